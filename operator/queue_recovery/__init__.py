@@ -1,0 +1,1 @@
+"""An operator that recovers a stuck Celery queue with one YAML."""

@@ -1,0 +1,237 @@
+"""QueueRecovery: one recovery of one queue."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StrictInt, StrictStr
+
+from queue_recovery.api.base import JsonText, Model, ObjectName, QueueName, TaskName, with_rules
+from queue_recovery.api.conditions import Condition
+from queue_recovery.api.target import TargetRef
+
+FINALIZER = "queuerecovery.dev/active"
+"""Held while a recovery is running, so that deleting it brings the workers back first."""
+
+JobId = Annotated[StrictInt | Annotated[StrictStr, Field(min_length=1, max_length=256)], Field()]
+"""Id of a job in the job store: an integer, or text."""
+
+
+class Phase(StrEnum):
+    """Where a recovery is; derived from its conditions (see `recovery.phase`)."""
+
+    PENDING = "Pending"
+    PLANNING = "Planning"
+    DRAINING = "Draining"
+    PURGING = "Purging"
+    RESTARTING = "Restarting"
+    REENQUEUING = "Reenqueuing"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+_FIXED = "fixed once created; only suspend and cancel may change. For another recovery create one with another name"
+
+
+def _fixed(name: str) -> JsonValue:
+    return {
+        "rule": f"self.{name} == oldSelf.{name}",
+        "fieldPath": f".{name}",
+        "reason": "FieldValueForbidden",
+        "message": _FIXED,
+    }
+
+
+class JobSpec(Model):
+    """One job to enqueue anew: looked up by `id`, or written out by `task`."""
+
+    id: JobId | None = Field(
+        None, description="Id in the job store, as the target's `idType` says: text, or an integer."
+    )
+    task: TaskName | None = Field(None, description="Task of a job that is written out.")
+    args: JsonText | None = Field(None, description="Its arguments: a JSON array as text, as in `celery call`.")
+    kwargs: JsonText | None = Field(None, description="Its keyword arguments: a JSON object as text.")
+
+    model_config = with_rules(
+        [
+            {
+                "rule": "has(self.id) != has(self.task)",
+                "message": "a job is either an id (looked up in the job store) or a task (written out)",
+            },
+            {
+                "rule": "has(self.task) || (!has(self.args) && !has(self.kwargs))",
+                "message": "args and kwargs belong to a job that names its task",
+            },
+        ]
+    )
+
+
+class PurgeSpec(Model):
+    """What happens to the messages that lie in the queue."""
+
+    mode: Literal["Quarantine", "None"] = Field(
+        "Quarantine",
+        description="Quarantine: stop the workers, take every message of the queue out of Redis's way and keep it. "
+        "None: remove nothing and stop no worker; a job whose message is still there is skipped.",
+    )
+    retention_seconds: int = Field(
+        604800,
+        ge=0,
+        le=31536000,
+        description="How long the quarantined messages are kept after the end; 0: unlinked once it has succeeded.",
+    )
+
+
+class RestartSpec(Model):
+    """How the workers are stopped and started."""
+
+    strategy: Literal["Recreate", "Manual"] = Field(
+        "Recreate",
+        description="Recreate: the operator scales the Deployments to 0 and back. "
+        "Manual: you do, and the operator waits for it.",
+    )
+
+
+class ReenqueueSpec(Model):
+    """How the jobs are enqueued."""
+
+    rate_per_second: int = Field(0, ge=0, le=10000, description="Jobs enqueued each second; 0: no limit.")
+
+
+class QueueRecoverySpec(Model):
+    """Written during an incident, by hand or through Git."""
+
+    target_ref: TargetRef = Field(description="The QueueTarget that the queue belongs to.")
+    queue: QueueName = Field(description="The queue to recover: one of the target's.")
+    jobs: list[JobSpec] = Field(
+        [], max_length=1000, description="Jobs to enqueue anew, once each; none: the queue is only purged."
+    )
+    purge: PurgeSpec = Field(PurgeSpec(), description="What happens to the messages in the queue.")
+    restart: RestartSpec = Field(RestartSpec(), description="How the workers are stopped and started.")
+    reenqueue: ReenqueueSpec = Field(ReenqueueSpec(), description="How the jobs are enqueued.")
+    starting_deadline_seconds: int = Field(
+        86400, ge=1, le=31536000, description="How long it may wait before the workers are stopped."
+    )
+    active_deadline_seconds: int = Field(
+        1800, ge=1, le=31536000, description="How long it may take once the workers are being stopped."
+    )
+    suspend: bool = Field(default=False, description="true: plan, show the plan in status, and hold (the dry run).")
+    cancel: bool = Field(default=False, description="true: stop, bring the workers back, and end. One way.")
+
+    model_config = with_rules(
+        [
+            *(
+                _fixed(name)
+                for name in (
+                    "targetRef",
+                    "queue",
+                    "jobs",
+                    "purge",
+                    "restart",
+                    "reenqueue",
+                    "startingDeadlineSeconds",
+                    "activeDeadlineSeconds",
+                )
+            ),
+            {
+                "rule": "!oldSelf.cancel || self.cancel",
+                "fieldPath": ".cancel",
+                "reason": "FieldValueForbidden",
+                "message": "a cancelled recovery cannot be un-cancelled; create one with another name",
+            },
+        ]
+    )
+
+
+class Plan(Model):
+    """What a recovery would do, as counted when it was planned."""
+
+    time: str = Field(max_length=40, description="When it was counted.")
+    ready: int = Field(ge=0, description="Messages in the queue's lists, over all priorities.")
+    unacked: int = Field(ge=0, description="Messages of the queue that workers hold.")
+    enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
+    skip: int = Field(ge=0, description="Jobs that would be skipped.")
+
+
+class Messages(Model):
+    """What became of the queue's messages: found = quarantined + kept."""
+
+    found: int = Field(0, ge=0, description="Messages of the queue at the boundary.")
+    quarantined: int = Field(0, ge=0, description="Messages taken out and kept safe.")
+    kept: int = Field(0, ge=0, description="Messages left where they were.")
+    undecodable: int = Field(
+        0,
+        ge=0,
+        description="Entries of `unacked` that cannot be read, so belong to no queue; left where they are.",
+    )
+
+
+class Quarantine(Model):
+    """Where the removed messages lie."""
+
+    name: str = Field(max_length=200, description="What all of its Redis keys begin with.")
+    messages: int = Field(ge=0, description="How many it holds.")
+    expiration_time: str | None = Field(
+        None, max_length=40, description="When it is unlinked; none while the recovery runs."
+    )
+
+
+class WorkerStatus(Model):
+    """One Deployment as it was before it was scaled to 0."""
+
+    name: ObjectName = Field(description="The Deployment's name.")
+    uid: str = Field(max_length=64, description="Its UID.")
+    replicas: int = Field(ge=0, description="Its replicas before the drain; restored at every ending.")
+
+
+class JobTotals(Model):
+    """How far the jobs are."""
+
+    total: int = Field(0, ge=0, description="Jobs listed.")
+    enqueued: int = Field(0, ge=0, description="Jobs enqueued.")
+    skipped: int = Field(0, ge=0, description="Jobs not enqueued, each named in `skipped`.")
+    progress: str = Field("0/0", max_length=40, description="Enqueued of listed, as `2/3`.")
+
+
+class SkippedJob(Model):
+    """A job that was not enqueued."""
+
+    id: str = Field(max_length=300, description="The job's id, or its task with its place in the list.")
+    reason: str = Field(max_length=64, description="Why, as one CamelCase word.")
+    message: str = Field("", max_length=512, description="What was found.")
+
+
+class Ending(Model):
+    """An ending that has been decided; its books may still have to be closed."""
+
+    phase: Literal["Succeeded", "Failed", "Cancelled"] = Field(description="The terminal phase.")
+    reason: str = Field(max_length=128, description="Why it ends, as one CamelCase word.")
+    message: str = Field(max_length=4096, description="What is wrong and what to do.")
+
+
+class QueueRecoveryStatus(Model):
+    """Everything that a recovery has to remember, and what a person wants to know."""
+
+    observed_generation: int = Field(-1, description="Generation of the spec that this status was made from.")
+    phase: Phase | None = Field(None, description="Where the recovery is; derived from the conditions.")
+    message: str = Field("", max_length=4096, description="What it does, awaits, or ended with.")
+    plan: Plan | None = Field(None, description="What would be done, as counted before anything was touched.")
+    drain_start_time: str | None = Field(
+        None, max_length=40, description="When the drain began; `activeDeadlineSeconds` counts from here."
+    )
+    completion_time: str | None = Field(None, max_length=40, description="When it ended.")
+    workers: list[WorkerStatus] = Field([], max_length=20, description="The workers' replicas before the drain.")
+    messages: Messages | None = Field(None, description="What became of the queue's messages.")
+    quarantine: Quarantine | None = Field(None, description="Where the removed messages lie.")
+    jobs: JobTotals = Field(JobTotals(), description="How far the jobs are.")
+    skipped: list[SkippedJob] = Field([], max_length=1000, description="The jobs that were not enqueued.")
+    ending: Ending | None = Field(
+        None,
+        description="Set once the recovery is bound to end: it may not turn back while its books are closed.",
+    )
+    conditions: list[Condition] = Field(
+        [],
+        max_length=16,
+        description="Succeeded, Ready, Reconciling, Stalled, Drained, Purged, Restarted, Reenqueued.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )

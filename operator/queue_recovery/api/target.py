@@ -1,0 +1,189 @@
+"""QueueTarget: what may be recovered, and how to reach it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from queue_recovery.api.base import (
+    JsonText,
+    Model,
+    NameRef,
+    ObjectName,
+    QueueName,
+    SecretKeyRef,
+    TaskName,
+    with_rules,
+)
+from queue_recovery.api.conditions import Condition
+
+OPERATOR_KEYS = "queuerecovery.dev:"
+"""What every key that the operator itself writes to a broker begins with; no queue may be named so."""
+
+IdType = Literal["ObjectId", "String", "Int"]
+
+
+class TransportOptions(Model):
+    """The application's `broker_transport_options`, as far as they name keys."""
+
+    global_key_prefix: str = Field(
+        "", max_length=100, description="`global_keyprefix`: stands literally before every key."
+    )
+    sep: str = Field(
+        "\x06\x16", min_length=1, max_length=20, description="`sep`: between a queue's name and a priority."
+    )
+    priority_steps: list[int] = Field(
+        [0, 3, 6, 9],
+        min_length=1,
+        max_length=20,
+        description="`priority_steps`: the priorities that have a list of their own; the first one has the bare name.",
+    )
+    unacked_key: str = Field(
+        "unacked",
+        min_length=1,
+        max_length=200,
+        description="`unacked_key`: hash of the messages that workers hold.",
+    )
+    unacked_index_key: str = Field(
+        "unacked_index",
+        min_length=1,
+        max_length=200,
+        description="`unacked_index_key`: when each was delivered.",
+    )
+
+
+class BrokerSpec(Model):
+    """The Redis server that carries the queues."""
+
+    url_secret_ref: SecretKeyRef = Field(description="Where the broker's whole URL stands: redis:// or rediss://.")
+    transport_options: TransportOptions = Field(
+        TransportOptions(),
+        description="As in the application's `broker_transport_options`; only where it changes Celery's defaults.",
+    )
+
+
+class JobFields(Model):
+    """The names of the fields of a job's document; an empty name: not in the document."""
+
+    status: str = Field("status", min_length=1, max_length=200, description="Field that holds the job's status.")
+    task_id: str = Field("task_id", max_length=200, description="Field that holds the id of the job's Celery task.")
+    task: str = Field("", max_length=200, description="Field that holds the task's name.")
+    args: str = Field("", max_length=200, description="Field that holds the arguments: an array, or JSON text of one.")
+    kwargs: str = Field(
+        "",
+        max_length=200,
+        description="Field that holds the keyword arguments: an object, or JSON text of one.",
+    )
+
+
+class JobStatuses(Model):
+    """What the application writes in a job's status field."""
+
+    pending: str = Field("pending", min_length=1, max_length=100, description="Status of a job that was enqueued.")
+    recoverable: list[str] = Field(
+        ["failed"],
+        min_length=1,
+        max_length=20,
+        description="Statuses from which a job may be enqueued anew; jobs with another one are skipped and named.",
+    )
+
+
+class MongoDB(Model):
+    """One collection of jobs in MongoDB."""
+
+    url_secret_ref: SecretKeyRef = Field(description="Where the whole URL stands: mongodb:// or mongodb+srv://.")
+    database: str = Field(min_length=1, max_length=63, description="Name of the database.")
+    collection: str = Field(min_length=1, max_length=200, description="Name of the collection that holds the jobs.")
+    id_type: IdType = Field("ObjectId", description="Type of `_id`.")
+    fields: JobFields = Field(JobFields(), description="Names of the fields of a job's document.")
+    statuses: JobStatuses = Field(JobStatuses(), description="Values of the status field.")
+
+
+class JobStoreSpec(Model):
+    """Where the application keeps its jobs."""
+
+    mongodb: MongoDB = Field(description="A MongoDB collection.")
+
+
+class MessageSpec(Model):
+    """How the application enqueues one job."""
+
+    task: TaskName = Field(description="Name of the Celery task.")
+    args: JsonText = Field(
+        "[]",
+        description='JSON array as text; `$(id)` stands for the job\'s id, as in `["$(id)"]` or `[$(id)]`.',
+    )
+
+
+class QueueSpec(Model):
+    """One queue that may be recovered."""
+
+    name: QueueName = Field(description="The queue's name, as Celery knows it (without prefix).")
+    workers: list[NameRef] = Field(
+        min_length=1, max_length=20, description="All Deployments whose pods consume the queue."
+    )
+    message: MessageSpec | None = Field(
+        None,
+        description="How the application enqueues one job; needed for jobs whose documents do not say it.",
+    )
+    tasks: list[TaskName] = Field(
+        [],
+        max_length=100,
+        description="Tasks that a recovery may enqueue here; the task of `message` always may be.",
+    )
+
+    model_config = with_rules(
+        [
+            {
+                "rule": f"!self.name.startsWith('{OPERATOR_KEYS}')",
+                "fieldPath": ".name",
+                "message": f"{OPERATOR_KEYS} is where the operator keeps its own keys",
+            }
+        ]
+    )
+
+
+class QueueTargetSpec(Model):
+    """Written once by whoever owns the platform: what may be recovered and how to reach it."""
+
+    broker: BrokerSpec = Field(description="The Redis server that carries the queues.")
+    job_store: JobStoreSpec | None = Field(
+        None,
+        description="Where jobs are looked up by id; without it only jobs that are written out can be enqueued.",
+    )
+    queues: list[QueueSpec] = Field(
+        min_length=1,
+        max_length=100,
+        description="The queues that may be recovered.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class QueueDepth(Model):
+    """How many messages wait in one queue."""
+
+    name: QueueName = Field(description="The queue's name.")
+    ready: int = Field(ge=0, description="Messages in its lists, over all priorities.")
+
+
+class QueueTargetStatus(Model):
+    """What the operator last saw of a target."""
+
+    observed_generation: int = Field(-1, description="Generation of the spec that this status was made from.")
+    checked_time: str | None = Field(None, max_length=40, description="When the operator last looked.")
+    depth: str = Field("", max_length=4096, description="The queues' depths in one line, as `tts=0 mail=12`.")
+    queues: list[QueueDepth] = Field([], max_length=100, description="The queues' depths.")
+    unacked: int | None = Field(
+        None, ge=0, description="Messages that workers hold, of all queues of the broker's database."
+    )
+    conditions: list[Condition] = Field(
+        [],
+        max_length=16,
+        description="Ready, BrokerReachable, JobStoreReachable, WorkersFound, Permitted, EvictionSafe.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+
+class TargetRef(Model):
+    """A QueueTarget in the same namespace."""
+
+    name: ObjectName = Field(description="Name of the QueueTarget, in this namespace.")

@@ -1,0 +1,27 @@
+"""Why a step cannot go on, named by what happens next.
+
+Drivers' exceptions end at the door of the room that owns the driver and leave it as one of these. The message
+says what is wrong and what to do; it holds no secret, no payload and no text of a driver's exception.
+"""
+
+
+class RecoveryError(Exception):
+    """A step cannot go on, for a documented reason."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Take the reason (one CamelCase word) and the message (what is wrong, what to do)."""
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class Rejected(RecoveryError):
+    """A person must act: the recovery ends as Failed."""
+
+
+class NotYet(RecoveryError):
+    """Another object has to change first: wait for it, without alarm."""
+
+
+class Unavailable(RecoveryError):
+    """A server does not answer as it should: try again with back-off, until the deadline."""

@@ -1,0 +1,312 @@
+"""What the steps of a recovery need of Redis, MongoDB and Kubernetes.
+
+Every call may raise `errors.Rejected`, `errors.NotYet` or `errors.Unavailable`, and nothing else that a driver
+raises. Every call that has an effect may be repeated after a death at any point: it looks at the world first and
+answers the same when the effect is there already.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The identity of one recovery, as it stands in the broker."""
+
+    uid: str
+    """UID of the QueueRecovery."""
+    name: str
+    """`namespace/name` of the QueueRecovery, for people who read the broker's keys."""
+    cluster: str
+    """Identity of the Kubernetes cluster: the sweeper of another one leaves the run alone."""
+    queue: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """The recovery that holds a queue's lock."""
+
+    uid: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerHealth:
+    """What a check of the broker found besides that it can be used."""
+
+    eviction_policy: str | None
+    """`maxmemory-policy`, or None where the server does not tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """Messages of one queue."""
+
+    ready: int
+    """In its lists, over all priorities."""
+    unacked: int
+    """In `unacked`, held by workers or left behind by them."""
+    undecodable: int
+    """Entries of `unacked` that cannot be read, so cannot be attributed to any queue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What has been moved into the quarantine so far."""
+
+    quarantine: str
+    """What all keys of the quarantine begin with."""
+    ready: int
+    unacked: int
+    undecodable: int
+    """Entries of `unacked` that cannot be read; they stay."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closed:
+    """What a closed run says for good."""
+
+    was_purged: bool
+    """Whether the boundary had been passed, so that claims may exist."""
+    pushed: frozenset[str]
+    """Keys (`Task.key`) of the jobs that were enqueued; frozen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One job, ready to be enqueued."""
+
+    key: str
+    """Names the job within its recovery (`recovery.jobs.job_key`); the marker in the broker bears it."""
+    task_id: str
+    task: str
+    args: str
+    """JSON array as text."""
+    kwargs: str
+    """JSON object as text."""
+
+
+class Broker(Protocol):
+    """One broker database, with the transport options of one target."""
+
+    async def check(self) -> BrokerHealth:
+        """Find out whether the server can be worked with.
+
+        Raises Unavailable (`BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`,
+        `BrokerPermissionDenied`) or NotYet (`BrokerIsCluster`).
+        """
+        ...
+
+    async def depths(self, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
+        """Return the depth of each queue over its priority lists, and the total of `unacked`; O(1) commands.
+
+        A key of the wrong type counts as 0.
+        """
+        ...
+
+    async def check_queue(self, queue: str) -> None:
+        """Refuse a queue whose keys cannot be Celery's.
+
+        Raises Rejected (`WrongKeyType`, `ForeignQueue`).
+        """
+        ...
+
+    async def count(self, queue: str) -> Count:
+        """Count the queue's messages without changing anything."""
+        ...
+
+    async def queued_task_ids(self, queue: str, among: Collection[str]) -> frozenset[str]:
+        """Return which of these Celery task ids have a message in the queue's lists or in `unacked`."""
+        ...
+
+    async def holder(self, queue: str) -> Holder | None:
+        """Return the recovery that holds the queue's lock, if any."""
+        ...
+
+    async def open(self, run: Run) -> None:
+        """Take the queue's lock and create the run in state `preparing`; answers again if it is open already.
+
+        Raises NotYet (`Locked`) while another recovery holds the lock, and Rejected (`AlreadyClosed`) if the run
+        has been closed.
+        """
+        ...
+
+    async def freeze(self, run: Run, seen: Mapping[str, str]) -> Mapping[str, str]:
+        """Store what each job (by key) looked like when nothing ran; return what was stored first."""
+        ...
+
+    async def take(self, run: Run) -> Taken:
+        """Move every message of the queue into the quarantine: bites of `unacked`, then the boundary.
+
+        Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
+        consumer of the queue lives. Raises Rejected (`BrokerLostData`) if the run key has vanished.
+        """
+        ...
+
+    async def pass_boundary(self, run: Run) -> None:
+        """Mark the run as purged without taking anything (`purge.mode: None`)."""
+        ...
+
+    async def pushed(self, run: Run) -> frozenset[str]:
+        """Return the keys of the jobs that have been enqueued.
+
+        Raises Rejected (`BrokerLostData`) if the run key has vanished, (`AlreadyClosed`) if it is closed.
+        """
+        ...
+
+    async def push(self, run: Run, tasks: Sequence[Task]) -> None:
+        """Enqueue each task whose key has no marker yet, marker and message in one step.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`) if the run may not push any more.
+        """
+        ...
+
+    async def close(self, run: Run) -> Closed:
+        """Freeze the markers: from here on nothing can be taken or pushed for this run; makes a tombstone if need be.
+
+        A run that had not passed its boundary gets its `unacked` entries back where they were.
+        """
+        ...
+
+    async def release(self, run: Run, *, expires: datetime, keep: bool) -> None:
+        """Let the queue's lock go, if it is this run's, and say when the quarantine ends.
+
+        With `keep` False the quarantine is unlinked at once.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredJob:
+    """A job's document, as far as a recovery reads it. `None`: the field is absent or not mapped."""
+
+    id: str
+    """The id as text, as it stands in the recovery."""
+    status: str | None
+    task_id: str | None
+    task: str | None
+    args: str | None
+    """JSON array as text."""
+    kwargs: str | None
+    """JSON object as text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The wish to take up one job."""
+
+    id: str
+    seen_status: str | None
+    seen_task_id: str | None
+    task_id: str
+    """The new task id, to be written to the document."""
+
+
+class JobStore(Protocol):
+    """One collection of jobs. Ids are texts that fit the collection's `idType`."""
+
+    async def check(self) -> None:
+        """Find out whether the store answers.
+
+        Raises Unavailable (`JobStoreUnavailable`, `JobStoreAuthenticationFailed`).
+        """
+        ...
+
+    def fits(self, job_id: str | int) -> bool:
+        """Tell whether the id has the form of the collection's `idType`."""
+        ...
+
+    async def look_up(self, ids: Sequence[str]) -> Mapping[str, StoredJob]:
+        """Return the documents that exist, by id, in one query.
+
+        Raises Rejected (`InvalidArguments`) naming the jobs whose mapped task, args or kwargs are not what JSON
+        holds.
+        """
+        ...
+
+    async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
+        """Claim each job that still looks as it was seen; return the ids that are ours, by this call or an earlier one.
+
+        A job whose stamp of this run says `released` is not ours any more.
+        """
+        ...
+
+    async def settle(self, run_uid: str, unpushed: Sequence[str], *, now: datetime) -> None:
+        """Stamp each of these jobs as released, and give a claimed one its former status and task id back."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreNote:
+    """What stands on a Deployment while a recovery holds it: enough to bring it back by hand."""
+
+    uid: str
+    """UID of the recovery that holds the Deployment."""
+    recovery: str
+    """`namespace/name` of it."""
+    replicas: int
+    """What to scale it back to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A Deployment, as seen at one moment."""
+
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    replicas: int
+    """What its spec asks for."""
+    paused: bool
+    note: RestoreNote | None
+    pods: int
+    """Its pods that have not ended, terminating ones included."""
+    drained: bool
+    """Scaled to 0, seen by its controller, and no pod of it lives."""
+    rollout: str | None
+    """What its rollout waits for, as `kubectl rollout status` would say it; None: complete."""
+
+
+class Workers(Protocol):
+    """The Deployments of one namespace."""
+
+    async def look(self, names: Sequence[str]) -> Sequence[Worker]:
+        """Return these Deployments, in the order of the names.
+
+        Raises NotYet (`WorkerNotFound`, `Forbidden`) or Unavailable (`KubernetesUnavailable`).
+        """
+        ...
+
+    def follow(self, names: Sequence[str]) -> AsyncIterator[Sequence[Worker]]:
+        """Yield these Deployments as they are now, and again after every change of them or of their pods.
+
+        Watches, and never polls: the number of requests does not grow with the time spent waiting.
+        """
+        ...
+
+    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> None:
+        """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
+
+        Raises Unavailable (`WorkerChanged`) when it is not: look again.
+        """
+        ...
+
+    async def restore(self, name: str, uid: str, run_uid: str) -> int | None:
+        """Give the Deployment its replicas back and remove the note, if the note is this run's.
+
+        Returns the replicas written, or None when the note was not there. In that case too, a scaling write that is
+        still under way must fail: the Deployment's resourceVersion is moved on. A Deployment that is gone, or
+        another one of the same name (by `uid`), is left alone.
+        """
+        ...
