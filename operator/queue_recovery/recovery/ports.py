@@ -5,7 +5,7 @@ raises. Every call that has an effect may be repeated after a death at any point
 answers the same when the effect is there already.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -70,6 +70,8 @@ class Closed:
 
     was_purged: bool
     """Whether the boundary had been passed, so that claims may exist."""
+    taken: Taken | None
+    """What had been moved into the quarantine when it was; None otherwise."""
     pushed: frozenset[str]
     """Keys (`Task.key`) of the jobs that were enqueued; frozen."""
 
@@ -288,7 +290,7 @@ class Workers(Protocol):
         """
         ...
 
-    def follow(self, names: Sequence[str]) -> AsyncIterator[Sequence[Worker]]:
+    def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
 
         Watches, and never polls: the number of requests does not grow with the time spent waiting.

@@ -1,0 +1,105 @@
+"""Kubernetes events: what `kubectl describe` tells of a recovery's way."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import uuid4
+
+from kubernetes.aio.client import (
+    ApiClient,
+    EventsV1Api,
+    EventsV1Event,
+    V1ObjectMeta,
+    V1ObjectReference,
+)
+
+from queue_recovery.api.base import API_VERSION
+from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.reasons import Outcome, Reason
+from queue_recovery.api.recovery import Phase, QueueRecoveryStatus
+from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.recovery.errors import Unavailable
+
+_LOG = logging.getLogger(__name__)
+_NOTE_AT_MOST = 1024
+"""Characters; what events.k8s.io accepts."""
+
+_ALARMING = {str(r) for r in Reason if r.outcome in {Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.FAILED}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One entry."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    note: str
+
+
+def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Event]:
+    """Yield what is worth an event in a change of status: a new phase, or a new thing that stands in the way. Pure."""
+    doing = find(after.conditions, ConditionType.READY)
+    if doing is None or after.phase is None:
+        return
+    was = find(before.conditions, ConditionType.READY)
+    if after.phase != before.phase:
+        kind: Literal["Normal", "Warning"] = "Warning" if after.phase is Phase.FAILED else "Normal"
+        if after.phase is Phase.PENDING:
+            kind = _kind(doing.reason)
+        yield Event(type=kind, reason=doing.reason, note=f"{after.phase.value}: {doing.message}")
+    elif was is None or doing.reason != was.reason:
+        yield Event(type=_kind(doing.reason), reason=doing.reason, note=doing.message)
+
+
+class EventPoster:
+    """Posts the events of recoveries, in the order in which they come, without holding anybody up."""
+
+    def __init__(self, api: ApiClient, instance: str) -> None:
+        """Take the connection and the name of this process, as events report it."""
+        self._api = EventsV1Api(api)
+        self._instance = instance
+        self._queue: asyncio.Queue[tuple[str, EventsV1Event]] = asyncio.Queue(maxsize=1000)
+
+    def post(self, event: Event, *, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Take an event for the object of that kind and name; drops it when the API server has been away for long."""
+        body = EventsV1Event(
+            metadata=V1ObjectMeta(name=f"{name[:200]}.{uuid4().hex[:16]}", namespace=namespace),
+            event_time=datetime.now(UTC),
+            reporting_controller="queuerecovery.dev/operator",
+            reporting_instance=self._instance,
+            action="Recover",
+            reason=event.reason,
+            type=event.type,
+            note=event.note[:_NOTE_AT_MOST],
+            regarding=V1ObjectReference(api_version=API_VERSION, kind=kind, namespace=namespace, name=name, uid=uid),
+        )
+        try:
+            self._queue.put_nowait((namespace, body))
+        except asyncio.QueueFull:
+            _LOG.warning("an event (%s) of %s/%s is dropped: too many wait", event.reason, namespace, name)
+
+    async def run(self) -> None:
+        """Post for ever."""
+        while True:
+            namespace, body = await self._queue.get()
+            try:
+                with translated():
+                    await self._api.create_namespaced_event(namespace, body, _request_timeout=REQUEST_TIMEOUT)
+            except Unavailable as error:
+                _LOG.warning("an event (%s) was not posted: %s", body.reason, error.message)
+            finally:
+                self._queue.task_done()
+
+    async def flush(self, seconds: float) -> None:
+        """Wait until all events are posted, at most this long."""
+        try:
+            await asyncio.wait_for(self._queue.join(), seconds)
+        except TimeoutError:
+            _LOG.warning("%d events were not posted before the end", self._queue.qsize())
+
+
+def _kind(reason: str) -> Literal["Normal", "Warning"]:
+    return "Warning" if reason in _ALARMING else "Normal"

@@ -1,0 +1,32 @@
+"""Metrics and health on one port."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from queue_recovery.controller.metrics import Metrics
+
+
+@asynccontextmanager
+async def serve(host: str, port: int, *, metrics: Metrics, ready: Callable[[], bool]) -> AsyncIterator[None]:
+    """Serve `/metrics`, `/healthz` (the event loop turns) and `/readyz` (watching) until the block is left."""
+
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n") if ready() else web.Response(text="starting\n", status=503)
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", page), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,18 @@
+"""The operator's log."""
+
+import logging
+from typing import Literal
+
+import kopf
+
+_TALKATIVE = ("kopf", "pymongo", "redis", "kubernetes", "aiohttp", "asyncio", "urllib3", "celery", "kombu", "amqp")
+"""Libraries whose debug lines hold payloads, patches or addresses; the name of a library stands for all below it."""
+
+
+def configure(log_format: Literal["json", "console"], level: str) -> None:
+    """Write one line an entry to standard error; libraries stay at INFO or above: their DEBUG leaks payloads."""
+    kopf.configure(log_format=kopf.LogFormat.JSON if log_format == "json" else kopf.LogFormat.FULL)
+    logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("queue_recovery").setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.INFO if level == "DEBUG" else level)

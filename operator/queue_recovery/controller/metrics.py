@@ -1,0 +1,82 @@
+"""The operator's Prometheus metrics, made from the rows that the reference lists."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from queue_recovery.api import metrics as rows
+from queue_recovery.api.conditions import ConditionType, is_true
+from queue_recovery.api.metrics import Metric
+from queue_recovery.api.recovery import QueueRecoveryStatus
+from queue_recovery.api.target import QueueTargetStatus
+from queue_recovery.recovery.phase import is_terminal
+
+_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+
+class Metrics:
+    """All instruments, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Make one instrument for each row."""
+        self._registry = CollectorRegistry()
+        self._finished = self._counter(rows.RECOVERIES_FINISHED)
+        self._quarantined = self._counter(rows.MESSAGES_QUARANTINED)
+        self._enqueued = self._counter(rows.JOBS_ENQUEUED)
+        self._skipped = self._counter(rows.JOBS_SKIPPED)
+        self._duration = Histogram(
+            rows.PHASE_DURATION.name,
+            rows.PHASE_DURATION.help,
+            rows.PHASE_DURATION.labels,
+            registry=self._registry,
+            buckets=_BUCKETS,
+        )
+        self._phase_since: dict[str, float] = {}
+        """When each recovery entered its phase, by UID; phases entered before this process began are not measured."""
+        self.active = self._gauge(rows.ACTIVE)
+        self._target_up = self._gauge(rows.TARGET_UP)
+        self._queue_depth = self._gauge(rows.QUEUE_DEPTH)
+        self._unacked = self._gauge(rows.UNACKED)
+
+    def page(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def changed(self, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> None:
+        """Note a stored change of status: how long a phase took, and what a recovery did once it has ended."""
+        if after.phase != before.phase:
+            now = time.monotonic()
+            since = self._phase_since.pop(uid, None)
+            if since is not None and before.phase is not None:
+                self._duration.labels(before.phase.value).observe(now - since)
+            if not is_terminal(after):
+                self._phase_since[uid] = now
+        if is_terminal(after) and not is_terminal(before):
+            self._ended(after)
+
+    def target_seen(self, namespace: str, name: str, status: QueueTargetStatus) -> None:
+        """Show what a look at a target found."""
+        for part, kind in (("broker", ConditionType.BROKER_REACHABLE), ("jobStore", ConditionType.JOB_STORE_REACHABLE)):
+            self._target_up.labels(namespace, name, part).set(is_true(status.conditions, kind))
+        for queue in status.queues:
+            self._queue_depth.labels(namespace, name, queue.name).set(queue.ready)
+        if status.unacked is not None:
+            self._unacked.labels(namespace, name).set(status.unacked)
+
+    def target_gone(self, namespace: str, name: str) -> None:
+        """Forget a target."""
+        for gauge in (self._target_up, self._queue_depth, self._unacked):
+            gauge.remove_by_labels({"namespace": namespace, "target": name})
+
+    def _ended(self, status: QueueRecoveryStatus) -> None:
+        self._finished.labels(str(status.phase)).inc()
+        self._quarantined.inc(status.messages.quarantined if status.messages else 0)
+        self._enqueued.inc(status.jobs.enqueued)
+        for job in status.skipped:
+            self._skipped.labels(job.reason).inc()
+
+    def _counter(self, row: Metric) -> Counter:
+        return Counter(row.name.removesuffix("_total"), row.help, row.labels, registry=self._registry)
+
+    def _gauge(self, row: Metric) -> Gauge:
+        return Gauge(row.name, row.help, row.labels, registry=self._registry)

@@ -1,0 +1,63 @@
+"""The operator's process-wide parts, put together once."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from kubernetes.aio.client import ApiClient
+
+from queue_recovery.api.recovery import QueueRecoveryStatus
+from queue_recovery.controller.api_server import cluster_identity
+from queue_recovery.controller.events import EventPoster, events_between
+from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.resource import KubernetesResource
+from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.targets import TargetBoard
+from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.workers.permissions import Grant
+
+_LOG = logging.getLogger(__name__)
+
+
+class Operator:
+    """What handlers share: the connection, events, metrics, and the board of targets."""
+
+    def __init__(self, api: ApiClient, settings: Settings, instance: str) -> None:
+        """Take the connection, the settings, and the name of this process."""
+        self._api = api
+        self._cluster = cluster_identity(api)
+        self._grant = Grant(namespace=settings.pod_namespace, service_account=settings.service_account)
+        self.metrics = Metrics()
+        self.events = EventPoster(api, instance)
+        self.targets = TargetBoard(api, settings, self.metrics, self.world)
+
+    def world(self, namespace: str) -> KubernetesWorld:
+        """Return the surroundings of recoveries of one namespace."""
+        return KubernetesWorld(self._api, namespace, cluster=self._cluster, operator=self._grant)
+
+    def resource(self, body: Mapping[str, Any]) -> KubernetesResource:
+        """Return the recovery of that body, with its status writes told to events, metrics and the log."""
+        metadata = body["metadata"]
+        tell = partial(self._tell, metadata["namespace"], metadata["name"], metadata["uid"])
+        return KubernetesResource(self._api, body, written=tell)
+
+    @contextmanager
+    def working(self, resource: KubernetesResource) -> Iterator[None]:
+        """Count a recovery as active while the block runs."""
+        self.metrics.active.inc()
+        try:
+            yield
+        finally:
+            self.metrics.active.dec()
+            self.targets.look_again(resource.namespace, resource.wish.spec.target_ref.name)
+
+    def _tell(
+        self, namespace: str, name: str, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus
+    ) -> None:
+        for event in events_between(before, after):
+            level = logging.WARNING if event.type == "Warning" else logging.INFO
+            _LOG.log(level, "%s/%s: %s: %s", namespace, name, event.reason, event.note)
+            self.events.post(event, kind="QueueRecovery", namespace=namespace, name=name, uid=uid)
+        self.metrics.changed(uid, before, after)

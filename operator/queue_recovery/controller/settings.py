@@ -1,0 +1,37 @@
+"""The operator's settings, read from the environment."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; each field is the environment variable `QUEUE_RECOVERY_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="QUEUE_RECOVERY_", frozen=True)
+
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Namespaces to watch, separated by commas; empty: all of them."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="From which level on.")
+    http_host: str = Field("0.0.0.0", description="Address of the port for metrics and health.")  # noqa: S104  # scraped from other pods
+    http_port: int = Field(8080, ge=0, le=65535, description="Port for metrics and health.")
+    target_refresh_seconds: float = Field(
+        30, ge=1, le=86400, description="How often a QueueTarget's status is refreshed; changes refresh it at once."
+    )
+    sweep_seconds: float = Field(
+        300, ge=1, le=86400, description="How often each broker is searched for quarantines whose time is over."
+    )
+    pod_namespace: str = Field(
+        "queue-recovery", description="The operator's own namespace, named in the RoleBinding that a message asks for."
+    )
+    service_account: str = Field(
+        "queue-recovery", description="The operator's ServiceAccount, named in the RoleBinding that a message asks for."
+    )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value

@@ -1,0 +1,121 @@
+"""The board of QueueTargets: each one's status is refreshed at an interval, and right after a change."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
+from pydantic import ValidationError
+
+from queue_recovery.api.base import GROUP, VERSION
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.survey import survey
+from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.recovery.errors import RecoveryError
+
+_LOG = logging.getLogger(__name__)
+_PLURAL = "queuetargets"
+_EXPECTED = (404, 409, 422)
+"""Gone, or changed since: the next look sees it."""
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+class TargetBoard:
+    """Keeps one task for each target, started and ended by what the watch says.
+
+    Not a kopf daemon or timer: those put a finalizer on a resource, and a target must never be held by the operator.
+    """
+
+    def __init__(
+        self, api: ApiClient, settings: Settings, metrics: Metrics, world: Callable[[str], KubernetesWorld]
+    ) -> None:
+        """Take what the looks at targets need."""
+        self._api = CustomObjectsApi(api)
+        self._interval = settings.target_refresh_seconds
+        self._metrics = metrics
+        self._world = world
+        self._bodies: dict[Key, Mapping[str, Any]] = {}
+        self._wake: dict[Key, asyncio.Event] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+
+    def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        """Take in a watch event: begin, go on or end looking at a target."""
+        metadata = body["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        if gone:
+            self._forget(key)
+            return
+        before = self._bodies.get(key)
+        self._bodies[key] = body
+        if key not in self._tasks:
+            self._wake[key] = asyncio.Event()
+            self._tasks[key] = asyncio.ensure_future(self._look_for_ever(key))
+        elif before is None or before["metadata"]["generation"] != metadata["generation"]:
+            self._wake[key].set()
+
+    def look_again(self, namespace: str, name: str) -> None:
+        """Refresh a target now, because something has just changed in it."""
+        wake = self._wake.get((namespace, name))
+        if wake is not None:
+            wake.set()
+
+    async def aclose(self) -> None:
+        """End all tasks."""
+        for key in list(self._tasks):
+            task = self._tasks[key]
+            self._forget(key)
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _forget(self, key: Key) -> None:
+        self._bodies.pop(key, None)
+        self._wake.pop(key, None)
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+            self._metrics.target_gone(*key)
+
+    async def _look_for_ever(self, key: Key) -> None:
+        wake = self._wake[key]
+        while True:
+            wake.clear()
+            try:
+                await self._refresh(key)
+            except RecoveryError as error:
+                _LOG.warning("target %s/%s: %s", *key, error.message)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(wake.wait(), self._interval)
+
+    async def _refresh(self, key: Key) -> None:
+        body = self._bodies[key]
+        namespace, name = key
+        try:
+            spec = QueueTargetSpec.model_validate(body["spec"])
+        except ValidationError:
+            _LOG.warning("target %s/%s: its spec does not fit this operator's version; apply its CRDs", namespace, name)
+            return
+        old = QueueTargetStatus.model_validate(body.get("status", {}))
+        status = await survey(spec, old, self._world(namespace), generation=body["metadata"]["generation"])
+        self._metrics.target_seen(namespace, name, status)
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": body["metadata"]["uid"]},
+            {"op": "add", "path": "/status", "value": status.model_dump(mode="json", by_alias=True, exclude_none=True)},
+        ]
+        with suppress(ApiException), translated(expected=_EXPECTED):
+            await self._api.patch_namespaced_custom_object_status(
+                GROUP,
+                VERSION,
+                namespace,
+                _PLURAL,
+                name,
+                patch,
+                _content_type="application/json-patch+json",
+                _request_timeout=REQUEST_TIMEOUT,
+            )

@@ -1,0 +1,105 @@
+"""Where targets, Secrets and servers are found: `recovery.world.World` for one namespace."""
+
+import asyncio
+import base64
+import binascii
+from datetime import UTC, datetime
+
+from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
+from pydantic import BaseModel
+
+from queue_recovery import jobs
+from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.broker import RedisBroker
+from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.jobs import MongoJobStore
+from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.workers import KubernetesWorkers
+from queue_recovery.workers.permissions import Grant, forbidden, missing_permissions
+
+_FORBIDDEN = 403
+_NOT_FOUND = 404
+
+
+class _Target(BaseModel):
+    spec: QueueTargetSpec
+
+
+class KubernetesWorld:
+    """What a recovery of one namespace can reach. Implements `recovery.world.World`."""
+
+    def __init__(self, api: ApiClient, namespace: str, *, cluster: str, operator: Grant) -> None:
+        """Take the connection, the namespace, the cluster's identity and the operator's own ServiceAccount."""
+        self.cluster = cluster
+        self.workers = KubernetesWorkers(api, namespace, operator)
+        self._api = api
+        self._namespace = namespace
+        self._operator = operator
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+    async def pause(self, seconds: float) -> None:
+        """Let this much time pass."""
+        await asyncio.sleep(seconds)
+
+    async def target(self, name: str) -> QueueTargetSpec:
+        """Read the QueueTarget; raises NotYet (`TargetNotFound`)."""
+        missing = NotYet(
+            Reason.TARGET_NOT_FOUND,
+            f"no QueueTarget {name!r} in namespace {self._namespace}; create it, or see `kubectl get queuetargets -n "
+            f"{self._namespace}`",
+        )
+        try:
+            with translated(expected=(_NOT_FOUND,)):
+                body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
+                    GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_TIMEOUT
+                )
+        except ApiException:
+            raise missing from None
+        return _Target.model_validate(body).spec
+
+    async def broker(self, target: QueueTargetSpec) -> RedisBroker:
+        """Read the broker's URL and prepare a connection."""
+        url = await self._secret(target.broker.url_secret_ref)
+        return RedisBroker.connect(url, target.broker.transport_options)
+
+    async def job_store(self, target: QueueTargetSpec) -> MongoJobStore:
+        """Read the job store's URL and prepare a connection."""
+        if target.job_store is None:
+            raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
+        mongodb = target.job_store.mongodb
+        return jobs.connect(await self._secret(mongodb.url_secret_ref), mongodb)
+
+    async def check_permissions(self) -> None:
+        """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
+        missing = await missing_permissions(self._api, self._namespace)
+        if missing:
+            raise forbidden(self._operator, self._namespace, ", ".join(missing))
+
+    async def _secret(self, ref: SecretKeyRef) -> str:
+        where = f"Secret {ref.name} in namespace {self._namespace}"
+        try:
+            with translated(expected=(_NOT_FOUND, _FORBIDDEN)):
+                secret = await CoreV1Api(self._api).read_namespaced_secret(
+                    ref.name, self._namespace, _request_timeout=REQUEST_TIMEOUT
+                )
+        except ApiException as error:
+            if error.status == _FORBIDDEN:
+                raise forbidden(self._operator, self._namespace, "get secrets") from None
+            raise NotYet(
+                Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it, or mend urlSecretRef in the target"
+            ) from None
+        encoded = (secret.data or {}).get(ref.key)
+        try:
+            url = base64.b64decode(encoded or "", validate=True).decode().strip()
+        except (binascii.Error, UnicodeDecodeError):
+            url = ""
+        if not url:
+            raise NotYet(
+                Reason.SECRET_KEY_MISSING, f"{where} has no text under key {ref.key!r}; put the whole URL there"
+            )
+        return url

@@ -1,0 +1,82 @@
+"""What a recovery does next. Pure: the spec, the status and the time alone decide."""
+
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from queue_recovery.api.conditions import ConditionType, find, is_true
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Ending, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.recovery.phase import is_terminal, moment
+
+
+class Action(Enum):
+    """One step of a recovery. Each begins by looking at the world, so each may be entered again."""
+
+    PLAN = auto()
+    HOLD = auto()
+    LOCK = auto()
+    DRAIN = auto()
+    PURGE = auto()
+    RESTART = auto()
+    REENQUEUE = auto()
+    END = auto()
+    NOTHING = auto()
+
+
+_STEPS = (
+    (ConditionType.DRAINED, Action.DRAIN),
+    (ConditionType.PURGED, Action.PURGE),
+    (ConditionType.RESTARTED, Action.RESTART),
+    (ConditionType.REENQUEUED, Action.REENQUEUE),
+)
+
+
+def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
+    """Name the next action of a recovery whose ending, if it is bound to end, is in its status already.
+
+    `suspend` holds after the plan and between jobs, never while workers are down.
+    """
+    if is_terminal(status):
+        return Action.NOTHING
+    if status.ending is not None:
+        return Action.END
+    if status.plan is None:
+        return Action.PLAN
+    if status.drain_start_time is None:
+        return Action.HOLD if spec.suspend else Action.LOCK
+    action = next((step for kind, step in _STEPS if not is_true(status.conditions, kind)), Action.END)
+    return Action.HOLD if spec.suspend and action is Action.REENQUEUE else action
+
+
+def forced_ending(
+    spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime, deleting: bool, now: datetime
+) -> Ending | None:
+    """Return why the recovery has to end now, whatever it is doing, or None."""
+    if is_terminal(status) or status.ending is not None:
+        return None
+    if deleting:
+        return Ending(phase="Cancelled", reason=Reason.DELETED, message="deleted while it was running")
+    if spec.cancel:
+        return Ending(phase="Cancelled", reason=Reason.CANCEL_REQUESTED, message="cancelled as asked by spec.cancel")
+    if now < deadline(spec, status, created=created):
+        return None
+    last = find(status.conditions, ConditionType.RECONCILING)
+    waited_for = f" Last: {last.message}" if last else ""
+    if status.drain_start_time is None:
+        return Ending(
+            phase="Failed",
+            reason=Reason.STARTING_DEADLINE_EXCEEDED,
+            message=f"could not start within {spec.starting_deadline_seconds} s; nothing was touched.{waited_for}",
+        )
+    return Ending(
+        phase="Failed",
+        reason=Reason.ACTIVE_DEADLINE_EXCEEDED,
+        message=f"not done within {spec.active_deadline_seconds} s of the drain.{waited_for}",
+    )
+
+
+def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime:
+    """Return when the recovery runs out of time: from its creation until the drain, then from the drain on."""
+    if status.drain_start_time is None:
+        return created + timedelta(seconds=spec.starting_deadline_seconds)
+    return moment(status.drain_start_time) + timedelta(seconds=spec.active_deadline_seconds)

@@ -1,0 +1,137 @@
+"""Draining: take the locks, stop the workers, and note what each job looks like once nothing runs."""
+
+import json
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import WorkerStatus
+from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.jobs import listed
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.plan import id_type, look_up
+from queue_recovery.recovery.ports import RestoreNote, StoredJob, Worker
+from queue_recovery.recovery.scope import Scope, locked_by
+
+
+async def lock(scope: Scope) -> None:
+    """Look whether the locks are free, then write the intent to take them, with the workers' replicas.
+
+    From this write on every ending closes the run in the broker, so nothing is taken before it.
+    """
+    queue = await scope.queue()
+    broker = await scope.broker()
+    holder = await broker.holder(queue.name)
+    if holder is not None and holder.uid != scope.resource.uid:
+        raise locked_by(f"queue {queue.name!r}", holder.name)
+    workers = await _look_unlocked(scope, sorted({w.name for w in queue.workers}))
+    now = scope.world.now()
+    await scope.save(
+        (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
+        doing=(Reason.DRAINING, _stopping(scope, workers)),
+        update={
+            "drain_start_time": timestamp(now),
+            "workers": [WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas) for w in workers],
+        },
+    )
+
+
+async def drain(scope: Scope) -> None:
+    """Take the locks, stop the workers and wait for the end of their last pod; then freeze what the jobs look like."""
+    broker = await scope.broker()
+    await broker.open(scope.run)
+    if scope.scales_workers:
+        await _scale_to_zero(scope)
+    if scope.takes_messages:
+        await _await_drained(scope)
+    await _freeze_jobs(scope)
+    if not scope.takes_messages:
+        message = "purge.mode is None: no worker was stopped"
+        await scope.save(
+            (ConditionType.DRAINED, "True", Reason.NOT_NEEDED, message),
+            (ConditionType.PURGED, "False", Reason.NOT_NEEDED, "purge.mode is None"),
+            doing=(Reason.REENQUEUING, message),
+        )
+        return
+    await scope.save(
+        (ConditionType.DRAINED, "True", Reason.COMPLETED, "no pod of the workers lives"),
+        (ConditionType.PURGED, "False", Reason.PURGING, "moving the queue's messages into the quarantine"),
+        doing=(Reason.PURGING, "moving the queue's messages into the quarantine"),
+    )
+
+
+async def _look_unlocked(scope: Scope, names: Sequence[str]) -> Sequence[Worker]:
+    """Look at the workers; raise NotYet (`Locked`) when another recovery holds one of them."""
+    if not scope.takes_messages:
+        return []
+    workers = await scope.world.workers.look(names)
+    for worker in workers:
+        if worker.note is not None and worker.note.uid != scope.resource.uid:
+            raise locked_by(f"Deployment {worker.name}", worker.note.recovery)
+    return workers
+
+
+async def _scale_to_zero(scope: Scope) -> None:
+    """Scale every worker to 0, all or none: one that is held by another recovery sets the others free again."""
+    remembered = {worker.name: worker for worker in scope.status.workers}
+    try:
+        workers = await _look_unlocked(scope, sorted(remembered))
+        for worker in workers:
+            if worker.note is None or worker.replicas > 0:
+                note = RestoreNote(
+                    uid=scope.resource.uid,
+                    recovery=scope.full_name,
+                    replicas=remembered[worker.name].replicas,
+                )
+                await scope.world.workers.scale_to_zero(worker, note)
+    except NotYet:
+        for worker_status in scope.status.workers:
+            await scope.world.workers.restore(worker_status.name, worker_status.uid, scope.resource.uid)
+        raise
+
+
+async def _await_drained(scope: Scope) -> None:
+    names = sorted(w.name for w in scope.status.workers)
+    async with aclosing(scope.world.workers.follow(names)) as changes:
+        async for workers in changes:
+            if all(worker.drained for worker in workers):
+                return
+            if scope.scales_workers:
+                _refuse_revived(workers)
+                doing = (Reason.DRAINING, _stopping(scope, workers))
+            else:
+                left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
+                command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
+                doing = (Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}")
+            await scope.save(doing=doing)
+
+
+def _refuse_revived(workers: Sequence[Worker]) -> None:
+    revived = [w.name for w in workers if w.replicas > 0]
+    if revived:
+        raise NotYet(
+            Reason.WORKER_CHANGED,
+            f"somebody scaled {', '.join(revived)} up during the drain; scaling to 0 again. If it is a GitOps tool or "
+            "an autoscaler, pause it",
+        )
+
+
+def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
+    if not scope.takes_messages:
+        return "taking the queue's lock"
+    return "waiting for the last pod of " + ", ".join(w.name for w in workers if not w.drained)
+
+
+async def _freeze_jobs(scope: Scope) -> None:
+    jobs = [job for job in listed(scope.spec, await id_type(scope)) if job.id is not None]
+    if not jobs:
+        return
+    stored = await look_up(scope, jobs)
+    seen = {job.key: describe_seen(stored.get(job.id or "")) for job in jobs}
+    await (await scope.broker()).freeze(scope.run, seen)
+
+
+def describe_seen(job: StoredJob | None) -> str:
+    """Return what a job looked like as JSON text: null for no document, else its status and task id."""
+    return json.dumps(None if job is None else {"status": job.status, "taskId": job.task_id})

@@ -1,0 +1,87 @@
+"""The ending of every recovery: replicas first, then the books.
+
+Replicas come first because they depend on the API server alone: a broker or a job store that is away never delays
+them. Entered again at any point, it does the same again to the same effect.
+"""
+
+from datetime import datetime, timedelta
+
+from queue_recovery.api.conditions import ConditionType, is_true
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Ending, JobTotals, Messages, Quarantine, SkippedJob
+from queue_recovery.recovery.jobs import ListedJob, listed
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.plan import id_type
+from queue_recovery.recovery.ports import Closed
+from queue_recovery.recovery.restart import restore_replicas
+from queue_recovery.recovery.scope import Scope, Update
+
+_DEFAULT_RETENTION = timedelta(days=7)
+"""For messages that were to be dropped at success, when the recovery has ended otherwise."""
+
+
+async def end(scope: Scope) -> None:
+    """Bring the workers back, close the run, settle the jobs, let the lock go, and write the terminal status."""
+    if scope.status.drain_start_time is None:
+        await scope.finish({})
+        return
+    if scope.scales_workers:
+        await restore_replicas(scope)
+    broker = await scope.broker()
+    closed = await broker.close(scope.run)
+    jobs = listed(scope.spec, await id_type(scope))
+    if is_true(scope.status.conditions, ConditionType.PURGED) and not closed.was_purged:
+        await _finish_in_doubt(scope, jobs)
+        return
+    unpushed = [job.id for job in jobs if job.id is not None and job.key not in closed.pushed]
+    if closed.was_purged and unpushed:
+        await (await scope.job_store()).settle(scope.resource.uid, unpushed, now=scope.world.now())
+    expires, keep = _retention(scope)
+    await broker.release(scope.run, expires=expires, keep=keep)
+    await scope.finish(_books(scope, jobs, closed, expires, keep=keep))
+
+
+async def _finish_in_doubt(scope: Scope, jobs: list[ListedJob]) -> None:
+    """End a recovery whose markers the broker has lost: which jobs were enqueued cannot be told, so none is touched."""
+    message = (
+        "the broker has lost this recovery's records (a failover or a restart without its data), so it cannot be told "
+        "which jobs were enqueued and what was quarantined; compare the jobs' task ids with your workers' results"
+    )
+    doubt = "the broker lost its marker: it may or may not have been enqueued"
+    known = {row.id: row for row in scope.status.skipped}
+    rows = [known.get(j.label) or SkippedJob(id=j.label, reason=Reason.IN_DOUBT, message=doubt) for j in jobs]
+    ending = Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message)
+    await scope.finish({"ending": ending, "skipped": rows})
+
+
+def _retention(scope: Scope) -> tuple[datetime, bool]:
+    """Return when the quarantine ends, and whether it is kept until then."""
+    succeeded = scope.status.ending is not None and scope.status.ending.phase == "Succeeded"
+    seconds = scope.spec.purge.retention_seconds
+    if seconds == 0 and succeeded:
+        return scope.world.now(), False
+    return scope.world.now() + (timedelta(seconds=seconds) or _DEFAULT_RETENTION), True
+
+
+def _books(scope: Scope, jobs: list[ListedJob], closed: Closed, expires: datetime, *, keep: bool) -> Update:
+    """Return the final figures: what was enqueued, a row for each job that was not, and the quarantine's end."""
+    known = {row.id: row for row in scope.status.skipped}
+    never = "the recovery ended before it was this job's turn"
+    rows = [
+        known.get(job.label) or SkippedJob(id=job.label, reason=Reason.NOT_ATTEMPTED, message=never)
+        for job in jobs
+        if job.key not in closed.pushed
+    ]
+    pushed = len(closed.pushed)
+    update: Update = {
+        "jobs": JobTotals(total=len(jobs), enqueued=pushed, skipped=len(rows), progress=f"{pushed}/{len(jobs)}"),
+        "skipped": rows,
+    }
+    taken = closed.taken
+    if taken is not None and scope.takes_messages:
+        total = taken.ready + taken.unacked
+        update["messages"] = Messages(found=total, quarantined=total, undecodable=taken.undecodable)
+        update["quarantine"] = (
+            Quarantine(name=taken.quarantine, messages=total, expiration_time=timestamp(expires)) if keep else None
+        )
+    return update

@@ -1,0 +1,131 @@
+"""The jobs that a recovery lists, and the tasks that they become. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import JobSpec, QueueRecoverySpec
+from queue_recovery.api.target import IdType, QueueSpec
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.ports import StoredJob, Task
+
+_NAMED_AT_MOST = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedJob:
+    """One entry of `spec.jobs`."""
+
+    key: str
+    """Its place in the list and its typed id: two equal written-out jobs, or the ids 1 and "1", stay apart."""
+    label: str
+    """How people are told of it: its id, or its task with its place in the list."""
+    id: str | None
+    """Id in the job store as text; None: written out."""
+    spec: JobSpec
+
+
+def listed(spec: QueueRecoverySpec, id_type: IdType) -> list[ListedJob]:
+    """Return the recovery's jobs in their order.
+
+    Raises Rejected (`DuplicateJob`) when an id stands there twice.
+    """
+    jobs: list[ListedJob] = []
+    first_at: dict[str, int] = {}
+    for index, job in enumerate(spec.jobs):
+        if job.id is None:
+            jobs.append(ListedJob(key=f"{index}:task", label=f"{job.task} (jobs[{index}])", id=None, spec=job))
+            continue
+        job_id = str(job.id).lower() if id_type == "ObjectId" else str(job.id)
+        if job_id in first_at:
+            raise Rejected(
+                Reason.DUPLICATE_JOB,
+                f"job {job_id} is listed twice (jobs[{first_at[job_id]}] and jobs[{index}]); "
+                "create a recovery that lists it once",
+            )
+        first_at[job_id] = index
+        key = f"{index}:{type(job.id).__name__}:{job_id}"
+        jobs.append(ListedJob(key=key, label=job_id, id=job_id, spec=job))
+    return jobs
+
+
+def task_id(uid: str, job: ListedJob) -> str:
+    """Return the Celery task id of a job in a recovery; the same one at every attempt."""
+    return str(uuid5(UUID(uid), job.key))
+
+
+def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: str) -> Task:
+    """Return the task that a job becomes.
+
+    Raises Rejected (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when it cannot be enqueued as it stands.
+    """
+    if stored is None:
+        name, args, kwargs = job.spec.task, job.spec.args or "[]", job.spec.kwargs or "{}"
+        bounded = True
+    else:
+        message = queue.message
+        name = stored.task or (message.task if message else None)
+        default_args = expand(message.args, stored.id) if message else "[]"
+        args = default_args if stored.args is None else stored.args
+        kwargs = "{}" if stored.kwargs is None else stored.kwargs
+        bounded = bool(queue.tasks)
+    if not name:
+        raise Rejected(
+            Reason.NO_TASK_NAME,
+            f"job {job.label} names no task: map `fields.task` in the target, or give its queue {queue.name!r} a "
+            "`message`",
+        )
+    allowed = {*queue.tasks, *([queue.message.task] if queue.message else [])}
+    if bounded and name not in allowed:
+        raise Rejected(
+            Reason.TASK_NOT_ALLOWED,
+            f"job {job.label} is of task {name!r}, which the target does not allow in queue {queue.name!r}; "
+            f"allowed: {_names(sorted(allowed)) or 'none'}. Add it to the queue's `tasks` in the target",
+        )
+    _check_json(job, "args", args, list, "array")
+    _check_json(job, "kwargs", kwargs, dict, "object")
+    return Task(key=job.key, task_id=task_id(uid, job), task=name, args=args, kwargs=kwargs)
+
+
+def check_found(jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> None:
+    """Raise Rejected (`JobNotFound`) when a listed id has no document."""
+    missing = [job.label for job in jobs if job.id is not None and job.id not in stored]
+    if missing:
+        raise Rejected(
+            Reason.JOB_NOT_FOUND,
+            f"no document for {_names(missing)}; check the ids, and the database, collection and idType in the target",
+        )
+
+
+def expand(template: str, job_id: str) -> str:
+    r"""Put the job's id in place of `$(id)` in JSON text, inside quotes or bare.
+
+    >>> expand('["$(id)", 1.0]', 'a"b')
+    '["a\\"b", 1.0]'
+    """
+    return template.replace("$(id)", json.dumps(job_id)[1:-1])
+
+
+def _check_json(job: ListedJob, field: str, text: str, kind: type, name: str) -> None:
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise Rejected(
+            Reason.INVALID_ARGUMENTS,
+            f"{field} of job {job.label} is not a JSON {name}; write it as in `celery call`, "
+            + ("such as '[\"hello\", 1]'" if kind is list else 'such as \'{"voice": "alto"}\''),
+        )
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _names(names: Sequence[str]) -> str:
+    """Join names for a message, the first ten of them."""
+    more = len(names) - _NAMED_AT_MOST
+    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,123 @@
+"""Where a recovery is, derived from its conditions, and how tools such as kstatus read it. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionType, find, set_condition
+from queue_recovery.api.recovery import Phase, QueueRecoveryStatus
+
+_STEPS = (
+    (ConditionType.REENQUEUED, Phase.REENQUEUING),
+    (ConditionType.RESTARTED, Phase.RESTARTING),
+    (ConditionType.PURGED, Phase.PURGING),
+    (ConditionType.DRAINED, Phase.DRAINING),
+)
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a time as Kubernetes does: RFC 3339 in UTC, whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> datetime:
+    """Read a time that `timestamp` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def phase_of(status: QueueRecoveryStatus) -> Phase:
+    """Derive the phase: the terminal one, or the last step that has begun."""
+    succeeded = find(status.conditions, ConditionType.SUCCEEDED)
+    if status.ending is not None and succeeded is not None and succeeded.status != "Unknown":
+        return Phase(status.ending.phase)
+    for kind, phase in _STEPS:
+        if find(status.conditions, kind) is not None:
+            return phase
+    return Phase.PENDING if status.plan is None else Phase.PLANNING
+
+
+def is_terminal(status: QueueRecoveryStatus) -> bool:
+    """Tell whether the recovery has ended and its books are closed."""
+    return phase_of(status) in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}
+
+
+def set_step(
+    status: QueueRecoveryStatus,
+    kind: ConditionType,
+    value: ConditionStatus,
+    reason: str,
+    message: str,
+    *,
+    now: datetime,
+    generation: int,
+) -> QueueRecoveryStatus:
+    """Return the status with one condition set."""
+    condition = Condition(
+        type=kind,
+        status=value,
+        reason=reason,
+        message=message,
+        observed_generation=generation,
+        last_transition_time=timestamp(now),
+    )
+    return status.model_copy(update={"conditions": set_condition(status.conditions, condition)})
+
+
+def set_running(
+    status: QueueRecoveryStatus, reason: str, message: str, *, now: datetime, generation: int
+) -> QueueRecoveryStatus:
+    """Return the status of a recovery at work: what it does or awaits, as kstatus' InProgress."""
+    values = _Summary(succeeded="Unknown", ready="False", reconciling="True", stalled="False")
+    return _summarise(status, values, reason, message, now=now, generation=generation)
+
+
+def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) -> QueueRecoveryStatus:
+    """Return the terminal status of a recovery whose ending is decided and whose books are closed.
+
+    A cancelled one counts as ready: what its spec asks for has been done. A failed one is stalled, because that
+    alone is what kstatus reads as failed.
+    """
+    ending = status.ending
+    if ending is None:
+        raise ValueError("a recovery ends with an ending")
+    status = status.model_copy(update={"completion_time": timestamp(now)})
+    values = _ENDED[ending.phase]
+    return _summarise(status, values, ending.reason, ending.message, now=now, generation=generation)
+
+
+def acknowledge(status: QueueRecoveryStatus, generation: int) -> QueueRecoveryStatus:
+    """Return the status as judged by a newer spec that changes nothing any more.
+
+    Without it, a `suspend` or `cancel` that is set on a finished recovery would read as InProgress for ever.
+    """
+    conditions = [c.model_copy(update={"observed_generation": generation}) for c in status.conditions]
+    return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Summary:
+    succeeded: ConditionStatus
+    ready: ConditionStatus
+    reconciling: ConditionStatus
+    stalled: ConditionStatus
+
+
+_ENDED: dict[str, _Summary] = {
+    "Succeeded": _Summary(succeeded="True", ready="True", reconciling="False", stalled="False"),
+    "Cancelled": _Summary(succeeded="False", ready="True", reconciling="False", stalled="False"),
+    "Failed": _Summary(succeeded="False", ready="False", reconciling="False", stalled="True"),
+}
+
+
+def _summarise(
+    status: QueueRecoveryStatus, values: _Summary, reason: str, message: str, *, now: datetime, generation: int
+) -> QueueRecoveryStatus:
+    for kind, value in (
+        (ConditionType.SUCCEEDED, values.succeeded),
+        (ConditionType.READY, values.ready),
+        (ConditionType.RECONCILING, values.reconciling),
+        (ConditionType.STALLED, values.stalled),
+    ):
+        status = set_step(status, kind, value, reason, message, now=now, generation=generation)
+    return status.model_copy(
+        update={"phase": phase_of(status), "message": message, "observed_generation": generation},
+    )

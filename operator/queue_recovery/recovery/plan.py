@@ -1,0 +1,100 @@
+"""Planning: check the recovery against its target and the world, and count what it would do. Touches nothing."""
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import JobTotals, Plan
+from queue_recovery.api.target import IdType
+from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, listed
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import Broker, Count, StoredJob
+from queue_recovery.recovery.scope import Scope
+
+
+async def plan(scope: Scope) -> None:
+    """Write the plan to the status, or raise what stands in its way."""
+    queue = await scope.queue()
+    jobs = listed(scope.spec, await id_type(scope))
+    await scope.world.check_permissions()
+    broker = await scope.broker()
+    await broker.check()
+    await broker.check_queue(queue.name)
+    stored = await look_up(scope, jobs)
+    check_found(jobs, stored)
+    for job in jobs:
+        check_task(job, stored.get(job.id) if job.id else None, queue, scope.resource.uid)
+    if scope.takes_messages:
+        for worker in await scope.world.workers.look([w.name for w in queue.workers]):
+            if worker.paused:
+                raise NotYet(
+                    Reason.WORKER_PAUSED,
+                    f"Deployment {worker.name} is paused, so it would not start again; "
+                    f"kubectl rollout resume deployment/{worker.name} -n {scope.resource.namespace}",
+                )
+    count = await broker.count(queue.name)
+    skip = await _count_skips(scope, broker, jobs, stored)
+    reason, message = _describe(scope, count, len(jobs) - skip, skip)
+    await scope.save(
+        doing=(reason, message),
+        update={
+            "plan": Plan(
+                time=timestamp(scope.world.now()),
+                ready=count.ready,
+                unacked=count.unacked,
+                enqueue=len(jobs) - skip,
+                skip=skip,
+            ),
+            "jobs": JobTotals(total=len(jobs), progress=f"0/{len(jobs)}"),
+        },
+    )
+
+
+async def id_type(scope: Scope) -> IdType:
+    """Return the type of the job store's ids; text where there is no job store."""
+    target = await scope.target()
+    return target.job_store.mongodb.id_type if target.job_store else "String"
+
+
+async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
+    """Return the documents of the jobs that are listed by id.
+
+    Raises Rejected (`InvalidJobId`) for ids that cannot be ids of the collection.
+    """
+    wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
+    if not wanted:
+        return {}
+    store = await scope.job_store()
+    misfits = [text for text, typed in wanted if not store.fits(typed)]
+    if misfits:
+        raise Rejected(
+            Reason.INVALID_JOB_ID,
+            f"not ids of type {await id_type(scope)}: {', '.join(misfits[:10])}; see the target's idType",
+        )
+    await store.check()
+    return dict(await store.look_up([text for text, _ in wanted]))
+
+
+async def _count_skips(scope: Scope, broker: Broker, jobs: list[ListedJob], stored: dict[str, StoredJob]) -> int:
+    target = await scope.target()
+    if target.job_store is None:
+        return 0
+    recoverable = target.job_store.mongodb.statuses.recoverable
+    docs = [stored[job.id] for job in jobs if job.id is not None]
+    skipped = {doc.id for doc in docs if doc.status not in recoverable}
+    if not scope.takes_messages:
+        task_ids = {doc.task_id: doc.id for doc in docs if doc.task_id}
+        skipped |= {task_ids[found] for found in await broker.queued_task_ids(scope.spec.queue, task_ids)}
+    return len(skipped)
+
+
+def _describe(scope: Scope, count: Count, enqueue: int, skip: int) -> tuple[Reason, str]:
+    jobs = f"{enqueue} jobs to enqueue" + (f", {skip} to skip" if skip else "")
+    if not scope.takes_messages:
+        return Reason.PLANNED, f"{jobs}; no message is removed and no worker stopped"
+    found = f"{count.ready} messages in the lists and {count.unacked} in unacked to quarantine; {jobs}"
+    if count.ready or count.unacked:
+        return Reason.PLANNED, found
+    hint = (
+        "Nothing lies under the queue's keys: if you expected messages, compare globalKeyPrefix, sep and the database "
+        "in the URL with the application's settings"
+    )
+    return Reason.NOTHING_FOUND, f"{found}. {hint}"

@@ -1,0 +1,34 @@
+"""Purging: move the queue's messages into the quarantine, up to one exact boundary."""
+
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Messages, Quarantine
+from queue_recovery.recovery.scope import Scope
+
+
+async def purge(scope: Scope) -> None:
+    """Take every message of the queue and write how many there were."""
+    broker = await scope.broker()
+    if not scope.takes_messages:
+        await broker.pass_boundary(scope.run)
+        await scope.save(
+            (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None: every message stays"),
+            (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None: no worker was stopped"),
+            (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),
+            doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
+        )
+        return
+    taken = await broker.take(scope.run)
+    total = taken.ready + taken.unacked
+    message = f"{total} messages quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
+    if taken.undecodable:
+        message += f"; {taken.undecodable} entries of unacked cannot be read, so they stay"
+    await scope.save(
+        (ConditionType.PURGED, "True", Reason.COMPLETED, message),
+        (ConditionType.RESTARTED, "False", Reason.RESTARTING, "bringing the workers back"),
+        doing=(Reason.RESTARTING, f"{message}; bringing the workers back"),
+        update={
+            "messages": Messages(found=total, quarantined=total, undecodable=taken.undecodable),
+            "quarantine": Quarantine(name=taken.quarantine, messages=total),
+        },
+    )

@@ -1,0 +1,146 @@
+"""Reenqueuing: claim each job, then enqueue it with its marker; once each, however often this is entered."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from itertools import islice
+
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Ending, JobTotals, SkippedJob
+from queue_recovery.recovery.drain import describe_seen
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.jobs import ListedJob, check_task, listed, task_id
+from queue_recovery.recovery.plan import id_type, look_up
+from queue_recovery.recovery.ports import Claim, StoredJob
+from queue_recovery.recovery.scope import Scope
+
+_BATCH = 500
+"""Jobs in one push: what a Redis script may hold up other clients for (`exactly-once.md` of the design: 500)."""
+
+_REPORT_EVERY = timedelta(seconds=5)
+"""How often progress is written: the number of writes must not grow with the jobs."""
+
+_BATCHES_PER_SECOND = 4
+"""Into how many batches a second's worth of jobs is cut when a rate is asked for."""
+
+
+async def reenqueue(scope: Scope) -> None:
+    """Enqueue every listed job that may be, then bind the recovery to succeed."""
+    jobs = listed(scope.spec, await id_type(scope))
+    broker = await scope.broker()
+    stored = await look_up(scope, [job for job in jobs if job.id is not None])
+    frozen = await broker.freeze(scope.run, {j.key: describe_seen(stored.get(j.id)) for j in jobs if j.id is not None})
+    done = set(await broker.pushed(scope.run))
+    skipped = await _skipped_as_seen(scope, jobs, frozen)
+    rate = scope.spec.reenqueue.rate_per_second
+    size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
+    rest = (job for job in jobs if job.key not in done and job.key not in skipped)
+    reported = scope.world.now()
+    while batch := list(islice(rest, size)):
+        skipped |= await _enqueue(scope, batch, frozen, stored)
+        done |= {job.key for job in batch if job.key not in skipped}
+        if len(done) + len(skipped) == len(jobs):
+            break
+        if scope.world.now() - reported > _REPORT_EVERY:
+            reported = scope.world.now()
+            await _report(scope, jobs, done, skipped)
+        if rate:
+            await scope.world.pause(len(batch) / rate)
+    await _report(scope, jobs, done, skipped, complete=True)
+
+
+async def _skipped_as_seen(scope: Scope, jobs: Iterable[ListedJob], frozen: Mapping[str, str]) -> dict[str, SkippedJob]:
+    """Return the jobs that may not be enqueued because of what they looked like when nothing ran."""
+    target = await scope.target()
+    if target.job_store is None:
+        return {}
+    recoverable = target.job_store.mongodb.statuses.recoverable
+    skipped: dict[str, SkippedJob] = {}
+    task_ids: dict[str, ListedJob] = {}
+    for job in jobs:
+        if job.id is None:
+            continue
+        seen = json.loads(frozen[job.key])
+        if seen is None:
+            skipped[job.key] = _skip(job, Reason.NOT_FOUND, "its document is gone")
+        elif seen["status"] not in recoverable:
+            found = f"its status is {seen['status']!r}; recoverable: {', '.join(recoverable)}"
+            skipped[job.key] = _skip(job, Reason.NOT_RECOVERABLE, found)
+        elif seen["taskId"]:
+            task_ids[seen["taskId"]] = job
+    if not scope.takes_messages:
+        broker = await scope.broker()
+        for found in await broker.queued_task_ids(scope.spec.queue, task_ids):
+            job = task_ids[found]
+            skipped[job.key] = _skip(job, Reason.STILL_QUEUED, f"its message {found} is still in the queue")
+    return skipped
+
+
+async def _enqueue(
+    scope: Scope, batch: list[ListedJob], frozen: Mapping[str, str], stored: Mapping[str, StoredJob]
+) -> dict[str, SkippedJob]:
+    """Claim and push one batch; return the jobs that were not enqueued."""
+    uid, queue = scope.resource.uid, await scope.queue()
+    skipped: dict[str, SkippedJob] = {}
+    tasks = {}
+    for job in batch:
+        try:
+            tasks[job.key] = check_task(job, stored[job.id] if job.id is not None else None, queue, uid)
+        except (Rejected, KeyError) as error:
+            message = error.message if isinstance(error, Rejected) else "its document is gone"
+            skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, message)
+    claims = []
+    for job in batch:
+        if job.id is not None and job.key in tasks:
+            seen = json.loads(frozen[job.key])
+            claims.append(
+                Claim(
+                    id=job.id,
+                    seen_status=seen["status"],
+                    seen_task_id=seen["taskId"],
+                    task_id=task_id(uid, job),
+                )
+            )
+    ours = await (await scope.job_store()).claim(uid, claims, now=scope.world.now()) if claims else frozenset()
+    for job in batch:
+        if job.id is not None and job.key in tasks and job.id not in ours:
+            del tasks[job.key]
+            skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
+    if tasks:
+        await (await scope.broker()).push(scope.run, list(tasks.values()))
+    return skipped
+
+
+async def _report(
+    scope: Scope,
+    jobs: list[ListedJob],
+    done: set[str],
+    skipped: Mapping[str, SkippedJob],
+    *,
+    complete: bool = False,
+) -> None:
+    totals = JobTotals(total=len(jobs), enqueued=len(done), skipped=len(skipped), progress=f"{len(done)}/{len(jobs)}")
+    rows = [skipped[job.key] for job in jobs if job.key in skipped]
+    message = f"{len(done)} of {len(jobs)} jobs enqueued" + (f", {len(skipped)} skipped" if skipped else "")
+    if not complete:
+        await scope.save(doing=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
+        return
+    await scope.save(
+        (ConditionType.REENQUEUED, "True", Reason.COMPLETED, message),
+        doing=(Reason.COMPLETED, message),
+        update={
+            "jobs": totals,
+            "skipped": rows,
+            "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=_outcome(scope, message)),
+        },
+    )
+
+
+def _outcome(scope: Scope, message: str) -> str:
+    messages = scope.status.messages
+    return f"{messages.quarantined} messages quarantined; {message}" if messages else message
+
+
+def _skip(job: ListedJob, reason: Reason, message: str) -> SkippedJob:
+    return SkippedJob(id=job.label, reason=reason, message=message)

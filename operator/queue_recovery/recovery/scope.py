@@ -1,0 +1,141 @@
+"""One recovery while it is being worked on: what steps read, and the one way in which they write status."""
+
+from dataclasses import dataclass, field
+
+from queue_recovery.api.conditions import ConditionStatus, ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Ending, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.target import QueueSpec, QueueTargetSpec
+from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
+from queue_recovery.recovery.ports import Broker, JobStore, Run
+from queue_recovery.recovery.world import Resource, World
+
+Update = dict[str, object]
+
+
+@dataclass(kw_only=True)
+class Scope:
+    """A recovery at work. Nothing in here survives a death: what has to stands in `status`."""
+
+    resource: Resource
+    world: World
+    status: QueueRecoveryStatus
+    _target: QueueTargetSpec | None = field(default=None, init=False)
+    _broker: Broker | None = field(default=None, init=False)
+    _job_store: JobStore | None = field(default=None, init=False)
+
+    @property
+    def spec(self) -> QueueRecoverySpec:
+        """The recovery's spec as it is now."""
+        return self.resource.wish.spec
+
+    @property
+    def full_name(self) -> str:
+        """`namespace/name`."""
+        return f"{self.resource.namespace}/{self.resource.name}"
+
+    @property
+    def run(self) -> Run:
+        """The recovery's identity in the broker."""
+        return Run(uid=self.resource.uid, name=self.full_name, cluster=self.world.cluster, queue=self.spec.queue)
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether the queue is purged, so that workers have to be stopped."""
+        return self.spec.purge.mode == "Quarantine"
+
+    @property
+    def scales_workers(self) -> bool:
+        """Whether the operator itself stops and starts the workers."""
+        return self.takes_messages and self.spec.restart.strategy == "Recreate"
+
+    async def target(self) -> QueueTargetSpec:
+        """Return the recovery's target, read once."""
+        if self._target is None:
+            self._target = await self.world.target(self.spec.target_ref.name)
+        return self._target
+
+    async def queue(self) -> QueueSpec:
+        """Return the target's entry for the recovery's queue; raises Rejected (`QueueNotInTarget`)."""
+        target = await self.target()
+        for queue in target.queues:
+            if queue.name == self.spec.queue:
+                return queue
+        raise Rejected(
+            Reason.QUEUE_NOT_IN_TARGET,
+            f"target {self.spec.target_ref.name!r} has no queue {self.spec.queue!r}; it has "
+            f"{', '.join(sorted(q.name for q in target.queues))}",
+        )
+
+    async def broker(self) -> Broker:
+        """Return the target's broker, connected once."""
+        if self._broker is None:
+            self._broker = await self.world.broker(await self.target())
+        return self._broker
+
+    async def job_store(self) -> JobStore:
+        """Return the target's job store, connected once; raises Rejected (`JobStoreNotConfigured`)."""
+        if self._job_store is None:
+            target = await self.target()
+            if target.job_store is None:
+                raise Rejected(
+                    Reason.JOB_STORE_NOT_CONFIGURED,
+                    f"jobs are listed by id, but target {self.spec.target_ref.name!r} has no jobStore; write the jobs "
+                    "out with `task` and `args`, or give the target a jobStore",
+                )
+            self._job_store = await self.world.job_store(target)
+        return self._job_store
+
+    async def disconnect(self) -> None:
+        """Forget the target and the connections: the next use reads addresses and credentials anew."""
+        for connection in (self._broker, self._job_store):
+            if connection is not None:
+                await connection.aclose()
+        self._target = self._broker = self._job_store = None
+
+    async def save(
+        self,
+        *conditions: tuple[ConditionType, ConditionStatus, str, str],
+        doing: tuple[str, str],
+        update: Update | None = None,
+    ) -> None:
+        """Write the status: steps' conditions, what the recovery does now (reason, message), and other fields."""
+        now, generation = self.world.now(), self.resource.wish.generation
+        status = self.status.model_copy(update=update or {})
+        for kind, value, reason, message in conditions:
+            status = set_step(status, kind, value, reason, message, now=now, generation=generation)
+        await self._store(set_running(status, *doing, now=now, generation=generation))
+
+    async def wait_for(self, reason: str, message: str) -> None:
+        """Say in the status what is awaited; writes only what has changed."""
+        await self.save(doing=(reason, message))
+
+    async def end(self, ending: Ending) -> None:
+        """Bind the recovery to end: whatever happens, it goes on with this ending."""
+        doing = (ending.reason, f"ending as {ending.phase}: {ending.message}")
+        await self.save(doing=doing, update={"ending": ending})
+
+    async def finish(self, update: Update) -> None:
+        """Write the terminal status."""
+        status = self.status.model_copy(update=update)
+        await self._store(set_ended(status, now=self.world.now(), generation=self.resource.wish.generation))
+
+    async def acknowledge(self) -> None:
+        """Note on a finished recovery that its newest spec has been seen."""
+        await self._store(acknowledge(self.status, self.resource.wish.generation))
+
+    async def _store(self, status: QueueRecoveryStatus) -> None:
+        if status != self.status:
+            await self.resource.write(status)
+            self.status = status
+
+
+def failed(error: Rejected) -> Ending:
+    """Return the ending that a refusal leads to."""
+    return Ending(phase="Failed", reason=error.reason, message=error.message)
+
+
+def locked_by(what: str, name: str) -> NotYet:
+    """Return the error of a lock that another recovery holds."""
+    return NotYet(Reason.LOCKED, f"{what} is held by recovery {name}; this one starts when that has ended")

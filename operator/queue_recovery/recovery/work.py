@@ -1,0 +1,140 @@
+"""The straight line of a recovery: decide, act through one step, note what happened, and around again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Ending
+from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
+from queue_recovery.recovery.drain import drain, lock
+from queue_recovery.recovery.ending import end
+from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected
+from queue_recovery.recovery.plan import plan
+from queue_recovery.recovery.purge import purge
+from queue_recovery.recovery.reenqueue import reenqueue
+from queue_recovery.recovery.restart import restart
+from queue_recovery.recovery.scope import Scope, failed
+from queue_recovery.recovery.world import Resource, Superseded, World
+
+FIRST_DELAY: Final = 0.5
+LONGEST_DELAY: Final = 10.0
+"""Seconds between two tries: doubled from the first to the longest."""
+
+LOCK_DELAY: Final = 1.0
+"""Seconds between two looks at a lock that another recovery holds; one GET of the broker."""
+
+_STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
+    Action.PLAN: plan,
+    Action.LOCK: lock,
+    Action.DRAIN: drain,
+    Action.PURGE: purge,
+    Action.RESTART: restart,
+    Action.REENQUEUE: reenqueue,
+    Action.END: end,
+}
+
+
+async def work(resource: Resource, world: World) -> None:
+    """Work on a recovery until its terminal status is written; takes up where an earlier process stopped.
+
+    Raises Gone when the resource is not there any more.
+    """
+    scope = Scope(resource=resource, world=world, status=await resource.read())
+    delay = FIRST_DELAY
+    try:
+        while (action := decide(scope.spec, scope.status)) is not Action.NOTHING:
+            try:
+                if ending := _forced_ending(scope):
+                    await scope.end(ending)
+                    continue
+                if action is Action.HOLD:
+                    await scope.wait_for(Reason.SUSPENDED, _held(scope))
+                    await _sleep(scope, None)
+                    continue
+                await _perform(scope, action)
+                delay = FIRST_DELAY
+            except Superseded:
+                scope.status = await resource.read()
+            except RecoveryError as error:
+                delay = await _after(scope, action, error, delay)
+        await scope.acknowledge()
+    finally:
+        await scope.disconnect()
+
+
+async def _perform(scope: Scope, action: Action) -> None:
+    """Take one step; give it up when the user's wish or the deadline asks for another one.
+
+    Giving up is the same as dying at that point: the step can be entered again, and its late effects are fenced.
+    """
+    step = asyncio.ensure_future(_STEPS[action](scope))
+    try:
+        while not step.done():
+            await _sleep(scope, None, until=step)
+            if not step.done() and (_forced_ending(scope) or decide(scope.spec, scope.status) is Action.HOLD):
+                step.cancel()
+                with suppress(asyncio.CancelledError):
+                    await step
+                await scope.disconnect()
+                scope.status = await scope.resource.read()
+                return
+        await step
+    finally:
+        if not step.done():
+            step.cancel()
+            await asyncio.wait({step})
+
+
+async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:
+    """Do what an error asks for next; return the delay for the next one."""
+    if isinstance(error, Rejected) and action is not Action.END:
+        with suppress(RecoveryError):  # the API server is away: the step is refused again, and then written
+            await scope.end(failed(error))
+        return delay
+    with suppress(RecoveryError):
+        await scope.wait_for(error.reason, error.message)
+    if isinstance(error, NotYet) and error.reason == Reason.LOCKED:
+        await _sleep(scope, LOCK_DELAY)
+        return delay
+    await scope.disconnect()
+    await _sleep(scope, delay)
+    return min(delay * 2, LONGEST_DELAY)
+
+
+async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
+    """Wait until the wish changes, `until` is done, the deadline comes, or the time is over."""
+    timers = [seconds] if seconds is not None else []
+    if scope.status.ending is None:
+        timers.append(max(0.0, (_deadline(scope) - scope.world.now()).total_seconds()))
+    changed = asyncio.ensure_future(scope.resource.changed())
+    try:
+        await asyncio.wait(
+            {changed, *([until] if until is not None else [])},
+            timeout=min(timers, default=None),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    finally:
+        changed.cancel()
+
+
+def _forced_ending(scope: Scope) -> Ending | None:
+    return forced_ending(
+        scope.spec,
+        scope.status,
+        created=scope.resource.created,
+        deleting=scope.resource.wish.deleting,
+        now=scope.world.now(),
+    )
+
+
+def _deadline(scope: Scope) -> datetime:
+    return deadline(scope.spec, scope.status, created=scope.resource.created)
+
+
+def _held(scope: Scope) -> str:
+    plan_text = scope.status.plan
+    counts = f"{plan_text.ready + plan_text.unacked} messages, {plan_text.enqueue} jobs" if plan_text else "planned"
+    return f"held by spec.suspend; the plan: {counts}. Set suspend to false to go on"

@@ -1,0 +1,90 @@
+"""What surrounds a recovery: its own resource, and the ways to the servers that its target names."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from queue_recovery.api.recovery import QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.recovery.ports import Broker, JobStore, Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What the user wants of a recovery at this moment."""
+
+    spec: QueueRecoverySpec
+    generation: int
+    deleting: bool
+
+
+class Resource(Protocol):
+    """The QueueRecovery itself, as it stands in the API server."""
+
+    uid: str
+    namespace: str
+    name: str
+    created: datetime
+
+    @property
+    def wish(self) -> Wish:
+        """What the user wants, as last heard."""
+        ...
+
+    async def changed(self) -> None:
+        """Return once the wish has changed since the last call."""
+        ...
+
+    async def read(self) -> QueueRecoveryStatus:
+        """Return the status as it is stored.
+
+        Raises Gone when the resource is not there any more, or another one of its name is.
+        """
+        ...
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        """Store the status, if it is still the one that was last read or written here.
+
+        Raises Superseded when another process has written it since, and Gone as `read`.
+        """
+        ...
+
+
+class World(Protocol):
+    """Everything else, of the recovery's namespace."""
+
+    cluster: str
+    """Identity of the Kubernetes cluster."""
+    workers: Workers
+
+    def now(self) -> datetime:
+        """Return the time, with its zone."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Let this much time pass."""
+        ...
+
+    async def target(self, name: str) -> QueueTargetSpec:
+        """Return the target of that name; raises NotYet (`TargetNotFound`)."""
+        ...
+
+    async def broker(self, target: QueueTargetSpec) -> Broker:
+        """Return the target's broker; raises NotYet (`SecretNotFound`, `SecretKeyMissing`, `InvalidBrokerURL`)."""
+        ...
+
+    async def job_store(self, target: QueueTargetSpec) -> JobStore:
+        """Return the target's job store, which it has; raises NotYet as `broker`, and `InvalidJobStoreURL`."""
+        ...
+
+    async def check_permissions(self) -> None:
+        """Raise NotYet (`Forbidden`) when the operator may not act in the namespace."""
+        ...
+
+
+class Superseded(Exception):
+    """Another process has written the status: read it, and go on from there."""
+
+
+class Gone(Exception):
+    """The resource is not there any more."""
