@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check unit sandbox generate clean
+
+demo: $(READY) ## the main job on real parts, told as it happens
+	@$(BIN)/python -m demo
+
+test: check unit ## everything that a change must pass
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m queue_recovery.api.crd --check crds
+	$(BIN)/python -m queue_recovery.api.reference --check docs/reference.md
+
+unit: $(READY)
+	@$(BIN)/python -m sandbox.build
+	$(BIN)/pytest
+
+sandbox: $(READY) ## a cluster, a broker and a job store; Ctrl-C removes them
+	@$(BIN)/python -m sandbox
+
+generate: $(READY) ## what is made from the models
+	$(BIN)/python -m queue_recovery.api.crd crds
+	$(BIN)/python -m queue_recovery.api.reference docs/reference.md
+
+clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the built control plane
+	rm -rf .venv
+
+# A virtual environment with the pinned requirements, made anew when they change.
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)

@@ -1,0 +1,227 @@
+"""What a recovery does next, by table and over all statuses that can be."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Ending, Phase, Plan, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
+from queue_recovery.recovery.phase import acknowledge, phase_of, set_ended, set_running, set_step
+
+CREATED = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
+NOW = CREATED + timedelta(minutes=5)
+STEPS = (ConditionType.DRAINED, ConditionType.PURGED, ConditionType.RESTARTED, ConditionType.REENQUEUED)
+
+
+def spec(**changes: object) -> QueueRecoverySpec:
+    return QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", **changes})
+
+
+def status(*, planned: bool = False, done: int | None = None, ending: Ending | None = None) -> QueueRecoveryStatus:
+    """Return the status of a recovery that has done its first `done` steps; None: the drain has not begun."""
+    made = QueueRecoveryStatus(
+        plan=Plan(time="2026-03-01T03:00:01Z", ready=1, unacked=2, enqueue=3, skip=0) if planned else None,
+        drain_start_time=None if done is None else "2026-03-01T03:00:02Z",
+        ending=ending,
+    )
+    for index, kind in enumerate(STEPS):
+        if done is not None and index <= done:
+            value = "True" if index < done else "False"
+            made = set_step(made, kind, value, "Completed", "", now=NOW, generation=1)  # type: ignore[arg-type]
+    return set_running(made, "Draining", "waiting for the last pod of tts-worker", now=NOW, generation=1)
+
+
+FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x")
+
+
+@pytest.mark.parametrize(
+    ("case", "wanted", "of", "action", "phase"),
+    [
+        ("a new one is planned", spec(), status(), Action.PLAN, Phase.PENDING),
+        ("a suspended one is planned too", spec(suspend=True), status(), Action.PLAN, Phase.PENDING),
+        ("a planned one takes the locks", spec(), status(planned=True), Action.LOCK, Phase.PLANNING),
+        ("suspend holds after the plan", spec(suspend=True), status(planned=True), Action.HOLD, Phase.PLANNING),
+        ("a locked one drains", spec(), status(planned=True, done=0), Action.DRAIN, Phase.DRAINING),
+        (
+            "suspend never holds while workers are down",
+            spec(suspend=True),
+            status(planned=True, done=0),
+            Action.DRAIN,
+            Phase.DRAINING,
+        ),
+        ("a drained one purges", spec(), status(planned=True, done=1), Action.PURGE, Phase.PURGING),
+        (
+            "nor before they are back",
+            spec(suspend=True),
+            status(planned=True, done=2),
+            Action.RESTART,
+            Phase.RESTARTING,
+        ),
+        ("a purged one restarts", spec(), status(planned=True, done=2), Action.RESTART, Phase.RESTARTING),
+        (
+            "with the workers back it enqueues",
+            spec(),
+            status(planned=True, done=3),
+            Action.REENQUEUE,
+            Phase.REENQUEUING,
+        ),
+        (
+            "suspend holds between jobs",
+            spec(suspend=True),
+            status(planned=True, done=3),
+            Action.HOLD,
+            Phase.REENQUEUING,
+        ),
+        (
+            "one that is bound to end ends",
+            spec(),
+            status(planned=True, done=1, ending=FAILED),
+            Action.END,
+            Phase.PURGING,
+        ),
+        (
+            "an ended one is left alone",
+            spec(cancel=True),
+            set_ended(status(ending=FAILED), now=NOW, generation=1),
+            Action.NOTHING,
+            Phase.FAILED,
+        ),
+    ],
+)
+def test_the_next_action_follows_from_spec_and_status(
+    case: str, wanted: QueueRecoverySpec, of: QueueRecoveryStatus, action: Action, phase: Phase
+) -> None:
+    assert (decide(wanted, of), phase_of(of)) == (action, phase), case
+
+
+@pytest.mark.parametrize(
+    ("case", "wanted", "of", "deleting", "now", "reason"),
+    [
+        ("nothing forces it", spec(), status(), False, NOW, None),
+        ("a cancel ends it", spec(cancel=True), status(planned=True, done=1), False, NOW, Reason.CANCEL_REQUESTED),
+        ("a deletion ends it", spec(), status(planned=True, done=1), True, NOW, Reason.DELETED),
+        (
+            "before the drain the starting deadline counts from its creation",
+            spec(startingDeadlineSeconds=300),
+            status(planned=True),
+            False,
+            NOW,
+            Reason.STARTING_DEADLINE_EXCEEDED,
+        ),
+        (
+            "from the drain on the active deadline counts",
+            spec(startingDeadlineSeconds=1),
+            status(planned=True, done=0),
+            False,
+            NOW,
+            None,
+        ),
+        (
+            "and ends it",
+            spec(activeDeadlineSeconds=200),
+            status(planned=True, done=2),
+            False,
+            NOW,
+            Reason.ACTIVE_DEADLINE_EXCEEDED,
+        ),
+        (
+            "an ending that has been decided stays",
+            spec(cancel=True),
+            status(planned=True, done=1, ending=FAILED),
+            True,
+            NOW,
+            None,
+        ),
+    ],
+)
+def test_cancel_deletion_and_deadlines_force_an_ending(
+    case: str,
+    wanted: QueueRecoverySpec,
+    of: QueueRecoveryStatus,
+    deleting: bool,  # noqa: FBT001  # a column of the table
+    now: datetime,
+    reason: Reason | None,
+) -> None:
+    ending = forced_ending(wanted, of, created=CREATED, deleting=deleting, now=now)
+    assert (ending.reason if ending else None) == reason, case
+
+
+def test_a_deadline_says_what_was_awaited_last() -> None:
+    of = status(planned=True, done=0)
+    ending = forced_ending(spec(activeDeadlineSeconds=1), of, created=CREATED, deleting=False, now=NOW)
+    assert ending is not None
+    assert "waiting for the last pod of tts-worker" in ending.message
+
+
+def test_the_active_deadline_counts_from_the_drain() -> None:
+    assert deadline(spec(), status(planned=True, done=0), created=CREATED) == datetime(2026, 3, 1, 3, 30, 2, tzinfo=UTC)
+
+
+@given(
+    planned=st.booleans(),
+    done=st.none() | st.integers(0, 4),
+    suspend=st.booleans(),
+    ending=st.none() | st.just(FAILED),
+)
+def test_purging_never_comes_before_the_drain_nor_enqueuing_before_the_workers_are_back(
+    planned: bool,  # noqa: FBT001  # drawn by Hypothesis
+    done: int | None,
+    suspend: bool,  # noqa: FBT001  # drawn by Hypothesis
+    ending: Ending | None,
+) -> None:
+    of = status(planned=planned, done=done, ending=ending)
+    action = decide(spec(suspend=suspend), of)
+    if action is Action.PURGE:
+        assert done is not None
+        assert done >= 1
+    if action is Action.REENQUEUE:
+        assert done == 3
+        assert not suspend
+    if action is Action.HOLD:
+        assert done in {None, 3}
+    if ending is not None:
+        assert action is Action.END
+
+
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=6), generation=st.integers(1, 9))
+def test_a_later_spec_of_an_ended_recovery_changes_nothing_but_the_generation(
+    steps: list[ConditionType], generation: int
+) -> None:
+    of = status(planned=True, ending=FAILED)
+    for kind in steps:
+        of = set_step(of, kind, "True", "Completed", "", now=NOW, generation=1)
+    ended = set_ended(of, now=NOW, generation=1)
+    seen = acknowledge(ended, generation)
+    assert seen.observed_generation == generation
+    assert {c.observed_generation for c in seen.conditions} == {generation}
+    assert acknowledge(seen, 1) == ended
+
+
+@pytest.mark.parametrize(
+    ("phase", "succeeded", "ready", "stalled"),
+    [
+        ("Succeeded", "True", "True", "False"),
+        ("Cancelled", "False", "True", "False"),
+        ("Failed", "False", "False", "True"),
+    ],
+)
+def test_tools_that_read_kstatus_see_each_ending_as_what_it_is(
+    phase: str, succeeded: str, ready: str, stalled: str
+) -> None:
+    ending = Ending.model_validate({"phase": phase, "reason": "Completed", "message": "done"})
+    ended = set_ended(status(ending=ending), now=NOW, generation=3)
+    values = {c.type: c.status for c in ended.conditions}
+    assert values == {"Succeeded": succeeded, "Ready": ready, "Reconciling": "False", "Stalled": stalled}
+    assert ended.phase == phase
+    assert ended.observed_generation == 3
+
+
+def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
+    later = NOW + timedelta(hours=1)
+    once = set_running(status(), "Draining", "one pod", now=NOW, generation=1)
+    twice = set_running(once, "Draining", "no pod", now=later, generation=1)
+    assert [c.last_transition_time for c in twice.conditions] == [c.last_transition_time for c in once.conditions]
