@@ -1,6 +1,7 @@
 """What every model of the API group shares."""
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
@@ -20,36 +21,64 @@ class Model(BaseModel):
 
 
 def with_rules(rules: Rules) -> ConfigDict:
-    """Return a model's configuration that carries CEL rules into its schema."""
-    return ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        frozen=True,
-        json_schema_extra={"x-kubernetes-validations": rules},
-    )
+    """Return what a model adds to its configuration to carry CEL rules into its schema."""
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": rules})
+
+
+def list_map(key: str) -> dict[str, JsonValue]:
+    """Return what a list adds to its schema when its items are told apart by `key`.
+
+    The API server then refuses a second item of the same key, and server-side apply merges by it.
+    """
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+LIST_SET: dict[str, JsonValue] = {"x-kubernetes-list-type": "set"}
+"""What a list of scalars adds to its schema when none may stand there twice."""
+
+
+class Explained(StrEnum):
+    """Words that stand in a resource, each with its meaning, for the reference."""
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str = "") -> Self:
+        """Make a member whose value is the word alone; the default lets type checkers accept a look-up by word."""
+        self = str.__new__(cls, word)
+        self._value_ = word
+        self.meaning = meaning
+        return self
 
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """Name of a Kubernetes object (RFC 1123 subdomain)."""
 
-QueueName = Annotated[str, Field(min_length=1, max_length=200)]
-"""Name of a Celery queue, without prefix and separator."""
+QueueName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Name of a Celery queue, without prefix and separator; Celery's own separator is made of control characters."""
 
-TaskName = Annotated[str, Field(min_length=1, max_length=300)]
+TaskName = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Name of a Celery task, such as `tts.render`."""
 
 JsonText = Annotated[str, Field(min_length=2, max_length=65536)]
 """JSON as text: YAML and kubectl alter structured arguments (1.0, large integers, nulls)."""
+
+Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+"""A time as RFC 3339 has it; the API server checks the form."""
 
 
 class SecretKeyRef(Model):
     """One key of a Secret in the same namespace."""
 
     name: ObjectName = Field(description="Name of the Secret, in this namespace.")
-    key: str = Field(min_length=1, max_length=253, description="Key in the Secret whose value is the whole URL.")
+    key: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        description="Key in the Secret whose value is the whole URL.",
+    )
 
 
 class NameRef(Model):
-    """An object in the same namespace."""
+    """A Deployment in the same namespace."""
 
-    name: ObjectName = Field(description="Name of the object, in this namespace.")
+    name: ObjectName = Field(description="Name of the Deployment, in this namespace.")

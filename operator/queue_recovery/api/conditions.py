@@ -1,12 +1,11 @@
 """Conditions, and the reasons that stand in them."""
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
-from queue_recovery.api.base import Model
+from queue_recovery.api.base import Explained, Model, Timestamp
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -16,28 +15,28 @@ class Condition(Model):
 
     type: str = Field(max_length=64, description="Which aspect.")
     status: ConditionStatus = Field(description="Whether it holds.")
-    reason: str = Field(max_length=128, description="Why, as one CamelCase word.")
+    reason: str = Field(max_length=128, description="Why, as one CamelCase word; the reference lists them.")
     message: str = Field(max_length=4096, description="What is awaited, or what to do.")
-    observed_generation: int = Field(description="Generation of the spec that this was judged by.")
-    last_transition_time: str = Field(max_length=40, description="When `status` last changed (RFC 3339).")
+    observed_generation: int = Field(ge=0, description="Generation of the spec that this was judged by.")
+    last_transition_time: Timestamp = Field(description="When `status` last changed.")
 
 
-class ConditionType(StrEnum):
-    """Types of conditions; a kstatus reader uses `Ready`, `Reconciling` and `Stalled`."""
+class ConditionType(Explained):
+    """Types of conditions; tools that read kstatus look at `Ready`, `Reconciling` and `Stalled`."""
 
-    SUCCEEDED = "Succeeded"
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    DRAINED = "Drained"
-    PURGED = "Purged"
-    RESTARTED = "Restarted"
-    REENQUEUED = "Reenqueued"
-    BROKER_REACHABLE = "BrokerReachable"
-    JOB_STORE_REACHABLE = "JobStoreReachable"
-    WORKERS_FOUND = "WorkersFound"
-    PERMITTED = "Permitted"
-    EVICTION_SAFE = "EvictionSafe"
+    SUCCEEDED = "Succeeded", "The recovery did what it was asked for. Unknown while it has not ended."
+    READY = "Ready", "A recovery has ended and needs nobody; a target has all that recoveries need."
+    RECONCILING = "Reconciling", "The recovery is at work, or waits for what its message says."
+    STALLED = "Stalled", "The recovery has failed; a person has to act."
+    DRAINED = "Drained", "The workers' Deployments are at 0, and each of their pods was seen to end."
+    PURGED = "Purged", "No message that was in the queue at the boundary is left in it."
+    RESTARTED = "Restarted", "The workers have their replicas again, and their rollout is complete."
+    REENQUEUED = "Reenqueued", "Every listed job was enqueued, or skipped for a reason."
+    BROKER_REACHABLE = "BrokerReachable", "The broker answers, and lets the operator do what it has to."
+    JOB_STORE_REACHABLE = "JobStoreReachable", "The job store answers. Unknown where the target has none."
+    WORKERS_FOUND = "WorkersFound", "All Deployments that the target lists exist."
+    PERMITTED = "Permitted", "The operator has the rights that it needs in the namespace."
+    EVICTION_SAFE = "EvictionSafe", "The broker evicts no keys when it is short of memory. A warning only."
 
 
 def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:

@@ -1,11 +1,20 @@
 """QueueRecovery: one recovery of one queue."""
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StrictInt, StrictStr
 
-from queue_recovery.api.base import JsonText, Model, ObjectName, QueueName, TaskName, with_rules
+from queue_recovery.api.base import (
+    Explained,
+    JsonText,
+    Model,
+    ObjectName,
+    QueueName,
+    TaskName,
+    Timestamp,
+    list_map,
+    with_rules,
+)
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.target import TargetRef
 
@@ -16,21 +25,21 @@ JobId = Annotated[StrictInt | Annotated[StrictStr, Field(min_length=1, max_lengt
 """Id of a job in the job store: an integer, or text."""
 
 
-class Phase(StrEnum):
+class Phase(Explained):
     """Where a recovery is; derived from its conditions (see `recovery.phase`)."""
 
-    PENDING = "Pending"
-    PLANNING = "Planning"
-    DRAINING = "Draining"
-    PURGING = "Purging"
-    RESTARTING = "Restarting"
-    REENQUEUING = "Reenqueuing"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    CANCELLED = "Cancelled"
+    PENDING = "Pending", "What it refers to is looked up, and the spec is checked against the target."
+    PLANNING = "Planning", "What would be purged, kept and enqueued has been counted; `suspend` holds here."
+    DRAINING = "Draining", "The workers are scaled to 0, and their pods end."
+    PURGING = "Purging", "The queue's messages are moved into the quarantine."
+    RESTARTING = "Restarting", "The workers have their replicas back; their rollout is under way."
+    REENQUEUING = "Reenqueuing", "The jobs are claimed and enqueued; `suspend` holds between them."
+    SUCCEEDED = "Succeeded", "Every job was enqueued, or skipped for a reason."
+    FAILED = "Failed", "It could not go on; the message says why, and what to do."
+    CANCELLED = "Cancelled", "It was cancelled or deleted; the message says what had been done."
 
 
-_FIXED = "fixed once created; only suspend and cancel may change. For another recovery create one with another name"
+_FIXED = "fixed once created; only suspend and cancel may change. For another recovery, create one with another name"
 
 
 def _fixed(name: str) -> JsonValue:
@@ -40,6 +49,15 @@ def _fixed(name: str) -> JsonValue:
         "reason": "FieldValueForbidden",
         "message": _FIXED,
     }
+
+
+_MOST_ARGUMENTS: dict[str, JsonValue] = {
+    "rule": "self.map(job, (has(job.args) ? job.args.size() : 0) + (has(job.kwargs) ? job.kwargs.size() : 0)).sum()"
+    " <= 524288",
+    "message": "args and kwargs of all jobs together may not be longer than 524288 characters; "
+    "spread the jobs over several recoveries",
+}
+"""What etcd stores of one object is bounded (1.5 MiB), and the status has to fit in beside the jobs."""
 
 
 class JobSpec(Model):
@@ -71,14 +89,15 @@ class PurgeSpec(Model):
 
     mode: Literal["Quarantine", "None"] = Field(
         "Quarantine",
-        description="Quarantine: stop the workers, take every message of the queue out of Redis's way and keep it. "
-        "None: remove nothing and stop no worker; a job whose message is still there is skipped.",
+        description="Quarantine: stop the workers, take every message of the queue out of the workers' reach, and "
+        "keep it. None: remove nothing and stop no worker; a job whose message is still there is skipped.",
     )
     retention_seconds: int = Field(
         604800,
         ge=0,
         le=31536000,
-        description="How long the quarantined messages are kept after the end; 0: unlinked once it has succeeded.",
+        description="How long the messages are kept once the recovery has ended; 0: removed for good as soon as it "
+        "has succeeded.",
     )
 
 
@@ -104,7 +123,10 @@ class QueueRecoverySpec(Model):
     target_ref: TargetRef = Field(description="The QueueTarget that the queue belongs to.")
     queue: QueueName = Field(description="The queue to recover: one of the target's.")
     jobs: list[JobSpec] = Field(
-        [], max_length=1000, description="Jobs to enqueue anew, once each; none: the queue is only purged."
+        [],
+        max_length=1000,
+        description="Jobs to enqueue anew, once each; none: the queue is only purged.",
+        json_schema_extra={"x-kubernetes-validations": [_MOST_ARGUMENTS]},
     )
     purge: PurgeSpec = Field(PurgeSpec(), description="What happens to the messages in the queue.")
     restart: RestartSpec = Field(RestartSpec(), description="How the workers are stopped and started.")
@@ -146,7 +168,7 @@ class QueueRecoverySpec(Model):
 class Plan(Model):
     """What a recovery would do, as counted when it was planned."""
 
-    time: str = Field(max_length=40, description="When it was counted.")
+    time: Timestamp = Field(description="When it was counted.")
     ready: int = Field(ge=0, description="Messages in the queue's lists, over all priorities.")
     unacked: int = Field(ge=0, description="Messages of the queue that workers hold.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
@@ -171,8 +193,8 @@ class Quarantine(Model):
 
     name: str = Field(max_length=200, description="What all of its Redis keys begin with.")
     messages: int = Field(ge=0, description="How many it holds.")
-    expiration_time: str | None = Field(
-        None, max_length=40, description="When it is unlinked; none while the recovery runs."
+    expiration_time: Timestamp | None = Field(
+        None, description="When it is removed for good; none while the recovery runs."
     )
 
 
@@ -196,7 +218,7 @@ class JobTotals(Model):
 class SkippedJob(Model):
     """A job that was not enqueued."""
 
-    id: str = Field(max_length=300, description="The job's id, or its task with its place in the list.")
+    id: str = Field(max_length=320, description="The job's id, or its task with its place in the list.")
     reason: str = Field(max_length=64, description="Why, as one CamelCase word.")
     message: str = Field("", max_length=512, description="What was found.")
 
@@ -212,15 +234,20 @@ class Ending(Model):
 class QueueRecoveryStatus(Model):
     """Everything that a recovery has to remember, and what a person wants to know."""
 
-    observed_generation: int = Field(-1, description="Generation of the spec that this status was made from.")
+    observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
     phase: Phase | None = Field(None, description="Where the recovery is; derived from the conditions.")
     message: str = Field("", max_length=4096, description="What it does, awaits, or ended with.")
     plan: Plan | None = Field(None, description="What would be done, as counted before anything was touched.")
-    drain_start_time: str | None = Field(
-        None, max_length=40, description="When the drain began; `activeDeadlineSeconds` counts from here."
+    drain_start_time: Timestamp | None = Field(
+        None, description="When the drain began; `activeDeadlineSeconds` counts from here."
     )
-    completion_time: str | None = Field(None, max_length=40, description="When it ended.")
-    workers: list[WorkerStatus] = Field([], max_length=20, description="The workers' replicas before the drain.")
+    completion_time: Timestamp | None = Field(None, description="When it ended.")
+    workers: list[WorkerStatus] = Field(
+        [],
+        max_length=20,
+        description="The workers' replicas before the drain.",
+        json_schema_extra=list_map("name"),
+    )
     messages: Messages | None = Field(None, description="What became of the queue's messages.")
     quarantine: Quarantine | None = Field(None, description="Where the removed messages lie.")
     jobs: JobTotals = Field(JobTotals(), description="How far the jobs are.")
@@ -233,5 +260,5 @@ class QueueRecoveryStatus(Model):
         [],
         max_length=16,
         description="Succeeded, Ready, Reconciling, Stalled, Drained, Purged, Restarted, Reenqueued.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=list_map("type"),
     )

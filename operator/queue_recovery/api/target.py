@@ -1,10 +1,11 @@
 """QueueTarget: what may be recovered, and how to reach it."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from queue_recovery.api.base import (
+    LIST_SET,
     JsonText,
     Model,
     NameRef,
@@ -12,6 +13,8 @@ from queue_recovery.api.base import (
     QueueName,
     SecretKeyRef,
     TaskName,
+    Timestamp,
+    list_map,
     with_rules,
 )
 from queue_recovery.api.conditions import Condition
@@ -21,6 +24,9 @@ OPERATOR_KEYS = "queuerecovery.dev:"
 
 IdType = Literal["ObjectId", "String", "Int"]
 
+DocumentField = Annotated[str, Field(max_length=200)]
+"""Name of a field of a job's document, with dots for nested ones."""
+
 
 class TransportOptions(Model):
     """The application's `broker_transport_options`, as far as they name keys."""
@@ -29,25 +35,26 @@ class TransportOptions(Model):
         "", max_length=100, description="`global_keyprefix`: stands literally before every key."
     )
     sep: str = Field(
-        "\x06\x16", min_length=1, max_length=20, description="`sep`: between a queue's name and a priority."
+        "\x06\x16", min_length=1, max_length=20, description="`sep`: stands between a queue's name and a priority."
     )
-    priority_steps: list[int] = Field(
+    priority_steps: list[Annotated[int, Field(ge=0, le=255)]] = Field(
         [0, 3, 6, 9],
         min_length=1,
         max_length=20,
-        description="`priority_steps`: the priorities that have a list of their own; the first one has the bare name.",
+        description="`priority_steps`: the priorities that have a list of their own; that of 0 has the bare name.",
+        json_schema_extra=LIST_SET,
     )
     unacked_key: str = Field(
         "unacked",
         min_length=1,
         max_length=200,
-        description="`unacked_key`: hash of the messages that workers hold.",
+        description="`unacked_key`: the hash of the messages that workers hold.",
     )
     unacked_index_key: str = Field(
         "unacked_index",
         min_length=1,
         max_length=200,
-        description="`unacked_index_key`: when each was delivered.",
+        description="`unacked_index_key`: the sorted set of when each of them was delivered.",
     )
 
 
@@ -64,14 +71,12 @@ class BrokerSpec(Model):
 class JobFields(Model):
     """The names of the fields of a job's document; an empty name: not in the document."""
 
-    status: str = Field("status", min_length=1, max_length=200, description="Field that holds the job's status.")
-    task_id: str = Field("task_id", max_length=200, description="Field that holds the id of the job's Celery task.")
-    task: str = Field("", max_length=200, description="Field that holds the task's name.")
-    args: str = Field("", max_length=200, description="Field that holds the arguments: an array, or JSON text of one.")
-    kwargs: str = Field(
-        "",
-        max_length=200,
-        description="Field that holds the keyword arguments: an object, or JSON text of one.",
+    status: DocumentField = Field("status", min_length=1, description="Field that holds the job's status.")
+    task_id: DocumentField = Field("task_id", description="Field that holds the id of the job's Celery task.")
+    task: DocumentField = Field("", description="Field that holds the task's name.")
+    args: DocumentField = Field("", description="Field that holds the arguments: an array, or JSON text of one.")
+    kwargs: DocumentField = Field(
+        "", description="Field that holds the keyword arguments: an object, or JSON text of one."
     )
 
 
@@ -79,11 +84,12 @@ class JobStatuses(Model):
     """What the application writes in a job's status field."""
 
     pending: str = Field("pending", min_length=1, max_length=100, description="Status of a job that was enqueued.")
-    recoverable: list[str] = Field(
+    recoverable: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         ["failed"],
         min_length=1,
         max_length=20,
         description="Statuses from which a job may be enqueued anew; jobs with another one are skipped and named.",
+        json_schema_extra=LIST_SET,
     )
 
 
@@ -119,7 +125,10 @@ class QueueSpec(Model):
 
     name: QueueName = Field(description="The queue's name, as Celery knows it (without prefix).")
     workers: list[NameRef] = Field(
-        min_length=1, max_length=20, description="All Deployments whose pods consume the queue."
+        min_length=1,
+        max_length=20,
+        description="All Deployments whose pods consume the queue: a recovery stops and starts them.",
+        json_schema_extra=list_map("name"),
     )
     message: MessageSpec | None = Field(
         None,
@@ -128,17 +137,9 @@ class QueueSpec(Model):
     tasks: list[TaskName] = Field(
         [],
         max_length=100,
-        description="Tasks that a recovery may enqueue here; the task of `message` always may be.",
-    )
-
-    model_config = with_rules(
-        [
-            {
-                "rule": f"!self.name.startsWith('{OPERATOR_KEYS}')",
-                "fieldPath": ".name",
-                "message": f"{OPERATOR_KEYS} is where the operator keeps its own keys",
-            }
-        ]
+        description="Tasks that a job which is written out may name here, besides that of `message`; if there are any, "
+        "they bind the jobs of the job store too.",
+        json_schema_extra=LIST_SET,
     )
 
 
@@ -154,7 +155,18 @@ class QueueTargetSpec(Model):
         min_length=1,
         max_length=100,
         description="The queues that may be recovered.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=list_map("name"),
+    )
+
+    model_config = with_rules(
+        [
+            {
+                "rule": "self.queues.all(q, !(self.broker.transportOptions.globalKeyPrefix + q.name)"
+                f".startsWith('{OPERATOR_KEYS}'))",
+                "fieldPath": ".queues",
+                "message": f"no queue's key may begin with `{OPERATOR_KEYS}`, where the operator keeps its own keys",
+            }
+        ]
     )
 
 
@@ -168,10 +180,12 @@ class QueueDepth(Model):
 class QueueTargetStatus(Model):
     """What the operator last saw of a target."""
 
-    observed_generation: int = Field(-1, description="Generation of the spec that this status was made from.")
-    checked_time: str | None = Field(None, max_length=40, description="When the operator last looked.")
+    observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
+    checked_time: Timestamp | None = Field(None, description="When the operator last looked.")
     depth: str = Field("", max_length=4096, description="The queues' depths in one line, as `tts=0 mail=12`.")
-    queues: list[QueueDepth] = Field([], max_length=100, description="The queues' depths.")
+    queues: list[QueueDepth] = Field(
+        [], max_length=100, description="The queues' depths.", json_schema_extra=list_map("name")
+    )
     unacked: int | None = Field(
         None, ge=0, description="Messages that workers hold, of all queues of the broker's database."
     )
@@ -179,7 +193,7 @@ class QueueTargetStatus(Model):
         [],
         max_length=16,
         description="Ready, BrokerReachable, JobStoreReachable, WorkersFound, Permitted, EvictionSafe.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=list_map("type"),
     )
 
 

@@ -56,6 +56,11 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
     """Return the handlers: recoveries are worked on, targets are told to the board."""
     chosen = kopf.OperatorRegistry()
 
+    @kopf.on.login(registry=chosen)
+    async def log_in(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  # kopf types them so
+        # As `api_server.connect` does; without a handler of its own this registry would try none.
+        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+
     @kopf.on.event(GROUP, VERSION, "queuerecoveries", registry=chosen)
     async def hear_recovery(body: kopf.Body, memo: kopf.Memo, **_: object) -> None:
         resource = memo.get("resource")

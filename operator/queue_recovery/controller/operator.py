@@ -16,7 +16,7 @@ from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.world import KubernetesWorld
-from queue_recovery.workers.permissions import Grant
+from queue_recovery.workers.permissions import ServiceAccount
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,14 +28,14 @@ class Operator:
         """Take the connection, the settings, and the name of this process."""
         self._api = api
         self._cluster = cluster_identity(api)
-        self._grant = Grant(namespace=settings.pod_namespace, service_account=settings.service_account)
+        self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
         self.metrics = Metrics()
         self.events = EventPoster(api, instance)
         self.targets = TargetBoard(api, settings, self.metrics, self.world)
 
     def world(self, namespace: str) -> KubernetesWorld:
         """Return the surroundings of recoveries of one namespace."""
-        return KubernetesWorld(self._api, namespace, cluster=self._cluster, operator=self._grant)
+        return KubernetesWorld(self._api, namespace, cluster=self._cluster, account=self._account)
 
     def resource(self, body: Mapping[str, Any]) -> KubernetesResource:
         """Return the recovery of that body, with its status writes told to events, metrics and the log."""

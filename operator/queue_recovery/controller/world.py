@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
 from pydantic import BaseModel
 
-from queue_recovery import jobs
 from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
-from queue_recovery.jobs import MongoJobStore
+from queue_recovery.jobs import store
 from queue_recovery.recovery.errors import NotYet, Rejected
-from queue_recovery.workers import KubernetesWorkers
-from queue_recovery.workers.permissions import Grant, forbidden, missing_permissions
+from queue_recovery.recovery.ports import Broker, JobStore
+from queue_recovery.workers.deployments import KubernetesWorkers
+from queue_recovery.workers.permissions import ServiceAccount, forbidden, missing_permissions
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404
@@ -30,13 +30,13 @@ class _Target(BaseModel):
 class KubernetesWorld:
     """What a recovery of one namespace can reach. Implements `recovery.world.World`."""
 
-    def __init__(self, api: ApiClient, namespace: str, *, cluster: str, operator: Grant) -> None:
+    def __init__(self, api: ApiClient, namespace: str, *, cluster: str, account: ServiceAccount) -> None:
         """Take the connection, the namespace, the cluster's identity and the operator's own ServiceAccount."""
         self.cluster = cluster
-        self.workers = KubernetesWorkers(api, namespace, operator)
+        self.workers = KubernetesWorkers(api, namespace, account)
         self._api = api
         self._namespace = namespace
-        self._operator = operator
+        self._account = account
 
     def now(self) -> datetime:
         """Return the time in UTC."""
@@ -62,23 +62,22 @@ class KubernetesWorld:
             raise missing from None
         return _Target.model_validate(body).spec
 
-    async def broker(self, target: QueueTargetSpec) -> RedisBroker:
+    async def broker(self, target: QueueTargetSpec) -> Broker:
         """Read the broker's URL and prepare a connection."""
         url = await self._secret(target.broker.url_secret_ref)
         return RedisBroker.connect(url, target.broker.transport_options)
 
-    async def job_store(self, target: QueueTargetSpec) -> MongoJobStore:
+    async def job_store(self, target: QueueTargetSpec) -> JobStore:
         """Read the job store's URL and prepare a connection."""
         if target.job_store is None:
             raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
-        return jobs.connect(await self._secret(mongodb.url_secret_ref), mongodb)
+        return store.connect(await self._secret(mongodb.url_secret_ref), mongodb)
 
     async def check_permissions(self) -> None:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
-        missing = await missing_permissions(self._api, self._namespace)
-        if missing:
-            raise forbidden(self._operator, self._namespace, ", ".join(missing))
+        if await missing_permissions(self._api, self._namespace):
+            raise forbidden(self._namespace, self._account)
 
     async def _secret(self, ref: SecretKeyRef) -> str:
         where = f"Secret {ref.name} in namespace {self._namespace}"
@@ -89,7 +88,7 @@ class KubernetesWorld:
                 )
         except ApiException as error:
             if error.status == _FORBIDDEN:
-                raise forbidden(self._operator, self._namespace, "get secrets") from None
+                raise forbidden(self._namespace, self._account) from None
             raise NotYet(
                 Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it, or mend urlSecretRef in the target"
             ) from None

@@ -10,7 +10,7 @@ from queue_recovery.api.recovery import WorkerStatus
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.plan import id_type, look_up
+from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.ports import RestoreNote, StoredJob, Worker
 from queue_recovery.recovery.scope import Scope, locked_by
 
@@ -124,7 +124,7 @@ def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
 
 
 async def _freeze_jobs(scope: Scope) -> None:
-    jobs = [job for job in listed(scope.spec, await id_type(scope)) if job.id is not None]
+    jobs = [job for job in listed(scope.spec) if job.id is not None]
     if not jobs:
         return
     stored = await look_up(scope, jobs)

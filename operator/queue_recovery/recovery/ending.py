@@ -11,7 +11,6 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Ending, JobTotals, Messages, Quarantine, SkippedJob
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.plan import id_type
 from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope, Update
@@ -29,7 +28,7 @@ async def end(scope: Scope) -> None:
         await restore_replicas(scope)
     broker = await scope.broker()
     closed = await broker.close(scope.run)
-    jobs = listed(scope.spec, await id_type(scope))
+    jobs = listed(scope.spec)
     if is_true(scope.status.conditions, ConditionType.PURGED) and not closed.was_purged:
         await _finish_in_doubt(scope, jobs)
         return

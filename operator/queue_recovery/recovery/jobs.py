@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import JobSpec, QueueRecoverySpec
-from queue_recovery.api.target import IdType, QueueSpec
+from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import StoredJob, Task
 
@@ -27,7 +27,7 @@ class ListedJob:
     spec: JobSpec
 
 
-def listed(spec: QueueRecoverySpec, id_type: IdType) -> list[ListedJob]:
+def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
     """Return the recovery's jobs in their order.
 
     Raises Rejected (`DuplicateJob`) when an id stands there twice.
@@ -38,7 +38,7 @@ def listed(spec: QueueRecoverySpec, id_type: IdType) -> list[ListedJob]:
         if job.id is None:
             jobs.append(ListedJob(key=f"{index}:task", label=f"{job.task} (jobs[{index}])", id=None, spec=job))
             continue
-        job_id = str(job.id).lower() if id_type == "ObjectId" else str(job.id)
+        job_id = str(job.id)
         if job_id in first_at:
             raise Rejected(
                 Reason.DUPLICATE_JOB,

@@ -2,7 +2,6 @@
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import JobTotals, Plan
-from queue_recovery.api.target import IdType
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, listed
 from queue_recovery.recovery.phase import timestamp
@@ -13,7 +12,7 @@ from queue_recovery.recovery.scope import Scope
 async def plan(scope: Scope) -> None:
     """Write the plan to the status, or raise what stands in its way."""
     queue = await scope.queue()
-    jobs = listed(scope.spec, await id_type(scope))
+    jobs = listed(scope.spec)
     await scope.world.check_permissions()
     broker = await scope.broker()
     await broker.check()
@@ -48,12 +47,6 @@ async def plan(scope: Scope) -> None:
     )
 
 
-async def id_type(scope: Scope) -> IdType:
-    """Return the type of the job store's ids; text where there is no job store."""
-    target = await scope.target()
-    return target.job_store.mongodb.id_type if target.job_store else "String"
-
-
 async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
     """Return the documents of the jobs that are listed by id.
 
@@ -67,7 +60,7 @@ async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
     if misfits:
         raise Rejected(
             Reason.INVALID_JOB_ID,
-            f"not ids of type {await id_type(scope)}: {', '.join(misfits[:10])}; see the target's idType",
+            f"not ids as the target's idType says: {', '.join(misfits[:10])}",
         )
     await store.check()
     return dict(await store.look_up([text for text, _ in wanted]))

@@ -116,7 +116,10 @@ class Broker(Protocol):
         ...
 
     async def count(self, queue: str) -> Count:
-        """Count the queue's messages without changing anything."""
+        """Count the queue's messages without changing anything.
+
+        Raises Rejected (`SharedRoute`) if entries of `unacked` cannot be told from another queue's copies.
+        """
         ...
 
     async def queued_task_ids(self, queue: str, among: Collection[str]) -> frozenset[str]:
@@ -139,11 +142,15 @@ class Broker(Protocol):
         """Store what each job (by key) looked like when nothing ran; return what was stored first."""
         ...
 
-    async def take(self, run: Run) -> Taken:
+    async def take(self, run: Run, *, sweep: int = 1) -> Taken:
         """Move every message of the queue into the quarantine: bites of `unacked`, then the boundary.
 
         Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
-        consumer of the queue lives. Raises Rejected (`BrokerLostData`) if the run key has vanished.
+        consumer of the queue lives. When that turns out not to have held, the queue is drained again and taken with
+        the next number as `sweep`: each number passes one boundary, however often it is asked for.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `SharedRoute`), and NotYet
+        (`UnknownConsumer`) while entries of the queue keep coming into `unacked`.
         """
         ...
 

@@ -11,7 +11,7 @@ from queue_recovery.api.recovery import Ending, JobTotals, SkippedJob
 from queue_recovery.recovery.drain import describe_seen
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_task, listed, task_id
-from queue_recovery.recovery.plan import id_type, look_up
+from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.ports import Claim, StoredJob
 from queue_recovery.recovery.scope import Scope
 
@@ -27,7 +27,7 @@ _BATCHES_PER_SECOND = 4
 
 async def reenqueue(scope: Scope) -> None:
     """Enqueue every listed job that may be, then bind the recovery to succeed."""
-    jobs = listed(scope.spec, await id_type(scope))
+    jobs = listed(scope.spec)
     broker = await scope.broker()
     stored = await look_up(scope, [job for job in jobs if job.id is not None])
     frozen = await broker.freeze(scope.run, {j.key: describe_seen(stored.get(j.id)) for j in jobs if j.id is not None})

@@ -55,7 +55,11 @@ class World(Protocol):
 
     cluster: str
     """Identity of the Kubernetes cluster."""
-    workers: Workers
+
+    @property
+    def workers(self) -> Workers:
+        """The Deployments of the namespace."""
+        ...
 
     def now(self) -> datetime:
         """Return the time, with its zone."""

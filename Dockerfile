@@ -1,0 +1,34 @@
+# The tag is fixed to a minor version of Python; a release passes an image by digest instead.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /src
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+
+# What the operator is built on changes less often than the operator: a layer of its own. Wheels only, each by hash.
+COPY requirements/operator.txt requirements/
+RUN python -m venv --without-pip /opt/queue-recovery \
+    && pip --python /opt/queue-recovery/bin/python install \
+        --require-hashes --only-binary :all: --requirement requirements/operator.txt
+
+COPY requirements/build.txt requirements/
+RUN pip install --require-hashes --only-binary :all: --requirement requirements/build.txt
+
+COPY pyproject.toml README.md LICENSE* ./
+COPY operator operator
+RUN pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
+    && pip --python /opt/queue-recovery/bin/python install --no-index --no-deps dist/*.whl
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="QueueRecovery" \
+    org.opencontainers.image.description="A Kubernetes operator that recovers a stuck Celery queue with one YAML" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/queue-recovery /opt/queue-recovery
+# The file system is read-only where the manifests run it: Python need not try to write bytecode.
+ENV PATH="/opt/queue-recovery/bin:${PATH}" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# By number: Kubernetes cannot tell from a name that it is not root.
+USER 65532:65532
+EXPOSE 8080
+CMD ["queue-recovery"]

@@ -1,0 +1,83 @@
+"""Runs the demo: exit code 0 if everything that it states holds, 1 if not, 130 after Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from rich.console import Console
+
+from demo import comparison, recovery, story
+from demo.application import Application
+from demo.facts import FactError, Facts
+from demo.narrate import Narrator
+from demo.scene import NAMESPACE, Scene
+from demo.terminal import CommandError, Terminal
+from sandbox.cluster import Sandbox
+from sandbox.processes import DeadlineError
+from sandbox.toolchain import GoError
+
+_INTERRUPTED = 130
+_FAILURES = (FactError, CommandError, DeadlineError)
+
+
+async def tell(narrator: Narrator) -> None:
+    """Start a sandbox, tell the whole story in it, and end it."""
+    began = time.monotonic()
+    async with Sandbox.start() as sandbox:
+        broker, store = await asyncio.gather(sandbox.start_broker(), sandbox.start_job_store())
+        narrator.say(
+            f"A Kubernetes API, a {broker.flavour} server and a job store: up after {time.monotonic() - began:.1f} s."
+        )
+        terminal = Terminal(narrator, sandbox, broker, NAMESPACE)
+        async with Application.connect(store.url, broker.url) as application:
+            scene = Scene(narrator, terminal, Facts(narrator), application)
+            try:
+                await _story(scene, broker.url, store.url)
+            except _FAILURES:
+                await _show_operator_log(terminal)
+                raise
+    narrator.say(f"All of it took {time.monotonic() - began:.0f} s, and everything it started has ended.")
+
+
+async def _story(scene: Scene, redis_url: str, mongo_url: str) -> None:
+    await story.install(scene, redis_url, mongo_url)
+    jobs = await story.poison(scene)
+    await story.reset_one(scene, jobs, redis_url)
+    await story.delete_the_queue(scene)
+    await story.restart(scene, jobs)
+    await story.fix(scene, jobs)
+    before = await recovery.Before.look(scene, jobs)
+    operator = await recovery.recover(scene)
+    await recovery.prove_recovered(scene, before)
+    hand = await comparison.by_hand(scene)
+    comparison.compare(scene, operator=operator, hand=hand)
+    await recovery.prove_mails(scene)
+    scene.narrator.say("And the jobs of the recovery, once more:")
+    await recovery.prove_once(scene, before)
+
+
+async def _show_operator_log(terminal: Terminal) -> None:
+    try:
+        await terminal.run(f"kubectl logs -n {story.OPERATOR_NAMESPACE} deployment/queue-recovery --tail 40")
+    except (CommandError, DeadlineError):
+        return
+
+
+def main() -> int:
+    """Run the demo and return its exit code."""
+    narrator = Narrator(Console())
+    try:
+        asyncio.run(tell(narrator))
+    except KeyboardInterrupt:
+        narrator.failure("interrupted; everything that the demo started has ended")
+        return _INTERRUPTED
+    except (*_FAILURES, GoError) as error:
+        narrator.failure(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

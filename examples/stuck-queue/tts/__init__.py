@@ -1,0 +1,1 @@
+"""Text to speech: jobs in MongoDB, rendered by Celery workers from the queue `tts`."""

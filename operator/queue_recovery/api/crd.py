@@ -1,0 +1,238 @@
+"""The two CustomResourceDefinitions, made from the models.
+
+`python -m queue_recovery.api.crd crds/` writes them, with `--check` it says whether they are current.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from queue_recovery.api.base import GROUP, VERSION
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.generated import write_or_check
+from queue_recovery.api.recovery import QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.structural import Schema, structural
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+
+_MODULE = "queue_recovery.api.crd"
+_HEADER = f"# Generated from the models by `python -m {_MODULE}`; do not edit.\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of `kubectl get`."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    wide: bool = False
+    """Shown with `-o wide` only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """What a definition says besides the schema."""
+
+    kind: str
+    plural: str
+    short_name: str
+    description: str
+    spec: type[BaseModel]
+    status: type[BaseModel]
+    columns: Sequence[Column]
+
+
+_AGE = Column(name="Age", path=".metadata.creationTimestamp", type="date", description="When it was created.")
+
+
+def _reason(kind: ConditionType) -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].reason'
+
+
+QUEUE_RECOVERY = Resource(
+    kind="QueueRecovery",
+    plural="queuerecoveries",
+    short_name="qr",
+    description="One recovery of one stuck Celery queue: its workers are stopped, its messages are taken out and "
+    "kept, its workers are started, and the listed jobs are enqueued anew, once each.",
+    spec=QueueRecoverySpec,
+    status=QueueRecoveryStatus,
+    columns=(
+        Column(name="Queue", path=".spec.queue", description="The queue that is recovered."),
+        Column(name="Phase", path=".status.phase", description="Where the recovery is."),
+        Column(
+            name="Purged",
+            path=".status.messages.quarantined",
+            type="integer",
+            description="Messages taken out of the queue and kept.",
+        ),
+        Column(name="Re-enqueued", path=".status.jobs.progress", description="Jobs enqueued, of those listed."),
+        _AGE,
+        Column(name="Target", path=".spec.targetRef.name", wide=True, description="The target of the queue."),
+        Column(name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages lie."),
+        Column(name="Message", path=".status.message", wide=True, description="What it does, awaits or ended with."),
+    ),
+)
+
+QUEUE_TARGET = Resource(
+    kind="QueueTarget",
+    plural="queuetargets",
+    short_name="qt",
+    description="What may be recovered in this namespace, and how to reach it: a broker, a job store, and the queues "
+    "with their workers. Written once, by whoever owns the platform.",
+    spec=QueueTargetSpec,
+    status=QueueTargetStatus,
+    columns=(
+        Column(
+            name="Broker",
+            path=_reason(ConditionType.BROKER_REACHABLE),
+            description="Whether the broker answers, or why not.",
+        ),
+        Column(
+            name="Job store",
+            path=_reason(ConditionType.JOB_STORE_REACHABLE),
+            description="Whether the job store answers, or why not.",
+        ),
+        Column(name="Depth", path=".status.depth", description="Messages that wait in each queue."),
+        Column(
+            name="Unacked",
+            path=".status.unacked",
+            type="integer",
+            description="Messages that workers hold, of all queues of the broker's database.",
+        ),
+        _AGE,
+        Column(
+            name="Ready",
+            path=_reason(ConditionType.READY),
+            wide=True,
+            description="Whether recoveries can run, or why not.",
+        ),
+        Column(
+            name="Checked",
+            path=".status.checkedTime",
+            type="date",
+            wide=True,
+            description="When it was last looked at.",
+        ),
+    ),
+)
+
+RESOURCES = (QUEUE_RECOVERY, QUEUE_TARGET)
+
+
+def definition(resource: Resource) -> dict[str, Any]:
+    """Return the CustomResourceDefinition of a resource."""
+    singular = resource.kind.lower()
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{resource.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": singular,
+                "shortNames": [resource.short_name],
+                "categories": ["celery"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(column) for column in resource.columns],
+                    "schema": {"openAPIV3Schema": _telling_defaults(resource_schema(resource))},
+                }
+            ],
+        },
+    }
+
+
+def resource_schema(resource: Resource) -> Schema:
+    """Return the structural schema of a whole resource."""
+    return {
+        "type": "object",
+        "description": resource.description,
+        "required": ["spec"],
+        "properties": {
+            "spec": structural(resource.spec.model_json_schema(by_alias=True)),
+            "status": _status(resource.status),
+        },
+    }
+
+
+def default_as_text(field: Schema) -> str:
+    """Return a field's default as JSON; empty where it has none, or only those of the fields inside it."""
+    default = field.get("default", {})
+    return "" if isinstance(default, dict) else json.dumps(default)
+
+
+def _telling_defaults(schema: Schema) -> Schema:
+    """Return a schema whose descriptions name the defaults, which `kubectl explain` does not do by itself."""
+    if told := default_as_text(schema):
+        schema = schema | {"description": f"{schema['description']} Default: {told}."}
+    return _with_parts(schema, _telling_defaults)
+
+
+def _status(model: type[BaseModel]) -> Schema:
+    """Return the schema of a status, in which only `observedGeneration` has a default: -1.
+
+    Tools that read kstatus take a resource without status for a finished one; the default makes it one that nobody
+    has looked at yet. A default of anything else would only claim to know what nobody has found out.
+    """
+    schema = structural(model.model_json_schema(by_alias=True))
+    initial = schema["properties"]["observedGeneration"]["default"]
+    schema = _without_defaults(schema)
+    schema["properties"]["observedGeneration"]["default"] = initial
+    return schema | {"default": {}}
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    return _with_parts({key: value for key, value in schema.items() if key != "default"}, _without_defaults)
+
+
+def _with_parts(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """Return the schema with its fields, or its items, changed."""
+    if "properties" in schema:
+        return schema | {"properties": {name: change(field) for name, field in schema["properties"].items()}}
+    if "items" in schema:
+        return schema | {"items": change(schema["items"])}
+    return schema
+
+
+def _column(column: Column) -> dict[str, Any]:
+    shown = {
+        "name": column.name,
+        "type": column.type,
+        "description": column.description,
+        "jsonPath": column.path,
+    }
+    return shown | {"priority": 1} if column.wide else shown
+
+
+def files() -> Mapping[str, str]:
+    """Return the text of each file in `crds/`, by its name."""
+    import yaml  # noqa: PLC0415 -- a dependency of the Kubernetes client; whoever only reads models needs none
+
+    return {
+        f"{resource.plural}.yaml": _HEADER + yaml.safe_dump(_unshared(definition(resource)), width=110)
+        for resource in RESOURCES
+    }
+
+
+def _unshared(tree: dict[str, Any]) -> Any:  # noqa: ANN401 -- what JSON reads back
+    """Return a copy in which no part stands twice: YAML would write it as anchor and alias, hard to read in a diff."""
+    return json.loads(json.dumps(tree))
+
+
+if __name__ == "__main__":
+    sys.exit(write_or_check(_MODULE, "Write the CustomResourceDefinitions.", files()))

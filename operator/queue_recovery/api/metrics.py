@@ -1,0 +1,95 @@
+"""The operator's metrics: part of what users build on, so declared once.
+
+The controller makes the instruments from these rows and `docs/reference.md` lists them. Names follow Prometheus'
+conventions: base units, `_total` for counters. No label takes a value from a message, a job or a URL.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MetricKind(StrEnum):
+    """How a metric's value moves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric. A counter's name ends in `_total`, which is how it is exposed."""
+
+    name: str
+    kind: MetricKind
+    labels: tuple[str, ...]
+    help: str
+
+
+RECOVERIES_FINISHED = Metric(
+    "queue_recovery_recoveries_finished_total",
+    MetricKind.COUNTER,
+    ("outcome",),
+    "Recoveries that ended, by terminal phase: Succeeded, Failed or Cancelled.",
+)
+PHASE_DURATION = Metric(
+    "queue_recovery_phase_duration_seconds",
+    MetricKind.HISTOGRAM,
+    ("phase",),
+    "How long recoveries stayed in a phase before they left it.",
+)
+ACTIVE = Metric(
+    "queue_recovery_active",
+    MetricKind.GAUGE,
+    (),
+    "Recoveries that have not ended yet.",
+)
+MESSAGES_QUARANTINED = Metric(
+    "queue_recovery_messages_quarantined_total",
+    MetricKind.COUNTER,
+    (),
+    "Messages that were taken out of queues and kept.",
+)
+JOBS_ENQUEUED = Metric(
+    "queue_recovery_jobs_enqueued_total",
+    MetricKind.COUNTER,
+    (),
+    "Jobs that were enqueued anew.",
+)
+JOBS_SKIPPED = Metric(
+    "queue_recovery_jobs_skipped_total",
+    MetricKind.COUNTER,
+    ("reason",),
+    "Listed jobs that were not enqueued, by reason.",
+)
+TARGET_UP = Metric(
+    "queue_recovery_target_up",
+    MetricKind.GAUGE,
+    ("namespace", "target", "part"),
+    "Whether a part of a target answers (1) or not (0): broker or jobStore.",
+)
+QUEUE_DEPTH = Metric(
+    "queue_recovery_queue_depth",
+    MetricKind.GAUGE,
+    ("namespace", "target", "queue"),
+    "Messages that wait in a queue, over all its priorities, when last looked.",
+)
+UNACKED = Metric(
+    "queue_recovery_unacked",
+    MetricKind.GAUGE,
+    ("namespace", "target"),
+    "Messages that workers hold, of all queues of the broker's database, when last looked.",
+)
+
+METRICS = (
+    RECOVERIES_FINISHED,
+    PHASE_DURATION,
+    ACTIVE,
+    MESSAGES_QUARANTINED,
+    JOBS_ENQUEUED,
+    JOBS_SKIPPED,
+    TARGET_UP,
+    QUEUE_DEPTH,
+    UNACKED,
+)
+"""All of them, in the order in which the reference lists them."""

@@ -1,0 +1,159 @@
+"""The only door to Redis: the commands that this room uses, in bytes, with the driver's exceptions named."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import cast
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import NoPermissionError, ResponseError
+
+from queue_recovery.broker.failures import failures_named, named
+from queue_recovery.broker.url import Address
+
+Word = str | bytes | int | float
+
+SCAN_COUNT = 100
+"""Entries asked for at once, so that the server is never held up for longer than some milliseconds."""
+
+_CLIENT_NAME = "queue-recovery"
+_CONNECT_SECONDS = 3
+_ANSWER_SECONDS = 5
+_RETRIES = 2
+"""A command may be sent again when its answer is late: every script gives the same answer when sent twice."""
+
+
+class Client:
+    """A pool of connections to one database."""
+
+    def __init__(self, address: Address) -> None:
+        """Prepare the pool; connects with the first command."""
+        self._redis = Redis(
+            host=address.host,
+            port=address.port,
+            db=address.database,
+            username=address.username,
+            password=address.password,
+            ssl=address.tls,
+            ssl_cert_reqs=address.certificate_check,
+            ssl_check_hostname=address.check_hostname,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_timeout=_ANSWER_SECONDS,
+            retry=Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),
+            client_name=_CLIENT_NAME,
+            protocol=2,
+        )
+
+    async def ping(self) -> None:
+        """PING."""
+        with failures_named():
+            await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]
+
+    async def info(self) -> Mapping[str, object] | None:
+        """INFO, or None where the ACL does not grant it: it belongs to the dangerous commands."""
+        with failures_named():
+            try:
+                return await self._redis.info()
+            except NoPermissionError:
+                return None
+
+    async def get(self, key: str) -> bytes | None:
+        """GET."""
+        with failures_named():
+            return cast("bytes | None", await self._redis.get(key))
+
+    async def hmget(self, key: str, *fields: str) -> list[bytes | None]:
+        """HMGET."""
+        with failures_named():
+            return cast("list[bytes | None]", await self._redis.hmget(key, list(fields)))
+
+    async def hgetall(self, key: str) -> dict[bytes, bytes]:
+        """HGETALL; only for hashes of the operator's own, whose size is bounded."""
+        with failures_named():
+            return cast("dict[bytes, bytes]", await self._redis.hgetall(key))
+
+    async def scan_hash(self, key: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """HSCAN over a whole hash, in portions.
+
+        Every entry that is there from beginning to end is returned at least once (documented for SCAN).
+        """
+        cursor = 0
+        while True:
+            with failures_named():
+                cursor, entries = await self._redis.hscan(key, cursor, count=SCAN_COUNT)
+            yield list(cast("dict[bytes, bytes]", entries).items())
+            if cursor == 0:
+                return
+
+    async def scan_set(self, key: str) -> AsyncIterator[bytes]:
+        """SSCAN over a whole set."""
+        cursor = 0
+        while True:
+            with failures_named():
+                cursor, members = await self._redis.sscan(key, cursor, count=SCAN_COUNT)
+            for member in cast("list[bytes]", members):
+                yield member
+            if cursor == 0:
+                return
+
+    async def lrange(self, key: str, first: int, last: int) -> list[bytes]:
+        """LRANGE."""
+        with failures_named():
+            return cast("list[bytes]", await self._redis.lrange(key, first, last))
+
+    async def due(self, key: str, until: float, limit: int) -> list[bytes]:
+        """ZRANGEBYSCORE: the first members of a sorted set whose score has come."""
+        with failures_named():
+            return cast("list[bytes]", await self._redis.zrangebyscore(key, min="-inf", max=until, start=0, num=limit))
+
+    async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
+        """LLEN of each list and HLEN of each hash in one round trip; 0 for a key of another type."""
+        answers = await self._pipelined([*(("LLEN", key) for key in lists), *(("HLEN", key) for key in hashes)])
+        return [0 if isinstance(answer, ResponseError) else cast("int", answer) for answer in answers]
+
+    async def types(self, keys: Sequence[str]) -> list[str]:
+        """TYPE of each key in one round trip; `none` for a key that does not exist."""
+        answers = await self._pipelined([("TYPE", key) for key in keys])
+        return [cast("bytes", answer).decode() for answer in answers]
+
+    async def unlink(self, keys: Sequence[str]) -> None:
+        """UNLINK."""
+        if keys:
+            with failures_named():
+                await self._redis.unlink(*keys)
+
+    async def reschedule(self, key: str, member: str, score: float) -> None:
+        """ZADD XX: give a member of a sorted set another score, if it is still there."""
+        with failures_named():
+            await self._redis.zadd(key, {member: score}, xx=True)
+
+    async def forget(self, key: str, member: str) -> None:
+        """ZREM."""
+        with failures_named():
+            await self._redis.zrem(key, member)
+
+    async def script(self, text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
+        """EVAL.
+
+        Not EVALSHA: the text is short beside what it moves, and needs neither SCRIPT LOAD nor a second try after
+        a restart or a fail-over.
+        """
+        with failures_named():
+            return cast("list[bytes]", await self._redis.eval(text, len(keys), *keys, *arguments))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        with failures_named():
+            await self._redis.aclose()
+
+    async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
+        """Send all commands at once, without MULTI; an answer may be a ResponseError of WRONGTYPE and no other."""
+        with failures_named():
+            pipeline = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            answers: list[object] = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
+                raise named(answer)
+        return answers

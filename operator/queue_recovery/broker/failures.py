@@ -1,0 +1,137 @@
+"""What a driver's exception means for a recovery. No text of an exception goes any further."""
+
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
+
+_COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
+"""How Redis and Valkey name a command that the user may not use."""
+
+_CODES = {
+    "LOADING": (Reason.BROKER_UNAVAILABLE, "the broker is still loading its data from disk; wait"),
+    "MASTERDOWN": (
+        Reason.BROKER_UNAVAILABLE,
+        "the broker is a replica that has lost its primary; point the URL at the primary",
+    ),
+    "BUSY": (Reason.BROKER_UNAVAILABLE, "the broker is busy with some other client's script; wait, or SCRIPT KILL"),
+    "READONLY": (
+        Reason.BROKER_READ_ONLY,
+        "the broker is a replica and accepts no writes; point the URL at the primary",
+    ),
+    "OOM": (
+        Reason.BROKER_READ_ONLY,
+        "the broker's memory is full (maxmemory), so it accepts no new data; raise maxmemory or free memory",
+    ),
+    "MISCONF": (
+        Reason.BROKER_READ_ONLY,
+        "the broker cannot save to disk and therefore accepts no writes (MISCONF); see its log",
+    ),
+    "NOREPLICAS": (
+        Reason.BROKER_READ_ONLY,
+        "the broker has fewer replicas than min-replicas-to-write; restore them",
+    ),
+}
+"""Error codes that say more than that a command was refused."""
+
+_CLUSTER_CODES = frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"})
+
+_ANY_CODE = re.compile(rf"\b({'|'.join([*_CODES, *_CLUSTER_CODES])})\b")
+"""Before version 7 the code stands inside the text when the error comes from a script."""
+
+
+@contextmanager
+def failures_named() -> Iterator[None]:
+    """Turn what redis-py raises into NotYet or Unavailable."""
+    try:
+        yield
+    except (exceptions.RedisError, OSError) as error:
+        raise named(error) from None
+
+
+def named(error: Exception) -> RecoveryError:
+    """Return what an exception of redis-py means."""
+    kind = type(error).__name__
+    if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthenticationWrongNumberOfArgsError)):
+        return Unavailable(
+            Reason.BROKER_AUTHENTICATION_FAILED,
+            f"the broker refuses the user or the password ({kind}); mend the URL in the Secret",
+        )
+    if isinstance(error, exceptions.ResponseError):
+        return _of_answer(error)
+    if isinstance(error, exceptions.BusyLoadingError):
+        return of_text("LOADING")
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return Unavailable(
+            Reason.BROKER_UNAVAILABLE,
+            "the broker's certificate is not trusted, or is another host's; add its authority to the operator's trust "
+            "store, or correct the host in the URL",
+        )
+    return Unavailable(
+        Reason.BROKER_UNAVAILABLE,
+        f"the broker does not answer ({kind}); check that it runs, that host and port in the URL are right, that "
+        "redis:// or rediss:// fits it, and that network policies let the operator reach it",
+    )
+
+
+def permission_denied(command: str) -> Unavailable:
+    """Return the error of an ACL that forbids a command."""
+    return Unavailable(
+        Reason.BROKER_PERMISSION_DENIED,
+        f"the broker's ACL forbids {command.upper().replace('|', ' ')}; grant it to the user in the URL",
+    )
+
+
+def _of_answer(error: exceptions.ResponseError) -> RecoveryError:
+    text = str(error)
+    if isinstance(error, exceptions.NoPermissionError):
+        if command := _COMMAND.search(text):
+            return permission_denied(command[1])
+        return Unavailable(
+            Reason.BROKER_PERMISSION_DENIED,
+            "the broker's ACL forbids a key; grant the user in the URL the queue's keys, unacked, unacked_index, "
+            "_kombu.binding.* and queuerecovery.dev:*",
+        )
+    return of_text(f"{error.status_code} {text}", type(error).__name__)
+
+
+def of_text(text: str, kind: str = "ResponseError") -> RecoveryError:
+    """Return what the text of a server's error means, by the error code in it."""
+    if "WRONGTYPE" in text:
+        return Rejected(
+            Reason.WRONG_KEY_TYPE,
+            "a key is not of the type that Celery uses, so it belongs to something else; check the queue's name, the "
+            "database in the URL and the target's transportOptions",
+        )
+    found = _ANY_CODE.search(text)
+    if found is None:
+        return Unavailable(
+            Reason.BROKER_UNAVAILABLE, f"the broker refused a command ({kind}); see the broker's log and its version"
+        )
+    if found[1] in _CLUSTER_CODES:
+        return is_cluster()
+    return Unavailable(*_CODES[found[1]])
+
+
+def is_cluster() -> NotYet:
+    """Return the error of a server that is a node of a cluster."""
+    return NotYet(
+        Reason.BROKER_IS_CLUSTER,
+        "the broker is a Redis Cluster, on which Celery's keys cannot be moved in one step; point the URL at the "
+        "server that Celery itself uses",
+    )
+
+
+def unknown_consumer() -> NotYet:
+    """Return the error of a queue that is still being consumed although its workers are gone."""
+    return NotYet(
+        "UnknownConsumer",
+        "messages of the queue keep coming into unacked although its workers are stopped, so something else consumes "
+        "it; find it (CLIENT LIST shows connections whose last command is brpop), stop it, and list it in the "
+        "target's `workers`",
+    )

@@ -1,0 +1,102 @@
+"""Looking at a queue without changing anything."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.broker.client import Client
+from queue_recovery.broker.envelope import is_envelope, read_json, task_id
+from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.scripts import wrong_type
+from queue_recovery.broker.unacked import entries_of
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.ports import Count
+
+_PORTION = 100
+"""List messages read at once."""
+
+_SAMPLE = 3
+"""Messages looked at from either end of a list."""
+
+_FOREIGN_PREFIXES = {"rq:": "RQ", "dramatiq:": "Dramatiq"}
+"""What the keys of other task queues begin with; their lists hold ids, which look like no envelope at all."""
+
+
+async def depths(client: Client, layout: Layout, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
+    """Return each queue's depth over the lists that the target declares, and the number of entries of `unacked`."""
+    lists = {queue: list(layout.declared_lists(queue).values()) for queue in queues}
+    *lengths, unacked = await client.lengths([key for keys in lists.values() for key in keys], [layout.unacked])
+    rest = iter(lengths)
+    return {queue: sum(next(rest) for _ in keys) for queue, keys in lists.items()}, unacked
+
+
+async def check_keys(client: Client, layout: Layout, queue: str) -> None:
+    """Refuse a queue whose keys cannot be Celery's.
+
+    Raises:
+        Rejected: `WrongKeyType`, `ForeignQueue`.
+    """
+    for prefix, program in _FOREIGN_PREFIXES.items():
+        if layout.bare_list(queue).startswith(prefix):
+            raise Rejected(
+                Reason.FOREIGN_QUEUE,
+                f"{layout.bare_list(queue)!r} is a key of {program}, not of Celery; name one of Celery's queues",
+            )
+    lists = list(layout.possible_lists(queue).values())
+    expected = {**dict.fromkeys(lists, "list"), layout.unacked: "hash", layout.unacked_index: "zset"}
+    kinds = dict(zip(expected, await client.types(list(expected)), strict=True))
+    for key, kind in kinds.items():
+        if kind not in ("none", expected[key]):
+            raise wrong_type(key)
+    await _check_messages(client, queue, [key for key in lists if kinds[key] == "list"])
+
+
+async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> None:
+    """Refuse a queue none of whose sampled messages is an envelope although some are JSON."""
+    foreign = False
+    for key in lists:
+        sample = [*await client.lrange(key, 0, _SAMPLE - 1), *await client.lrange(key, -_SAMPLE, -1)]
+        readable = [message for message in map(read_json, sample) if message is not None]
+        if any(map(is_envelope, readable)):
+            return
+        foreign = foreign or bool(readable)
+    if foreign:
+        raise Rejected(
+            Reason.FOREIGN_QUEUE,
+            f"what lies in queue {queue!r} is JSON but no message of Celery (body, headers, properties), so the list "
+            "belongs to another program; check the queue's name, the database in the URL and the target's "
+            "transportOptions",
+        )
+
+
+async def count(client: Client, layout: Layout, queue: str) -> Count:
+    """Count a queue's messages."""
+    ready = sum(await client.lengths(list(layout.possible_lists(queue).values()), []))
+    unacked = undecodable = 0
+    async for found in entries_of(client, layout, queue):
+        if found.entry is None:
+            undecodable += 1
+        else:
+            unacked += 1
+    return Count(ready=ready, unacked=unacked, undecodable=undecodable)
+
+
+async def queued_task_ids(client: Client, layout: Layout, queue: str, among: Collection[str]) -> frozenset[str]:
+    """Return which of these task ids have a message in the queue's lists or in `unacked`.
+
+    Lists are read from their producers' end by index, so that what is pushed meanwhile only moves messages into
+    portions still to come.
+    """
+    wanted = frozenset(among)
+    found: set[str] = set()
+    lists = list(layout.possible_lists(queue).values())
+    lengths = await client.lengths(lists, []) if wanted else []
+    for key in (key for key, length in zip(lists, lengths, strict=False) if length):
+        first = 0
+        while found != wanted and (portion := await client.lrange(key, first, first + _PORTION - 1)):
+            found |= {task_id(read_json(message)) or "" for message in portion} & wanted
+            first += _PORTION
+    if found != wanted:
+        async for item in entries_of(client, layout, queue):
+            if item.entry is not None and task_id(item.entry.envelope) in wanted:
+                found.add(task_id(item.entry.envelope) or "")
+    return frozenset(found)

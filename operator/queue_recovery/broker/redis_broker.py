@@ -1,0 +1,174 @@
+"""A broker database on Redis or Valkey, as the steps of a recovery use it."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Self, TypeVar
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import inspection, sweeper, taking
+from queue_recovery.broker.client import Client
+from queue_recovery.broker.health import check_permissions, check_server
+from queue_recovery.broker.keys import (
+    JOB_FIELD,
+    SEEN_FIELD,
+    TAKEN_FIELD,
+    Layout,
+    lock_key,
+    quarantine_key,
+    run_key,
+    runs_key,
+    unacked_ending,
+)
+from queue_recovery.broker.publish import Publisher
+from queue_recovery.broker.quarantine import commands_to_put_back
+from queue_recovery.broker.run import read_open_record, read_record
+from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.url import parse_url
+from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.ports import BrokerHealth, Closed, Count, Holder, Run, Taken, Task
+
+T = TypeVar("T")
+
+_BATCH = 500
+"""Jobs or notes that one script writes at most."""
+
+
+class RedisBroker:
+    """Implements `recovery.ports.Broker`."""
+
+    def __init__(self, client: Client, options: TransportOptions) -> None:
+        """Take a client, and the transport options of the application."""
+        self._client = client
+        self._layout = Layout(options)
+        self._publisher = Publisher()
+
+    @classmethod
+    def connect(cls, url: str, options: TransportOptions) -> Self:
+        """Return the broker at a URL; connects with the first command.
+
+        Raises:
+            NotYet: `InvalidBrokerURL`.
+        """
+        return cls(Client(parse_url(url)), options)
+
+    async def check(self) -> BrokerHealth:
+        """See `ports.Broker`. Tries permissions on the operator's own keys and `unacked`."""
+        health = await check_server(self._client)
+        await check_permissions(self._client, [self._layout.unacked, self._layout.unacked_index])
+        return health
+
+    async def depths(self, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
+        """See `ports.Broker`."""
+        return await inspection.depths(self._client, self._layout, queues)
+
+    async def check_queue(self, queue: str) -> None:
+        """See `ports.Broker`. Tries the ACL's key patterns on the queue's lists."""
+        await check_permissions(self._client, list(self._layout.possible_lists(queue).values()))
+        await inspection.check_keys(self._client, self._layout, queue)
+
+    async def count(self, queue: str) -> Count:
+        """See `ports.Broker`."""
+        return await inspection.count(self._client, self._layout, queue)
+
+    async def queued_task_ids(self, queue: str, among: Collection[str]) -> frozenset[str]:
+        """See `ports.Broker`."""
+        return await inspection.queued_task_ids(self._client, self._layout, queue, among)
+
+    async def holder(self, queue: str) -> Holder | None:
+        """See `ports.Broker`."""
+        uid = await self._client.get(self._lock(queue))
+        return None if uid is None else await self._holder(uid.decode())
+
+    async def open(self, run: Run) -> None:
+        """See `ports.Broker`."""
+        keys = [self._lock(run.queue), run_key(run.uid)]
+        answer = await run_script(self._client, Script.OPEN, keys, self._identity(run))
+        if answer[0] == b"LOCKED":
+            holder = await self._holder(answer[1].decode())
+            raise NotYet(
+                Reason.LOCKED,
+                f"queue {run.queue!r} is held by recovery {holder.name}; this one starts when that has ended",
+            )
+
+    async def freeze(self, run: Run, seen: Mapping[str, str]) -> Mapping[str, str]:
+        """See `ports.Broker`."""
+        stored: dict[str, str] = {}
+        for keys in _portions(list(seen), _BATCH):
+            notes = [word for key in keys for word in (SEEN_FIELD + key, seen[key])]
+            _, *answer = await run_script(self._client, Script.FREEZE, [run_key(run.uid)], [run.uid, *notes])
+            stored |= {key: value.decode() for key, value in zip(keys, answer, strict=True)}
+        return stored
+
+    async def take(self, run: Run, *, sweep: int = 1) -> Taken:
+        """See `ports.Broker`."""
+        return await taking.take(self._client, self._layout, run, sweep)
+
+    async def pass_boundary(self, run: Run) -> None:
+        """See `ports.Broker`."""
+        await taking.pass_boundary(self._client, run, {})
+
+    async def pushed(self, run: Run) -> frozenset[str]:
+        """See `ports.Broker`."""
+        return (await read_open_record(self._client, run.uid)).pushed
+
+    async def push(self, run: Run, tasks: Sequence[Task]) -> None:
+        """See `ports.Broker`. The messages go to the queue's first priority list."""
+        keys = [run_key(run.uid), self._layout.bare_list(run.queue)]
+        for portion in _portions(tasks, _BATCH):
+            jobs = [
+                word for t in portion for word in (JOB_FIELD + t.key, t.task_id, self._publisher.message(run.queue, t))
+            ]
+            await run_script(self._client, Script.PUSH, keys, [run.uid, *jobs])
+
+    async def close(self, run: Run) -> Closed:
+        """See `ports.Broker`."""
+        ending = unacked_ending(1)
+        keys = [run_key(run.uid), quarantine_key(run.uid, ending)]
+        identity = [*self._identity(run), TAKEN_FIELD + ending]
+        answer = await run_script(self._client, Script.CLOSE, keys, [*identity, 0])
+        if answer[0] == b"CLOSING":
+            await taking.give_back(self._client, self._layout, run)
+            answer = await run_script(self._client, Script.CLOSE, keys, [*identity, 1])
+        was_purged = answer[1] == b"1"
+        record = await read_record(self._client, run.uid)
+        return Closed(
+            was_purged=was_purged,
+            taken=record.taken if record and was_purged else None,
+            pushed=record.pushed if record else frozenset(),
+        )
+
+    async def release(self, run: Run, *, expires: datetime, keep: bool) -> None:
+        """See `ports.Broker`."""
+        record = await read_record(self._client, run.uid)
+        if record is not None and not keep:
+            await self._client.unlink(record.quarantine_keys)
+        keys = [self._lock(run.queue), run_key(run.uid), runs_key(run.cluster)]
+        await run_script(self._client, Script.RELEASE, keys, [run.uid, int(expires.timestamp())])
+
+    async def sweep(self, cluster: str, is_live: Callable[[str], Awaitable[bool]], now: datetime) -> int:
+        """See `sweeper.sweep`."""
+        return await sweeper.sweep(self._client, cluster, is_live, now)
+
+    async def commands_to_put_back(self, run: Run) -> Sequence[str]:
+        """Return the shell commands that put a run's quarantine back; see `quarantine.commands_to_put_back`."""
+        record = await read_record(self._client, run.uid)
+        return commands_to_put_back(record, self._layout, run.queue) if record else []
+
+    async def aclose(self) -> None:
+        """See `ports.Broker`."""
+        await self._client.aclose()
+
+    async def _holder(self, uid: str) -> Holder:
+        name = (await self._client.hmget(run_key(uid), "name"))[0]
+        return Holder(uid=uid, name=uid if name is None else name.decode())
+
+    def _lock(self, queue: str) -> str:
+        return lock_key(self._layout.bare_list(queue))
+
+    def _identity(self, run: Run) -> list[str]:
+        return [run.uid, run.name, run.cluster, self._layout.bare_list(run.queue)]
+
+
+def _portions(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[first : first + size] for first in range(0, len(items), size)]

@@ -1,0 +1,80 @@
+"""A recovery's record in the broker: its fields, and what they add up to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from queue_recovery.broker.client import Client
+from queue_recovery.broker.keys import JOB_FIELD, TAKEN_FIELD, quarantine_key, quarantine_name, run_key
+from queue_recovery.broker.scripts import already_closed, lost_data
+from queue_recovery.recovery.ports import Taken
+
+
+@dataclass(frozen=True)
+class Record:
+    """The fields of a run's hash; their number is bounded by the jobs that a recovery may list."""
+
+    uid: str
+    fields: Mapping[str, str]
+
+    @property
+    def sweep(self) -> int:
+        """How many boundaries have been passed."""
+        return int(self.fields.get("sweep", 0))
+
+    @property
+    def complete(self) -> int:
+        """How many sweeps are complete: their boundary passed, and no entry of `unacked` found afterwards."""
+        return int(self.fields.get("complete", 0))
+
+    @property
+    def pushed(self) -> frozenset[str]:
+        """Keys of the jobs that were enqueued."""
+        return frozenset(f.removeprefix(JOB_FIELD) for f in self.fields if f.startswith(JOB_FIELD))
+
+    @property
+    def quarantined(self) -> Mapping[str, int]:
+        """How many messages went to each list and hash of the quarantine, by what its key ends with."""
+        return {
+            field.removeprefix(TAKEN_FIELD): int(count)
+            for field, count in self.fields.items()
+            if field.startswith(TAKEN_FIELD)
+        }
+
+    @property
+    def taken(self) -> Taken:
+        """What has been moved into the quarantine."""
+        unacked = sum(count for ending, count in self.quarantined.items() if ending.endswith(":unacked"))
+        return Taken(
+            quarantine=quarantine_name(self.uid),
+            ready=sum(self.quarantined.values()) - unacked,
+            unacked=unacked,
+            undecodable=int(self.fields.get("undecodable", 0)),
+        )
+
+    @property
+    def quarantine_keys(self) -> list[str]:
+        """The keys of the quarantine."""
+        keys = [quarantine_key(self.uid, ending) for ending in self.quarantined]
+        return [*keys, *(f"{key}_index" for key in keys if key.endswith(":unacked"))]
+
+
+async def read_record(client: Client, uid: str) -> Record | None:
+    """Return the record of a run, or None if there is none."""
+    fields = await client.hgetall(run_key(uid))
+    if not fields:
+        return None
+    return Record(uid, {name.decode(): value.decode(errors="replace") for name, value in fields.items()})
+
+
+async def read_open_record(client: Client, uid: str) -> Record:
+    """Return the record of a run that may still act.
+
+    Raises:
+        Rejected: `BrokerLostData` if there is none, `AlreadyClosed` if it has been closed.
+    """
+    record = await read_record(client, uid)
+    if record is None:
+        raise lost_data()
+    if record.fields.get("state") not in ("preparing", "purged"):
+        raise already_closed()
+    return record

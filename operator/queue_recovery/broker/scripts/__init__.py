@@ -1,0 +1,84 @@
+"""The Lua scripts: each checks everything, then acts, its marker last, and gives the same answer when sent twice.
+
+Lua on Redis does not roll back: what a script has written before an error stays.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.broker.client import Client, Word
+from queue_recovery.broker.failures import unknown_consumer
+from queue_recovery.recovery.errors import Rejected
+
+
+class Script(StrEnum):
+    """The scripts by their files' names; keys, arguments and answers stand at the head of each."""
+
+    OPEN = "open"
+    FREEZE = "freeze"
+    BITE = "bite"
+    BOUNDARY = "boundary"
+    COMPLETE = "complete"
+    PUSH = "push"
+    CLOSE = "close"
+    GIVE_BACK = "give_back"
+    RELEASE = "release"
+    PERMISSIONS = "permissions"
+
+
+async def run_script(client: Client, script: Script, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
+    """Run a script and return its answer.
+
+    Raises:
+        Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`.
+        NotYet: `UnknownConsumer`.
+    """
+    answer = await client.script(_text(script), keys, arguments)
+    match answer[:1]:
+        case [b"LOST"]:
+            raise lost_data()
+        case [b"CLOSED"] if script is not Script.CLOSE:
+            raise already_closed()
+        case [b"WRONGTYPE"]:
+            raise wrong_type(answer[1].decode(errors="replace"))
+        case [b"UNKNOWNCONSUMER"]:
+            raise unknown_consumer()
+        case [b"OCCUPIED"]:
+            raise lost_data()
+        case [b"PUSHED" | b"UNPURGED" | b"SKIPPED" | b"OPEN"]:
+            raise RuntimeError(f"{script}.lua was sent out of turn: {answer[0].decode()}")
+        case _:
+            return answer
+
+
+def lost_data() -> Rejected:
+    """Return the error of a run, or part of it, that is not in the broker any more."""
+    return Rejected(
+        Reason.BROKER_LOST_DATA,
+        "the broker has lost what this recovery had written to it (a fail-over, a restart without its data, an "
+        "eviction, or a FLUSHALL), so nothing more is done; see which jobs have a message, then recover the rest anew",
+    )
+
+
+def already_closed() -> Rejected:
+    """Return the error of a run that has been closed."""
+    return Rejected(
+        Reason.ALREADY_CLOSED, "this recovery has ended in the broker and cannot go on; create a new one for the rest"
+    )
+
+
+def wrong_type(key: str) -> Rejected:
+    """Return the error of a key that holds something else than Celery's."""
+    return Rejected(
+        Reason.WRONG_KEY_TYPE,
+        f"key {key!r} is not of the type that Celery uses, so it belongs to something else; check the queue's name, "
+        "the database in the URL and the target's transportOptions",
+    )
+
+
+@cache
+def _text(script: Script) -> str:
+    return (files(__name__) / f"{script}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,37 @@
+-- Moves some entries of `unacked` into the quarantine, each unchanged and with the time of its delivery.
+-- KEYS: the run, unacked, unacked_index, the quarantine's hash and sorted set
+-- ARGV: UID; number of the sweep; the run's field that counts these entries; delivery tags, at most 100
+-- Returns: OK (also for entries that are gone or moved already, and when the sweep is complete) | LOST | CLOSED | PUSHED | WRONGTYPE, key
+--          | UNKNOWNCONSUMER (an entry has come again that was moved before)
+local run, unacked, index, entries, times = unpack(KEYS)
+local uid, state, complete, pushed = unpack(redis.call('HMGET', run, 'uid', 'state', 'complete', 'pushed'))
+if uid ~= ARGV[1] then return {'LOST'} end
+if state ~= 'preparing' and state ~= 'purged' then return {'CLOSED'} end
+if tonumber(complete or '0') >= tonumber(ARGV[2]) then return {'OK'} end
+if pushed then return {'PUSHED'} end
+local wanted = {[unacked] = 'hash', [index] = 'zset', [entries] = 'hash', [times] = 'zset'}
+for key, kind in pairs(wanted) do
+  local found = redis.call('TYPE', key)['ok']
+  if found ~= kind and found ~= 'none' then return {'WRONGTYPE', key} end
+end
+for i = 4, #ARGV do
+  if redis.call('HEXISTS', unacked, ARGV[i]) == 1 and redis.call('HEXISTS', entries, ARGV[i]) == 1 then
+    return {'UNKNOWNCONSUMER'}
+  end
+end
+
+local moved = 0
+for i = 4, #ARGV do
+  local tag = ARGV[i]
+  local entry = redis.call('HGET', unacked, tag)
+  if entry then
+    local time = redis.call('ZSCORE', index, tag)
+    redis.call('HDEL', unacked, tag)
+    redis.call('ZREM', index, tag)
+    redis.call('HSET', entries, tag, entry)
+    if time then redis.call('ZADD', times, time, tag) end
+    moved = moved + 1
+  end
+end
+if moved > 0 then redis.call('HINCRBY', run, ARGV[3], moved) end
+return {'OK'}

@@ -1,0 +1,32 @@
+-- Takes every list of a queue at one moment, and marks the run as purged.
+-- KEYS: the run; then, for each list, its key and the key that it gets in the quarantine
+-- ARGV: UID; number of the sweep, from 1; undecodable entries seen in unacked; then, for each list, the run's field
+--       that counts its messages
+-- Returns: OK (also when this boundary has been passed already) | LOST | CLOSED | PUSHED | WRONGTYPE, key
+--          | OCCUPIED (something lies where a list would go) | SKIPPED (the sweep before has not been made)
+local run, sweep = KEYS[1], tonumber(ARGV[2])
+local uid, state, passed, pushed = unpack(redis.call('HMGET', run, 'uid', 'state', 'sweep', 'pushed'))
+if uid ~= ARGV[1] then return {'LOST'} end
+if state ~= 'preparing' and state ~= 'purged' then return {'CLOSED'} end
+passed = tonumber(passed or '0')
+if passed >= sweep then return {'OK'} end
+if pushed then return {'PUSHED'} end
+if passed ~= sweep - 1 then return {'SKIPPED'} end
+for i = 2, #KEYS, 2 do
+  local found = redis.call('TYPE', KEYS[i])['ok']
+  if found ~= 'list' and found ~= 'none' then return {'WRONGTYPE', KEYS[i]} end
+  if redis.call('EXISTS', KEYS[i + 1]) == 1 then return {'OCCUPIED'} end
+end
+
+redis.call('HDEL', run, '') -- a full server then takes the rest too
+for i = 2, #KEYS, 2 do
+  local length = redis.call('LLEN', KEYS[i])
+  if length > 0 then
+    redis.call('RENAMENX', KEYS[i], KEYS[i + 1])
+    -- A queue with `x-expires` has a TTL, which travels with its key.
+    redis.call('PERSIST', KEYS[i + 1])
+    redis.call('HSET', run, ARGV[3 + i / 2], length)
+  end
+end
+redis.call('HSET', run, 'undecodable', ARGV[3], 'sweep', sweep, 'state', 'purged')
+return {'OK'}

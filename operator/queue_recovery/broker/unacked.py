@@ -1,0 +1,72 @@
+"""`unacked`: the messages that workers hold or have left behind, of all queues of the database in one hash."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+
+from queue_recovery.broker.bindings import Bindings
+from queue_recovery.broker.client import Client
+from queue_recovery.broker.envelope import Entry, read_entry
+from queue_recovery.broker.keys import Layout
+from queue_recovery.recovery.errors import Rejected
+
+BITE = 100
+"""Entries that one script moves at most: some milliseconds in which the server serves nobody else."""
+
+_BITE_BYTES = 256 * 1024
+"""Bytes that one script moves at most, unless a single entry is larger."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry that belongs to the queue, or one that cannot be read (`entry` is None)."""
+
+    tag: bytes
+    size: int
+    entry: Entry | None
+
+
+async def entries_of(client: Client, layout: Layout, queue: str) -> AsyncIterator[Found]:
+    """Scan `unacked` for the entries of a queue and for those that nobody can attribute.
+
+    An entry may be seen twice while the server resizes the hash.
+
+    Raises:
+        Rejected: `SharedRoute`, when an entry went to another queue besides: both copies bear one delivery tag, so
+            which of them it is cannot be told.
+    """
+    bindings = Bindings(client, layout)
+    async for portion in client.scan_hash(layout.unacked):
+        for tag, value in portion:
+            entry = read_entry(value)
+            if entry is None:
+                yield Found(tag, len(value), None)
+                continue
+            queues = await bindings.queues(entry.exchange, entry.routing_key)
+            if queue not in queues:
+                continue
+            if len(queues) > 1:
+                raise Rejected(
+                    "SharedRoute",
+                    f"exchange {entry.exchange!r} copies messages of the queue to {_others(queues, queue)} too; in "
+                    "unacked the copies cannot be told apart, so neither queue can be purged alone: let the workers "
+                    "finish what they hold, or bind the queues to routing keys of their own",
+                )
+            yield Found(tag, len(value), entry)
+
+
+def bites(found: Iterable[Found]) -> Iterator[list[bytes]]:
+    """Cut entries into portions that one script may move; yields their delivery tags."""
+    tags: list[bytes] = []
+    size = 0
+    for item in found:
+        if tags and (len(tags) == BITE or size + item.size > _BITE_BYTES):
+            yield tags
+            tags, size = [], 0
+        tags.append(item.tag)
+        size += item.size
+    if tags:
+        yield tags
+
+
+def _others(queues: frozenset[str], queue: str) -> str:
+    return ", ".join(sorted(queues - {queue})[:5])

@@ -1,0 +1,149 @@
+"""The broker's URL: what it may say, read as kombu reads it.
+
+kombu's reading is `kombu/utils/url.py` and `Channel._connparams` in `kombu/transport/redis.py`. What names a file or
+a socket is refused: the URL comes from a tenant's Secret, and the files would be the operator's.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import NotYet
+
+_CertificateCheck = Literal["required", "optional", "none"]
+
+_CERTIFICATE_CHECKS: dict[str, _CertificateCheck] = {
+    "required": "required",
+    "CERT_REQUIRED": "required",
+    "optional": "optional",
+    "CERT_OPTIONAL": "optional",
+    "none": "none",
+    "CERT_NONE": "none",
+}
+"""Both spellings that kombu and redis-py know of `ssl_cert_reqs`."""
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+_WITHOUT_EFFECT = frozenset(
+    {
+        "client_name",
+        "connect_timeout",
+        "health_check_interval",
+        "heartbeat",
+        "max_connections",
+        "protocol",
+        "retry_on_timeout",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_timeout",
+    }
+)
+"""Options that tune the application's own connections; the operator uses its own values."""
+
+_DEFAULT_PORT = 6379
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where a broker is, and how to log in."""
+
+    host: str
+    port: int
+    database: int
+    username: str | None
+    password: str | None
+    tls: bool
+    certificate_check: _CertificateCheck
+    check_hostname: bool
+
+
+def parse_url(text: str) -> Address:
+    """Read the URL of a broker.
+
+    White space around it is ignored, as Secrets made from files end with a newline.
+
+    Raises:
+        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options.
+    """
+    try:
+        url = urlsplit(text.strip())
+        host, port = unquote(url.hostname or ""), url.port
+        username, password = unquote(url.username or ""), unquote(url.password or "")
+        host.encode("idna")
+        query = dict(parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
+    except ValueError:
+        raise _invalid(
+            "it cannot be parsed; write redis://:password@host:6379/0, with special characters of the password "
+            "percent-encoded"
+        ) from None
+    tls = _tls(url.scheme)
+    certificate_check, check_hostname = _certificate_options(query, tls=tls)
+    if ";" in url.netloc:
+        raise _invalid("it lists several servers; name the one that holds the queues")
+    if not host or "/" in host:
+        raise _invalid("it names no host; write redis://:password@host:6379/0")
+    if url.fragment:
+        raise _invalid("it contains a '#'; percent-encode special characters of the password")
+    return Address(
+        host=host,
+        port=port or _DEFAULT_PORT,
+        database=_database(url.path),
+        username=username or None,
+        password=password or None,
+        tls=tls,
+        certificate_check=certificate_check,
+        check_hostname=check_hostname,
+    )
+
+
+def _tls(scheme: str) -> bool:
+    if scheme in ("redis", "rediss"):
+        return scheme == "rediss"
+    if scheme == "sentinel":
+        raise _invalid("Sentinel is not supported yet; name the primary by redis:// or rediss://")
+    if scheme in ("unix", "socket", "redis+socket"):
+        raise _invalid("it names a socket in the file system, which the operator does not share; write redis://host")
+    raise _invalid("it begins neither with redis:// nor with rediss://")
+
+
+def _database(path: str) -> int:
+    number = unquote(path).removeprefix("/").removeprefix("/")
+    if not number:
+        return 0
+    if not (number.isascii() and number.isdecimal()):
+        raise _invalid("after the host stands the number of the database and nothing else, as in redis://host:6379/0")
+    return int(number)
+
+
+def _certificate_options(query: dict[str, str], *, tls: bool) -> tuple[_CertificateCheck, bool]:
+    certificate_check, check_hostname = "required", "true"
+    for name, value in query.items():
+        if name == "ssl_cert_reqs" and tls:
+            certificate_check = value
+        elif name == "ssl_check_hostname" and tls:
+            check_hostname = value.lower()
+        elif name not in _WITHOUT_EFFECT:
+            raise _refused_option(name)
+    if certificate_check not in _CERTIFICATE_CHECKS:
+        raise _invalid("ssl_cert_reqs is one of required, optional and none")
+    if check_hostname not in _BOOLEANS:
+        raise _invalid("ssl_check_hostname is true or false")
+    return _CERTIFICATE_CHECKS[certificate_check], _BOOLEANS[check_hostname]
+
+
+def _refused_option(name: str) -> NotYet:
+    if not (name.isascii() and name.isidentifier() and len(name) <= 40):  # noqa: PLR2004 - no option is longer
+        return _invalid("it has an option after the '?' that cannot be one; percent-encode a '?' in the password")
+    if name.startswith("ssl_"):
+        return _invalid(
+            f"option {name} is not supported: ssl_cert_reqs and ssl_check_hostname are, with rediss://. Files named "
+            "in a URL are never read; certificates are verified by the operator's own trust store"
+        )
+    if name == "db":
+        return _invalid("option db is not Celery's; write the number of the database after the host: redis://host/0")
+    return _invalid(f"option {name} is not supported; leave it out")
+
+
+def _invalid(why: str) -> NotYet:
+    return NotYet(Reason.INVALID_BROKER_URL, f"the broker's URL in the Secret cannot be used: {why}")

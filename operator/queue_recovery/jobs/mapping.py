@@ -1,0 +1,30 @@
+"""Which field mappings of a target can be worked with."""
+
+from itertools import combinations
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import JobFields
+from queue_recovery.jobs.stamps import ROOT
+from queue_recovery.recovery.errors import NotYet
+
+
+def check(fields: JobFields) -> None:
+    """Refuse names that MongoDB would refuse, or that would write one field over another.
+
+    Found out here and not by the first claim, when the workers have been stopped already.
+
+    Raises:
+        NotYet: `InvalidJobFields`.
+    """
+    paths = [fields.status, fields.task_id, fields.task, fields.args, fields.kwargs]
+    for path in filter(None, paths):
+        if any(not name or name.startswith("$") or "\0" in name for name in path.split(".")):
+            raise _refused(f'"{path}" is not the name of a field')
+    written = [*filter(None, (fields.status, fields.task_id)), ROOT, "_id"]
+    for one, other in combinations(written, 2):
+        if f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}."):
+            raise _refused(f'"{one}" and "{other}" overlap, and both are written')
+
+
+def _refused(what: str) -> NotYet:
+    return NotYet(Reason.INVALID_JOB_FIELDS, f"{what}; mend jobStore.mongodb.fields in the target")

@@ -1,0 +1,118 @@
+"""The stamp of a recovery on a job's document, and the guarded writes that set it. Pure.
+
+Every document that a recovery lists bears at its end one stamp, `queueRecovery.<uid of the recovery>`:
+
+- claimed: `{was, became, at}`: what its status and task id were, and what the claim wrote;
+- released: the same, or nothing, and `released: true`: this recovery has not enqueued it and never will.
+
+Stamps are a map and not an array, because conditions on arrays of them are wrong on servers that speak MongoDB's
+protocol without being MongoDB. For the same reason no write is a pipeline. Field names inside `was` and `became` are
+the names of `JobFields`, not of the document, which may be dotted.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from pymongo import UpdateOne
+
+from queue_recovery.api.target import JobFields
+from queue_recovery.jobs.documents import ABSENT, Document, TypedId, field
+from queue_recovery.recovery.ports import Claim
+
+ROOT: Final = "queueRecovery"
+"""The one field that the operator adds to a document."""
+
+Write = UpdateOne
+Stamp = Mapping[str, object]
+
+
+def path(run_uid: str) -> str:
+    """Return the path of a recovery's stamp in a document."""
+    return f"{ROOT}.{run_uid}"
+
+
+def stamp_of(document: Document, run_uid: str) -> Stamp | None:
+    """Return the recovery's stamp on a document, if it has one."""
+    stamp = field(document, path(run_uid))
+    return stamp if isinstance(stamp, Mapping) else None
+
+
+def is_claimed(stamp: Stamp | None) -> bool:
+    """Tell whether the job is claimed and not released."""
+    return stamp is not None and not stamp.get("released")
+
+
+def is_claimed_as(stamp: Stamp | None, claim: Claim) -> bool:
+    """Tell whether this very claim, with this task id, was written and is not released."""
+    return stamp is not None and is_claimed(stamp) and _part(stamp, "became").get("taskId") == claim.task_id
+
+
+def claim_write(
+    key: TypedId, claim: Claim, document: Document, fields: JobFields, *, pending: str, run_uid: str, now: datetime
+) -> UpdateOne:
+    """Make the write that takes a job up, if it still looks as it was seen and bears no stamp of this recovery.
+
+    `document` tells a field that is null from one that is absent, so that it can be given back as it was.
+    """
+    seen = {fields.status: claim.seen_status}
+    values = {fields.status: pending}
+    if fields.task_id:
+        seen[fields.task_id] = claim.seen_task_id
+        values[fields.task_id] = claim.task_id
+    stamp = {
+        "was": {
+            name: field(document, place) for name, place in _written(fields) if field(document, place) is not ABSENT
+        },
+        "became": {"status": pending, "taskId": claim.task_id},
+        "at": now,
+    }
+    # In a condition null also means absent.
+    return UpdateOne(
+        {"_id": key, **seen, path(run_uid): {"$exists": False}}, {"$set": {**values, path(run_uid): stamp}}
+    )
+
+
+def release_write(key: TypedId, *, run_uid: str, now: datetime) -> UpdateOne:
+    """Make the write that stamps a job which was never claimed, so that a late claim of it fails."""
+    return UpdateOne(
+        {"_id": key, path(run_uid): {"$exists": False}}, {"$set": {path(run_uid): {"released": True, "at": now}}}
+    )
+
+
+def give_back_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: str, now: datetime) -> UpdateOne:
+    """Make the write that releases a claimed job and gives it its former status and task id back.
+
+    It does nothing to a job that somebody else has changed since it was claimed.
+    """
+    was, became = _part(stamp, "was"), _part(stamp, "became")
+    unchanged = {place: became.get(name) for name, place in _written(fields)}
+    values = {place: was[name] for name, place in _written(fields) if name in was}
+    absent = {place: "" for name, place in _written(fields) if name not in was}
+    update: dict[str, dict[str, object]] = {"$set": {**values, path(run_uid): _released(stamp, now)}}
+    if absent:
+        update["$unset"] = dict(absent)
+    return UpdateOne({"_id": key, **unchanged, **_unreleased(run_uid)}, update)
+
+
+def let_go_write(key: TypedId, stamp: Stamp, *, run_uid: str, now: datetime) -> UpdateOne:
+    """Make the write that releases a claimed job as it is, because somebody else has changed it."""
+    return UpdateOne({"_id": key, **_unreleased(run_uid)}, {"$set": {path(run_uid): _released(stamp, now)}})
+
+
+def _written(fields: JobFields) -> list[tuple[str, str]]:
+    """Name the fields that a claim writes: as they are called in a stamp, and where they stand in the document."""
+    return [("status", fields.status), *([("taskId", fields.task_id)] if fields.task_id else [])]
+
+
+def _unreleased(run_uid: str) -> dict[str, object]:
+    return {f"{path(run_uid)}.was": {"$exists": True}, f"{path(run_uid)}.released": {"$exists": False}}
+
+
+def _released(stamp: Stamp, now: datetime) -> dict[str, object]:
+    return {**stamp, "released": True, "at": now}
+
+
+def _part(stamp: Stamp, name: str) -> Mapping[str, object]:
+    part = stamp.get(name)
+    return part if isinstance(part, Mapping) else {}

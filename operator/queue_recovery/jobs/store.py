@@ -1,0 +1,253 @@
+"""A collection of jobs in MongoDB, as `recovery.ports.JobStore` describes it."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final, TypeVar
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import AsyncMongoClient, ReadPreference, UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import MongoDB
+from queue_recovery.jobs import documents, mapping, stamps, url
+from queue_recovery.jobs.documents import Document, TypedId
+from queue_recovery.jobs.failures import UNFIT, named, refused_writes, translated
+from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
+from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
+
+_T = TypeVar("_T")
+
+_FIND_SERVER_MS: Final = 3_000
+_ANSWER_MS: Final = 10_000
+"""For the answer to one command, and for a majority to acknowledge a write."""
+_BATCH: Final = 500
+"""Writes sent in one command."""
+
+
+def connect(address: str, spec: MongoDB) -> JobStore:
+    """Make the job store that a target describes, without connecting yet.
+
+    Whatever the URL says, writes are acknowledged by a majority and reads go to the primary and see only what a
+    majority holds: a claim that could be rolled back would enqueue a job twice.
+
+    Args:
+        address: the whole URL, as it stands in the Secret.
+        spec: the target's `jobStore.mongodb`.
+
+    Raises:
+        NotYet: `InvalidJobStoreURL`, `InvalidJobFields`, or `InvalidJobStoreName` (database or collection).
+    """
+    url.check(address)
+    mapping.check(spec.fields)
+    try:
+        # The driver warns of options that it does not know, such as those of another driver; its text may show values.
+        with warnings.catch_warnings(action="ignore"):
+            client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
+                address,
+                appname="queue-recovery",
+                serverSelectionTimeoutMS=_FIND_SERVER_MS,
+                connectTimeoutMS=_FIND_SERVER_MS,
+                socketTimeoutMS=_ANSWER_MS,
+                timeoutMS=None,
+            )
+    except (PyMongoError, ValueError, TypeError):
+        raise url.refused("is not one that the MongoDB driver takes") from None
+    try:
+        collection = client.get_database(spec.database).get_collection(
+            spec.collection,
+            # Dates beyond those that Python knows are left as they are, to be refused by name.
+            codec_options=CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO),
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern("majority", wtimeout=_ANSWER_MS),
+            read_concern=ReadConcern("majority"),
+        )
+    except PyMongoError:
+        raise NotYet(
+            Reason.INVALID_JOB_STORE_NAME,
+            f'MongoDB takes no database "{spec.database}" with a collection "{spec.collection}"; mend the target',
+        ) from None
+    return MongoJobStore(client, collection, spec)
+
+
+class MongoJobStore:
+    """One collection of jobs; see `recovery.ports.JobStore`."""
+
+    def __init__(
+        self,
+        client: AsyncMongoClient[dict[str, object]],
+        collection: AsyncCollection[dict[str, object]],
+        spec: MongoDB,
+    ) -> None:
+        """Take a collection that writes and reads by majority on the primary; see `connect`."""
+        self._client = client
+        self._collection = collection
+        self._spec = spec
+        self._fields = spec.fields
+
+    async def check(self) -> None:
+        """Find out whether jobs can be read and updated, by an update that matches no document.
+
+        Raises:
+            Unavailable: `JobStoreUnavailable`, `JobStoreAuthenticationFailed`, `JobStorePermissionDenied`.
+        """
+        with translated():
+            await self._collection.find_one({"_id": {"$in": []}}, projection={"_id": 1})
+            await self._collection.update_one({"_id": {"$in": []}}, {"$set": {f"{stamps.ROOT}.check": True}})
+
+    def fits(self, job_id: str | int) -> bool:
+        """Tell whether the id has the one form that the collection's `idType` is written in; see `documents.fits`."""
+        return documents.fits(job_id, self._spec.id_type)
+
+    async def look_up(self, ids: Sequence[str]) -> Mapping[str, StoredJob]:
+        """Return the documents that exist, by id, in one query.
+
+        Raises:
+            Rejected: `InvalidArguments`, naming the jobs whose task, args or kwargs JSON cannot hold.
+            Unavailable: as `check` does.
+        """
+        jobs: dict[str, StoredJob] = {}
+        unreadable: list[str] = []
+        for job_id, document in (await self._find(ids, self._fields.model_dump().values())).items():
+            try:
+                jobs[job_id] = documents.stored_job(job_id, document, self._fields)
+            except documents.Unreadable:
+                unreadable.append(job_id)
+        if unreadable:
+            raise Rejected(
+                Reason.INVALID_ARGUMENTS,
+                f"the task or the arguments in the documents of {named(unreadable)} are not what JSON can hold; "
+                "mend the documents, or write these jobs out in a new recovery",
+            )
+        return jobs
+
+    async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
+        """Claim each job that still looks as it was seen; return the ids that are ours, by this call or an earlier one.
+
+        Raises:
+            Rejected: `JobStoreWriteRefused`, naming the jobs whose documents may not be changed so.
+            Unavailable: as `check` does; some claims may have been written.
+        """
+        ours: set[str] = set()
+        for batch in _batches(claims):
+            ours |= await self._claim(run_uid, {claim.id: claim for claim in batch}, now)
+        return frozenset(ours)
+
+    async def settle(self, run_uid: str, unpushed: Sequence[str], *, now: datetime) -> None:
+        """Stamp each of these jobs as released, and give a claimed one its former status and task id back.
+
+        A job that somebody else has changed since it was claimed is stamped and otherwise left alone. One whose
+        document cannot bear the stamp needs none: a claim of it fails for the same reason.
+
+        Raises:
+            Unavailable: as `check` does, or `JobStoreWriteRefused`, naming the jobs that cannot be given back.
+        """
+        stuck: dict[str, int] = {}
+        for batch in _batches(unpushed):
+            stuck |= await self._settle(run_uid, batch, now)
+        if stuck:
+            raise Unavailable(Reason.JOB_STORE_WRITE_REFUSED, _refusal(stuck))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
+        ids = list(claims)
+        writes: dict[str, UpdateOne] = {}
+        for job_id, document in (await self._find(ids, self._written)).items():
+            claim = claims[job_id]
+            if stamps.stamp_of(document, run_uid) is None and self._looks_as_seen(document, claim):
+                writes[job_id] = stamps.claim_write(
+                    self._key(job_id),
+                    claim,
+                    document,
+                    self._fields,
+                    pending=self._spec.statuses.pending,
+                    run_uid=run_uid,
+                    now=now,
+                )
+        if refused := await self._write(writes):
+            raise Rejected(Reason.JOB_STORE_WRITE_REFUSED, _refusal(refused))
+        return {
+            job_id
+            for job_id, document in (await self._find(ids, [stamps.ROOT])).items()
+            if stamps.is_claimed_as(stamps.stamp_of(document, run_uid), claims[job_id])
+        }
+
+    async def _settle(self, run_uid: str, ids: Sequence[str], now: datetime) -> dict[str, int]:
+        """Settle one batch; return the jobs that could not be, with the server's code."""
+        keys = {job_id: self._key(job_id) for job_id in ids}
+        unstamped = await self._write(
+            {job_id: stamps.release_write(key, run_uid=run_uid, now=now) for job_id, key in keys.items()}
+        )
+        claimed = {
+            job_id: stamp
+            for job_id, document in (await self._find(ids, [stamps.ROOT])).items()
+            if (stamp := stamps.stamp_of(document, run_uid)) is not None and stamps.is_claimed(stamp)
+        }
+        not_given_back = await self._write(
+            {
+                job_id: stamps.give_back_write(keys[job_id], stamp, self._fields, run_uid=run_uid, now=now)
+                for job_id, stamp in claimed.items()
+            }
+        )
+        # What the write before has released does not match any more.
+        not_let_go = await self._write(
+            {
+                job_id: stamps.let_go_write(keys[job_id], stamp, run_uid=run_uid, now=now)
+                for job_id, stamp in claimed.items()
+                if job_id not in not_given_back
+            }
+        )
+        return {job_id: code for job_id, code in unstamped.items() if code not in UNFIT} | not_given_back | not_let_go
+
+    @property
+    def _written(self) -> list[str]:
+        return [self._fields.status, self._fields.task_id, stamps.ROOT]
+
+    def _looks_as_seen(self, document: Document, claim: Claim) -> bool:
+        status, task_id = (documents.text(document, path) for path in (self._fields.status, self._fields.task_id))
+        return status == claim.seen_status and (not self._fields.task_id or task_id == claim.seen_task_id)
+
+    def _key(self, job_id: str) -> TypedId:
+        return documents.typed(job_id, self._spec.id_type)
+
+    async def _find(self, ids: Sequence[str], paths: Iterable[str]) -> dict[str, Document]:
+        """Return these documents by the ids' texts, with the top-level fields that the paths lead into."""
+        wanted: dict[object, str] = {self._key(job_id): job_id for job_id in ids}
+        projection = dict.fromkeys((path.partition(".")[0] for path in paths if path), 1)
+        with translated():
+            found = await self._collection.find({"_id": {"$in": list(wanted)}}, projection).to_list()
+        # A collation of the collection may find more than was asked for.
+        return {wanted[document["_id"]]: document for document in found if document["_id"] in wanted}
+
+    async def _write(self, writes: Mapping[str, UpdateOne]) -> dict[str, int]:
+        """Send the writes, each on its own; return the ids whose documents refused theirs, with the server's code."""
+        if not writes:
+            return {}
+        with translated():
+            try:
+                await self._collection.bulk_write(list(writes.values()), ordered=False)
+            except BulkWriteError as error:
+                refused = refused_writes(error, list(writes))
+                if refused is None:
+                    raise
+                return refused
+        return {}
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
+
+
+def _refusal(refused: Mapping[str, int]) -> str:
+    codes = ", ".join(map(str, sorted(set(refused.values()))))
+    return (
+        f"MongoDB refuses to change the documents of {named(list(refused))} (code {codes}); "
+        "see which rule of the collection (a validator, a unique index) forbids it"
+    )

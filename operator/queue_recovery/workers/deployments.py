@@ -1,0 +1,209 @@
+"""The Deployments of one namespace, as `recovery.ports.Workers` describes them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import suppress
+from typing import Final
+
+from kubernetes.aio.client import ApiClient
+
+from queue_recovery.api.base import GROUP
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.ports import RestoreNote, Worker
+from queue_recovery.workers.following import Following
+from queue_recovery.workers.namespace import FIELD_MANAGER, Conflict, Namespace, NotFound, Patch
+from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
+from queue_recovery.workers.permissions import ServiceAccount
+from queue_recovery.workers.snapshot import NOTE, note_of, note_text, worker
+
+FENCE: Final = f"{GROUP}/fence"
+"""A label that comes and goes, so that the Deployment's resourceVersion moves on.
+
+Not an annotation: those count as a change of the Deployment's generation, by which a drain is known to hold.
+"""
+
+_ATTEMPTS: Final = 10
+"""How often a write is tried that somebody else's write was faster than."""
+
+
+class KubernetesWorkers:
+    """The Deployments of one namespace; see `recovery.ports.Workers`.
+
+    Besides what is said there, every call may raise Unavailable (`WorkerWriteRefused`) when an admission policy or a
+    webhook refuses a write.
+    """
+
+    def __init__(self, api_client: ApiClient, namespace: str, account: ServiceAccount | None = None) -> None:
+        """Take a connection, the namespace, and whom the operator runs as (for messages that grant it rights)."""
+        self._namespace = Namespace(api_client, namespace, account or ServiceAccount())
+
+    async def look(self, names: Sequence[str]) -> Sequence[Worker]:
+        """Return these Deployments as they are now, in the order of the names; three requests.
+
+        Raises:
+            NotYet: `WorkerNotFound`, `Forbidden`.
+            Unavailable: `KubernetesUnavailable`.
+        """
+        # In this order and one after the other: see `snapshot.worker`.
+        deployments = await self._namespace.fetch(self._namespace.deployments, _only(names))
+        replica_sets = await self._namespace.fetch(self._namespace.replica_sets)
+        pods = await self._namespace.fetch(self._namespace.pods)
+        return self._described(names, deployments.items, replica_sets.items, pods.items)
+
+    async def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
+        """Yield these Deployments as they are now, and again after every change of them or of their pods.
+
+        Holds three watches, which are closed with the generator. That a Deployment is drained is said only after a
+        fresh look: the watches run side by side, and one of them may lag behind the others.
+
+        Raises:
+            NotYet: `WorkerNotFound` (also when one is deleted meanwhile), `Forbidden`.
+            Unavailable: `KubernetesUnavailable`.
+        """
+        changed = asyncio.Event()
+        here = self._namespace
+        deployments = Following(here, here.deployments, changed.set, _only(names))
+        replica_sets = Following(here, here.replica_sets, changed.set, None)
+        pods = Following(here, here.pods, changed.set, None)
+        tasks = [asyncio.create_task(each.run()) for each in (deployments, replica_sets, pods)]
+        for task in tasks:
+            task.add_done_callback(lambda _: changed.set())
+        last: Sequence[Worker] = ()
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                if deployments.objects is None or replica_sets.objects is None or pods.objects is None:
+                    continue
+                now = self._described(names, deployments.objects, replica_sets.objects, pods.objects)
+                if now != last and any(worker.drained for worker in now):
+                    now = await self.look(names)
+                if now != last:
+                    last = now
+                    yield now
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> None:
+        """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
+
+        Raises:
+            NotYet: `Forbidden`.
+            Unavailable: `WorkerChanged` (look again), `KubernetesUnavailable`.
+        """
+        if worker.replicas == 0 and worker.note == note:
+            return
+        try:
+            await self._namespace.merge(worker.name, _held(worker.uid, worker.resource_version, note_text(note), 0))
+        except (Conflict, NotFound):
+            raise _changed(worker.name) from None
+
+    async def restore(self, name: str, uid: str, run_uid: str) -> int | None:
+        """Give the Deployment its replicas back and remove the note, if the note is this run's.
+
+        A Deployment that somebody has scaled up meanwhile keeps that number.
+
+        Returns:
+            The replicas that it has now, or None when the note was not there. In that case too a scaling write that
+            is still under way fails, because the Deployment's resourceVersion has been moved on. A Deployment that
+            is gone, or another one of the same name (by `uid`), is left alone.
+
+        Raises:
+            NotYet: `Forbidden`.
+            Unavailable: `WorkerChanged` when others write to it all the time, `KubernetesUnavailable`.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                found = await self._namespace.read(name)
+                if found.metadata.uid != uid:
+                    return None
+                note = note_of(found)
+                if note is None or note.uid != run_uid:
+                    await self._fence(found)
+                    return None
+                replicas = found.spec.replicas or note.replicas
+                restored = await self._namespace.merge(
+                    name, _held(uid, found.metadata.resource_version, None, replicas)
+                )
+            except Conflict:
+                continue
+            except NotFound:
+                return None
+            with suppress(RecoveryError, NotFound):
+                await self._disown(restored)
+            return replicas
+        raise _changed(name)
+
+    async def _fence(self, deployment: Deployment) -> None:
+        """Move the resourceVersion on, if it is still the one that was seen, and leave no trace."""
+        name, uid, version = deployment.metadata.name, deployment.metadata.uid, deployment.metadata.resource_version
+        # A value of its own each time: a write that changes nothing moves nothing.
+        await self._namespace.merge(
+            name, {"metadata": {"uid": uid, "resourceVersion": version, "labels": {FENCE: version}}}
+        )
+        await self._namespace.merge(name, {"metadata": {"uid": uid, "labels": {FENCE: None}}})
+
+    async def _disown(self, deployment: Deployment) -> None:
+        """Remove the operator from the owners of fields, so that it stands in nobody's way.
+
+        Otherwise a later server-side apply of another number of replicas conflicts. Where this fails, that conflict
+        is all that happens.
+        """
+        name = deployment.metadata.name
+        for _ in range(_ATTEMPTS):
+            operations = _disowning(deployment)
+            if not operations:
+                return
+            try:
+                deployment = await self._namespace.edit(name, operations)
+            except (Conflict, Unavailable):
+                # The list is in another order after every write of anybody.
+                deployment = await self._namespace.read(name)
+
+    def _described(
+        self,
+        names: Sequence[str],
+        deployments: Collection[Deployment],
+        replica_sets: Collection[ReplicaSet],
+        pods: Collection[Pod],
+    ) -> Sequence[Worker]:
+        by_name = {deployment.metadata.name: deployment for deployment in deployments}
+        missing = [name for name in names if name not in by_name]
+        if missing:
+            raise NotYet(
+                Reason.WORKER_NOT_FOUND,
+                f"no Deployment {', '.join(missing)} in namespace {self._namespace.name}; create it, or mend `workers` "
+                "in the target",
+            )
+        return [worker(by_name[name], replica_sets, pods) for name in names]
+
+
+def _only(names: Sequence[str]) -> str | None:
+    return names[0] if len(names) == 1 else None
+
+
+def _held(uid: str, resource_version: str, note: str | None, replicas: int) -> Patch:
+    """Make the write of note and replicas that fails unless the Deployment is still in the version that was seen."""
+    metadata = {"uid": uid, "resourceVersion": resource_version, "annotations": {NOTE: note}}
+    return {"metadata": metadata, "spec": {"replicas": replicas}}
+
+
+def _disowning(deployment: Deployment) -> list[Patch]:
+    """Make the JSON patch that removes the operator's own entries from `metadata.managedFields`."""
+    operations: list[Patch] = []
+    for index, entry in reversed(list(enumerate(deployment.metadata.managed_fields))):
+        if entry.manager == FIELD_MANAGER:
+            path = f"/metadata/managedFields/{index}"
+            operations.append({"op": "test", "path": f"{path}/manager", "value": FIELD_MANAGER})
+            operations.append({"op": "remove", "path": path})
+    return operations
+
+
+def _changed(name: str) -> Unavailable:
+    return Unavailable(Reason.WORKER_CHANGED, f"Deployment {name} has been changed meanwhile; looking again")

@@ -1,0 +1,237 @@
+"""The Deployments, ReplicaSets and pods of one namespace, as the API server gives them."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Generic
+
+from aiohttp import ClientResponse
+from kubernetes.aio.client import ApiClient, AppsV1Api, CoreV1Api
+from pydantic import ValidationError
+
+from queue_recovery.workers.calls import (
+    CONFLICT,
+    CONNECTION_ERRORS,
+    GONE,
+    NOT_FOUND,
+    SECONDS,
+    Refused,
+    Unreachable,
+    answer,
+    meaning,
+    opened,
+)
+from queue_recovery.workers.objects import (
+    Bookmark,
+    Changed,
+    Deployment,
+    EventType,
+    ObjectList,
+    ObjectT,
+    Pod,
+    ReplicaSet,
+)
+from queue_recovery.workers.permissions import ServiceAccount, forbidden
+
+FIELD_MANAGER: Final = "queue-recovery"
+"""Whose name stands in `managedFields` behind the operator's writes."""
+
+Patch = dict[str, object]
+"""A merge patch, or one operation of a JSON patch."""
+
+_WATCH_SECONDS: Final = 300
+"""After which the server ends a watch, which then goes on where it stood.
+
+Also how long a connection that died without a word goes unnoticed.
+"""
+
+
+class Conflict(Exception):
+    """The object is not the one, or not in the version, that the write was meant for."""
+
+
+class NotFound(Exception):
+    """There is no such object."""
+
+
+class Interrupted(Exception):
+    """A watch cannot go on where it stood: list again."""
+
+
+@dataclass(frozen=True)
+class Kind(Generic[ObjectT]):
+    """One collection of the namespace."""
+
+    request: Callable[..., Awaitable[ClientResponse]]
+    listed: type[ObjectList[ObjectT]]
+    changed: type[Changed[ObjectT]]
+
+
+@dataclass(frozen=True)
+class Seen(Generic[ObjectT]):
+    """An object that a watch reports as created or changed."""
+
+    object: ObjectT
+
+
+@dataclass(frozen=True)
+class Deleted(Generic[ObjectT]):
+    """An object that a watch reports as deleted."""
+
+    object: ObjectT
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a watch is, without news."""
+
+    resource_version: str
+
+
+class Namespace:
+    """One namespace, with the rights of the operator.
+
+    Every call may raise NotYet (`Forbidden`, with the command that grants the rights) or Unavailable
+    (`KubernetesUnavailable`, `WorkerWriteRefused`).
+    """
+
+    def __init__(self, api_client: ApiClient, name: str, account: ServiceAccount) -> None:
+        self.name = name
+        self._account = account
+        self._apps = AppsV1Api(api_client)
+        core = CoreV1Api(api_client)
+        self.deployments = Kind(
+            self._apps.list_namespaced_deployment_without_preload_content,
+            ObjectList[Deployment],
+            Changed[Deployment],
+        )
+        self.replica_sets = Kind(
+            self._apps.list_namespaced_replica_set_without_preload_content,
+            ObjectList[ReplicaSet],
+            Changed[ReplicaSet],
+        )
+        self.pods = Kind(core.list_namespaced_pod_without_preload_content, ObjectList[Pod], Changed[Pod])
+
+    async def fetch(self, kind: Kind[ObjectT], only: str | None = None) -> ObjectList[ObjectT]:
+        """Return a collection as it is now, or just the object called `only`."""
+        with self._understood():
+            body = await answer(kind.request(self.name, _request_timeout=SECONDS, **_fields(only)))
+            return kind.listed.model_validate_json(body)
+
+    async def watch(
+        self, kind: Kind[ObjectT], since: str, only: str | None = None
+    ) -> AsyncGenerator[Seen[ObjectT] | Deleted[ObjectT] | Reached, None]:
+        """Report what changes after the version `since`, until the server ends the watch.
+
+        Raises:
+            Interrupted: the version is too old, the connection broke or fell silent.
+        """
+        with self._understood():
+            try:
+                response = await opened(
+                    kind.request(
+                        self.name,
+                        watch=True,
+                        resource_version=since,
+                        allow_watch_bookmarks=True,
+                        timeout_seconds=_WATCH_SECONDS,
+                        _request_timeout=_WATCH_SECONDS + SECONDS,
+                        **_fields(only),
+                    )
+                )
+            except Refused as error:
+                if error.status == GONE:
+                    raise Interrupted from None
+                raise
+            except Unreachable:
+                raise Interrupted from None
+        try:
+            while line := await _line(response):
+                yield _event(line, kind)
+        finally:
+            response.close()
+
+    async def read(self, name: str) -> Deployment:
+        """Return a Deployment.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return await self._deployment(
+            self._apps.read_namespaced_deployment_without_preload_content(name, self.name, _request_timeout=SECONDS)
+        )
+
+    async def merge(self, name: str, body: Patch) -> Deployment:
+        """Merge a patch into a Deployment; `metadata.uid` and `metadata.resourceVersion` in it are conditions.
+
+        Raises:
+            Conflict: a condition does not hold.
+            NotFound: there is none of that name.
+        """
+        return await self._patch(name, body, "application/merge-patch+json")
+
+    async def edit(self, name: str, operations: list[Patch]) -> Deployment:
+        """Apply a JSON patch to a Deployment; raises as `merge` does, but a failed `test` is a refusal."""
+        return await self._patch(name, operations, "application/json-patch+json")
+
+    async def _patch(self, name: str, body: Patch | list[Patch], content_type: str) -> Deployment:
+        return await self._deployment(
+            self._apps.patch_namespaced_deployment_without_preload_content(
+                name,
+                self.name,
+                body,
+                field_manager=FIELD_MANAGER,
+                _content_type=content_type,
+                _request_timeout=SECONDS,
+            )
+        )
+
+    async def _deployment(self, call: Awaitable[ClientResponse]) -> Deployment:
+        with self._understood():
+            try:
+                return Deployment.model_validate_json(await answer(call))
+            except Refused as error:
+                if error.status == CONFLICT:
+                    raise Conflict from None
+                if error.status == NOT_FOUND:
+                    raise NotFound from None
+                raise
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        remedy = forbidden(self.name, self._account)
+        try:
+            yield
+        except (Refused, Unreachable) as error:
+            raise meaning(error, forbidden=remedy) from None
+        except ValidationError:
+            # Not the API server: something between here and there answers in its place.
+            raise meaning(Unreachable(), forbidden=remedy) from None
+
+
+def _fields(only: str | None) -> dict[str, str]:
+    return {} if only is None else {"field_selector": f"metadata.name={only}"}
+
+
+async def _line(response: ClientResponse) -> bytes:
+    """Return the next line of a watch; empty at its end."""
+    try:
+        return await response.content.readline()
+    except (*CONNECTION_ERRORS, ValueError):
+        raise Interrupted from None
+
+
+def _event(line: bytes, kind: Kind[ObjectT]) -> Seen[ObjectT] | Deleted[ObjectT] | Reached:
+    try:
+        match EventType.model_validate_json(line).type:
+            case "ADDED" | "MODIFIED":
+                return Seen(kind.changed.model_validate_json(line).object)
+            case "DELETED":
+                return Deleted(kind.changed.model_validate_json(line).object)
+            case "BOOKMARK":
+                return Reached(Bookmark.model_validate_json(line).object.metadata.resource_version)
+            case _:
+                raise Interrupted
+    except ValidationError:
+        # A line that was cut off.
+        raise Interrupted from None

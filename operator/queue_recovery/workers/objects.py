@@ -1,0 +1,131 @@
+"""The parts of Kubernetes objects that this room looks at; whatever else they hold is ignored."""
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+from queue_recovery.api.base import Model
+
+
+class OwnerReference(Model):
+    uid: str
+    kind: str
+    controller: bool = False
+
+
+class ManagedFields(Model):
+    manager: str = ""
+
+
+class Metadata(Model):
+    name: str
+    uid: str
+    resource_version: str
+    generation: int = 0
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    owner_references: Sequence[OwnerReference] = ()
+    managed_fields: Sequence[ManagedFields] = ()
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        """Return the one owner that controls the object, if any."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
+
+class KubernetesObject(Model):
+    metadata: Metadata
+
+
+class Requirement(Model):
+    key: str
+    operator: str
+    values: Sequence[str] = ()
+
+
+class Selector(Model):
+    match_labels: Mapping[str, str] = {}
+    match_expressions: Sequence[Requirement] = ()
+
+
+class DeploymentSpec(Model):
+    replicas: int = 1
+    paused: bool = False
+    selector: Selector
+
+
+class DeploymentCondition(Model):
+    type: str
+    reason: str = ""
+
+
+class DeploymentStatus(Model):
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    available_replicas: int = 0
+    terminating_replicas: int = 0
+    """Absent on servers before 1.33, where it reads as 0."""
+    conditions: Sequence[DeploymentCondition] = ()
+
+
+class Deployment(KubernetesObject):
+    spec: DeploymentSpec
+    status: DeploymentStatus = DeploymentStatus()
+
+
+class ReplicaSetSpec(Model):
+    replicas: int = 1
+
+
+class ReplicaSetStatus(Model):
+    observed_generation: int = 0
+    replicas: int = 0
+
+
+class ReplicaSet(KubernetesObject):
+    spec: ReplicaSetSpec
+    status: ReplicaSetStatus = ReplicaSetStatus()
+
+
+class PodStatus(Model):
+    phase: str = ""
+
+
+class Pod(KubernetesObject):
+    status: PodStatus = PodStatus()
+
+
+ObjectT = TypeVar("ObjectT", bound=KubernetesObject)
+
+
+class Version(Model):
+    """Where in the server's history something stands."""
+
+    resource_version: str
+
+
+class ObjectList(Model, Generic[ObjectT]):
+    metadata: Version
+    items: list[ObjectT]
+
+
+class EventType(Model):
+    """What kind of line a watch sent: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+
+    type: str
+
+
+class Changed(Model, Generic[ObjectT]):
+    """A line of a watch about one object."""
+
+    object: ObjectT
+
+
+class _Marked(Model):
+    metadata: Version
+
+
+class Bookmark(Model):
+    """A line of a watch that says only how far it is."""
+
+    object: _Marked

@@ -1,0 +1,99 @@
+"""`python -m sandbox`: a cluster, a broker and a job store until Ctrl-C.
+
+Standard output gets only what a shell can evaluate; everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from sandbox.broker import flavours
+from sandbox.build import find_programs
+from sandbox.cluster import Sandbox
+from sandbox.processes import DeadlineError
+from sandbox.toolchain import GoError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.broker import Flavour
+    from sandbox.processes import Process
+
+
+async def _run(flavour: Flavour) -> None:
+    _say("starting Kubernetes, a broker and a job store on loopback ...")
+    async with Sandbox.start() as sandbox:
+        broker = await sandbox.start_broker(flavour=flavour)
+        store = await sandbox.start_job_store()
+        programs = _programs(sandbox)
+        print(f"export KUBECONFIG={sandbox.kubeconfig}")
+        print(f'export PATH={programs}:"$PATH"')
+        print(f"export REDIS_URL={broker.url}")
+        print(f"export MONGODB_URL={store.url}", flush=True)
+        _say("it is ready; evaluate the lines above in another terminal, and kubectl there is the sandbox's own")
+        _say(f"logs are in {sandbox.folder}; Ctrl-C ends and removes everything")
+        await _first_end([*sandbox.processes, broker.process, store.process])
+
+
+def _programs(sandbox: Sandbox) -> Path:
+    """Make a folder with nothing but kubectl in it, for PATH."""
+    folder = sandbox.folder / "bin"
+    folder.mkdir()
+    (folder / "kubectl").symlink_to(sandbox.kubectl_program)
+    return folder
+
+
+async def _first_end(processes: list[Process]) -> None:
+    """Wait until one of the processes ends, which none should.
+
+    Raises:
+        DeadlineError: always, with the end of that process's log.
+    """
+    ends = [asyncio.create_task(process.wait()) for process in processes]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+    ended = next(process for process in processes if process.exit_code is not None)
+    raise DeadlineError(f"{ended.name} ended with {ended.exit_code}\n{ended.end_of_log()}")
+
+
+def _say(message: str) -> None:
+    print(f"sandbox: {message}", file=sys.stderr, flush=True)
+
+
+async def _until_told(flavour: Flavour) -> None:
+    """Run until done, or until Ctrl-C or SIGTERM, which are no errors."""
+    work = asyncio.create_task(_run(flavour))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    await asyncio.wait({work})
+    if work.cancelled():
+        _say("ended and removed")
+    else:
+        work.result()
+
+
+def main() -> None:
+    """Build what has to be built, then run the sandbox until told to end."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="Start a cluster, a broker and a job store.")
+    parser.add_argument("--broker", choices=flavours(), default=flavours()[0], help="which server the broker is")
+    options = parser.parse_args()
+    try:
+        # Outside of the event loop, where Ctrl-C ends a build at once.
+        find_programs()
+        asyncio.run(_until_told(options.broker))
+    except (DeadlineError, GoError) as error:
+        sys.exit(f"sandbox: {error}")
+    except KeyboardInterrupt:
+        _say("ended")
+
+
+if __name__ == "__main__":
+    main()

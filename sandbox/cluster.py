@@ -1,0 +1,230 @@
+"""The whole sandbox: control plane, kubelet stand-in, brokers and stores in one temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from sandbox import control_plane, images
+from sandbox.api import Access, Api, ApiError, Json
+from sandbox.broker import Broker, Flavour
+from sandbox.build import Programs, find_programs
+from sandbox.images import Image, Images
+from sandbox.job_store import JobStore
+from sandbox.kubelet.node import NAME as NODE
+from sandbox.processes import ROOT, Process, Scope, python_module, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from sandbox.control_plane import ControlPlane
+
+_TOKEN_SECONDS: Final = 24 * 3600
+
+
+class KubectlError(Exception):
+    """kubectl ended with an error; the message is what it wrote."""
+
+
+def default_images() -> Images:
+    """Return the images of this repository: the operator's and the example application's."""
+    environment = images.python_environment(Path(sys.executable).parent)
+    return {
+        "queue-recovery": Image(folder=ROOT, entrypoint=("queue-recovery",), environment=environment),
+        "stuck-queue-app": Image(folder=ROOT / "examples" / "stuck-queue", environment=environment),
+    }
+
+
+class Sandbox:
+    """A running sandbox."""
+
+    def __init__(self, scope: Scope, programs: Programs, plane: ControlPlane, kubelet: Process, table: Images) -> None:
+        self.control_plane = plane
+        self.kubelet = kubelet
+        self.kubeconfig = plane.admin.write_kubeconfig(scope.folder / "kubeconfig")
+        """The administrator's."""
+        self._scope = scope
+        self._programs = programs
+        self._images = table
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, *, images: Mapping[str, Image] | None = None) -> AsyncIterator[Self]:
+        """Start a control plane with one node, and end all of it and everything started in it afterwards.
+
+        The first time ever this builds the control plane, which takes minutes and says so on the terminal.
+
+        Args:
+            images: container images besides those of `default_images()`, by repository name.
+
+        Raises:
+            DeadlineError: a part ended or was not ready in time; the end of its log is in the message.
+            GoError: the control plane had to be built and could not be.
+        """
+        programs = await asyncio.to_thread(find_programs)
+        table = {**default_images(), **(images or {})}
+        async with Scope.open() as scope:
+            plane = await control_plane.start(scope, programs)
+            kubelet = await _start_kubelet(scope, plane, table)
+            yield cls(scope, programs, plane, kubelet, table)
+
+    @property
+    def folder(self) -> Path:
+        """The temporary folder, with a log file for each process."""
+        return self._scope.folder
+
+    @property
+    def processes(self) -> list[Process]:
+        """The processes without which it is no sandbox any more."""
+        plane = self.control_plane
+        return [plane.etcd, plane.apiserver, plane.controller_manager, self.kubelet]
+
+    @property
+    def kubectl_program(self) -> Path:
+        return self._programs.kubectl
+
+    def add_image(self, name: str, image: Image) -> None:
+        """Add an image, or replace one for the containers that start from now on."""
+        self._images = {**self._images, name: image}
+        images.write(_image_table(self._scope), self._images)
+
+    async def kubectl(self, *arguments: str, input: str | None = None, seconds: float = 60) -> str:  # noqa: A002 - as in subprocess.run
+        """Run kubectl as the administrator.
+
+        Args:
+            arguments: its command line.
+            input: its standard input, as `apply -f -` reads it.
+            seconds: how long it may take.
+
+        Returns:
+            What it wrote to its standard output.
+
+        Raises:
+            KubectlError: it failed; the message is what it wrote to standard error.
+            TimeoutError: it took longer.
+        """
+        child = await asyncio.create_subprocess_exec(
+            self.kubectl_program,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._scope.environment(KUBECONFIG=str(self.kubeconfig)),
+            cwd=ROOT,
+        )
+        try:
+            async with asyncio.timeout(seconds):
+                output, errors = await child.communicate((input or "").encode())
+        except BaseException:
+            child.kill()
+            await child.communicate()
+            raise
+        if child.returncode:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {errors.decode(errors='replace').strip()}")
+        return output.decode()
+
+    @asynccontextmanager
+    async def namespace(self, prefix: str = "test") -> AsyncIterator[str]:
+        """Create a namespace in which pods can be created, yield its name, and delete it with all that is in it.
+
+        The deletion is not awaited; its pods get a second to end.
+        """
+        name = f"{prefix}-{secrets.token_hex(4)}"
+        async with Api(self.control_plane.admin) as api:
+            await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+
+            async def account() -> Json | None:
+                try:
+                    return await api.get(f"/api/v1/namespaces/{name}/serviceaccounts/default")
+                except ApiError:
+                    return None
+
+            await until(account, f"the default ServiceAccount of {name}", of=self.control_plane.controller_manager)
+            try:
+                yield name
+            finally:
+                await api.delete(f"/api/v1/namespaces/{name}", {})
+                await api.delete(f"/api/v1/namespaces/{name}/pods", {"gracePeriodSeconds": 1})
+
+    def audit(self) -> list[Json]:
+        """Return what the API server was asked so far, oldest first, as `audit.k8s.io/v1` events."""
+        return self.control_plane.audit()
+
+    async def start_broker(
+        self, *, flavour: Flavour | None = None, options: Sequence[str] = (), port: int | None = None
+    ) -> Broker:
+        """Start a broker that lives at most as long as the sandbox; see `Broker.start`."""
+        return await Broker.start(self._scope, flavour=flavour, options=options, port=port)
+
+    async def start_job_store(self, *, port: int | None = None) -> JobStore:
+        """Start a job store that lives at most as long as the sandbox; see `JobStore.start`."""
+        return await JobStore.start(self._scope, port=port)
+
+    async def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
+        """Write a kubeconfig with a token of a ServiceAccount, valid for a day, and return its path.
+
+        Raises:
+            ApiError: there is no such ServiceAccount.
+        """
+        async with Api(self.control_plane.admin) as api:
+            answer = await api.create(
+                f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+                {"spec": {"expirationSeconds": _TOKEN_SECONDS}},
+            )
+        admin = self.control_plane.admin
+        access = Access(admin.server, admin.authority, answer["status"]["token"])
+        return access.write_kubeconfig(self.folder / f"{namespace}-{name}.kubeconfig", namespace=namespace)
+
+    async def signal_container(self, namespace: str, pod: str, container: str, number: signal.Signals) -> None:
+        """Send a signal to a running container's first process; with SIGKILL, to all of its process group.
+
+        Raises:
+            ApiError: there is no such pod.
+            ProcessLookupError: the container does not run.
+        """
+        async with Api(self.control_plane.admin) as api:
+            found = await api.get(f"/api/v1/namespaces/{namespace}/pods/{pod}")
+        for status in found["status"].get("containerStatuses", ()):
+            if status["name"] == container and "running" in status["state"]:
+                process = int(status["containerID"].removeprefix("process://"))
+                if number == signal.SIGKILL:
+                    os.killpg(process, number)
+                else:
+                    os.kill(process, number)
+                return
+        raise ProcessLookupError(f"container {container} of {namespace}/{pod} does not run")
+
+
+async def _start_kubelet(scope: Scope, plane: ControlPlane, table: Images) -> Process:
+    images.write(_image_table(scope), table)
+    kubeconfig = plane.kubelet.write_kubeconfig(scope.folder / "control-plane" / "kubelet.kubeconfig")
+    kubelet = await scope.start(
+        "kubelet",
+        [
+            *python_module("sandbox.kubelet"),
+            f"--kubeconfig={kubeconfig}",
+            f"--images={_image_table(scope)}",
+            f"--folder={scope.folder / 'pods'}",
+            f"--key={plane.kubelet_server.key}",
+            f"--certificate={plane.kubelet_server.certificate}",
+            f"--authority={plane.authority}",
+        ],
+    )
+    async with Api(plane.admin) as api:
+
+        async def node() -> list[Json]:
+            nodes: list[Json] = (await api.get("/api/v1/nodes"))["items"]
+            return nodes
+
+        await until(node, f"the node {NODE}", of=kubelet)
+    return kubelet
+
+
+def _image_table(scope: Scope) -> Path:
+    return scope.folder / "images.json"

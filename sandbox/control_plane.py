@@ -1,0 +1,189 @@
+"""etcd, kube-apiserver and kube-controller-manager as child processes on loopback."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import yaml
+
+from sandbox.api import Access, Api, ApiError, Json
+from sandbox.certificates import Authority, KeyPair
+from sandbox.processes import LOOPBACK, Process, Scope, free_port, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.build import Programs
+
+_CONTROLLERS: Final = (
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpointslice-controller",
+    "garbage-collector-controller",
+    "horizontal-pod-autoscaler-controller",
+    "job-controller",
+    "namespace-controller",
+    "replicaset-controller",
+    "resourcequota-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "statefulset-controller",
+    "ttl-after-finished-controller",
+    "validatingadmissionpolicy-status-controller",
+)
+"""All that act on what this project uses. The node lifecycle controller is not among them: without it the node
+needs no heartbeats."""
+
+_AUDIT_POLICY: Final = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
+
+_ADMIN: Final = "sandbox-admin"
+_CONTROLLER_MANAGER: Final = "system:kube-controller-manager"
+KUBELET: Final = "sandbox-kubelet"
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """A running control plane, and what its clients need."""
+
+    admin: Access
+    kubelet: Access
+    kubelet_server: KeyPair
+    """What the kubelet stand-in serves logs with."""
+    authority: Path
+    audit_log: Path
+    etcd: Process
+    apiserver: Process
+    controller_manager: Process
+
+    def audit(self) -> list[Json]:
+        """Return what the API server was asked so far, oldest first, as `audit.k8s.io/v1` events.
+
+        They are at the Metadata level (who, verb, object, answer), one for each finished request; a watch
+        shows up when it starts and again when it ends (`stage`).
+        """
+        with self.audit_log.open() as lines:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+async def start(scope: Scope, programs: Programs) -> ControlPlane:
+    """Start a control plane in this scope and wait until pods can be created in its default namespace.
+
+    Raises:
+        DeadlineError: a part ended or was not ready in time.
+    """
+    folder = scope.folder / "control-plane"
+    authority = Authority.create(folder)
+    server = f"https://{LOOPBACK}:{free_port()}"
+    users = {
+        user: Access(server, authority.path, secrets.token_urlsafe()) for user in (_ADMIN, KUBELET, _CONTROLLER_MANAGER)
+    }
+
+    etcd, etcd_url = await _start_etcd(scope, programs)
+    apiserver = await _start_apiserver(scope, programs, authority, etcd_url, users)
+    async with Api(users[_ADMIN]) as api:
+        await until(api.ready, "the API server to be ready", of=apiserver)
+        controller_manager = await _start_controller_manager(scope, programs, users[_CONTROLLER_MANAGER])
+
+        async def default_account() -> Json | None:
+            try:
+                return await api.get("/api/v1/namespaces/default/serviceaccounts/default")
+            except ApiError:
+                return None
+
+        await until(default_account, "the default ServiceAccount", of=controller_manager)
+    return ControlPlane(
+        admin=users[_ADMIN],
+        kubelet=users[KUBELET],
+        kubelet_server=authority.issue("kubelet"),
+        authority=authority.path,
+        audit_log=scope.folder / "audit.log",
+        etcd=etcd,
+        apiserver=apiserver,
+        controller_manager=controller_manager,
+    )
+
+
+async def _start_etcd(scope: Scope, programs: Programs) -> tuple[Process, str]:
+    client, peer = (f"http://{LOOPBACK}:{free_port()}" for _ in range(2))
+    process = await scope.start(
+        "etcd",
+        [
+            programs.etcd,
+            f"--data-dir={scope.folder / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            # Its data does not outlive the sandbox, so there is nothing to keep safe from a power cut.
+            "--unsafe-no-fsync",
+        ],
+    )
+    return process, client
+
+
+async def _start_apiserver(
+    scope: Scope, programs: Programs, authority: Authority, etcd_url: str, users: dict[str, Access]
+) -> Process:
+    folder = scope.folder / "control-plane"
+    serving, to_kubelet = authority.issue("kube-apiserver"), authority.issue("kube-apiserver-to-kubelet")
+    signing = authority.signing_key("service-accounts")
+    tokens = folder / "tokens.csv"
+    tokens.touch(mode=0o600)
+    tokens.write_text("".join(f'{access.token},{user},{user},"system:masters"\n' for user, access in users.items()))
+    policy = folder / "audit-policy.yaml"
+    policy.write_text(yaml.safe_dump(_AUDIT_POLICY))
+    port = users[_ADMIN].server.rpartition(":")[2]
+    return await scope.start(
+        "kube-apiserver",
+        [
+            programs.kube_apiserver,
+            f"--etcd-servers={etcd_url}",
+            f"--bind-address={LOOPBACK}",
+            f"--secure-port={port}",
+            f"--advertise-address={LOOPBACK}",
+            # A loopback address may not be an Endpoint, so the `kubernetes` Service stays without one.
+            "--endpoint-reconciler-type=none",
+            f"--tls-cert-file={serving.certificate}",
+            f"--tls-private-key-file={serving.key}",
+            "--authorization-mode=RBAC",
+            f"--token-auth-file={tokens}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={signing.certificate}",
+            f"--service-account-signing-key-file={signing.key}",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--kubelet-certificate-authority={authority.path}",
+            f"--kubelet-client-certificate={to_kubelet.certificate}",
+            f"--kubelet-client-key={to_kubelet.key}",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={scope.folder / 'audit.log'}",
+            "--audit-log-maxsize=0",
+        ],
+    )
+
+
+async def _start_controller_manager(scope: Scope, programs: Programs, access: Access) -> Process:
+    kubeconfig = access.write_kubeconfig(scope.folder / "control-plane" / "controller-manager.kubeconfig")
+    return await scope.start(
+        "kube-controller-manager",
+        [
+            programs.kube_controller_manager,
+            f"--kubeconfig={kubeconfig}",
+            f"--bind-address={LOOPBACK}",
+            f"--secure-port={free_port()}",
+            f"--root-ca-file={access.authority}",
+            f"--controllers={','.join(_CONTROLLERS)}",
+            "--leader-elect=false",
+        ],
+    )

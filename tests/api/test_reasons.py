@@ -1,0 +1,122 @@
+"""Every reason is explained, and every one that the operator gives is one of them."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queue_recovery.api.conditions import Condition, ConditionType
+from queue_recovery.api.metrics import METRICS, Metric, MetricKind
+from queue_recovery.api.reasons import Outcome, Reason
+from queue_recovery.api.recovery import Phase
+from queue_recovery.api.reference import reference
+
+SOURCE = Path(__file__).parents[2] / "operator" / "queue_recovery"
+RAISED_AS = {
+    "Rejected": {Outcome.FAILED},
+    "NotYet": {Outcome.NOT_YET, Outcome.HELD},
+    "Unavailable": {Outcome.UNAVAILABLE},
+}
+"""What the errors of `recovery.errors` promise to do next, in the words of the reference."""
+
+TWO_WAYS = {Reason.JOB_STORE_WRITE_REFUSED, Reason.WORKER_CHANGED}
+"""The first fails a claim, and is tried again while the books are closed, as its meaning says. The second is looked
+at again at once when it happened in the same moment, and waited for when somebody scales up during the drain."""
+
+
+def raised() -> Iterator[tuple[str, str, str]]:
+    """Yield file and line, error and reason of every error that the source makes with a reason it spells out."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in RAISED_AS
+                and node.args
+            ):
+                place = f"{path.relative_to(SOURCE)}:{node.lineno}"
+                if isinstance(given := node.args[0], ast.Constant):
+                    yield place, node.func.id, str(given.value)
+                elif isinstance(given, ast.Attribute) and ast.unparse(given.value) == "Reason":
+                    yield place, node.func.id, Reason[given.attr].value
+
+
+def test_every_reason_that_is_raised_is_in_the_reference_with_what_happens_next() -> None:
+    known = {reason.value: reason for reason in Reason}
+    found = list(raised())
+    wrong = [
+        (place, error, word)
+        for place, error, word in found
+        if word not in known or (known[word] not in TWO_WAYS and known[word].outcome not in RAISED_AS[error])
+    ]
+
+    assert len(found) > 20, "the source has moved, or errors are made in another way"
+    assert wrong == []
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_reason_is_a_camel_case_word_and_its_member_is_called_the_same(reason: Reason) -> None:
+    assert re.fullmatch(r"([A-Z][a-z]+)+(URL)?", reason)
+    assert reason.name.replace("_", "").lower() == reason.lower()
+    assert Condition.model_validate(
+        {
+            "type": "Ready",
+            "status": "False",
+            "reason": reason,
+            "message": "",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    )
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_reason_says_what_it_means_and_what_to_do_where_something_is_to_be_done(reason: Reason) -> None:
+    assert reason.meaning.endswith(".")
+    if reason.outcome in {Outcome.FAILED, Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.HELD}:
+        assert reason.remedy.endswith(".")
+
+
+def test_no_two_reasons_are_the_same_word() -> None:
+    assert len({reason.lower() for reason in Reason}) == len(Reason.__members__)
+
+
+def test_the_reference_has_every_reason_phase_condition_and_metric() -> None:
+    page = reference()
+
+    for word in (*Reason, *Phase, *ConditionType, *(metric.name for metric in METRICS)):
+        assert f"| `{word}` |" in page
+
+
+def test_the_reference_has_every_field_by_its_whole_name() -> None:
+    page = reference()
+
+    for name in (
+        "targetRef.name",
+        "jobs[].id",
+        "purge.retentionSeconds",
+        "broker.transportOptions.sep",
+        "queues[].name",
+    ):
+        assert f"| `{name}` |" in page
+    assert '| `purge.mode` | one of `Quarantine`, `None` | `"Quarantine"` |' in page
+
+
+def test_every_line_of_a_table_has_as_many_cells_as_its_head() -> None:
+    cells = 0
+    for line in reference().splitlines():
+        if not line.startswith("|"):
+            cells = 0
+            continue
+        found = len(re.findall(r"(?<!\\)\|", line))
+        assert cells in {0, found}, line
+        cells = found
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_is_named_as_prometheus_wants_it(metric: Metric) -> None:
+    assert metric.name.startswith("queue_recovery_")
+    assert metric.name.endswith("_total") is (metric.kind is MetricKind.COUNTER)
+    assert metric.help.endswith(".")

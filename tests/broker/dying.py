@@ -1,0 +1,56 @@
+"""A process that dies between two commands, and a network that delivers everything twice."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from redis.asyncio import Redis
+
+from queue_recovery.broker import RedisBroker
+
+
+class Died(BaseException):
+    """The process is gone: nothing may catch this."""
+
+
+class _Mortal:
+    """A connection that carries so many round trips and no more."""
+
+    def __init__(self, redis: Redis, trips: int) -> None:
+        self._redis = redis
+        self.trips = trips
+
+    def __getattr__(self, name: str) -> object:
+        if self.trips == 0:
+            raise Died
+        self.trips -= 1
+        return getattr(self._redis, name)
+
+
+@contextmanager
+def dying(broker: RedisBroker, trips: int) -> Iterator[list[Died]]:
+    """Let the broker's process die after so many commands; it is started again afterwards.
+
+    Yields a list that holds the death if it has come.
+    """
+    redis = broker._client._redis
+    broker._client._redis = _Mortal(redis, trips)  # type: ignore[assignment]
+    deaths: list[Died] = []
+    try:
+        yield deaths
+    except Died as death:
+        deaths.append(death)
+    finally:
+        broker._client._redis = redis
+
+
+def sends_twice(broker: RedisBroker) -> RedisBroker:
+    """Send every script twice, as redis-py does when an answer is late; both must answer the same."""
+    once = broker._client.script
+
+    async def twice(text: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> list[bytes]:
+        first = await once(text, keys, arguments)
+        assert await once(text, keys, arguments) == first
+        return first
+
+    broker._client.script = twice  # type: ignore[method-assign]
+    return broker

@@ -1,0 +1,161 @@
+"""What the server sees of the operator: which commands, on which keys, how many."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from queue_recovery.broker import RedisBroker
+from queue_recovery.recovery.ports import Run
+from sandbox.broker import Broker as Server
+from tests.broker.application import SEP, Application, recovery, tasks
+from tests.broker.conftest import Connect
+
+WRITES = {
+    *("SET", "DEL", "UNLINK", "PERSIST", "RENAMENX", "HSET", "HDEL", "HINCRBY", "LPUSH", "ZADD", "ZREM"),
+}
+READS = {
+    *("PING", "INFO", "GET", "TYPE", "EXISTS", "LLEN", "LRANGE", "HLEN", "HGET", "HMGET", "HGETALL", "HEXISTS"),
+    *("HSCAN", "SSCAN", "ZSCORE", "ZRANGEBYSCORE", "EVAL"),
+}
+CONNECTING = {"CLIENT", "SELECT", "HELLO", "AUTH"}
+
+_LONGEST_LINE = 64 * 2**20
+
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+
+
+class Sent:
+    """Commands in their order, each a list of words; those of scripts apart."""
+
+    def __init__(self) -> None:
+        self.direct: list[list[str]] = []
+        self.by_scripts: list[list[str]] = []
+
+
+@asynccontextmanager
+async def watched(server: Server, redis: Redis) -> AsyncIterator[Sent]:
+    """Read MONITOR while something is done; other clients' commands must not interfere."""
+    sent = Sent()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=_LONGEST_LINE)
+    try:
+        writer.write(b"MONITOR\r\n")
+        assert await reader.readline() == b"+OK\r\n"
+        yield sent
+        await redis.execute_command("ECHO", "the end")  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(10):
+            while '"ECHO" "the end"' not in (line := (await reader.readline()).decode()):
+                words = [_ESCAPE.sub(lambda m: chr(int(m[1], 16)), word) for word in _WORD.findall(line)]
+                (sent.by_scripts if " lua]" in line else sent.direct).append(words)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def whole_life(broker: RedisBroker, run: Run) -> None:
+    """Do all that a recovery does to a broker."""
+    await broker.check()
+    await broker.depths(["tts", "mail"])
+    await broker.check_queue("tts")
+    await broker.count("tts")
+    await broker.queued_task_ids("tts", ["a", "b"])
+    await broker.holder("tts")
+    await broker.open(run)
+    await broker.freeze(run, {"0:a": "null"})
+    await broker.take(run)
+    await broker.push(run, tasks(3))
+    await broker.pushed(run)
+    await broker.close(run)
+    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    await broker.sweep(run.cluster, is_over, datetime.now(UTC))
+
+
+async def is_over(_: str) -> bool:
+    return False
+
+
+async def test_no_command_changes_a_key_of_somebody_else(
+    broker: RedisBroker, application: Application, server: Server, redis: Redis, run: Run
+) -> None:
+    application.bind("tts", "tasks", "topic", "speech.*")
+    application.enqueue("tts", "held", "waits")
+    application.publish("tasks", "speech.now", "held too")
+    application.hold("tts", 2)
+    application.enqueue("mail", "others")
+    mine = re.compile(rf"queuerecovery\.dev:.*|tts({SEP}\d+)?|unacked|unacked_index")
+
+    async with watched(server, redis) as sent:
+        await whole_life(broker, run)
+
+    for command, *words in [*sent.direct, *sent.by_scripts]:
+        name = command.upper()
+        assert name in WRITES | READS | CONNECTING
+        keys = words[:2] if name == "RENAMENX" else words[:1]
+        if name == "EVAL":
+            keys = words[2 : 2 + int(words[1])]
+        if name in WRITES or name == "EVAL":
+            assert keys
+            assert all(mine.fullmatch(key) for key in keys), (command, keys)
+    used_by_scripts = {words[0].upper() for words in sent.by_scripts}
+    assert used_by_scripts - {"HSCAN"} <= WRITES | READS
+
+
+async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
+    connect: Connect, server: Server, redis: Redis
+) -> None:
+    spent = {}
+    for count in (1000, 3000):
+        await redis.flushdb()
+        entry = '[{"headers": {}, "pad": "' + "x" * 100 + '"}, "", "%s"]'
+        fields: dict[
+            str | bytes | int | float | bytearray | memoryview, str | bytes | int | float | bytearray | memoryview
+        ]
+        fields = {f"tag{n}": entry % ("tts" if n % 2 else "mail") for n in range(count)}
+        await redis.hset("unacked", mapping=fields)
+        await redis.rpush("tts", *("x" * 100 for _ in range(count)))
+        broker, run = connect(), recovery("tts")
+        async with watched(server, redis) as sent:
+            await broker.open(run)
+            taken = await broker.take(run)
+        assert (taken.ready, taken.unacked) == (count, count // 2)
+        spent[count] = len(sent.direct)
+        bites = [words for words in sent.direct if words[0] == "EVAL" and len(words) > 10]
+        assert all(len(words) <= 3 + 5 + 3 + 100 for words in bites if words[2] == "5")
+
+    # Three scans of what is there, and the bites of what is ours.
+    assert spent[3000] - spent[1000] <= (3 * 2000 + 1000) / 100 + 20
+
+
+async def test_counting_changes_nothing_and_depths_cost_one_round_trip_of_as_many_commands_as_lists(
+    broker: RedisBroker, application: Application, server: Server, redis: Redis
+) -> None:
+    application.enqueue("tts", *(f"m{n}" for n in range(300)))
+    await broker.depths(["tts"])
+
+    async with watched(server, redis) as sent:
+        assert await broker.depths(["tts", "mail"]) == ({"tts": 300, "mail": 0}, 0)
+
+    assert [words[0].upper() for words in sent.direct] == ["LLEN"] * 8 + ["HLEN"]
+
+
+async def test_the_connection_bears_the_operators_name(broker: RedisBroker, redis: Redis) -> None:
+    await broker.depths([])
+
+    assert "queue-recovery" in {client["name"] for client in await redis.client_list()}
+
+
+async def test_pushing_sends_five_hundred_jobs_at_once(
+    broker: RedisBroker, server: Server, redis: Redis, run: Run
+) -> None:
+    await broker.open(run)
+    await broker.pass_boundary(run)
+
+    async with watched(server, redis) as sent:
+        await broker.push(run, tasks(600))
+
+    assert [words[0].upper() for words in sent.direct] == ["EVAL", "EVAL"]
+    assert await redis.llen("tts") == 600

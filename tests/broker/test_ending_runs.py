@@ -1,0 +1,230 @@
+"""Locks, closing, releasing: who may begin, and what an ending leaves behind."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import RedisBroker
+from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.ports import Closed, Holder, Run
+from tests.broker.application import Application, everything, recovery, tasks
+from tests.broker.conftest import Connect
+from tests.broker.dying import dying
+
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect: Connect, run: Run) -> None:
+    broker, other = connect(), recovery("tts")
+    assert await broker.holder("tts") is None
+    await broker.open(run)
+    await broker.open(run)
+
+    with pytest.raises(NotYet, match="media/tts-wrong-shape") as refused:
+        await connect().open(other)
+
+    assert refused.value.reason == "Locked"
+    assert await broker.holder("tts") == Holder(uid=run.uid, name=run.name)
+
+
+async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, redis: Redis) -> None:
+    await connect().open(recovery("tts"))
+    await connect().open(recovery("mail"))
+    await connect(TransportOptions(global_key_prefix="shop.")).open(recovery("tts"))
+
+    assert sorted(await redis.keys("queuerecovery.dev:lock:*")) == [
+        b"queuerecovery.dev:lock:mail",
+        b"queuerecovery.dev:lock:shop.tts",
+        b"queuerecovery.dev:lock:tts",
+    ]
+
+
+async def test_a_released_queue_is_free_for_the_next_recovery(broker: RedisBroker, run: Run) -> None:
+    await broker.open(run)
+    await broker.close(run)
+    await broker.release(run, expires=LATER, keep=True)
+
+    assert await broker.holder("tts") is None
+    await broker.open(recovery("tts"))
+
+
+async def test_a_release_that_comes_late_leaves_the_lock_of_the_next_recovery_alone(
+    broker: RedisBroker, run: Run
+) -> None:
+    following = recovery("tts")
+    await broker.open(run)
+    await broker.close(run)
+    await broker.release(run, expires=LATER, keep=True)
+    await broker.open(following)
+
+    await broker.release(run, expires=LATER, keep=True)
+
+    assert (await broker.holder("tts")) == Holder(uid=following.uid, name=following.name)
+
+
+async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker, run: Run) -> None:
+    await broker.open(run)
+
+    with pytest.raises(RuntimeError, match="out of turn"):
+        await broker.release(run, expires=LATER, keep=True)
+    assert await broker.holder("tts") is not None
+
+
+async def test_a_run_that_was_never_opened_is_closed_for_good(broker: RedisBroker, redis: Redis, run: Run) -> None:
+    nothing = Closed(was_purged=False, taken=None, pushed=frozenset())
+
+    assert await broker.close(run) == nothing
+    assert await broker.close(run) == nothing
+
+    with pytest.raises(Rejected, match="AlreadyClosed"):
+        await broker.open(run)
+    assert await broker.holder("tts") is None
+    assert await redis.ttl(f"queuerecovery.dev:run:{run.uid}") == -1
+
+
+async def test_closing_after_the_boundary_keeps_the_quarantine_and_tells_what_was_pushed(
+    broker: RedisBroker, application: Application, run: Run
+) -> None:
+    application.enqueue("tts", "held", "waits")
+    application.hold("tts", 1)
+    await broker.open(run)
+    taken = await broker.take(run)
+    await broker.push(run, tasks(2))
+
+    closed = await broker.close(run)
+
+    assert closed == Closed(was_purged=True, taken=taken, pushed=frozenset({"0:int:0", "1:int:1"}))
+    assert await broker.close(run) == closed
+
+
+async def test_closing_before_the_boundary_gives_entries_back_and_workers_get_them_when_their_time_is_over(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", *(f"m{n}" for n in range(100)))
+    application.hold("tts", 100)
+    before = await everything(redis)
+    await broker.open(run)
+    await stop_before_the_boundary(broker, run)
+    assert not await redis.exists("unacked")
+
+    closed = await broker.close(run)
+
+    assert closed == Closed(was_purged=False, taken=None, pushed=frozenset())
+    assert await everything(redis, without=["queuerecovery.dev:"]) == before
+    application.disappear()
+    application.channel.visibility_timeout = -1
+    application.restore_visible()
+    assert application.consume("tts") == [f"m{n}" for n in range(100)]
+
+
+async def test_an_entry_whose_delivery_tag_is_in_use_again_stays_in_the_quarantine(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", "held")
+    application.hold("tts", 1)
+    (tag,) = await redis.hkeys("unacked")
+    await broker.open(run)
+    await stop_before_the_boundary(broker, run)
+    await redis.hset("unacked", tag, "another's")
+
+    await broker.close(run)
+
+    assert await redis.hgetall("unacked") == {tag: b"another's"}
+    assert await redis.hexists(f"queuerecovery.dev:quarantine:{run.uid}:1:unacked", tag)
+    await broker.release(run, expires=LATER, keep=True)
+    await broker.sweep(run.cluster, is_over, LATER + timedelta(seconds=1))
+    assert not await redis.keys("queuerecovery.dev:quarantine:*")
+
+
+async def test_a_quarantine_that_is_not_to_be_kept_goes_at_once(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", "held", "waits")
+    application.hold("tts", 1)
+    await broker.open(run)
+    taken = await broker.take(run)
+    closed = await broker.close(run)
+
+    await broker.release(run, expires=LATER, keep=False)
+    await broker.release(run, expires=LATER, keep=False)
+
+    assert not await redis.keys(f"{taken.quarantine}*")
+    assert await broker.close(run) == closed
+
+
+async def test_the_sweeper_unlinks_quarantines_when_due_and_records_a_week_later(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", "held", "waits")
+    application.hold("tts", 1)
+    await broker.open(run)
+    taken = await broker.take(run)
+    await broker.close(run)
+    await broker.release(run, expires=LATER, keep=True)
+    record = f"queuerecovery.dev:run:{run.uid}"
+
+    assert await broker.sweep(run.cluster, is_over, LATER - timedelta(seconds=1)) == 0
+    assert len(await redis.keys(f"{taken.quarantine}*")) == 3
+    assert await broker.sweep(run.cluster, is_over, LATER) == 1
+    assert not await redis.keys(f"{taken.quarantine}*")
+    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(days=6, hours=23)) == 0
+    assert await redis.exists(record)
+    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(days=7)) == 1
+    assert await redis.keys() == []
+
+
+async def test_the_sweeper_leaves_runs_alone_whose_recovery_is_not_over_and_looks_again_later(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", "waits")
+    await broker.open(run)
+    await broker.take(run)
+    await broker.close(run)
+    await broker.release(run, expires=LATER, keep=True)
+
+    assert await broker.sweep(run.cluster, is_live, LATER) == 1
+    assert await broker.sweep(run.cluster, is_over, LATER) == 0
+    assert await redis.keys("queuerecovery.dev:quarantine:*")
+    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(hours=1)) == 1
+    assert not await redis.keys("queuerecovery.dev:quarantine:*")
+
+
+async def test_the_sweeper_looks_at_twenty_runs_at_once_and_at_none_of_another_cluster(
+    connect: Connect, redis: Redis
+) -> None:
+    broker = connect()
+    for cluster in ["ours"] * 25 + ["theirs"]:
+        run = recovery("tts", cluster=cluster)
+        await broker.close(run)
+        await broker.release(run, expires=LATER, keep=True)
+    due = LATER + timedelta(days=8)
+
+    assert [await broker.sweep("ours", is_over, due) for _ in range(3)] == [20, 5, 0]
+    assert len(await redis.keys("queuerecovery.dev:run:*")) == 1
+
+
+async def test_a_record_that_is_gone_is_forgotten_by_the_sweeper(broker: RedisBroker, redis: Redis, run: Run) -> None:
+    await broker.close(run)
+    await broker.release(run, expires=LATER, keep=True)
+    await redis.delete(f"queuerecovery.dev:run:{run.uid}")
+
+    assert await broker.sweep(run.cluster, is_over, LATER) == 1
+    assert await redis.keys() == []
+    await broker.release(run, expires=LATER, keep=True)
+    assert await redis.keys() == []
+
+
+async def is_over(_: str) -> bool:
+    return False
+
+
+async def is_live(_: str) -> bool:
+    return True
+
+
+async def stop_before_the_boundary(broker: RedisBroker, run: Run) -> None:
+    """Let the process die when all entries of `unacked` have been moved."""
+    with dying(broker, 3):  # the record, a scan, and a bite; the entries here fit into one
+        await broker.take(run)

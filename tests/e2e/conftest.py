@@ -1,0 +1,72 @@
+"""The operator as its users have it: installed by its manifests, under its own ServiceAccount."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+
+from sandbox.api import Api
+from sandbox.broker import Broker
+from sandbox.cluster import Sandbox
+from sandbox.job_store import JobStore
+from tests.e2e.team import Team
+
+_DATABASES = 400
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def operator(sandbox: Sandbox) -> Sandbox:
+    """The sandbox with the operator in it, looking at targets each second and logging all it ever logs."""
+    await sandbox.kubectl("apply", "-k", "manifests/")
+    await sandbox.kubectl(
+        "set",
+        "env",
+        "--namespace=queue-recovery",
+        "deployment/queue-recovery",
+        "QUEUE_RECOVERY_TARGET_REFRESH_SECONDS=1",
+        "QUEUE_RECOVERY_LOG_LEVEL=DEBUG",
+    )
+    await sandbox.kubectl("rollout", "status", "--namespace=queue-recovery", "deployment/queue-recovery")
+    return sandbox
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def broker(sandbox: Sandbox) -> Broker:
+    """A broker that all teams share, each with a database of its own."""
+    return await sandbox.start_broker(options=["--databases", str(_DATABASES)])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def store(sandbox: Sandbox) -> JobStore:
+    """A job store that all teams share, each with a collection of its own."""
+    return await sandbox.start_job_store()
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[int]:
+    """Numbers of databases that nobody has used."""
+    return iter(range(_DATABASES))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def team(
+    operator: Sandbox, namespace: str, broker: Broker, store: JobStore, databases: Iterator[int]
+) -> AsyncIterator[Team]:
+    """A team whose namespace the operator may act in, with its Secrets and two idle workers."""
+    await operator.kubectl("apply", "--namespace", namespace, "-k", "manifests/tenant")
+    url = f"redis://127.0.0.1:{broker.port}/{next(databases)}"
+    mongo: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(store.url)
+    async with mongo, Redis.from_url(url) as redis, Api(operator.control_plane.admin) as api:
+        made = Team(
+            sandbox=operator,
+            namespace=namespace,
+            broker_url=url,
+            store_url=store.url,
+            redis=redis,
+            api=api,
+            jobs=mongo["app"][namespace.replace("-", "_")],
+        )
+        await made.secrets()
+        yield made

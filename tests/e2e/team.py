@@ -1,0 +1,221 @@
+"""A team with a queue, its workers and its jobs, as the operator's users are: everything through the API server."""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import yaml
+from bson import ObjectId
+from pymongo.asynchronous.collection import AsyncCollection
+from redis.asyncio import Redis
+
+from sandbox.api import Api, Json
+from sandbox.cluster import Sandbox
+from sandbox.processes import DeadlineError, until
+
+SLEEPER = ["python", "-c", "import signal; signal.pause()"]
+"""A worker that does nothing and ends at once."""
+
+CELERY = ["celery", "-A", "tests.e2e.worker_app", "worker", "--queues=work", "--concurrency=2", "--loglevel=WARNING"]
+
+
+def envelope(task_id: str, queue: str = "work", args: tuple[object, ...] = ("a",), **headers: object) -> bytes:
+    """Return a message as kombu lays it into Redis (its `virtual` transport), made by hand."""
+    body = b64encode(json.dumps([list(args), {}, {}]).encode()).decode()
+    return json.dumps(
+        {
+            "body": body,
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {"lang": "py", "task": "work.run", "id": task_id, "root_id": task_id, "retries": 3, **headers},
+            "properties": {
+                "correlation_id": task_id,
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": queue},
+                "priority": 0,
+                "body_encoding": "base64",
+                "delivery_tag": str(uuid4()),
+            },
+        }
+    ).encode()
+
+
+_CUSTOM = "/apis/queuerecovery.dev/v1alpha1/namespaces/{namespace}"
+_PATHS = {
+    "qr": f"{_CUSTOM}/queuerecoveries",
+    "qt": f"{_CUSTOM}/queuetargets",
+    "deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
+}
+
+
+@dataclass(kw_only=True)
+class Team:
+    """One namespace of the cluster, one database of the broker, one collection of the job store."""
+
+    sandbox: Sandbox
+    namespace: str
+    broker_url: str
+    store_url: str
+    redis: Redis
+    jobs: AsyncCollection[Json]
+    api: Api
+
+    async def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002  # as subprocess calls it
+        """Run kubectl in the team's namespace."""
+        return await self.sandbox.kubectl("--namespace", self.namespace, *arguments, input=input)
+
+    async def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Apply objects as a user does."""
+        await self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([dict(one) for one in objects]))
+
+    async def workers(
+        self, name: str = "worker", *, replicas: int = 2, command: list[str] | None = None, grace: int = 10
+    ) -> None:
+        """Create a Deployment of workers and wait until it is rolled out."""
+        container = {
+            "name": "worker",
+            "image": "queue-recovery:test",
+            "command": command or SLEEPER,
+            "env": [{"name": "BROKER_URL", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}],
+        }
+        await self.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": name},
+                "spec": {
+                    "replicas": replicas,
+                    "selector": {"matchLabels": {"app": name}},
+                    "template": {
+                        "metadata": {"labels": {"app": name}},
+                        "spec": {"containers": [container], "terminationGracePeriodSeconds": grace},
+                    },
+                },
+            }
+        )
+        await self.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
+
+    async def secrets(self, **urls: str) -> None:
+        """Write the Secrets `redis` and `mongo`; `redis=` and `mongo=` replace their URLs."""
+        for name, url in {"redis": self.broker_url, "mongo": self.store_url, **urls}.items():
+            await self.apply(
+                {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"url": url}}
+            )
+
+    async def target(self, *, store: bool = True, queue: Json | None = None, broker: Json | None = None) -> None:
+        """Create the target `team` with the queue `work`."""
+        spec: Json = {
+            "broker": {"urlSecretRef": {"name": "redis", "key": "url"}, **(broker or {})},
+            "queues": [
+                {
+                    "name": "work",
+                    "workers": [{"name": "worker"}],
+                    "message": {"task": "work.run", "args": '["$(id)"]'},
+                    **(queue or {}),
+                }
+            ],
+        }
+        if store:
+            collection = {"database": self.jobs.database.name, "collection": self.jobs.name}
+            spec["jobStore"] = {"mongodb": {"urlSecretRef": {"name": "mongo", "key": "url"}, **collection}}
+        await self.apply(
+            {
+                "apiVersion": "queuerecovery.dev/v1alpha1",
+                "kind": "QueueTarget",
+                "metadata": {"name": "team"},
+                "spec": spec,
+            }
+        )
+
+    async def recovery(self, name: str = "stuck", **spec: object) -> None:
+        """Create a recovery of the queue `work`, as somebody does at three in the morning."""
+        await self.apply(
+            {
+                "apiVersion": "queuerecovery.dev/v1alpha1",
+                "kind": "QueueRecovery",
+                "metadata": {"name": name},
+                "spec": {"targetRef": {"name": "team"}, "queue": "work", **spec},
+            }
+        )
+
+    async def change(self, name: str = "stuck", **spec: object) -> None:
+        """Change fields of a recovery's spec."""
+        await self.kubectl("patch", "qr", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+    async def get(self, kind: str, name: str) -> Json:
+        """Return an object, straight from the API server."""
+        path = f"{_PATHS[kind].format(namespace=self.namespace)}/{name}"
+        return await self.api.get(path)
+
+    async def status(self, name: str = "stuck") -> Json:
+        """Return a recovery's status."""
+        status: Json = (await self.get("qr", name)).get("status", {})
+        return status
+
+    async def reached(self, phase: str, name: str = "stuck", seconds: float = 45) -> Json:
+        """Wait until a recovery is in that phase; return its status. Fails at once when it has ended in another one."""
+        last: Json = {}
+
+        async def there() -> bool:
+            nonlocal last
+            last = await self.status(name)
+            now = last.get("phase")
+            assert now == phase or "completionTime" not in last, json.dumps(last, indent=1)
+            return bool(now == phase)
+
+        try:
+            await until(there, f"recovery {name} to be {phase}", seconds=seconds)
+        except DeadlineError as error:
+            raise AssertionError(f"{error}\n{json.dumps(last, indent=1)}") from None
+        return last
+
+    async def waits(self, reason: str, name: str = "stuck") -> str:
+        """Wait until a recovery's Ready condition has that reason; return its message."""
+        last: Json = {}
+
+        async def there() -> str | None:
+            nonlocal last
+            last = condition(await self.status(name), "Ready")
+            return str(last["message"]) if last.get("reason") == reason else None
+
+        try:
+            return await until(there, f"reason {reason} of recovery {name}", seconds=30)
+        except DeadlineError as error:
+            raise AssertionError(f"{error}; last: {last}") from None
+
+    async def failed_job(self, **fields: object) -> str:
+        """Store a job that has failed; return its id."""
+        document = {"_id": ObjectId(), "status": "failed", "task_id": str(uuid4()), **fields}
+        await self.jobs.insert_one(document)
+        return str(document["_id"])
+
+    async def job(self, job_id: str) -> Json:
+        """Return a job's document."""
+        found = await self.jobs.find_one({"_id": ObjectId(job_id)})
+        assert found is not None
+        return found
+
+    async def runs(self, job_id: str) -> list[str]:
+        """Return the ids of the tasks that real workers ran for a job, in order."""
+        return [str(one, "ascii") for one in await self.redis.lrange(f"ran:{job_id}", 0, -1)]
+
+    async def replicas(self, name: str = "worker") -> int:
+        """Return what a Deployment asks for."""
+        return int((await self.get("deployment", name))["spec"]["replicas"])
+
+    async def events(self, name: str = "stuck") -> list[str]:
+        """Return the reasons of a recovery's events."""
+        listed = json.loads(await self.kubectl("get", "events", "--output=json"))["items"]
+        return [one["reason"] for one in listed if one["involvedObject"]["name"] == name]
+
+    async def queued(self) -> list[bytes]:
+        """Return the messages in the queue's list, the next one first."""
+        return list(reversed(await self.redis.lrange("work", 0, -1)))
+
+
+def condition(status: Json, kind: str) -> Json:
+    """Return a condition of a status, or an empty one."""
+    return next((one for one in status.get("conditions", []) if one["type"] == kind), {})

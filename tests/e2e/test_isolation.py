@@ -1,0 +1,120 @@
+"""Nothing else is touched, and nothing secret is said."""
+
+import re
+
+from redis.asyncio import Redis
+
+from sandbox.processes import until
+from tests.e2e.team import Team, condition, envelope
+
+_LINE = re.compile(r'^\+?[0-9.]+ \[(?P<db>\d+) (?P<client>[^\]]+)\] "(?P<command>[^"]*)"(?P<rest>.*)$')
+_SECRET = "correct-horse-battery"  # to be found nowhere
+
+
+async def test_the_operator_sends_no_command_that_changes_another_key(team: Team) -> None:
+    """Reads the server's MONITOR during a whole recovery."""
+    broker = await team.sandbox.start_broker()
+    team.broker_url = broker.url
+    await team.secrets()
+    await team.workers(replicas=1)
+    await team.target()
+    messages = 350
+    async with Redis.from_url(broker.url) as redis, redis.monitor() as monitor:
+        await redis.lpush("mail", *(envelope(f"m{n}", "mail") for n in range(50)))
+        for n in range(150):
+            await redis.hset("unacked", f"tag-{n}", b'[{"headers":{"id":"x"}},"","%s"]' % (b"work", b"mail")[n % 2])
+            await redis.zadd("unacked_index", {f"tag-{n}": n})
+        await redis.lpush("work", *(envelope(f"t{n}") for n in range(messages)))
+        others = {"mail": await redis.dump("mail")}
+        job = await team.failed_job()
+        await team.recovery(jobs=[{"id": job}])
+        status = await team.reached("Succeeded")
+        await redis.echo("the recovery is over")
+        seen = []
+        async for entry in monitor.listen():
+            if entry["command"].startswith("ECHO the recovery is over"):
+                break
+            seen.append(entry["command"])
+        assert status["messages"]["quarantined"] == messages + 75
+        assert {"mail": await redis.dump("mail")} == others
+        assert await redis.hlen("unacked") == await redis.zcard("unacked_index") == 75
+    own = [
+        line
+        for line in seen
+        if not line.startswith(("LPUSH mail", "LPUSH work", "HSET unacked tag", "ZADD unacked_index"))
+    ]
+    names = {line.split(" ", 1)[0].upper() for line in own}
+    assert not names & {"KEYS", "FLUSHALL", "FLUSHDB", "DEL", "CONFIG"}
+    for line in own:
+        words = line.split(" ")
+        if words[0].upper() in {
+            "DEL",
+            "UNLINK",
+            "RENAME",
+            "RENAMENX",
+            "LPOP",
+            "RPOP",
+            "LMOVE",
+            "LTRIM",
+            "LREM",
+            "PERSIST",
+            "EXPIRE",
+        }:
+            assert words[1].startswith(("work", "queuerecovery.dev:")), line
+        if words[0].upper() in {"HDEL", "ZREM"}:
+            assert words[1].startswith(("unacked", "queuerecovery.dev:")), line
+    assert len(own) < 600
+
+
+async def test_no_secret_and_no_payload_stands_anywhere(team: Team) -> None:
+    broker = await team.sandbox.start_broker(options=["--requirepass", _SECRET])
+    await team.workers(replicas=1)
+    await team.target()
+    wrong = f"redis://:{_SECRET}-wrong@127.0.0.1:{broker.port}/0"
+    await team.secrets(redis=wrong)
+    payload = "a-very-private-text"
+    await team.recovery(jobs=[{"id": await team.failed_job(error=payload)}])
+    await team.waits("BrokerAuthenticationFailed")
+    right = f"redis://:{_SECRET}@127.0.0.1:{broker.port}/0"
+    async with Redis.from_url(right) as redis:
+        await redis.lpush("work", envelope("t", args=(payload,)))
+    await team.secrets(redis=right)
+    await team.reached("Succeeded")
+    log = await team.sandbox.kubectl("-n", "queue-recovery", "logs", "deployment/queue-recovery", "--tail=-1")
+    shown = [
+        log,
+        await team.kubectl("get", "qr,qt,events", "-o", "yaml"),
+        await team.kubectl("describe", "qr,qt"),
+    ]
+    for text in shown:
+        assert _SECRET not in text
+        assert payload not in text
+
+
+async def test_a_broker_of_another_kind_is_refused_with_its_reason(team: Team) -> None:
+    await team.workers(replicas=1)
+    await team.target()
+    cluster = await team.sandbox.start_broker(options=["--cluster-enabled", "yes"])
+    await team.secrets(redis=cluster.url)
+    await team.recovery()
+    assert "Cluster" in await team.waits("BrokerIsCluster")
+    first = await team.sandbox.start_broker()
+    replica = await team.sandbox.start_broker(options=["--replicaof", "127.0.0.1", str(first.port)])
+    await team.secrets(redis=replica.url)
+    await team.waits("BrokerReadOnly")
+    await team.secrets()
+    await team.reached("Succeeded")
+
+
+async def test_a_broker_that_may_evict_keys_gets_a_warning(team: Team) -> None:
+    await team.workers(replicas=1)
+    broker = await team.sandbox.start_broker(options=["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"])
+    await team.secrets(redis=broker.url)
+    await team.target()
+
+    async def warned() -> str | None:
+        status = (await team.get("qt", "team")).get("status", {})
+        eviction = condition(status, "EvictionSafe")
+        return str(eviction["message"]) if eviction.get("status") == "False" else None
+
+    assert "allkeys-lru" in await until(warned, "the warning about evictions")

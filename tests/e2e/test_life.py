@@ -1,0 +1,218 @@
+"""A recovery's life, as its user sees it, on real parts."""
+
+import json
+from datetime import datetime
+
+from sandbox.processes import until
+from tests.e2e.team import CELERY, Team, condition, envelope
+
+
+async def test_a_poisoned_queue_of_real_workers_is_recovered_and_every_job_runs_once(team: Team) -> None:
+    poison = [f"poison-{n}" for n in range(4)]
+    jobs = [await team.failed_job(task_id=task_id) for task_id in poison]
+    await team.target()
+    for task_id, job in zip(poison, jobs, strict=True):
+        await team.redis.lpush("work", envelope(task_id, args=(job, ["not", 1, "text"])))
+    await team.workers(command=CELERY)
+
+    async def all_failed_twice() -> bool:
+        return all([len(await team.runs(job)) >= 2 for job in jobs])
+
+    await until(all_failed_twice, "every poisoned task to fail twice", seconds=60)
+    before = [await team.runs(job) for job in jobs]
+    await team.recovery(jobs=[{"id": job} for job in jobs])
+    status = await team.reached("Succeeded")
+
+    async def all_ran() -> bool:
+        return all([len(await team.runs(job)) > len(runs) for job, runs in zip(jobs, before, strict=True)])
+
+    await until(all_ran, "every job to run once more", seconds=60)
+    for job in jobs:
+        document = await team.job(job)
+        fresh = [task for task in await team.runs(job) if task not in poison]
+        assert fresh == [document["task_id"]]
+        assert document["status"] == "pending"
+    assert status["jobs"] == {"total": 4, "enqueued": 4, "skipped": 0, "progress": "4/4"}
+    assert status["messages"]["found"] == status["messages"]["quarantined"] == 4
+    assert await team.replicas() == 2
+    assert await team.queued() == []
+
+
+async def test_what_is_shown_at_a_glance(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(5)))
+    job = await team.failed_job()
+    await team.recovery(jobs=[{"id": job}])
+    await team.reached("Succeeded")
+    header, row = (await team.kubectl("get", "queuerecoveries")).splitlines()
+    assert header.split() == ["NAME", "QUEUE", "PHASE", "PURGED", "RE-ENQUEUED", "AGE"]
+    assert row.split()[:5] == ["stuck", "work", "Succeeded", "5", "1/1"]
+    wide = await team.kubectl("get", "qr", "-o", "wide")
+    assert "5 messages quarantined; 1 of 1 jobs enqueued" in wide
+    described = await team.kubectl("describe", "qr", "stuck")
+    for reason in ("Planned", "Draining", "Purging", "Restarting", "Reenqueuing", "Completed"):
+        assert reason in described
+
+
+async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(3)))
+    await team.redis.lpush("work\x06\x163", envelope("low"))
+    await team.redis.hset("unacked", "tag", json.dumps([{}, "", "elsewhere"]))
+
+    async def shown() -> str | None:
+        row = (await team.kubectl("get", "qt", "--no-headers")).split()
+        return " ".join(row) if "work=4" in row else None
+
+    row = (await until(shown, "the depth of the queue in kubectl get qt")).split()
+    assert row[:5] == ["team", "True", "True", "work=4", "1"]
+    status = (await team.get("qt", "team"))["status"]
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "Ready": "True",
+        "BrokerReachable": "True",
+        "JobStoreReachable": "True",
+        "WorkersFound": "True",
+        "Permitted": "True",
+        "EvictionSafe": "True",
+    }
+
+
+async def test_the_messages_lie_unchanged_in_the_quarantine(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    messages = [envelope(f"t{n}") for n in range(3)] + [b"no json at all", b"\x80\x02pickle"]
+    await team.redis.lpush("work", *messages)
+    held = json.dumps([json.loads(envelope("held")), "", "work"]).encode()
+    await team.redis.hset("unacked", "tag-1", held)
+    await team.redis.zadd("unacked_index", {"tag-1": 1700000000.5})
+    await team.recovery()
+    status = await team.reached("Succeeded")
+    name = status["quarantine"]["name"]
+    kept = await team.redis.keys(f"{name}*")
+    lists = [key for key in kept if await _is(team, key, b"list")]
+    hashes = [key for key in kept if await _is(team, key, b"hash")]
+    assert [await team.redis.lrange(key, 0, -1) for key in lists] == [messages[::-1]]
+    assert [await team.redis.hgetall(key) for key in hashes] == [{b"tag-1": held}]
+    assert status["quarantine"]["messages"] == 6
+    expires = datetime.fromisoformat(status["quarantine"]["expirationTime"])
+    ended = datetime.fromisoformat(status["completionTime"])
+    assert abs((expires - ended).total_seconds() - 604800) < 60
+
+
+async def test_without_retention_the_quarantine_goes_once_it_has_succeeded(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery(purge={"retentionSeconds": 0})
+    status = await team.reached("Succeeded")
+    assert "quarantine" not in status
+    assert status["messages"]["quarantined"] == 1
+    assert await team.redis.keys("*quarantine*") == []
+
+
+async def test_a_finished_recovery_that_is_applied_again_changes_nothing(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    job = await team.failed_job()
+    await team.recovery(jobs=[{"id": job}])
+    before = await team.reached("Succeeded")
+    queued = await team.queued()
+    await team.recovery(jobs=[{"id": job}])
+    await team.change(suspend=True)
+
+    async def seen() -> bool:
+        return bool((await team.status())["observedGeneration"] == 2)
+
+    await until(seen, "the newest spec to be acknowledged")
+    after = await team.status()
+    assert after["completionTime"] == before["completionTime"]
+    assert condition(after, "Ready")["status"] == "True"
+    assert await team.queued() == queued
+    assert len(queued) == 1
+
+
+async def test_jobs_that_are_written_out_keep_their_arguments(team: Team) -> None:
+    await team.workers()
+    await team.target(store=False)
+    args = "[1.0, 12345678901234567890, null]"
+    await team.recovery(jobs=[{"task": "work.run", "args": args, "kwargs": '{"shape": "x"}'}])
+    await team.reached("Succeeded")
+    (message,) = [json.loads(one) for one in await team.queued()]
+    assert message["headers"]["task"] == "work.run"
+    assert message["headers"]["retries"] == 0
+
+
+async def test_suspend_shows_the_plan_and_holds_until_it_is_lifted(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    jobs = [await team.failed_job(), await team.failed_job(status="done")]
+    await team.recovery(suspend=True, jobs=[{"id": job} for job in jobs])
+    await team.waits("Suspended")
+    status = await team.status()
+    plan = {key: status["plan"][key] for key in ("ready", "unacked", "enqueue", "skip")}
+    assert plan == {"ready": 1, "unacked": 0, "enqueue": 1, "skip": 1}
+    assert status["phase"] == "Planning"
+    assert len(await team.queued()) == 1
+    assert await team.replicas() == 2
+    await team.change(suspend=False)
+    ended = await team.reached("Succeeded")
+    assert [(row["id"], row["reason"]) for row in ended["skipped"]] == [(jobs[1], "NotRecoverable")]
+
+
+async def test_with_manual_restart_the_operator_waits_for_the_user_and_never_scales(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery(restart={"strategy": "Manual"})
+    message = await team.waits("AwaitingManualScaleDown")
+    assert f"kubectl scale deployment/worker --replicas=0 -n {team.namespace}" in message
+    assert await team.replicas() == 2
+    await team.kubectl("scale", "deployment/worker", "--replicas=0")
+    await team.waits("AwaitingManualScaleUp")
+    assert await team.replicas() == 0
+    assert await team.queued() == []
+    await team.kubectl("scale", "deployment/worker", "--replicas=1")
+    await team.reached("Succeeded")
+    assert await team.replicas() == 1
+
+
+async def test_purge_none_stops_nobody_and_skips_what_is_still_queued(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.lpush("work", envelope("still-there"))
+    queued, lost = await team.failed_job(task_id="still-there"), await team.failed_job()
+    pods = await team.kubectl("get", "pods", "-o", "name")
+    await team.recovery(purge={"mode": "None"}, jobs=[{"id": queued}, {"id": lost}])
+    status = await team.reached("Succeeded")
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(queued, "StillQueued")]
+    assert status["jobs"]["progress"] == "1/2"
+    assert await team.kubectl("get", "pods", "-o", "name") == pods
+    ids = [json.loads(one)["headers"]["id"] for one in await team.queued()]
+    assert ids == ["still-there", (await team.job(lost))["task_id"]]
+
+
+async def test_workers_that_were_at_zero_stay_there(team: Team) -> None:
+    await team.workers(replicas=0)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery()
+    await team.reached("Succeeded")
+    assert await team.replicas() == 0
+
+
+async def test_an_empty_queue_is_no_error_but_gets_a_hint(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.recovery(suspend=True)
+    await team.waits("Suspended")
+    assert "NothingFound" in await team.events()
+    await team.change(suspend=False)
+    status = await team.reached("Succeeded")
+    assert status["messages"]["found"] == 0
+
+
+async def _is(team: Team, key: bytes, kind: bytes) -> bool:
+    return bool(await team.redis.type(key) == kind)

@@ -1,0 +1,171 @@
+"""Every way out brings the workers back, and only one recovery works on a queue at a time."""
+
+import json
+import signal
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from sandbox.broker import Broker
+from sandbox.processes import until
+from tests.e2e.team import Team, condition, envelope
+
+STUBBORN = ["python", "-c", "import signal, time; signal.signal(15, lambda *_: time.sleep(600)); signal.pause()"]
+"""A worker that a warm shutdown takes long in: it ends by SIGKILL when its grace period is over."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_broker(team: Team) -> AsyncIterator[Broker]:
+    """A broker of the team's own, which a test may kill."""
+    broker = await team.sandbox.start_broker(options=["--save", "", "--appendonly", "yes"])
+    await team.redis.aclose()
+    team.broker_url = broker.url
+    team.redis = Redis.from_url(broker.url)
+    await team.secrets()
+    yield broker
+    await team.redis.aclose()
+
+
+async def _unlocked(team: Team) -> bool:
+    note = "queuerecovery.dev/restore" in (await team.get("deployment", "worker"))["metadata"].get("annotations", {})
+    return not note and await team.redis.keys("queuerecovery.dev:lock:*") == []
+
+
+async def test_a_cancel_while_the_workers_stop_brings_them_back_and_leaves_the_messages(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=5)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery()
+    await team.reached("Draining")
+    await _scaled_to(team, 0)
+    await team.change(cancel=True)
+    status = await team.reached("Cancelled")
+    assert await team.replicas() == 2
+    assert len(await team.queued()) == 1
+    assert condition(status, "Succeeded")["reason"] == "CancelRequested"
+    assert await _unlocked(team)
+
+
+async def test_deleting_a_running_recovery_brings_the_workers_back_first(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=5)
+    await team.target()
+    await team.recovery()
+    await team.reached("Draining")
+    await _scaled_to(team, 0)
+    await team.kubectl("delete", "qr", "stuck", "--timeout=30s")
+    assert await team.replicas() == 2
+    assert await _unlocked(team)
+
+
+async def test_a_drain_that_takes_too_long_fails_and_brings_the_workers_back(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=8)
+    await team.target()
+    job = await team.failed_job()
+    await team.recovery(activeDeadlineSeconds=2, jobs=[{"id": job}])
+    status = await team.reached("Failed")
+    assert condition(status, "Succeeded")["reason"] == "ActiveDeadlineExceeded"
+    assert "waiting for the last pod of worker" in status["message"]
+    assert await team.replicas() == 2
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(job, "NotAttempted")]
+    assert (await team.job(job))["status"] == "failed"
+
+
+async def test_a_second_recovery_of_the_queue_waits_for_the_first_and_starts_when_it_ends(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=4)
+    await team.target()
+    await team.recovery("first")
+    await team.reached("Draining", "first")
+    await team.recovery("second")
+    assert f"{team.namespace}/first" in await team.waits("Locked", "second")
+    await team.reached("Succeeded", "first")
+    await team.reached("Succeeded", "second")
+    assert await team.replicas() == 2
+
+
+async def test_a_recovery_of_another_queue_of_the_same_deployment_waits_too(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=4)
+    await team.target()
+    await team.kubectl(
+        "patch",
+        "qt",
+        "team",
+        "--type=json",
+        "--patch",
+        json.dumps([{"op": "add", "path": "/spec/queues/-", "value": {"name": "b", "workers": [{"name": "worker"}]}}]),
+    )
+    await team.recovery("first")
+    await _scaled_to(team, 0)
+    await team.recovery("second", queue="b")
+    message = await team.waits("Locked", "second")
+    assert "Deployment worker" in message
+    assert f"{team.namespace}/first" in message
+    await team.reached("Succeeded", "first")
+    await team.reached("Succeeded", "second")
+    assert await team.replicas() == 2
+
+
+async def test_redis_away_in_the_middle_is_waited_for(team: Team, own_broker: Broker) -> None:
+    await team.workers(command=STUBBORN, grace=3)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    job = await team.failed_job()
+    await team.recovery(jobs=[{"id": job}])
+    await _scaled_to(team, 0)
+    await own_broker.stop()
+    await team.waits("BrokerUnavailable")
+    await own_broker.restart()
+    status = await team.reached("Succeeded")
+    assert status["messages"]["quarantined"] == 1
+    assert status["jobs"]["progress"] == "1/1"
+
+
+async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broker) -> None:
+    await team.workers(command=STUBBORN, grace=3)
+    await team.target()
+    await team.recovery()
+    await _scaled_to(team, 0)
+    await own_broker.stop()
+    await team.change(cancel=True)
+    await _scaled_to(team, 2)
+    status = await team.status()
+    assert condition(status, "Succeeded").get("status") == "Unknown"
+    await team.waits("BrokerUnavailable")
+    await own_broker.restart()
+    await team.reached("Cancelled")
+    assert await _unlocked(team)
+
+
+async def test_a_worker_that_somebody_scales_up_during_the_drain_is_stopped_again(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=4)
+    await team.target()
+    await team.recovery()
+    await _scaled_to(team, 0)
+    await team.kubectl("scale", "deployment/worker", "--replicas=2")
+    await team.reached("Succeeded", seconds=90)
+    assert await team.replicas() == 2
+
+
+async def test_a_killed_operator_goes_on_where_the_effects_say(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=3)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    jobs = [await team.failed_job() for _ in range(3)]
+    await team.recovery(jobs=[{"id": job} for job in jobs])
+    await _scaled_to(team, 0)
+    names = await team.sandbox.kubectl(
+        "-n", "queue-recovery", "get", "pods", "-o", "jsonpath={.items[*].metadata.name}"
+    )
+    await team.sandbox.signal_container("queue-recovery", names.split()[0], "operator", signal.SIGKILL)
+    status = await team.reached("Succeeded")
+    assert status["messages"]["quarantined"] == 1
+    ids = [json.loads(one)["headers"]["id"] for one in await team.queued()]
+    assert sorted(ids) == sorted([(await team.job(job))["task_id"] for job in jobs])
+    assert await team.replicas() == 2
+
+
+async def _scaled_to(team: Team, replicas: int) -> None:
+    async def there() -> bool:
+        return await team.replicas() == replicas
+
+    await until(there, f"the worker's replicas to be {replicas}", seconds=30)

@@ -1,0 +1,28 @@
+"""The Celery application whose workers the end-to-end tests recover: it writes down every run of every task."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from redis import Redis
+
+URL = os.environ["BROKER_URL"]
+
+app = Celery("work", broker=URL)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    worker_prefetch_multiplier=4,
+    task_default_queue="work",
+    broker_transport_options={"visibility_timeout": 3600},
+)
+ran = Redis.from_url(URL)
+
+
+@app.task(name="work.run", bind=True, max_retries=None)
+def run(self: Any, job_id: str, shape: object = "good") -> None:  # noqa: ANN401  # Celery has no types
+    """Fail for ever for a shape that is not text, as a wrong data shape does."""
+    ran.rpush(f"ran:{job_id}", self.request.id)
+    try:
+        len(shape + "!")  # type: ignore[operator]
+    except TypeError as error:
+        raise self.retry(exc=error, countdown=1) from error

@@ -1,0 +1,296 @@
+"""Taking jobs up exactly once, and giving back what was not enqueued."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from bson import ObjectId
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.ports import Claim, JobStore
+from tests.jobs.stores import Collection, MakeStore, application_fields, document, stamp
+
+RUN = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
+OTHER_RUN = "9b1a4a0e-02c7-4d52-8f5f-61f0a3c0c7aa"
+NOW = datetime(2026, 5, 1, 3, 0, tzinfo=UTC)
+LATER = datetime(2026, 5, 1, 3, 5, tzinfo=UTC)
+
+FAILED: dict[str, object] = {"status": "failed", "task_id": "old"}
+PENDING: dict[str, object] = {"status": "pending", "task_id": "new"}
+
+
+def wish(job_id: str = "a", *, status: str | None = "failed", seen: str | None = "old", task_id: str = "new") -> Claim:
+    return Claim(id=job_id, seen_status=status, seen_task_id=seen, task_id=task_id)
+
+
+async def test_a_claim_writes_status_and_task_id_and_remembers_the_former_ones(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED, "other": 1})
+
+    assert await store.claim(RUN, [wish()], now=NOW) == {"a"}
+
+    assert await application_fields(collection, "a") == {**PENDING, "other": 1}
+    assert (await stamp(collection, "a", RUN))["was"] == {"status": "failed", "taskId": "old"}
+
+
+async def test_a_claim_that_is_sent_again_is_still_ours_and_changes_nothing(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    await store.claim(RUN, [wish()], now=NOW)
+    before = await document(collection, "a")
+
+    assert await store.claim(RUN, [wish()], now=LATER) == {"a"}
+
+    assert await document(collection, "a") == before
+
+
+async def test_a_claimed_job_stays_ours_when_the_application_has_moved_on_with_it(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    await store.claim(RUN, [wish()], now=NOW)
+    await collection.update_one({"_id": "a"}, {"$set": {"status": "processing"}})
+
+    assert await store.claim(RUN, [wish()], now=LATER) == {"a"}
+
+    assert await application_fields(collection, "a") == {"status": "processing", "task_id": "new"}
+
+
+async def test_a_document_that_was_claimed_with_another_task_id_is_not_ours(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    await store.claim(RUN, [wish(task_id="of the same job under another key")], now=NOW)
+
+    assert await store.claim(RUN, [wish()], now=LATER) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param({"status": "done", "task_id": "old"}, id="it is done"),
+        pytest.param({"status": "failed", "task_id": "retried"}, id="someone has enqueued it"),
+        pytest.param({"status": "failed"}, id="its task id is gone"),
+        pytest.param({"task_id": "old"}, id="its status is gone"),
+        pytest.param({"status": 3, "task_id": "old"}, id="its status is no text any more"),
+    ],
+)
+async def test_a_job_that_looks_otherwise_than_it_was_seen_is_not_claimed(
+    store: JobStore, collection: Collection, found: dict[str, object]
+) -> None:
+    await collection.insert_one({"_id": "a", **found})
+
+    assert await store.claim(RUN, [wish()], now=NOW) == frozenset()
+
+    assert await application_fields(collection, "a") == found
+
+
+async def test_a_job_without_document_is_not_claimed_and_none_is_made(store: JobStore, collection: Collection) -> None:
+    await collection.insert_one({"_id": "b", **FAILED})
+
+    assert await store.claim(RUN, [wish("a"), wish("b")], now=NOW) == {"b"}
+
+    assert await collection.find_one({"_id": "a"}) is None
+
+
+async def test_of_two_recoveries_that_saw_the_same_only_one_gets_the_job(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+
+    first = await store.claim(RUN, [wish()], now=NOW)
+    second = await store.claim(OTHER_RUN, [wish(task_id="of the second")], now=NOW)
+
+    assert first == {"a"}
+    assert second == frozenset()
+    assert await application_fields(collection, "a") == PENDING
+
+
+async def test_many_jobs_are_claimed_and_settled_in_one_call_each(store: JobStore, collection: Collection) -> None:
+    names = [f"{number:04}" for number in range(1000)]
+    await collection.insert_many([{"_id": name, **FAILED} for name in names])
+
+    assert await store.claim(RUN, [wish(name) for name in names], now=NOW) == set(names)
+    assert await collection.count_documents(PENDING) == 1000
+    await store.settle(RUN, names, now=LATER)
+
+    assert await collection.count_documents(FAILED) == 1000
+
+
+async def test_settling_gives_a_claimed_job_its_former_state_back(store: JobStore, collection: Collection) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    await store.claim(RUN, [wish()], now=NOW)
+
+    await store.settle(RUN, ["a"], now=LATER)
+
+    assert await application_fields(collection, "a") == FAILED
+    assert (await stamp(collection, "a", RUN))["released"]
+
+
+@pytest.mark.parametrize(
+    "former", [{"status": "failed", "task_id": None}, {"status": "failed", "task_id": ""}, {"status": "failed"}]
+)
+async def test_a_task_id_that_was_null_or_empty_or_absent_is_so_again(
+    store: JobStore, collection: Collection, former: dict[str, object]
+) -> None:
+    await collection.insert_one({"_id": "a", **former})
+    seen = former.get("task_id")
+    assert seen is None or isinstance(seen, str)
+
+    assert await store.claim(RUN, [wish(seen=seen)], now=NOW) == {"a"}
+    assert await application_fields(collection, "a") == PENDING
+    await store.settle(RUN, ["a"], now=LATER)
+
+    assert await application_fields(collection, "a") == former
+
+
+async def test_settling_again_changes_nothing(store: JobStore, collection: Collection) -> None:
+    await collection.insert_many([{"_id": "claimed", **FAILED}, {"_id": "never claimed", **FAILED}])
+    await store.claim(RUN, [wish("claimed")], now=NOW)
+    await store.settle(RUN, ["claimed", "never claimed"], now=NOW)
+    before = await collection.find().to_list()
+
+    await store.settle(RUN, ["claimed", "never claimed"], now=LATER)
+
+    assert await collection.find().to_list() == before
+
+
+async def test_two_operators_that_settle_at_once_do_what_one_does(
+    make_store: MakeStore, collection: Collection
+) -> None:
+    await collection.insert_many([{"_id": "claimed", **FAILED}, {"_id": "never claimed", **FAILED}])
+    one, other = make_store(), make_store()
+    await one.claim(RUN, [wish("claimed")], now=NOW)
+
+    await asyncio.gather(*(each.settle(RUN, ["claimed", "never claimed"], now=LATER) for each in (one, other)))
+
+    for name in ("claimed", "never claimed"):
+        assert await application_fields(collection, name) == FAILED
+        assert (await stamp(collection, name, RUN))["released"]
+
+
+@pytest.mark.parametrize("claimed_first", [True, False])
+async def test_a_claim_that_comes_after_settling_fails_and_leaves_the_job_alone(
+    store: JobStore, collection: Collection, *, claimed_first: bool
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    if claimed_first:
+        await store.claim(RUN, [wish()], now=NOW)
+    await store.settle(RUN, ["a"], now=NOW)
+
+    assert await store.claim(RUN, [wish()], now=LATER) == frozenset()
+
+    assert await application_fields(collection, "a") == FAILED
+
+
+@pytest.mark.parametrize("now_it_is", [{"status": "processing"}, {"task_id": "retried"}, {"status": "failed"}])
+async def test_a_job_that_somebody_changed_after_the_claim_is_only_stamped(
+    store: JobStore, collection: Collection, now_it_is: dict[str, object]
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    await store.claim(RUN, [wish()], now=NOW)
+    await collection.update_one({"_id": "a"}, {"$set": now_it_is})
+
+    await store.settle(RUN, ["a"], now=LATER)
+
+    assert await application_fields(collection, "a") == {**PENDING, **now_it_is}
+    assert (await stamp(collection, "a", RUN))["released"]
+
+
+async def test_settling_touches_no_job_that_is_not_named_and_no_stamp_of_another_recovery(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.insert_many([{"_id": "pushed", **FAILED}, {"_id": "a", **FAILED}])
+    await store.claim(OTHER_RUN, [wish("a", task_id="of another recovery")], now=NOW)
+    await store.claim(RUN, [wish("pushed")], now=NOW)
+    pushed = await document(collection, "pushed")
+    others = await stamp(collection, "a", OTHER_RUN)
+
+    await store.settle(RUN, ["a", "gone from the collection"], now=LATER)
+
+    assert await document(collection, "pushed") == pushed
+    assert await stamp(collection, "a", OTHER_RUN) == others
+    assert await application_fields(collection, "a") == {"status": "pending", "task_id": "of another recovery"}
+
+
+async def test_a_later_recovery_may_claim_what_an_earlier_one_has_released(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    await store.claim(RUN, [wish()], now=NOW)
+    await store.settle(RUN, ["a"], now=NOW)
+
+    assert await store.claim(OTHER_RUN, [wish(task_id="second")], now=LATER) == {"a"}
+
+
+async def test_a_task_id_that_is_not_in_the_document_is_neither_compared_nor_written(
+    make_store: MakeStore, collection: Collection
+) -> None:
+    store = make_store(fields={"taskId": ""})
+    await collection.insert_one({"_id": "a", "status": "failed", "task_id": "the application's own"})
+
+    assert await store.claim(RUN, [wish(seen=None)], now=NOW) == {"a"}
+    assert await application_fields(collection, "a") == {"status": "pending", "task_id": "the application's own"}
+    await store.settle(RUN, ["a"], now=LATER)
+
+    assert await application_fields(collection, "a") == {"status": "failed", "task_id": "the application's own"}
+
+
+async def test_fields_and_statuses_are_those_that_the_target_names(
+    make_store: MakeStore, collection: Collection
+) -> None:
+    store = make_store(
+        fields={"status": "job.state", "taskId": "job.celery.id"},
+        statuses={"pending": "QUEUED", "recoverable": ["BAD"]},
+    )
+    former: dict[str, object] = {"job": {"state": "BAD", "celery": {"id": "old"}, "kept": [1]}}
+    await collection.insert_one({"_id": "a", **former})
+
+    assert await store.claim(RUN, [wish(status="BAD")], now=NOW) == {"a"}
+    assert await application_fields(collection, "a") == {
+        "job": {"state": "QUEUED", "celery": {"id": "new"}, "kept": [1]}
+    }
+    await store.settle(RUN, ["a"], now=LATER)
+
+    assert await application_fields(collection, "a") == former
+
+
+@pytest.mark.parametrize(
+    ("id_type", "key", "text"),
+    [
+        ("ObjectId", ObjectId("662f1c0e9d3e4b0001a1b2c3"), "662f1c0e9d3e4b0001a1b2c3"),
+        ("Int", 2**53 + 1, str(2**53 + 1)),
+        ("Int", -7, "-7"),
+        ("String", "662f1c0e9d3e4b0001a1b2c3", "662f1c0e9d3e4b0001a1b2c3"),
+    ],
+)
+async def test_an_id_means_the_document_whose_id_has_the_targets_type(
+    make_store: MakeStore, collection: Collection, id_type: str, key: object, text: str
+) -> None:
+    store = make_store(idType=id_type)
+    await collection.insert_one({"_id": key, **FAILED})
+
+    assert await store.claim(RUN, [wish(text)], now=NOW) == {text}
+    assert await application_fields(collection, key) == PENDING
+    await store.settle(RUN, [text], now=LATER)
+
+    assert await application_fields(collection, key) == FAILED
+
+
+async def test_documents_that_refuse_a_claim_are_named_and_the_others_claimed(
+    store: JobStore, collection: Collection
+) -> None:
+    await collection.create_index("task_id", unique=True)
+    await collection.insert_many(
+        [{"_id": "a", **FAILED}, {"_id": "b", "status": "failed", "task_id": "b"}, {"_id": "c", "task_id": "taken"}]
+    )
+
+    with pytest.raises(Rejected, match=r"documents of a \(code 11000\)") as caught:
+        await store.claim(RUN, [wish("a", task_id="taken"), wish("b", seen="b")], now=NOW)
+
+    assert caught.value.reason == Reason.JOB_STORE_WRITE_REFUSED
+    assert await application_fields(collection, "a") == FAILED
+    assert await application_fields(collection, "b") == PENDING

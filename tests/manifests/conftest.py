@@ -1,0 +1,94 @@
+"""A real API server on which nothing runs, so that nobody but the test changes anything."""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from sandbox import control_plane
+from sandbox.build import find_programs
+from sandbox.control_plane import ControlPlane
+from sandbox.processes import Scope, until
+
+ROOT = Path(__file__).parents[2]
+_numbers = count()
+
+
+class Refused(Exception):  # noqa: N818 -- what the API server did
+    """kubectl ended with an error; the text is what it wrote."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A control plane without a node, and kubectl as its administrator."""
+
+    plane: ControlPlane
+    program: Path
+    kubeconfig: Path
+
+    def kubectl(self, *arguments: str, given: object = None) -> str:
+        """Run kubectl in the repository's root and return what it wrote; `given` is its standard input, as YAML."""
+        done = subprocess.run(
+            [self.program, f"--kubeconfig={self.kubeconfig}", *arguments],
+            input=None if given is None else yaml.safe_dump(given),
+            capture_output=True,
+            cwd=ROOT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode:
+            raise Refused(done.stderr.strip())
+        return done.stdout
+
+    def read(self, *arguments: str) -> Any:  # noqa: ANN401 -- any Kubernetes object
+        """Return what `kubectl get` finds."""
+        return yaml.safe_load(self.kubectl("get", *arguments, "--output=yaml"))
+
+    def refusal(self, *arguments: str, given: object = None) -> str:
+        """Run kubectl, expect it to fail, and return what it says."""
+        with pytest.raises(Refused) as refused:
+            self.kubectl(*arguments, given=given)
+        return str(refused.value)
+
+    def may(self, account: str, verb: str, resource: str, namespace: str) -> bool:
+        """Ask the API server whether a ServiceAccount (`namespace:name`) may do something."""
+        try:
+            self.kubectl(
+                "auth", "can-i", verb, resource, f"--namespace={namespace}", f"--as=system:serviceaccount:{account}"
+            )
+        except Refused:
+            return False
+        return True
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster() -> AsyncIterator[Cluster]:
+    """A control plane with everything of `manifests/` applied to it."""
+    programs = find_programs()
+    async with Scope.open() as scope:
+        plane = await control_plane.start(scope, programs)
+        made = Cluster(plane, programs.kubectl, plane.admin.write_kubeconfig(scope.folder / "kubeconfig"))
+        made.kubectl("apply", "-k", "manifests")
+        made.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
+
+        async def discovered() -> bool:
+            return "queuetargets" in made.kubectl("api-resources", "--api-group=queuerecovery.dev")
+
+        await until(discovered, "the API server to know both resources", of=plane.apiserver)
+        yield made
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace for one test."""
+    name = f"team-{next(_numbers)}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,353 @@
+"""What the API server does with both resources: defaults, refusals, and what people see of them."""
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from queue_recovery.api.crd import QUEUE_RECOVERY, RESOURCES, Resource, definition
+from queue_recovery.api.recovery import QueueRecoverySpec
+from tests.manifests.conftest import Cluster
+
+FIXED = "Forbidden: fixed once created; only suspend and cancel may change"
+CHANGES: dict[str, object] = {
+    "targetRef": {"name": "other"},
+    "queue": "other",
+    "jobs": [{"id": "a"}],
+    "purge": {"retentionSeconds": 1},
+    "restart": {"strategy": "Manual"},
+    "reenqueue": {"ratePerSecond": 1},
+    "startingDeadlineSeconds": 1,
+    "activeDeadlineSeconds": 1,
+}
+
+
+def recovery(namespace: str, **spec: object) -> dict[str, Any]:
+    return {
+        "apiVersion": "queuerecovery.dev/v1alpha1",
+        "kind": "QueueRecovery",
+        "metadata": {"name": "it", "namespace": namespace},
+        "spec": {"targetRef": {"name": "media"}, "queue": "tts", **spec},
+    }
+
+
+def target(namespace: str, **spec: object) -> dict[str, Any]:
+    return {
+        "apiVersion": "queuerecovery.dev/v1alpha1",
+        "kind": "QueueTarget",
+        "metadata": {"name": "it", "namespace": namespace},
+        "spec": {
+            "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+            "queues": [{"name": "tts", "workers": [{"name": "tts-worker"}]}],
+            **spec,
+        },
+    }
+
+
+def patch(cluster: Cluster, namespace: str, change: object, kind: str = "queuerecovery", *options: str) -> str:
+    return cluster.kubectl(
+        "patch", kind, "it", "--namespace", namespace, "--type=merge", f"--patch={json.dumps(change)}", *options
+    )
+
+
+def patch_refusal(cluster: Cluster, namespace: str, change: object) -> str:
+    return cluster.refusal(
+        "patch", "queuerecovery", "it", "--namespace", namespace, "--type=merge", f"--patch={json.dumps(change)}"
+    )
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_the_server_takes_a_definition_and_drops_nothing_of_its_schema(cluster: Cluster, resource: Resource) -> None:
+    stored = cluster.read("customresourcedefinition", f"{resource.plural}.queuerecovery.dev")
+    conditions = {condition["type"]: condition["status"] for condition in stored["status"]["conditions"]}
+    (sent,) = definition(resource)["spec"]["versions"]
+
+    assert stored["spec"]["versions"] == [sent]
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}
+
+
+def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+
+    stored = cluster.read("queuerecovery", "it", "--namespace", namespace)
+
+    assert stored["spec"] == {
+        "targetRef": {"name": "media"},
+        "queue": "tts",
+        "jobs": [],
+        "purge": {"mode": "Quarantine", "retentionSeconds": 604800},
+        "restart": {"strategy": "Recreate"},
+        "reenqueue": {"ratePerSecond": 0},
+        "startingDeadlineSeconds": 86400,
+        "activeDeadlineSeconds": 1800,
+        "suspend": False,
+        "cancel": False,
+    }
+    assert stored["spec"] == QueueRecoverySpec.model_validate(stored["spec"]).model_dump(mode="json", by_alias=True)
+
+
+def test_a_part_that_is_given_in_part_gets_the_rest_of_its_defaults(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, purge={"mode": "None"}))
+
+    stored = cluster.read("queuerecovery", "it", "--namespace", namespace)
+
+    assert stored["spec"]["purge"] == {"mode": "None", "retentionSeconds": 604800}
+
+
+def test_what_nobody_has_looked_at_says_so_whatever_status_was_sent(cluster: Cluster, namespace: str) -> None:
+    for made, kind in ((recovery(namespace), "queuerecovery"), (target(namespace), "queuetarget")):
+        cluster.kubectl("create", "-f", "-", given={**made, "status": {"observedGeneration": 1, "message": "done"}})
+
+        assert cluster.read(kind, "it", "--namespace", namespace)["status"] == {"observedGeneration": -1}
+
+
+def test_a_target_gets_celerys_own_keys_as_defaults(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=target(namespace))
+
+    stored = cluster.read("queuetarget", "it", "--namespace", namespace)
+
+    assert stored["spec"]["broker"]["transportOptions"] == {
+        "globalKeyPrefix": "",
+        "sep": "\x06\x16",
+        "prioritySteps": [0, 3, 6, 9],
+        "unackedKey": "unacked",
+        "unackedIndexKey": "unacked_index",
+    }
+
+
+@pytest.mark.parametrize("field", [f.alias for f in QueueRecoverySpec.model_fields.values()])
+def test_only_suspend_and_cancel_can_be_changed(cluster: Cluster, namespace: str, field: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+
+    if field in {"suspend", "cancel"}:
+        assert "patched" in patch(cluster, namespace, {"spec": {field: True}})
+    else:
+        refusal = patch_refusal(cluster, namespace, {"spec": {field: CHANGES[field]}})
+        assert f"spec.{field}: {FIXED}" in refusal
+
+
+def test_a_job_cannot_be_changed_from_a_number_to_its_text(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, jobs=[{"id": 7}]))
+
+    assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, namespace, {"spec": {"jobs": [{"id": "7"}]}})
+
+
+def test_a_suspended_recovery_can_go_on_and_be_suspended_again(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, suspend=True))
+
+    for suspend in (False, True):
+        assert "patched" in patch(cluster, namespace, {"spec": {"suspend": suspend}})
+
+
+@pytest.mark.parametrize("change", [False, None], ids=["false", "left out"])
+def test_a_cancelled_recovery_stays_cancelled(cluster: Cluster, namespace: str, change: object) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, cancel=True))
+
+    refusal = patch_refusal(cluster, namespace, {"spec": {"cancel": change}})
+
+    assert "spec.cancel: Forbidden: a cancelled recovery cannot be un-cancelled" in refusal
+
+
+def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+    patch(cluster, namespace, {"spec": {"cancel": True}})
+
+    assert "unchanged" in cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+    assert cluster.read("queuerecovery", "it", "--namespace", namespace)["spec"]["cancel"] is True
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"jobs": [{"id": "a", "task": "t"}]}, "spec.jobs[0]: Invalid value: a job is either an id"),
+        ({"jobs": [{"id": "a"}, {}]}, "spec.jobs[1]: Invalid value: a job is either an id"),
+        ({"jobs": [{"id": "a", "args": "[]"}]}, "args and kwargs belong to a job that names its task"),
+        ({"jobs": [{"id": "a", "kwargs": "{}"}]}, "args and kwargs belong to a job that names its task"),
+        ({"jobs": [{"id": 1.5}]}, "spec.jobs[0].id in body must be of type integer,string"),
+        ({"jobs": [{"id": True}]}, "spec.jobs[0].id in body must be of type integer,string"),
+        ({"jobs": [{"id": ""}]}, "should be at least 1 chars long"),
+        ({"jobs": [{"id": "x" * 257}]}, "spec.jobs[0].id: Too long"),
+        ({"jobs": [{"task": "t", "args": ["a"]}]}, "spec.jobs[0].args in body must be of type string"),
+        ({"jobs": [{"task": "t", "args": "x" * 65537}]}, "spec.jobs[0].args: Too long"),
+        ({"jobs": [{"id": i} for i in range(1001)]}, "spec.jobs: Too many: 1001"),
+        ({"jobs": [{"task": "t", "args": "x" * 600}] * 1000}, "spread the jobs over several recoveries"),
+        ({"queue": "tts\x06\x163"}, "spec.queue in body should match"),
+        ({"purge": {"mode": "none"}}, 'supported values: "Quarantine", "None"'),
+        ({"purge": {"retentionSeconds": -1}}, "spec.purge.retentionSeconds"),
+        ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
+        ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),
+        ({"targetRef": {"name": "media", "namespace": "other"}}, 'unknown field "spec.targetRef.namespace"'),
+        ({"job": [{"id": "a"}]}, 'unknown field "spec.job"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_recovery_that_makes_no_sense_is_refused_with_its_place(
+    cluster: Cluster, namespace: str, spec: dict[str, object], message: str
+) -> None:
+    refusal = cluster.refusal("create", "-f", "-", given=recovery(namespace, **spec))
+
+    assert message in refusal
+
+
+def test_a_recovery_without_a_spec_is_refused(cluster: Cluster, namespace: str) -> None:
+    without = {key: value for key, value in recovery(namespace).items() if key != "spec"}
+
+    assert "spec: Required value" in cluster.refusal("create", "-f", "-", given=without)
+
+
+def _queue(name: str = "tts", **more: object) -> dict[str, object]:
+    return {"name": name, "workers": [{"name": "w"}], **more}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"queues": []}, "spec.queues in body should have at least 1 items"),
+        ({"queues": [{"name": "tts", "workers": []}]}, "workers in body should have at least 1 items"),
+        ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
+        ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),
+        ({"queues": [_queue("queuerecovery.dev:lock:tts")]}, "where the operator keeps its own keys"),
+        (
+            {
+                "broker": {
+                    "urlSecretRef": {"name": "redis", "key": "url"},
+                    "transportOptions": {"globalKeyPrefix": "queuerecovery."},
+                },
+                "queues": [_queue("dev:lock:tts")],
+            },
+            "where the operator keeps its own keys",
+        ),
+        ({"jobStore": {}}, "spec.jobStore.mongodb: Required value"),
+        ({"broker": {"url": "redis://redis"}}, 'unknown field "spec.broker.url"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_target_that_makes_no_sense_is_refused_with_its_place(
+    cluster: Cluster, namespace: str, spec: dict[str, object], message: str
+) -> None:
+    assert message in cluster.refusal("create", "-f", "-", given=target(namespace, **spec))
+
+
+def test_a_thousand_jobs_can_be_applied_and_applied_again(cluster: Cluster, namespace: str) -> None:
+    made = recovery(namespace, jobs=[{"id": f"{number:024x}"} for number in range(1000)])
+
+    assert "created" in cluster.kubectl("apply", "-f", "-", given=made)
+    assert "unchanged" in cluster.kubectl("apply", "-f", "-", given=made)
+    assert "patched" in patch(cluster, namespace, {"spec": {"cancel": True}})
+
+
+def test_the_largest_recovery_can_still_be_changed_and_have_a_status(cluster: Cluster, namespace: str) -> None:
+    jobs = [{"task": "t" * 300, "args": json.dumps(["x" * 500])} for _ in range(1000)]
+    cluster.kubectl("create", "-f", "-", given=recovery(namespace, jobs=jobs))
+    skipped = [{"id": f"{number:0>320}", "reason": "NotAttempted", "message": "x" * 128} for number in range(1000)]
+
+    assert "patched" in patch(cluster, namespace, {"spec": {"suspend": True}})
+    assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, namespace, {"spec": {"jobs": []}})
+    status = {"status": {"skipped": skipped}}
+    path = cluster.kubeconfig.parent / "status.json"
+    path.write_text(json.dumps(status))
+    cluster.kubectl(
+        "patch",
+        "queuerecovery",
+        "it",
+        f"--namespace={namespace}",
+        "--subresource=status",
+        "--type=merge",
+        f"--patch-file={path}",
+    )
+
+
+def test_ids_keep_their_type(cluster: Cluster, namespace: str) -> None:
+    jobs: list[dict[str, object]] = [{"id": 7}, {"id": "7"}, {"id": 2**63 - 1}, {"id": "662f1c0e9d3e4b0001a1b2c3"}]
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, jobs=jobs))
+
+    assert cluster.read("queuerecovery", "it", "--namespace", namespace)["spec"]["jobs"] == jobs
+
+
+def test_kubectl_prints_what_the_contract_says(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+    status = {
+        "phase": "Reenqueuing",
+        "message": "enqueuing",
+        "messages": {"quarantined": 12},
+        "jobs": {"progress": "2/3"},
+        "quarantine": {"name": "queuerecovery.dev:quarantine:it", "messages": 12},
+    }
+    patch(cluster, namespace, {"status": status}, "queuerecovery", "--subresource=status")
+
+    head, row = cluster.kubectl("get", "qr", "--namespace", namespace).splitlines()
+    wide_head, wide_row = cluster.kubectl("get", "qr", "--namespace", namespace, "--output=wide").splitlines()
+
+    assert head.split() == ["NAME", "QUEUE", "PHASE", "PURGED", "RE-ENQUEUED", "AGE"]
+    assert row.split()[:-1] == ["it", "tts", "Reenqueuing", "12", "2/3"]
+    assert wide_head.split()[6:] == ["TARGET", "QUARANTINE", "MESSAGE"]
+    assert wide_row.split()[6:] == ["media", "queuerecovery.dev:quarantine:it", "enqueuing"]
+
+
+def test_kubectl_prints_of_a_target_what_people_ask_redis_for(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=target(namespace))
+    conditions = [
+        {
+            "type": kind,
+            "status": "True",
+            "reason": reason,
+            "message": "",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        for kind, reason in (("BrokerReachable", "Reachable"), ("JobStoreReachable", "JobStoreUnavailable"))
+    ]
+    status = {"depth": "tts=0", "unacked": 3, "conditions": conditions}
+    patch(cluster, namespace, {"status": status}, "queuetarget", "--subresource=status")
+
+    head, row = cluster.kubectl("get", "qt", "--namespace", namespace).splitlines()
+
+    assert head.replace("JOB STORE", "JOB-STORE").split() == ["NAME", "BROKER", "JOB-STORE", "DEPTH", "UNACKED", "AGE"]
+    assert row.split()[:-1] == ["it", "Reachable", "JobStoreUnavailable", "tts=0", "3"]
+
+
+def test_both_are_listed_as_celery(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+    cluster.kubectl("apply", "-f", "-", given=target(namespace))
+
+    listed = cluster.kubectl("get", "celery", "--namespace", namespace, "--output=name").split()
+
+    assert listed == ["queuerecovery.queuerecovery.dev/it", "queuetarget.queuerecovery.dev/it"]
+
+
+def test_a_status_with_a_time_that_is_none_is_refused(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+
+    refusal = cluster.refusal(
+        "patch",
+        "queuerecovery",
+        "it",
+        "--namespace",
+        namespace,
+        "--subresource=status",
+        "--type=merge",
+        '--patch={"status": {"completionTime": "yesterday"}}',
+    )
+
+    assert "must be of type date-time" in refusal
+
+
+def test_kubectl_explains_a_part_with_its_choices_and_defaults(cluster: Cluster) -> None:
+    said = " ".join(cluster.kubectl("explain", "queuerecovery.spec.purge").split())
+
+    for words in (
+        "What happens to the messages in the queue.",
+        "enum: Quarantine, None",
+        "stop the workers, take every message of the queue out of the workers' reach",
+        "Default: 604800.",
+    ):
+        assert words in said
+
+
+def test_kubectl_explains_every_field_in_the_order_of_its_parts(cluster: Cluster) -> None:
+    said = cluster.kubectl("explain", "queuerecovery", "--recursive")
+    names = list(QUEUE_RECOVERY.spec.model_json_schema(by_alias=True)["properties"])
+    places = [said.index(f"    {name}\t") for name in sorted(names)]
+
+    assert all(before < after for before, after in pairwise(places))

@@ -1,0 +1,85 @@
+"""Nothing that the sandbox starts outlives it, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.janitor import marked_processes
+from sandbox.processes import ROOT, DeadlineError, Process, Scope, python_module, until
+
+_DAEMON = (
+    "import os, subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True, stdout=subprocess.DEVNULL)"
+)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp_path: Path) -> None:
+    async with Scope.open() as scope:
+        # Not a process of this scope: that one would be cleared up by this scope's janitor, which would prove nothing.
+        owner = await Process.start(
+            "python -m sandbox",
+            python_module("sandbox"),
+            log=tmp_path / "log",
+            environment={**scope.environment(), "HOME": str(Path.home()), "SANDBOX_SCOPE": "not this test's"},
+            folder=ROOT,
+        )
+
+        async def started() -> Path | None:
+            found = re.search(r"export KUBECONFIG=(.*)/kubeconfig\n(?s:.*)MONGODB", owner.end_of_log())
+            return Path(found[1]) if found else None
+
+        folder = await until(started, "the sandbox to be ready", of=owner)
+        # etcd, API server, controller manager, kubelet, Redis, job store
+        assert len(marked_processes(str(folder), folder.name)) == 6
+
+        owner.send(ending)
+        code = await owner.wait()
+
+        async def cleared() -> bool:
+            return not marked_processes(str(folder), folder.name) and not folder.exists()
+
+        await until(cleared, "every process and the folder to be gone", seconds=5)
+        assert code == (-ending if ending == signal.SIGKILL else 0), owner.end_of_log()
+
+
+async def test_a_process_that_hides_in_another_session_and_one_that_overwrites_its_environment_end_too() -> None:
+    async with Scope.open() as scope:
+        hiding = await scope.start("hiding", [sys.executable, "-c", _DAEMON])
+        await hiding.wait()
+        await scope.start("redis", ["redis-server", "--port", "0", "--set-proc-title", "yes"])
+        assert len(marked_processes(str(scope.folder), scope.folder.name)) == 2
+
+    assert marked_processes(str(scope.folder), scope.folder.name) == []
+
+
+async def test_a_wait_in_vain_names_what_was_awaited_and_shows_the_log_of_the_process() -> None:
+    async def never() -> None:
+        return None
+
+    async with Scope.open() as scope:
+        ending = await scope.start("ending", ["sh", "-c", "echo cannot go on; exit 3"])
+        with pytest.raises(DeadlineError, match=r"waited for rain, but ending ended with 3\ncannot go on"):
+            await until(never, "rain", of=ending)
+
+        lasting = await scope.start("lasting", ["sh", "-c", "echo still here; sleep 1000"])
+        with pytest.raises(DeadlineError, match=r"waited 0.2 s in vain for rain\nlasting wrote last:\nstill here"):
+            await until(never, "rain", seconds=0.2, of=lasting)
+
+
+async def test_a_program_that_ignores_sigterm_is_stopped_all_the_same() -> None:
+    async with Scope.open() as scope:
+        script = "trap '' TERM; echo ready; while true; do sleep 1; done"
+        stubborn = await scope.start("stubborn", ["sh", "-c", script])
+
+        async def ready() -> bool:
+            return "ready" in stubborn.end_of_log()
+
+        await until(ready, "the trap to be set", of=stubborn)
+        async with asyncio.timeout(5):
+            assert await stubborn.stop(seconds=0.1) == -signal.SIGKILL

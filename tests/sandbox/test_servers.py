@@ -1,0 +1,110 @@
+"""Brokers and job stores can be started, lost, paused and brought back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from sandbox.broker import Broker, flavours
+from sandbox.job_store import JobStore
+from sandbox.processes import Scope, free_port, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sandbox.broker import Flavour
+
+
+@pytest.fixture
+async def scope() -> AsyncIterator[Scope]:
+    async with Scope.open() as opened:
+        yield opened
+
+
+@pytest.fixture(params=flavours())
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    found: Flavour = request.param
+    return found
+
+
+async def ask(broker: Broker, *command: str) -> object:
+    """Send one command on a connection of its own: an old one would have its own story about restarts."""
+    async with Redis.from_url(broker.url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)) as client:
+        return await client.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py's own gap
+
+
+async def test_a_broker_that_was_killed_comes_back_on_its_port_with_its_options_and_without_its_data(
+    scope: Scope, flavour: Flavour
+) -> None:
+    broker = await Broker.start(scope, flavour=flavour, options=["--requirepass", "hush", "--maxmemory", "64mb"])
+    await ask(broker, "SET", "key", "value")
+    await broker.kill()
+    with pytest.raises(RedisConnectionError):
+        await ask(broker, "GET", "key")
+
+    await broker.restart()
+
+    assert await ask(broker, "GET", "key") is None
+    assert await ask(broker, "CONFIG GET", "maxmemory") == {"maxmemory": str(64 * 2**20)}
+
+
+async def test_a_broker_keeps_its_data_when_its_options_say_so(scope: Scope, flavour: Flavour) -> None:
+    broker = await Broker.start(scope, flavour=flavour, options=["--appendonly", "yes", "--appendfsync", "always"])
+    await ask(broker, "SET", "key", "value")
+    await broker.kill()
+    await broker.restart()
+
+    assert await ask(broker, "GET", "key") == b"value"
+
+
+async def test_a_paused_broker_does_not_answer_until_it_is_resumed(scope: Scope, flavour: Flavour) -> None:
+    broker = await Broker.start(scope, flavour=flavour)
+    await ask(broker, "SET", "key", "value")
+    broker.pause()
+    with pytest.raises(RedisTimeoutError):
+        await ask(broker, "GET", "key")
+
+    broker.resume()
+
+    assert await ask(broker, "GET", "key") == b"value"
+
+
+async def test_sentinels_and_replicas_are_brokers_with_other_options(scope: Scope, flavour: Flavour) -> None:
+    primary = await Broker.start(scope, flavour=flavour)
+    replica = await Broker.start(scope, flavour=flavour, options=["--replicaof", "127.0.0.1", str(primary.port)])
+    monitor = ["--sentinel", "monitor", "main", "127.0.0.1", str(primary.port), "1"]
+    fast = ["--sentinel", "down-after-milliseconds", "main", "1000"]
+    watch = await Broker.start(scope, flavour=flavour, options=["--sentinel", *monitor, *fast])
+
+    async def knows_the_replica() -> bool:
+        return bool(await ask(watch, "SENTINEL REPLICAS", "main"))
+
+    await until(knows_the_replica, "the sentinel to find the replica", of=watch.process)
+    await primary.kill()
+
+    async def promoted() -> bool:
+        return "'role': 'master'" in str(await ask(replica, "INFO", "replication"))
+
+    await until(promoted, "the replica to become the primary", of=watch.process)
+    await ask(replica, "SET", "key", "value")
+
+
+async def test_a_job_store_that_was_killed_comes_back_on_its_port_with_its_data(scope: Scope) -> None:
+    port = free_port()
+    store = await JobStore.start(scope, port=port)
+    async with AsyncMongoClient[dict[str, Any]](store.url, serverSelectionTimeoutMS=5000) as client:
+        jobs = client.app.jobs
+        await jobs.insert_one({"_id": 1, "status": "stuck"})
+        await store.kill()
+
+        await store.restart()
+
+        assert await jobs.find_one({"_id": 1}) == {"_id": 1, "status": "stuck"}
+    assert store.port == port
