@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from queue_recovery.api.conditions import Condition, ConditionType, find, is_true, set_condition
-from queue_recovery.api.recovery import JobSpec, Phase, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.recovery import Ending, JobSpec, Phase, QueueRecoverySpec, QueueRecoveryStatus, SkippedJob
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 
 MINIMAL_TARGET = """
@@ -144,3 +144,22 @@ def test_a_condition_that_is_not_there_is_added_and_is_not_true_before() -> None
     assert find(conditions, ConditionType.PURGED) is None
     assert not is_true(conditions, ConditionType.READY)
     assert is_true(set_condition(conditions, condition(ConditionType.PURGED, "True")), ConditionType.PURGED)
+
+
+def test_a_message_that_is_too_long_is_cut_and_never_keeps_a_status_from_being_written() -> None:
+    long = "x" * 5000
+    status = QueueRecoveryStatus(
+        message=long,
+        skipped=[SkippedJob(id="a", reason="NotFound", message=long)],
+        ending=Ending(phase="Failed", reason="Locked", message=long),
+    )
+
+    written = status.model_copy(update={"message": long}).model_dump(mode="json")
+
+    assert status.message == written["message"] == "x" * 4093 + "..."
+    assert written["ending"]["message"] == "x" * 4093 + "..."
+    assert written["skipped"][0]["message"] == "x" * 509 + "..."
+
+
+def test_a_message_that_fits_is_left_alone() -> None:
+    assert QueueRecoveryStatus(message="x" * 4096).model_dump()["message"] == "x" * 4096

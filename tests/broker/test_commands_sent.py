@@ -74,7 +74,7 @@ async def whole_life(broker: RedisBroker, run: Run) -> None:
     await broker.sweep(run.cluster, is_over, datetime.now(UTC))
 
 
-async def is_over(_: str) -> bool:
+async def is_over(_name: str, _: str) -> bool:
     return False
 
 

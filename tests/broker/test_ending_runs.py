@@ -216,11 +216,11 @@ async def test_a_record_that_is_gone_is_forgotten_by_the_sweeper(broker: RedisBr
     assert await redis.keys() == []
 
 
-async def is_over(_: str) -> bool:
+async def is_over(_name: str, _: str) -> bool:
     return False
 
 
-async def is_live(_: str) -> bool:
+async def is_live(_name: str, _: str) -> bool:
     return True
 
 

@@ -67,7 +67,7 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
         return " ".join(row) if "work=4" in row else None
 
     row = (await until(shown, "the depth of the queue in kubectl get qt")).split()
-    assert row[:5] == ["team", "True", "True", "work=4", "1"]
+    assert row[:5] == ["team", "Reachable", "Reachable", "work=4", "1"]
     status = (await team.get("qt", "team"))["status"]
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "True",
@@ -216,3 +216,18 @@ async def test_an_empty_queue_is_no_error_but_gets_a_hint(team: Team) -> None:
 
 async def _is(team: Team, key: bytes, kind: bytes) -> bool:
     return bool(await team.redis.type(key) == kind)
+
+
+async def test_a_quarantine_whose_time_is_over_is_swept(team: Team) -> None:
+    await team.workers(replicas=1)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery(purge={"retentionSeconds": 1})
+    status = await team.reached("Succeeded")
+    assert status["messages"]["quarantined"] == 1
+
+    async def gone() -> bool:
+        return await team.redis.keys("queuerecovery.dev:quarantine:*") == []
+
+    await until(gone, "the sweeper to unlink the quarantine")
+    assert len(await team.redis.keys("queuerecovery.dev:run:*")) == 1

@@ -1,7 +1,7 @@
 """A real API server on which nothing runs, so that nobody but the test changes anything."""
 
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 _numbers = count()
 
 
-class Refused(Exception):  # noqa: N818 -- what the API server did
+class Refused(Exception):
     """kubectl ended with an error; the text is what it wrote."""
 
 
@@ -34,18 +34,14 @@ class Cluster:
 
     def kubectl(self, *arguments: str, given: object = None) -> str:
         """Run kubectl in the repository's root and return what it wrote; `given` is its standard input, as YAML."""
-        done = subprocess.run(
-            [self.program, f"--kubeconfig={self.kubeconfig}", *arguments],
-            input=None if given is None else yaml.safe_dump(given),
-            capture_output=True,
-            cwd=ROOT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = self._run(arguments, given)
         if done.returncode:
             raise Refused(done.stderr.strip())
         return done.stdout
+
+    def answer(self, *arguments: str) -> str:
+        """Run kubectl with a question that it answers with its exit code too, and return the answer."""
+        return self._run(arguments, None).stdout.strip()
 
     def read(self, *arguments: str) -> Any:  # noqa: ANN401 -- any Kubernetes object
         """Return what `kubectl get` finds."""
@@ -57,15 +53,16 @@ class Cluster:
             self.kubectl(*arguments, given=given)
         return str(refused.value)
 
-    def may(self, account: str, verb: str, resource: str, namespace: str) -> bool:
-        """Ask the API server whether a ServiceAccount (`namespace:name`) may do something."""
-        try:
-            self.kubectl(
-                "auth", "can-i", verb, resource, f"--namespace={namespace}", f"--as=system:serviceaccount:{account}"
-            )
-        except Refused:
-            return False
-        return True
+    def _run(self, arguments: Sequence[str], given: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.program, f"--kubeconfig={self.kubeconfig}", *arguments],
+            input=None if given is None else yaml.safe_dump(given),
+            capture_output=True,
+            cwd=ROOT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -78,17 +75,27 @@ async def cluster() -> AsyncIterator[Cluster]:
         made.kubectl("apply", "-k", "manifests")
         made.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
 
-        async def discovered() -> bool:
+        async def known() -> bool:
             return "queuetargets" in made.kubectl("api-resources", "--api-group=queuerecovery.dev")
 
-        await until(discovered, "the API server to know both resources", of=plane.apiserver)
+        async def aggregated() -> bool:
+            return all(
+                "queuerecovery.dev" in made.kubectl("describe", "clusterrole", role) for role in ("view", "admin")
+            )
+
+        await until(known, "the API server to know both resources", of=plane.apiserver)
+        await until(aggregated, "the standard roles to have the new rights", of=plane.controller_manager)
         yield made
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
+def name() -> str:
+    """A name that no other test uses."""
+    return f"it-{next(_numbers)}"
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, name: str) -> str:
     """A namespace for one test."""
-    name = f"team-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    return name

@@ -1,12 +1,11 @@
 """What the API server does with both resources: defaults, refusals, and what people see of them."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from queue_recovery.api.crd import QUEUE_RECOVERY, RESOURCES, Resource, definition
+from queue_recovery.api.crd import RESOURCES, Resource, definition
 from queue_recovery.api.recovery import QueueRecoverySpec
 from tests.manifests.conftest import Cluster
 
@@ -23,20 +22,20 @@ CHANGES: dict[str, object] = {
 }
 
 
-def recovery(namespace: str, **spec: object) -> dict[str, Any]:
+def recovery(name: str, **spec: object) -> dict[str, Any]:
     return {
         "apiVersion": "queuerecovery.dev/v1alpha1",
         "kind": "QueueRecovery",
-        "metadata": {"name": "it", "namespace": namespace},
+        "metadata": {"name": name},
         "spec": {"targetRef": {"name": "media"}, "queue": "tts", **spec},
     }
 
 
-def target(namespace: str, **spec: object) -> dict[str, Any]:
+def target(name: str, **spec: object) -> dict[str, Any]:
     return {
         "apiVersion": "queuerecovery.dev/v1alpha1",
         "kind": "QueueTarget",
-        "metadata": {"name": "it", "namespace": namespace},
+        "metadata": {"name": name},
         "spec": {
             "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
             "queues": [{"name": "tts", "workers": [{"name": "tts-worker"}]}],
@@ -45,16 +44,12 @@ def target(namespace: str, **spec: object) -> dict[str, Any]:
     }
 
 
-def patch(cluster: Cluster, namespace: str, change: object, kind: str = "queuerecovery", *options: str) -> str:
-    return cluster.kubectl(
-        "patch", kind, "it", "--namespace", namespace, "--type=merge", f"--patch={json.dumps(change)}", *options
-    )
+def patch(cluster: Cluster, name: str, change: object, kind: str = "queuerecovery", *options: str) -> str:
+    return cluster.kubectl("patch", kind, name, "--type=merge", f"--patch={json.dumps(change)}", *options)
 
 
-def patch_refusal(cluster: Cluster, namespace: str, change: object) -> str:
-    return cluster.refusal(
-        "patch", "queuerecovery", "it", "--namespace", namespace, "--type=merge", f"--patch={json.dumps(change)}"
-    )
+def patch_refusal(cluster: Cluster, name: str, change: object) -> str:
+    return cluster.refusal("patch", "queuerecovery", name, "--type=merge", f"--patch={json.dumps(change)}")
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
@@ -67,10 +62,10 @@ def test_the_server_takes_a_definition_and_drops_nothing_of_its_schema(cluster: 
     assert conditions == {"NamesAccepted": "True", "Established": "True"}
 
 
-def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name))
 
-    stored = cluster.read("queuerecovery", "it", "--namespace", namespace)
+    stored = cluster.read("queuerecovery", name)
 
     assert stored["spec"] == {
         "targetRef": {"name": "media"},
@@ -87,25 +82,25 @@ def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cl
     assert stored["spec"] == QueueRecoverySpec.model_validate(stored["spec"]).model_dump(mode="json", by_alias=True)
 
 
-def test_a_part_that_is_given_in_part_gets_the_rest_of_its_defaults(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, purge={"mode": "None"}))
+def test_a_part_that_is_given_in_part_gets_the_rest_of_its_defaults(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, purge={"mode": "None"}))
 
-    stored = cluster.read("queuerecovery", "it", "--namespace", namespace)
+    stored = cluster.read("queuerecovery", name)
 
     assert stored["spec"]["purge"] == {"mode": "None", "retentionSeconds": 604800}
 
 
-def test_what_nobody_has_looked_at_says_so_whatever_status_was_sent(cluster: Cluster, namespace: str) -> None:
-    for made, kind in ((recovery(namespace), "queuerecovery"), (target(namespace), "queuetarget")):
-        cluster.kubectl("create", "-f", "-", given={**made, "status": {"observedGeneration": 1, "message": "done"}})
+def test_what_nobody_has_looked_at_says_so_whatever_status_was_sent(cluster: Cluster, name: str) -> None:
+    for made, kind in ((recovery(name), "queuerecovery"), (target(name), "queuetarget")):
+        cluster.kubectl("create", "-f", "-", given={**made, "status": {"observedGeneration": 1}})
 
-        assert cluster.read(kind, "it", "--namespace", namespace)["status"] == {"observedGeneration": -1}
+        assert cluster.read(kind, name)["status"] == {"observedGeneration": -1}
 
 
-def test_a_target_gets_celerys_own_keys_as_defaults(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=target(namespace))
+def test_a_target_gets_celerys_own_keys_as_defaults(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=target(name))
 
-    stored = cluster.read("queuetarget", "it", "--namespace", namespace)
+    stored = cluster.read("queuetarget", name)
 
     assert stored["spec"]["broker"]["transportOptions"] == {
         "globalKeyPrefix": "",
@@ -117,44 +112,44 @@ def test_a_target_gets_celerys_own_keys_as_defaults(cluster: Cluster, namespace:
 
 
 @pytest.mark.parametrize("field", [f.alias for f in QueueRecoverySpec.model_fields.values()])
-def test_only_suspend_and_cancel_can_be_changed(cluster: Cluster, namespace: str, field: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+def test_only_suspend_and_cancel_can_be_changed(cluster: Cluster, name: str, field: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name))
 
     if field in {"suspend", "cancel"}:
-        assert "patched" in patch(cluster, namespace, {"spec": {field: True}})
+        assert "patched" in patch(cluster, name, {"spec": {field: True}})
     else:
-        refusal = patch_refusal(cluster, namespace, {"spec": {field: CHANGES[field]}})
+        refusal = patch_refusal(cluster, name, {"spec": {field: CHANGES[field]}})
         assert f"spec.{field}: {FIXED}" in refusal
 
 
-def test_a_job_cannot_be_changed_from_a_number_to_its_text(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, jobs=[{"id": 7}]))
+def test_a_job_cannot_be_changed_from_a_number_to_its_text(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, jobs=[{"id": 7}]))
 
-    assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, namespace, {"spec": {"jobs": [{"id": "7"}]}})
+    assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, name, {"spec": {"jobs": [{"id": "7"}]}})
 
 
-def test_a_suspended_recovery_can_go_on_and_be_suspended_again(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, suspend=True))
+def test_a_suspended_recovery_can_go_on_and_be_suspended_again(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, suspend=True))
 
     for suspend in (False, True):
-        assert "patched" in patch(cluster, namespace, {"spec": {"suspend": suspend}})
+        assert "patched" in patch(cluster, name, {"spec": {"suspend": suspend}})
 
 
 @pytest.mark.parametrize("change", [False, None], ids=["false", "left out"])
-def test_a_cancelled_recovery_stays_cancelled(cluster: Cluster, namespace: str, change: object) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, cancel=True))
+def test_a_cancelled_recovery_stays_cancelled(cluster: Cluster, name: str, change: object) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, cancel=True))
 
-    refusal = patch_refusal(cluster, namespace, {"spec": {"cancel": change}})
+    refusal = patch_refusal(cluster, name, {"spec": {"cancel": change}})
 
     assert "spec.cancel: Forbidden: a cancelled recovery cannot be un-cancelled" in refusal
 
 
-def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
-    patch(cluster, namespace, {"spec": {"cancel": True}})
+def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name))
+    patch(cluster, name, {"spec": {"cancel": True}})
 
-    assert "unchanged" in cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
-    assert cluster.read("queuerecovery", "it", "--namespace", namespace)["spec"]["cancel"] is True
+    assert "unchanged" in cluster.kubectl("apply", "-f", "-", given=recovery(name))
+    assert cluster.read("queuerecovery", name)["spec"]["cancel"] is True
 
 
 @pytest.mark.parametrize(
@@ -183,15 +178,15 @@ def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, na
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_recovery_that_makes_no_sense_is_refused_with_its_place(
-    cluster: Cluster, namespace: str, spec: dict[str, object], message: str
+    cluster: Cluster, name: str, spec: dict[str, object], message: str
 ) -> None:
-    refusal = cluster.refusal("create", "-f", "-", given=recovery(namespace, **spec))
+    refusal = cluster.refusal("create", "-f", "-", given=recovery(name, **spec))
 
     assert message in refusal
 
 
-def test_a_recovery_without_a_spec_is_refused(cluster: Cluster, namespace: str) -> None:
-    without = {key: value for key, value in recovery(namespace).items() if key != "spec"}
+def test_a_recovery_without_a_spec_is_refused(cluster: Cluster, name: str) -> None:
+    without = {key: value for key, value in recovery(name).items() if key != "spec"}
 
     assert "spec: Required value" in cluster.refusal("create", "-f", "-", given=without)
 
@@ -224,49 +219,48 @@ def _queue(name: str = "tts", **more: object) -> dict[str, object]:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_target_that_makes_no_sense_is_refused_with_its_place(
-    cluster: Cluster, namespace: str, spec: dict[str, object], message: str
+    cluster: Cluster, name: str, spec: dict[str, object], message: str
 ) -> None:
-    assert message in cluster.refusal("create", "-f", "-", given=target(namespace, **spec))
+    assert message in cluster.refusal("create", "-f", "-", given=target(name, **spec))
 
 
-def test_a_thousand_jobs_can_be_applied_and_applied_again(cluster: Cluster, namespace: str) -> None:
-    made = recovery(namespace, jobs=[{"id": f"{number:024x}"} for number in range(1000)])
+def test_a_thousand_jobs_can_be_applied_and_applied_again(cluster: Cluster, name: str) -> None:
+    made = recovery(name, jobs=[{"id": f"{number:024x}"} for number in range(1000)])
 
     assert "created" in cluster.kubectl("apply", "-f", "-", given=made)
     assert "unchanged" in cluster.kubectl("apply", "-f", "-", given=made)
-    assert "patched" in patch(cluster, namespace, {"spec": {"cancel": True}})
+    assert "patched" in patch(cluster, name, {"spec": {"cancel": True}})
 
 
-def test_the_largest_recovery_can_still_be_changed_and_have_a_status(cluster: Cluster, namespace: str) -> None:
+def test_the_largest_recovery_can_still_be_changed_and_have_a_status(cluster: Cluster, name: str) -> None:
     jobs = [{"task": "t" * 300, "args": json.dumps(["x" * 500])} for _ in range(1000)]
-    cluster.kubectl("create", "-f", "-", given=recovery(namespace, jobs=jobs))
+    cluster.kubectl("create", "-f", "-", given=recovery(name, jobs=jobs))
     skipped = [{"id": f"{number:0>320}", "reason": "NotAttempted", "message": "x" * 128} for number in range(1000)]
 
-    assert "patched" in patch(cluster, namespace, {"spec": {"suspend": True}})
-    assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, namespace, {"spec": {"jobs": []}})
+    assert "patched" in patch(cluster, name, {"spec": {"suspend": True}})
+    assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, name, {"spec": {"jobs": []}})
     status = {"status": {"skipped": skipped}}
     path = cluster.kubeconfig.parent / "status.json"
     path.write_text(json.dumps(status))
     cluster.kubectl(
         "patch",
         "queuerecovery",
-        "it",
-        f"--namespace={namespace}",
+        name,
         "--subresource=status",
         "--type=merge",
         f"--patch-file={path}",
     )
 
 
-def test_ids_keep_their_type(cluster: Cluster, namespace: str) -> None:
+def test_ids_keep_their_type(cluster: Cluster, name: str) -> None:
     jobs: list[dict[str, object]] = [{"id": 7}, {"id": "7"}, {"id": 2**63 - 1}, {"id": "662f1c0e9d3e4b0001a1b2c3"}]
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace, jobs=jobs))
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, jobs=jobs))
 
-    assert cluster.read("queuerecovery", "it", "--namespace", namespace)["spec"]["jobs"] == jobs
+    assert cluster.read("queuerecovery", name)["spec"]["jobs"] == jobs
 
 
-def test_kubectl_prints_what_the_contract_says(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+def test_kubectl_prints_what_the_contract_says(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name))
     status = {
         "phase": "Reenqueuing",
         "message": "enqueuing",
@@ -274,19 +268,19 @@ def test_kubectl_prints_what_the_contract_says(cluster: Cluster, namespace: str)
         "jobs": {"progress": "2/3"},
         "quarantine": {"name": "queuerecovery.dev:quarantine:it", "messages": 12},
     }
-    patch(cluster, namespace, {"status": status}, "queuerecovery", "--subresource=status")
+    patch(cluster, name, {"status": status}, "queuerecovery", "--subresource=status")
 
-    head, row = cluster.kubectl("get", "qr", "--namespace", namespace).splitlines()
-    wide_head, wide_row = cluster.kubectl("get", "qr", "--namespace", namespace, "--output=wide").splitlines()
+    head, row = cluster.kubectl("get", "qr", name).splitlines()
+    wide_head, wide_row = cluster.kubectl("get", "qr", name, "--output=wide").splitlines()
 
     assert head.split() == ["NAME", "QUEUE", "PHASE", "PURGED", "RE-ENQUEUED", "AGE"]
-    assert row.split()[:-1] == ["it", "tts", "Reenqueuing", "12", "2/3"]
+    assert row.split()[:-1] == [name, "tts", "Reenqueuing", "12", "2/3"]
     assert wide_head.split()[6:] == ["TARGET", "QUARANTINE", "MESSAGE"]
     assert wide_row.split()[6:] == ["media", "queuerecovery.dev:quarantine:it", "enqueuing"]
 
 
-def test_kubectl_prints_of_a_target_what_people_ask_redis_for(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=target(namespace))
+def test_kubectl_prints_of_a_target_what_people_ask_redis_for(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=target(name))
     conditions = [
         {
             "type": kind,
@@ -299,32 +293,30 @@ def test_kubectl_prints_of_a_target_what_people_ask_redis_for(cluster: Cluster, 
         for kind, reason in (("BrokerReachable", "Reachable"), ("JobStoreReachable", "JobStoreUnavailable"))
     ]
     status = {"depth": "tts=0", "unacked": 3, "conditions": conditions}
-    patch(cluster, namespace, {"status": status}, "queuetarget", "--subresource=status")
+    patch(cluster, name, {"status": status}, "queuetarget", "--subresource=status")
 
-    head, row = cluster.kubectl("get", "qt", "--namespace", namespace).splitlines()
+    head, row = cluster.kubectl("get", "qt", name).splitlines()
 
     assert head.replace("JOB STORE", "JOB-STORE").split() == ["NAME", "BROKER", "JOB-STORE", "DEPTH", "UNACKED", "AGE"]
-    assert row.split()[:-1] == ["it", "Reachable", "JobStoreUnavailable", "tts=0", "3"]
+    assert row.split()[:-1] == [name, "Reachable", "JobStoreUnavailable", "tts=0", "3"]
 
 
-def test_both_are_listed_as_celery(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
-    cluster.kubectl("apply", "-f", "-", given=target(namespace))
+def test_both_are_listed_as_celery(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name))
+    cluster.kubectl("apply", "-f", "-", given=target(name))
 
-    listed = cluster.kubectl("get", "celery", "--namespace", namespace, "--output=name").split()
+    listed = cluster.kubectl("get", "celery", f"--field-selector=metadata.name={name}", "--output=name").split()
 
-    assert listed == ["queuerecovery.queuerecovery.dev/it", "queuetarget.queuerecovery.dev/it"]
+    assert listed == [f"queuerecovery.queuerecovery.dev/{name}", f"queuetarget.queuerecovery.dev/{name}"]
 
 
-def test_a_status_with_a_time_that_is_none_is_refused(cluster: Cluster, namespace: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(namespace))
+def test_a_status_with_a_time_that_is_none_is_refused(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name))
 
     refusal = cluster.refusal(
         "patch",
         "queuerecovery",
-        "it",
-        "--namespace",
-        namespace,
+        name,
         "--subresource=status",
         "--type=merge",
         '--patch={"status": {"completionTime": "yesterday"}}',
@@ -345,9 +337,9 @@ def test_kubectl_explains_a_part_with_its_choices_and_defaults(cluster: Cluster)
         assert words in said
 
 
-def test_kubectl_explains_every_field_in_the_order_of_its_parts(cluster: Cluster) -> None:
-    said = cluster.kubectl("explain", "queuerecovery", "--recursive")
-    names = list(QUEUE_RECOVERY.spec.model_json_schema(by_alias=True)["properties"])
-    places = [said.index(f"    {name}\t") for name in sorted(names)]
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_kubectl_explains_every_field_of_a_spec(cluster: Cluster, resource: Resource) -> None:
+    said = cluster.kubectl("explain", f"{resource.plural}.spec", "--recursive")
 
-    assert all(before < after for before, after in pairwise(places))
+    for field in resource.spec.model_fields.values():
+        assert f"\n  {field.alias}\t" in said

@@ -83,3 +83,12 @@ async def test_a_program_that_ignores_sigterm_is_stopped_all_the_same() -> None:
         await until(ready, "the trap to be set", of=stubborn)
         async with asyncio.timeout(5):
             assert await stubborn.stop(seconds=0.1) == -signal.SIGKILL
+
+
+async def test_a_scope_whose_janitor_was_killed_is_cleared_up_all_the_same() -> None:
+    async with Scope.open() as scope:
+        sleeping = await scope.start("sleeping", ["sleep", "1000"])
+        scope._janitor.kill()
+
+    assert sleeping.exit_code == -signal.SIGKILL
+    assert not sleeping.log.exists()

@@ -1,9 +1,10 @@
 """What every model of the API group shares."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 GROUP = "queuerecovery.dev"
@@ -64,6 +65,18 @@ JsonText = Annotated[str, Field(min_length=2, max_length=65536)]
 
 Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
 """A time as RFC 3339 has it; the API server checks the form."""
+
+
+def _cut(limit: int) -> Callable[[str], str]:
+    """Return what cuts a text that is too long: the API server would refuse the whole status because of it."""
+    return lambda text: text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+Message = Annotated[str, Field(max_length=4096), BeforeValidator(_cut(4096)), PlainSerializer(_cut(4096))]
+"""What a status says to people; cut where it is too long."""
+
+Note = Annotated[str, Field(max_length=512), BeforeValidator(_cut(512)), PlainSerializer(_cut(512))]
+"""The same in few words, for what may stand there a thousand times."""
 
 
 class SecretKeyRef(Model):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from queue_recovery.api.base import Explained, Model, Timestamp
+from queue_recovery.api.base import Explained, Message, Model, Timestamp
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -16,7 +16,7 @@ class Condition(Model):
     type: str = Field(max_length=64, description="Which aspect.")
     status: ConditionStatus = Field(description="Whether it holds.")
     reason: str = Field(max_length=128, description="Why, as one CamelCase word; the reference lists them.")
-    message: str = Field(max_length=4096, description="What is awaited, or what to do.")
+    message: Message = Field(description="What is awaited, or what to do.")
     observed_generation: int = Field(ge=0, description="Generation of the spec that this was judged by.")
     last_transition_time: Timestamp = Field(description="When `status` last changed.")
 

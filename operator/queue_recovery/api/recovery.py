@@ -7,7 +7,9 @@ from pydantic import Field, JsonValue, StrictInt, StrictStr
 from queue_recovery.api.base import (
     Explained,
     JsonText,
+    Message,
     Model,
+    Note,
     ObjectName,
     QueueName,
     TaskName,
@@ -220,7 +222,7 @@ class SkippedJob(Model):
 
     id: str = Field(max_length=320, description="The job's id, or its task with its place in the list.")
     reason: str = Field(max_length=64, description="Why, as one CamelCase word.")
-    message: str = Field("", max_length=512, description="What was found.")
+    message: Note = Field("", description="What was found.")
 
 
 class Ending(Model):
@@ -228,7 +230,7 @@ class Ending(Model):
 
     phase: Literal["Succeeded", "Failed", "Cancelled"] = Field(description="The terminal phase.")
     reason: str = Field(max_length=128, description="Why it ends, as one CamelCase word.")
-    message: str = Field(max_length=4096, description="What is wrong and what to do.")
+    message: Message = Field(description="What is wrong and what to do.")
 
 
 class QueueRecoveryStatus(Model):
@@ -236,7 +238,7 @@ class QueueRecoveryStatus(Model):
 
     observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
     phase: Phase | None = Field(None, description="Where the recovery is; derived from the conditions.")
-    message: str = Field("", max_length=4096, description="What it does, awaits, or ended with.")
+    message: Message = Field("", description="What it does, awaits, or ended with.")
     plan: Plan | None = Field(None, description="What would be done, as counted before anything was touched.")
     drain_start_time: Timestamp | None = Field(
         None, description="When the drain began; `activeDeadlineSeconds` counts from here."

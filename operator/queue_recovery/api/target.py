@@ -7,6 +7,7 @@ from pydantic import Field
 from queue_recovery.api.base import (
     LIST_SET,
     JsonText,
+    Message,
     Model,
     NameRef,
     ObjectName,
@@ -182,7 +183,7 @@ class QueueTargetStatus(Model):
 
     observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
     checked_time: Timestamp | None = Field(None, description="When the operator last looked.")
-    depth: str = Field("", max_length=4096, description="The queues' depths in one line, as `tts=0 mail=12`.")
+    depth: Message = Field("", description="The queues' depths in one line, as `tts=0 mail=12`.")
     queues: list[QueueDepth] = Field(
         [], max_length=100, description="The queues' depths.", json_schema_extra=list_map("name")
     )

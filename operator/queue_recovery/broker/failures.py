@@ -13,6 +13,9 @@ from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unav
 _COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
 """How Redis and Valkey name a command that the user may not use."""
 
+_FORBIDDEN_IN_SCRIPT = re.compile("can't run this command|ACL failure in script")
+"""The wordings of Redis 7 and of Valkey."""
+
 _CODES = {
     "LOADING": (Reason.BROKER_UNAVAILABLE, "the broker is still loading its data from disk; wait"),
     "MASTERDOWN": (
@@ -66,7 +69,7 @@ def named(error: Exception) -> RecoveryError:
         return _of_answer(error)
     if isinstance(error, exceptions.BusyLoadingError):
         return of_text("LOADING")
-    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+    if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
         return Unavailable(
             Reason.BROKER_UNAVAILABLE,
             "the broker's certificate is not trusted, or is another host's; add its authority to the operator's trust "
@@ -89,19 +92,26 @@ def permission_denied(command: str) -> Unavailable:
 
 def _of_answer(error: exceptions.ResponseError) -> RecoveryError:
     text = str(error)
-    if isinstance(error, exceptions.NoPermissionError):
+    if isinstance(error, exceptions.AskError):
+        return is_cluster()
+    if isinstance(error, exceptions.NoPermissionError) or _FORBIDDEN_IN_SCRIPT.search(text):
         if command := _COMMAND.search(text):
             return permission_denied(command[1])
         return Unavailable(
             Reason.BROKER_PERMISSION_DENIED,
-            "the broker's ACL forbids a key; grant the user in the URL the queue's keys, unacked, unacked_index, "
-            "_kombu.binding.* and queuerecovery.dev:*",
+            "the broker's ACL forbids a key or a command; the user in the URL needs the queue's keys, unacked, "
+            "unacked_index, _kombu.binding.* and queuerecovery.dev:*, and what the documentation lists of commands",
         )
     return of_text(f"{error.status_code} {text}", type(error).__name__)
 
 
 def of_text(text: str, kind: str = "ResponseError") -> RecoveryError:
     """Return what the text of a server's error means, by the error code in it."""
+    if "DB index" in text:
+        return NotYet(
+            Reason.INVALID_BROKER_URL,
+            "the broker has no database of that number; correct it in the URL, after the host",
+        )
     if "WRONGTYPE" in text:
         return Rejected(
             Reason.WRONG_KEY_TYPE,

@@ -146,7 +146,7 @@ class RedisBroker:
         keys = [self._lock(run.queue), run_key(run.uid), runs_key(run.cluster)]
         await run_script(self._client, Script.RELEASE, keys, [run.uid, int(expires.timestamp())])
 
-    async def sweep(self, cluster: str, is_live: Callable[[str], Awaitable[bool]], now: datetime) -> int:
+    async def sweep(self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime) -> int:
         """See `sweeper.sweep`."""
         return await sweeper.sweep(self._client, cluster, is_live, now)
 

@@ -21,7 +21,7 @@ _AT_ONCE = 20
 """Runs looked at in one call."""
 
 
-async def sweep(client: Client, cluster: str, is_live: Callable[[str], Awaitable[bool]], now: datetime) -> int:
+async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime) -> int:
     """Unlink what is due of the cluster's released runs; return how many runs were looked at, at most 20.
 
     A run's quarantine goes when its retention has passed and the recovery is over; its record a week later.
@@ -29,18 +29,18 @@ async def sweep(client: Client, cluster: str, is_live: Callable[[str], Awaitable
     Args:
         client: the broker.
         cluster: identity of the Kubernetes cluster; the runs of others are not looked at.
-        is_live: tells whether the recovery of that UID exists and has not ended.
+        is_live: tells whether the recovery of that `namespace/name` and UID exists and has not ended.
         now: the time, with its zone.
     """
     index = runs_key(cluster)
     due = [uid.decode() for uid in await client.due(index, now.timestamp(), _AT_ONCE)]
     for uid in due:
-        if await is_live(uid):
-            await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
-            continue
         record = await read_record(client, uid)
         if record is None:
             await client.forget(index, uid)
+            continue
+        if await is_live(record.fields["name"], uid):
+            await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
             continue
         await client.unlink(record.quarantine_keys)
         end = datetime.fromtimestamp(float(record.fields["expires"]), now.tzinfo) + _RUN_OUTLIVES_QUARANTINE

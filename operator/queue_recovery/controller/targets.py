@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -39,6 +41,7 @@ class TargetBoard:
         """Take what the looks at targets need."""
         self._api = CustomObjectsApi(api)
         self._interval = settings.target_refresh_seconds
+        self._sweep_interval = settings.sweep_seconds
         self._metrics = metrics
         self._world = world
         self._bodies: dict[Key, Mapping[str, Any]] = {}
@@ -84,23 +87,31 @@ class TargetBoard:
 
     async def _look_for_ever(self, key: Key) -> None:
         wake = self._wake[key]
+        swept = -math.inf
         while True:
             wake.clear()
+            spec = self._spec(key)
             try:
-                await self._refresh(key)
+                if spec is not None:
+                    await self._refresh(key, spec)
+                if spec is not None and time.monotonic() - swept >= self._sweep_interval:
+                    await self._world(key[0]).sweep(spec)
+                    swept = time.monotonic()
             except RecoveryError as error:
-                _LOG.warning("target %s/%s: %s", *key, error.message)
+                _LOG.info("target %s/%s: %s", *key, error.message)
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), self._interval)
 
-    async def _refresh(self, key: Key) -> None:
+    def _spec(self, key: Key) -> QueueTargetSpec | None:
+        try:
+            return QueueTargetSpec.model_validate(self._bodies[key]["spec"])
+        except ValidationError:
+            _LOG.warning("target %s/%s: its spec does not fit this operator's version; apply its CRDs", *key)
+            return None
+
+    async def _refresh(self, key: Key, spec: QueueTargetSpec) -> None:
         body = self._bodies[key]
         namespace, name = key
-        try:
-            spec = QueueTargetSpec.model_validate(body["spec"])
-        except ValidationError:
-            _LOG.warning("target %s/%s: its spec does not fit this operator's version; apply its CRDs", namespace, name)
-            return
         old = QueueTargetStatus.model_validate(body.get("status", {}))
         status = await survey(spec, old, self._world(namespace), generation=body["metadata"]["generation"])
         self._metrics.target_seen(namespace, name, status)

@@ -10,11 +10,13 @@ from pydantic import BaseModel
 
 from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.jobs import store
 from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import ServiceAccount, forbidden, missing_permissions
@@ -25,6 +27,15 @@ _NOT_FOUND = 404
 
 class _Target(BaseModel):
     spec: QueueTargetSpec
+
+
+class _Metadata(BaseModel):
+    uid: str
+
+
+class _Recovery(BaseModel):
+    metadata: _Metadata
+    status: QueueRecoveryStatus = QueueRecoveryStatus()
 
 
 class KubernetesWorld:
@@ -64,8 +75,7 @@ class KubernetesWorld:
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
         """Read the broker's URL and prepare a connection."""
-        url = await self._secret(target.broker.url_secret_ref)
-        return RedisBroker.connect(url, target.broker.transport_options)
+        return await self._redis(target)
 
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
         """Read the job store's URL and prepare a connection."""
@@ -78,6 +88,29 @@ class KubernetesWorld:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
         if await missing_permissions(self._api, self._namespace):
             raise forbidden(self._namespace, self._account)
+
+    async def sweep(self, target: QueueTargetSpec) -> None:
+        """Unlink what has outlived its time in the target's broker."""
+        broker = await self._redis(target)
+        try:
+            await broker.sweep(self.cluster, self._is_live, self.now())
+        finally:
+            await broker.aclose()
+
+    async def _redis(self, target: QueueTargetSpec) -> RedisBroker:
+        return RedisBroker.connect(await self._secret(target.broker.url_secret_ref), target.broker.transport_options)
+
+    async def _is_live(self, full_name: str, uid: str) -> bool:
+        namespace, name = full_name.split("/")
+        try:
+            with translated(expected=(_NOT_FOUND,)):
+                body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
+                    GROUP, VERSION, namespace, "queuerecoveries", name, _request_timeout=REQUEST_TIMEOUT
+                )
+        except ApiException:
+            return False
+        recovery = _Recovery.model_validate(body)
+        return recovery.metadata.uid == uid and not is_terminal(recovery.status)
 
     async def _secret(self, ref: SecretKeyRef) -> str:
         where = f"Secret {ref.name} in namespace {self._namespace}"

@@ -1,0 +1,187 @@
+"""Counting, checking and attributing without changing anything."""
+
+import json
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kombu.transport.virtual.exchange import TopicExchange
+from redis.asyncio import Redis
+
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.bindings import topic_matches
+from queue_recovery.broker.keys import Layout
+from queue_recovery.recovery.errors import Rejected
+from sandbox.broker import Broker as Server
+from tests.broker.application import SEP, Application, everything
+from tests.broker.conftest import Connect
+
+
+async def test_depths_add_priority_lists_up_and_count_unacked_of_all_queues(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    application.enqueue("tts", "a", "b")
+    application.enqueue("tts", "c", priority=9)
+    application.enqueue("mail", "d", "e")
+    application.hold("mail", 1)
+    await redis.set("odd", "no list")
+
+    depths, unacked = await broker.depths(["tts", "mail", "odd", "empty"])
+
+    assert depths == {"tts": 3, "mail": 1, "odd": 0, "empty": 0}
+    assert unacked == 1
+
+
+async def test_an_unacked_key_of_another_type_counts_as_nothing(broker: RedisBroker, redis: Redis) -> None:
+    await redis.set("unacked", "no hash")
+
+    assert await broker.depths(["tts"]) == ({"tts": 0}, 0)
+
+
+@pytest.mark.parametrize(("key", "named"), [("tts", "tts"), (f"tts{SEP}6", "tts"), (f"tts{SEP}200", "tts")])
+async def test_a_list_of_another_type_is_refused(broker: RedisBroker, redis: Redis, key: str, named: str) -> None:
+    await redis.set(key, "a secret")
+
+    with pytest.raises(Rejected, match=named) as refused:
+        await broker.check_queue("tts")
+    assert refused.value.reason == "WrongKeyType"
+    assert "secret" not in refused.value.message
+
+
+@pytest.mark.parametrize("key", ["unacked", "unacked_index"])
+async def test_an_unacked_of_another_type_is_refused(broker: RedisBroker, redis: Redis, key: str) -> None:
+    await redis.rpush(key, "x")
+
+    with pytest.raises(Rejected, match=key):
+        await broker.check_queue("tts")
+    if key == "unacked":
+        with pytest.raises(Rejected, match="WrongKeyType"):
+            await broker.count("tts")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "queue", "program"),
+    [("", "rq:queue:high", "RQ"), ("", "dramatiq:default", "Dramatiq"), ("rq:", "x", "RQ")],
+)
+async def test_queues_of_other_programs_are_refused_by_their_names(
+    connect: Connect, prefix: str, queue: str, program: str
+) -> None:
+    broker = connect(TransportOptions(global_key_prefix=prefix))
+
+    with pytest.raises(Rejected, match=program) as refused:
+        await broker.check_queue(queue)
+    assert refused.value.reason == "ForeignQueue"
+
+
+@pytest.mark.parametrize("message", ['{"id": 1, "task": "x"}', '["a", "b"]', '"a string"', "17", '{"body": ""}'])
+async def test_a_list_of_json_that_is_no_envelope_is_refused(broker: RedisBroker, redis: Redis, message: str) -> None:
+    await redis.rpush("tts", *[message] * 10)
+
+    with pytest.raises(Rejected, match="ForeignQueue"):
+        await broker.check_queue("tts")
+
+
+@pytest.mark.parametrize("odd", [b"\x80\x04 pickle", b"{cut", b"", b"null"])
+async def test_messages_that_cannot_be_read_prove_nothing(broker: RedisBroker, redis: Redis, odd: bytes) -> None:
+    await redis.rpush("tts", *[odd] * 10)
+
+    await broker.check_queue("tts")
+
+
+async def test_one_envelope_at_either_end_makes_a_queue_celerys(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    application.enqueue("tts", "good")
+    await redis.lpush("tts", *['"poison"'] * 10)
+
+    await broker.check_queue("tts")
+
+
+async def test_an_empty_queue_is_fine(broker: RedisBroker) -> None:
+    await broker.check_queue("tts")
+
+
+async def test_a_count_finds_what_a_take_would_take_and_changes_nothing(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    application.enqueue("tts", *(f"held-{n}" for n in range(150)))
+    application.enqueue("mail", "other")
+    application.hold("tts", 120)
+    application.hold("mail", 1)
+    await redis.hset("unacked", "unreadable", "{")
+    before = await everything(redis)
+
+    count = await broker.count("tts")
+
+    assert (count.ready, count.unacked, count.undecodable) == (30, 120, 1)
+    assert await everything(redis) == before
+
+
+async def test_task_ids_are_found_in_all_lists_and_in_unacked_whatever_the_protocol(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    application.enqueue("tts", "held", *(f"m{n}" for n in range(250)))
+    application.enqueue("tts", "low", priority=9)
+    application.enqueue("mail", "others", "others held")
+    application.hold("tts", 1)
+    application.hold("mail", 1)
+    protocol_1 = {"body": "e30=", "headers": {}, "properties": {"correlation_id": "old"}}
+    await redis.lpush("tts", json.dumps(protocol_1), "unreadable", '{"headers": {"id": 7}}')
+
+    wanted = ["held", "m0", "m249", "low", "old", "others", "others held", "absent"]
+
+    assert await broker.queued_task_ids("tts", wanted) == {"held", "m0", "m249", "low", "old"}
+    assert await broker.queued_task_ids("tts", ["m1"]) == {"m1"}
+    assert await broker.queued_task_ids("tts", []) == frozenset()
+
+
+def test_keys_are_those_that_kombu_uses(server: Server) -> None:
+    steps = [0, 2, 7]
+    layout = Layout(TransportOptions(sep="|", priority_steps=steps))
+    with Application.connected(server.url, sep="|", priority_steps=steps) as application:
+        theirs = {application.channel._q_for_pri("tts", priority) for priority in range(10)}
+        bindings = application.channel.keyprefix_queue % "tasks"
+
+    assert set(layout.declared_lists("tts").values()) == theirs
+    assert layout.bindings("tasks") == bindings
+
+
+async def test_bindings_of_another_form_are_left_out(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    application.bind("tts", "tasks", "direct", "render")
+    application.publish("tasks", "render", "held")
+    application.hold("tts", 1)
+    await redis.sadd("_kombu.binding.tasks", "odd", f"a{SEP}b{SEP}c{SEP}d", b"\xff\xfe")
+
+    assert (await broker.count("tts")).unacked == 1
+
+
+async def test_more_bindings_than_one_answer_holds_are_read(broker: RedisBroker, redis: Redis) -> None:
+    await redis.sadd("_kombu.binding.tasks", *(f"key-{n}{SEP}{SEP}queue-{n}" for n in range(500)))
+    await redis.hset("unacked", "tag", '[{}, "tasks", "key-499"]')
+
+    assert (await broker.count("queue-499")).unacked == 1
+
+
+async def test_a_binding_whose_pattern_would_never_return_is_harmless(broker: RedisBroker, redis: Redis) -> None:
+    key = "a" * 40 + "!"
+    await redis.sadd("_kombu.binding.tasks", f"speech.*{SEP}^(a+)+${SEP}tts")
+    await redis.hset("unacked", "tag", json.dumps([{}, "tasks", key]))
+
+    assert (await broker.count("tts")).unacked == 0
+
+
+words = st.lists(st.sampled_from(["a", "b", "", "a-b", "*", "#"]), min_size=1, max_size=6)
+
+
+@settings(max_examples=500, derandomize=True, database=None, deadline=None)
+@given(binding=words, routing=st.lists(st.sampled_from(["a", "b", "", "a-b"]), min_size=1, max_size=7))
+def test_topics_match_as_in_kombu(binding: list[str], routing: list[str]) -> None:
+    exchange = TopicExchange(None)  # type: ignore[no-untyped-call]
+    pattern = cast("str", exchange.key_to_pattern(".".join(binding)))  # type: ignore[no-untyped-call]
+    expected = exchange._match(pattern, ".".join(routing)) is not None  # type: ignore[no-untyped-call]
+
+    assert topic_matches(".".join(binding), ".".join(routing)) == expected

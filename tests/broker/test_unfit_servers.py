@@ -1,0 +1,244 @@
+"""Servers that cannot be worked with, and what is said about them."""
+
+import ssl
+
+import pytest
+from redis import exceptions
+from redis.asyncio import Redis
+
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import RedisBroker, client
+from queue_recovery.broker.failures import named
+from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.ports import BrokerHealth
+from sandbox.broker import Broker as Server
+from sandbox.broker import Flavour, flavours
+from sandbox.certificates import Authority
+from sandbox.processes import Scope, free_port
+from tests.broker.conftest import Connect
+
+PASSWORD = "hunter2"
+
+
+@pytest.fixture(params=flavours())
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    found: Flavour = request.param
+    return found
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(client, "_ANSWER_SECONDS", 0.5)
+
+
+async def refusal(url: str, queue: str | None = None) -> RecoveryError:
+    """Return what checking a broker raises."""
+    broker = RedisBroker.connect(url, TransportOptions())
+    try:
+        with pytest.raises(RecoveryError) as refused:
+            await (broker.check() if queue is None else broker.check_queue(queue))
+    finally:
+        await broker.aclose()
+    assert PASSWORD not in str(refused.value)
+    assert "127.0.0.1" not in str(refused.value)
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+    return refused.value
+
+
+async def test_a_primary_is_fine_and_tells_its_eviction_policy(broker: RedisBroker, redis: Redis) -> None:
+    assert await broker.check() == BrokerHealth(eviction_policy="noeviction")
+    assert await redis.keys() == []
+
+
+async def test_nobody_listening() -> None:
+    error = await refusal(f"redis://127.0.0.1:{free_port()}/0")
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerUnavailable")
+
+
+async def test_a_host_that_nobody_knows() -> None:
+    error = await refusal("redis://no-such-host.invalid/0")
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerUnavailable")
+
+
+async def test_a_server_that_does_not_answer(scope: Scope) -> None:
+    server = await Server.start(scope)
+    server.pause()
+
+    error = await refusal(server.url)
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerUnavailable")
+    server.resume()
+
+
+async def test_a_database_that_does_not_exist(server: Server) -> None:
+    error = await refusal(f"redis://127.0.0.1:{server.port}/4711")
+
+    assert (type(error), error.reason) == (NotYet, "InvalidBrokerURL")
+    assert "database" in error.message
+
+
+@pytest.mark.parametrize("login", ["", ":wrong@", "nobody:wrong@"])
+async def test_a_password_that_is_wrong_or_missing(scope: Scope, flavour: Flavour, login: str) -> None:
+    server = await Server.start(scope, flavour=flavour, options=["--requirepass", PASSWORD])
+
+    error = await refusal(f"redis://{login}127.0.0.1:{server.port}/0")
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerAuthenticationFailed")
+
+
+async def test_a_password_that_the_server_does_not_ask_for(server: Server) -> None:
+    error = await refusal(f"redis://:{PASSWORD}@127.0.0.1:{server.port}/0")
+
+    assert error.reason == "BrokerAuthenticationFailed"
+
+
+async def test_a_replica(scope: Scope, flavour: Flavour) -> None:
+    primary = await Server.start(scope, flavour=flavour)
+    replica = await Server.start(scope, flavour=flavour, options=["--replicaof", "127.0.0.1", str(primary.port)])
+
+    error = await refusal(replica.url)
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerReadOnly")
+
+
+async def test_a_replica_that_has_lost_its_primary(scope: Scope, flavour: Flavour) -> None:
+    options = ["--replicaof", "127.0.0.1", str(free_port()), "--replica-serve-stale-data", "no"]
+    replica = await Server.start(scope, flavour=flavour, options=options)
+
+    error = await refusal(replica.url)
+
+    assert error.reason in ("BrokerReadOnly", "BrokerUnavailable")
+    assert "primary" in error.message
+
+
+async def test_a_primary_with_too_few_replicas(scope: Scope, flavour: Flavour) -> None:
+    server = await Server.start(scope, flavour=flavour, options=["--min-replicas-to-write", "1"])
+
+    error = await refusal(server.url)
+
+    assert (error.reason, "min-replicas" in error.message) == ("BrokerReadOnly", True)
+
+
+async def test_a_node_of_a_cluster(scope: Scope, flavour: Flavour) -> None:
+    server = await Server.start(scope, flavour=flavour, options=["--cluster-enabled", "yes"])
+
+    error = await refusal(server.url)
+
+    assert (type(error), error.reason) == (NotYet, "BrokerIsCluster")
+
+
+async def test_a_sentinel(scope: Scope) -> None:
+    server = await Server.start(scope, flavour="redis", options=["--sentinel"])
+
+    error = await refusal(server.url)
+
+    assert (type(error), error.reason) == (NotYet, "InvalidBrokerURL")
+    assert "Sentinel" in error.message
+
+
+async def limited(server: Server, *rules: str) -> str:
+    """Give a user these rules besides all that a recovery needs; return its URL."""
+    async with Redis.from_url(server.url) as admin:
+        await admin.execute_command(  # type: ignore[no-untyped-call]
+            *("ACL", "SETUSER", "operator", "reset", "on", f">{PASSWORD}", "+@all", "-@dangerous", "-@admin", "+info"),
+            *("~queuerecovery.dev:*", "~tts*", "~unacked*", "~_kombu.binding.*", *rules),
+        )
+    return f"redis://operator:{PASSWORD}@127.0.0.1:{server.port}/0"
+
+
+@pytest.mark.usefixtures("redis")
+async def test_a_user_with_no_more_than_these_rights_is_enough(connect: Connect, server: Server) -> None:
+    broker = connect(url=await limited(server))
+
+    await broker.check()
+    await broker.check_queue("tts")
+
+
+@pytest.mark.usefixtures("redis")
+async def test_a_user_who_may_not_ask_for_info_is_enough_but_the_eviction_policy_stays_unknown(
+    connect: Connect, server: Server
+) -> None:
+    broker = connect(url=await limited(server, "-info"))
+
+    assert await broker.check() == BrokerHealth(eviction_policy=None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["renamenx", "persist", "lpush", "hset", "hdel", "zadd", "zrem", "unlink", "hscan", "eval", "set", "ping"],
+)
+@pytest.mark.usefixtures("redis")
+async def test_a_command_that_the_acl_forbids_is_named(server: Server, command: str) -> None:
+    error = await refusal(await limited(server, f"-{command}"))
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerPermissionDenied")
+    assert command.upper() in error.message
+
+
+@pytest.mark.usefixtures("redis")
+async def test_keys_that_the_acl_forbids_are_found_before_anything_is_done(server: Server) -> None:
+    url = await limited(server)
+
+    error = await refusal(url, queue="mail")
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerPermissionDenied")
+    assert "key" in error.message
+
+
+@pytest.fixture
+async def tls_server(scope: Scope) -> Server:
+    """A server that speaks TLS only on `tls-port`, which is its plain port and one."""
+    pair = Authority.create(scope.folder / "ca").issue("redis")
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-cert-file", str(pair.certificate), "--tls-key-file", str(pair.key)]
+    server = await Server.start(scope, flavour="redis", options=[*options, "--tls-auth-clients", "no"])
+    server.tls_port = port  # type: ignore[attr-defined]
+    return server
+
+
+async def test_a_certificate_that_nobody_trusts_is_refused_unless_the_url_says_so(tls_server: Server) -> None:
+    url = f"rediss://127.0.0.1:{tls_server.tls_port}/0"  # type: ignore[attr-defined]
+
+    error = await refusal(url)
+
+    assert (error.reason, "certificate" in error.message) == ("BrokerUnavailable", True)
+    trusting = RedisBroker.connect(f"{url}?ssl_cert_reqs=CERT_NONE", TransportOptions())
+    assert await trusting.check() == BrokerHealth(eviction_policy="noeviction")
+    await trusting.aclose()
+
+
+async def test_tls_towards_a_server_that_speaks_none(server: Server) -> None:
+    error = await refusal(f"rediss://127.0.0.1:{server.port}/0")
+
+    assert error.reason == "BrokerUnavailable"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (exceptions.BusyLoadingError("secret"), Unavailable, "BrokerUnavailable"),
+        (exceptions.MasterDownError("secret", status_code="MASTERDOWN"), Unavailable, "BrokerUnavailable"),
+        (exceptions.ReadOnlyError("secret", status_code="READONLY"), Unavailable, "BrokerReadOnly"),
+        (exceptions.ResponseError("MISCONF secret"), Unavailable, "BrokerReadOnly"),
+        (exceptions.ResponseError("BUSY secret"), Unavailable, "BrokerUnavailable"),
+        (exceptions.ResponseError("Error running script: secret -READONLY You"), Unavailable, "BrokerReadOnly"),
+        (exceptions.MovedError("1 127.0.0.1:7000"), NotYet, "BrokerIsCluster"),
+        (exceptions.ClusterCrossSlotError("secret", status_code="CROSSSLOT"), NotYet, "BrokerIsCluster"),
+        (exceptions.ResponseError("WRONGTYPE secret"), Rejected, "WrongKeyType"),
+        (exceptions.ResponseError("ACL failure in script: User secret has"), Unavailable, "BrokerPermissionDenied"),
+        (exceptions.ResponseError("secret"), Unavailable, "BrokerUnavailable"),
+        (exceptions.MaxConnectionsError("secret"), Unavailable, "BrokerUnavailable"),
+        (exceptions.InvalidResponse("secret"), Unavailable, "BrokerUnavailable"),
+        (OSError("secret"), Unavailable, "BrokerUnavailable"),
+        (ssl.SSLError("secret"), Unavailable, "BrokerUnavailable"),
+    ],
+)
+def test_what_a_driver_raises_is_named_without_its_text(error: Exception, kind: type, reason: str) -> None:
+    found = named(error)
+
+    assert (type(found), found.reason) == (kind, reason)
+    assert "secret" not in str(found)
+    assert "127.0.0.1" not in str(found)

@@ -1,0 +1,64 @@
+"""`python -m demo` as a person runs it: to its end, and interrupted half-way."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from sandbox.janitor import marked_processes
+from sandbox.processes import ROOT, Process, until
+
+INTERRUPTED = 130
+
+
+@pytest_asyncio.fixture
+async def demo(tmp_path: Path) -> AsyncIterator[Process]:
+    """The demo, running, with this test's folder for temporary files."""
+    process = await Process.start(
+        "demo",
+        [sys.executable, "-m", "demo"],
+        log=tmp_path / "demo.log",
+        environment={**os.environ, "TMPDIR": str(tmp_path)},
+        folder=ROOT,
+    )
+    yield process
+    await process.stop()
+
+
+async def test_the_whole_story_holds(demo: Process) -> None:
+    code = await demo.wait()
+    told = demo.log.read_text()
+    assert code == 0, told[-6000:]
+    for line in (
+        "✓ then the old one ran again, and the job is failed once more",
+        "✓ DEL deletes nothing",
+        "✓ the old ones still fail",
+        "✓ every listed job is done",
+        "✓ each listed job ran once",
+        "✓ no old task id ran again",
+        "mails was delivered once",
+        "The difference: ",
+    ):
+        assert line in told
+    assert "\x1b" not in told, "colours are for terminals"
+
+
+@pytest.mark.parametrize("half_way", ["kubectl apply -k manifests", "Try 2", "kubectl get queuerecoveries --watch"])
+async def test_ctrl_c_leaves_nothing_behind(demo: Process, half_way: str) -> None:
+    async def told() -> bool:
+        return half_way in demo.log.read_text()
+
+    await until(told, half_way, seconds=120, of=demo)
+    [folder] = demo.log.parent.glob("queue-recovery-sandbox-*")
+    assert marked_processes(str(folder), folder.name)
+
+    demo.send_to_group(signal.SIGINT)
+
+    assert await demo.wait() == INTERRUPTED
+    assert "interrupted" in demo.log.read_text()
+    assert marked_processes(str(folder), folder.name) == []
+    assert not folder.exists()

@@ -1,0 +1,117 @@
+"""Which URLs, names and field mappings a job store is made of, before anything is connected."""
+
+from pathlib import Path
+
+import pytest
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.jobs.store import connect
+from queue_recovery.recovery.errors import NotYet
+from tests.jobs.stores import spec
+
+PASSWORD = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://bob:hunter2@db.example:27017/app",
+        "mongodb://a.example,b.example:27018/?replicaSet=rs0&authSource=admin&tls=true",
+        "mongodb://bob:hunter2@db.example/?authMechanism=SCRAM-SHA-256",
+        "mongodb://bob:p%2Fss.sock@db.example/",
+        "mongodb://[::1]:27017/",
+        "mongodb+srv://bob:hunter2@cluster.example/app?retryWrites=true&w=majority",
+        "mongodb://db.example/?useNewUrlParser=true&optionOfAnotherDriver=1",
+    ],
+)
+async def test_a_url_as_applications_have_it_is_taken(url: str) -> None:
+    await connect(url, spec("app", "jobs")).aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "neither mongodb:// nor mongodb+srv://"),
+        ("redis://:hunter2@db.example/0", "neither mongodb:// nor mongodb+srv://"),
+        ("MONGODB://bob:hunter2@db.example/", "neither mongodb:// nor mongodb+srv://"),
+        ("file:///etc/passwd", "neither mongodb:// nor mongodb+srv://"),
+        ("mongodb://bob:hunter2@%2Ftmp%2Fmongodb-27017.sock/app", "socket file"),
+        ("mongodb://db.example,%2Ftmp%2Fmongodb-27017.sock", "socket file"),
+        ("mongodb://bob:hunter2@/var/run/mongo.sock/app", "not one that the MongoDB driver takes"),
+        ("mongodb://db.example/?tls=true&tlsCAFile=/etc/passwd", "option tlscafile"),
+        ("mongodb://db.example/?TLSCAFILE=/etc/passwd", "option tlscafile"),
+        ("mongodb://db.example/?tlsCertificateKeyFile=/etc/passwd;tls=true", "option tlscertificatekeyfile"),
+        ("mongodb://db.example?tlsCRLFile=/etc/passwd", "option tlscrlfile"),
+        ("mongodb+srv://db.example/?tlsCAFile=/etc/passwd", "option tlscafile"),
+        ("mongodb://db.example/?authMechanism=MONGODB-AWS", "authMechanism"),
+        ("mongodb://db.example/?authMechanism=MONGODB-X509", "authMechanism"),
+        ("mongodb://bob@db.example/?authMechanism=GSSAPI", "authMechanism"),
+        (
+            "mongodb://db.example/?authmechanism=MONGODB-OIDC&authMechanismProperties=ENVIRONMENT:k8s",
+            "authMechanism",
+        ),
+        ("mongodb://db.example/?w=majority&hunter2", "name=value"),
+        ("mongodb://db.example/?a=hunter2&b=1;c=2", "name=value"),
+        ("mongodb://bob:hunter2@db.example:notaport/", "not one that the MongoDB driver takes"),
+        ("mongodb://bob:hunter2@/", "not one that the MongoDB driver takes"),
+        ("mongodb://bob:hun@ter2@db.example/", "not one that the MongoDB driver takes"),
+        ("mongodb+srv://bob:hunter2@one.example,two.example/", "not one that the MongoDB driver takes"),
+    ],
+)
+async def test_a_url_that_cannot_or_may_not_be_used_is_refused_and_not_shown(url: str, says: str) -> None:
+    with pytest.raises(NotYet) as caught:
+        connect(url, spec("app", "jobs"))
+
+    assert caught.value.reason == Reason.INVALID_JOB_STORE_URL
+    assert says in caught.value.message
+    for part in (PASSWORD, "example", "passwd", "27017.sock", "bob"):
+        assert part not in caught.value.message
+
+
+async def test_whether_a_file_exists_cannot_be_found_out_through_a_url(tmp_path: Path) -> None:
+    there, missing = tmp_path / "there.pem", tmp_path / "missing.pem"
+    there.touch()
+    messages = set()
+    for file in (there, missing):
+        with pytest.raises(NotYet) as caught:
+            connect(f"mongodb://db.example/?tlsCAFile={file}", spec("app", "jobs"))
+        messages.add(caught.value.message)
+
+    assert len(messages) == 1
+
+
+@pytest.mark.parametrize(("database", "collection"), [("a b", "jobs"), ("app", "$jobs"), ("app", "..")])
+async def test_names_that_mongodb_does_not_take_are_refused(database: str, collection: str) -> None:
+    with pytest.raises(NotYet) as caught:
+        connect("mongodb://db.example/", spec(database, collection))
+
+    assert caught.value.reason == Reason.INVALID_JOB_STORE_NAME
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "job", "taskId": "job.task_id"},
+        {"status": "state", "taskId": "state"},
+        {"status": "_id"},
+        {"status": "_id.status"},
+        {"taskId": "queueRecovery.task_id"},
+        {"status": "job..status"},
+        {"status": ".status"},
+        {"args": "payload.$args"},
+        {"kwargs": "kwargs."},
+    ],
+)
+async def test_fields_that_could_not_be_written_or_read_are_refused_before_any_worker_is_stopped(
+    fields: dict[str, str],
+) -> None:
+    with pytest.raises(NotYet) as caught:
+        connect("mongodb://db.example/", spec("app", "jobs", fields=fields))
+
+    assert caught.value.reason == Reason.INVALID_JOB_FIELDS
+
+
+async def test_fields_that_are_only_read_may_lie_in_one_another() -> None:
+    fields = {"status": "job.status", "taskId": "job.task_id", "args": "call.args", "kwargs": "call"}
+
+    await connect("mongodb://db.example/", spec("app", "jobs", fields=fields)).aclose()

@@ -1,0 +1,127 @@
+"""The manifests as `kubectl apply -k` takes them, and what they say about the operator's pod."""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from queue_recovery.controller.settings import Settings
+from tests.manifests.conftest import ROOT, Cluster
+
+NAMESPACE = "--namespace=queue-recovery"
+
+
+@pytest.fixture
+def deployment(cluster: Cluster) -> dict[str, Any]:
+    """The operator's Deployment, as the API server has it."""
+    found: dict[str, Any] = cluster.read("deployment", "queue-recovery", NAMESPACE)
+    return found
+
+
+def container(deployment: dict[str, Any]) -> dict[str, Any]:
+    (only,) = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(only)
+
+
+def pod(deployment: dict[str, Any], **changes: object) -> dict[str, Any]:
+    """Return a pod as the Deployment would make it."""
+    template = deployment["spec"]["template"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "sample", "labels": template["metadata"]["labels"]},
+        "spec": {**template["spec"], **changes},
+    }
+
+
+def test_applying_the_manifests_again_changes_nothing(cluster: Cluster) -> None:
+    lines = cluster.kubectl("apply", "-k", "manifests").splitlines()
+
+    assert len(lines) > 10
+    assert [line for line in lines if not line.endswith(" unchanged")] == []
+
+
+def test_the_definitions_can_be_applied_by_themselves(cluster: Cluster) -> None:
+    rendered = list(yaml.safe_load_all(cluster.kubectl("kustomize", "crds")))
+
+    assert sorted(part["spec"]["names"]["kind"] for part in rendered) == ["QueueRecovery", "QueueTarget"]
+
+
+def test_the_namespace_takes_the_operators_pod_under_the_restricted_standard(
+    cluster: Cluster, deployment: dict[str, Any]
+) -> None:
+    labels = cluster.read("namespace", "queue-recovery")["metadata"]["labels"]
+
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert "created" in cluster.kubectl("create", "--dry-run=server", NAMESPACE, "-f", "-", given=pod(deployment))
+
+
+@pytest.mark.parametrize(
+    "loosened", [{"hostNetwork": True}, {"securityContext": {"runAsNonRoot": False}}, {"securityContext": {}}]
+)
+def test_a_pod_with_less_is_refused_there(
+    cluster: Cluster, deployment: dict[str, Any], loosened: dict[str, Any]
+) -> None:
+    refusal = cluster.refusal("create", "--dry-run=server", NAMESPACE, "-f", "-", given=pod(deployment, **loosened))
+
+    assert 'violates PodSecurity "restricted:latest"' in refusal
+
+
+def test_the_pod_cannot_write_to_its_image_and_has_its_memory_bounded(deployment: dict[str, Any]) -> None:
+    made = container(deployment)
+
+    assert made["securityContext"]["readOnlyRootFilesystem"] is True
+    assert made["resources"]["limits"]["memory"]
+    assert set(made["resources"]["requests"]) == {"cpu", "memory"}
+
+
+def test_two_operators_never_work_at_once(deployment: dict[str, Any]) -> None:
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_every_variable_that_is_set_is_a_setting(deployment: dict[str, Any]) -> None:
+    names = {variable["name"].removeprefix("QUEUE_RECOVERY_").lower() for variable in container(deployment)["env"]}
+
+    assert {"pod_namespace", "service_account"} <= names
+    assert names <= set(Settings.model_fields)
+
+
+def test_the_probes_and_the_service_ask_the_port_that_the_operator_opens(
+    cluster: Cluster, deployment: dict[str, Any]
+) -> None:
+    made = container(deployment)
+    variables = {variable["name"]: variable.get("value") for variable in made["env"]}
+    (port,) = made["ports"]
+    (served,) = cluster.read("service", "queue-recovery", NAMESPACE)["spec"]["ports"]
+
+    assert (port["name"], str(port["containerPort"])) == ("http", variables["QUEUE_RECOVERY_HTTP_PORT"])
+    assert served["targetPort"] == "http"
+    assert {made[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")} == {"/healthz"}
+    assert made["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert made[probe]["httpGet"]["port"] == "http"
+
+
+def test_the_service_selects_the_operators_pod(cluster: Cluster, deployment: dict[str, Any]) -> None:
+    selector = cluster.read("service", "queue-recovery", NAMESPACE)["spec"]["selector"]
+
+    assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_container_starts_the_packages_command(deployment: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    (command,) = container(deployment)["command"]
+    assert command in project["scripts"]
+    assert "args" not in container(deployment)
+
+
+def test_image_manifest_and_package_are_of_one_version(deployment: dict[str, Any]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert container(deployment)["image"].endswith(f":{version}")
+    assert re.findall(r"^ARG VERSION=(.*)$", dockerfile, re.MULTILINE) == [version]

@@ -1,0 +1,152 @@
+"""Deployments in the sandbox, as their owners see and change them: with kubectl and through the API server."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio.client import ApiClient, Configuration
+
+from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.ports import RestoreNote, Worker, Workers
+from sandbox.api import Access, Api, Json
+from sandbox.cluster import Sandbox
+from sandbox.processes import until
+
+RUN = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
+OTHER_RUN = "9b1a4a0e-02c7-4d52-8f5f-61f0a3c0c7aa"
+SECONDS = 30
+
+QUICK = "import signal; signal.pause()"
+"""Ends at once when it is asked to."""
+
+
+def ending_with(file: Path) -> str:
+    """Return a program that ends only after a file is there, whatever it is told before."""
+    return (
+        "import pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"while not pathlib.Path({str(file)!r}).exists(): time.sleep(0.02)\n"
+    )
+
+
+def note(replicas: int, run: str = RUN) -> RestoreNote:
+    return RestoreNote(uid=run, recovery="media/tts-wrong-shape", replicas=replicas)
+
+
+def manifest(name: str = "worker", *, replicas: int | None = 2, script: str = QUICK, **spec: object) -> Json:
+    """Return a Deployment whose pods run a Python program; `spec` is added to the Deployment's."""
+    labels = {"app": name}
+    container = {
+        "name": "main",
+        "image": "queue-recovery:test",
+        "command": ["python", "-c", script],
+    }
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": SECONDS},
+    }
+    scale = {} if replicas is None else {"replicas": replicas}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": labels}, "template": template, **scale, **spec},
+    }
+
+
+@asynccontextmanager
+async def connected(kubeconfig: Path) -> AsyncIterator[ApiClient]:
+    """Connect the operator's client with the identity of a kubeconfig file."""
+    access = Access.read_kubeconfig(kubeconfig)
+    configuration = Configuration(
+        host=access.server,
+        ssl_ca_cert=str(access.authority),
+        api_key={"BearerToken": access.token},
+        api_key_prefix={"BearerToken": "Bearer"},
+    )
+    async with ApiClient(configuration) as client:
+        yield client
+
+
+@dataclass(kw_only=True)
+class Fleet:
+    """One namespace with Deployments, and the operator's view of it."""
+
+    sandbox: Sandbox
+    namespace: str
+    api: Api
+    workers: Workers
+
+    async def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as in subprocess.run
+        return await self.sandbox.kubectl("-n", self.namespace, *arguments, input=input)
+
+    async def apply(self, deployment: Mapping[str, Any], *options: str) -> None:
+        """Apply a manifest as its owner does."""
+        await self.kubectl("apply", *options, "-f", "-", input=json.dumps(deployment))
+
+    async def roll_out(self, deployment: Mapping[str, Any], *options: str) -> Worker:
+        """Apply a manifest, wait until it is rolled out, and return what the operator sees then."""
+        await self.apply(deployment, *options)
+        return await self.await_rollout(deployment["metadata"]["name"])
+
+    async def await_rollout(self, name: str = "worker") -> Worker:
+        await self.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={SECONDS}s")
+        return await self.look(name)
+
+    async def look(self, name: str = "worker") -> Worker:
+        (seen,) = await self.workers.look([name])
+        return seen
+
+    async def hold(self, name: str = "worker", *, run: str = RUN) -> Worker:
+        """Scale a Deployment to 0 as a recovery does, looking again when it has changed; return it as it was."""
+
+        async def held() -> Worker | None:
+            seen = await self.look(name)
+            try:
+                await self.workers.scale_to_zero(seen, note(seen.replicas, run))
+            except Unavailable:
+                return None
+            return seen
+
+        return await until(held, f"{name} to be scaled to 0")
+
+    async def drained(self, name: str = "worker") -> Worker:
+        """Wait until the operator sees the Deployment as drained."""
+
+        async def seen() -> Worker | None:
+            found = await self.look(name)
+            return found if found.drained else None
+
+        return await until(seen, f"{name} to be drained")
+
+    async def deployment(self, name: str = "worker") -> Json:
+        return await self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}")
+
+    async def patch(self, body: Json, name: str = "worker") -> Json:
+        return await self.api.patch(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}", body)
+
+    async def pods(self) -> list[Json]:
+        found: list[Json] = (await self.api.get(f"/api/v1/namespaces/{self.namespace}/pods"))["items"]
+        return found
+
+    async def all_terminating(self, count: int) -> None:
+        """Wait until there are that many pods and every one has been asked to end."""
+
+        async def seen() -> bool:
+            pods = await self.pods()
+            return len(pods) == count and all("deletionTimestamp" in pod["metadata"] for pod in pods)
+
+        await until(seen, f"{count} pods to be terminating")
+
+    def requests(self, *, verbs: frozenset[str] = frozenset({"list", "watch"})) -> list[Json]:
+        """Return the operator's finished or begun requests in this namespace, from the audit log."""
+        return [
+            event
+            for event in self.sandbox.audit()
+            if event["verb"] in verbs
+            and event.get("objectRef", {}).get("namespace") == self.namespace
+            and event.get("userAgent", "").startswith("OpenAPI-Generator")
+        ]

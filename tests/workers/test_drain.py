@@ -1,0 +1,206 @@
+"""Following Deployments on a real API server: when they are drained, and what it costs to know."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.ports import Worker
+from sandbox.processes import until
+from tests.workers.fleet import RUN, SECONDS, Fleet, ending_with, manifest, note
+
+Changes = AsyncGenerator[Sequence[Worker], None]
+
+
+async def next_change(changes: Changes) -> Sequence[Worker]:
+    async with asyncio.timeout(SECONDS):
+        return await anext(changes)
+
+
+async def end_of_drain(changes: Changes) -> Sequence[Worker]:
+    async with asyncio.timeout(SECONDS):
+        async for workers in changes:
+            if all(worker.drained for worker in workers):
+                return workers
+    raise AssertionError("the operator stopped following")
+
+
+async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not_before(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    await fleet.roll_out(manifest(script=ending_with(tmp_path / "end")))
+    seen = await fleet.hold()
+    await fleet.all_terminating(2)
+
+    async def no_replicas_left() -> bool:
+        return "replicas" not in (await fleet.deployment())["status"]
+
+    await until(no_replicas_left, "the Deployment's status to count no replicas")
+    found = await fleet.look()
+    assert (found.replicas, found.pods, found.drained) == (0, 2, False)
+
+    (tmp_path / "end").touch()
+
+    found = await fleet.drained()
+    assert found.pods == 0
+    assert await fleet.pods() == []
+
+
+async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_a_look_at_the_end(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    await fleet.roll_out(manifest("other", replicas=1))
+    await fleet.roll_out(manifest(replicas=2, script=ending_with(tmp_path / "end")))
+    seen = await fleet.hold()
+    asked_before = len(fleet.requests())
+
+    async with aclosing(fleet.workers.follow(["worker", "other"])) as changes:
+        worker, other = await next_change(changes)
+        assert (worker.name, other.name) == ("worker", "other")
+        assert not worker.drained
+        for replicas in (2, 1, 2):
+            await fleet.kubectl("scale", "deployment/other", f"--replicas={replicas}")
+            while (await next_change(changes))[1].replicas != replicas:
+                pass
+        verbs = [event["verb"] for event in fleet.requests()[asked_before:]]
+        assert sorted(verbs) == ["list"] * 3 + ["watch"] * 3
+
+        (tmp_path / "end").touch()
+        async with asyncio.timeout(SECONDS):
+            async for worker, _ in changes:
+                if worker.drained:
+                    break
+
+    assert worker.note == note(2)
+
+    async def watches_ended() -> bool:
+        stages = [event["stage"] for event in fleet.requests()[asked_before:] if event["verb"] == "watch"]
+        return stages.count("ResponseComplete") == 3
+
+    await until(watches_ended, "the three watches to be closed")
+    drained_looks = [event for event in fleet.requests()[asked_before:] if event["verb"] == "list"]
+    assert len(drained_looks) <= 3 + 3 * 4
+
+
+async def test_a_deployment_that_is_scaled_up_during_the_drain_is_not_drained_any_more(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest(replicas=1))
+    seen = await fleet.hold()
+
+    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+        (drained,) = await end_of_drain(changes)
+        await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
+        (revived,) = await next_change(changes)
+
+    assert (revived.replicas, revived.drained) == (1, False)
+    assert revived.generation > drained.generation
+
+
+async def test_pods_of_a_replica_set_that_is_deleted_meanwhile_are_waited_for(fleet: Fleet, tmp_path: Path) -> None:
+    old = manifest(replicas=1, script=ending_with(tmp_path / "end"), revisionHistoryLimit=0)
+    await fleet.roll_out(old)
+    seen = await fleet.roll_out(manifest(replicas=1, revisionHistoryLimit=0))
+
+    async def only_the_new_one() -> bool:
+        path = f"/apis/apps/v1/namespaces/{fleet.namespace}/replicasets"
+        return len((await fleet.api.get(path))["items"]) == 1
+
+    await until(only_the_new_one, "the old ReplicaSet to be deleted")
+    await fleet.hold()
+
+    async def only_the_old_pod() -> bool:
+        return len(await fleet.pods()) == 1
+
+    await until(only_the_old_pod, "the new pod to end")
+    found = await fleet.look()
+    assert (found.uid, found.pods, found.drained) == (seen.uid, 1, False)
+
+    (tmp_path / "end").touch()
+
+    await fleet.drained()
+
+
+async def test_the_rollout_after_restoring_is_followed_to_its_end(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest(replicas=1))
+    seen = await fleet.hold()
+    await fleet.drained()
+    await fleet.workers.restore("worker", seen.uid, RUN)
+
+    waits = []
+    async with aclosing(fleet.workers.follow(["worker"])) as changes, asyncio.timeout(SECONDS):
+        async for (worker,) in changes:
+            waits.append(worker.rollout)
+            if worker.rollout is None:
+                break
+
+    assert waits[-1] is None
+    assert worker.pods == 1
+    assert all(wait is not None for wait in waits[:-1])
+
+
+async def test_a_rollout_that_cannot_succeed_says_what_it_waits_for(fleet: Fleet) -> None:
+    broken = manifest(replicas=1, progressDeadlineSeconds=1)
+    broken["spec"]["template"]["spec"]["containers"][0]["image"] = "no-such-image"
+    await fleet.apply(broken)
+
+    async def waits_for(text: str) -> bool:
+        return (await fleet.look()).rollout == text
+
+    await until(lambda: waits_for("0 of 1 updated replicas are available"), "the pod to be missed")
+    await until(lambda: waits_for("it exceeded its progress deadline"), "the deadline to be exceeded")
+
+
+async def test_a_paused_deployment_is_reported_as_paused(fleet: Fleet) -> None:
+    await fleet.apply(manifest(replicas=0, paused=True))
+
+    assert (await fleet.look()).paused
+
+
+async def test_deployments_come_in_the_order_in_which_they_were_named(fleet: Fleet) -> None:
+    for name in ("a", "b", "c"):
+        await fleet.apply(manifest(name, replicas=0))
+
+    assert [worker.name for worker in await fleet.workers.look(["c", "a"])] == ["c", "a"]
+
+
+async def test_a_deployment_that_does_not_exist_is_named(fleet: Fleet) -> None:
+    await fleet.apply(manifest(replicas=0))
+
+    for call in (fleet.workers.look(["worker", "tts-worker"]), anext(fleet.workers.follow(["tts-worker", "worker"]))):
+        with pytest.raises(NotYet, match=f"no Deployment tts-worker in namespace {fleet.namespace}") as caught:
+            await call
+        assert caught.value.reason == Reason.WORKER_NOT_FOUND
+
+
+async def test_following_ends_with_the_same_when_a_deployment_is_deleted(fleet: Fleet) -> None:
+    await fleet.apply(manifest(replicas=0))
+
+    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+        await next_change(changes)
+        await fleet.kubectl("delete", "deployment", "worker")
+        with pytest.raises(NotYet) as caught:
+            await end_of_drain(changes)
+
+    assert caught.value.reason == Reason.WORKER_NOT_FOUND
+
+
+async def test_a_wait_that_is_cancelled_leaves_nothing_running(fleet: Fleet) -> None:
+    await fleet.apply(manifest(replicas=0))
+    before = asyncio.all_tasks()
+
+    async def wait_for_ever() -> None:
+        async with aclosing(fleet.workers.follow(["worker"])) as changes:
+            async for _ in changes:
+                following.set()
+
+    following = asyncio.Event()
+    waiting = asyncio.create_task(wait_for_ever())
+    await asyncio.wait_for(following.wait(), SECONDS)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert asyncio.all_tasks() - before == set()

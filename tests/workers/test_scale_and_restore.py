@@ -1,0 +1,245 @@
+"""Scaling a Deployment to 0 with a note on it, and bringing it back, whoever else writes to it."""
+
+import asyncio
+import json
+
+import pytest
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import Unavailable
+from sandbox.api import Json
+from sandbox.cluster import KubectlError
+from sandbox.processes import until
+from tests.workers.fleet import OTHER_RUN, RUN, Fleet, manifest, note
+
+NOTE = "queuerecovery.dev/restore"
+
+
+def traces(deployment: Json) -> list[str]:
+    """Return where on a Deployment the operator's name still stands."""
+    found = [key for kind in ("annotations", "labels") for key in deployment["metadata"].get(kind, {})]
+    managers = [entry["manager"] for entry in deployment["metadata"]["managedFields"]]
+    return [name for name in [*found, *managers] if "queue" in name]
+
+
+async def test_one_write_sets_note_and_zero_replicas_and_nothing_else(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest())
+    before = await fleet.deployment()
+
+    await fleet.hold()
+
+    after = await fleet.deployment()
+    assert after["spec"].pop("replicas") == 0
+    assert before["spec"].pop("replicas") == 2
+    assert after["spec"] == before["spec"]
+    assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
+    text = after["metadata"]["annotations"].pop(NOTE)
+    assert json.loads(text) == {"uid": RUN, "recovery": "media/tts-wrong-shape", "replicas": 2}
+    assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
+    assert (await fleet.look()).note == note(2)
+
+
+async def test_scaling_again_to_the_same_effect_writes_nothing(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest())
+    await fleet.hold()
+    drained = await fleet.drained()
+
+    await fleet.workers.scale_to_zero(drained, note(2))
+
+    assert await fleet.look() == drained
+
+
+async def test_a_deployment_that_was_changed_since_it_was_seen_is_left_alone(fleet: Fleet) -> None:
+    seen = await fleet.roll_out(manifest())
+    await fleet.patch({"metadata": {"labels": {"changed": "by-somebody"}}})
+
+    with pytest.raises(Unavailable) as caught:
+        await fleet.workers.scale_to_zero(seen, note(2))
+
+    assert caught.value.reason == Reason.WORKER_CHANGED
+    found = await fleet.look()
+    assert (found.replicas, found.note) == (2, None)
+
+
+async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_scaled(fleet: Fleet) -> None:
+    seen = await fleet.roll_out(manifest(replicas=0))
+    await fleet.kubectl("delete", "deployment", "worker")
+    with pytest.raises(Unavailable) as caught:
+        await fleet.workers.scale_to_zero(seen, note(2))
+    assert caught.value.reason == Reason.WORKER_CHANGED
+    await fleet.roll_out(manifest(replicas=1))
+
+    with pytest.raises(Unavailable):
+        await fleet.workers.scale_to_zero(seen, note(2))
+
+    assert (await fleet.look()).note is None
+
+
+async def test_of_two_recoveries_that_want_a_deployment_one_gets_it(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest())
+
+    async def settled() -> list[None | BaseException] | None:
+        seen = await fleet.look()
+        outcomes = await asyncio.gather(
+            *(fleet.workers.scale_to_zero(seen, note(2, run)) for run in (RUN, OTHER_RUN)), return_exceptions=True
+        )
+        return outcomes if None in outcomes else None
+
+    outcomes = await until(settled, "one of them to get it")
+    won = outcomes.index(None)
+    lost = outcomes[1 - won]
+    assert isinstance(lost, Unavailable)
+    assert lost.reason == Reason.WORKER_CHANGED
+    held = (await fleet.look()).note
+    assert held is not None
+    assert held.uid == (RUN, OTHER_RUN)[won]
+
+
+@pytest.mark.parametrize("options", [(), ("--server-side",)], ids=["client-side", "server-side"])
+async def test_restoring_gives_the_replicas_back_and_leaves_no_trace(fleet: Fleet, options: tuple[str, ...]) -> None:
+    await fleet.roll_out(manifest(), *options)
+    template = (await fleet.deployment())["spec"]["template"]
+    seen = await fleet.hold()
+    await fleet.drained()
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+
+    restored = await fleet.await_rollout()
+    assert (restored.replicas, restored.note, restored.pods, restored.rollout) == (2, None, 2, None)
+    found = await fleet.deployment()
+    assert traces(found) == []
+    assert found["spec"]["template"] == template
+
+
+async def test_restoring_before_the_drain_has_ended_brings_the_workers_back_too(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest())
+    seen = await fleet.hold()
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+
+    assert (await fleet.await_rollout()).rollout is None
+    assert traces(await fleet.deployment()) == []
+
+
+async def test_restoring_again_finds_no_note_and_changes_no_replicas(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest())
+    seen = await fleet.hold()
+    await fleet.workers.restore("worker", seen.uid, RUN)
+    await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+
+    assert (await fleet.look()).replicas == 1
+
+
+async def test_a_number_that_somebody_set_during_the_drain_is_kept(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest())
+    seen = await fleet.hold()
+    await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) == 1
+
+    found = await fleet.look()
+    assert (found.replicas, found.note) == (1, None)
+
+
+async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) -> None:
+    seen = await fleet.roll_out(manifest())
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+    with pytest.raises(Unavailable) as caught:
+        await fleet.workers.scale_to_zero(seen, note(2))
+
+    assert caught.value.reason == Reason.WORKER_CHANGED
+    found = await fleet.look()
+    assert (found.replicas, found.note) == (2, None)
+
+
+async def test_fencing_such_a_write_off_leaves_no_trace_and_the_generation_as_it_is(fleet: Fleet) -> None:
+    seen = await fleet.roll_out(manifest())
+    await fleet.workers.restore("worker", seen.uid, RUN)
+    once = await fleet.look()
+    await fleet.workers.restore("worker", seen.uid, RUN)
+    twice = await fleet.look()
+
+    assert len({seen.resource_version, once.resource_version, twice.resource_version}) == 3
+    assert traces(await fleet.deployment()) == []
+    assert seen.generation == once.generation == twice.generation
+
+
+async def test_of_a_scaling_write_and_a_restore_at_once_none_leaves_the_workers_at_zero(fleet: Fleet) -> None:
+    for _ in range(5):
+        seen = await fleet.roll_out(manifest(replicas=1))
+
+        await asyncio.gather(
+            fleet.workers.scale_to_zero(seen, note(1)),
+            fleet.workers.restore("worker", seen.uid, RUN),
+            return_exceptions=True,
+        )
+
+        found = await fleet.look()
+        assert (found.replicas, found.note) == (1, None)
+
+
+async def test_a_deployment_that_another_recovery_holds_is_not_restored(fleet: Fleet) -> None:
+    seen = await fleet.roll_out(manifest())
+    await fleet.hold(run=OTHER_RUN)
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+
+    found = await fleet.look()
+    assert (found.replicas, found.note) == (0, note(2, OTHER_RUN))
+
+
+async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_restored(fleet: Fleet) -> None:
+    first = await fleet.roll_out(manifest(replicas=0))
+    await fleet.kubectl("delete", "deployment", "worker")
+    assert await fleet.workers.restore("worker", first.uid, RUN) is None
+    await fleet.roll_out(manifest(replicas=0))
+    await fleet.hold()
+    held = await fleet.drained()
+
+    assert await fleet.workers.restore("worker", first.uid, RUN) is None
+
+    assert await fleet.look() == held
+
+
+@pytest.mark.parametrize("text", ["", "{}", "not JSON", '{"uid": "u", "recovery": "r", "replicas": "many"}'])
+async def test_a_note_that_no_recovery_has_written_is_none(fleet: Fleet, text: str) -> None:
+    await fleet.apply(manifest(replicas=0))
+    await fleet.patch({"metadata": {"annotations": {NOTE: text}}})
+
+    assert (await fleet.look()).note is None
+
+
+async def test_a_deployment_without_replicas_in_its_manifest_is_held_and_restored(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest(replicas=None))
+    seen = await fleet.hold()
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) == 1
+
+
+async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survives_it(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest())
+    seen = await fleet.hold()
+    drained = await fleet.drained()
+
+    await fleet.apply(manifest())
+
+    revived = await fleet.look()
+    assert (revived.replicas, revived.note, revived.drained) == (2, note(2), False)
+    assert revived.generation > drained.generation
+    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+    assert traces(await fleet.deployment()) == []
+
+
+async def test_a_server_side_apply_conflicts_during_the_drain_and_not_after_restoring(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest(), "--server-side")
+    seen = await fleet.hold()
+    with pytest.raises(KubectlError, match="queue-recovery"):
+        await fleet.apply(manifest(), "--server-side")
+
+    await fleet.workers.restore("worker", seen.uid, RUN)
+    await fleet.apply(manifest(replicas=1), "--server-side")
+
+    assert (await fleet.look()).replicas == 1

@@ -1,0 +1,182 @@
+"""What a Deployment, its ReplicaSets and its pods say together: drained or not, rolled out or not."""
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from queue_recovery.recovery.ports import RestoreNote, Worker
+from queue_recovery.workers import snapshot
+from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Selector
+
+Json = dict[str, Any]
+
+LABELS = {"app": "tts"}
+
+
+def controlled_by(uid: str, kind: str = "ReplicaSet") -> Json:
+    return {"ownerReferences": [{"uid": uid, "kind": kind, "name": "n", "apiVersion": "apps/v1", "controller": True}]}
+
+
+def metadata(uid: str, **more: object) -> Json:
+    return {"name": uid, "uid": uid, "resourceVersion": "7", "generation": 3, **more}
+
+
+def pod(uid: str = "p", *, phase: str = "Running", owner: str = "rs", labels: Json = LABELS, **more: object) -> Json:
+    return {"metadata": metadata(uid, labels=labels, **controlled_by(owner), **more), "status": {"phase": phase}}
+
+
+AT_ZERO: Json = {
+    "deployment": {
+        "metadata": metadata("d"),
+        "spec": {"replicas": 0, "selector": {"matchLabels": LABELS}},
+        "status": {"observedGeneration": 3, "terminatingReplicas": 0},
+    },
+    "replica_set": {
+        "metadata": metadata("rs", **controlled_by("d", "Deployment")),
+        "spec": {"replicas": 0},
+        "status": {"observedGeneration": 3, "replicas": 0},
+    },
+    "pods": [],
+}
+
+
+def seen(state: Json) -> Worker:
+    return snapshot.worker(
+        Deployment.model_validate(state["deployment"]),
+        [ReplicaSet.model_validate(state["replica_set"])] if state["replica_set"] else [],
+        [Pod.model_validate(one) for one in state["pods"]],
+    )
+
+
+def at_zero(**changes: object) -> Worker:
+    """Describe a drained Deployment with changes, each given as `part__field__field=value`; None removes the field."""
+    state = deepcopy(AT_ZERO)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        part = state
+        for parent in parents:
+            part = part[parent]
+        if value is None:
+            del part[last]
+        else:
+            part[last] = value
+    return seen(state)
+
+
+OF_UNKNOWN = pod(labels={"app": "other"}, owner="unknown")
+OF_JOB: Json = {"metadata": metadata("p", labels=LABELS, **controlled_by("j", "Job"))}
+BARE: Json = {"metadata": metadata("p", labels=LABELS)}
+ENDED = [pod(phase="Succeeded"), pod("q", phase="Failed")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="nothing of it is left"),
+        pytest.param({"deployment__status__terminatingReplicas": None}, id="the server counts no terminating pods"),
+        pytest.param({"deployment__status__observedGeneration": 4}, id="its controller is ahead of this read"),
+        pytest.param({"replica_set": {}}, id="it never had a ReplicaSet"),
+        pytest.param({"pods": ENDED}, id="its pods have ended and linger"),
+        pytest.param({"pods": [OF_UNKNOWN]}, id="a pod of an unknown ReplicaSet has other labels"),
+        pytest.param({"pods": [BARE]}, id="a pod of nobody has its labels"),
+        pytest.param({"pods": [OF_JOB]}, id="a Job's pod has its labels"),
+    ],
+)
+def test_a_deployment_is_drained_when(changes: Json) -> None:
+    assert at_zero(**changes).drained
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"deployment__spec__replicas": 1}, id="it is not scaled to 0"),
+        pytest.param({"deployment__spec__replicas": None}, id="it has one replica by default"),
+        pytest.param({"deployment__status__observedGeneration": 2}, id="its controller has not seen that"),
+        pytest.param({"deployment__status": None}, id="it has no status yet"),
+        pytest.param({"deployment__status__replicas": 1}, id="its status still counts a replica"),
+        pytest.param({"deployment__status__terminatingReplicas": 1}, id="its status counts a terminating pod"),
+        pytest.param({"replica_set__spec__replicas": 1}, id="its ReplicaSet is not scaled to 0"),
+        pytest.param({"replica_set__status__observedGeneration": 2}, id="its ReplicaSet may still create pods"),
+        pytest.param({"replica_set__status__replicas": 1}, id="its ReplicaSet counts a pod"),
+        pytest.param({"pods": [pod()]}, id="a pod of it runs"),
+        pytest.param({"pods": [pod(phase="Pending")]}, id="a pod of it is about to run"),
+        pytest.param({"pods": [pod(phase="Unknown")]}, id="a pod of it is on a lost node"),
+        pytest.param({"pods": [pod(deletionTimestamp="2026-05-01T03:00:00Z")]}, id="a pod of it is terminating"),
+        pytest.param({"pods": [pod(labels={})]}, id="a pod of it has lost its labels"),
+        pytest.param({"pods": [pod(owner="deleted")]}, id="a pod has outlived the ReplicaSet that was deleted"),
+        pytest.param({"pods": [pod(phase="Succeeded"), pod("q")]}, id="one of two pods has ended"),
+    ],
+)
+def test_a_deployment_is_not_drained_while(changes: Json) -> None:
+    assert not at_zero(**changes).drained
+
+
+def test_a_pod_of_another_deployment_is_not_waited_for_even_if_it_has_the_labels() -> None:
+    state = deepcopy(AT_ZERO)
+    state["replica_set"]["metadata"] |= controlled_by("another", "Deployment")
+
+    assert seen({**state, "pods": [pod()]}).drained
+
+
+def test_pods_that_have_not_ended_are_counted() -> None:
+    terminating = pod("c", deletionTimestamp="2026-05-01T03:00:00Z")
+
+    assert at_zero(pods=[pod("a"), pod("b", phase="Pending"), terminating, pod("d", phase="Failed")]).pods == 3
+
+
+COMPLETE = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+
+
+@pytest.mark.parametrize(
+    ("status", "waits_for"),
+    [
+        (COMPLETE, None),
+        ({**COMPLETE, "terminatingReplicas": 1}, None),
+        ({**COMPLETE, "observedGeneration": 2}, "its controller has not seen the change yet"),
+        ({}, "its controller has not seen the change yet"),
+        ({**COMPLETE, "updatedReplicas": 1, "replicas": 1}, "1 of 2 new replicas have been updated"),
+        ({**COMPLETE, "replicas": 3}, "1 old replicas are pending termination"),
+        ({**COMPLETE, "availableReplicas": 1}, "1 of 2 updated replicas are available"),
+        ({"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2}, "0 of 2 updated replicas are available"),
+        (
+            {**COMPLETE, "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]},
+            "it exceeded its progress deadline",
+        ),
+        ({**COMPLETE, "conditions": [{"type": "Progressing", "reason": "NewReplicaSetAvailable"}]}, None),
+    ],
+)
+def test_a_rollout_waits_for_what_kubectl_would_wait_for(status: Json, waits_for: str | None) -> None:
+    assert at_zero(deployment__spec__replicas=2, deployment__status=status).rollout == waits_for
+
+
+def test_a_paused_deployment_says_so() -> None:
+    assert at_zero(deployment__spec__paused=True).paused
+    assert not at_zero().paused
+
+
+def test_a_note_is_read_as_it_was_written() -> None:
+    note = RestoreNote(uid="u", recovery='media/"quoted"', replicas=3)
+    annotations = {snapshot.NOTE: snapshot.note_text(note), "other": "kept"}
+
+    assert at_zero(deployment__metadata__annotations=annotations).note == note
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "selected"),
+    [
+        ({"matchLabels": {"a": "1"}}, {"a": "1", "b": "2"}, True),
+        ({"matchLabels": {"a": "1", "b": "1"}}, {"a": "1", "b": "2"}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, {"a": "2"}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1"]}]}, {}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, {}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, {"a": "1"}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, {"a": ""}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, {}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, {}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, {"a": ""}, False),
+        ({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]}, {"a": "1"}, False),
+    ],
+)
+def test_a_selector_selects_as_kubernetes_says(selector: Json, labels: dict[str, str], *, selected: bool) -> None:
+    assert snapshot.selects(Selector.model_validate(selector), labels) is selected
