@@ -16,7 +16,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m queue_recovery.api.crd --check crds
-	$(BIN)/python -m queue_recovery.api.reference --check docs/reference.md
+	$(BIN)/python -m queue_recovery.api.reference --check docs
 
 unit: $(READY)
 	@$(BIN)/python -m sandbox.build
@@ -27,7 +27,7 @@ sandbox: $(READY) ## a cluster, a broker and a job store; Ctrl-C removes them
 
 generate: $(READY) ## what is made from the models
 	$(BIN)/python -m queue_recovery.api.crd crds
-	$(BIN)/python -m queue_recovery.api.reference docs/reference.md
+	$(BIN)/python -m queue_recovery.api.reference docs
 
 clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the built control plane
 	rm -rf .venv

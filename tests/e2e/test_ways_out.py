@@ -146,6 +146,25 @@ async def test_a_worker_that_somebody_scales_up_during_the_drain_is_stopped_agai
     assert await team.replicas() == 2
 
 
+async def test_workers_that_come_up_before_the_boundary_are_stopped_and_the_queue_is_swept_again(
+    team: Team, own_broker: Broker
+) -> None:
+    await team.workers(command=STUBBORN, grace=2)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery()
+    await _scaled_to(team, 0)
+    own_broker.pause()
+    await team.reached("Purging")
+    await team.kubectl("scale", "deployment/worker", "--replicas=1")
+    await team.kubectl("rollout", "status", "deployment/worker")
+    own_broker.resume()
+    status = await team.reached("Succeeded")
+    assert status["sweep"] == 2
+    assert status["messages"]["quarantined"] == 1
+    assert await team.replicas() == 2
+
+
 async def test_a_killed_operator_goes_on_where_the_effects_say(team: Team) -> None:
     await team.workers(command=STUBBORN, grace=3)
     await team.target()

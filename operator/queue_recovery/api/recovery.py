@@ -206,6 +206,9 @@ class WorkerStatus(Model):
     name: ObjectName = Field(description="The Deployment's name.")
     uid: str = Field(max_length=64, description="Its UID.")
     replicas: int = Field(ge=0, description="Its replicas before the drain; restored at every ending.")
+    drained_generation: int | None = Field(
+        None, ge=0, description="Its generation when its last pod had ended: a newer one tells that it was scaled."
+    )
 
 
 class JobTotals(Model):
@@ -249,6 +252,9 @@ class QueueRecoveryStatus(Model):
         max_length=20,
         description="The workers' replicas before the drain.",
         json_schema_extra=list_map("name"),
+    )
+    sweep: int = Field(
+        1, ge=1, description="Which sweep of the queue this is: one more each time workers came up before it was over."
     )
     messages: Messages | None = Field(None, description="What became of the queue's messages.")
     quarantine: Quarantine | None = Field(None, description="Where the removed messages lie.")

@@ -140,7 +140,7 @@ def is_cluster() -> NotYet:
 def unknown_consumer() -> NotYet:
     """Return the error of a queue that is still being consumed although its workers are gone."""
     return NotYet(
-        "UnknownConsumer",
+        Reason.UNKNOWN_CONSUMER,
         "messages of the queue keep coming into unacked although its workers are stopped, so something else consumes "
         "it; find it (CLIENT LIST shows connections whose last command is brpop), stop it, and list it in the "
         "target's `workers`",

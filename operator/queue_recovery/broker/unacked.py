@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.bindings import Bindings
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import Entry, read_entry
@@ -46,7 +47,7 @@ async def entries_of(client: Client, layout: Layout, queue: str) -> AsyncIterato
                 continue
             if len(queues) > 1:
                 raise Rejected(
-                    "SharedRoute",
+                    Reason.SHARED_ROUTE,
                     f"exchange {entry.exchange!r} copies messages of the queue to {_others(queues, queue)} too; in "
                     "unacked the copies cannot be told apart, so neither queue can be purged alone: let the workers "
                     "finish what they hold, or bind the queues to routing keys of their own",

@@ -43,8 +43,7 @@ async def drain(scope: Scope) -> None:
     await broker.open(scope.run)
     if scope.scales_workers:
         await _scale_to_zero(scope)
-    if scope.takes_messages:
-        await _await_drained(scope)
+    drained = await _await_drained(scope) if scope.takes_messages else []
     await _freeze_jobs(scope)
     if not scope.takes_messages:
         message = "purge.mode is None: no worker was stopped"
@@ -58,7 +57,23 @@ async def drain(scope: Scope) -> None:
         (ConditionType.DRAINED, "True", Reason.COMPLETED, "no pod of the workers lives"),
         (ConditionType.PURGED, "False", Reason.PURGING, "moving the queue's messages into the quarantine"),
         doing=(Reason.PURGING, "moving the queue's messages into the quarantine"),
+        update={"workers": _with_generations(scope, drained)},
     )
+
+
+async def drain_held(scope: Scope) -> bool:
+    """Tell whether the workers have stayed at zero since their last pod ended.
+
+    A scaling to n and back to 0 leaves no pod to be seen, but moves the Deployment's generation.
+    """
+    generations = {worker.name: worker.drained_generation for worker in scope.status.workers}
+    workers = await scope.world.workers.look(sorted(generations))
+    return all(worker.drained and worker.generation == generations[worker.name] for worker in workers)
+
+
+def _with_generations(scope: Scope, drained: Sequence[Worker]) -> list[WorkerStatus]:
+    seen = {worker.name: worker.generation for worker in drained}
+    return [w.model_copy(update={"drained_generation": seen[w.name]}) for w in scope.status.workers]
 
 
 async def _look_unlocked(scope: Scope, names: Sequence[str]) -> Sequence[Worker]:
@@ -91,12 +106,12 @@ async def _scale_to_zero(scope: Scope) -> None:
         raise
 
 
-async def _await_drained(scope: Scope) -> None:
+async def _await_drained(scope: Scope) -> Sequence[Worker]:
     names = sorted(w.name for w in scope.status.workers)
     async with aclosing(scope.world.workers.follow(names)) as changes:
         async for workers in changes:
             if all(worker.drained for worker in workers):
-                return
+                return workers
             if scope.scales_workers:
                 _refuse_revived(workers)
                 doing = (Reason.DRAINING, _stopping(scope, workers))
@@ -105,6 +120,7 @@ async def _await_drained(scope: Scope) -> None:
                 command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
                 doing = (Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}")
             await scope.save(doing=doing)
+    raise NotYet(Reason.KUBERNETES_UNAVAILABLE, "the watch of the workers ended; looking again")
 
 
 def _refuse_revived(workers: Sequence[Worker]) -> None:

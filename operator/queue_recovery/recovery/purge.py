@@ -3,6 +3,7 @@
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Messages, Quarantine
+from queue_recovery.recovery.drain import drain_held
 from queue_recovery.recovery.scope import Scope
 
 
@@ -18,7 +19,15 @@ async def purge(scope: Scope) -> None:
             doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return
-    taken = await broker.take(scope.run)
+    taken = await broker.take(scope.run, sweep=scope.status.sweep)
+    if not await drain_held(scope):
+        message = "workers came up before the queue was taken: stopping them again, for another sweep"
+        await scope.save(
+            (ConditionType.DRAINED, "False", Reason.WORKER_CHANGED, message),
+            doing=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),
+            update={"sweep": scope.status.sweep + 1},
+        )
+        return
     total = taken.ready + taken.unacked
     message = f"{total} messages quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
     if taken.undecodable:
