@@ -130,7 +130,7 @@ class Team:
             }
         )
 
-    async def recovery(self, name: str = "stuck", **spec: object) -> None:
+    async def recovery(self, name: str = "stuck", /, **spec: object) -> None:
         """Create a recovery of the queue `work`, as somebody does at three in the morning."""
         await self.apply(
             {
@@ -141,7 +141,7 @@ class Team:
             }
         )
 
-    async def change(self, name: str = "stuck", **spec: object) -> None:
+    async def change(self, name: str = "stuck", /, **spec: object) -> None:
         """Change fields of a recovery's spec."""
         await self.kubectl("patch", "qr", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
@@ -213,7 +213,8 @@ class Team:
 
     async def queued(self) -> list[bytes]:
         """Return the messages in the queue's list, the next one first."""
-        return list(reversed(await self.redis.lrange("work", 0, -1)))
+        found = await self.redis.lrange("work", 0, -1)
+        return [one for one in reversed(found) if isinstance(one, bytes)]
 
 
 def condition(status: Json, kind: str) -> Json:

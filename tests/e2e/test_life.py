@@ -214,7 +214,7 @@ async def test_an_empty_queue_is_no_error_but_gets_a_hint(team: Team) -> None:
     assert status["messages"]["found"] == 0
 
 
-async def _is(team: Team, key: bytes, kind: bytes) -> bool:
+async def _is(team: Team, key: bytes | str, kind: bytes) -> bool:
     return bool(await team.redis.type(key) == kind)
 
 

@@ -90,7 +90,7 @@ async def test_what_is_wrong_in_the_recovery_itself_ends_it_as_failed(
 ) -> None:
     spec = await arrange(team)
     keys = {key: await team.redis.dump(key) for key in await team.redis.keys()}
-    await team.recovery(**spec)
+    await team.recovery("stuck", **spec)
     status = await team.reached("Failed")
     assert condition(status, "Succeeded")["reason"] == reason
     assert condition(status, "Stalled")["status"] == "True"
