@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 
@@ -35,7 +36,7 @@ async def tell(narrator: Narrator) -> None:
             scene = Scene(narrator, terminal, Facts(narrator), application)
             try:
                 await _story(scene, broker.url, store.url)
-            except _FAILURES:
+            except Exception:
                 await _show_operator_log(terminal)
                 raise
     narrator.say(f"All of it took {time.monotonic() - began:.0f} s, and everything it started has ended.")
@@ -68,6 +69,8 @@ async def _show_operator_log(terminal: Terminal) -> None:
 def main() -> int:
     """Run the demo and return its exit code."""
     narrator = Narrator(Console())
+    # Also where whoever started it ignores Ctrl-C, as shells do for what they start in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asyncio.run(tell(narrator))
     except KeyboardInterrupt:

@@ -50,15 +50,14 @@ async def recover(scene: Scene) -> float:
     await scene.terminal.run("kubectl get queuetargets")
     began = time.monotonic()
     await scene.terminal.run(f"kubectl apply -f {manifest}")
-    await scene.terminal.watch(
-        "kubectl get queuerecoveries --watch", lambda line: any(phase in line for phase in _TERMINAL)
-    )
+    await scene.terminal.watch("kubectl get queuerecoveries -w", lambda line: any(phase in line for phase in _TERMINAL))
     return time.monotonic() - began
 
 
 async def prove_recovered(scene: Scene, before: Before) -> None:
     """State what the recovery promises, each thing by what the cluster, MongoDB and Redis show themselves."""
     deliveries = len(await scene.application.deliveries())
+    await scene.terminal.run("kubectl get queuerecoveries -o wide")
     scene.facts.holds("mails were delivered all the while", deliveries - before.deliveries)
     scene.facts.equal("by the same pod as before", await _mail_pod(scene), before.mail_pod)
     recovery = json.loads(await scene.terminal.ask(f"kubectl get queuerecovery {NAME} --output json"))

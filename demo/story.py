@@ -8,6 +8,8 @@ from demo.scene import EXAMPLE, JOBS, LATER_JOB, Scene
 from sandbox.processes import until
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from demo.application import Job
 
 OPERATOR_NAMESPACE: Final = "queue-recovery"
@@ -37,6 +39,7 @@ async def install(scene: Scene, redis_url: str, mongo_url: str) -> None:
     for deployment in ("tts-worker", "mail-worker", "mail-producer"):
         await run(f"kubectl rollout status deployment/{deployment}")
     await run(f"kubectl rollout status -n {OPERATOR_NAMESPACE} deployment/queue-recovery")
+    await run("kubectl wait --for=condition=Ready queuetarget/media --timeout 30s")
     await until(scene.application.deliveries, "the first mail to be delivered")
 
 
@@ -85,10 +88,11 @@ async def delete_the_queue(scene: Scene) -> None:
     """Look for the messages where everybody looks, and delete what is there."""
     scene.narrator.chapter("Try 2: delete the queue")
 
-    async def between_attempts() -> bool:
-        return (await scene.application.held())["tts"] == len(JOBS)
+    async def between_attempts() -> Counter[str] | None:
+        held = await scene.application.held()
+        return held if held["tts"] == len(JOBS) else None
 
-    await until(between_attempts, "the three messages to wait for their next attempt")
+    by_queue = await until(between_attempts, "the three messages to wait for their next attempt")
     length = await scene.terminal.redis("LLEN tts")
     deleted = await scene.terminal.redis("DEL tts")
     held = await scene.terminal.redis("HLEN unacked")
@@ -99,7 +103,6 @@ async def delete_the_queue(scene: Scene) -> None:
     scene.facts.equal("LLEN shows an empty queue", length, "(integer) 0")
     scene.facts.equal("DEL deletes nothing", deleted, "(integer) 0")
     scene.facts.holds("`unacked` is not empty", held != "(integer) 0")
-    by_queue = await scene.application.held()
     scene.facts.equal("three of its messages are of `tts`", by_queue["tts"], len(JOBS))
     scene.facts.holds("the others are mails", by_queue["mail"])
 

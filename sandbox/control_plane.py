@@ -46,6 +46,9 @@ _AUDIT_POLICY: Final = {
     "rules": [{"level": "Metadata"}],
 }
 
+_START_SECONDS: Final = 90
+"""Thirty times what it takes on an idle machine: two cores may be busy with other tests."""
+
 _ADMIN: Final = "sandbox-admin"
 _CONTROLLER_MANAGER: Final = "system:kube-controller-manager"
 KUBELET: Final = "sandbox-kubelet"
@@ -91,7 +94,7 @@ async def start(scope: Scope, programs: Programs) -> ControlPlane:
     etcd, etcd_url = await _start_etcd(scope, programs)
     apiserver = await _start_apiserver(scope, programs, authority, etcd_url, users)
     async with Api(users[_ADMIN]) as api:
-        await until(api.ready, "the API server to be ready", of=apiserver)
+        await until(api.ready, "the API server to be ready", seconds=_START_SECONDS, of=apiserver)
         controller_manager = await _start_controller_manager(scope, programs, users[_CONTROLLER_MANAGER])
 
         async def default_account() -> Json | None:
@@ -100,7 +103,7 @@ async def start(scope: Scope, programs: Programs) -> ControlPlane:
             except ApiError:
                 return None
 
-        await until(default_account, "the default ServiceAccount", of=controller_manager)
+        await until(default_account, "the default ServiceAccount", seconds=_START_SECONDS, of=controller_manager)
     return ControlPlane(
         admin=users[_ADMIN],
         kubelet=users[KUBELET],

@@ -40,19 +40,19 @@ def _is_marked(process: Path, folder: str, mark: str) -> bool:
         return False
 
 
-def sweep(folder: str, mark: str) -> None:
-    """Kill every process that carries the mark, and those they start while this runs."""
+def clear(folder: str, mark: str) -> None:
+    """Kill every process that carries the mark, those included that they start meanwhile, and remove the folder."""
     while processes := marked_processes(folder, mark):
         for process in processes:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
     folder, mark = sys.argv[1:]
     sys.stdin.buffer.read()
-    sweep(folder, mark)
-    shutil.rmtree(folder, ignore_errors=True)
+    clear(folder, mark)
 
 
 if __name__ == "__main__":

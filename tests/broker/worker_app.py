@@ -12,7 +12,7 @@ app.conf.task_default_queue = "tts"
 app.conf.broker_connection_retry_on_startup = True
 
 
-@app.task(name="tts.render", bind=True)
+@app.task(name="tts.render", bind=True)  # type: ignore[untyped-decorator] # Celery has no types
 def render(self: Task, *args: object, **kwargs: object) -> str:
     """Write the call down, and how Celery delivered it."""
     request = self.request
@@ -34,7 +34,7 @@ def render(self: Task, *args: object, **kwargs: object) -> str:
     return "done"
 
 
-@app.task(name="tts.forget", ignore_result=True)
+@app.task(name="tts.forget", ignore_result=True)  # type: ignore[untyped-decorator]
 def forget() -> str:
     """Do nothing, and leave no result."""
     with Redis.from_url(url) as redis:

@@ -200,7 +200,8 @@ class Team:
 
     async def runs(self, job_id: str) -> list[str]:
         """Return the ids of the tasks that real workers ran for a job, in order."""
-        return [str(one, "ascii") for one in await self.redis.lrange(f"ran:{job_id}", 0, -1)]
+        found = await self.redis.lrange(f"ran:{job_id}", 0, -1)
+        return [one.decode() for one in found if isinstance(one, bytes)]
 
     async def replicas(self, name: str = "worker") -> int:
         """Return what a Deployment asks for."""

@@ -1,4 +1,4 @@
-"""A server that speaks MongoDB's wire protocol and answers as a test tells it, for errors that no server gives at will.
+"""A server that speaks MongoDB's wire protocol, as a primary of one, and answers as a test tells it.
 
 Format: the MongoDB manual, "MongoDB Wire Protocol". Only what a driver sends in these tests is understood.
 """
@@ -18,7 +18,6 @@ _HEADER = struct.Struct("<iiii")
 _MESSAGE = 2013
 _QUERY = 2004
 _REPLY = 1
-_HELLO: Reply = {"ok": 1, "isWritablePrimary": True, "maxWireVersion": 21, "minWireVersion": 0, "helloOk": True}
 
 
 @dataclass
@@ -61,7 +60,18 @@ async def scripted(reply: Callable[[str, Command], Reply]) -> AsyncIterator[Scri
         name = next(iter(command))
         if name.lower() in {"hello", "ismaster"}:
             server.greetings.append(command)
-            return _HELLO
+            address = f"127.0.0.1:{server.port}"
+            return {
+                "ok": 1,
+                "helloOk": True,
+                "isWritablePrimary": True,
+                "secondary": False,
+                "setName": "rs0",
+                "hosts": [address],
+                "me": address,
+                "maxWireVersion": 21,
+                "minWireVersion": 0,
+            }
         server.commands.append(command)
         return reply(name, command)
 

@@ -7,6 +7,8 @@ import pytest
 from bson import ObjectId
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import JobFields
+from queue_recovery.jobs.stamps import claim_write
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Claim, JobStore
 from tests.jobs.stores import Collection, MakeStore, application_fields, document, stamp
@@ -107,6 +109,37 @@ async def test_of_two_recoveries_that_saw_the_same_only_one_gets_the_job(
     assert first == {"a"}
     assert second == frozenset()
     assert await application_fields(collection, "a") == PENDING
+
+
+async def test_of_two_recoveries_that_claim_at_the_same_moment_only_one_gets_each_job(
+    make_store: MakeStore, collection: Collection
+) -> None:
+    names = [f"{number:03}" for number in range(100)]
+    await collection.insert_many([{"_id": name, **FAILED} for name in names])
+    one, other = make_store(), make_store()
+
+    first, second = await asyncio.gather(
+        one.claim(RUN, [wish(name) for name in names], now=NOW),
+        other.claim(OTHER_RUN, [wish(name, task_id="of the other") for name in names], now=NOW),
+    )
+
+    assert first | second == set(names)
+    assert first & second == frozenset()
+
+
+@pytest.mark.parametrize("claimed_first", [True, False])
+async def test_a_claim_that_is_under_way_while_its_recovery_ends_finds_the_job_settled(
+    store: JobStore, collection: Collection, *, claimed_first: bool
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    late = claim_write("a", wish(), {"_id": "a", **FAILED}, JobFields(), pending="pending", run_uid=RUN, now=NOW)
+    if claimed_first:
+        await store.claim(RUN, [wish()], now=NOW)
+    await store.settle(RUN, ["a"], now=LATER)
+
+    await collection.bulk_write([late])
+
+    assert await application_fields(collection, "a") == FAILED
 
 
 async def test_many_jobs_are_claimed_and_settled_in_one_call_each(store: JobStore, collection: Collection) -> None:

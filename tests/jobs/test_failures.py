@@ -5,7 +5,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import bson
 import pytest
+from bson.datetime_ms import DatetimeMS
+from bson.raw_bson import RawBSONDocument
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.store import connect
@@ -40,7 +43,7 @@ def failing(code: int) -> Callable[[str, Command], Reply]:
     return lambda _name, _command: {"ok": 0, "code": code, "codeName": "Whatever", "errmsg": SECRET}
 
 
-def found(*documents: Command) -> Reply:
+def found(*documents: Command | RawBSONDocument) -> Reply:
     return {"ok": 1, "cursor": {"id": 0, "ns": "app.jobs", "firstBatch": list(documents)}}
 
 
@@ -135,6 +138,28 @@ async def test_writes_by_majority_and_reads_of_the_primary_win_over_what_the_url
     assert not any("$readPreference" in command for command in server.commands)
     assert "queue-recovery" in repr(server.greetings)
     assert "other" not in repr(server.greetings)
+
+
+FAR_OFF = bson.encode({"_id": "a", "args": [DatetimeMS(2**60)]})
+NO_UTF8 = bson.encode({"_id": "a", "args": ["text"]}).replace(b"text", b"\xff\xfe\xfd\xfc")
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        pytest.param(FAR_OFF, "documents of a are not", id="a date that Python does not know"),
+        pytest.param(NO_UTF8, "not valid BSON", id="text that is no UTF-8"),
+    ],
+)
+async def test_a_document_that_cannot_be_read_rejects_the_recovery(document: bytes, says: str) -> None:
+    async with scripted(lambda _name, _command: found(RawBSONDocument(document))) as server:
+        store = connect(server.url, spec("app", "jobs", fields={"args": "args"}))
+        with pytest.raises(Rejected) as caught:
+            await store.look_up(["a"])
+        await store.aclose()
+
+    assert caught.value.reason == Reason.INVALID_ARGUMENTS
+    assert says in caught.value.message
 
 
 def refusing(code: int, *, claimed: bool) -> Callable[[str, Command], Reply]:

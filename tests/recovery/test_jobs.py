@@ -1,6 +1,7 @@
 """What a listed job becomes, and which ones are refused."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ UID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 OTHER_UID = "7c9e6679-7425-40de-944b-e07fc1f90ae8"
 
 
-def recovery(*jobs: dict[str, object]) -> QueueRecoverySpec:
+def recovery(*jobs: Mapping[str, object]) -> QueueRecoverySpec:
     return QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "jobs": list(jobs)})
 
 

@@ -67,7 +67,10 @@ class Pods:
         """Wait until a pod's log has this in it, and return the log."""
 
         async def log() -> str | None:
-            written = await self.kubectl("logs", name)
+            try:
+                written = await self.kubectl("logs", name)
+            except KubectlError:  # it is on no node yet
+                return None
             return written if text in written else None
 
         return await until(log, f"{name} to write {text!r}", of=self.sandbox.kubelet)

@@ -33,7 +33,7 @@ async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not
     fleet: Fleet, tmp_path: Path
 ) -> None:
     await fleet.roll_out(manifest(script=ending_with(tmp_path / "end")))
-    seen = await fleet.hold()
+    await fleet.hold()
     await fleet.all_terminating(2)
 
     async def no_replicas_left() -> bool:
@@ -55,7 +55,7 @@ async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_
 ) -> None:
     await fleet.roll_out(manifest("other", replicas=1))
     await fleet.roll_out(manifest(replicas=2, script=ending_with(tmp_path / "end")))
-    seen = await fleet.hold()
+    await fleet.hold()
     asked_before = len(fleet.requests())
 
     async with aclosing(fleet.workers.follow(["worker", "other"])) as changes:
@@ -88,7 +88,7 @@ async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_
 
 async def test_a_deployment_that_is_scaled_up_during_the_drain_is_not_drained_any_more(fleet: Fleet) -> None:
     await fleet.roll_out(manifest(replicas=1))
-    seen = await fleet.hold()
+    await fleet.hold()
 
     async with aclosing(fleet.workers.follow(["worker"])) as changes:
         (drained,) = await end_of_drain(changes)

@@ -23,7 +23,7 @@ def traces(deployment: Json) -> list[str]:
 
 
 async def test_one_write_sets_note_and_zero_replicas_and_nothing_else(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
     before = await fleet.deployment()
 
     await fleet.hold()
@@ -40,7 +40,7 @@ async def test_one_write_sets_note_and_zero_replicas_and_nothing_else(fleet: Fle
 
 
 async def test_scaling_again_to_the_same_effect_writes_nothing(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
     await fleet.hold()
     drained = await fleet.drained()
 
@@ -50,7 +50,8 @@ async def test_scaling_again_to_the_same_effect_writes_nothing(fleet: Fleet) -> 
 
 
 async def test_a_deployment_that_was_changed_since_it_was_seen_is_left_alone(fleet: Fleet) -> None:
-    seen = await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
+    seen = await fleet.look()
     await fleet.patch({"metadata": {"labels": {"changed": "by-somebody"}}})
 
     with pytest.raises(Unavailable) as caught:
@@ -62,12 +63,13 @@ async def test_a_deployment_that_was_changed_since_it_was_seen_is_left_alone(fle
 
 
 async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_scaled(fleet: Fleet) -> None:
-    seen = await fleet.roll_out(manifest(replicas=0))
+    await fleet.apply(manifest(replicas=0))
+    seen = await fleet.look()
     await fleet.kubectl("delete", "deployment", "worker")
     with pytest.raises(Unavailable) as caught:
         await fleet.workers.scale_to_zero(seen, note(2))
     assert caught.value.reason == Reason.WORKER_CHANGED
-    await fleet.roll_out(manifest(replicas=1))
+    await fleet.apply(manifest(replicas=1))
 
     with pytest.raises(Unavailable):
         await fleet.workers.scale_to_zero(seen, note(2))
@@ -76,9 +78,9 @@ async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_scale
 
 
 async def test_of_two_recoveries_that_want_a_deployment_one_gets_it(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
 
-    async def settled() -> list[None | BaseException] | None:
+    async def settled() -> list[BaseException | None] | None:
         seen = await fleet.look()
         outcomes = await asyncio.gather(
             *(fleet.workers.scale_to_zero(seen, note(2, run)) for run in (RUN, OTHER_RUN)), return_exceptions=True
@@ -97,7 +99,7 @@ async def test_of_two_recoveries_that_want_a_deployment_one_gets_it(fleet: Fleet
 
 @pytest.mark.parametrize("options", [(), ("--server-side",)], ids=["client-side", "server-side"])
 async def test_restoring_gives_the_replicas_back_and_leaves_no_trace(fleet: Fleet, options: tuple[str, ...]) -> None:
-    await fleet.roll_out(manifest(), *options)
+    await fleet.apply(manifest(), *options)
     template = (await fleet.deployment())["spec"]["template"]
     seen = await fleet.hold()
     await fleet.drained()
@@ -112,7 +114,7 @@ async def test_restoring_gives_the_replicas_back_and_leaves_no_trace(fleet: Flee
 
 
 async def test_restoring_before_the_drain_has_ended_brings_the_workers_back_too(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
     seen = await fleet.hold()
 
     assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
@@ -122,7 +124,7 @@ async def test_restoring_before_the_drain_has_ended_brings_the_workers_back_too(
 
 
 async def test_restoring_again_finds_no_note_and_changes_no_replicas(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
     seen = await fleet.hold()
     await fleet.workers.restore("worker", seen.uid, RUN)
     await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
@@ -133,7 +135,7 @@ async def test_restoring_again_finds_no_note_and_changes_no_replicas(fleet: Flee
 
 
 async def test_a_number_that_somebody_set_during_the_drain_is_kept(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
     seen = await fleet.hold()
     await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
 
@@ -144,7 +146,8 @@ async def test_a_number_that_somebody_set_during_the_drain_is_kept(fleet: Fleet)
 
 
 async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) -> None:
-    seen = await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
+    seen = await fleet.look()
 
     assert await fleet.workers.restore("worker", seen.uid, RUN) is None
     with pytest.raises(Unavailable) as caught:
@@ -156,7 +159,8 @@ async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) ->
 
 
 async def test_fencing_such_a_write_off_leaves_no_trace_and_the_generation_as_it_is(fleet: Fleet) -> None:
-    seen = await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
+    seen = await fleet.look()
     await fleet.workers.restore("worker", seen.uid, RUN)
     once = await fleet.look()
     await fleet.workers.restore("worker", seen.uid, RUN)
@@ -182,7 +186,8 @@ async def test_of_a_scaling_write_and_a_restore_at_once_none_leaves_the_workers_
 
 
 async def test_a_deployment_that_another_recovery_holds_is_not_restored(fleet: Fleet) -> None:
-    seen = await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
+    seen = await fleet.look()
     await fleet.hold(run=OTHER_RUN)
 
     assert await fleet.workers.restore("worker", seen.uid, RUN) is None
@@ -192,10 +197,11 @@ async def test_a_deployment_that_another_recovery_holds_is_not_restored(fleet: F
 
 
 async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_restored(fleet: Fleet) -> None:
-    first = await fleet.roll_out(manifest(replicas=0))
+    await fleet.apply(manifest(replicas=0))
+    first = await fleet.look()
     await fleet.kubectl("delete", "deployment", "worker")
     assert await fleet.workers.restore("worker", first.uid, RUN) is None
-    await fleet.roll_out(manifest(replicas=0))
+    await fleet.apply(manifest(replicas=0))
     await fleet.hold()
     held = await fleet.drained()
 
@@ -213,14 +219,14 @@ async def test_a_note_that_no_recovery_has_written_is_none(fleet: Fleet, text: s
 
 
 async def test_a_deployment_without_replicas_in_its_manifest_is_held_and_restored(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest(replicas=None))
+    await fleet.apply(manifest(replicas=None))
     seen = await fleet.hold()
 
     assert await fleet.workers.restore("worker", seen.uid, RUN) == 1
 
 
 async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survives_it(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest())
+    await fleet.apply(manifest())
     seen = await fleet.hold()
     drained = await fleet.drained()
 
@@ -234,7 +240,7 @@ async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survive
 
 
 async def test_a_server_side_apply_conflicts_during_the_drain_and_not_after_restoring(fleet: Fleet) -> None:
-    await fleet.roll_out(manifest(), "--server-side")
+    await fleet.apply(manifest(), "--server-side")
     seen = await fleet.hold()
     with pytest.raises(KubectlError, match="queue-recovery"):
         await fleet.apply(manifest(), "--server-side")

@@ -1,0 +1,180 @@
+"""What a recovery is told when the API server refuses or does not answer, and what it is not told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.ports import Worker, Workers
+from queue_recovery.workers import namespace
+from queue_recovery.workers.deployments import KubernetesWorkers
+from queue_recovery.workers.permissions import missing_permissions
+from queue_recovery.workers.snapshot import NOTE, note_text
+from sandbox.processes import free_port
+from tests.workers.fleet import RUN, note
+from tests.workers.scripted_api import DEPLOYMENT, Handler, Json, scripted
+
+SECRET = "s3cret-of-a-webhook"
+SEEN = Worker(
+    name="worker",
+    uid="d",
+    resource_version="5",
+    generation=1,
+    replicas=1,
+    paused=False,
+    note=None,
+    pods=1,
+    drained=False,
+    rollout=None,
+)
+
+
+async def look(workers: Workers) -> object:
+    return await workers.look(["worker"])
+
+
+async def follow(workers: Workers) -> object:
+    return await anext(workers.follow(["worker"]))
+
+
+async def scale(workers: Workers) -> None:
+    await workers.scale_to_zero(SEEN, note(1))
+
+
+async def restore(workers: Workers) -> object:
+    return await workers.restore("worker", "d", RUN)
+
+
+CALLS = [look, follow, scale, restore]
+
+
+def answering(status: int) -> Handler:
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"kind": "Status", "code": status, "message": SECRET}, status=status)
+
+    return handle
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (401, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
+        (403, NotYet, Reason.FORBIDDEN),
+        (429, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
+        (500, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
+        (503, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
+        (422, Unavailable, Reason.WORKER_WRITE_REFUSED),
+    ],
+)
+async def test_an_answer_is_named_by_its_code_and_its_text_is_not_passed_on(
+    call: Callable[[Workers], Awaitable[object]], status: int, kind: type[RecoveryError], reason: Reason
+) -> None:
+    async with scripted(answering(status)) as api:
+        with pytest.raises(kind) as caught:
+            await call(KubernetesWorkers(api.client, "media"))
+
+    assert caught.value.reason == reason
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_an_answer_that_is_no_kubernetes_object_comes_from_something_else(
+    call: Callable[[Workers], Awaitable[object]],
+) -> None:
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>Please log in</html>")
+
+    async with scripted(handle) as api:
+        with pytest.raises(Unavailable) as caught:
+            await call(KubernetesWorkers(api.client, "media"))
+
+    assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_server_that_is_away_is_unavailable(call: Callable[[Workers], Awaitable[object]]) -> None:
+    async with ApiClient(Configuration(host=f"http://127.0.0.1:{free_port()}")) as client:
+        with pytest.raises(Unavailable) as caught:
+            await call(KubernetesWorkers(client, "media"))
+
+    assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_server_that_never_answers_is_given_up(
+    call: Callable[[Workers], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespace, "SECONDS", 0.1)
+
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with scripted(handle) as api:
+        with pytest.raises(Unavailable) as caught:
+            await call(KubernetesWorkers(api.client, "media"))
+
+    assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
+
+
+async def test_rights_cannot_be_asked_for_where_nobody_answers() -> None:
+    async with scripted(answering(500)) as api:
+        with pytest.raises(Unavailable) as caught:
+            await missing_permissions(api.client, "media")
+
+    assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
+
+
+def held() -> Json:
+    annotations = {NOTE: note_text(note(3))}
+    managed = [{"manager": "kubectl"}, {"manager": "queue-recovery"}]
+    metadata = {**DEPLOYMENT["metadata"], "annotations": annotations, "managedFields": managed}
+    return {**DEPLOYMENT, "metadata": metadata, "spec": {**DEPLOYMENT["spec"], "replicas": 0}}
+
+
+async def test_others_that_write_at_the_same_time_do_not_keep_the_replicas_from_coming_back() -> None:
+    conflicts = iter([True, True, True])
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.method == "PATCH" and next(conflicts, False):
+            return web.json_response({}, status=409)
+        return web.json_response(held())
+
+    async with scripted(handle) as api:
+        assert await KubernetesWorkers(api.client, "media").restore("worker", "d", RUN) == 3
+
+
+async def test_others_that_write_all_the_time_are_not_fought_for_ever() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return web.json_response(held(), status=409 if request.method == "PATCH" else 200)
+
+    async with scripted(handle) as api:
+        with pytest.raises(Unavailable) as caught:
+            await KubernetesWorkers(api.client, "media").restore("worker", "d", RUN)
+
+    assert caught.value.reason == Reason.WORKER_CHANGED
+
+
+@pytest.mark.parametrize("status", [403, 409, 422, 500])
+async def test_replicas_are_back_even_if_the_operators_name_cannot_be_removed_from_the_managed_fields(
+    status: int,
+) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.content_type == "application/json-patch+json":
+            return web.json_response({"message": SECRET}, status=status)
+        return web.json_response(held())
+
+    async with scripted(handle) as api:
+        assert await KubernetesWorkers(api.client, "media").restore("worker", "d", RUN) == 3
+
+    tried = [asked.body for asked in api.asked if isinstance(asked.body, list)]
+    assert tried
+    assert tried[0] == [
+        {"op": "test", "path": "/metadata/managedFields/1/manager", "value": "queue-recovery"},
+        {"op": "remove", "path": "/metadata/managedFields/1"},
+    ]
