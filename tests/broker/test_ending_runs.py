@@ -1,5 +1,6 @@
 """Locks, closing, releasing: who may begin, and what an ending leaves behind."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -117,6 +118,22 @@ async def test_closing_before_the_boundary_gives_entries_back_and_workers_get_th
     application.channel.visibility_timeout = -1
     application.restore_visible()
     assert application.consume("tts") == [f"m{n}" for n in range(100)]
+
+
+async def test_two_processes_that_close_a_run_at_once_give_every_entry_back_once(
+    connect: Connect, application: Application, redis: Redis, run: Run
+) -> None:
+    one, other = connect(), connect()
+    application.enqueue("tts", *(f"m{n}" for n in range(100)))
+    application.hold("tts", 100)
+    before = await everything(redis)
+    await one.open(run)
+    await stop_before_the_boundary(one, run)
+
+    closed = await asyncio.gather(*(broker.close(run) for broker in (one, other, one, other)))
+
+    assert closed == [Closed(was_purged=False, taken=None, pushed=frozenset())] * 4
+    assert await everything(redis, without=["queuerecovery.dev:"]) == before
 
 
 async def test_an_entry_whose_delivery_tag_is_in_use_again_stays_in_the_quarantine(

@@ -1,5 +1,6 @@
 """Taking a queue: all of it, nothing else, byte for byte."""
 
+import asyncio
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything, recovery, tasks
 from tests.broker.conftest import Connect
+from tests.broker.dying import dying
 
 Word = bytes | bytearray | memoryview | str | int | float
 Fields = dict[Word, Word]
@@ -297,6 +299,24 @@ async def test_a_consumer_that_was_not_stopped_is_reported_before_anything_irrev
     assert await broker.depths(["tts"]) == ({"tts": 16}, 4)
 
 
+async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_and_betrays_a_consumer(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", "held")
+    application.hold("tts", 1)
+    ((tag, entry),) = (await redis.hgetall("unacked")).items()
+    await broker.open(run)
+    with dying(broker, 3):  # the record, a scan, and the bite
+        await broker.take(run)
+    await redis.hset("unacked", tag, entry + b" ")  # type: ignore[operator]
+
+    with pytest.raises(NotYet, match="UnknownConsumer"):
+        await broker.take(run)
+
+    assert await redis.hget("unacked", tag) == entry + b" "  # type: ignore[operator]
+    assert await redis.hget(quarantine_key(run.uid, "1:unacked"), tag) == entry
+
+
 async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_what_it_held_is_kept(
     broker: RedisBroker, application: Application, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,6 +366,21 @@ async def test_once_a_job_is_enqueued_no_further_sweep_can_take_it(
         await broker.take(run, sweep=2)
 
     assert await everything(redis) == before
+
+
+async def test_two_processes_that_take_at_once_answer_the_same(
+    connect: Connect, application: Application, redis: Redis, run: Run
+) -> None:
+    one, other = connect(), connect()
+    application.enqueue("tts", *(f"m{n}" for n in range(400)))
+    application.hold("tts", 350)
+    await one.open(run)
+
+    first, second = await asyncio.gather(one.take(run), other.take(run))
+
+    assert first == second
+    assert (first.ready, first.unacked) == (50, 350)
+    assert not await redis.exists("tts", "unacked", "unacked_index")
 
 
 async def test_a_process_that_was_held_up_takes_nothing_after_another_has_completed_the_sweep(

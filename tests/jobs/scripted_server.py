@@ -6,7 +6,7 @@ Format: the MongoDB manual, "MongoDB Wire Protocol". Only what a driver sends in
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import bson
@@ -42,6 +42,9 @@ async def scripted(reply: Callable[[str, Command], Reply]) -> AsyncIterator[Scri
     """Serve on a free port; `reply` gets the name and the body of each command that is no greeting."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
         try:
             while True:
                 length, request, _, kind = _HEADER.unpack(await reader.readexactly(_HEADER.size))
@@ -53,8 +56,12 @@ async def scripted(reply: Callable[[str, Command], Reply]) -> AsyncIterator[Scri
                 else:
                     payload, code = struct.pack("<iB", 0, 0) + answer, _MESSAGE
                 writer.write(_HEADER.pack(_HEADER.size + len(payload), 1, request, code) + payload)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     def _answer(command: Command) -> Reply:
         name = next(iter(command))
@@ -75,12 +82,15 @@ async def scripted(reply: Callable[[str, Command], Reply]) -> AsyncIterator[Scri
         server.commands.append(command)
         return reply(name, command)
 
+    serving: set[asyncio.Task[object]] = set()
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     server = ScriptedServer(listener.sockets[0].getsockname()[1])
     try:
         yield server
     finally:
         listener.close()
+        # Every client has gone, so each of these reads the end of its stream.
+        await asyncio.gather(*serving)
 
 
 def _queried(body: bytes) -> Command:

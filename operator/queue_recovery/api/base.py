@@ -18,7 +18,12 @@ Rules = list[JsonValue]
 class Model(BaseModel):
     """A part of a resource: camelCase in YAML, snake_case in Python, never changed in place."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        hide_input_in_errors=True,  # what does not fit may be a payload, and errors are logged
+    )
 
 
 def with_rules(rules: Rules) -> ConfigDict:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -118,3 +119,9 @@ async def _work(operator: Operator, resource: KubernetesResource) -> None:
         except asyncio.CancelledError:
             _LOG.info("%s/%s: stopped; whoever starts next goes on from here", resource.namespace, resource.name)
             raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again
+            # The type and the place, not the text: that may hold a payload or an address.
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} in {last.name} ({last.filename}:{last.lineno})"
+            _LOG.error("%s/%s: unexpected %s; please report it", resource.namespace, resource.name, where)
+            raise kopf.TemporaryError(f"unexpected {where}", delay=_RETRY) from None

@@ -9,7 +9,7 @@ from queue_recovery.controller.metrics import Metrics
 
 
 @asynccontextmanager
-async def serve(host: str, port: int, *, metrics: Metrics, ready: Callable[[], bool]) -> AsyncIterator[None]:
+async def serve(host: str | None, port: int, *, metrics: Metrics, ready: Callable[[], bool]) -> AsyncIterator[None]:
     """Serve `/metrics`, `/healthz` (the event loop turns) and `/readyz` (watching) until the block is left."""
 
     async def page(_request: web.Request) -> web.Response:

@@ -39,6 +39,8 @@ class _Metadata(BaseModel):
 
 
 class _Body(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     metadata: _Metadata
     spec: QueueRecoverySpec
     status: QueueRecoveryStatus = QueueRecoveryStatus()

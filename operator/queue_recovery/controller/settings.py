@@ -16,7 +16,9 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "console"] = Field("json", description="How log lines are written.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="From which level on.")
-    http_host: str = Field("0.0.0.0", description="Address of the port for metrics and health.")  # noqa: S104  # scraped from other pods
+    http_host: str | None = Field(
+        None, description="Address of the port for metrics and health; none: all of the pod's."
+    )
     http_port: int = Field(8080, ge=0, le=65535, description="Port for metrics and health.")
     target_refresh_seconds: float = Field(
         30, ge=1, le=86400, description="How often a QueueTarget's status is refreshed; changes refresh it at once."

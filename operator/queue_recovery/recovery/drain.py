@@ -7,7 +7,7 @@ from contextlib import aclosing
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import WorkerStatus
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import NotYet, Unavailable
 from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import look_up
@@ -120,7 +120,7 @@ async def _await_drained(scope: Scope) -> Sequence[Worker]:
                 command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
                 doing = (Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}")
             await scope.save(doing=doing)
-    raise NotYet(Reason.KUBERNETES_UNAVAILABLE, "the watch of the workers ended; looking again")
+    raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the watch of the workers ended; looking again")
 
 
 def _refuse_revived(workers: Sequence[Worker]) -> None:

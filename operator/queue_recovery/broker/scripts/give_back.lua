@@ -1,11 +1,12 @@
 -- Gives entries of the quarantine back to `unacked`, unchanged and with the time of their delivery.
 -- KEYS: the run, unacked, unacked_index, the quarantine's hash and sorted set
 -- ARGV: UID; delivery tags, at most 100
--- Returns: OK (also for entries that are back already) | LOST | CLOSED | WRONGTYPE, key
+-- Returns: OK (also for entries that are back already, and when another process has closed the run meanwhile)
+--          | LOST | WRONGTYPE, key
 local run, unacked, index, entries, times = unpack(KEYS)
 local uid, state = unpack(redis.call('HMGET', run, 'uid', 'state'))
 if uid ~= ARGV[1] then return {'LOST'} end
-if state ~= 'closing' then return {'CLOSED'} end
+if state ~= 'closing' then return {'OK'} end
 local wanted = {[unacked] = 'hash', [index] = 'zset', [entries] = 'hash', [times] = 'zset'}
 for key, kind in pairs(wanted) do
   local found = redis.call('TYPE', key)['ok']

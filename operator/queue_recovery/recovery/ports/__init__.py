@@ -1,0 +1,27 @@
+"""What the steps of a recovery need of Redis, MongoDB and Kubernetes.
+
+Every call may raise `errors.Rejected`, `errors.NotYet` or `errors.Unavailable`, and nothing else that a driver
+raises. Every call that has an effect may be repeated after a death at any point: it looks at the world first and
+answers the same when the effect is there already.
+"""
+
+from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Closed, Count, Holder, Run, Taken, Task
+from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
+from queue_recovery.recovery.ports.workers import RestoreNote, Worker, Workers
+
+__all__ = [
+    "Broker",
+    "BrokerHealth",
+    "Claim",
+    "Closed",
+    "Count",
+    "Holder",
+    "JobStore",
+    "RestoreNote",
+    "Run",
+    "StoredJob",
+    "Taken",
+    "Task",
+    "Worker",
+    "Workers",
+]

@@ -1,0 +1,70 @@
+"""What a recovery needs of the job store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredJob:
+    """A job's document, as far as a recovery reads it. `None`: the field is absent or not mapped."""
+
+    id: str
+    """The id as text, as it stands in the recovery."""
+    status: str | None
+    task_id: str | None
+    task: str | None
+    args: str | None
+    """JSON array as text."""
+    kwargs: str | None
+    """JSON object as text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The wish to take up one job."""
+
+    id: str
+    seen_status: str | None
+    seen_task_id: str | None
+    task_id: str
+    """The new task id, to be written to the document."""
+
+
+class JobStore(Protocol):
+    """One collection of jobs. Ids are texts that fit the collection's `idType`."""
+
+    async def check(self) -> None:
+        """Find out whether the store answers.
+
+        Raises Unavailable (`JobStoreUnavailable`, `JobStoreAuthenticationFailed`).
+        """
+        ...
+
+    def fits(self, job_id: str | int) -> bool:
+        """Tell whether the id has the form of the collection's `idType`."""
+        ...
+
+    async def look_up(self, ids: Sequence[str]) -> Mapping[str, StoredJob]:
+        """Return the documents that exist, by id, in one query.
+
+        Raises Rejected (`InvalidArguments`) naming the jobs whose mapped task, args or kwargs are not what JSON
+        holds.
+        """
+        ...
+
+    async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
+        """Claim each job that still looks as it was seen; return the ids that are ours, by this call or an earlier one.
+
+        A job whose stamp of this run says `released` is not ours any more.
+        """
+        ...
+
+    async def settle(self, run_uid: str, unpushed: Sequence[str], *, now: datetime) -> None:
+        """Stamp each of these jobs as released, and give a claimed one its former status and task id back."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...

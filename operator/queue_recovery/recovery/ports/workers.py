@@ -1,0 +1,71 @@
+"""What a recovery needs of the Deployments."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreNote:
+    """What stands on a Deployment while a recovery holds it: enough to bring it back by hand."""
+
+    uid: str
+    """UID of the recovery that holds the Deployment."""
+    recovery: str
+    """`namespace/name` of it."""
+    replicas: int
+    """What to scale it back to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A Deployment, as seen at one moment."""
+
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    replicas: int
+    """What its spec asks for."""
+    paused: bool
+    note: RestoreNote | None
+    pods: int
+    """Its pods that have not ended, terminating ones included."""
+    drained: bool
+    """Scaled to 0, seen by its controller, and no pod of it lives."""
+    rollout: str | None
+    """What its rollout waits for, as `kubectl rollout status` would say it; None: complete."""
+
+
+class Workers(Protocol):
+    """The Deployments of one namespace."""
+
+    async def look(self, names: Sequence[str]) -> Sequence[Worker]:
+        """Return these Deployments, in the order of the names.
+
+        Raises NotYet (`WorkerNotFound`, `Forbidden`) or Unavailable (`KubernetesUnavailable`).
+        """
+        ...
+
+    def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
+        """Yield these Deployments as they are now, and again after every change of them or of their pods.
+
+        Watches, and never polls: the number of requests does not grow with the time spent waiting.
+        """
+        ...
+
+    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> None:
+        """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
+
+        Raises Unavailable (`WorkerChanged`) when it is not: look again.
+        """
+        ...
+
+    async def restore(self, name: str, uid: str, run_uid: str) -> int | None:
+        """Give the Deployment its replicas back and remove the note, if the note is this run's.
+
+        Returns the replicas written, or None when the note was not there. In that case too, a scaling write that is
+        still under way must fail: the Deployment's resourceVersion is moved on. A Deployment that is gone, or
+        another one of the same name (by `uid`), is left alone.
+        """
+        ...
