@@ -353,13 +353,14 @@ async def test_a_queue_that_had_to_be_drained_again_is_taken_again_into_the_same
     assert not await redis.exists("tts", "unacked")
 
 
+@pytest.mark.parametrize("held", [0, 1])
 async def test_once_a_job_is_enqueued_no_further_sweep_can_take_it(
-    broker: RedisBroker, application: Application, redis: Redis, run: Run
+    broker: RedisBroker, application: Application, redis: Redis, run: Run, held: int
 ) -> None:
     await broker.open(run)
     await broker.take(run)
     await broker.push(run, tasks(2))
-    application.hold("tts", 1)
+    application.hold("tts", held)
     before = await everything(redis)
 
     with pytest.raises(RuntimeError, match="out of turn"):

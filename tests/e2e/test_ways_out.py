@@ -5,6 +5,8 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from bson import ObjectId
+from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from sandbox.broker import Broker
@@ -118,6 +120,28 @@ async def test_redis_away_in_the_middle_is_waited_for(team: Team, own_broker: Br
     status = await team.reached("Succeeded")
     assert status["messages"]["quarantined"] == 1
     assert status["jobs"]["progress"] == "1/1"
+
+
+async def test_mongodb_away_in_the_middle_is_waited_for(team: Team) -> None:
+    store = await team.sandbox.start_job_store()
+    await team.secrets(mongo=store.url)
+    await team.workers(command=STUBBORN, grace=3)
+    await team.target()
+    mongo: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(store.url)
+    async with mongo:
+        jobs = mongo["app"][team.jobs.name]
+        await jobs.insert_one({"_id": ObjectId("662f1c0e9d3e4b0001a1b2c3"), "status": "failed", "task_id": "old"})
+        await team.recovery(jobs=[{"id": "662f1c0e9d3e4b0001a1b2c3"}])
+        await _scaled_to(team, 0)
+        await store.stop()
+        await team.waits("JobStoreUnavailable")
+        await store.restart()
+        status = await team.reached("Succeeded")
+        assert status["jobs"]["progress"] == "1/1"
+        (message,) = [json.loads(one) for one in await team.queued()]
+        found = await jobs.find_one({"status": "pending"})
+        assert found is not None
+        assert found["task_id"] == message["headers"]["id"]
 
 
 async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broker) -> None:
