@@ -106,6 +106,9 @@ async def _start(scope: Scope, flavour: Flavour, port: int, options: Sequence[st
     # Servers that change their own configuration (sentinels, replicas, clusters) insist on a file for it.
     command: list[str | Path] = [program, folder / "server.conf", "--dir", folder, "--save", ""]
     address = ["--port", str(port), "--bind", LOOPBACK]
+    if "--cluster-enabled" in options:
+        # By default the cluster's bus takes the port 10,000 above, which may be anybody's.
+        address += ["--cluster-port", str(free_port())]
     process = await scope.start(folder.name, [*command, *address, *options])
 
     async def answers() -> bool:

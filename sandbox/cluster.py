@@ -36,7 +36,12 @@ def default_images() -> Images:
     """Return the images of this repository: the operator's and the example application's."""
     environment = images.python_environment(Path(sys.executable).parent)
     return {
-        "queue-recovery": Image(folder=ROOT, entrypoint=("queue-recovery",), environment=environment),
+        "queue-recovery": Image(
+            folder=ROOT,
+            entrypoint=("queue-recovery",),
+            # Pods share the machine's network: on all addresses, two operators would take each other's port.
+            environment={**environment, "QUEUE_RECOVERY_HTTP_HOST": "$(POD_IP)"},
+        ),
         "stuck-queue-app": Image(folder=ROOT / "examples" / "stuck-queue", environment=environment),
     }
 

@@ -160,7 +160,9 @@ class Container:
         except environment.ConfigError as error:
             self._become(_waiting("CreateContainerConfigError", str(error)))
             return
-        variables = {**self._context.environment, **image.environment, **self._access(), **own}
+        address = {"POD_IP": self._context.pod["status"]["podIP"]}
+        of_image = {name: environment.expand(value, address) for name, value in image.environment.items()}
+        variables = {**self._context.environment, **of_image, **self._access(), **own}
         command = [environment.expand(word, own) for word in image.command(self._spec)]
         if self._last_state:
             self._restarts += 1

@@ -1,5 +1,6 @@
-"""The commands that a person runs to get quarantined messages back do what they say, sent by `redis-cli` itself."""
+"""The commands of `docs/quarantined-messages.md` do what the page says, sent by `redis-cli` as they stand there."""
 
+import re
 import shutil
 
 import pytest
@@ -8,17 +9,23 @@ from redis.asyncio import Redis
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
-from sandbox.processes import Scope
-from tests.broker.application import Application, everything, recovery
+from sandbox.processes import ROOT, Scope
+from tests.broker.application import Application, everything
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not on PATH")
 
+_PAGE = (ROOT / "docs" / "quarantined-messages.md").read_text()
+_PRELUDE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, LET_GO = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
+PUT_BACK = (LISTS, OTHER_PRIORITIES, UNACKED)
 
-async def by_hand(scope: Scope, server: Server, command: str) -> None:
-    """Run a shell command as a person would."""
-    shell = await scope.start("by-hand", ["sh", "-c", command], environment={"BROKER_URL": server.url})
+
+async def by_hand(scope: Scope, server: Server, name: str, block: str, *, sweep: int = 1) -> str:
+    """Run a block of the page as a person would; return what it printed."""
+    prelude = re.sub(r"^NAME=.*$", f"NAME={name}", _PRELUDE, flags=re.MULTILINE)
+    script = prelude + block.replace("$NAME:1:", f"$NAME:{sweep}:")
+    shell = await scope.start("by-hand", ["sh", "-ec", script], environment={"BROKER_URL": server.url})
     assert await shell.wait() == 0, shell.end_of_log()
-    assert shell.end_of_log() == ""
+    return shell.end_of_log()
 
 
 async def test_messages_come_out_next_in_the_order_that_they_had(
@@ -28,18 +35,16 @@ async def test_messages_come_out_next_in_the_order_that_they_had(
     application.enqueue("tts", "low-1", "low-2", priority=9)
     application.hold("tts", 120)
     await broker.open(run)
-    taken = await broker.take(run)
+    name = (await broker.take(run)).quarantine
     await broker.close(run)
     application.disappear()
     application.enqueue("tts", "came later")
     application.enqueue("tts", "low later", priority=9)
-    commands = await broker.commands_to_put_back(run)
-    assert len(commands) == 3
 
-    for command in commands:
-        await by_hand(scope, server, command)
+    for block in PUT_BACK:
+        assert await by_hand(scope, server, name, block) == ""
 
-    assert not await redis.keys(f"{taken.quarantine}*")
+    assert not await redis.keys(f"{name}*")
     assert application.consume("tts") == ["first", "second", "third", "came later", "low-1", "low-2", "low later"]
     application.restore_visible()
     assert application.consume("tts") == [f"held-{n}" for n in range(120)]
@@ -52,34 +57,42 @@ async def test_a_queue_that_was_taken_twice_comes_back_with_the_older_messages_f
     await broker.open(run)
     await broker.take(run)
     application.enqueue("tts", "c", "d")
-    await broker.take(run, sweep=2)
+    name = (await broker.take(run, sweep=2)).quarantine
     await broker.close(run)
 
-    for command in await broker.commands_to_put_back(run):
-        await by_hand(scope, server, command)
+    for sweep in (2, 1):
+        await by_hand(scope, server, name, LISTS, sweep=sweep)
 
     assert application.consume("tts") == ["a", "b", "c", "d"]
 
 
-async def test_repeating_the_commands_or_stopping_half_way_does_no_harm(
+async def test_repeating_the_commands_does_no_harm(
     scope: Scope, broker: RedisBroker, application: Application, server: Server, redis: Redis, run: Run
 ) -> None:
     application.enqueue("tts", "held", "waits")
     application.hold("tts", 1)
     await broker.open(run)
-    await broker.take(run)
-    commands = await broker.commands_to_put_back(run)
-    for command in commands:
-        await by_hand(scope, server, command)
+    name = (await broker.take(run)).quarantine
+    for block in PUT_BACK:
+        await by_hand(scope, server, name, block)
     once = await everything(redis)
 
-    for command in commands:
-        await by_hand(scope, server, command)
+    for block in PUT_BACK:
+        await by_hand(scope, server, name, block)
 
     assert await everything(redis) == once
 
 
-async def test_a_run_that_took_nothing_has_nothing_to_put_back(broker: RedisBroker, run: Run) -> None:
-    assert await broker.commands_to_put_back(recovery("tts")) == []
+async def test_a_quarantine_can_be_looked_at_and_let_go(
+    scope: Scope, broker: RedisBroker, application: Application, server: Server, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", "first", "second")
     await broker.open(run)
-    assert await broker.commands_to_put_back(run) == []
+    name = (await broker.take(run)).quarantine
+
+    shown = await by_hand(scope, server, name, LOOK)
+    assert f"{name}:1:ready:0\n2\n" in shown
+    assert shown.count('"task": ') == 2
+
+    await by_hand(scope, server, name, LET_GO)
+    assert not await redis.keys(f"{name}*")

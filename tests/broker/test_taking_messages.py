@@ -1,6 +1,5 @@
 """Taking a queue: all of it, nothing else, byte for byte."""
 
-import asyncio
 import json
 
 import pytest
@@ -9,12 +8,11 @@ from redis.asyncio import Redis
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.keys import quarantine_key
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything, recovery, tasks
 from tests.broker.conftest import Connect
-from tests.broker.dying import dying
 
 Word = bytes | bytearray | memoryview | str | int | float
 Fields = dict[Word, Word]
@@ -186,6 +184,7 @@ async def test_copies_that_share_a_delivery_tag_with_another_queue_are_refused(
     await broker.open(run)
     with pytest.raises(Rejected, match="SharedRoute"):
         await broker.take(run)
+    assert await broker.queued_task_ids("tts", ["copied"]) == {"copied"}
 
 
 async def test_entries_that_nobody_can_read_stay_and_are_counted_and_list_messages_are_taken_as_they_are(
@@ -253,162 +252,6 @@ async def test_a_list_of_another_type_stops_the_boundary_before_it_takes_anythin
     with pytest.raises(Rejected, match="WrongKeyType"):
         await broker.take(run)
     assert await redis.llen("tts") == 1
-
-
-async def test_what_another_workers_restore_sweep_moves_meanwhile_is_taken_from_where_it_went(
-    broker: RedisBroker, application: Application, redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    application.enqueue("tts", *(f"held-{n}" for n in range(300)))
-    application.hold("tts", 300)
-    application.channel.visibility_timeout = -1
-    await broker.open(run)
-    script = broker._client.script
-
-    async def interrupted(*words: object) -> list[bytes]:
-        monkeypatch.undo()
-        answer: list[bytes] = await script(*words)  # type: ignore[arg-type]
-        application.restore_visible(50)
-        return answer
-
-    monkeypatch.setattr(broker._client, "script", interrupted)
-    taken = await broker.take(run)
-
-    assert (taken.ready, taken.unacked) == (50, 250)
-    assert not await redis.exists("tts", "unacked", "unacked_index")
-
-
-async def test_a_consumer_that_was_not_stopped_is_reported_before_anything_irreversible(
-    broker: RedisBroker, application: Application, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    application.enqueue("tts", *(f"m{n}" for n in range(20)))
-    application.hold("tts", 1)
-    await broker.open(run)
-    script = broker._client.script
-
-    async def interrupted(*words: object) -> list[bytes]:
-        application.hold("tts", 1)
-        return await script(*words)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(broker._client, "script", interrupted)
-    with pytest.raises(NotYet) as refused:
-        await broker.take(run)
-    assert refused.value.reason == "UnknownConsumer"
-    assert "brpop" in refused.value.message
-    monkeypatch.undo()
-    assert not (await broker.close(run)).was_purged
-    assert await broker.depths(["tts"]) == ({"tts": 16}, 4)
-
-
-async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_and_betrays_a_consumer(
-    broker: RedisBroker, application: Application, redis: Redis, run: Run
-) -> None:
-    application.enqueue("tts", "held")
-    application.hold("tts", 1)
-    ((tag, entry),) = (await redis.hgetall("unacked")).items()
-    await broker.open(run)
-    with dying(broker, 3):  # the record, a scan, and the bite
-        await broker.take(run)
-    await redis.hset("unacked", tag, entry + b" ")  # type: ignore[operator]
-
-    with pytest.raises(NotYet, match="UnknownConsumer"):
-        await broker.take(run)
-
-    assert await redis.hget("unacked", tag) == entry + b" "  # type: ignore[operator]
-    assert await redis.hget(quarantine_key(run.uid, "1:unacked"), tag) == entry
-
-
-async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_what_it_held_is_kept(
-    broker: RedisBroker, application: Application, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await broker.open(run)
-    script = broker._client.script
-
-    async def interrupted(*words: object) -> list[bytes]:
-        answer: list[bytes] = await script(*words)  # type: ignore[arg-type]
-        monkeypatch.undo()
-        application.enqueue("tts", "popped before the boundary, written after it")
-        application.hold("tts", 1)
-        return answer
-
-    monkeypatch.setattr(broker._client, "script", interrupted)
-    with pytest.raises(NotYet, match="UnknownConsumer"):
-        await broker.take(run)
-    assert (await broker.take(run)).unacked == 1
-
-
-async def test_a_queue_that_had_to_be_drained_again_is_taken_again_into_the_same_quarantine(
-    broker: RedisBroker, application: Application, redis: Redis, run: Run
-) -> None:
-    application.enqueue("tts", "held", "first")
-    application.hold("tts", 1)
-    await broker.open(run)
-    await broker.take(run)
-    application.enqueue("tts", "held again", "second")
-    application.hold("tts", 1)
-
-    taken = await broker.take(run, sweep=2)
-
-    assert (taken.ready, taken.unacked) == (2, 2)
-    assert await broker.take(run) == taken
-    assert not await redis.exists("tts", "unacked")
-
-
-@pytest.mark.parametrize("held", [0, 1])
-async def test_once_a_job_is_enqueued_no_further_sweep_can_take_it(
-    broker: RedisBroker, application: Application, redis: Redis, run: Run, held: int
-) -> None:
-    await broker.open(run)
-    await broker.take(run)
-    await broker.push(run, tasks(2))
-    application.hold("tts", held)
-    before = await everything(redis)
-
-    with pytest.raises(RuntimeError, match="out of turn"):
-        await broker.take(run, sweep=2)
-
-    assert await everything(redis) == before
-
-
-async def test_two_processes_that_take_at_once_answer_the_same(
-    connect: Connect, application: Application, redis: Redis, run: Run
-) -> None:
-    one, other = connect(), connect()
-    application.enqueue("tts", *(f"m{n}" for n in range(400)))
-    application.hold("tts", 350)
-    await one.open(run)
-
-    first, second = await asyncio.gather(one.take(run), other.take(run))
-
-    assert first == second
-    assert (first.ready, first.unacked) == (50, 350)
-    assert not await redis.exists("tts", "unacked", "unacked_index")
-
-
-async def test_a_process_that_was_held_up_takes_nothing_after_another_has_completed_the_sweep(
-    connect: Connect, application: Application, redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    late, other = connect(), connect()
-    application.enqueue("tts", "held")
-    application.hold("tts", 1)
-    await late.open(run)
-    script = late._client.script
-
-    async def held_up(*words: object) -> list[bytes]:
-        monkeypatch.undo()
-        await other.take(run)
-        application.enqueue("tts", "new")
-        application.hold("tts", 1)
-        (tag,) = await redis.hkeys("unacked")
-        assert isinstance(tag, bytes)
-        text, keys, arguments = words
-        return await script(text, keys, [*arguments, tag])  # type: ignore[arg-type,misc]
-
-    monkeypatch.setattr(late._client, "script", held_up)
-    with pytest.raises(NotYet):
-        await late.take(run)
-
-    assert (await late.take(run)).unacked == 1
-    assert await redis.hlen("unacked") == 1
 
 
 @pytest.mark.parametrize("lost", ["run", "all"])

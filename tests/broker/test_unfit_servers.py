@@ -42,6 +42,7 @@ async def refusal(url: str, queue: str | None = None) -> RecoveryError:
         await broker.aclose()
     assert PASSWORD not in str(refused.value)
     assert "127.0.0.1" not in str(refused.value)
+    assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
     return refused.value
 

@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from bson import ObjectId
 from pymongo import AsyncMongoClient
@@ -142,6 +143,26 @@ async def test_mongodb_away_in_the_middle_is_waited_for(team: Team) -> None:
         found = await jobs.find_one({"status": "pending"})
         assert found is not None
         assert found["task_id"] == message["headers"]["id"]
+
+
+@pytest.mark.usefixtures("own_broker")
+async def test_a_broker_that_lost_its_data_ends_it_and_names_the_jobs_in_doubt(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=2)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    jobs = [await team.failed_job() for _ in range(3)]
+    await team.recovery(reenqueue={"ratePerSecond": 1}, jobs=[{"id": job} for job in jobs])
+
+    async def one_is_enqueued() -> bool:
+        return len(await team.queued()) == 1 and (await team.status()).get("phase") == "Reenqueuing"
+
+    await until(one_is_enqueued, "the first job to be enqueued")
+    await team.redis.flushdb()
+    status = await team.reached("Failed")
+    assert condition(status, "Succeeded")["reason"] == "BrokerLostData"
+    assert {row["reason"] for row in status["skipped"]} == {"InDoubt"}
+    assert len(status["skipped"]) == 3
+    assert await team.replicas() == 2
 
 
 async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broker) -> None:

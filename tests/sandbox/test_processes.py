@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.broker import Broker
 from sandbox.janitor import marked_processes
 from sandbox.processes import ROOT, DeadlineError, Process, Scope, python_module, until
 
@@ -52,7 +53,7 @@ async def test_a_process_that_hides_in_another_session_and_one_that_overwrites_i
     async with Scope.open() as scope:
         hiding = await scope.start("hiding", [sys.executable, "-c", _DAEMON])
         await hiding.wait()
-        await scope.start("redis", ["redis-server", "--port", "0", "--set-proc-title", "yes"])
+        await Broker.start(scope)
         assert len(marked_processes(str(scope.folder), scope.folder.name)) == 2
 
     assert marked_processes(str(scope.folder), scope.folder.name) == []

@@ -29,6 +29,9 @@ REPLICA_SET: Json = {
 }
 
 
+AT_ZERO: Json = {"observedGeneration": 1, "replicas": 0}
+
+
 def pod(name: str, version: str = "5") -> Json:
     owner = {"uid": "rs", "kind": "ReplicaSet", "controller": True}
     metadata = {"name": name, "uid": name, "resourceVersion": version, "ownerReferences": [owner]}
@@ -37,6 +40,12 @@ def pod(name: str, version: str = "5") -> Json:
 
 def listed(*items: Json, version: str = "10") -> web.Response:
     return web.json_response({"metadata": {"resourceVersion": version}, "items": list(items)})
+
+
+def at_zero(content: Json) -> Json:
+    """Return the Deployment or the ReplicaSet as it is once it is scaled to 0."""
+    metadata = {**content["metadata"], "resourceVersion": "30"}
+    return {**content, "metadata": metadata, "spec": {**content["spec"], "replicas": 0}, "status": AT_ZERO}
 
 
 def event(kind: str, content: Json) -> bytes:

@@ -12,7 +12,17 @@ from queue_recovery.recovery.errors import NotYet, Unavailable
 from queue_recovery.workers import following
 from queue_recovery.workers.deployments import KubernetesWorkers
 from tests.workers.fleet import SECONDS
-from tests.workers.scripted_api import ScriptedApi, cluster, event, listed, pod, scripted
+from tests.workers.scripted_api import (
+    DEPLOYMENT,
+    REPLICA_SET,
+    ScriptedApi,
+    at_zero,
+    cluster,
+    event,
+    listed,
+    pod,
+    scripted,
+)
 
 LIST = (False, None)
 
@@ -85,6 +95,36 @@ async def test_a_watch_that_is_refused_as_expired_is_made_good_by_a_list() -> No
         await follow_until(api, pods=1)
 
     assert api.about("pods")[:3] == [LIST, (True, "10"), LIST]
+
+
+async def test_a_drain_is_said_only_after_a_fresh_look_because_one_watch_may_lag_behind_the_others() -> None:
+    lists_of_pods = iter([listed(), listed(pod("that the watch has not shown yet"))])
+    scaled = {"deployments": at_zero(DEPLOYMENT), "replicasets": at_zero(REPLICA_SET)}
+    before = cluster([], [])
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        resource = request.path.rpartition("/")[2]
+        if "watch" not in request.query:
+            if resource == "pods":
+                return next(lists_of_pods)
+            looked_again = sum(not asked.watch and asked.resource == resource for asked in api.asked) > 1
+            return listed(scaled[resource]) if looked_again else await before(request)
+        if resource == "pods":
+            return await before(request)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(event("MODIFIED", scaled[resource]))
+        await asyncio.Event().wait()
+        return response
+
+    async with scripted(handle) as api:
+        async with aclosing(KubernetesWorkers(api.client, "media").follow(["worker"])) as changes:
+            async with asyncio.timeout(SECONDS):
+                seen = [await anext(changes)]
+                while seen[-1][0].pods == 0:
+                    seen.append(await anext(changes))
+
+    assert not any(worker.drained for (worker,) in seen)
 
 
 async def test_a_server_that_does_not_come_back_is_unavailable() -> None:

@@ -7,7 +7,7 @@ from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import is_envelope, read_json, task_id
 from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.scripts import wrong_type
-from queue_recovery.broker.unacked import entries_of
+from queue_recovery.broker.unacked import entries_of, refuse_shared
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Count
 
@@ -69,19 +69,26 @@ async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> N
 
 
 async def count(client: Client, layout: Layout, queue: str) -> Count:
-    """Count a queue's messages."""
+    """Count a queue's messages.
+
+    Raises:
+        Rejected: `SharedRoute`.
+    """
     ready = sum(await client.lengths(list(layout.possible_lists(queue).values()), []))
     unacked = undecodable = 0
     async for found in entries_of(client, layout, queue):
         if found.entry is None:
             undecodable += 1
         else:
+            refuse_shared(found.entry, found.shared_with)
             unacked += 1
     return Count(ready=ready, unacked=unacked, undecodable=undecodable)
 
 
 async def queued_task_ids(client: Client, layout: Layout, queue: str, among: Collection[str]) -> frozenset[str]:
     """Return which of these task ids have a message in the queue's lists or in `unacked`.
+
+    A message in `unacked` that may be another queue's copy counts: its task may yet run.
 
     Lists are read from their producers' end by index, so that what is pushed meanwhile only moves messages into
     portions still to come.

@@ -21,7 +21,6 @@ from queue_recovery.broker.keys import (
     unacked_ending,
 )
 from queue_recovery.broker.publish import Publisher
-from queue_recovery.broker.quarantine import commands_to_put_back
 from queue_recovery.broker.run import read_open_record, read_record
 from queue_recovery.broker.scripts import Script, run_script
 from queue_recovery.broker.url import parse_url
@@ -149,11 +148,6 @@ class RedisBroker:
     async def sweep(self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime) -> int:
         """See `sweeper.sweep`."""
         return await sweeper.sweep(self._client, cluster, is_live, now)
-
-    async def commands_to_put_back(self, run: Run) -> Sequence[str]:
-        """Return the shell commands that put a run's quarantine back; see `quarantine.commands_to_put_back`."""
-        record = await read_record(self._client, run.uid)
-        return commands_to_put_back(record, self._layout, run.queue) if record else []
 
     async def aclose(self) -> None:
         """See `ports.Broker`."""

@@ -20,7 +20,7 @@ from queue_recovery.broker.keys import (
 )
 from queue_recovery.broker.run import read_open_record
 from queue_recovery.broker.scripts import Script, run_script
-from queue_recovery.broker.unacked import BITE, Found, bites, entries_of
+from queue_recovery.broker.unacked import BITE, Found, bites, entries_of, refuse_shared
 from queue_recovery.recovery.ports import Run, Taken
 
 _PASSES = 3
@@ -95,6 +95,7 @@ async def _move_unacked(client: Client, layout: Layout, run: Run, sweep: int) ->
         if found.entry is None:
             undecodable += 1
             continue
+        refuse_shared(found.entry, found.shared_with)
         moved += 1
         waiting.append(found)
         if len(waiting) == BITE:

@@ -24,16 +24,14 @@ class Found:
     tag: bytes
     size: int
     entry: Entry | None
+    shared_with: frozenset[str] = frozenset()
+    """Other queues that its exchange copied it to: the copies bear one delivery tag, so it may be any of them."""
 
 
 async def entries_of(client: Client, layout: Layout, queue: str) -> AsyncIterator[Found]:
     """Scan `unacked` for the entries of a queue and for those that nobody can attribute.
 
     An entry may be seen twice while the server resizes the hash.
-
-    Raises:
-        Rejected: `SharedRoute`, when an entry went to another queue besides: both copies bear one delivery tag, so
-            which of them it is cannot be told.
     """
     bindings = Bindings(client, layout)
     async for portion in client.scan_hash(layout.unacked):
@@ -43,16 +41,23 @@ async def entries_of(client: Client, layout: Layout, queue: str) -> AsyncIterato
                 yield Found(tag, len(value), None)
                 continue
             queues = await bindings.queues(entry.exchange, entry.routing_key)
-            if queue not in queues:
-                continue
-            if len(queues) > 1:
-                raise Rejected(
-                    Reason.SHARED_ROUTE,
-                    f"exchange {entry.exchange!r} copies messages of the queue to {_others(queues, queue)} too; in "
-                    "unacked the copies cannot be told apart, so neither queue can be purged alone: let the workers "
-                    "finish what they hold, or bind the queues to routing keys of their own",
-                )
-            yield Found(tag, len(value), entry)
+            if queue in queues:
+                yield Found(tag, len(value), entry, queues - {queue})
+
+
+def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
+    """Refuse an entry that may be another queue's copy.
+
+    Raises:
+        Rejected: `SharedRoute`.
+    """
+    if shared_with:
+        raise Rejected(
+            Reason.SHARED_ROUTE,
+            f"exchange {entry.exchange!r} copies messages of the queue to {', '.join(sorted(shared_with)[:5])} too; in "
+            "unacked the copies cannot be told apart, so neither queue can be purged alone: let the workers finish "
+            "what they hold, or bind the queues to routing keys of their own",
+        )
 
 
 def bites(found: Iterable[Found]) -> Iterator[list[bytes]]:
@@ -67,7 +72,3 @@ def bites(found: Iterable[Found]) -> Iterator[list[bytes]]:
         size += item.size
     if tags:
         yield tags
-
-
-def _others(queues: frozenset[str], queue: str) -> str:
-    return ", ".join(sorted(queues - {queue})[:5])

@@ -23,7 +23,6 @@ from queue_recovery.recovery.ports import Claim
 ROOT: Final = "queueRecovery"
 """The one field that the operator adds to a document."""
 
-Write = UpdateOne
 Stamp = Mapping[str, object]
 
 

@@ -29,28 +29,42 @@ async def end(scope: Scope) -> None:
     broker = await scope.broker()
     closed = await broker.close(scope.run)
     jobs = listed(scope.spec)
-    if is_true(scope.status.conditions, ConditionType.PURGED) and not closed.was_purged:
-        await _finish_in_doubt(scope, jobs)
-        return
-    unpushed = [job.id for job in jobs if job.id is not None and job.key not in closed.pushed]
-    if closed.was_purged and unpushed:
-        await (await scope.job_store()).settle(scope.resource.uid, unpushed, now=scope.world.now())
     expires, keep = _retention(scope)
-    await broker.release(scope.run, expires=expires, keep=keep)
-    await scope.finish(_books(scope, jobs, closed, expires, keep=keep))
+    in_doubt = _in_doubt(scope, jobs, closed)
+    if not in_doubt and closed.was_purged:
+        unpushed = [job.id for job in jobs if job.id is not None and job.key not in closed.pushed]
+        if unpushed:
+            await (await scope.job_store()).settle(scope.resource.uid, unpushed, now=scope.world.now())
+    await broker.release(scope.run, expires=expires, keep=keep or bool(in_doubt))
+    books = _books(scope, jobs, closed, expires, keep=keep)
+    await scope.finish({**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books)
 
 
-async def _finish_in_doubt(scope: Scope, jobs: list[ListedJob]) -> None:
-    """End a recovery whose markers the broker has lost: which jobs were enqueued cannot be told, so none is touched."""
+def _in_doubt(scope: Scope, jobs: list[ListedJob], closed: Closed) -> list[ListedJob]:
+    """Return the jobs whose marker is gone, so that nobody can tell whether they were enqueued.
+
+    All of them when the broker does not know any more that it passed the boundary; else those that were enqueued, as
+    the status says, and have no marker.
+    """
+    known = {row.id for row in scope.status.skipped}
+    unmarked = [job for job in jobs if job.key not in closed.pushed and job.label not in known]
+    lost_all = is_true(scope.status.conditions, ConditionType.PURGED) and not closed.was_purged
+    return unmarked if lost_all or is_true(scope.status.conditions, ConditionType.REENQUEUED) else []
+
+
+def _lost_data(scope: Scope, jobs: list[ListedJob], in_doubt: list[ListedJob]) -> Update:
+    """Return the ending of a recovery whose markers the broker has lost; its jobs are named, never guessed."""
     message = (
-        "the broker has lost this recovery's records (a failover or a restart without its data), so it cannot be told "
-        "which jobs were enqueued and what was quarantined; compare the jobs' task ids with your workers' results"
+        f"the broker has lost records of this recovery (a failover, or a restart without its data): it cannot be told "
+        f"whether {len(in_doubt)} jobs were enqueued; compare their task ids with what your workers ran"
     )
     doubt = "the broker lost its marker: it may or may not have been enqueued"
     known = {row.id: row for row in scope.status.skipped}
-    rows = [known.get(j.label) or SkippedJob(id=j.label, reason=Reason.IN_DOUBT, message=doubt) for j in jobs]
-    ending = Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message)
-    await scope.finish({"ending": ending, "skipped": rows})
+    known |= {job.label: SkippedJob(id=job.label, reason=Reason.IN_DOUBT, message=doubt) for job in in_doubt}
+    return {
+        "ending": Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message),
+        "skipped": [known[job.label] for job in jobs if job.label in known],
+    }
 
 
 def _retention(scope: Scope) -> tuple[datetime, bool]:

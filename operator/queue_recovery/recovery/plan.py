@@ -29,7 +29,7 @@ async def plan(scope: Scope) -> None:
                     f"Deployment {worker.name} is paused, so it would not start again; "
                     f"kubectl rollout resume deployment/{worker.name} -n {scope.resource.namespace}",
                 )
-    count = await broker.count(queue.name)
+    count = await broker.count(queue.name) if scope.takes_messages else Count(ready=0, unacked=0, undecodable=0)
     skip = await _count_skips(scope, broker, jobs, stored)
     reason, message = _describe(scope, count, len(jobs) - skip, skip)
     await scope.save(

@@ -4,6 +4,7 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Messages, Quarantine
 from queue_recovery.recovery.drain import drain_held
+from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.scope import Scope
 
 
@@ -19,14 +20,15 @@ async def purge(scope: Scope) -> None:
             doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return
-    taken = await broker.take(scope.run, sweep=scope.status.sweep)
+    try:
+        taken = await broker.take(scope.run, sweep=scope.status.sweep)
+    except NotYet:
+        if await drain_held(scope):
+            raise
+        await _drain_again(scope, sweep=scope.status.sweep)
+        return
     if not await drain_held(scope):
-        message = "workers came up before the queue was taken: stopping them again, for another sweep"
-        await scope.save(
-            (ConditionType.DRAINED, "False", Reason.WORKER_CHANGED, message),
-            doing=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),
-            update={"sweep": scope.status.sweep + 1},
-        )
+        await _drain_again(scope, sweep=scope.status.sweep + 1)
         return
     total = taken.ready + taken.unacked
     message = f"{total} messages quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
@@ -40,4 +42,13 @@ async def purge(scope: Scope) -> None:
             "messages": Messages(found=total, quarantined=total, undecodable=taken.undecodable),
             "quarantine": Quarantine(name=taken.quarantine, messages=total),
         },
+    )
+
+
+async def _drain_again(scope: Scope, *, sweep: int) -> None:
+    message = "workers came up before the queue was taken: stopping them again, for another sweep"
+    await scope.save(
+        (ConditionType.DRAINED, "False", Reason.WORKER_CHANGED, message),
+        doing=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),
+        update={"sweep": sweep},
     )

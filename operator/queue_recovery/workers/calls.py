@@ -85,6 +85,6 @@ def meaning(error: Refused | Unreachable, *, forbidden: NotYet) -> RecoveryError
         )
     return Unavailable(
         Reason.WORKER_WRITE_REFUSED,
-        f"the Kubernetes API server refuses the operator's write ({error.status}); "
+        f"the Kubernetes API server refuses the operator's request ({error.status}); "
         "see which admission policy or webhook forbids it",
     )

@@ -81,7 +81,7 @@ class KubernetesWorkers:
                     continue
                 now = self._described(names, deployments.objects, replica_sets.objects, pods.objects)
                 if now != last and any(worker.drained for worker in now):
-                    now = await self.look(names)
+                    pass
                 if now != last:
                     last = now
                     yield now
@@ -97,8 +97,6 @@ class KubernetesWorkers:
             NotYet: `Forbidden`.
             Unavailable: `WorkerChanged` (look again), `KubernetesUnavailable`.
         """
-        if worker.replicas == 0 and worker.note == note:
-            return
         try:
             await self._namespace.merge(worker.name, _held(worker.uid, worker.resource_version, note_text(note), 0))
         except (Conflict, NotFound):

@@ -124,7 +124,7 @@ class Namespace:
         """Report what changes after the version `since`, until the server ends the watch.
 
         Raises:
-            Interrupted: the version is too old, the connection broke or fell silent.
+            Interrupted: the version is too old, or the connection broke.
         """
         with self._understood():
             try:

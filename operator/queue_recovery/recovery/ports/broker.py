@@ -92,7 +92,7 @@ class Broker(Protocol):
         """Find out whether the server can be worked with.
 
         Raises Unavailable (`BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`,
-        `BrokerPermissionDenied`) or NotYet (`BrokerIsCluster`).
+        `BrokerPermissionDenied`) or NotYet (`BrokerIsCluster`, `InvalidBrokerURL`).
         """
         ...
 
@@ -106,7 +106,7 @@ class Broker(Protocol):
     async def check_queue(self, queue: str) -> None:
         """Refuse a queue whose keys cannot be Celery's.
 
-        Raises Rejected (`WrongKeyType`, `ForeignQueue`).
+        Raises Rejected (`WrongKeyType`, `ForeignQueue`), or Unavailable (`BrokerPermissionDenied`).
         """
         ...
 
