@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -12,6 +11,7 @@ from typing_extensions import override
 
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.recovery import FINALIZER
+from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.operator import Operator
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.errors import RecoveryError
@@ -120,8 +120,6 @@ async def _work(operator: Operator, resource: KubernetesResource) -> None:
             _LOG.info("%s/%s: stopped; whoever starts next goes on from here", resource.namespace, resource.name)
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again
-            # The type and the place, not the text: that may hold a payload or an address.
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{type(error).__name__} in {last.name} ({last.filename}:{last.lineno})"
+            where = place_of(error)
             _LOG.error("%s/%s: unexpected %s; please report it", resource.namespace, resource.name, where)
             raise kopf.TemporaryError(f"unexpected {where}", delay=_RETRY) from None

@@ -1,6 +1,7 @@
 """The operator's log."""
 
 import logging
+import traceback
 from typing import Literal
 
 import kopf
@@ -16,3 +17,9 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
     logging.getLogger("queue_recovery").setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO if level == "DEBUG" else level)
+
+
+def place_of(error: BaseException) -> str:
+    """Return an unexpected exception's type and place: its text may hold a payload or an address."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {last.name} ({last.filename}:{last.lineno})"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.survey import survey
@@ -99,6 +100,8 @@ class TargetBoard:
                     swept = time.monotonic()
             except RecoveryError as error:
                 _LOG.info("target %s/%s: %s", *key, error.message)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next look may do better
+                _LOG.error("target %s/%s: unexpected %s; please report it", *key, place_of(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(wake.wait(), self._interval)
 

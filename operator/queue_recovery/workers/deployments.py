@@ -81,7 +81,7 @@ class KubernetesWorkers:
                     continue
                 now = self._described(names, deployments.objects, replica_sets.objects, pods.objects)
                 if now != last and any(worker.drained for worker in now):
-                    pass
+                    now = await self.look(names)
                 if now != last:
                     last = now
                     yield now
