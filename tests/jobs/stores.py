@@ -1,16 +1,26 @@
 """What the tests of the job store share."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from queue_recovery.api.target import MongoDB
-from queue_recovery.recovery.ports import JobStore
+from queue_recovery.recovery.ports import Claim, JobStore
 
 Collection = AsyncCollection[dict[str, object]]
 
 MakeStore = Callable[..., JobStore]
 """Makes a job store, with settings as they stand in a target's `jobStore.mongodb`."""
+
+
+RUN = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
+OTHER_RUN = "9b1a4a0e-02c7-4d52-8f5f-61f0a3c0c7aa"
+NOW = datetime(2026, 5, 1, 3, 0, tzinfo=UTC)
+LATER = datetime(2026, 5, 1, 3, 5, tzinfo=UTC)
+
+FAILED: dict[str, object] = {"status": "failed", "task_id": "old"}
+PENDING: dict[str, object] = {"status": "pending", "task_id": "new"}
 
 
 def spec(database: str, collection: str, **settings: object) -> MongoDB:
@@ -24,6 +34,10 @@ def spec(database: str, collection: str, **settings: object) -> MongoDB:
             **settings,
         }
     )
+
+
+def wish(job_id: str = "a", *, status: str | None = "failed", seen: str | None = "old", task_id: str = "new") -> Claim:
+    return Claim(id=job_id, seen_status=status, seen_task_id=seen, task_id=task_id)
 
 
 async def document(collection: Collection, job_id: object) -> dict[str, object]:

@@ -23,13 +23,33 @@ QUICK = "import signal; signal.pause()"
 """Ends at once when it is asked to."""
 
 
-def ending_with(file: Path) -> str:
-    """Return a program that ends only after a file is there, whatever it is told before."""
-    return (
-        "import pathlib, signal, time\n"
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"while not pathlib.Path({str(file)!r}).exists(): time.sleep(0.02)\n"
-    )
+@dataclass(frozen=True)
+class SlowWorkers:
+    """Workers that go on after they were asked to end, until the test lets them."""
+
+    folder: Path
+
+    @property
+    def script(self) -> str:
+        """The program of each."""
+        return (
+            "import os, pathlib, signal, time\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            f"folder = pathlib.Path({str(self.folder)!r})\n"
+            "(folder / f'working-{os.getpid()}').touch()\n"
+            "while not (folder / 'end').exists(): time.sleep(0.02)\n"
+        )
+
+    async def at_work(self, count: int) -> None:
+        """Wait until that many of them would outlive a request to end."""
+
+        async def seen() -> bool:
+            return len(list(self.folder.glob("working-*"))) == count
+
+        await until(seen, f"{count} slow workers to be at work")
+
+    def let_end(self) -> None:
+        (self.folder / "end").touch()
 
 
 def note(replicas: int, run: str = RUN) -> RestoreNote:

@@ -117,12 +117,14 @@ async def test_a_drain_is_said_only_after_a_fresh_look_because_one_watch_may_lag
         await asyncio.Event().wait()
         return response
 
-    async with scripted(handle) as api:
-        async with aclosing(KubernetesWorkers(api.client, "media").follow(["worker"])) as changes:
-            async with asyncio.timeout(SECONDS):
-                seen = [await anext(changes)]
-                while seen[-1][0].pods == 0:
-                    seen.append(await anext(changes))
+    async with (
+        scripted(handle) as api,
+        aclosing(KubernetesWorkers(api.client, "media").follow(["worker"])) as changes,
+        asyncio.timeout(SECONDS),
+    ):
+        seen = [await anext(changes)]
+        while seen[-1][0].pods == 0:
+            seen.append(await anext(changes))
 
     assert not any(worker.drained for (worker,) in seen)
 

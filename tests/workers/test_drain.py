@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Worker
 from sandbox.processes import until
-from tests.workers.fleet import RUN, SECONDS, Fleet, ending_with, manifest, note
+from tests.workers.fleet import RUN, SECONDS, Fleet, SlowWorkers, manifest, note
 
 Changes = AsyncGenerator[Sequence[Worker], None]
 
@@ -32,7 +32,9 @@ async def end_of_drain(changes: Changes) -> Sequence[Worker]:
 async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not_before(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    await fleet.roll_out(manifest(script=ending_with(tmp_path / "end")))
+    slow = SlowWorkers(tmp_path)
+    await fleet.roll_out(manifest(script=slow.script))
+    await slow.at_work(2)
     await fleet.hold()
     await fleet.all_terminating(2)
 
@@ -43,7 +45,7 @@ async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not
     found = await fleet.look()
     assert (found.replicas, found.pods, found.drained) == (0, 2, False)
 
-    (tmp_path / "end").touch()
+    slow.let_end()
 
     found = await fleet.drained()
     assert found.pods == 0
@@ -54,7 +56,9 @@ async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_
     fleet: Fleet, tmp_path: Path
 ) -> None:
     await fleet.roll_out(manifest("other", replicas=1))
-    await fleet.roll_out(manifest(replicas=2, script=ending_with(tmp_path / "end")))
+    slow = SlowWorkers(tmp_path)
+    await fleet.roll_out(manifest(replicas=2, script=slow.script))
+    await slow.at_work(2)
     await fleet.hold()
     asked_before = len(fleet.requests())
 
@@ -69,7 +73,7 @@ async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_
         verbs = [event["verb"] for event in fleet.requests()[asked_before:]]
         assert sorted(verbs) == ["list"] * 3 + ["watch"] * 3
 
-        (tmp_path / "end").touch()
+        slow.let_end()
         async with asyncio.timeout(SECONDS):
             async for worker, _ in changes:
                 if worker.drained:
@@ -100,8 +104,9 @@ async def test_a_deployment_that_is_scaled_up_during_the_drain_is_not_drained_an
 
 
 async def test_pods_of_a_replica_set_that_is_deleted_meanwhile_are_waited_for(fleet: Fleet, tmp_path: Path) -> None:
-    old = manifest(replicas=1, script=ending_with(tmp_path / "end"), revisionHistoryLimit=0)
-    await fleet.roll_out(old)
+    slow = SlowWorkers(tmp_path)
+    await fleet.roll_out(manifest(replicas=1, script=slow.script, revisionHistoryLimit=0))
+    await slow.at_work(1)
     seen = await fleet.roll_out(manifest(replicas=1, revisionHistoryLimit=0))
 
     async def only_the_new_one() -> bool:
@@ -118,7 +123,7 @@ async def test_pods_of_a_replica_set_that_is_deleted_meanwhile_are_waited_for(fl
     found = await fleet.look()
     assert (found.uid, found.pods, found.drained) == (seen.uid, 1, False)
 
-    (tmp_path / "end").touch()
+    slow.let_end()
 
     await fleet.drained()
 

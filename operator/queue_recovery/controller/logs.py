@@ -11,12 +11,16 @@ _TALKATIVE = ("kopf", "pymongo", "redis", "kubernetes", "aiohttp", "asyncio", "u
 
 
 def configure(log_format: Literal["json", "console"], level: str) -> None:
-    """Write one line an entry to standard error; libraries stay at INFO or above: their DEBUG leaks payloads."""
+    """Write one line an entry to standard error.
+
+    Libraries are one level quieter than the operator: their DEBUG leaks payloads, and kopf's INFO is a line for each
+    watch event.
+    """
     kopf.configure(log_format=kopf.LogFormat.JSON if log_format == "json" else kopf.LogFormat.FULL)
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("queue_recovery").setLevel(level)
     for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.INFO if level == "DEBUG" else level)
+        logging.getLogger(name).setLevel({"DEBUG": "INFO", "INFO": "WARNING"}.get(level, level))
 
 
 def place_of(error: BaseException) -> str:

@@ -86,8 +86,8 @@ class KubernetesWorld:
 
     async def check_permissions(self) -> None:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
-        if await missing_permissions(self._api, self._namespace):
-            raise forbidden(self._namespace, self._account)
+        if missing := await missing_permissions(self._api, self._namespace):
+            raise forbidden(self._namespace, self._account, missing)
 
     async def sweep(self, target: QueueTargetSpec) -> None:
         """Unlink what has outlived its time in the target's broker."""

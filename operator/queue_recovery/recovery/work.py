@@ -12,6 +12,7 @@ from queue_recovery.recovery.decide import Action, deadline, decide, forced_endi
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected
+from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reenqueue import reenqueue
@@ -47,22 +48,27 @@ async def work(resource: Resource, world: World) -> None:
     try:
         while (action := decide(scope.spec, scope.status)) is not Action.NOTHING:
             try:
-                if ending := _forced_ending(scope):
-                    await scope.end(ending)
-                    continue
-                if action is Action.HOLD:
-                    await scope.wait_for(Reason.SUSPENDED, _held(scope))
-                    await _sleep(scope, None)
-                    continue
-                await _perform(scope, action)
-                delay = FIRST_DELAY
+                delay = await _turn(scope, action, delay)
             except Superseded:
                 scope.status = await resource.read()
-            except RecoveryError as error:
-                delay = await _after(scope, action, error, delay)
         await scope.acknowledge()
     finally:
         await scope.disconnect()
+
+
+async def _turn(scope: Scope, action: Action, delay: float) -> float:
+    """Do one thing; return the delay before the next try, should it fail."""
+    try:
+        if ending := _forced_ending(scope):
+            await scope.end(ending)
+        elif action is Action.HOLD:
+            await scope.wait_for(Reason.SUSPENDED, _held(scope))
+            await _sleep(scope, None)
+        else:
+            await _perform(scope, action)
+    except RecoveryError as error:
+        return await _after(scope, action, error, delay)
+    return FIRST_DELAY
 
 
 async def _perform(scope: Scope, action: Action) -> None:
@@ -91,17 +97,25 @@ async def _perform(scope: Scope, action: Action) -> None:
 async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:
     """Do what an error asks for next; return the delay for the next one."""
     if isinstance(error, Rejected) and action is not Action.END:
-        with suppress(RecoveryError):  # the API server is away: the step is refused again, and then written
+        try:
             await scope.end(failed(error))
-        return delay
+        except RecoveryError as unsaid:
+            error = unsaid  # the API server is away: the step is refused again, and then it is written
+        else:
+            return delay
     with suppress(RecoveryError):
-        await scope.wait_for(error.reason, error.message)
+        await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
     if isinstance(error, NotYet) and error.reason == Reason.LOCKED:
         await _sleep(scope, LOCK_DELAY)
         return delay
     await scope.disconnect()
     await _sleep(scope, delay)
     return min(delay * 2, LONGEST_DELAY)
+
+
+def _patience(scope: Scope) -> str:
+    """Say until when is waited; an ending waits for ever."""
+    return "" if scope.status.ending else f"waiting until {timestamp(_deadline(scope))}: "
 
 
 async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:

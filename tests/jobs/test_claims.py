@@ -1,29 +1,27 @@
-"""Taking jobs up exactly once, and giving back what was not enqueued."""
+"""Taking jobs up, exactly once."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 from bson import ObjectId
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import JobFields
-from queue_recovery.jobs.stamps import claim_write
 from queue_recovery.recovery.errors import Rejected
-from queue_recovery.recovery.ports import Claim, JobStore
-from tests.jobs.stores import Collection, MakeStore, application_fields, document, stamp
-
-RUN = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
-OTHER_RUN = "9b1a4a0e-02c7-4d52-8f5f-61f0a3c0c7aa"
-NOW = datetime(2026, 5, 1, 3, 0, tzinfo=UTC)
-LATER = datetime(2026, 5, 1, 3, 5, tzinfo=UTC)
-
-FAILED: dict[str, object] = {"status": "failed", "task_id": "old"}
-PENDING: dict[str, object] = {"status": "pending", "task_id": "new"}
-
-
-def wish(job_id: str = "a", *, status: str | None = "failed", seen: str | None = "old", task_id: str = "new") -> Claim:
-    return Claim(id=job_id, seen_status=status, seen_task_id=seen, task_id=task_id)
+from queue_recovery.recovery.ports import JobStore
+from tests.jobs.stores import (
+    FAILED,
+    LATER,
+    NOW,
+    OTHER_RUN,
+    PENDING,
+    RUN,
+    Collection,
+    MakeStore,
+    application_fields,
+    document,
+    stamp,
+    wish,
+)
 
 
 async def test_a_claim_writes_status_and_task_id_and_remembers_the_former_ones(
@@ -127,21 +125,6 @@ async def test_of_two_recoveries_that_claim_at_the_same_moment_only_one_gets_eac
     assert first & second == frozenset()
 
 
-@pytest.mark.parametrize("claimed_first", [True, False])
-async def test_a_claim_that_is_under_way_while_its_recovery_ends_finds_the_job_settled(
-    store: JobStore, collection: Collection, *, claimed_first: bool
-) -> None:
-    await collection.insert_one({"_id": "a", **FAILED})
-    late = claim_write("a", wish(), {"_id": "a", **FAILED}, JobFields(), pending="pending", run_uid=RUN, now=NOW)
-    if claimed_first:
-        await store.claim(RUN, [wish()], now=NOW)
-    await store.settle(RUN, ["a"], now=LATER)
-
-    await collection.bulk_write([late])
-
-    assert await application_fields(collection, "a") == FAILED
-
-
 async def test_many_jobs_are_claimed_and_settled_in_one_call_each(store: JobStore, collection: Collection) -> None:
     names = [f"{number:04}" for number in range(1000)]
     await collection.insert_many([{"_id": name, **FAILED} for name in names])
@@ -151,112 +134,6 @@ async def test_many_jobs_are_claimed_and_settled_in_one_call_each(store: JobStor
     await store.settle(RUN, names, now=LATER)
 
     assert await collection.count_documents(FAILED) == 1000
-
-
-async def test_settling_gives_a_claimed_job_its_former_state_back(store: JobStore, collection: Collection) -> None:
-    await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
-
-    await store.settle(RUN, ["a"], now=LATER)
-
-    assert await application_fields(collection, "a") == FAILED
-    assert (await stamp(collection, "a", RUN))["released"]
-
-
-@pytest.mark.parametrize(
-    "former", [{"status": "failed", "task_id": None}, {"status": "failed", "task_id": ""}, {"status": "failed"}]
-)
-async def test_a_task_id_that_was_null_or_empty_or_absent_is_so_again(
-    store: JobStore, collection: Collection, former: dict[str, object]
-) -> None:
-    await collection.insert_one({"_id": "a", **former})
-    seen = former.get("task_id")
-    assert seen is None or isinstance(seen, str)
-
-    assert await store.claim(RUN, [wish(seen=seen)], now=NOW) == {"a"}
-    assert await application_fields(collection, "a") == PENDING
-    await store.settle(RUN, ["a"], now=LATER)
-
-    assert await application_fields(collection, "a") == former
-
-
-async def test_settling_again_changes_nothing(store: JobStore, collection: Collection) -> None:
-    await collection.insert_many([{"_id": "claimed", **FAILED}, {"_id": "never claimed", **FAILED}])
-    await store.claim(RUN, [wish("claimed")], now=NOW)
-    await store.settle(RUN, ["claimed", "never claimed"], now=NOW)
-    before = await collection.find().to_list()
-
-    await store.settle(RUN, ["claimed", "never claimed"], now=LATER)
-
-    assert await collection.find().to_list() == before
-
-
-async def test_two_operators_that_settle_at_once_do_what_one_does(
-    make_store: MakeStore, collection: Collection
-) -> None:
-    await collection.insert_many([{"_id": "claimed", **FAILED}, {"_id": "never claimed", **FAILED}])
-    one, other = make_store(), make_store()
-    await one.claim(RUN, [wish("claimed")], now=NOW)
-
-    await asyncio.gather(*(each.settle(RUN, ["claimed", "never claimed"], now=LATER) for each in (one, other)))
-
-    for name in ("claimed", "never claimed"):
-        assert await application_fields(collection, name) == FAILED
-        assert (await stamp(collection, name, RUN))["released"]
-
-
-@pytest.mark.parametrize("claimed_first", [True, False])
-async def test_a_claim_that_comes_after_settling_fails_and_leaves_the_job_alone(
-    store: JobStore, collection: Collection, *, claimed_first: bool
-) -> None:
-    await collection.insert_one({"_id": "a", **FAILED})
-    if claimed_first:
-        await store.claim(RUN, [wish()], now=NOW)
-    await store.settle(RUN, ["a"], now=NOW)
-
-    assert await store.claim(RUN, [wish()], now=LATER) == frozenset()
-
-    assert await application_fields(collection, "a") == FAILED
-
-
-@pytest.mark.parametrize("now_it_is", [{"status": "processing"}, {"task_id": "retried"}, {"status": "failed"}])
-async def test_a_job_that_somebody_changed_after_the_claim_is_only_stamped(
-    store: JobStore, collection: Collection, now_it_is: dict[str, object]
-) -> None:
-    await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
-    await collection.update_one({"_id": "a"}, {"$set": now_it_is})
-
-    await store.settle(RUN, ["a"], now=LATER)
-
-    assert await application_fields(collection, "a") == {**PENDING, **now_it_is}
-    assert (await stamp(collection, "a", RUN))["released"]
-
-
-async def test_settling_touches_no_job_that_is_not_named_and_no_stamp_of_another_recovery(
-    store: JobStore, collection: Collection
-) -> None:
-    await collection.insert_many([{"_id": "pushed", **FAILED}, {"_id": "a", **FAILED}])
-    await store.claim(OTHER_RUN, [wish("a", task_id="of another recovery")], now=NOW)
-    await store.claim(RUN, [wish("pushed")], now=NOW)
-    pushed = await document(collection, "pushed")
-    others = await stamp(collection, "a", OTHER_RUN)
-
-    await store.settle(RUN, ["a", "gone from the collection"], now=LATER)
-
-    assert await document(collection, "pushed") == pushed
-    assert await stamp(collection, "a", OTHER_RUN) == others
-    assert await application_fields(collection, "a") == {"status": "pending", "task_id": "of another recovery"}
-
-
-async def test_a_later_recovery_may_claim_what_an_earlier_one_has_released(
-    store: JobStore, collection: Collection
-) -> None:
-    await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
-    await store.settle(RUN, ["a"], now=NOW)
-
-    assert await store.claim(OTHER_RUN, [wish(task_id="second")], now=LATER) == {"a"}
 
 
 async def test_a_task_id_that_is_not_in_the_document_is_neither_compared_nor_written(
