@@ -30,6 +30,11 @@ def ended(phase: str) -> QueueRecoveryStatus:
     return set_ended(NEW.model_copy(update={"ending": ending}), now=NOW, generation=1)
 
 
+def bound_to_end(phase: str) -> QueueRecoveryStatus:
+    ending = Ending.model_validate({"phase": phase, "reason": "CancelRequested", "message": "over"})
+    return doing(Reason.CANCEL_REQUESTED, "ending", NEW.model_copy(update={"ending": ending}))
+
+
 @pytest.mark.parametrize(
     ("case", "before", "after", "event"),
     [
@@ -62,6 +67,12 @@ def ended(phase: str) -> QueueRecoveryStatus:
             doing(Reason.PLANNED, "planned"),
             ended("Succeeded"),
             Event(type="Normal", reason="Completed", note="Succeeded: over"),
+        ),
+        (
+            "that it is bound to end is told once it has ended",
+            doing(Reason.PLANNED, "planned"),
+            bound_to_end("Cancelled"),
+            None,
         ),
         (
             "other words for the same reason are not told",

@@ -210,7 +210,10 @@ async def test_workers_that_come_up_before_the_boundary_are_stopped_and_the_queu
     assert await team.replicas() == 2
 
 
-async def test_a_killed_operator_goes_on_where_the_effects_say(team: Team) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_an_operator_that_is_killed_or_stopped_goes_on_where_the_effects_say(
+    team: Team, number: signal.Signals
+) -> None:
     await team.workers(command=STUBBORN, grace=3)
     await team.target()
     await team.redis.lpush("work", envelope("t"))
@@ -220,7 +223,7 @@ async def test_a_killed_operator_goes_on_where_the_effects_say(team: Team) -> No
     names = await team.sandbox.kubectl(
         "-n", "queue-recovery", "get", "pods", "-o", "jsonpath={.items[*].metadata.name}"
     )
-    await team.sandbox.signal_container("queue-recovery", names.split()[0], "operator", signal.SIGKILL)
+    await team.sandbox.signal_container("queue-recovery", names.split()[0], "operator", number)
     status = await team.reached("Succeeded")
     assert status["messages"]["quarantined"] == 1
     ids = [json.loads(one)["headers"]["id"] for one in await team.queued()]

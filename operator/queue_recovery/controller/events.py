@@ -22,6 +22,7 @@ from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery import Phase, QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.phase import is_terminal
 
 _LOG = logging.getLogger(__name__)
 _NOTE_AT_MOST = 1024
@@ -44,6 +45,8 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
     doing = find(after.conditions, ConditionType.READY)
     if doing is None or after.phase is None:
         return
+    if after.ending is not None and doing.reason == after.ending.reason and not is_terminal(after):
+        return  # told with the terminal status
     was = find(before.conditions, ConditionType.READY)
     if after.phase != before.phase:
         kind: Literal["Normal", "Warning"] = "Warning" if after.phase is Phase.FAILED else "Normal"

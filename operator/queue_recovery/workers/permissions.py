@@ -67,7 +67,9 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[str] = 
         account: whom the operator runs as.
         missing: what `missing_permissions` found, when that was asked.
     """
-    lacks = f"may not {', '.join(missing)}" if missing else "has not all its rights, or is stopped by a policy,"
+    lacks = "has not all its rights, or is stopped by a policy,"
+    if missing:
+        lacks = "has no rights" if len(missing) == len(_RIGHTS) else f"may not {', '.join(missing)}"
     return NotYet(
         Reason.FORBIDDEN,
         f"the operator {lacks} in namespace {namespace}; "
