@@ -120,3 +120,28 @@ async def test_a_broker_that_may_evict_keys_gets_a_warning(team: Team) -> None:
         return str(eviction["message"]) if eviction.get("status") == "False" else None
 
     assert "allkeys-lru" in await until(warned, "the warning about evictions")
+
+
+async def test_status_writes_and_scalings_do_not_grow_with_the_jobs(team: Team) -> None:
+    await team.workers(replicas=1)
+    await team.target(queue={"tasks": ["work.run"]})
+    await team.recovery("few", jobs=[{"task": "work.run"}])
+    await team.reached("Succeeded", "few")
+    await team.recovery("many", jobs=[{"task": "work.run"}] * 900)
+    status = await team.reached("Succeeded", "many")
+    assert status["jobs"]["enqueued"] == 900
+    assert _writes(team, "many") <= _writes(team, "few") + 2
+    # To 0 and back, with the note; then the operator's name is taken out of managedFields.
+    assert _writes(team, "worker") == 2 * 3
+
+
+def _writes(team: Team, name: str) -> int:
+    """Return how often the operator has written an object of the team, as the API server's audit log has it."""
+    return sum(
+        event["verb"] == "patch"
+        and event.get("objectRef", {}).get("namespace") == team.namespace
+        and event["objectRef"].get("name") == name
+        and event["user"]["username"] == "system:serviceaccount:queue-recovery:queue-recovery"
+        and event["stage"] == "ResponseComplete"
+        for event in team.sandbox.audit()
+    )

@@ -32,7 +32,9 @@ async def lock(scope: Scope) -> None:
         doing=(Reason.DRAINING, _stopping(scope, workers)),
         update={
             "drain_start_time": timestamp(now),
-            "workers": [WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas) for w in workers],
+            "workers": [
+                WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas, generation=w.generation) for w in workers
+            ],
         },
     )
 
@@ -92,18 +94,32 @@ async def _scale_to_zero(scope: Scope) -> None:
     remembered = {worker.name: worker for worker in scope.status.workers}
     try:
         workers = await _look_unlocked(scope, sorted(remembered))
-        for worker in workers:
-            if worker.note is None or worker.replicas > 0:
-                note = RestoreNote(
-                    uid=scope.resource.uid,
-                    recovery=scope.full_name,
-                    replicas=remembered[worker.name].replicas,
-                )
-                await scope.world.workers.scale_to_zero(worker, note)
+        awake = [worker for worker in workers if worker.note is None or worker.replicas > 0]
+        await _renew_intent(scope, awake)
+        for worker in awake:
+            note = RestoreNote(
+                uid=scope.resource.uid,
+                recovery=scope.full_name,
+                replicas=remembered[worker.name].replicas,
+            )
+            await scope.world.workers.scale_to_zero(worker, note)
     except NotYet:
         for worker_status in scope.status.workers:
             await scope.world.workers.restore(worker_status.name, worker_status.uid, scope.resource.uid)
         raise
+
+
+async def _renew_intent(scope: Scope, awake: Sequence[Worker]) -> None:
+    """Write the intent again for workers that were changed since it was written.
+
+    It may have been another process that changed them, one that has taken this recovery up and is further, or has
+    ended it. Then this write finds the status changed, and nothing is scaled; a process that comes later moves the
+    Deployment's resourceVersion, and the scaling write fails.
+    """
+    generations = {worker.name: worker.generation for worker in awake}
+    intent = [w.model_copy(update={"generation": generations.get(w.name, w.generation)}) for w in scope.status.workers]
+    if intent != scope.status.workers:
+        await scope.save(doing=(Reason.DRAINING, _stopping(scope, awake)), update={"workers": intent})
 
 
 async def _await_drained(scope: Scope) -> Sequence[Worker]:

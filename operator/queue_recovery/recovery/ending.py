@@ -24,7 +24,7 @@ async def end(scope: Scope) -> None:
     if scope.status.drain_start_time is None:
         await scope.finish({})
         return
-    if scope.scales_workers:
+    if scope.scales_workers and not is_true(scope.status.conditions, ConditionType.RESTARTED):
         await restore_replicas(scope)
     broker = await scope.broker()
     closed = await broker.close(scope.run)
