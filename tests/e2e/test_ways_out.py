@@ -14,7 +14,7 @@ from sandbox.broker import Broker
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 
-STUBBORN = ["python", "-c", "import signal, time; signal.signal(15, lambda *_: time.sleep(600)); signal.pause()"]
+STUBBORN = ["python", "-c", "import signal; signal.signal(15, lambda *_: signal.pause()); signal.pause()"]
 """A worker that a warm shutdown takes long in: it ends by SIGKILL when its grace period is over."""
 
 

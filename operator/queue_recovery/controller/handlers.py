@@ -50,6 +50,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.background.cancellation_polling = 2  # the default of 60 lets a deletion hang for a minute
     chosen.background.instant_exit_timeout = 5  # the deletion handler then runs after the daemon, once
     chosen.watching.server_timeout = 600
+    chosen.watching.client_timeout = 660  # a connection that died without a word is noticed
     return chosen
 
 
