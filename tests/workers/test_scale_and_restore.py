@@ -134,6 +134,22 @@ async def test_restoring_again_finds_no_note_and_changes_no_replicas(fleet: Flee
     assert (await fleet.look()).replicas == 1
 
 
+async def test_after_a_death_right_behind_the_restoring_write_the_next_call_leaves_no_trace(fleet: Fleet) -> None:
+    await fleet.apply(manifest())
+    seen = await fleet.hold()
+    await fleet.drained()
+    # What `restore` writes first, under the operator's name; then nothing.
+    back = {"metadata": {"annotations": {NOTE: None}}, "spec": {"replicas": 2}}
+    await fleet.kubectl(
+        "patch", "deployment", "worker", "--field-manager=queue-recovery", "--type=merge", f"--patch={json.dumps(back)}"
+    )
+    assert "queue-recovery" in traces(await fleet.deployment())
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+
+    assert traces(await fleet.deployment()) == []
+
+
 async def test_a_number_that_somebody_set_during_the_drain_is_kept(fleet: Fleet) -> None:
     await fleet.apply(manifest())
     seen = await fleet.hold()

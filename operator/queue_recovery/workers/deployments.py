@@ -122,30 +122,33 @@ class KubernetesWorkers:
                 if found.metadata.uid != uid:
                     return None
                 note = note_of(found)
-                if note is None or note.uid != run_uid:
-                    await self._fence(found)
-                    return None
-                replicas = found.spec.replicas or note.replicas
-                restored = await self._namespace.merge(
-                    name, _held(uid, found.metadata.resource_version, None, replicas)
-                )
+                if note is not None and note.uid == run_uid:
+                    replicas = found.spec.replicas or note.replicas
+                    written = await self._namespace.merge(
+                        name, _held(uid, found.metadata.resource_version, None, replicas)
+                    )
+                else:
+                    replicas = None
+                    written = await self._fence(found)
             except Conflict:
                 continue
             except NotFound:
                 return None
-            with suppress(RecoveryError, NotFound):
-                await self._disown(restored)
+            if note is None or note.uid == run_uid:
+                # Also without a note: a process may have died after it had given the replicas back.
+                with suppress(RecoveryError, NotFound):
+                    await self._disown(written)
             return replicas
         raise _changed(name)
 
-    async def _fence(self, deployment: Deployment) -> None:
+    async def _fence(self, deployment: Deployment) -> Deployment:
         """Move the resourceVersion on, if it is still the one that was seen, and leave no trace."""
         name, uid, version = deployment.metadata.name, deployment.metadata.uid, deployment.metadata.resource_version
         # A value of its own each time: a write that changes nothing moves nothing.
         await self._namespace.merge(
             name, {"metadata": {"uid": uid, "resourceVersion": version, "labels": {FENCE: version}}}
         )
-        await self._namespace.merge(name, {"metadata": {"uid": uid, "labels": {FENCE: None}}})
+        return await self._namespace.merge(name, {"metadata": {"uid": uid, "labels": {FENCE: None}}})
 
     async def _disown(self, deployment: Deployment) -> None:
         """Remove the operator from the owners of fields, so that it stands in nobody's way.

@@ -1,0 +1,25 @@
+"""A client that wants an answer all the time: prints a line when it begins, and its longest wait in ms at the end."""
+
+import os
+import select
+import socket
+import sys
+import time
+
+
+def main() -> None:
+    """Send PING to the port of the first argument until there is something on standard input."""
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as server:
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        os.write(1, b"\n")
+        longest = 0.0
+        while not select.select([0], [], [], 0)[0]:
+            began = time.perf_counter()
+            server.sendall(b"PING\r\n")
+            server.recv(64)
+            longest = max(longest, time.perf_counter() - began)
+    os.write(1, f"{longest * 1000:.3f}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
