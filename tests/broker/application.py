@@ -9,6 +9,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from redis.asyncio import Redis
 
+from queue_recovery.api.select import PurgeSelect
 from queue_recovery.recovery.ports import Run, Task
 
 SEP = "\x06\x16"
@@ -53,6 +54,30 @@ class Application:
             )
             self.channel.basic_publish(message, exchange, routing_key)
 
+    def send(
+        self,
+        queue: str,
+        name: str,
+        *,
+        task: str = "tts.render",
+        retries: int = 0,
+        serializer: str = "json",
+        compression: str | None = None,
+        priority: int = 0,
+        exchange: str = "",
+    ) -> None:
+        """Send a message as Celery does, with a body that was really made so."""
+        self._connection.Producer(self.channel, auto_declare=False).publish(  # type: ignore[no-untyped-call]
+            [[name], {}, {}],
+            routing_key=queue,
+            exchange=exchange,
+            serializer=serializer,
+            compression=compression,
+            priority=priority,
+            headers={"id": name, "task": task, "retries": retries},
+            correlation_id=name,
+        )
+
     def bind(self, queue: str, exchange: str, kind: str, routing_key: str) -> None:
         """Declare a queue that is bound to an exchange."""
         Queue(queue, Exchange(exchange, kind), routing_key=routing_key).bind(self.channel).declare()  # type: ignore[no-untyped-call]
@@ -79,9 +104,14 @@ class Application:
         self.channel.do_restore = False
 
 
-def recovery(queue: str, *, cluster: str = "this-cluster") -> Run:
+def recovery(queue: str, *, cluster: str = "this-cluster", select: PurgeSelect | None = None) -> Run:
     """Return a new recovery of a queue."""
-    return Run(uid=str(uuid.uuid4()), name="media/tts-wrong-shape", cluster=cluster, queue=queue)
+    return Run(uid=str(uuid.uuid4()), name="media/tts-wrong-shape", cluster=cluster, queue=queue, select=select)
+
+
+def selecting(**fields: object) -> Run:
+    """Return a new recovery of a part of the queue `tts`."""
+    return recovery("tts", select=PurgeSelect.model_validate(fields))
 
 
 def tasks(count: int) -> list[Task]:

@@ -11,11 +11,12 @@ from redis.asyncio import Redis
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
-from tests.broker.application import SEP, Application, recovery, tasks
+from tests.broker.application import SEP, Application, recovery, selecting, tasks
 from tests.broker.conftest import Connect
 
 WRITES = {
-    *("SET", "DEL", "UNLINK", "PERSIST", "RENAMENX", "HSET", "HDEL", "HINCRBY", "LPUSH", "ZADD", "ZREM"),
+    *("SET", "DEL", "UNLINK", "PERSIST", "RENAMENX", "HSET", "HDEL", "HINCRBY", "ZADD", "ZREM"),
+    *("LPUSH", "RPUSH", "LPOP", "RPOP"),
 }
 READS = {
     *("PING", "INFO", "GET", "TYPE", "EXISTS", "LLEN", "LRANGE", "HLEN", "HGET", "HMGET", "HGETALL", "HEXISTS"),
@@ -90,6 +91,7 @@ async def test_no_command_changes_a_key_of_somebody_else(
 
     async with watched(server, redis) as sent:
         await whole_life(broker, run)
+        await whole_life(broker, selecting(task_ids=["new-1"]))
 
     for command, *words in [*sent.direct, *sent.by_scripts]:
         name = command.upper()
@@ -128,6 +130,23 @@ async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
 
     # Three scans of what is there, and the bites of what is ours.
     assert spent[3000] - spent[1000] <= (3 * 2000 + 1000) / 100 + 20
+
+
+async def test_sorting_costs_two_commands_for_a_hundred_messages_and_moves_no_more_at_once(
+    connect: Connect, server: Server, redis: Redis
+) -> None:
+    message = '{"headers": {"task": "%s"}, "pad": "' + "x" * 100 + '"}'
+    await redis.rpush("tts", *(message % ("tts.render" if n % 3 else "tts.index") for n in range(3000)))
+    broker, run = connect(), selecting(tasks=["tts.render"])
+
+    async with watched(server, redis) as sent:
+        await broker.open(run)
+        taken = await broker.take(run)
+
+    assert (taken.ready, taken.kept) == (2000, 1000)
+    assert len(sent.direct) <= 2 * 3000 / 100 + 20
+    names = " ".join(words[0].upper() for words in sent.by_scripts)
+    assert max(script.count("LPOP") for script in names.split("HDEL")) == 100
 
 
 async def test_counting_changes_nothing_and_depths_cost_one_round_trip_of_as_many_commands_as_lists(

@@ -79,7 +79,9 @@ def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cl
         "suspend": False,
         "cancel": False,
     }
-    assert stored["spec"] == QueueRecoverySpec.model_validate(stored["spec"]).model_dump(mode="json", by_alias=True)
+    assert stored["spec"] == QueueRecoverySpec.model_validate(stored["spec"]).model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
 
 
 def test_a_part_that_is_given_in_part_gets_the_rest_of_its_defaults(cluster: Cluster, name: str) -> None:
@@ -128,6 +130,13 @@ def test_a_job_cannot_be_changed_from_a_number_to_its_text(cluster: Cluster, nam
     assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, name, {"spec": {"jobs": [{"id": "7"}]}})
 
 
+def test_a_selection_cannot_be_changed(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, purge={"select": {"tasks": ["a"], "minRetries": 1}}))
+
+    for change in ({"minRetries": 2}, {"minRetries": None}, {"tasks": ["a", "b"]}, None):
+        assert f"spec.purge: {FIXED}" in patch_refusal(cluster, name, {"spec": {"purge": {"select": change}}})
+
+
 def test_a_suspended_recovery_can_go_on_and_be_suspended_again(cluster: Cluster, name: str) -> None:
     cluster.kubectl("apply", "-f", "-", given=recovery(name, suspend=True))
 
@@ -170,6 +179,17 @@ def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, na
         ({"queue": "tts\x06\x163"}, "spec.queue in body should match"),
         ({"purge": {"mode": "none"}}, 'supported values: "Quarantine", "None"'),
         ({"purge": {"retentionSeconds": -1}}, "spec.purge.retentionSeconds"),
+        ({"purge": {"select": {}}}, "spec.purge.select: Invalid value: select says nothing"),
+        ({"purge": {"select": {"tasks": []}}}, "spec.purge.select.tasks in body should have at least 1 items"),
+        ({"purge": {"select": {"minRetries": 0}}}, "spec.purge.select.minRetries"),
+        (
+            {"purge": {"select": {"taskIds": [f"{n}" for n in range(1001)]}}},
+            "spec.purge.select.taskIds: Too many: 1001",
+        ),
+        (
+            {"purge": {"mode": "None", "select": {"minRetries": 1}}},
+            "spec.purge.select: Invalid value: select belongs to mode Quarantine",
+        ),
         ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
         ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),
         ({"targetRef": {"name": "media", "namespace": "other"}}, 'unknown field "spec.targetRef.namespace"'),

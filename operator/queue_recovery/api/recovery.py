@@ -18,6 +18,7 @@ from queue_recovery.api.base import (
     with_rules,
 )
 from queue_recovery.api.conditions import Condition
+from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TargetRef
 
 FINALIZER = "queuerecovery.dev/active"
@@ -101,6 +102,21 @@ class PurgeSpec(Model):
         description="How long the messages are kept once the recovery has ended; 0: removed for good as soon as it "
         "has succeeded.",
     )
+    select: PurgeSelect | None = Field(
+        None,
+        description="Take only the messages whose headers match every field of it; all others, and those that cannot "
+        "be read, stay as they are and keep their order. Left out: every message is taken.",
+    )
+
+    model_config = with_rules(
+        [
+            {
+                "rule": "!has(self.select) || self.mode == 'Quarantine'",
+                "fieldPath": ".select",
+                "message": "select belongs to mode Quarantine; mode None takes nothing",
+            }
+        ]
+    )
 
 
 class RestartSpec(Model):
@@ -173,6 +189,8 @@ class Plan(Model):
     time: Timestamp = Field(description="When it was counted.")
     ready: int = Field(ge=0, description="Messages in the queue's lists, over all priorities.")
     unacked: int = Field(ge=0, description="Messages of the queue that workers hold.")
+    purge: int = Field(0, ge=0, description="Messages that would be taken out and kept safe.")
+    keep: int = Field(0, ge=0, description="Messages that `purge.select` would leave in the queue.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
 
@@ -182,7 +200,7 @@ class Messages(Model):
 
     found: int = Field(0, ge=0, description="Messages of the queue at the boundary.")
     quarantined: int = Field(0, ge=0, description="Messages taken out and kept safe.")
-    kept: int = Field(0, ge=0, description="Messages left where they were.")
+    kept: int = Field(0, ge=0, description="Messages that `purge.select` left in the queue.")
     undecodable: int = Field(
         0,
         ge=0,

@@ -1,12 +1,14 @@
 """Looking at a queue without changing anything."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import is_envelope, read_json, task_id
 from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.scripts import wrong_type
+from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.unacked import entries_of, refuse_shared
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Count
@@ -68,42 +70,68 @@ async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> N
         )
 
 
-async def count(client: Client, layout: Layout, queue: str) -> Count:
-    """Count a queue's messages.
+async def count(client: Client, layout: Layout, queue: str, select: PurgeSelect | None) -> Count:
+    """Count a queue's messages, and those that a selection would keep.
 
     Raises:
         Rejected: `SharedRoute`.
     """
+    selection = Selection(select)
     ready = sum(await client.lengths(list(layout.possible_lists(queue).values()), []))
-    unacked = undecodable = 0
+    unacked = undecodable = keep = 0
+    if not selection.takes_all:
+        async for portion in _in_lists(client, layout, queue):
+            keep += sum(not selection.matches(envelope) for envelope in portion)
     async for found in entries_of(client, layout, queue):
         if found.entry is None:
             undecodable += 1
-        else:
+        elif selection.matches(found.entry.envelope):
             refuse_shared(found.entry, found.shared_with)
             unacked += 1
-    return Count(ready=ready, unacked=unacked, undecodable=undecodable)
+        else:
+            unacked += 1
+            keep += 1
+    return Count(ready=ready, unacked=unacked, undecodable=undecodable, keep=min(keep, ready + unacked))
 
 
-async def queued_task_ids(client: Client, layout: Layout, queue: str, among: Collection[str]) -> frozenset[str]:
+async def queued_task_ids(
+    client: Client, layout: Layout, queue: str, among: Collection[str], left_by: PurgeSelect | None
+) -> frozenset[str]:
     """Return which of these task ids have a message in the queue's lists or in `unacked`.
 
-    A message in `unacked` that may be another queue's copy counts: its task may yet run.
+    A message in `unacked` that may be another queue's copy counts: its task may yet run. With `left_by`, a message that
+    it would take does not.
+    """
+    wanted = frozenset(among)
+    taken = Selection(left_by) if left_by else None
+    found: set[str] = set()
+
+    def look(envelope: object) -> None:
+        name = task_id(envelope)
+        if name in wanted and not (taken and taken.matches(envelope)):
+            found.add(name)
+
+    if wanted:
+        async for portion in _in_lists(client, layout, queue):
+            for envelope in portion:
+                look(envelope)
+            if found == wanted:
+                return wanted
+        async for item in entries_of(client, layout, queue):
+            if item.entry is not None:
+                look(item.entry.envelope)
+    return frozenset(found)
+
+
+async def _in_lists(client: Client, layout: Layout, queue: str) -> AsyncIterator[Sequence[object]]:
+    """Read the messages of a queue's lists, in portions; what is no JSON is None.
 
     Lists are read from their producers' end by index, so that what is pushed meanwhile only moves messages into
     portions still to come.
     """
-    wanted = frozenset(among)
-    found: set[str] = set()
     lists = list(layout.possible_lists(queue).values())
-    lengths = await client.lengths(lists, []) if wanted else []
-    for key in (key for key, length in zip(lists, lengths, strict=False) if length):
+    for key, length in zip(lists, await client.lengths(lists, []), strict=True):
         first = 0
-        while found != wanted and (portion := await client.lrange(key, first, first + _PORTION - 1)):
-            found |= {task_id(read_json(message)) or "" for message in portion} & wanted
+        while length and (portion := await client.lrange(key, first, first + _PORTION - 1)):
+            yield [read_json(message) for message in portion]
             first += _PORTION
-    if found != wanted:
-        async for item in entries_of(client, layout, queue):
-            if item.entry is not None and task_id(item.entry.envelope) in wanted:
-                found.add(task_id(item.entry.envelope) or "")
-    return frozenset(found)

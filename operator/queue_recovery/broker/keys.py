@@ -15,6 +15,17 @@ PROBE = f"{OPERATOR_KEYS}probe"
 TAKEN_FIELD = "taken:"
 """What those fields of a run begin with that count what lies in the quarantine's key of the same ending."""
 
+UNSORTED_FIELD = "unsorted:"
+"""What those fields of a run begin with that say how many messages of a taken list are not sorted yet.
+
+The field is there until what is kept of the list is back in the queue."""
+
+KEPT_FIELD = "kept:"
+"""What those fields of a run begin with that count what a selection left of a taken list, or of `unacked`."""
+
+KEPT_ID_FIELD = "kept_id:"
+"""What those fields of a run begin with that name task ids of jobs whose message was kept."""
+
 SEEN_FIELD = "seen:"
 """What those fields of a run begin with that say what a job looked like when nothing ran."""
 
@@ -103,6 +114,11 @@ def quarantine_key(uid: str, ending: str) -> str:
 def ready_ending(sweep: int, priority: int) -> str:
     """Ends the quarantine's key of a list that was taken."""
     return f"{sweep}:ready:{priority}"
+
+
+def kept_ending(sweep: int, priority: int) -> str:
+    """Ends the key of what is kept of a taken list, until it is back in the queue."""
+    return f"{sweep}:kept:{priority}"
 
 
 def unacked_ending(sweep: int) -> str:

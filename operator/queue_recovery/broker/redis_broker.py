@@ -5,10 +5,12 @@ from datetime import datetime
 from typing import Self, TypeVar
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import inspection, sweeper, taking
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.health import check_permissions, check_server
+from queue_recovery.broker.keeping import give_back_kept
 from queue_recovery.broker.keys import (
     JOB_FIELD,
     SEEN_FIELD,
@@ -66,13 +68,15 @@ class RedisBroker:
         await check_permissions(self._client, list(self._layout.possible_lists(queue).values()))
         await inspection.check_keys(self._client, self._layout, queue)
 
-    async def count(self, queue: str) -> Count:
+    async def count(self, queue: str, *, select: PurgeSelect | None = None) -> Count:
         """See `ports.Broker`."""
-        return await inspection.count(self._client, self._layout, queue)
+        return await inspection.count(self._client, self._layout, queue, select)
 
-    async def queued_task_ids(self, queue: str, among: Collection[str]) -> frozenset[str]:
+    async def queued_task_ids(
+        self, queue: str, among: Collection[str], *, left_by: PurgeSelect | None = None
+    ) -> frozenset[str]:
         """See `ports.Broker`."""
-        return await inspection.queued_task_ids(self._client, self._layout, queue, among)
+        return await inspection.queued_task_ids(self._client, self._layout, queue, among, left_by)
 
     async def holder(self, queue: str) -> Holder | None:
         """See `ports.Broker`."""
@@ -99,9 +103,9 @@ class RedisBroker:
             stored |= {key: value.decode() for key, value in zip(keys, answer, strict=True)}
         return stored
 
-    async def take(self, run: Run, *, sweep: int = 1) -> Taken:
+    async def take(self, run: Run, *, sweep: int = 1, among: Collection[str] = ()) -> Taken:
         """See `ports.Broker`."""
-        return await taking.take(self._client, self._layout, run, sweep)
+        return await taking.take(self._client, self._layout, run, sweep, among)
 
     async def pass_boundary(self, run: Run) -> None:
         """See `ports.Broker`."""
@@ -125,10 +129,13 @@ class RedisBroker:
         ending = unacked_ending(1)
         keys = [run_key(run.uid), quarantine_key(run.uid, ending)]
         identity = [*self._identity(run), TAKEN_FIELD + ending]
-        answer = await run_script(self._client, Script.CLOSE, keys, [*identity, 0])
-        if answer[0] == b"CLOSING":
-            await taking.give_back(self._client, self._layout, run)
-            answer = await run_script(self._client, Script.CLOSE, keys, [*identity, 1])
+        given_back = 0
+        while (answer := await run_script(self._client, Script.CLOSE, keys, [*identity, given_back]))[0] != b"CLOSED":
+            if answer[0] == b"KEEPING":
+                await give_back_kept(self._client, self._layout, run)
+            else:
+                await taking.give_back(self._client, self._layout, run)
+                given_back = 1
         was_purged = answer[1] == b"1"
         record = await read_record(self._client, run.uid)
         return Closed(

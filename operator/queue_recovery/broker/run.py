@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.keys import JOB_FIELD, TAKEN_FIELD, quarantine_key, quarantine_name, run_key
+from queue_recovery.broker.keys import (
+    JOB_FIELD,
+    KEPT_FIELD,
+    KEPT_ID_FIELD,
+    TAKEN_FIELD,
+    UNSORTED_FIELD,
+    quarantine_key,
+    quarantine_name,
+    run_key,
+)
 from queue_recovery.broker.scripts import already_closed, lost_data
 from queue_recovery.recovery.ports import Taken
 
@@ -29,16 +38,22 @@ class Record:
     @property
     def pushed(self) -> frozenset[str]:
         """Keys of the jobs that were enqueued."""
-        return frozenset(f.removeprefix(JOB_FIELD) for f in self.fields if f.startswith(JOB_FIELD))
+        return frozenset(self._named(JOB_FIELD))
 
     @property
     def quarantined(self) -> Mapping[str, int]:
         """How many messages went to each list and hash of the quarantine, by what its key ends with."""
-        return {
-            field.removeprefix(TAKEN_FIELD): int(count)
-            for field, count in self.fields.items()
-            if field.startswith(TAKEN_FIELD)
-        }
+        return {ending: int(count) for ending, count in self._named(TAKEN_FIELD).items()}
+
+    @property
+    def unsorted(self) -> Mapping[str, int]:
+        """How many messages are not sorted yet of each list whose kept ones are not back, by what its key ends with."""
+        return {ending: int(count) for ending, count in self._named(UNSORTED_FIELD).items()}
+
+    @property
+    def kept(self) -> int:
+        """How many messages stay; what an earlier sweep kept was in the queue again, and found by the last one."""
+        return sum(int(count) for ending, count in self._named(KEPT_FIELD).items() if _sweep_of(ending) == self.sweep)
 
     @property
     def taken(self) -> Taken:
@@ -49,6 +64,8 @@ class Record:
             ready=sum(self.quarantined.values()) - unacked,
             unacked=unacked,
             undecodable=int(self.fields.get("undecodable", 0)),
+            kept=self.kept,
+            kept_ids=frozenset(self._named(KEPT_ID_FIELD)),
         )
 
     @property
@@ -56,6 +73,14 @@ class Record:
         """The keys of the quarantine."""
         keys = [quarantine_key(self.uid, ending) for ending in self.quarantined]
         return [*keys, *(f"{key}_index" for key in keys if key.endswith(":unacked"))]
+
+    def _named(self, prefix: str) -> Mapping[str, str]:
+        """Return the fields that begin so, by the rest of their names."""
+        return {f.removeprefix(prefix): value for f, value in self.fields.items() if f.startswith(prefix)}
+
+
+def _sweep_of(ending: str) -> int:
+    return int(ending.partition(":")[0])
 
 
 async def read_record(client: Client, uid: str) -> Record | None:

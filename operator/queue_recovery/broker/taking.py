@@ -5,12 +5,18 @@ atomic step for each (`kombu/transport/redis.py`: `QoS.restore_by_tag`). Moved b
 and the boundary takes it; moved after, kombu's WATCH fails and it pushes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from queue_recovery.broker.client import Client
+from queue_recovery.broker.envelope import task_id
 from queue_recovery.broker.failures import unknown_consumer
+from queue_recovery.broker.keeping import give_back_kept
 from queue_recovery.broker.keys import (
+    KEPT_FIELD,
+    KEPT_ID_FIELD,
     TAKEN_FIELD,
+    UNSORTED_FIELD,
     Layout,
     quarantine_key,
     ready_ending,
@@ -20,6 +26,7 @@ from queue_recovery.broker.keys import (
 )
 from queue_recovery.broker.run import read_open_record
 from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.unacked import BITE, Found, bites, entries_of, refuse_shared
 from queue_recovery.recovery.ports import Run, Taken
 
@@ -27,8 +34,20 @@ _PASSES = 3
 """Scans of `unacked` until one has to find nothing; the first finds all there is unless somebody still adds."""
 
 
-async def take(client: Client, layout: Layout, run: Run, sweep: int) -> Taken:
-    """Move every message of the queue into the quarantine, and make sure that none is left in `unacked`.
+@dataclass
+class _Seen:
+    """What one scan of `unacked` has found of the queue."""
+
+    moved: int = 0
+    kept: int = 0
+    kept_ids: set[str] = field(default_factory=set)
+    undecodable: int = 0
+
+
+async def take(client: Client, layout: Layout, run: Run, sweep: int, among: Collection[str]) -> Taken:
+    """Move every selected message of the queue into the quarantine, and make sure that none is left in `unacked`.
+
+    What a selection keeps of the lists is back when the sweep is complete; of `unacked` it was never moved.
 
     Raises:
         Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `SharedRoute`.
@@ -38,25 +57,28 @@ async def take(client: Client, layout: Layout, run: Run, sweep: int) -> Taken:
     if record.complete >= sweep:
         return record.taken
     if record.sweep < sweep:
-        undecodable = await _empty_unacked(client, layout, run, sweep)
-        await pass_boundary(client, run, layout.possible_lists(run.queue), sweep=sweep, undecodable=undecodable)
-    moved, _ = await _move_unacked(client, layout, run, sweep)
-    if moved:
+        seen = await _empty_unacked(client, layout, run, sweep, among)
+        await pass_boundary(client, run, layout.possible_lists(run.queue), sweep, seen)
+    if (await _move_unacked(client, layout, run, sweep)).moved:
         raise unknown_consumer()
+    await give_back_kept(client, layout, run, among)
     await run_script(client, Script.COMPLETE, [run_key(run.uid)], [run.uid, sweep])
     return (await read_open_record(client, run.uid)).taken
 
 
 async def pass_boundary(
-    client: Client, run: Run, lists: Mapping[int, str], *, sweep: int = 1, undecodable: int = 0
+    client: Client, run: Run, lists: Mapping[int, str], sweep: int = 1, seen: _Seen | None = None
 ) -> None:
     """Take these lists (by priority) in one step, and mark the run as purged."""
+    seen = seen or _Seen()
     keys, fields = [run_key(run.uid)], []
     for priority, key in lists.items():
         ending = ready_ending(sweep, priority)
         keys += [key, quarantine_key(run.uid, ending)]
-        fields.append(TAKEN_FIELD + ending)
-    await run_script(client, Script.BOUNDARY, keys, [run.uid, sweep, undecodable, *fields])
+        fields += [TAKEN_FIELD + ending, UNSORTED_FIELD + ending]
+    kept = [seen.kept if run.select else "", KEPT_FIELD + unacked_ending(sweep)]
+    kept_ids = [KEPT_ID_FIELD + found for found in seen.kept_ids]
+    await run_script(client, Script.BOUNDARY, keys, [run.uid, sweep, seen.undecodable, *kept, *fields, *kept_ids])
 
 
 async def give_back(client: Client, layout: Layout, run: Run) -> None:
@@ -70,20 +92,23 @@ async def give_back(client: Client, layout: Layout, run: Run) -> None:
             await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])
 
 
-async def _empty_unacked(client: Client, layout: Layout, run: Run, sweep: int) -> int:
-    """Move entries until a whole scan finds none; return how many cannot be read."""
+async def _empty_unacked(client: Client, layout: Layout, run: Run, sweep: int, among: Collection[str]) -> _Seen:
+    """Move entries until a whole scan finds none to be moved; return what that one saw."""
     for _ in range(_PASSES):
-        moved, undecodable = await _move_unacked(client, layout, run, sweep)
-        if not moved:
-            return undecodable
+        seen = await _move_unacked(client, layout, run, sweep, frozenset(among))
+        if not seen.moved:
+            return seen
     raise unknown_consumer()
 
 
-async def _move_unacked(client: Client, layout: Layout, run: Run, sweep: int) -> tuple[int, int]:
-    """Scan `unacked` once and move what belongs to the queue; return the numbers of moved and unreadable ones."""
+async def _move_unacked(
+    client: Client, layout: Layout, run: Run, sweep: int, among: frozenset[str] = frozenset()
+) -> _Seen:
+    """Scan `unacked` once and move what is selected of the queue."""
     keys = _keys(layout, run, sweep)
     counter = TAKEN_FIELD + unacked_ending(sweep)
-    moved = undecodable = 0
+    selection = Selection(run.select)
+    seen = _Seen()
     waiting: list[Found] = []
 
     async def move() -> None:
@@ -93,15 +118,19 @@ async def _move_unacked(client: Client, layout: Layout, run: Run, sweep: int) ->
 
     async for found in entries_of(client, layout, run.queue):
         if found.entry is None:
-            undecodable += 1
+            seen.undecodable += 1
+            continue
+        if not selection.matches(found.entry.envelope):
+            seen.kept += 1
+            seen.kept_ids |= among & {task_id(found.entry.envelope) or ""}
             continue
         refuse_shared(found.entry, found.shared_with)
-        moved += 1
+        seen.moved += 1
         waiting.append(found)
         if len(waiting) == BITE:
             await move()
     await move()
-    return moved, undecodable
+    return seen
 
 
 def _keys(layout: Layout, run: Run, sweep: int) -> list[str]:

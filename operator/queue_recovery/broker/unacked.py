@@ -13,7 +13,7 @@ from queue_recovery.recovery.errors import Rejected
 BITE = 100
 """Entries that one script moves at most: some milliseconds in which the server serves nobody else."""
 
-_BITE_BYTES = 256 * 1024
+BITE_BYTES = 256 * 1024
 """Bytes that one script moves at most, unless a single entry is larger."""
 
 
@@ -65,7 +65,7 @@ def bites(found: Iterable[Found]) -> Iterator[list[bytes]]:
     tags: list[bytes] = []
     size = 0
     for item in found:
-        if tags and (len(tags) == BITE or size + item.size > _BITE_BYTES):
+        if tags and (len(tags) == BITE or size + item.size > BITE_BYTES):
             yield tags
             tags, size = [], 0
         tags.append(item.tag)

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending, JobTotals, Messages, Quarantine, SkippedJob
+from queue_recovery.api.recovery import Ending, JobTotals, Quarantine, SkippedJob
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed
+from queue_recovery.recovery.purge import count_messages
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope, Update
 
@@ -92,9 +93,11 @@ def _books(scope: Scope, jobs: list[ListedJob], closed: Closed, expires: datetim
     }
     taken = closed.taken
     if taken is not None and scope.takes_messages:
-        total = taken.ready + taken.unacked
-        update["messages"] = Messages(found=total, quarantined=total, undecodable=taken.undecodable)
+        messages = count_messages(taken)
+        update["messages"] = messages
         update["quarantine"] = (
-            Quarantine(name=taken.quarantine, messages=total, expiration_time=timestamp(expires)) if keep else None
+            Quarantine(name=taken.quarantine, messages=messages.quarantined, expiration_time=timestamp(expires))
+            if keep
+            else None
         )
     return update

@@ -29,7 +29,9 @@ async def plan(scope: Scope) -> None:
                     f"Deployment {worker.name} is paused, so it would not start again; "
                     f"kubectl rollout resume deployment/{worker.name} -n {scope.resource.namespace}",
                 )
-    count = await broker.count(queue.name) if scope.takes_messages else Count(ready=0, unacked=0, undecodable=0)
+    select = scope.spec.purge.select
+    nothing = Count(ready=0, unacked=0, undecodable=0)
+    count = await broker.count(queue.name, select=select) if scope.takes_messages else nothing
     skip = await _count_skips(scope, broker, jobs, stored)
     reason, message = _describe(scope, count, len(jobs) - skip, skip)
     await scope.save(
@@ -39,6 +41,8 @@ async def plan(scope: Scope) -> None:
                 time=timestamp(scope.world.now()),
                 ready=count.ready,
                 unacked=count.unacked,
+                purge=count.ready + count.unacked - count.keep,
+                keep=count.keep,
                 enqueue=len(jobs) - skip,
                 skip=skip,
             ),
@@ -73,9 +77,11 @@ async def _count_skips(scope: Scope, broker: Broker, jobs: list[ListedJob], stor
     recoverable = target.job_store.mongodb.statuses.recoverable
     docs = [stored[job.id] for job in jobs if job.id is not None]
     skipped = {doc.id for doc in docs if doc.status not in recoverable}
-    if not scope.takes_messages:
+    select = scope.spec.purge.select
+    if select or not scope.takes_messages:
         task_ids = {doc.task_id: doc.id for doc in docs if doc.task_id}
-        skipped |= {task_ids[found] for found in await broker.queued_task_ids(scope.spec.queue, task_ids)}
+        found = await broker.queued_task_ids(scope.spec.queue, task_ids, left_by=select)
+        skipped |= {task_ids[task_id] for task_id in found}
     return len(skipped)
 
 
@@ -83,7 +89,10 @@ def _describe(scope: Scope, count: Count, enqueue: int, skip: int) -> tuple[Reas
     jobs = f"{enqueue} jobs to enqueue" + (f", {skip} to skip" if skip else "")
     if not scope.takes_messages:
         return Reason.PLANNED, f"{jobs}; no message is removed and no worker stopped"
-    found = f"{count.ready} messages in the lists and {count.unacked} in unacked to quarantine; {jobs}"
+    found = f"{count.ready} messages in the lists and {count.unacked} in unacked to quarantine"
+    if scope.spec.purge.select:
+        found += f", but for {count.keep} that purge.select keeps"
+    found += f"; {jobs}"
     if count.ready or count.unacked:
         return Reason.PLANNED, found
     hint = (

@@ -5,11 +5,13 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Messages, Quarantine
 from queue_recovery.recovery.drain import drain_held
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.ports import Taken
+from queue_recovery.recovery.scope import Scope, Update
+from queue_recovery.recovery.still_queued import seen_task_ids, with_still_queued
 
 
 async def purge(scope: Scope) -> None:
-    """Take every message of the queue and write how many there were."""
+    """Take the messages of the queue, all or those selected, and write how many there were."""
     broker = await scope.broker()
     if not scope.takes_messages:
         await broker.pass_boundary(scope.run)
@@ -20,18 +22,22 @@ async def purge(scope: Scope) -> None:
             doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return
+    task_ids = await seen_task_ids(scope) if scope.spec.purge.select else {}
     try:
-        taken = await broker.take(scope.run, sweep=scope.status.sweep)
+        taken = await broker.take(scope.run, sweep=scope.status.sweep, among=task_ids.values())
     except NotYet:
         if await drain_held(scope):
             raise
-        await _drain_again(scope, sweep=scope.status.sweep)
+        await _drain_again(scope, {"sweep": scope.status.sweep})
         return
+    skipped = with_still_queued(scope.status.skipped, task_ids, taken.kept_ids)
     if not await drain_held(scope):
-        await _drain_again(scope, sweep=scope.status.sweep + 1)
+        await _drain_again(scope, {"sweep": scope.status.sweep + 1, "skipped": skipped})
         return
-    total = taken.ready + taken.unacked
-    message = f"{total} messages quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
+    messages = count_messages(taken)
+    message = f"{messages.quarantined} messages quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
+    if scope.spec.purge.select:
+        message += f"; {taken.kept} kept in the queue"
     if taken.undecodable:
         message += f"; {taken.undecodable} entries of unacked cannot be read, so they stay"
     await scope.save(
@@ -39,16 +45,25 @@ async def purge(scope: Scope) -> None:
         (ConditionType.RESTARTED, "False", Reason.RESTARTING, "bringing the workers back"),
         doing=(Reason.RESTARTING, f"{message}; bringing the workers back"),
         update={
-            "messages": Messages(found=total, quarantined=total, undecodable=taken.undecodable),
-            "quarantine": Quarantine(name=taken.quarantine, messages=total),
+            "messages": messages,
+            "quarantine": Quarantine(name=taken.quarantine, messages=messages.quarantined),
+            "skipped": skipped,
         },
     )
 
 
-async def _drain_again(scope: Scope, *, sweep: int) -> None:
+def count_messages(taken: Taken) -> Messages:
+    """Return what became of the queue's messages."""
+    quarantined = taken.ready + taken.unacked
+    return Messages(
+        found=quarantined + taken.kept, quarantined=quarantined, kept=taken.kept, undecodable=taken.undecodable
+    )
+
+
+async def _drain_again(scope: Scope, update: Update) -> None:
     message = "workers came up before the queue was taken: stopping them again, for another sweep"
     await scope.save(
         (ConditionType.DRAINED, "False", Reason.WORKER_CHANGED, message),
         doing=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),
-        update={"sweep": sweep},
+        update=update,
     )

@@ -1,7 +1,7 @@
 """Reenqueuing: claim each job, then enqueue it with its marker; once each, however often this is entered."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 
@@ -14,6 +14,7 @@ from queue_recovery.recovery.jobs import ListedJob, check_task, listed, task_id
 from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.ports import Claim, StoredJob
 from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.still_queued import known_still_queued, still_queued
 
 _BATCH = 500
 """Jobs in one push: what a Redis script may hold up other clients for (`exactly-once.md` of the design: 500)."""
@@ -50,7 +51,7 @@ async def reenqueue(scope: Scope) -> None:
     await _report(scope, jobs, done, skipped, complete=True)
 
 
-async def _skipped_as_seen(scope: Scope, jobs: Iterable[ListedJob], frozen: Mapping[str, str]) -> dict[str, SkippedJob]:
+async def _skipped_as_seen(scope: Scope, jobs: Sequence[ListedJob], frozen: Mapping[str, str]) -> dict[str, SkippedJob]:
     """Return the jobs that may not be enqueued because of what they looked like when nothing ran."""
     target = await scope.target()
     if target.job_store is None:
@@ -69,11 +70,11 @@ async def _skipped_as_seen(scope: Scope, jobs: Iterable[ListedJob], frozen: Mapp
             skipped[job.key] = _skip(job, Reason.NOT_RECOVERABLE, found)
         elif seen["taskId"]:
             task_ids[seen["taskId"]] = job
+    skipped = known_still_queued(scope, jobs) | skipped
     if not scope.takes_messages:
         broker = await scope.broker()
         for found in await broker.queued_task_ids(scope.spec.queue, task_ids):
-            job = task_ids[found]
-            skipped[job.key] = _skip(job, Reason.STILL_QUEUED, f"its message {found} is still in the queue")
+            skipped[task_ids[found].key] = still_queued(task_ids[found].label, found)
     return skipped
 
 
@@ -139,7 +140,10 @@ async def _report(
 
 def _outcome(scope: Scope, message: str) -> str:
     messages = scope.status.messages
-    return f"{messages.quarantined} messages quarantined; {message}" if messages else message
+    if messages is None:
+        return message
+    kept = f", {messages.kept} kept" if scope.spec.purge.select else ""
+    return f"{messages.quarantined} messages quarantined{kept}; {message}"
 
 
 def _skip(job: ListedJob, reason: Reason, message: str) -> SkippedJob:

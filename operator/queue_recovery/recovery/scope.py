@@ -38,7 +38,13 @@ class Scope:
     @property
     def run(self) -> Run:
         """The recovery's identity in the broker."""
-        return Run(uid=self.resource.uid, name=self.full_name, cluster=self.world.cluster, queue=self.spec.queue)
+        return Run(
+            uid=self.resource.uid,
+            name=self.full_name,
+            cluster=self.world.cluster,
+            queue=self.spec.queue,
+            select=self.spec.purge.select,
+        )
 
     @property
     def takes_messages(self) -> bool:

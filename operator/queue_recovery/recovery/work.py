@@ -150,5 +150,5 @@ def _deadline(scope: Scope) -> datetime:
 
 def _held(scope: Scope) -> str:
     plan_text = scope.status.plan
-    counts = f"{plan_text.ready + plan_text.unacked} messages, {plan_text.enqueue} jobs" if plan_text else "planned"
+    counts = f"{plan_text.purge} messages, {plan_text.enqueue} jobs" if plan_text else "planned"
     return f"held by spec.suspend; the plan: {counts}. Set suspend to false to go on"

@@ -21,6 +21,8 @@ class Script(StrEnum):
     FREEZE = "freeze"
     BITE = "bite"
     BOUNDARY = "boundary"
+    SORT = "sort"
+    REJOIN = "rejoin"
     COMPLETE = "complete"
     PUSH = "push"
     CLOSE = "close"
@@ -48,7 +50,7 @@ async def run_script(client: Client, script: Script, keys: Sequence[str], argume
             raise unknown_consumer()
         case [b"OCCUPIED"]:
             raise lost_data()
-        case [b"PUSHED" | b"UNPURGED" | b"SKIPPED" | b"OPEN"]:
+        case [b"PUSHED" | b"UNPURGED" | b"UNSORTED" | b"SKIPPED" | b"OPEN"]:
             raise RuntimeError(f"{script}.lua was sent out of turn: {answer[0].decode()}")
         case _:
             return answer

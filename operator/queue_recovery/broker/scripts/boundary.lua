@@ -1,17 +1,20 @@
 -- Takes every list of a queue at one moment, and marks the run as purged.
 -- KEYS: the run; then, for each list, its key and the key that it gets in the quarantine
--- ARGV: UID; number of the sweep, from 1; undecodable entries seen in unacked; then, for each list, the run's field
---       that counts its messages
+-- ARGV: UID; number of the sweep, from 1; undecodable entries seen in unacked; entries of the queue that stay there, or
+--       nothing when all of the queue is taken; the run's field that counts those; then, for each list, the run's fields
+--       that count its messages, and those not sorted yet; then the run's fields of the staying entries' task ids
 -- Returns: OK (also when this boundary has been passed already) | LOST | CLOSED | PUSHED | WRONGTYPE, key
---          | OCCUPIED (something lies where a list would go) | SKIPPED (the sweep before has not been made)
+--          | OCCUPIED (something lies where a list would go)
+--          | SKIPPED (the sweep before has not been made, or what it keeps is not back)
 local run, sweep = KEYS[1], tonumber(ARGV[2])
-local uid, state, passed, pushed = unpack(redis.call('HMGET', run, 'uid', 'state', 'sweep', 'pushed'))
+local uid, state, passed, pushed, unsorted =
+  unpack(redis.call('HMGET', run, 'uid', 'state', 'sweep', 'pushed', 'unsorted'))
 if uid ~= ARGV[1] then return {'LOST'} end
 if state ~= 'preparing' and state ~= 'purged' then return {'CLOSED'} end
 passed = tonumber(passed or '0')
 if passed >= sweep then return {'OK'} end
 if pushed then return {'PUSHED'} end
-if passed ~= sweep - 1 then return {'SKIPPED'} end
+if passed ~= sweep - 1 or tonumber(unsorted or '0') > 0 then return {'SKIPPED'} end
 for i = 2, #KEYS, 2 do
   local found = redis.call('TYPE', KEYS[i])['ok']
   if found ~= 'list' and found ~= 'none' then return {'WRONGTYPE', KEYS[i]} end
@@ -25,8 +28,14 @@ for i = 2, #KEYS, 2 do
     redis.call('RENAMENX', KEYS[i], KEYS[i + 1])
     -- A queue with `x-expires` has a TTL, which travels with its key.
     redis.call('PERSIST', KEYS[i + 1])
-    redis.call('HSET', run, ARGV[3 + i / 2], length)
+    redis.call('HSET', run, ARGV[4 + i], length)
+    if ARGV[4] ~= '' then
+      redis.call('HSET', run, ARGV[5 + i], length)
+      redis.call('HINCRBY', run, 'unsorted', 1)
+    end
   end
 end
+if ARGV[4] ~= '' then redis.call('HSET', run, ARGV[5], ARGV[4]) end
+for i = 5 + #KEYS, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
 redis.call('HSET', run, 'undecodable', ARGV[3], 'sweep', sweep, 'state', 'purged')
 return {'OK'}

@@ -2,10 +2,12 @@
 -- KEYS: the run, the quarantine's hash of the first sweep
 -- ARGV: UID, name and cluster of the recovery; key of the queue's bare list; the run's field that counts the hash;
 --       1 if the entries have been given back to unacked, else 0
--- Returns: CLOSING (entries have to be given back first) | CLOSED, 1 if the boundary had been passed, else 0
+-- Returns: CLOSING (entries have to be given back first) | KEEPING (kept messages of lists have to be given back first)
+--          | CLOSED, 1 if the boundary had been passed, else 0
 local run, entries = KEYS[1], KEYS[2]
-local uid, state, purged = unpack(redis.call('HMGET', run, 'uid', 'state', 'was_purged'))
+local uid, state, purged, unsorted = unpack(redis.call('HMGET', run, 'uid', 'state', 'was_purged', 'unsorted'))
 if state == 'closed' then return {'CLOSED', purged} end
+if state == 'purged' and tonumber(unsorted or '0') > 0 then return {'KEEPING'} end
 
 redis.call('HDEL', run, '') -- a full server then takes the rest too
 if state == 'purged' then

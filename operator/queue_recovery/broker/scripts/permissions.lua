@@ -11,8 +11,8 @@ local forms = {
   {'SET', probe, '', 'XX'}, {'ZADD', probe, 'XX', '0', ''},
   -- These fail, but only after the ACL has been asked: no such key, odd number of arguments, no number.
   {'RENAMENX', probe, probe}, {'HSET', probe, '', '', ''}, {'HINCRBY', probe, '', ''},
-  -- LPUSH has no form without effect but on a key of another type.
-  {'SET', probe, ''}, {'LPUSH', probe, ''}, {'DEL', probe},
+  -- LPUSH and RPUSH have no form without effect but on a key of another type.
+  {'SET', probe, ''}, {'LPUSH', probe, ''}, {'RPUSH', probe, ''}, {'DEL', probe}, {'LPOP', probe}, {'RPOP', probe},
 }
 local denied = {}
 for _, form in ipairs(forms) do

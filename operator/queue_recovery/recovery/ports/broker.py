@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from queue_recovery.api.select import PurgeSelect
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -17,6 +19,8 @@ class Run:
     cluster: str
     """Identity of the Kubernetes cluster: the sweeper of another one leaves the run alone."""
     queue: str
+    select: PurgeSelect | None = None
+    """Which messages are taken; None: all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class Count:
     """In `unacked`, held by workers or left behind by them."""
     undecodable: int
     """Entries of `unacked` that cannot be read, so cannot be attributed to any queue."""
+    keep: int = 0
+    """Those of its messages that a selection would leave in the queue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,10 @@ class Taken:
     unacked: int
     undecodable: int
     """Entries of `unacked` that cannot be read; they stay."""
+    kept: int = 0
+    """Messages that the selection left in the queue, in its lists and in `unacked`."""
+    kept_ids: frozenset[str] = frozenset()
+    """Those of the task ids asked for that have a message among the kept ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +120,20 @@ class Broker(Protocol):
         """
         ...
 
-    async def count(self, queue: str) -> Count:
-        """Count the queue's messages without changing anything.
+    async def count(self, queue: str, *, select: PurgeSelect | None = None) -> Count:
+        """Count the queue's messages without changing anything, and those that a selection would leave.
 
         Raises Rejected (`SharedRoute`) if entries of `unacked` cannot be told from another queue's copies.
         """
         ...
 
-    async def queued_task_ids(self, queue: str, among: Collection[str]) -> frozenset[str]:
-        """Return which of these Celery task ids have a message in the queue's lists or in `unacked`."""
+    async def queued_task_ids(
+        self, queue: str, among: Collection[str], *, left_by: PurgeSelect | None = None
+    ) -> frozenset[str]:
+        """Return which of these Celery task ids have a message in the queue's lists or in `unacked`.
+
+        With `left_by`, messages that this selection would take do not count.
+        """
         ...
 
     async def holder(self, queue: str) -> Holder | None:
@@ -137,8 +152,12 @@ class Broker(Protocol):
         """Store what each job (by key) looked like when nothing ran; return what was stored first."""
         ...
 
-    async def take(self, run: Run, *, sweep: int = 1) -> Taken:
+    async def take(self, run: Run, *, sweep: int = 1, among: Collection[str] = ()) -> Taken:
         """Move every message of the queue into the quarantine: bites of `unacked`, then the boundary.
+
+        With a selection, entries of `unacked` that it does not match are left alone, and messages of the lists that it
+        does not match are back, in their order and before all newer ones, when this returns. Which of the task ids
+        `among` are theirs is remembered.
 
         Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
         consumer of the queue lives. When that turns out not to have held, the queue is drained again and taken with
@@ -170,7 +189,9 @@ class Broker(Protocol):
     async def close(self, run: Run) -> Closed:
         """Freeze the markers: from here on nothing can be taken or pushed for this run; makes a tombstone if need be.
 
-        A run that had not passed its boundary gets its `unacked` entries back where they were.
+        A run that had not passed its boundary gets its `unacked` entries back where they were. One that had passed it
+        gives back what its selection keeps, if that was not done: it becomes visible in one step, so that its order
+        holds also when workers live by then.
         """
         ...
 

@@ -1,0 +1,45 @@
+"""Which messages a recovery takes: by their headers, and never by a body."""
+
+from queue_recovery.api.select import PurgeSelect
+from queue_recovery.broker.envelope import task_id
+
+
+class Selection:
+    """A selection of messages; without one, every message is selected."""
+
+    def __init__(self, select: PurgeSelect | None) -> None:
+        """Prepare a selection, or one that takes all."""
+        self.takes_all = select is None
+        self._tasks = _set(select.tasks if select else None)
+        self._task_ids = _set(select.task_ids if select else None)
+        self._min_retries = select.min_retries if select else None
+
+    def matches(self, envelope: object) -> bool:
+        """Tell whether a message is to be taken; one whose headers cannot be read is not, unless all are.
+
+        Protocol 1 keeps a message's task and its retries in the body, so that only its id can be matched.
+        """
+        if self.takes_all:
+            return True
+        match envelope:
+            case {"headers": dict(headers)}:
+                pass
+            case _:
+                return False
+        return (
+            (self._tasks is None or _in(headers.get("task"), self._tasks))
+            and (self._task_ids is None or _in(task_id(envelope), self._task_ids))
+            and (self._min_retries is None or _at_least(headers.get("retries"), self._min_retries))
+        )
+
+
+def _set(words: list[str] | None) -> frozenset[str] | None:
+    return None if words is None else frozenset(words)
+
+
+def _in(word: object, words: frozenset[str]) -> bool:
+    return isinstance(word, str) and word in words
+
+
+def _at_least(retries: object, minimum: int) -> bool:
+    return isinstance(retries, int) and not isinstance(retries, bool) and retries >= minimum

@@ -1,0 +1,265 @@
+"""Whatever is selected, and wherever the operator dies: what is kept comes back once, in order, before newer ones."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.client import Word
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.ports import Run
+from tests.broker.application import SEP, Application, everything, selecting
+from tests.broker.conftest import Connect
+from tests.broker.dying import dying, sends_twice
+
+KEYS = {0: "tts", 3: f"tts{SEP}3", 9: f"tts{SEP}9"}
+
+Lists = dict[int, list[int]]
+"""The retries of each message, by priority; those that were retried are taken."""
+
+retries = st.lists(st.integers(0, 2), max_size=20).flatmap(lambda few: st.integers(1, 15).map(lambda n: few * n))
+"""Long lists are repeated short ones: hypothesis makes none by itself."""
+
+lists = st.fixed_dictionaries(dict.fromkeys(KEYS, retries))
+entries = retries
+deaths = st.lists(st.integers(0, 25), max_size=5)
+pushes = st.sampled_from([0, 1, 60, 130])
+"""How many messages a producer pushes after each script."""
+
+many = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def message(name: str, retries: int) -> bytes:
+    return json.dumps({"headers": {"id": name, "retries": retries}, "pad": "x" * 99}).encode()
+
+
+class Scene:
+    """A queue of these messages, a producer that goes on, and what has to become of them."""
+
+    def __init__(self, redis: Redis, made: Lists, held: list[int]) -> None:
+        self.redis = redis
+        self.lists = {p: [message(f"{p}-{n}", one) for n, one in enumerate(of)] for p, of in made.items()}
+        self.held = {f"tag-{n}".encode(): message(f"held-{n}", retries) for n, retries in enumerate(held)}
+        self.newer: list[bytes] = []
+
+    async def fill(self) -> None:
+        await self.redis.flushdb()
+        for priority, messages in self.lists.items():
+            if messages:
+                await self.redis.rpush(KEYS[priority], *messages)
+        for tag, envelope in self.held.items():
+            await self.redis.hset("unacked", tag, b'[%s, "", "tts"]' % envelope)
+
+    async def produce(self, count: int) -> None:
+        fresh = [message(f"newer-{len(self.newer) + n}", n) for n in range(count)]
+        if fresh:
+            await self.redis.lpush("tts", *fresh)
+        self.newer += fresh
+
+    def producing(self, broker: RedisBroker, count: int) -> RedisBroker:
+        """Push messages after each script that comes after the boundary."""
+        script = broker._client.script
+
+        async def then_produce(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
+            answer = await script(text, keys, arguments)
+            if "sorted yet" in text and self.newer_allowed(text):
+                await self.produce(count)
+            return answer
+
+        broker._client.script = then_produce  # type: ignore[method-assign]
+        return broker
+
+    def newer_allowed(self, text: str) -> bool:
+        """Tell whether a producer still pushes: while lists are sorted, and a little while they are brought back."""
+        return "RENAMENX" not in text or len(self.newer) < 500
+
+    async def check(self, run: Run) -> None:
+        """Compare the server with what has to have become of everything."""
+        prefix = f"queuerecovery.dev:quarantine:{run.uid}:1:"
+        for priority, messages in self.lists.items():
+            kept = [one for one in messages if _retries(one) == 0]
+            newer = self.newer[::-1] if priority == 0 else []
+            assert await self.redis.lrange(KEYS[priority], 0, -1) == newer + kept
+            taken = [one for one in messages if _retries(one)]
+            assert await self.redis.lrange(f"{prefix}ready:{priority}", 0, -1) == taken
+        stay = {tag for tag, envelope in self.held.items() if _retries(envelope) == 0}
+        assert set(await self.redis.hkeys("unacked")) == stay
+        assert set(await self.redis.hkeys(f"{prefix}unacked")) == self.held.keys() - stay
+        assert not await self.redis.keys("*:kept:*")
+
+
+def _retries(envelope: bytes) -> int:
+    return int(json.loads(envelope)["headers"]["retries"])
+
+
+@many
+@given(made=lists, held=entries, trips=deaths, pushed=pushes)
+async def test_taking_a_part_dies_anywhere_and_conserves_everything(
+    connect: Connect, redis: Redis, made: Lists, held: list[int], trips: list[int], pushed: int
+) -> None:
+    scene = Scene(redis, made, held)
+    await scene.fill()
+    run, broker = selecting(min_retries=1), scene.producing(sends_twice(connect()), pushed)
+
+    for count in trips:
+        with dying(broker, count):
+            await broker.open(run)
+            await broker.take(run, among=["0-0", "held-0"])
+    await broker.open(run)
+    taken = await broker.take(run, among=["0-0", "held-0"])
+
+    await scene.check(run)
+    found = sum(map(len, made.values())) + len(held)
+    assert taken.ready + taken.unacked + taken.kept == found
+    assert taken.kept_ids == {f"{name}-0" for name, of in (("0", made[0]), ("held", held)) if of[:1] == [0]}
+
+
+@many
+@given(made=lists, trips=st.lists(st.integers(3, 25), min_size=1, max_size=3), last=deaths, pushed=pushes)
+async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
+    connect: Connect, redis: Redis, made: Lists, trips: list[int], last: list[int], pushed: int
+) -> None:
+    scene = Scene(redis, made, [])
+    await scene.fill()
+    before = await everything(redis)
+    run, broker = selecting(min_retries=1), scene.producing(sends_twice(connect()), pushed)
+    for count in trips:
+        with dying(broker, count):
+            await broker.open(run)
+            await broker.take(run)
+
+    for count in last:
+        with dying(broker, count):
+            await broker.close(run)
+    closed = await broker.close(run)
+
+    if closed.taken is None:
+        assert await everything(redis, without=["queuerecovery.dev:"]) == before
+    else:
+        await scene.check(run)
+        assert closed.taken.ready + closed.taken.kept == sum(map(len, made.values()))
+
+
+async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(connect: Connect, redis: Redis) -> None:
+    outlived, trips = False, 0
+    while not outlived:
+        trips += 1
+        scene = Scene(redis, {0: [0, 1, 1] * 100, 3: [0] * 120, 9: [1] * 120}, [0, 1] * 60)
+        await scene.fill()
+        run, broker = selecting(min_retries=1), scene.producing(connect(), 70)
+        with dying(broker, trips) as death:
+            await broker.open(run)
+            await broker.take(run)
+        outlived = not death
+        if trips % 2 and (await broker.close(run)).was_purged:
+            await scene.check(run)
+        elif trips % 2 == 0:
+            await broker.open(run)
+            await broker.take(run)
+            await scene.check(run)
+    assert trips > 25
+
+
+async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Redis) -> None:
+    scene = Scene(redis, {0: [0, 1, 1] * 400, 3: [1, 0] * 200, 9: []}, [0, 1] * 30)
+    await scene.fill()
+    run = selecting(min_retries=1)
+    one, other = connect(), connect()
+    await one.open(run)
+
+    answers = await asyncio.gather(*(broker.take(run) for broker in (one, other, one, other)))
+
+    assert len(set(answers)) == 1
+    await scene.check(run)
+
+
+async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_wakes(
+    connect: Connect, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(redis, {0: [0, 1, 1] * 100, 3: [], 9: []}, [])
+    await scene.fill()
+    run, late, other = selecting(min_retries=1), connect(), connect()
+    await late.open(run)
+    lrange = late._client.lrange
+
+    async def paused(key: str, first: int, last: int) -> list[bytes]:
+        monkeypatch.undo()
+        stale = await lrange(key, first, last)
+        await other.take(run)
+        await other.close(run)
+        return stale
+
+    monkeypatch.setattr(late._client, "lrange", paused)
+    with pytest.raises(Rejected, match="AlreadyClosed"):
+        await late.take(run)
+
+    await scene.check(run)
+
+
+async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
+    connect: Connect, application: Application
+) -> None:
+    for n in range(450):
+        application.send("tts", f"m{n:03}", retries=n % 2)
+    run, broker = selecting(min_retries=1), connect()
+    await broker.open(run)
+    with dying(broker, 7) as death:  # the record, a scan, the boundary, a scan, the record, and the first bite
+        await broker.take(run)
+    assert death
+    script = broker._client.script
+    ran: list[str] = []
+
+    async def then_consume(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
+        answer = await script(text, keys, arguments)
+        ran.extend(application.consume("tts"))
+        return answer
+
+    broker._client.script = then_consume  # type: ignore[method-assign]
+    await broker.close(run)
+
+    assert ran == [f"m{n:03}" for n in range(0, 450, 2)]
+
+
+async def test_a_list_that_vanished_while_it_was_sorted_is_lost_and_said_so(connect: Connect, redis: Redis) -> None:
+    scene = Scene(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
+    await scene.fill()
+    run, broker = selecting(min_retries=1), connect()
+    await broker.open(run)
+    with dying(broker, 7):
+        await broker.take(run)
+    await redis.delete(f"queuerecovery.dev:quarantine:{run.uid}:1:ready:0")
+
+    with pytest.raises(Rejected, match="BrokerLostData"):
+        await broker.take(run)
+
+
+async def test_a_key_of_another_type_in_the_queues_place_is_left_alone_until_it_is_gone(
+    connect: Connect, redis: Redis
+) -> None:
+    scene = Scene(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
+    await scene.fill()
+    run, broker = selecting(min_retries=1), connect()
+    await broker.open(run)
+    with dying(broker, 7):
+        await broker.take(run)
+    await redis.set("tts", "somebody else's")
+
+    for step in (broker.take, broker.close):
+        with pytest.raises(Rejected, match="WrongKeyType"):
+            await step(run)
+    assert await redis.get("tts") == b"somebody else's"
+    await redis.delete("tts")
+    await broker.close(run)
+
+    await scene.check(run)
