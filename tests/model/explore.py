@@ -1,0 +1,157 @@
+"""Every order in which things can happen, from one beginning; and the shortest way to what is wrong."""
+
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.model.judge import Violation, fault, harm
+from tests.model.protocol import EFFECTS, NEEDS_BROKER
+from tests.model.surroundings import Move, is_over, moves
+from tests.model.turn import Part, Turn
+from tests.model.world import NOBODY, Process, World, put
+
+Ending = tuple[str, tuple[int, ...]]
+"""How a recovery has ended, and which jobs it says were enqueued."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What an exploration found."""
+
+    violation: Violation | None
+    """None: the protocol holds."""
+    trace: tuple[str, ...]
+    """What happened until then."""
+    states: int
+    endings: frozenset[tuple[Ending, ...]]
+    """The endings of all recoveries together, wherever no operator has anything left to do."""
+
+
+def explore(
+    start: World,
+    *,
+    without: frozenset[Part] = frozenset(),
+    one_by_one: bool = False,
+    seeking: Violation | None = None,
+) -> Found:
+    """Visit every state that can be reached, nearest first, until one is wrong or none is left.
+
+    Args:
+        start: where it begins.
+        without: the parts of the protocol that are taken out.
+        one_by_one: each job is pushed before the next one is claimed; see `Turn`.
+        seeking: the violation to look for; None: any.
+    """
+    visited = _Visited(start)
+    ends: list[int] = []
+    endings: set[tuple[Ending, ...]] = set()
+    with _no_garbage():
+        for number, world in enumerate(visited.states):  # which grows meanwhile
+            wrong = list(harm(world, alone=not start.scalings))
+            if is_over(world):
+                wrong += fault(world)
+                endings.add(tuple((status.ending, status.enqueued) for status in world.statuses))
+            if is_over(world) or _is_left_well(world):
+                ends.append(number)
+            for violation in wrong:
+                if seeking in {None, violation}:
+                    return visited.found(violation, number, endings)
+            for move in _all_moves(world, without, one_by_one=one_by_one):
+                visited.add(number, move)
+        stuck = visited.first_without_way_to(ends)
+    if stuck is None:
+        return visited.found(None, 0, endings)
+    never: Violation = "recovery without end" if visited.states[stuck].replicas else "workers left at 0"
+    return visited.found(never if seeking in {None, never} else None, stuck, endings)
+
+
+class _Visited:
+    """The states that were reached, numbered as they were found."""
+
+    def __init__(self, start: World) -> None:
+        self.states = [start]
+        self._numbers = {start: 0}
+        self._ways = [(0, Move("nothing", start))]
+        self._sure_origins: list[list[int]] = [[]]
+
+    def add(self, origin: int, move: Move) -> None:
+        """Note where a move leads."""
+        # Processes of one recovery differ by where they stand alone, so their order does not count.
+        world, processes = move.world, tuple(sorted(move.world.processes))
+        if processes != world.processes:
+            world = world._replace(processes=processes)
+        number = self._numbers.setdefault(world, len(self.states))
+        if number == len(self.states):
+            self.states.append(world)
+            self._ways.append((origin, move))
+            self._sure_origins.append([])
+        if move.sure:
+            self._sure_origins[number].append(origin)
+
+    def found(self, violation: Violation | None, number: int, endings: Iterable[tuple[Ending, ...]]) -> Found:
+        """Return the result, with the way to a state if it is wrong."""
+        way: list[str] = []
+        while number:
+            number, move = self._ways[number]
+            way.append(str(move))
+        return Found(
+            violation=violation,
+            trace=tuple(reversed(way)) if violation else (),
+            states=len(self.states),
+            endings=frozenset(endings),
+        )
+
+    def first_without_way_to(self, ends: Iterable[int]) -> int | None:
+        """Return the first state from which no end can be reached unless chance helps, or None."""
+        reaching = bytearray(len(self.states))
+        waiting = list(ends)
+        while waiting:
+            number = waiting.pop()
+            if not reaching[number]:
+                reaching[number] = True
+                waiting += self._sure_origins[number]
+        stuck = reaching.find(0)
+        return None if stuck < 0 else stuck
+
+
+def _is_left_well(world: World) -> bool:
+    """Tell whether the workers are back for good, although the broker is not there to close the books with."""
+    status = world.statuses[0]
+    ends = status.step == "planned" or bool(status.ending)
+    return world.broker_away and ends and world.replicas > 0 and world.note == NOBODY
+
+
+def _all_moves(world: World, without: frozenset[Part], *, one_by_one: bool) -> Iterator[Move]:
+    for place, process in enumerate(world.processes):
+        if process.at != "done":
+            yield from _process(world, place, Turn(world, process, without, one_by_one))
+    yield from moves(world)
+
+
+def _process(world: World, place: int, turn: Turn) -> Iterator[Move]:
+    process = turn.process
+    waits = world.broker_away and process.at in NEEDS_BROKER
+    outcome = None if waits else EFFECTS[process.at](turn)
+    if outcome is not None:
+        after, then = outcome
+        yield Move(process.at, after._replace(processes=put(after.processes, place, then)), process=process)
+    if process.at == "read the status":
+        return
+    anew = world._replace(processes=put(world.processes, place, Process(process.recovery)))
+    if world.deaths:
+        yield Move("dies", anew._replace(deaths=world.deaths - 1), sure=False, process=process)
+    if world.cancelled and process.recovery == 0 and not process.status.ending:
+        yield Move("hears of the cancel", anew, process=process)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Let nobody search for circles: there are none, and looking through all states for them takes most of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

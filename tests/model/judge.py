@@ -1,0 +1,73 @@
+"""What may never be, and what has to be at the end."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from tests.model.world import NOBODY, OLD, Message, World
+
+Violation = Literal[
+    "double push",
+    "double execution",
+    "two messages of one job",
+    "two recoveries at once",
+    "message taken from a worker's hands",
+    "message in two places",
+    "message lost",
+    "old message left behind",
+    "stranded job",
+    "wrong books",
+    "workers left at 0",
+    "lock left behind",
+    "recovery without end",
+]
+
+_OPEN = frozenset({"preparing", "purged", "closing"})
+_TAKEN = frozenset({"purged", "restarted", "reenqueued"})
+
+
+def harm(world: World, *, alone: bool) -> Iterator[Violation]:
+    """Name the harm that has been done already.
+
+    Args:
+        world: how things stand.
+        alone: nobody but operators scales the workers. Otherwise one may run while messages are taken, and execute
+            what is in the quarantine by then; no more is promised than that the next sweep leaves nothing behind.
+    """
+    waiting = world.queue + world.unacked
+    kept = _quarantined(world)
+    if len(set(world.sent)) < len(world.sent):
+        yield "double push"
+    if len(set(world.executed)) < len(world.executed):
+        yield "double execution"
+    if len({message.job for message in waiting}) < len(waiting):
+        yield "two messages of one job"
+    if sum(run.state in _OPEN for run in world.runs) > 1:
+        yield "two recoveries at once"
+    if alone and world.pods and not set(world.hands) <= set(world.unacked):
+        yield "message taken from a worker's hands"
+    if alone and len(waiting + kept + world.executed) > len(world.sent):
+        yield "message in two places"
+    if not set(world.sent) <= {*waiting, *kept, *world.executed}:
+        yield "message lost"
+    if any(message.task == OLD for message in waiting) and any(status.step in _TAKEN for status in world.statuses):
+        yield "old message left behind"
+
+
+def fault(world: World) -> Iterator[Violation]:
+    """Name what is wrong when no operator has anything left to do."""
+    if world.replicas == 0 or world.note != NOBODY:
+        yield "workers left at 0"
+    if world.lock != NOBODY:
+        yield "lock left behind"
+    if any(status.ending == "In doubt" for status in world.statuses):
+        return
+    there = {*world.queue, *world.unacked, *_quarantined(world)}
+    if any(job.status == "pending" and Message(job.task, number) not in there for number, job in enumerate(world.jobs)):
+        yield "stranded job"
+    for recovery, status in enumerate(world.statuses):
+        if set(status.enqueued) != {message.job for message in world.sent if message.task == f"new{recovery}"}:
+            yield "wrong books"
+
+
+def _quarantined(world: World) -> tuple[Message, ...]:
+    return tuple(message for run in world.runs for message in run.bitten + run.taken)

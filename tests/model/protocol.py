@@ -1,0 +1,259 @@
+"""The steps of a recovery, effect by effect, in the order of `recovery/` and of the broker's scripts.
+
+An effect is atomic; between two of them the process may be held up for as long as others need to do anything.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tests.model import ending
+from tests.model.turn import Outcome, Turn
+from tests.model.world import NOBODY, Claimed, Job, added, put, removed
+
+NEEDS_BROKER: Final = frozenset(
+    {"lock", "open", "freeze", "prepare", "push", "close", "give back", "close for good", "release"}
+    | {"begin to take", "scan", "bite", "pass the boundary", "scan once more", "bite once more", "complete"}
+)
+"""Places where a process waits while the broker is away."""
+
+
+def _read(turn: Turn) -> Outcome:
+    status = turn.world.statuses[turn.recovery]
+    cancelled = turn.world.cancelled and turn.recovery == 0 and not status.ending and not status.over
+    at = "end as cancelled" if cancelled else turn.next(status)
+    return turn.stay(turn.process._replace(at=at, status=status))
+
+
+def _lock(turn: Turn) -> Outcome:
+    free = {NOBODY, turn.recovery}
+    if turn.world.lock not in free or turn.world.note not in free:
+        return None
+    return turn.save(turn.status._replace(step="draining"))
+
+
+def _open(turn: Turn) -> Outcome:
+    world, run = turn.world, turn.run
+    if run.state in {"closing", "closed"} or (world.lock == turn.recovery and run.state == "absent"):
+        return turn.go("end as failed")
+    if world.lock not in {NOBODY, turn.recovery} and turn.has("open: only while the lock is free"):
+        return None
+    if run.state == "absent":
+        world = world.with_run(turn.recovery, run._replace(state="preparing"))
+    return turn.go("look", world._replace(lock=turn.recovery))
+
+
+def _look(turn: Turn) -> Outcome:
+    world = turn.world
+    if world.note not in {NOBODY, turn.recovery}:
+        return turn.go("open", ending.restored(turn))
+    if world.note == turn.recovery and world.replicas == 0:
+        return turn.go("wait for the last pod")
+    confirms = turn.has("scale: only while the status stands")
+    return turn.stay(turn.process._replace(at="confirm" if confirms else "scale", fresh=True))
+
+
+def _confirm(turn: Turn) -> Outcome:
+    if turn.world.statuses[turn.recovery] != turn.status:
+        return turn.read_again()
+    return turn.stay(turn.process._replace(at="scale"))
+
+
+def _scale(turn: Turn) -> Outcome:
+    if not turn.process.fresh and turn.has("scale: only as it was seen"):
+        return turn.go("open")
+    return turn.go("wait for the last pod", turn.world.scaled(0, turn.recovery))
+
+
+def _wait(turn: Turn) -> Outcome:
+    if turn.world.replicas:
+        return turn.go("open")
+    if turn.world.pods:
+        return None
+    return turn.stay(turn.process._replace(at="look at the jobs", held=True))
+
+
+def _look_at_jobs(turn: Turn) -> Outcome:
+    looks = tuple(Claimed(job.status, job.task) for job in turn.world.jobs)
+    return turn.stay(turn.process._replace(at="freeze", looks=looks))
+
+
+def _freeze(turn: Turn) -> Outcome:
+    if not turn.is_open:
+        return turn.go("end as failed")
+    run = turn.run._replace(seen=turn.run.seen or turn.process.looks)
+    process = turn.process._replace(at="write that it is drained", looks=())
+    return turn.stay(process, turn.world.with_run(turn.recovery, run))
+
+
+def _write_drained(turn: Turn) -> Outcome:
+    return turn.save(turn.status._replace(step="drained", held=turn.process.held))
+
+
+def _begin_to_take(turn: Turn) -> Outcome:
+    run, sweep = turn.run, turn.status.sweep
+    if not turn.is_open:
+        return turn.go("end as failed")
+    if run.complete >= sweep:
+        return turn.go("look again")
+    if run.sweep >= sweep:
+        return turn.go("scan once more")
+    return turn.go("scan" if turn.has("take: unacked before the lists") else "pass the boundary")
+
+
+def _scan(turn: Turn) -> Outcome:
+    tags = turn.world.unacked
+    at = "bite" if tags else "pass the boundary"
+    return turn.stay(turn.process._replace(at=at, tags=tags))
+
+
+def _scan_once_more(turn: Turn) -> Outcome:
+    tags = turn.world.unacked
+    return turn.stay(turn.process._replace(at="bite once more" if tags else "complete", tags=tags))
+
+
+def _bite(turn: Turn) -> Outcome:
+    world, run, sweep = turn.world, turn.run, turn.status.sweep
+    found = [tag for tag in turn.process.tags if tag in world.unacked]
+    then = "scan" if turn.process.at == "bite" else "begin to take"
+    if not turn.is_open:
+        return turn.go("end as failed")
+    if run.complete >= sweep and turn.has("take: refused once complete"):
+        return turn.go(then)
+    if run.markers:
+        return turn.read_again()
+    if any(tag in run.bitten for tag in found):
+        return turn.go("begin to take")
+    for tag in found:
+        world = world._replace(unacked=removed(world.unacked, tag))
+    run = run._replace(bitten=added(run.bitten, *found)) if sweep == 1 else run._replace(taken=added(run.taken, *found))
+    return turn.go(then, world.with_run(turn.recovery, run))
+
+
+def _boundary(turn: Turn) -> Outcome:
+    world, run, sweep = turn.world, turn.run, turn.status.sweep
+    if not turn.is_open:
+        return turn.go("end as failed")
+    if run.sweep >= sweep:
+        return turn.go("scan once more")
+    if run.markers or run.sweep != sweep - 1:
+        return turn.read_again()
+    run = run._replace(state="purged", sweep=sweep, taken=added(run.taken, *world.queue))
+    return turn.go("scan once more", world._replace(queue=()).with_run(turn.recovery, run))
+
+
+def _complete(turn: Turn) -> Outcome:
+    run, sweep = turn.run, turn.status.sweep
+    if not turn.is_open:
+        return turn.go("end as failed")
+    if run.sweep < sweep:
+        return turn.read_again()
+    return turn.go("look again", turn.world.with_run(turn.recovery, run._replace(complete=max(run.complete, sweep))))
+
+
+def _look_again(turn: Turn) -> Outcome:
+    noted = turn.status.held or not turn.has("drain: the generation is noted")
+    held = noted and not turn.world.replicas and not turn.world.pods
+    return turn.go("write that it is purged" if held else "write that it drains again")
+
+
+def _write_purged(turn: Turn) -> Outcome:
+    return turn.save(turn.status._replace(step="purged", held=False))
+
+
+def _write_draining_again(turn: Turn) -> Outcome:
+    return turn.save(turn.status._replace(step="draining", held=False, sweep=turn.status.sweep + 1))
+
+
+def _restore(turn: Turn) -> Outcome:
+    return turn.go("wait for the rollout", ending.restored(turn))
+
+
+def _rollout(turn: Turn) -> Outcome:
+    if turn.world.pods != turn.world.replicas:
+        return None
+    return turn.save(turn.status._replace(step="restarted"))
+
+
+def _prepare(turn: Turn) -> Outcome:
+    if not turn.is_open:
+        return turn.go("end as failed")
+    todo = tuple(
+        number
+        for number, seen in enumerate(turn.run.seen)
+        if number not in turn.run.markers and seen.status == "failed"
+    )
+    at = "claim" if turn.has("claim: before the push") else "push"
+    return turn.stay(turn.process._replace(at=at if todo else "write the jobs", todo=todo))
+
+
+def _claim(turn: Turn) -> Outcome:
+    world, (number, *rest), ours = turn.world, turn.process.todo, turn.process.ours
+    job, seen = world.jobs[number], turn.run.seen[number]
+    may = (
+        (job.stamps[turn.recovery] == "none" or not turn.has("claim: never over a stamp"))
+        and (job.status == seen.status or not turn.has("claim: with the status as seen"))
+        and (job.task == seen.task or not turn.has("claim: with the task id as seen"))
+    )
+    if may:
+        stamps = put(job.stamps, turn.recovery, Claimed(job.status, job.task))
+        world = world.with_job(number, Job("pending", turn.task(number).task, stamps))
+    if isinstance(world.jobs[number].stamps[turn.recovery], Claimed):
+        ours = (*ours, number)
+    at = "claim" if rest else "write the jobs"
+    if ours and turn.has("claim: before the push") and (turn.one_by_one or not rest):
+        at = "push"
+    return turn.stay(turn.process._replace(at=at, todo=tuple(rest), ours=ours), world)
+
+
+def _push(turn: Turn) -> Outcome:
+    world, run, process = turn.world, turn.run, turn.process
+    if turn.has("push: only while the run is open"):
+        if run.state == "preparing":
+            return turn.read_again()
+        if run.state != "purged":
+            return turn.go("end as failed")
+    for number in process.ours if turn.has("claim: before the push") else process.todo:
+        if number not in run.markers or not turn.has("push: only without a marker"):
+            message = turn.task(number)
+            run = run._replace(markers=(*run.markers, number))
+            world = world._replace(queue=added(world.queue, message), sent=added(world.sent, message))
+    at = "claim" if process.todo else "write the jobs"
+    return turn.stay(process._replace(at=at, ours=()), world.with_run(turn.recovery, run))
+
+
+def _write_jobs(turn: Turn) -> Outcome:
+    return turn.save(turn.status._replace(step="reenqueued", ending="Succeeded"))
+
+
+EFFECTS: Final[Mapping[str, Callable[[Turn], Outcome]]] = {
+    "read the status": _read,
+    "end as cancelled": ending.cancelled,
+    "end as failed": ending.failed,
+    "lock": _lock,
+    "open": _open,
+    "look": _look,
+    "confirm": _confirm,
+    "scale": _scale,
+    "wait for the last pod": _wait,
+    "look at the jobs": _look_at_jobs,
+    "freeze": _freeze,
+    "write that it is drained": _write_drained,
+    "begin to take": _begin_to_take,
+    "scan": _scan,
+    "bite": _bite,
+    "pass the boundary": _boundary,
+    "scan once more": _scan_once_more,
+    "bite once more": _bite,
+    "complete": _complete,
+    "look again": _look_again,
+    "write that it is purged": _write_purged,
+    "write that it drains again": _write_draining_again,
+    "restore": _restore,
+    "wait for the rollout": _rollout,
+    "prepare": _prepare,
+    "claim": _claim,
+    "push": _push,
+    "write the jobs": _write_jobs,
+    **ending.EFFECTS,
+}
+"""What happens at each place where a process can stand."""

@@ -1,0 +1,229 @@
+"""The protocol holds in whatever order things happen, and none of its parts can be left out.
+
+The model follows the order of effects in `operator/queue_recovery`; where that changes, it has to change too.
+"""
+
+from typing import get_args
+
+import pytest
+
+from tests.model.explore import Found, explore
+from tests.model.judge import Violation
+from tests.model.turn import Part
+from tests.model.world import World, beginning
+
+TWO_OPERATORS = beginning()
+ONE_CANCELLED = beginning()._replace(cancels=1)
+OLD_MESSAGE_ENDS = beginning()._replace(cancels=1, retries=False)
+TWO_RECOVERIES = beginning(operators=(0, 0, 1), old=0)
+FIRST_OF_TWO_CANCELLED = beginning(operators=(0, 1), old=0)._replace(cancels=1)
+TWO_JOBS = beginning(jobs=2, old=0)._replace(cancels=1)
+PRODUCER = beginning(jobs=0, old=0)._replace(producers=1, retries=False)
+SOMEBODY_SCALES = beginning()._replace(scalings=2)
+RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
+BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
+BROKER_FORGETS = beginning()._replace(losses=1)
+
+ENQUEUED = ("Succeeded", (0,))
+SKIPPED = ("Succeeded", ())
+CANCELLED_BEFORE = ("Cancelled", ())
+CANCELLED_AFTER = ("Cancelled", (0,))
+
+
+def held(start: World, *, one_by_one: bool = False) -> Found:
+    """Explore the whole protocol, and return what was found: nothing wrong."""
+    found = explore(start, one_by_one=one_by_one)
+    assert found.violation is None, "\n".join((found.violation, *found.trace))
+    return found
+
+
+@pytest.mark.parametrize("deaths", [1, 2, 3])
+def test_two_operators_enqueue_the_job_once_wherever_they_are_held_up_or_die(deaths: int) -> None:
+    found = held(TWO_OPERATORS._replace(deaths=deaths))
+
+    assert found.endings == {(ENQUEUED,)}
+    assert found.states > 5_000
+
+
+def test_a_cancel_at_any_moment_leaves_each_job_enqueued_or_given_back() -> None:
+    assert held(ONE_CANCELLED._replace(deaths=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [OLD_MESSAGE_ENDS, beginning(operators=(0,), old=2)._replace(cancels=1, deaths=2, retries=False)],
+    ids=["two operators, one message", "one operator that dies twice, two messages"],
+)
+def test_each_old_message_is_executed_kept_or_quarantined(start: World) -> None:
+    # The job is skipped where the old message was executed before the drain.
+    assert held(start).endings == {(ENQUEUED,), (SKIPPED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+def test_a_second_recovery_of_the_queue_waits_for_the_end_of_the_first() -> None:
+    # Both enqueue the job where it has failed again in between; else the later one skips it.
+    assert held(TWO_RECOVERIES).endings == {(ENQUEUED, ENQUEUED), (ENQUEUED, SKIPPED), (SKIPPED, ENQUEUED)}
+
+
+def test_a_second_recovery_takes_up_what_a_cancelled_one_has_given_back() -> None:
+    found = held(FIRST_OF_TWO_CANCELLED._replace(deaths=1))
+
+    assert (CANCELLED_BEFORE, ENQUEUED) in found.endings
+    assert (CANCELLED_BEFORE, SKIPPED) not in found.endings
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_a_cancel_among_several_jobs_enqueues_some_of_them_and_gives_the_others_back(*, one_by_one: bool) -> None:
+    found = held(TWO_JOBS, one_by_one=one_by_one)
+
+    assert ((("Cancelled", (0,)),) in found.endings) is one_by_one
+    assert {(("Succeeded", (0, 1)),), (("Cancelled", (0, 1)),), (CANCELLED_BEFORE,)} <= found.endings
+
+
+def test_what_a_producer_sends_after_the_boundary_stays_in_its_workers_hands() -> None:
+    assert held(PRODUCER._replace(cancels=1)).endings == {(SKIPPED,), (CANCELLED_BEFORE,)}
+
+
+def test_workers_that_somebody_else_scales_are_drained_again() -> None:
+    assert held(SOMEBODY_SCALES).endings == {(ENQUEUED,)}
+
+
+def test_a_job_that_the_application_enqueues_itself_gets_no_second_message() -> None:
+    found = held(RIVAL)
+
+    assert found.endings == {(ENQUEUED,), (SKIPPED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+def test_workers_come_back_although_the_broker_is_gone_for_good() -> None:
+    held(BROKER_GOES)
+
+
+def test_a_record_that_the_broker_has_lost_leaves_no_lock_and_no_stopped_workers() -> None:
+    assert (("In doubt", ()),) in held(BROKER_FORGETS).endings
+
+
+BROKEN: list[tuple[str, set[Part], World, Violation]] = [
+    (
+        "marker and run deleted when the recovery ends: a late writer pushes again",
+        {"end: keeps the run", "push: only while the run is open"},
+        TWO_OPERATORS,
+        "double push",
+    ),
+    (
+        "run deleted when the recovery ends: a late opener takes the lock",
+        {"end: keeps the run"},
+        TWO_OPERATORS,
+        "lock left behind",
+    ),
+    (
+        "no closing gate: a late opener takes the lock",
+        {"end: closes the run"},
+        ONE_CANCELLED,
+        "lock left behind",
+    ),
+    (
+        "no closing gate: a job is pushed that was given back and has found somebody else",
+        {"end: closes the run"},
+        RIVAL,
+        "two messages of one job",
+    ),
+    (
+        "a closed run may push: the books said that it would not",
+        {"push: only while the run is open"},
+        ONE_CANCELLED,
+        "wrong books",
+    ),
+    (
+        "a closed run may push: a job that was given back and has found somebody else",
+        {"push: only while the run is open"},
+        RIVAL,
+        "two messages of one job",
+    ),
+    ("no marker", {"push: only without a marker"}, TWO_OPERATORS, "double push"),
+    ("no marker: both messages run", {"push: only without a marker"}, TWO_OPERATORS, "double execution"),
+    ("no settling", {"end: settles what was not pushed"}, ONE_CANCELLED, "stranded job"),
+    ("un-claiming only", {"end: stamps what was never claimed"}, ONE_CANCELLED, "stranded job"),
+    ("un-claiming removes the stamp", {"end: keeps the stamp of what it gives back"}, ONE_CANCELLED, "stranded job"),
+    (
+        "a claim tests the status only",
+        {"claim: with the task id as seen", "claim: never over a stamp"},
+        TWO_OPERATORS,
+        "stranded job",
+    ),
+    ("a claim does not look at stamps", {"claim: never over a stamp"}, ONE_CANCELLED, "stranded job"),
+    (
+        "a claim tests neither status nor task id",
+        {"claim: with the status as seen", "claim: with the task id as seen"},
+        RIVAL,
+        "two messages of one job",
+    ),
+    ("pushed before it is claimed", {"claim: before the push"}, TWO_OPERATORS, "stranded job"),
+    ("lock not looked at", {"open: only while the lock is free"}, TWO_RECOVERIES, "two recoveries at once"),
+    (
+        "scaling write without resourceVersion",
+        {"scale: only as it was seen"},
+        TWO_OPERATORS,
+        "workers left at 0",
+    ),
+    (
+        "scaling write after a look at the workers but not at the status",
+        {"scale: only while the status stands"},
+        TWO_OPERATORS,
+        "workers left at 0",
+    ),
+    (
+        "an ending that finds no note leaves the resourceVersion as it is",
+        {"restore: moves the version on without a note too"},
+        ONE_CANCELLED,
+        "workers left at 0",
+    ),
+    ("books before workers", {"end: workers before the books"}, BROKER_GOES, "workers left at 0"),
+    (
+        "workers before late takers are refused: a message leaves a worker's hands",
+        {"end: refuses late takers before the workers come back"},
+        ONE_CANCELLED,
+        "message taken from a worker's hands",
+    ),
+    (
+        "workers before late takers are refused: it is given back after it has run",
+        {"end: refuses late takers before the workers come back"},
+        OLD_MESSAGE_ENDS,
+        "double execution",
+    ),
+    ("lists before unacked", {"take: unacked before the lists"}, TWO_OPERATORS, "old message left behind"),
+    (
+        "bites after the sweep is complete",
+        {"take: refused once complete"},
+        PRODUCER,
+        "message taken from a worker's hands",
+    ),
+    ("generation not noted", {"drain: the generation is noted"}, SOMEBODY_SCALES, "old message left behind"),
+    ("status written over any other", {"status: written over the known one only"}, ONE_CANCELLED, "lock left behind"),
+    ("lock kept in doubt", {"end: lets the lock go in doubt too"}, BROKER_FORGETS, "lock left behind"),
+]
+
+
+@pytest.mark.parametrize(
+    ("parts", "start", "violation"), [row[1:] for row in BROKEN], ids=[name.replace(" ", "-") for name, *_ in BROKEN]
+)
+def test_without_one_of_its_parts_the_protocol_breaks(parts: set[Part], start: World, violation: Violation) -> None:
+    found = explore(start, without=frozenset(parts), seeking=violation)
+
+    assert found.violation == violation
+    assert found.trace
+
+
+def test_every_part_is_taken_out_once() -> None:
+    assert set().union(*(parts for _, parts, _, _ in BROKEN)) == set(get_args(Part))
+
+
+def test_a_violation_comes_with_the_shortest_way_to_it() -> None:
+    found = explore(TWO_RECOVERIES, without=frozenset({"open: only while the lock is free"}))
+
+    assert found.trace == (
+        "recovery 0, known to be planned: read the status",
+        "recovery 0, known to be planned: lock",
+        "recovery 1, known to be planned: read the status",
+        "recovery 1, known to be planned: lock",
+        "recovery 0, known to be draining: open",
+        "recovery 1, known to be draining: open",
+    )

@@ -1,0 +1,109 @@
+"""One process's turn: what it may do to the world, and how it goes on."""
+
+from typing import Final, Literal, NamedTuple
+
+from tests.model.world import Message, Process, Run, Status, World
+
+Part = Literal[
+    "status: written over the known one only",
+    "open: only while the lock is free",
+    "scale: only as it was seen",
+    "scale: only while the status stands",
+    "restore: moves the version on without a note too",
+    "drain: the generation is noted",
+    "take: unacked before the lists",
+    "take: refused once complete",
+    "claim: before the push",
+    "claim: with the status as seen",
+    "claim: with the task id as seen",
+    "claim: never over a stamp",
+    "push: only while the run is open",
+    "push: only without a marker",
+    "end: refuses late takers before the workers come back",
+    "end: workers before the books",
+    "end: closes the run",
+    "end: settles what was not pushed",
+    "end: stamps what was never claimed",
+    "end: keeps the stamp of what it gives back",
+    "end: keeps the run",
+    "end: lets the lock go in doubt too",
+]
+"""What makes the protocol hold; a test takes one out and sees it break."""
+
+Outcome = tuple[World, Process] | None
+"""The world and the process after an effect; None: the process waits."""
+
+_FIRST: Final = {
+    "planned": "lock",
+    "draining": "open",
+    "drained": "begin to take",
+    "purged": "restore",
+    "restarted": "prepare",
+}
+"""Where each step of a recovery begins, by what its status says is done."""
+
+
+class Turn(NamedTuple):
+    """What a process can see and use for one effect."""
+
+    world: World
+    process: Process
+    without: frozenset[Part]
+    one_by_one: bool
+    """Each job is pushed before the next one is claimed, as at a low rate; else all are claimed first."""
+
+    def has(self, part: Part) -> bool:
+        """Tell whether this part of the protocol has been left in."""
+        return part not in self.without
+
+    @property
+    def recovery(self) -> int:
+        """The recovery's number, in place of its UID."""
+        return self.process.recovery
+
+    @property
+    def status(self) -> Status:
+        """The status as the process knows it."""
+        return self.process.status
+
+    @property
+    def run(self) -> Run:
+        """The recovery's record in Redis."""
+        return self.world.runs[self.process.recovery]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the scripts still let the run act."""
+        return self.run.state in {"preparing", "purged"}
+
+    def task(self, job: int) -> Message:
+        """Return the message that the recovery enqueues for a job: always of the same task id."""
+        return Message(f"new{self.process.recovery}", job)
+
+    def go(self, at: str, world: World | None = None) -> Outcome:
+        """Go on to another place, having forgotten all but the status."""
+        return world or self.world, Process(self.process.recovery, at, self.process.status)
+
+    def stay(self, process: Process, world: World | None = None) -> Outcome:
+        """Go on as this process."""
+        return world or self.world, process
+
+    def read_again(self) -> Outcome:
+        """Begin where the stored status says, as after a death."""
+        return self.world, Process(self.process.recovery)
+
+    def save(self, status: Status) -> Outcome:
+        """Write the status and begin the next step, or read it when somebody else has written it meanwhile."""
+        if self.world.statuses[self.recovery] != self.status and self.has("status: written over the known one only"):
+            return self.read_again()
+        return self.world.with_status(self.recovery, status), Process(self.recovery, self.next(status), status)
+
+    def next(self, status: Status) -> str:
+        """Return where to begin, as `recovery/decide.py` does."""
+        if status.over:
+            return "done"
+        if not status.ending:
+            return _FIRST[status.step]
+        if status.step == "planned":
+            return "finish"
+        return "refuse late takers" if self.has("end: workers before the books") else "close"

@@ -1,0 +1,206 @@
+"""All that a recovery's processes share, as one value: three stores, the workers, and the processes themselves.
+
+Plain tuples, because a state is hashed millions of times. What a number is only compared for is kept as the outcome of
+the comparison: of a Deployment's resourceVersion and generation, whether they are still the ones that were seen. So
+they do not tell states apart that behave alike.
+"""
+
+from typing import Literal, NamedTuple, TypeVar
+
+_T = TypeVar("_T")
+
+NOBODY = -1
+"""In place of the number of a recovery."""
+
+OLD = "old"
+"""Task id of the messages that were in the queue from the start."""
+
+
+class Message(NamedTuple):
+    """A message of the queue."""
+
+    task: str
+    job: int
+
+
+JobStatus = Literal["failed", "pending", "done"]
+
+
+class Claimed(NamedTuple):
+    """The stamp of a recovery that has taken a job up: what the document said before."""
+
+    status: JobStatus
+    task: str
+
+
+Stamp = Claimed | Literal["none", "released"]
+
+
+class Job(NamedTuple):
+    """A job's document in MongoDB."""
+
+    status: JobStatus
+    task: str
+    stamps: tuple[Stamp, ...]
+    """Of each recovery."""
+
+
+class Run(NamedTuple):
+    """A recovery's record in Redis, and its quarantine."""
+
+    state: Literal["absent", "preparing", "purged", "closing", "closed"] = "absent"
+    was_purged: bool = False
+    sweep: int = 0
+    complete: int = 0
+    seen: tuple[Claimed, ...] = ()
+    """What each job looked like when nothing ran; empty before that."""
+    markers: tuple[int, ...] = ()
+    """Jobs that were enqueued."""
+    bitten: tuple[Message, ...] = ()
+    """Entries of `unacked` that the first sweep moved; given back where the run closes before its boundary."""
+    taken: tuple[Message, ...] = ()
+    """Everything else in the quarantine."""
+
+
+class Status(NamedTuple):
+    """What a recovery's resource says. A write succeeds only over the status that the writer knows."""
+
+    step: Literal["planned", "draining", "drained", "purged", "restarted", "reenqueued"] = "planned"
+    sweep: int = 1
+    held: bool = False
+    """While `drained`: the Deployment's generation is still the one that was noted."""
+    ending: Literal["", "Succeeded", "Failed", "Cancelled", "In doubt"] = ""
+    over: bool = False
+    enqueued: tuple[int, ...] = ()
+    """The jobs that its books say were enqueued."""
+
+
+class Process(NamedTuple):
+    """An operator's process at work on one recovery: where it stands, and what it remembers."""
+
+    recovery: int
+    at: str = "read the status"
+    status: Status = Status()
+    fresh: bool = False
+    """The Deployment's resourceVersion is still the one that was seen."""
+    held: bool = False
+    """The Deployment's generation is still the one that was seen when no pod lived."""
+    tags: tuple[Message, ...] = ()
+    """Entries of `unacked` that a scan found."""
+    looks: tuple[Claimed, ...] = ()
+    """What the jobs look like, to be frozen next."""
+    todo: tuple[int, ...] = ()
+    """Jobs to claim, or to settle."""
+    ours: tuple[int, ...] = ()
+    """Jobs that were claimed, to be enqueued next."""
+    booked: tuple[int, ...] = ()
+    """Jobs that a closed run says were enqueued."""
+    doubtful: bool = False
+    """The closed run knows nothing of a boundary that had been passed: the broker has lost it."""
+
+
+class World(NamedTuple):
+    """Everything. One queue, one Deployment of one replica."""
+
+    processes: tuple[Process, ...]
+    statuses: tuple[Status, ...]
+    runs: tuple[Run, ...]
+    jobs: tuple[Job, ...]
+    lock: int = NOBODY
+    queue: tuple[Message, ...] = ()
+    unacked: tuple[Message, ...] = ()
+    replicas: int = 1
+    note: int = NOBODY
+    pods: int = 1
+    hands: tuple[Message, ...] = ()
+    """What the pod works on; a message of `unacked`, unless somebody has taken it from under the worker."""
+    executed: tuple[Message, ...] = ()
+    sent: tuple[Message, ...] = ()
+    """Every message that has ever been put into the queue, as often as it was; for the judge alone."""
+    retries: bool = True
+    """The worker retries the old messages for ever; else they come to an end like any other."""
+    cancelled: bool = False
+    """The user has cancelled the first recovery."""
+    broker_away: bool = False
+    deaths: int = 0
+    """How often an operator may still die; the fields that follow count moves of others in the same way."""
+    cancels: int = 0
+    outages: int = 0
+    producers: int = 0
+    scalings: int = 0
+    rivals: int = 0
+    losses: int = 0
+
+    def with_run(self, recovery: int, run: Run) -> "World":
+        """Return the world with this record in Redis."""
+        return self._replace(runs=put(self.runs, recovery, run))
+
+    def with_job(self, number: int, job: Job) -> "World":
+        """Return the world with this document in MongoDB."""
+        return self._replace(jobs=put(self.jobs, number, job))
+
+    def with_status(self, recovery: int, status: Status) -> "World":
+        """Return the world with this status in the API server."""
+        return self._replace(statuses=put(self.statuses, recovery, status))
+
+    def scaled(self, replicas: int, note: int) -> "World":
+        """Return the world with the Deployment written: its resourceVersion and its generation have moved on."""
+        return self._replace(
+            replicas=replicas,
+            note=note,
+            statuses=tuple(status._replace(held=False) for status in self.statuses),
+            processes=tuple(
+                process._replace(fresh=False, held=False, status=process.status._replace(held=False))
+                for process in self.processes
+            ),
+        )
+
+    def touched(self) -> "World":
+        """Return the world with the Deployment's resourceVersion moved on, and nothing else."""
+        return self._replace(processes=tuple(process._replace(fresh=False) for process in self.processes))
+
+
+def beginning(*, operators: tuple[int, ...] = (0, 0), jobs: int = 1, old: int = 1) -> World:
+    """Return a world in which nothing has happened yet: failed jobs, their poisoned messages, and planned recoveries.
+
+    Args:
+        operators: the recovery of each process.
+        jobs: how many jobs every recovery lists.
+        old: how many messages there are, one of each job; the worker holds the first.
+    """
+    recoveries = max(operators) + 1
+    messages = tuple(Message(OLD, job) for job in range(old))
+    unstamped: Stamp = "none"
+    return World(
+        processes=tuple(Process(recovery) for recovery in operators),
+        statuses=(Status(),) * recoveries,
+        runs=(Run(),) * recoveries,
+        jobs=(Job("failed", OLD, (unstamped,) * recoveries),) * jobs,
+        hands=messages[:1],
+        unacked=messages[:1],
+        queue=messages[1:],
+        sent=messages,
+    )
+
+
+def forgotten(run: Run) -> Run:
+    """Return what is left of a run whose record is gone: its quarantine, and what processes remember of the jobs."""
+    return Run(seen=run.seen, bitten=run.bitten, taken=run.taken)
+
+
+def added(messages: tuple[Message, ...], *more: Message) -> tuple[Message, ...]:
+    """Return the messages with more of them; their order tells nothing."""
+    return tuple(sorted((*messages, *more)))
+
+
+def removed(messages: tuple[Message, ...], message: Message) -> tuple[Message, ...]:
+    """Return the messages without one of its kind, if it is there."""
+    if message not in messages:
+        return messages
+    place = messages.index(message)
+    return messages[:place] + messages[place + 1 :]
+
+
+def put(items: tuple[_T, ...], place: int, item: _T) -> tuple[_T, ...]:
+    """Return the items with this one in that place."""
+    return (*items[:place], item, *items[place + 1 :])
