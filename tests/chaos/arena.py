@@ -1,0 +1,134 @@
+"""Where cases take place: one cluster with the operator's rights but no operator in it, one broker, one job store."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+
+from sandbox.api import Access, Api, Json
+from sandbox.broker import Broker
+from sandbox.cluster import Sandbox
+from sandbox.job_store import JobStore
+from tests.chaos.operators import Operators
+from tests.chaos.points import PRODUCER
+from tests.chaos.proxy import Proxy
+from tests.chaos.scenario import Stage
+
+_DATABASES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """What lies between the operator and each of its servers."""
+
+    redis: Proxy
+    mongo: Proxy
+    k8s: Proxy
+
+    def of(self, effect: str) -> Proxy:
+        """Return the one that an effect passes through."""
+        server = effect.removeprefix("(target) ").split(" ", 1)[0]
+        proxy: Proxy = getattr(self, server)
+        return proxy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """One case's share of the arena."""
+
+    stage: Stage
+    networks: Networks
+    environment: Mapping[str, str]
+    """Of its operators."""
+
+
+class Arena:
+    """The servers that all cases share, each case with a namespace, a database and a collection of its own."""
+
+    def __init__(
+        self, sandbox: Sandbox, broker: Broker, store: JobStore, operators: Operators, api: Api, access: Access
+    ) -> None:
+        """Take what has been started; `access` is that of the operator's ServiceAccount."""
+        self.operators = operators
+        self.folder = sandbox.folder
+        self._sandbox = sandbox
+        self._broker = broker
+        self._store = store
+        self._api = api
+        self._access = access
+        self._databases = count()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator["Arena"]:
+        """Start everything, and end it with the block."""
+        async with AsyncExitStack() as stack:
+            sandbox = await stack.enter_async_context(Sandbox.start())
+            await sandbox.kubectl("apply", "-k", "crds/")
+            rights = (f"manifests/{name}.yaml" for name in ("namespace", "rights", "tenant_rights"))
+            await sandbox.kubectl("apply", *(f"--filename={path}" for path in rights))
+            kubeconfig = await sandbox.service_account_kubeconfig("queue-recovery", "queue-recovery")
+            broker = await sandbox.start_broker(options=["--databases", str(_DATABASES)])
+            store = await sandbox.start_job_store()
+            loading = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+            operators = await stack.enter_async_context(Operators.open(sandbox.folder / "operators", loading))
+            api = await stack.enter_async_context(Api(sandbox.control_plane.admin))
+            yield cls(sandbox, broker, store, operators, api, Access.read_kubeconfig(kubeconfig))
+
+    @asynccontextmanager
+    async def place(self, *, real_workers: bool = False) -> AsyncIterator[Place]:
+        """Make room for one case, and set it up."""
+        database = next(self._databases)
+        async with AsyncExitStack() as stack:
+            namespace = await stack.enter_async_context(self._sandbox.namespace("chaos"))
+            networks = await self._networks(stack)
+            direct = f"redis://127.0.0.1:{self._broker.port}/{database}"
+            mongo: AsyncMongoClient[Json] = await stack.enter_async_context(AsyncMongoClient(self._store.url))
+            stage = Stage(
+                sandbox=self._sandbox,
+                namespace=namespace,
+                broker_url=direct,
+                store_url=self._store.url,
+                redis=await stack.enter_async_context(Redis.from_url(direct)),
+                jobs=mongo["app"][namespace.replace("-", "_")],
+                api=self._api,
+                real_workers=real_workers,
+            )
+            await stage.secrets(
+                redis=f"redis://127.0.0.1:{networks.redis.port}/{database}",
+                mongo=f"mongodb://127.0.0.1:{networks.mongo.port}/?directConnection=true",
+            )
+            await stage.set_up()
+            yield Place(
+                stage=stage,
+                networks=networks,
+                environment={
+                    "PATH": os.environ["PATH"],
+                    "HOME": str(self.folder),
+                    "KUBECONFIG": str(self._kubeconfig(namespace, networks.k8s)),
+                    "QUEUE_RECOVERY_NAMESPACES": namespace,
+                    "QUEUE_RECOVERY_HTTP_HOST": "127.0.0.1",
+                    "QUEUE_RECOVERY_HTTP_PORT": "0",
+                    "QUEUE_RECOVERY_LOG_FORMAT": "console",
+                    "QUEUE_RECOVERY_LOG_LEVEL": "DEBUG",
+                    PRODUCER: direct,
+                },
+            )
+
+    async def _networks(self, stack: AsyncExitStack) -> Networks:
+        async def to(port: int) -> Proxy:
+            return await stack.enter_async_context(Proxy.open(port))
+
+        server: Any = urlsplit(self._access.server)
+        return Networks(redis=await to(self._broker.port), mongo=await to(self._store.port), k8s=await to(server.port))
+
+    def _kubeconfig(self, namespace: str, network: Proxy) -> Path:
+        access = Access(f"https://127.0.0.1:{network.port}", self._access.authority, self._access.token)
+        return access.write_kubeconfig(self.folder / f"{namespace}.kubeconfig", namespace=namespace)

@@ -1,0 +1,98 @@
+"""A long campaign: `python -m tests.chaos.campaign --seed 1`; writes a table of what held."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.chaos import plans, report
+from tests.chaos.arena import Arena
+from tests.chaos.cases import Case, Result, Trouble
+from tests.chaos.plays import run
+from tests.chaos.points import Crossing
+
+_MATRICES = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
+
+
+def main() -> None:
+    """Run a campaign; exits with 1 when anything was violated."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.campaign", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="of what is random")
+    parser.add_argument("--cases", type=int, default=40, help="of each random kind")
+    parser.add_argument("--troubles", default=",".join(_MATRICES), help="whose matrix is played, separated by commas")
+    parser.add_argument("--effects", default="", help="only cases whose name holds this text")
+    parser.add_argument("--at-once", type=int, default=4, help="cases that go on side by side")
+    parser.add_argument("--report", type=Path, help="folder for the table and the evidence of violations")
+    arguments = parser.parse_args()
+    troubles = [Trouble(name) for name in arguments.troubles.split(",") if name]
+    sys.exit(asyncio.run(_campaign(arguments, troubles)))
+
+
+async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) -> int:
+    began = time.monotonic()
+    async with Arena.open() as arena:
+        undisturbed = await run(arena, Case(trouble=Trouble.NONE))
+        unlinked = await run(arena, Case(trouble=Trouble.NONE, retention=plans.UNLINKED))
+        seen = plans.effects(undisturbed.traces[0])
+        planned = _cases(arguments, troubles, seen, plans.effects(unlinked.traces[0]))
+        cases = [case for case in planned if arguments.effects in str(case)]
+        results = [undisturbed, unlinked, *await _play(arena, cases, arguments)]
+    text = "\n\n".join(
+        [
+            f"# Campaign of seed {arguments.seed}",
+            f"{len(seen)} effects of an undisturbed recovery. {report.summary(results, time.monotonic() - began)}",
+            report.table(results, seen),
+            report.findings(results),
+        ]
+    )
+    sys.stdout.write(f"\n{text}\n")
+    if arguments.report:
+        _write(arguments.report, "report.md", text)
+    return 1 if any(one.violations for one in results) else 0
+
+
+def _cases(
+    arguments: argparse.Namespace,
+    troubles: Sequence[Trouble],
+    seen: Sequence[Crossing],
+    unlinking: Sequence[Crossing],
+) -> Iterator[Case]:
+    random = plans.chance(arguments.seed)
+    for trouble in troubles:
+        yield from plans.matrix(trouble, seen)
+    more = [one for one in unlinking if one.name not in {other.name for other in seen}]
+    if Trouble.DEATH in troubles:
+        yield from plans.matrix(Trouble.DEATH, more, retention=plans.UNLINKED)
+    yield from plans.twice(random, seen, arguments.cases)
+    yield from plans.twice(random, seen, arguments.cases // 10, real_workers=True)
+    yield from plans.told_and_killed(random, seen, arguments.cases)
+
+
+async def _play(arena: Arena, cases: Sequence[Case], arguments: argparse.Namespace) -> list[Result]:
+    at_once = asyncio.Semaphore(arguments.at_once)
+    done = 0
+
+    async def play(number: int, case: Case) -> Result:
+        nonlocal done
+        async with at_once:
+            result = await run(arena, case)
+        done += 1
+        outcome = "; ".join(result.violations) or ("holds" if result.reached else "holds, point not reached")
+        sys.stdout.write(f"{done}/{len(cases)} {case}: {result.phase}, {outcome} ({result.seconds:.1f} s)\n")
+        sys.stdout.flush()
+        if result.violations and arguments.report:
+            _write(arguments.report, f"case-{number}.txt", report.evidence(result))
+        return result
+
+    return list(await asyncio.gather(*(play(number, case) for number, case in enumerate(cases))))
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

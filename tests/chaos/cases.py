@@ -1,0 +1,128 @@
+"""One case: a recovery, what befalls its operator, and what became of the world."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from typing_extensions import override
+
+from sandbox.processes import DeadlineError, until
+from tests.chaos.arena import Arena, Place
+from tests.chaos.operators import Operator
+from tests.chaos.points import Crossing, Point
+from tests.chaos.scenario import Stage
+from tests.chaos.world import look
+from tests.chaos.world_check import violations
+
+_SETTLED_SECONDS = 15
+
+
+class Trouble(StrEnum):
+    """What befalls an operator at its points."""
+
+    NONE = "none"
+    DEATH = "death"
+    """It is killed, and another one starts; again at each further point."""
+    PAUSE = "pause"
+    """It stands still until another one has ended the recovery, and then goes on."""
+    CANCEL = "cancel"
+    SUSPEND = "suspend"
+    """It is asked to hold, and to go on as soon as it does."""
+    DELETE = "delete"
+    CUT = "cut"
+    """The way to the effect's server breaks, until the operator has noticed."""
+    LOST_ANSWER = "lost answer"
+    """The effect takes place, and the operator sees its connection end."""
+    SLOW = "slow"
+    """The operator gives the effect up, and then it takes place."""
+    LATE = "late"
+    """The operator is killed, another one ends the recovery, and then the effect arrives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is to happen."""
+
+    trouble: Trouble
+    points: tuple[Point, ...] = ()
+    retention: int = 604_800
+    real_workers: bool = False
+
+    @override
+    def __str__(self) -> str:
+        """Return what a report calls it."""
+        more = [f"retention {self.retention}"] if self.retention != Case.retention else []
+        more += ["Celery"] if self.real_workers else []
+        return ", ".join(
+            [" ".join([self.trouble.value, *map(str, self.points[:1])]), *map(str, self.points[1:]), *more]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What has happened."""
+
+    case: Case
+    reached: bool
+    """Whether the operator came to the points at all."""
+    phase: str
+    violations: list[str]
+    seconds: float
+    traces: list[list[Crossing]]
+    """What each operator did, the first one first."""
+    evidence: str
+    """Status and logs, for whoever looks into violations."""
+
+
+@dataclass(kw_only=True)
+class Play:
+    """A case while it goes on."""
+
+    arena: Arena
+    place: Place
+    case: Case
+    operators: list[Operator] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def stage(self) -> Stage:
+        return self.place.stage
+
+    @asynccontextmanager
+    async def operator(self, *points: Point) -> AsyncIterator[Operator]:
+        async with self.arena.operators.start(self.place.environment, points) as operator:
+            self.operators.append(operator)
+            yield operator
+
+
+_PHASES = {
+    Trouble.CANCEL: {"Cancelled", "Succeeded"},
+    Trouble.DELETE: {"Cancelled", "Succeeded", ""},
+}
+
+
+async def judge(play: Play) -> None:
+    """Wait until the recovery is over and all holds that has to; note what does not."""
+    stage = play.stage
+    try:
+        await stage.watched.becomes(lambda watched: watched.ended, "the terminal status")
+    except DeadlineError as error:
+        play.wrong.append(str(error))
+    found: list[str] = []
+
+    async def holds() -> bool:
+        world = await look(stage)
+        found[:] = violations(stage, world)
+        if not stage.watched.let_go:
+            found.append("the finalizer is still there")
+        return not found
+
+    with suppress(DeadlineError):
+        await until(holds, "the world to be in order", seconds=_SETTLED_SECONDS)
+    if not play.operators[-1].alive:
+        found.append("the operator has ended by itself")
+    phase = stage.watched.status.get("phase", "")
+    if phase not in _PHASES.get(play.case.trouble, {"Succeeded"}):
+        found.append(f"the recovery is {phase}: {stage.watched.status.get('message')}")
+    play.wrong += [line for line in found if line not in play.wrong]

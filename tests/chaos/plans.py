@@ -1,0 +1,66 @@
+"""Which cases a campaign plays: made from one undisturbed run's effects, and from a seed. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from random import Random
+from typing import Final, get_args
+
+from tests.chaos.cases import Case, Trouble
+from tests.chaos.points import Act, Crossing, Moment, Point, Side
+
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
+
+_ACTS: Final = {
+    Trouble.DEATH: Act.DIE,
+    Trouble.PAUSE: Act.STOP,
+}
+
+_NETWORK: Final = {Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE}
+"""They befall the effect itself, so have one side only."""
+
+_WAITING: Final = "AwaitingRollout"
+
+UNLINKED: Final = 0
+"""The retention with which a recovery unlinks its quarantine at once: it has an effect more."""
+
+
+def chance(seed: int) -> Random:
+    """Return what chooses at random, the same for the same seed."""
+    return Random(seed)  # noqa: S311  # nothing secret
+
+
+def effects(trace: Iterable[Crossing]) -> list[Crossing]:
+    """Return the effects of a run in their order, as they began."""
+    return [one for one in trace if one.moment is Moment.BEFORE]
+
+
+def steps(seen: Iterable[Crossing]) -> list[Crossing]:
+    """Return those that are the recovery's own and come in every run: no events, no looks at targets, no waiting."""
+    return [one for one in seen if not one.name.startswith(("(target) ", "k8s event ")) and _WAITING not in one.name]
+
+
+def matrix(trouble: Trouble, seen: Sequence[Crossing], *, retention: int = Case.retention) -> Iterator[Case]:
+    """Yield a case for each side of each effect."""
+    for effect in seen:
+        for side in SIDES[:1] if trouble in _NETWORK else SIDES:
+            point = Point(name=effect.name, number=effect.number, side=side, act=_ACTS.get(trouble, Act.HOLD))
+            yield Case(trouble=trouble, points=(point,), retention=retention)
+
+
+def twice(random: Random, seen: Sequence[Crossing], cases: int, *, real_workers: bool = False) -> Iterator[Case]:
+    """Yield recoveries whose operator is killed at two random points."""
+    for _ in range(cases):
+        points = (_anywhere(random, len(seen)), _anywhere(random, len(seen)))
+        yield Case(trouble=Trouble.DEATH, points=points, real_workers=real_workers)
+
+
+def told_and_killed(random: Random, seen: Sequence[Crossing], cases: int) -> Iterator[Case]:
+    """Yield recoveries that are cancelled or deleted at some effect, and whose operator is killed at a later one."""
+    for _ in range(cases):
+        effect = random.choice(seen)
+        held = Point(name=effect.name, number=effect.number, side=random.choice(SIDES), act=Act.HOLD)
+        later = Point(number=effect.total + random.randint(1, 15), side=random.choice(SIDES))
+        yield Case(trouble=random.choice([Trouble.CANCEL, Trouble.DELETE]), points=(held, later))
+
+
+def _anywhere(random: Random, effects: int) -> Point:
+    return Point(number=random.randint(1, effects), side=random.choice(SIDES))

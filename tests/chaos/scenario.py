@@ -1,0 +1,226 @@
+"""What every case begins with: a stuck queue with neighbours, workers, jobs, and one recovery."""
+
+import json
+from asyncio import Condition, ensure_future, timeout
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import time
+from typing import Any
+from uuid import UUID, uuid5
+
+import yaml
+from typing_extensions import override
+
+from sandbox.api import Json
+from sandbox.processes import ROOT, DeadlineError, until
+from tests.e2e.team import CELERY, Team, condition, envelope
+
+SEP = "\x06\x16"
+CONSUMER = ["python", "tests/chaos/consumer.py"]
+REPLICAS = 2
+UNDECLARED = f"work{SEP}7"
+"""A list of the queue that its workers do not look into: what lies there lies still."""
+WRITTEN_OUT = "written-out"
+"""The job that is listed without an id."""
+NAME = "stuck"
+
+_KINDS = {
+    "Secret": "/api/v1/namespaces/{}/secrets",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "QueueTarget": "/apis/queuerecovery.dev/v1alpha1/namespaces/{}/queuetargets",
+    "QueueRecovery": "/apis/queuerecovery.dev/v1alpha1/namespaces/{}/queuerecoveries",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A job of the recovery."""
+
+    key: str
+    """How the recovery names it in the broker (`recovery.jobs`)."""
+    label: str
+    """How the recovery's status names it."""
+    name: str
+    """How its runs are written down."""
+    document: Json | None
+    """What it looked like before, if it has a document."""
+
+    def task_id(self, uid: str) -> str:
+        """Return the id of the one task that the recovery may enqueue for it."""
+        return str(uuid5(UUID(uid), self.key))
+
+
+class Watched:
+    """The recovery as the API server tells of it."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self.body: Json = {}
+        self.gone = False
+        self._news = Condition()
+
+    @property
+    def status(self) -> Json:
+        """The last status seen."""
+        status: Json = self.body.get("status", {})
+        return status
+
+    @property
+    def ended(self) -> bool:
+        """Whether its terminal status has been seen, or it is gone."""
+        return self.gone or "completionTime" in self.status
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it holds, as `spec.suspend` asks."""
+        return condition(self.status, "Ready").get("reason") == "Suspended"
+
+    @property
+    def let_go(self) -> bool:
+        """Whether it has ended and the operator holds it no more."""
+        return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
+
+    async def follow(self, team: Team) -> None:
+        """Take in what happens to it, for ever."""
+        async for kind, body in team.api.follow(_KINDS["QueueRecovery"].format(team.namespace)):
+            async with self._news:
+                self.body, self.gone = body, kind == "DELETED"
+                self._news.notify_all()
+
+    async def becomes(self, condition: Callable[["Watched"], bool], what: str, *, seconds: float = 60) -> None:
+        """Wait until the recovery is so.
+
+        Raises:
+            DeadlineError: it is not in time.
+        """
+        try:
+            async with timeout(seconds), self._news:
+                await self._news.wait_for(lambda: condition(self))
+        except TimeoutError:
+            raise DeadlineError(f"waited {seconds} s in vain for {what}; last: {self.status}") from None
+
+
+@dataclass(kw_only=True)
+class Stage(Team):
+    """A team in a hurry: it asks the API server itself instead of through kubectl, and watches its recovery."""
+
+    real_workers: bool = False
+    watched: Watched = field(default_factory=Watched)
+    listed: list[Listed] = field(default_factory=list)
+    queue: dict[str, bytes] = field(default_factory=dict)
+    """The messages of the queue before the recovery, by name (task id, or delivery tag of an entry of `unacked`)."""
+    delivered: float = field(default_factory=lambda: float(int(time())))
+    """When the entries of `unacked` were delivered that no live worker holds; lately, so that none restores them."""
+    others: dict[str, object] = field(default_factory=dict)
+    """The keys in the broker that are nobody's business, each as DUMP shows it."""
+    foreign: dict[str, bytes] = field(default_factory=dict)
+    """The entries of `unacked` that are other queues', or nobody can read."""
+
+    @override
+    async def apply(self, *objects: Mapping[str, Any]) -> None:
+        for one in objects:
+            await self.api.create(_KINDS[one["kind"]].format(self.namespace), dict(one))
+
+    @override
+    async def change(self, name: str = NAME, /, **spec: object) -> None:
+        await self.api.patch(f"{_KINDS['QueueRecovery'].format(self.namespace)}/{name}", {"spec": spec})
+
+    async def delete(self) -> None:
+        """Delete the recovery."""
+        await self.api.delete(f"{_KINDS['QueueRecovery'].format(self.namespace)}/{NAME}", {})
+
+    @property
+    def uid(self) -> str:
+        """UID of the recovery."""
+        uid: str = self.watched.body["metadata"]["uid"]
+        return uid
+
+    async def set_up(self) -> None:
+        """Bring about all but the recovery."""
+        await self.apply(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
+        await self.target()
+        await self._neighbours()
+        await self._jobs_and_messages()
+        await self._start_workers()
+
+    @asynccontextmanager
+    async def recovering(self, **spec: object) -> AsyncIterator[None]:
+        """Create the recovery, and watch it while the block runs."""
+        jobs = [{"id": job.label} if job.document else _written_out() for job in self.listed]
+        await self.recovery(NAME, jobs=jobs, reenqueue={"ratePerSecond": 8}, **spec)
+        following = ensure_future(self.watched.follow(self))
+        try:
+            await self.watched.becomes(lambda watched: bool(watched.body), "the recovery to be there")
+            yield
+        finally:
+            following.cancel()
+
+    async def _neighbours(self) -> None:
+        """Lay into the broker what a recovery must not touch."""
+        await self.redis.lpush("mail", *(envelope(f"mail-{n}", "mail") for n in range(3)))
+        await self.redis.sadd("_kombu.binding.mail", f"mail{SEP}{SEP}mail")
+        await self.redis.set("celery-task-meta-1", "result")
+        await self.redis.set("queuerecovery.dev:lock:mail", "somebody")
+        await self.redis.hset("queuerecovery.dev:run:somebody", mapping={"uid": "somebody", "state": "preparing"})
+        await self.redis.lpush("queuerecovery.dev:quarantine:somebody:1:ready:0", "theirs")
+        keys = [key.decode() for key in await self.redis.keys("*") if isinstance(key, bytes)]
+        self.others = {key: await self.redis.dump(key) for key in keys}
+        for tag in ("mail-held-1", "mail-held-2"):
+            self.foreign[tag] = json.dumps([json.loads(envelope(tag, "mail")), "", "mail"]).encode()
+        self.foreign["unreadable"] = b"\x80\x02pickle"
+        for tag, entry in self.foreign.items():
+            await self._hold(tag, entry)
+
+    async def _jobs_and_messages(self) -> None:
+        for number in range(3):
+            task = f"poison-{number}"
+            job = await self.failed_job(task_id=task)
+            message = envelope(task, args=(job, ["not", "text"]))
+            await self.redis.lpush("work" if number else f"work{SEP}3", message)
+            self.queue[task] = message
+            await self._list(job)
+        await self._list(await self.failed_job(status="done"))
+        self.listed.append(Listed(key="4:task", label="work.run (jobs[4])", name=WRITTEN_OUT, document=None))
+        for number in range(3):
+            message = envelope(f"low-{number}") if number else b"no json at all"
+            await self.redis.lpush(UNDECLARED, message)
+            self.queue[f"low-{number}" if number else "no json at all"] = message
+        for tag in ("left-1", "left-2"):
+            entry = json.dumps([json.loads(envelope(tag)), "", "work"]).encode()
+            await self._hold(tag, entry)
+            self.queue[tag] = entry
+
+    async def _list(self, job: str) -> None:
+        key = f"{len(self.listed)}:str:{job}"
+        self.listed.append(Listed(key=key, label=job, name=job, document=await self.job(job)))
+
+    async def _hold(self, tag: str, entry: bytes) -> None:
+        """Lay an entry into `unacked` that no live worker knows of."""
+        await self.redis.hset("unacked", tag, entry)
+        await self.redis.zadd("unacked_index", {tag: self.delivered})
+
+    async def _start_workers(self) -> None:
+        container = {
+            "name": "worker",
+            "image": "queue-recovery:test",
+            "command": CELERY if self.real_workers else CONSUMER,
+            "env": [{"name": "BROKER_URL", "value": self.broker_url}],
+        }
+        template = {
+            "metadata": {"labels": {"app": "worker"}},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 20},
+        }
+        spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
+        await self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec})
+
+        async def stuck() -> bool:
+            entries = await self.redis.hvals("unacked")
+            return all(any(task.encode() in entry for entry in entries) for task in self.queue if "poison" in task)
+
+        await until(stuck, "the workers to hold what is poisoned")
+
+
+def _written_out() -> Json:
+    return {"task": "work.run", "args": json.dumps([WRITTEN_OUT])}

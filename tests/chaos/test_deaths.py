@@ -1,0 +1,57 @@
+"""A sample of the campaign (`make chaos` plays all of it): whatever befalls the operator, the world ends in order."""
+
+import asyncio
+from collections.abc import Sequence
+
+from tests.chaos import plans, report
+from tests.chaos.arena import Arena
+from tests.chaos.cases import Case, Trouble
+from tests.chaos.plays import run
+from tests.chaos.points import Crossing
+
+SEED = 2026
+AT_ONCE = 3
+
+
+async def in_order(arena: Arena, cases: Sequence[Case]) -> None:
+    """Play the cases, some at once; each has to come to its points, and the world has to be in order afterwards."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def play(case: Case) -> None:
+        async with slots:
+            result = await run(arena, case)
+        assert not result.violations, report.evidence(result)
+        assert result.reached, report.evidence(result)
+
+    async with asyncio.TaskGroup() as group:
+        for case in cases:
+            group.create_task(play(case))
+
+
+def sample(steps: Sequence[Crossing], trouble: Trouble, cases: int) -> list[Case]:
+    """Choose some cases of a matrix."""
+    return plans.chance(SEED).sample(list(plans.matrix(trouble, steps)), cases)
+
+
+async def test_an_operator_that_is_killed_at_a_step_is_followed_by_one_that_goes_on(
+    arena: Arena, steps: list[Crossing]
+) -> None:
+    await in_order(arena, sample(steps, Trouble.DEATH, 5))
+
+
+async def test_two_deaths_do_no_more_harm_than_one(arena: Arena, steps: list[Crossing]) -> None:
+    await in_order(arena, list(plans.twice(plans.chance(SEED), steps, 1)))
+
+
+async def test_an_operator_that_wakes_when_all_is_over_changes_nothing(arena: Arena, steps: list[Crossing]) -> None:
+    await in_order(arena, sample(steps, Trouble.PAUSE, 2))
+
+
+async def test_a_wish_that_changes_in_the_middle_of_a_step_is_granted(arena: Arena, steps: list[Crossing]) -> None:
+    await in_order(arena, [*sample(steps, Trouble.CANCEL, 2), *sample(steps, Trouble.DELETE, 1)])
+
+
+async def test_an_answer_that_is_lost_and_a_request_that_comes_late_are_no_second_effect(
+    arena: Arena, steps: list[Crossing]
+) -> None:
+    await in_order(arena, [*sample(steps, Trouble.LOST_ANSWER, 1), *sample(steps, Trouble.LATE, 1)])

@@ -1,0 +1,108 @@
+"""What there is: the broker, the jobs' documents and the Deployment, looked at once."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from sandbox.api import Json
+from tests.chaos.effects import PRODUCED
+from tests.chaos.scenario import SEP, Stage
+
+OPERATOR = "queuerecovery.dev:"
+"""What the operator's own keys begin with."""
+QUARANTINE, PLACE, RUN = "quarantine", "in place", "run"
+"""Where a message can be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """One moment."""
+
+    places: dict[str, list[str]]
+    """Where each message of the queue is, by its task id (or text, if it has none); it may be in several places."""
+    texts: dict[str, bytes]
+    """What it looks like there, for what lies still."""
+    produced: list[str]
+    """Ids of the messages that were produced while the operator worked."""
+    run: dict[str, str]
+    """The recovery's record in the broker."""
+    keys: dict[str, str]
+    """All keys of the broker, with their types."""
+    documents: dict[str, Json]
+    """The jobs', by their ids."""
+    deployment: Json
+    others: dict[str, object]
+    """What the stage calls so, as it is now."""
+    entries: dict[str, tuple[bytes, float | None]]
+    """`unacked`, with the times."""
+
+
+async def look(stage: Stage) -> World:
+    """Look at everything."""
+    redis = stage.redis
+    names = _texts(await redis.keys("*"))
+    keys = dict(zip(names, _texts([await redis.type(name) for name in names]), strict=True))
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    texts: dict[str, bytes] = {}
+    for key, kind in keys.items():
+        if key.startswith("ran:"):
+            for task in _texts(await redis.lrange(key, 0, -1)):
+                places[task].append(RUN)
+            continue
+        for name, where, text in await _messages(redis, key, kind, f"{OPERATOR}quarantine:{stage.uid}:"):
+            places[name].append(where)
+            texts[name] = text
+    times = dict(cast("list[tuple[bytes, float]]", await redis.zrange("unacked_index", 0, -1, withscores=True)))
+    record = await _hash(redis, f"{OPERATOR}run:{stage.uid}")
+    return World(
+        places=dict(places),
+        texts=texts,
+        produced=_texts(await redis.lrange(PRODUCED, 0, -1)),
+        run={name.decode(): value.decode() for name, value in record.items()},
+        keys=keys,
+        documents={job.label: await stage.job(job.label) for job in stage.listed if job.document},
+        deployment=await stage.get("deployment", "worker"),
+        others={key: await redis.dump(key) for key in stage.others},
+        entries={tag.decode(): (text, times.get(tag)) for tag, text in (await _hash(redis, "unacked")).items()},
+    )
+
+
+async def _messages(redis: Redis, key: str, kind: str, quarantine: str) -> list[tuple[str, str, bytes]]:
+    """Return the messages of the queue in a key: name, place and text of each."""
+    where = QUARANTINE if key.startswith(quarantine) else PLACE
+    if kind == "list" and (where is QUARANTINE or key == "work" or key.startswith(f"work{SEP}")):
+        return [(_name(text), where, text) for text in cast("list[bytes]", await redis.lrange(key, 0, -1))]
+    if kind == "hash" and (where is QUARANTINE or key == "unacked"):
+        entries = [(tag, text, _entry(text)) for tag, text in (await _hash(redis, key)).items()]
+        return [
+            (str(entry[0]["headers"]["id"]), where, text) if entry else (tag.decode(), where, text)
+            for tag, text, entry in entries
+            if where is QUARANTINE or (entry and entry[2] == "work")
+        ]
+    return []
+
+
+async def _hash(redis: Redis, key: str) -> dict[bytes, bytes]:
+    return cast("dict[bytes, bytes]", await redis.hgetall(key))
+
+
+def _texts(found: object) -> list[str]:
+    return [one.decode() for one in cast("list[bytes]", found)]
+
+
+def _name(text: bytes) -> str:
+    try:
+        name: str = json.loads(text)["headers"]["id"]
+    except ValueError:
+        return text.decode()
+    return name
+
+
+def _entry(text: bytes) -> Any:  # noqa: ANN401  # JSON
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
