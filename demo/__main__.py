@@ -61,7 +61,8 @@ async def _story(scene: Scene, redis_url: str, mongo_url: str) -> None:
 
 async def _show_operator_log(terminal: Terminal) -> None:
     try:
-        await terminal.run(f"kubectl logs -n {story.OPERATOR_NAMESPACE} deployment/queue-recovery --tail 40")
+        operators = f"-n {story.OPERATOR_NAMESPACE} --selector app.kubernetes.io/name=queue-recovery"
+        await terminal.run(f"kubectl logs {operators} --prefix --tail 40")
     except (CommandError, DeadlineError):
         return
 

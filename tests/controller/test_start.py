@@ -37,7 +37,10 @@ async def test_it_serves_metrics_and_health_and_stops_when_it_is_told_to(sandbox
     await sandbox.kubectl("apply", "-k", "crds/")
     port = free_port()
     process = await start(
-        KUBECONFIG=str(sandbox.kubeconfig), QUEUE_RECOVERY_HTTP_HOST="127.0.0.1", QUEUE_RECOVERY_HTTP_PORT=str(port)
+        KUBECONFIG=str(sandbox.kubeconfig),
+        QUEUE_RECOVERY_HTTP_HOST="127.0.0.1",
+        QUEUE_RECOVERY_HTTP_PORT=str(port),
+        QUEUE_RECOVERY_LEASE_SECONDS="0",
     )
 
     async def ready() -> str | None:
@@ -55,7 +58,11 @@ async def test_it_serves_metrics_and_health_and_stops_when_it_is_told_to(sandbox
     writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
     metrics = (await reader.read()).decode()
     writer.close()
-    for name in ("queue_recovery_active 0.0", "queue_recovery_messages_quarantined_total 0.0"):
+    for name in (
+        "queue_recovery_leader 1.0",
+        "queue_recovery_active 0.0",
+        "queue_recovery_messages_quarantined_total 0.0",
+    ):
         assert name in metrics
     process.terminate()
     output, _ = await process.communicate()
@@ -77,6 +84,7 @@ async def test_an_operator_of_named_namespaces_needs_no_right_elsewhere() -> Non
         process = await start(
             KUBECONFIG=str(kubeconfig),
             QUEUE_RECOVERY_NAMESPACES=mine,
+            QUEUE_RECOVERY_LEASE_SECONDS="0",
             QUEUE_RECOVERY_HTTP_HOST="127.0.0.1",
             QUEUE_RECOVERY_HTTP_PORT=str(free_port()),
         )

@@ -49,9 +49,8 @@ async def forget_jobs(store: JobStore) -> None:
 
 async def kill_in(phase: str, sandbox: Sandbox, broker: Broker, store: JobStore) -> str:
     """Kill the operator as soon as the recovery is in that phase; return in which one it has left the recovery."""
-    pod = await sandbox.kubectl(
-        "get", "pods", f"--namespace={story.OPERATOR_NAMESPACE}", "--output=jsonpath={.items[0].metadata.name}"
-    )
+    lease = ("get", "lease", "queue-recovery", f"--namespace={story.OPERATOR_NAMESPACE}")
+    leader = (await sandbox.kubectl(*lease, "--output=jsonpath={.spec.holderIdentity}")).partition("_")[0]
     async with Api(sandbox.control_plane.admin) as api:
         async for _, seen in api.follow(RECOVERIES):
             if seen.get("status", {}).get("phase") == phase:
@@ -59,7 +58,7 @@ async def kill_in(phase: str, sandbox: Sandbox, broker: Broker, store: JobStore)
         # While neither answers, the operator cannot get through its phase before it is killed.
         broker.pause()
         store.pause()
-        await sandbox.signal_container(story.OPERATOR_NAMESPACE, pod, "operator", SIGKILL)
+        await sandbox.signal_container(story.OPERATOR_NAMESPACE, leader, "operator", SIGKILL)
         broker.resume()
         store.resume()
         left = await api.get(f"{RECOVERIES}/{recovery.NAME}")

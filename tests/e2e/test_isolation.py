@@ -82,7 +82,8 @@ async def test_no_secret_and_no_payload_stands_anywhere(team: Team) -> None:
         await redis.lpush("work", envelope("t", args=(payload,)))
     await team.secrets(redis=right)
     await team.reached("Succeeded")
-    log = await team.sandbox.kubectl("-n", "queue-recovery", "logs", "deployment/queue-recovery", "--tail=-1")
+    label = "app.kubernetes.io/name=queue-recovery"
+    log = await team.sandbox.kubectl("-n", "queue-recovery", "logs", "--selector", label, "--tail=-1")
     shown = [
         log,
         await team.kubectl("get", "qr,qt,events", "-o", "yaml"),

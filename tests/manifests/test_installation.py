@@ -77,15 +77,15 @@ def test_the_pod_cannot_write_to_its_image_and_has_its_memory_bounded(deployment
     assert set(made["resources"]["requests"]) == {"cpu", "memory"}
 
 
-def test_two_operators_never_work_at_once(deployment: dict[str, Any]) -> None:
-    assert deployment["spec"]["replicas"] == 1
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+def test_a_second_replica_stands_by_also_while_a_new_version_rolls_out(deployment: dict[str, Any]) -> None:
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
 def test_every_variable_that_is_set_is_a_setting(deployment: dict[str, Any]) -> None:
     names = {variable["name"].removeprefix("QUEUE_RECOVERY_").lower() for variable in container(deployment)["env"]}
 
-    assert {"pod_namespace", "service_account"} <= names
+    assert {"pod_name", "pod_namespace", "service_account"} <= names
     assert names <= set(Settings.model_fields)
 
 

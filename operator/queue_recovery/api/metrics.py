@@ -26,6 +26,12 @@ class Metric:
     help: str
 
 
+LEADER = Metric(
+    "queue_recovery_leader",
+    MetricKind.GAUGE,
+    (),
+    "Whether this replica leads (1) or stands by (0); the other metrics move in the leader only.",
+)
 RECOVERIES_FINISHED = Metric(
     "queue_recovery_recoveries_finished_total",
     MetricKind.COUNTER,
@@ -82,6 +88,7 @@ UNACKED = Metric(
 )
 
 METRICS = (
+    LEADER,
     RECOVERIES_FINISHED,
     PHASE_DURATION,
     ACTIVE,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -54,8 +54,8 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(operator: Operator) -> kopf.OperatorRegistry:
-    """Return the handlers: recoveries are worked on, targets are told to the board."""
+def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> kopf.OperatorRegistry:
+    """Return the handlers: recoveries are worked on, targets are told to the board; at the end `stopped` is awaited."""
     chosen = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=chosen)
@@ -81,7 +81,7 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
     async def recover(body: kopf.Body, memo: kopf.Memo, stopped: kopf.DaemonStopped, **_: object) -> None:
         resource = _resource(operator, body, memo)
         await resource.protected()
-        await _work(operator, resource)
+        await _until_exit(_work(operator, resource), stopped)
         await stopped.wait(_LINGER)
 
     @kopf.on.delete(GROUP, VERSION, "queuerecoveries", registry=chosen, optional=True)
@@ -93,6 +93,11 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
     @kopf.on.event(GROUP, VERSION, "queuetargets", registry=chosen)
     async def hear_target(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
         operator.targets.hear(body, gone=type == "DELETED")
+
+    @kopf.on.cleanup(registry=chosen)
+    async def clean_up_process(**_: object) -> None:
+        # No watch and no daemon is left; kopf itself may take seconds more until it returns.
+        await stopped()
 
     return chosen
 
@@ -108,6 +113,21 @@ def _resource(operator: Operator, body: kopf.Body, memo: kopf.Memo) -> Kubernete
     if not isinstance(resource, KubernetesResource):
         resource = memo["resource"] = operator.resource(body)
     return resource
+
+
+async def _until_exit(working_on: Coroutine[Any, Any, None], stopped: kopf.DaemonStopped) -> None:
+    """Work; when the process is to end, give up at once as if it had died: whoever leads next need not wait for it."""
+    working = asyncio.ensure_future(working_on)
+    stopping = asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.reason is not None and kopf.DaemonStoppingReason.OPERATOR_EXITING in stopped.reason:
+            working.cancel()
+        await working
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.wait({working})
 
 
 async def _work(operator: Operator, resource: KubernetesResource) -> None:

@@ -10,7 +10,7 @@ from queue_recovery.controller.metrics import Metrics
 
 @asynccontextmanager
 async def serve(host: str | None, port: int, *, metrics: Metrics, ready: Callable[[], bool]) -> AsyncIterator[None]:
-    """Serve `/metrics`, `/healthz` (the event loop turns) and `/readyz` (watching) until the block is left."""
+    """Serve `/metrics`, `/healthz` (the event loop turns) and `/readyz` until the block is left."""
 
     async def page(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import socket
+import signal
 import sys
 from contextlib import suppress
 
@@ -10,9 +10,11 @@ import kopf
 from pydantic import ValidationError
 
 from queue_recovery.controller import api_server, handlers, logs
+from queue_recovery.controller.election import Election, Unopposed, election
 from queue_recovery.controller.http import serve
 from queue_recovery.controller.operator import Operator
 from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.term import Term
 
 _LOG = logging.getLogger(__name__)
 _LAST_EVENTS = 2.0
@@ -29,29 +31,66 @@ def main() -> None:
             sys.stderr.write(f"queue-recovery: QUEUE_RECOVERY_{name}: {problem['msg']}\n")
         sys.exit(2)
     logs.configure(settings.log_format, settings.log_level)
-    asyncio.run(_operate(settings))
+    term = Term()
+    with asyncio.Runner(loop_factory=term.new_loop) as runner:
+        runner.run(_operate(settings, term))
 
 
-async def _operate(settings: Settings) -> None:
-    ready = asyncio.Event()
-    api = await api_server.connect()
-    operator = Operator(api, settings, instance=socket.gethostname())
-    posting = asyncio.ensure_future(operator.events.run())
+async def _operate(settings: Settings, term: Term) -> None:
+    stop, watching = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf puts its own there once it runs
+    async with await api_server.connect() as api, election(settings, term) as part:
+        operator = Operator(api, settings, instance=settings.pod_name)
+
+        def ready() -> bool:
+            return part.standing_by or watching.is_set()
+
+        async with (
+            serve(settings.http_host, settings.http_port, metrics=operator.metrics, ready=ready),
+            part.taking_part(),
+        ):
+            if await _first(part.won, stop) is part.won:
+                await _lead(operator, settings, part, stop, watching)
+    _LOG.info("stopped")
+
+
+async def _first(*events: asyncio.Event) -> asyncio.Event:
+    """Return the first of the events that is set."""
+    waiting = {asyncio.ensure_future(event.wait()): event for event in events}
     try:
-        async with serve(settings.http_host, settings.http_port, metrics=operator.metrics, ready=ready.is_set):
-            await kopf.operator(
-                registry=handlers.registry(operator),
-                settings=handlers.settings(),
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                standalone=True,
-                ready_flag=ready,
-            )
-            await operator.events.flush(_LAST_EVENTS)
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    return waiting[done.pop()]
+
+
+async def _lead(
+    operator: Operator, settings: Settings, part: Election | Unopposed, stop: asyncio.Event, watching: asyncio.Event
+) -> None:
+    """Do all the work until told to stop, and leave the election when nothing is at work any more."""
+    operator.metrics.leader.set(1)
+    posting = asyncio.ensure_future(operator.events.run())
+
+    async def stopped() -> None:
+        await operator.targets.aclose()
+        await operator.events.flush(_LAST_EVENTS)
+        operator.metrics.leader.set(0)
+        part.leave()
+
+    try:
+        await kopf.operator(
+            registry=handlers.registry(operator, stopped=stopped),
+            settings=handlers.settings(),
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            standalone=True,
+            stop_flag=stop,
+            ready_flag=watching,
+        )
     finally:
         await operator.targets.aclose()
         posting.cancel()
         with suppress(asyncio.CancelledError):
             await posting
-        await api.close()  # type: ignore[no-untyped-call]
-    _LOG.info("stopped")

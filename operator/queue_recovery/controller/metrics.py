@@ -20,6 +20,7 @@ class Metrics:
     def __init__(self) -> None:
         """Make one instrument for each row."""
         self._registry = CollectorRegistry()
+        self.leader = self._gauge(rows.LEADER)
         self._finished = self._counter(rows.RECOVERIES_FINISHED)
         self._quarantined = self._counter(rows.MESSAGES_QUARANTINED)
         self._enqueued = self._counter(rows.JOBS_ENQUEUED)

@@ -1,5 +1,6 @@
 """The operator's settings, read from the environment."""
 
+import socket
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -26,8 +27,20 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(
         300, ge=1, le=86400, description="How often each broker is searched for quarantines whose time is over."
     )
+    lease_seconds: int = Field(
+        15,
+        ge=0,
+        le=3600,
+        description="How long a leader that is gone without a word keeps the others waiting; 0: no election, for one "
+        "replica alone.",
+    )
+    pod_name: str = Field(
+        default_factory=socket.gethostname, description="The pod's name, as the lease and events report it."
+    )
     pod_namespace: str = Field(
-        "queue-recovery", description="The operator's own namespace, named in the RoleBinding that a message asks for."
+        "queue-recovery",
+        description="The operator's own namespace: its lease is there, and the RoleBinding that a message asks for "
+        "names it.",
     )
     service_account: str = Field(
         "queue-recovery", description="The operator's ServiceAccount, named in the RoleBinding that a message asks for."
@@ -37,3 +50,10 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("lease_seconds")
+    @classmethod
+    def _long_enough(cls, value: int) -> int:
+        if value in {1, 2}:
+            raise ValueError("should be 0, or at least 3: a request to the API server takes its time")
+        return value

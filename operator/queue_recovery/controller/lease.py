@@ -1,0 +1,104 @@
+"""The Lease in the API server: read, created, and replaced only where nobody else has changed it since."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.controller.api_server import translated
+from queue_recovery.controller.leader import Record
+from queue_recovery.recovery.errors import Unavailable
+
+NAME = "queue-recovery"
+_WHERE = ("coordination.k8s.io", "v1")
+_FORBIDDEN = 403
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+
+class KubernetesLease:
+    """The Lease `queue-recovery` of one namespace.
+
+    Through the client for any resource: the one for leases cannot write a time that falls on a whole second.
+    """
+
+    def __init__(self, api: ApiClient, namespace: str, request_seconds: float) -> None:
+        """Take a connection, the namespace, and how long one request may take."""
+        self._api = CustomObjectsApi(api)
+        self._namespace = namespace
+        self._seconds = request_seconds
+        self._body: dict[str, Any] | None = None
+        """As last read."""
+
+    async def read(self) -> Record | None:
+        """Return what it says, or None where there is none; raises Unavailable."""
+        try:
+            with translated(expected=(_FORBIDDEN, _NOT_FOUND)):
+                body: Any = await self._api.get_namespaced_custom_object(
+                    *_WHERE, self._namespace, "leases", NAME, _request_timeout=self._seconds
+                )
+        except ApiException as error:
+            if error.status == _FORBIDDEN:
+                raise self._forbidden() from None
+            self._body = None
+            return None
+        self._body = body
+        spec = body.get("spec") or {}
+        return Record(
+            holder=spec.get("holderIdentity") or "",
+            seconds=spec.get("leaseDurationSeconds") or 0,
+            renewed=spec.get("renewTime") or "",
+            acquired=spec.get("acquireTime") or "",
+            transitions=spec.get("leaseTransitions") or 0,
+        )
+
+    async def write(self, record: Record) -> bool:
+        """Store the record; tells whether nobody else came first since the last read. Raises Unavailable."""
+        spec = {
+            "holderIdentity": record.holder,
+            "leaseDurationSeconds": record.seconds,
+            "renewTime": record.renewed,
+            "acquireTime": record.acquired,
+            "leaseTransitions": record.transitions,
+        }
+        try:
+            with translated(expected=(_FORBIDDEN, _NOT_FOUND, _CONFLICT)):
+                if self._body is None:
+                    await self._create(spec)
+                else:
+                    await self._replace({**self._body, "spec": spec})
+        except ApiException as error:
+            if error.status == _CONFLICT or (error.status == _NOT_FOUND and self._body is not None):
+                return False
+            raise self._forbidden() from None
+        return True
+
+    async def _create(self, spec: dict[str, Any]) -> None:
+        body = {
+            "apiVersion": "/".join(_WHERE),
+            "kind": "Lease",
+            "metadata": {"name": NAME, "namespace": self._namespace},
+            "spec": spec,
+        }
+        await self._api.create_namespaced_custom_object(
+            *_WHERE, self._namespace, "leases", body, _request_timeout=self._seconds
+        )
+
+    async def _replace(self, body: dict[str, Any]) -> None:
+        # With the resourceVersion that was read, without which the server would let the last writer win.
+        await self._api.replace_namespaced_custom_object(
+            *_WHERE, self._namespace, "leases", NAME, body, _request_timeout=self._seconds
+        )
+
+    def _forbidden(self) -> Unavailable:
+        return Unavailable(
+            Reason.FORBIDDEN,
+            f"no namespace {self._namespace}, or no right to its Lease {NAME}: bind the Role of manifests/rights.yaml "
+            "there, or run one replica with QUEUE_RECOVERY_LEASE_SECONDS=0",
+        )
+
+
+def microtime() -> str:
+    """Return the time in UTC as a Lease writes it, always with six digits after the point."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

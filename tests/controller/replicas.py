@@ -1,0 +1,178 @@
+"""Replicas of the operator as processes of their own, each under a ServiceAccount of its own."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sandbox.api import Access, Api, Json
+from sandbox.cluster import Sandbox
+from sandbox.processes import LOOPBACK, Process, Scope, free_port, until
+
+LEASE = 6
+"""Seconds: as short as a busy machine bears."""
+
+PROGRAM = Path(sys.executable).with_name("queue-recovery")
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One of them."""
+
+    name: str
+    user: str
+    process: Process
+    port: int
+
+    async def get(self, path: str) -> str:
+        """Return the answer to a GET, with its headers, or nothing while the port is closed."""
+        try:
+            reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
+        except OSError:
+            return ""
+        writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        return answer.decode()
+
+    async def ready(self) -> bool:
+        """Tell whether it calls itself ready."""
+        return "200 OK" in await self.get("/readyz")
+
+    async def leads(self) -> bool:
+        """Tell whether its metrics say that it leads."""
+        return "queue_recovery_leader 1.0" in await self.get("/metrics")
+
+
+@dataclass
+class Replicas:
+    """Those of one namespace, which is all that they watch."""
+
+    sandbox: Sandbox
+    namespace: str
+    api: Api
+    scope: Scope
+
+    async def start(self, name: str, *, allowed: bool = True, link: "Link | None" = None) -> Replica:
+        """Start one under a new ServiceAccount that may do all in the namespace, or nothing."""
+        await self.sandbox.kubectl("-n", self.namespace, "create", "serviceaccount", name)
+        if allowed:
+            await self.allow(name)
+        kubeconfig = await self.sandbox.service_account_kubeconfig(self.namespace, name)
+        if link is not None:
+            access = Access.read_kubeconfig(kubeconfig)
+            Access(link.url, access.authority, access.token).write_kubeconfig(kubeconfig, namespace=self.namespace)
+        port = free_port()
+        process = await self.scope.start(
+            name,
+            [PROGRAM],
+            environment={
+                "KUBECONFIG": str(kubeconfig),
+                "QUEUE_RECOVERY_NAMESPACES": self.namespace,
+                "QUEUE_RECOVERY_HTTP_HOST": LOOPBACK,
+                "QUEUE_RECOVERY_HTTP_PORT": str(port),
+                "QUEUE_RECOVERY_LEASE_SECONDS": str(LEASE),
+                "QUEUE_RECOVERY_POD_NAME": name,
+                "QUEUE_RECOVERY_POD_NAMESPACE": self.namespace,
+            },
+        )
+        return Replica(name, f"system:serviceaccount:{self.namespace}:{name}", process, port)
+
+    async def allow(self, name: str) -> None:
+        """Let a ServiceAccount do everything in the namespace."""
+        account = f"--serviceaccount={self.namespace}:{name}"
+        await self.sandbox.kubectl(
+            "-n", self.namespace, "create", "rolebinding", name, "--clusterrole=cluster-admin", account
+        )
+
+    async def two(self) -> tuple[Replica, Replica]:
+        """Start two; return the one that leads, and the one that stands by."""
+        first = await self.start("first")
+        await self.led_by(first)
+        second = await self.start("second")
+        await until(second.ready, "the other one to stand by", of=second.process)
+        return first, second
+
+    async def led_by(self, replica: Replica, *, seconds: float = 30) -> None:
+        """Wait until a replica leads."""
+        await until(replica.leads, f"{replica.name} to lead", seconds=seconds, of=replica.process)
+
+    async def lease(self) -> Json:
+        """Return the lease's spec."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/queue-recovery"
+        spec: Json = (await self.api.get(path))["spec"]
+        return spec
+
+    async def recovery(self, name: str) -> None:
+        """Create a recovery that waits for its target."""
+        body = {
+            "apiVersion": "queuerecovery.dev/v1alpha1",
+            "kind": "QueueRecovery",
+            "metadata": {"name": name},
+            "spec": {"targetRef": {"name": "nobody"}, "queue": "work"},
+        }
+        await self.sandbox.kubectl("-n", self.namespace, "apply", "-f", "-", input=yaml.safe_dump(body))
+
+    async def phase(self, name: str) -> str | None:
+        """Return a recovery's phase."""
+        path = f"/apis/queuerecovery.dev/v1alpha1/namespaces/{self.namespace}/queuerecoveries/{name}"
+        phase: str | None = (await self.api.get(path)).get("status", {}).get("phase")
+        return phase
+
+
+class Link:
+    """A way to the API server that can be made to hang, as a network does: nothing arrives, nothing is closed."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """The API server's address through it."""
+        return f"https://{LOOPBACK}:{self.port}"
+
+    def cut(self) -> None:
+        """Let nothing through from now on."""
+        self._passing.clear()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, sandbox: Sandbox) -> AsyncIterator["Link"]:
+        """Listen until the block is left."""
+        made = cls(int(sandbox.control_plane.admin.server.rpartition(":")[2]))
+        server = await asyncio.start_server(made._join, LOOPBACK, 0)
+        made.port = server.sockets[0].getsockname()[1]
+        try:
+            yield made
+        finally:
+            server.close()
+            for task in made._tasks:
+                task.cancel()
+            await asyncio.gather(*made._tasks, return_exceptions=True)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(LOOPBACK, self._target)
+        for source, sink in ((reader, back), (there, writer)):
+            task = asyncio.ensure_future(self._pass(source, sink))
+            self._tasks.add(task)
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(2**16):
+                await self._passing.wait()
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            return
+        finally:
+            sink.close()
+            with suppress(OSError):
+                await sink.wait_closed()

@@ -1,0 +1,207 @@
+"""Two replicas of the operator: one leads, the other takes over, and a leader that was away changes nothing."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+from typing_extensions import override
+
+from queue_recovery.controller import election
+from queue_recovery.controller.leader import Record, Standing, Terms
+from queue_recovery.controller.lease import KubernetesLease
+from queue_recovery.controller.term import Term
+from sandbox.api import Api
+from sandbox.cluster import Sandbox
+from sandbox.processes import Scope, until
+from tests.controller.replicas import LEASE, Link, Replica, Replicas
+
+TERMS = Terms(LEASE)
+BUSY = 2.0
+"""Seconds that a busy machine may take on top of what the terms say."""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def replicas(sandbox: Sandbox, namespace: str) -> AsyncIterator[Replicas]:
+    await sandbox.kubectl("apply", "-k", "crds/")
+    async with Api(sandbox.control_plane.admin) as api, Scope.open() as scope:
+        yield Replicas(sandbox, namespace, api, scope)
+    await sandbox.kubectl("-n", namespace, "delete", "qr", "--all", "--wait=false")
+    for name in (await sandbox.kubectl("-n", namespace, "get", "qr", "-o", "name")).split():
+        # Nobody is left who would take its finalizer away.
+        await sandbox.kubectl(
+            "-n", namespace, "patch", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}'
+        )
+
+
+def requests(replicas: Replicas, replica: Replica, since: datetime) -> Iterator[str]:
+    """Yield what a replica asked of the API server since then."""
+    for event in replicas.sandbox.audit():
+        received = datetime.fromisoformat(event["requestReceivedTimestamp"])
+        if event["user"]["username"] == replica.user and received >= since:
+            yield f"{event['verb']} {event['requestURI']}"
+
+
+async def test_one_of_two_leads_and_works_and_the_other_is_ready(replicas: Replicas) -> None:
+    first, second = await replicas.two()
+    spec = await replicas.lease()
+    assert spec["holderIdentity"].startswith("first_")
+    assert spec["leaseDurationSeconds"] == LEASE
+    assert spec["leaseTransitions"] == 0
+    assert await first.ready()
+    assert not await second.leads()
+    await replicas.recovery("lonely")
+    await until(lambda: replicas.phase("lonely"), "the leader to take the recovery up")
+    asked = list(requests(replicas, second, datetime.fromtimestamp(0, UTC)))
+    assert asked
+    assert {line.split("/leases/")[0].split(" ")[0] for line in asked} == {"get"}
+    assert all(line.endswith("/leases/queue-recovery") for line in asked)
+
+    async def renewed() -> bool:
+        now = await replicas.lease()
+        return bool(now["renewTime"] > spec["renewTime"])
+
+    await until(renewed, "the lease to be renewed")
+    after = await replicas.lease()
+    assert {**after, "renewTime": ""} == {**spec, "renewTime": ""}
+
+
+async def test_a_killed_leader_is_followed_within_the_leases_time(replicas: Replicas) -> None:
+    first, second = await replicas.two()
+    await first.process.kill()
+    killed = time.monotonic()
+    await replicas.led_by(second)
+    assert time.monotonic() - killed < LEASE + TERMS.retry + BUSY
+    assert (await replicas.lease())["leaseTransitions"] == 1
+
+
+async def test_a_leader_that_is_told_to_stop_hands_over_at_once(replicas: Replicas) -> None:
+    first, second = await replicas.two()
+    await replicas.recovery("lonely")
+    await until(lambda: replicas.phase("lonely"), "the leader to take the recovery up")
+    told = time.monotonic()
+    first.process.send(signal.SIGTERM)
+    await replicas.led_by(second)
+    assert time.monotonic() - told < TERMS.retry + BUSY
+    assert await first.process.wait() == 0
+    assert "the lease is released" in first.process.end_of_log()
+
+
+async def test_one_that_stands_by_stops_when_it_is_told_to(replicas: Replicas) -> None:
+    first, second = await replicas.two()
+    second.process.send(signal.SIGTERM)
+    assert await second.process.wait() == 0
+    assert await first.leads()
+    assert (await replicas.lease())["holderIdentity"].startswith("first_")
+
+
+async def test_a_leader_that_was_paused_wakes_and_changes_nothing(replicas: Replicas) -> None:
+    first, second = await replicas.two()
+    await replicas.recovery("before")
+    first.process.send(signal.SIGSTOP)
+    paused = datetime.now(UTC)
+    # What waits for it when it wakes: a change of what it works on, and something new.
+    await replicas.recovery("meanwhile")
+    await replicas.sandbox.kubectl(
+        "-n", replicas.namespace, "patch", "qr", "before", "--type=merge", '--patch={"spec":{"suspend":true}}'
+    )
+    await replicas.led_by(second)
+
+    async def both_pending() -> bool:
+        return {await replicas.phase("before"), await replicas.phase("meanwhile")} == {"Pending"}
+
+    await until(both_pending, "the other one to go on")
+    first.process.send(signal.SIGCONT)
+    assert await first.process.wait() == 1
+    assert "the lease was not renewed in time" in first.process.end_of_log()
+    assert list(requests(replicas, first, paused)) == []
+    assert await second.leads()
+
+
+async def test_a_leader_whose_requests_hang_ends_before_another_may_lead(replicas: Replicas) -> None:
+    async with Link.open(replicas.sandbox) as link:
+        first = await replicas.start("first", link=link)
+        await replicas.led_by(first)
+        second = await replicas.start("second")
+        await until(second.ready, "the other one to stand by", of=second.process)
+        link.cut()
+        cut = time.monotonic()
+        assert await first.process.wait() == 1
+        assert time.monotonic() - cut < TERMS.leading + BUSY
+        assert not await second.leads()
+        await replicas.led_by(second)
+
+
+async def test_a_leader_ends_when_the_lease_is_anothers(replicas: Replicas) -> None:
+    first = await replicas.start("first")
+    await replicas.led_by(first)
+    await replicas.sandbox.kubectl(
+        *("-n", replicas.namespace, "patch", "lease", "queue-recovery", "--type=merge"),
+        '--patch={"spec":{"holderIdentity":"somebody"}}',
+    )
+    assert await first.process.wait() == 1
+    assert "the lease is somebody's" in first.process.end_of_log()
+
+
+async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_do(replicas: Replicas) -> None:
+    first = await replicas.start("first", allowed=False)
+
+    async def told() -> bool:
+        return "bind the Role of manifests/rights.yaml" in first.process.end_of_log()
+
+    await until(told, "the missing right to be named", of=first.process)
+    assert "503" in await first.get("/readyz")
+    await replicas.allow("first")
+    await replicas.led_by(first)
+    await until(first.ready, "it to be ready")
+
+
+async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(KubernetesLease):
+        def __init__(self) -> None:
+            pass
+
+        @override
+        async def read(self) -> Record | None:
+            raise KeyError("a mistake in the program")
+
+    deaths: list[str] = []
+    monkeypatch.setattr(election, "die", deaths.append)
+    part = election.Election(Broken(), Standing("me", TERMS), Term())
+
+    async def dead() -> bool:
+        return bool(deaths)
+
+    with pytest.raises(KeyError):
+        async with part.taking_part():
+            await until(dead, "the process to end")
+    assert "the election has ended: KeyError in read" in deaths[0]
+
+
+async def test_the_term_is_looked_at_before_anything_that_was_due_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a loop of its own: what is due at the same time as the term's end does not run."""
+
+    class Ended(BaseException):
+        pass
+
+    def ended(_: str) -> None:
+        raise Ended
+
+    def turn() -> list[str]:
+        term, done = Term(), list[str]()
+        loop = term.new_loop()
+        try:
+            loop.call_soon(lambda: term.lasts(time.monotonic() - 1))
+            loop.call_soon(lambda: loop.call_soon(done.append, "too late"))
+            with pytest.raises(Ended):
+                loop.run_forever()
+        finally:
+            term.lasts(float("inf"))
+            loop.close()
+        return done
+
+    monkeypatch.setattr("queue_recovery.controller.term.die", ended)
+    assert await asyncio.to_thread(turn) == []
