@@ -1,11 +1,13 @@
 """Locks, closing, releasing: who may begin, and what an ending leaves behind."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
 
+from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import NotYet, Rejected
@@ -118,6 +120,32 @@ async def test_closing_before_the_boundary_gives_entries_back_and_workers_get_th
     application.channel.visibility_timeout = -1
     application.restore_visible()
     assert application.consume("tts") == [f"m{n}" for n in range(100)]
+
+
+@pytest.mark.parametrize("selects", [True, False])
+async def test_after_a_refusal_a_late_process_takes_nothing_from_workers(
+    connect: Connect, application: Application, redis: Redis, monkeypatch: pytest.MonkeyPatch, *, selects: bool
+) -> None:
+    run = recovery("tts", select=PurgeSelect(tasks=["tts.render"]) if selects else None)
+    late, ending = connect(), connect()
+    application.enqueue("tts", "waits")
+    await late.open(run)
+    script = late._client.script
+
+    async def overtaken(text: str, *words: object) -> list[bytes]:
+        answer: list[bytes] = await script(text, *words)  # type: ignore[arg-type]
+        monkeypatch.undo()
+        await ending.refuse(run)
+        application.enqueue("tts", "a worker's by right")
+        application.hold("tts", 1)
+        return answer
+
+    monkeypatch.setattr(late._client, "script", overtaken)  # the first one passes the boundary
+    with suppress(Rejected, NotYet):
+        await late.take(run)
+
+    assert await redis.hlen("unacked") == 1
+    assert (await ending.close(run)).was_purged
 
 
 async def test_two_processes_that_close_a_run_at_once_give_every_entry_back_once(

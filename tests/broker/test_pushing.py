@@ -94,7 +94,7 @@ async def test_a_push_that_was_cancelled_half_way_leaves_the_connection_usable(
 async def test_nothing_is_pushed_before_the_boundary(broker: RedisBroker, redis: Redis, run: Run) -> None:
     await broker.open(run)
 
-    with pytest.raises(RuntimeError, match="out of turn"):
+    with pytest.raises(Rejected, match="BrokerLostData"):
         await broker.push(run, tasks(1))
     assert not await redis.exists("tts")
 

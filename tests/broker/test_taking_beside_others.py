@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.keys import quarantine_key
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import Application, everything, tasks
 from tests.broker.conftest import Connect
@@ -121,7 +121,7 @@ async def test_a_sweep_cannot_be_left_out(
     await broker.open(run)
     before = await everything(redis)
 
-    with pytest.raises(RuntimeError, match="out of turn"):
+    with pytest.raises(Rejected, match="BrokerLostData"):
         await broker.take(run, sweep=2)
 
     assert await everything(redis) == before

@@ -58,6 +58,7 @@ class Arena:
         """Take what has been started; `access` is that of the operator's ServiceAccount."""
         self.operators = operators
         self.folder = sandbox.folder
+        self.kubeconfig = sandbox.kubeconfig
         self._sandbox = sandbox
         self._broker = broker
         self._store = store
@@ -72,6 +73,7 @@ class Arena:
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox.start())
             await sandbox.kubectl("apply", "-k", "crds/")
+            await sandbox.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
             rights = (f"manifests/{name}.yaml" for name in ("namespace", "rights", "tenant_rights"))
             await sandbox.kubectl("apply", *(f"--filename={path}" for path in rights))
             kubeconfig = await sandbox.service_account_kubeconfig("queue-recovery", "queue-recovery")

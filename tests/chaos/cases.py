@@ -26,6 +26,8 @@ class Trouble(StrEnum):
     """It is killed, and another one starts; again at each further point."""
     PAUSE = "pause"
     """It stands still until another one has ended the recovery, and then goes on."""
+    OVERTAKEN = "overtaken"
+    """The same, and the user cancels while it stands still: the other one gives everything back."""
     CANCEL = "cancel"
     SUSPEND = "suspend"
     """It is asked to hold, and to go on as soon as it does."""
@@ -97,6 +99,7 @@ class Play:
 
 
 _PHASES = {
+    Trouble.OVERTAKEN: {"Cancelled", "Succeeded"},
     Trouble.CANCEL: {"Cancelled", "Succeeded"},
     Trouble.DELETE: {"Cancelled", "Succeeded", ""},
 }

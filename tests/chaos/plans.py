@@ -12,6 +12,7 @@ SIDES: Final[tuple[Side, ...]] = get_args(Side)
 _ACTS: Final = {
     Trouble.DEATH: Act.DIE,
     Trouble.PAUSE: Act.STOP,
+    Trouble.OVERTAKEN: Act.STOP,
 }
 
 _NETWORK: Final = {Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE}

@@ -55,6 +55,8 @@ async def _dies(play: Play) -> bool:
 async def _pauses(play: Play) -> bool:
     async with play.operator(*play.case.points) as paused:
         reached = await _is_hit(play, paused)
+        if play.case.trouble is Trouble.OVERTAKEN:
+            await play.stage.change(cancel=True)
         async with play.operator():
             await judge(play)
             paused.send(signal.SIGCONT)
@@ -137,6 +139,7 @@ _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
     Trouble.NONE: _undisturbed,
     Trouble.DEATH: _dies,
     Trouble.PAUSE: _pauses,
+    Trouble.OVERTAKEN: _pauses,
     Trouble.CANCEL: _is_told,
     Trouble.SUSPEND: _is_told,
     Trouble.DELETE: _is_told,

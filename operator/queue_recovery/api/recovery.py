@@ -224,7 +224,6 @@ class WorkerStatus(Model):
     name: ObjectName = Field(description="The Deployment's name.")
     uid: str = Field(max_length=64, description="Its UID.")
     replicas: int = Field(ge=0, description="Its replicas before the drain; restored at every ending.")
-    generation: int = Field(ge=0, description="Its generation when it was to be scaled to 0.")
     drained_generation: int | None = Field(
         None, ge=0, description="Its generation when its last pod had ended: a newer one tells that it was scaled."
     )

@@ -124,18 +124,19 @@ class RedisBroker:
             ]
             await run_script(self._client, Script.PUSH, keys, [run.uid, *jobs])
 
+    async def refuse(self, run: Run) -> None:
+        """See `ports.Broker`."""
+        await self._send_close(run, given_back=False)
+
     async def close(self, run: Run) -> Closed:
         """See `ports.Broker`."""
-        ending = unacked_ending(1)
-        keys = [run_key(run.uid), quarantine_key(run.uid, ending)]
-        identity = [*self._identity(run), TAKEN_FIELD + ending]
-        given_back = 0
-        while (answer := await run_script(self._client, Script.CLOSE, keys, [*identity, given_back]))[0] != b"CLOSED":
+        given_back = False
+        while (answer := await self._send_close(run, given_back=given_back))[0] != b"CLOSED":
             if answer[0] == b"KEEPING":
                 await give_back_kept(self._client, self._layout, run)
             else:
                 await taking.give_back(self._client, self._layout, run)
-                given_back = 1
+                given_back = True
         was_purged = answer[1] == b"1"
         record = await read_record(self._client, run.uid)
         return Closed(
@@ -159,6 +160,13 @@ class RedisBroker:
     async def aclose(self) -> None:
         """See `ports.Broker`."""
         await self._client.aclose()
+
+    async def _send_close(self, run: Run, *, given_back: bool) -> list[bytes]:
+        ending = unacked_ending(1)
+        keys = [run_key(run.uid), quarantine_key(run.uid, ending)]
+        return await run_script(
+            self._client, Script.CLOSE, keys, [*self._identity(run), TAKEN_FIELD + ending, int(given_back)]
+        )
 
     async def _holder(self, uid: str) -> Holder:
         name = (await self._client.hmget(run_key(uid), "name"))[0]

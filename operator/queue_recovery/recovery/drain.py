@@ -32,9 +32,7 @@ async def lock(scope: Scope) -> None:
         doing=(Reason.DRAINING, _stopping(scope, workers)),
         update={
             "drain_start_time": timestamp(now),
-            "workers": [
-                WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas, generation=w.generation) for w in workers
-            ],
+            "workers": [WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas) for w in workers],
         },
     )
 
@@ -43,9 +41,7 @@ async def drain(scope: Scope) -> None:
     """Take the locks, stop the workers and wait for the end of their last pod; then freeze what the jobs look like."""
     broker = await scope.broker()
     await broker.open(scope.run)
-    if scope.scales_workers:
-        await _scale_to_zero(scope)
-    drained = await _await_drained(scope) if scope.takes_messages else []
+    drained = await stop_workers(scope) if scope.takes_messages else []
     await _freeze_jobs(scope)
     if not scope.takes_messages:
         message = "purge.mode is None: no worker was stopped"
@@ -61,6 +57,13 @@ async def drain(scope: Scope) -> None:
         doing=(Reason.PURGING, "moving the queue's messages into the quarantine"),
         update={"workers": _with_generations(scope, drained)},
     )
+
+
+async def stop_workers(scope: Scope) -> Sequence[Worker]:
+    """Scale the workers to 0, if the operator does that at all, and return them once their last pod has ended."""
+    if scope.scales_workers:
+        await _scale_to_zero(scope)
+    return await _await_drained(scope)
 
 
 async def drain_held(scope: Scope) -> bool:
@@ -95,7 +98,10 @@ async def _scale_to_zero(scope: Scope) -> None:
     try:
         workers = await _look_unlocked(scope, sorted(remembered))
         awake = [worker for worker in workers if worker.note is None or worker.replicas > 0]
-        await _renew_intent(scope, awake)
+        if awake:
+            # Another process may have ended this recovery and left the workers awake: seen after it, they would be
+            # stopped for good. One that ends it later moves their resourceVersion, and the write fails.
+            await scope.confirm()
         for worker in awake:
             note = RestoreNote(
                 uid=scope.resource.uid,
@@ -107,19 +113,6 @@ async def _scale_to_zero(scope: Scope) -> None:
         for worker_status in scope.status.workers:
             await scope.world.workers.restore(worker_status.name, worker_status.uid, scope.resource.uid)
         raise
-
-
-async def _renew_intent(scope: Scope, awake: Sequence[Worker]) -> None:
-    """Write the intent again for workers that were changed since it was written.
-
-    It may have been another process that changed them, one that has taken this recovery up and is further, or has
-    ended it. Then this write finds the status changed, and nothing is scaled; a process that comes later moves the
-    Deployment's resourceVersion, and the scaling write fails.
-    """
-    generations = {worker.name: worker.generation for worker in awake}
-    intent = [w.model_copy(update={"generation": generations.get(w.name, w.generation)}) for w in scope.status.workers]
-    if intent != scope.status.workers:
-        await scope.save(doing=(Reason.DRAINING, _stopping(scope, awake)), update={"workers": intent})
 
 
 async def _await_drained(scope: Scope) -> Sequence[Worker]:

@@ -1,20 +1,26 @@
 """The ending of every recovery: replicas first, then the books.
 
-Replicas come first because they depend on the API server alone: a broker or a job store that is away never delays
-them. Entered again at any point, it does the same again to the same effect.
+Replicas come first because they depend on the API server alone: a job store that is away never delays them, and a
+broker for no more than a second. Entered again at any point, it does the same again to the same effect.
 """
 
+import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Ending, JobTotals, Quarantine, SkippedJob
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.purge import count_messages
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope, Update
+
+_PATIENCE_SECONDS = 1.0
+"""How long the workers wait for the broker before they come back."""
 
 _DEFAULT_RETENTION = timedelta(days=7)
 """For messages that were to be dropped at success, when the recovery has ended otherwise."""
@@ -26,6 +32,7 @@ async def end(scope: Scope) -> None:
         await scope.finish({})
         return
     if scope.scales_workers and not is_true(scope.status.conditions, ConditionType.RESTARTED):
+        await _refuse_late_takers(scope)
         await restore_replicas(scope)
     broker = await scope.broker()
     closed = await broker.close(scope.run)
@@ -39,6 +46,16 @@ async def end(scope: Scope) -> None:
     await broker.release(scope.run, expires=expires, keep=keep or bool(in_doubt))
     books = _books(scope, jobs, closed, expires, keep=keep)
     await scope.finish({**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books)
+
+
+async def _refuse_late_takers(scope: Scope) -> None:
+    """Let no other process take messages any more that workers hold by right again; best effort, within a second.
+
+    A broker that is away holds the workers up no longer than that, and nobody can take anything from it either.
+    """
+    with suppress(TimeoutError, RecoveryError):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await (await scope.broker()).refuse(scope.run)
 
 
 def _in_doubt(scope: Scope, jobs: list[ListedJob], closed: Closed) -> list[ListedJob]:

@@ -3,7 +3,7 @@
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Messages, Quarantine
-from queue_recovery.recovery.drain import drain_held
+from queue_recovery.recovery.drain import drain_held, stop_workers
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Taken
 from queue_recovery.recovery.scope import Scope, Update
@@ -26,10 +26,11 @@ async def purge(scope: Scope) -> None:
     try:
         taken = await broker.take(scope.run, sweep=scope.status.sweep, among=task_ids.values())
     except NotYet:
-        if await drain_held(scope):
-            raise
-        await _drain_again(scope, {"sweep": scope.status.sweep})
-        return
+        if not await drain_held(scope):
+            # This sweep goes on to its end, whoever disturbs it: what went back to the lists after its boundary is
+            # found by the next one, which the workers' generation then asks for.
+            await stop_workers(scope)
+        raise
     skipped = with_still_queued(scope.status.skipped, task_ids, taken.kept_ids)
     if not await drain_held(scope):
         await _drain_again(scope, {"sweep": scope.status.sweep + 1, "skipped": skipped})

@@ -9,7 +9,7 @@ from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
 from queue_recovery.recovery.ports import Broker, JobStore, Run
-from queue_recovery.recovery.world import Resource, World
+from queue_recovery.recovery.world import Resource, Superseded, World
 
 Update = dict[str, object]
 
@@ -116,6 +116,12 @@ class Scope:
     async def wait_for(self, reason: str, message: str) -> None:
         """Say in the status what is awaited; writes only what has changed."""
         await self.save(doing=(reason, message))
+
+    async def confirm(self) -> None:
+        """Raise Superseded when another process has written the status meanwhile."""
+        known = self.status
+        if await self.resource.read() != known:
+            raise Superseded
 
     async def end(self, ending: Ending) -> None:
         """Bind the recovery to end: whatever happens, it goes on with this ending."""

@@ -7,9 +7,13 @@
 local run, entries = KEYS[1], KEYS[2]
 local uid, state, purged, unsorted = unpack(redis.call('HMGET', run, 'uid', 'state', 'was_purged', 'unsorted'))
 if state == 'closed' then return {'CLOSED', purged} end
-if state == 'purged' and tonumber(unsorted or '0') > 0 then return {'KEEPING'} end
 
 redis.call('HDEL', run, '') -- a full server then takes the rest too
+if state == 'purged' and tonumber(unsorted or '0') > 0 then
+  -- What is kept may still come back, but nobody takes entries of `unacked` any more, which workers hold by right soon.
+  redis.call('HSET', run, 'complete', redis.call('HGET', run, 'sweep'))
+  return {'KEEPING'}
+end
 if state == 'purged' then
   redis.call('HSET', run, 'was_purged', '1', 'state', 'closed')
   return {'CLOSED', '1'}

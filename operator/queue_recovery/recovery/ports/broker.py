@@ -186,6 +186,10 @@ class Broker(Protocol):
         """
         ...
 
+    async def refuse(self, run: Run) -> None:
+        """Have whoever still takes messages for this run refused, in one round trip; `close` has to follow."""
+        ...
+
     async def close(self, run: Run) -> Closed:
         """Freeze the markers: from here on nothing can be taken or pushed for this run; makes a tombstone if need be.
 

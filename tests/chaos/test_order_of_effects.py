@@ -1,0 +1,90 @@
+"""What has to come before what, seen in one operator's effects while somebody else interferes."""
+
+import json
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from queue_recovery.controller.api_server import cluster_identity
+from queue_recovery.controller.resource import KubernetesResource
+from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.recovery.drain import lock, stop_workers
+from queue_recovery.recovery.plan import plan
+from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.world import Superseded
+from queue_recovery.workers.permissions import ServiceAccount
+from tests.chaos.arena import Arena
+from tests.chaos.points import Act, Crossing, Moment, Point
+from tests.chaos.scenario import REPLICAS, Stage
+from tests.e2e.team import envelope
+from tests.workers.fleet import connected
+
+
+def at(name: str) -> Callable[[Crossing], bool]:
+    """Tell whether the operator is held there."""
+    return lambda one: one.moment is Moment.HIT and one.name == name
+
+
+async def test_a_cancel_in_the_middle_of_a_sweep_refuses_late_takers_before_workers_come_back(arena: Arena) -> None:
+    boundary = Point(name="redis boundary", number=1, side="before", act=Act.HOLD)
+    async with (
+        arena.place() as place,
+        place.stage.recovering(),
+        arena.operators.start(place.environment, [boundary]) as operator,
+    ):
+        await operator.crosses(at(boundary.name or ""), "the sweep")
+        await place.stage.change(cancel=True)
+        await place.stage.watched.becomes(lambda watched: watched.let_go, "its end")
+        done = [one.name for one in operator.crossings() if one.moment is Moment.AFTER]
+
+    assert done.index("redis close") < done.index("k8s restore")
+
+
+async def test_a_process_that_was_held_up_before_the_drain_stops_no_worker_once_another_has_ended_it(
+    arena: Arena,
+) -> None:
+    async with arena.place() as place, place.stage.recovering(), connected(arena.kubeconfig) as api:
+        stage = place.stage
+        world = KubernetesWorld(api, stage.namespace, cluster=cluster_identity(api), account=ServiceAccount())
+        resource = KubernetesResource(api, stage.watched.body, written=lambda *_: None)
+        held_up = Scope(resource=resource, world=world, status=await resource.read())
+        await plan(held_up)
+        await lock(held_up)
+        await (await held_up.broker()).open(held_up.run)
+        async with arena.operators.start(place.environment):
+            await stage.change(cancel=True)
+            await stage.watched.becomes(lambda watched: watched.let_go, "its end")
+        with pytest.raises(Superseded):
+            await stop_workers(held_up)
+        await held_up.disconnect()
+
+        assert await stage.replicas() == REPLICAS
+
+
+async def test_what_a_disturbed_sweep_leaves_behind_is_taken_by_the_next_one(arena: Arena) -> None:
+    boundary = Point(name="redis boundary", number=1, side="after", act=Act.HOLD)
+    async with (
+        arena.place() as place,
+        place.stage.recovering(),
+        arena.operators.start(place.environment, [boundary]) as operator,
+    ):
+        await operator.crosses(at(boundary.name or ""), "the boundary")
+        await _disturb(place.stage)
+        operator.send(signal.SIGUSR1)
+        await place.stage.watched.becomes(lambda watched: watched.let_go, "its end")
+        status, uid = place.stage.watched.status, place.stage.uid
+        taken = await place.stage.redis.lrange(f"queuerecovery.dev:quarantine:{uid}:2:ready:0", 0, -1)
+
+    assert status["phase"] == "Succeeded"
+    assert status["sweep"] == 2
+    assert any(b'"given-back"' in message for message in taken)
+
+
+async def _disturb(stage: Stage) -> None:
+    """Do what a worker does that somebody scales up and down again: it holds a message, and gives another one back."""
+    await stage.redis.hset("unacked", "late", json.dumps([json.loads(envelope("late")), "", "work"]))
+    await stage.redis.zadd("unacked_index", {"late": stage.delivered})
+    await stage.redis.lpush("work", envelope("given-back"))
+    deployment = f"/apis/apps/v1/namespaces/{stage.namespace}/deployments/worker"
+    await stage.api.patch(deployment, {"metadata": {"annotations": {"scaled-by": "somebody"}}})
