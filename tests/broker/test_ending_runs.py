@@ -21,7 +21,7 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect: Connect, run: Run) -> None:
     broker, other = connect(), recovery("tts")
-    assert await broker.holder("tts") is None
+    assert await broker.holders("tts") == {}
     await broker.open(run)
     await broker.open(run)
 
@@ -29,7 +29,7 @@ async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect
         await connect().open(other)
 
     assert refused.value.reason == "Locked"
-    assert await broker.holder("tts") == Holder(uid=run.uid, name=run.name)
+    assert await broker.holders("tts") == {"tts": Holder(uid=run.uid, name=run.name)}
 
 
 async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, redis: Redis) -> None:
@@ -49,7 +49,7 @@ async def test_a_released_queue_is_free_for_the_next_recovery(broker: RedisBroke
     await broker.close(run)
     await broker.release(run, expires=LATER, keep=True)
 
-    assert await broker.holder("tts") is None
+    assert await broker.holders("tts") == {}
     await broker.open(recovery("tts"))
 
 
@@ -64,7 +64,7 @@ async def test_a_release_that_comes_late_leaves_the_lock_of_the_next_recovery_al
 
     await broker.release(run, expires=LATER, keep=True)
 
-    assert (await broker.holder("tts")) == Holder(uid=following.uid, name=following.name)
+    assert await broker.holders("tts") == {"tts": Holder(uid=following.uid, name=following.name)}
 
 
 async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker, run: Run) -> None:
@@ -72,7 +72,7 @@ async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker,
 
     with pytest.raises(RuntimeError, match="out of turn"):
         await broker.release(run, expires=LATER, keep=True)
-    assert await broker.holder("tts") is not None
+    assert await broker.holders("tts")
 
 
 async def test_a_run_that_was_never_opened_is_closed_for_good(broker: RedisBroker, redis: Redis, run: Run) -> None:
@@ -83,7 +83,7 @@ async def test_a_run_that_was_never_opened_is_closed_for_good(broker: RedisBroke
 
     with pytest.raises(Rejected, match="AlreadyClosed"):
         await broker.open(run)
-    assert await broker.holder("tts") is None
+    assert await broker.holders("tts") == {}
     assert await redis.ttl(f"queuerecovery.dev:run:{run.uid}") == -1
 
 

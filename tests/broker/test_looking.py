@@ -132,10 +132,10 @@ async def test_task_ids_are_found_in_all_lists_and_in_unacked_whatever_the_proto
 
     wanted = ["held", "m0", "m249", "low", "old", "others", "others held", "absent"]
 
-    assert await broker.queued_task_ids("tts", wanted) == {"held", "m0", "m249", "low", "old"}
+    assert await broker.queued_task_ids(wanted, "tts") == {"held", "m0", "m249", "low", "old"}
     each = {f"m{n}" for n in range(250)}
-    assert await broker.queued_task_ids("tts", each) == each
-    assert await broker.queued_task_ids("tts", []) == frozenset()
+    assert await broker.queued_task_ids(each, "tts") == each
+    assert await broker.queued_task_ids([], "tts") == frozenset()
 
 
 def test_keys_are_those_that_kombu_uses(server: Server) -> None:

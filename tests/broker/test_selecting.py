@@ -143,7 +143,7 @@ async def test_a_plan_counts_what_would_be_kept_and_changes_nothing(
     count = await broker.count("tts", select=select)
 
     assert (count.ready, count.unacked, count.keep) == (3, 2, 3)
-    assert await broker.queued_task_ids("tts", ["m1", "m2", "m4", "m9"], left_by=select) == {"m1", "m2"}
+    assert await broker.queued_task_ids(["m1", "m2", "m4", "m9"], "tts", left_by=select) == {"m1", "m2"}
     assert await everything(redis) == before
 
 

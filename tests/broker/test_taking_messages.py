@@ -184,7 +184,7 @@ async def test_copies_that_share_a_delivery_tag_with_another_queue_are_refused(
     await broker.open(run)
     with pytest.raises(Rejected, match="SharedRoute"):
         await broker.take(run)
-    assert await broker.queued_task_ids("tts", ["copied"]) == {"copied"}
+    assert await broker.queued_task_ids(["copied"], "tts") == {"copied"}
 
 
 async def test_entries_that_nobody_can_read_stay_and_are_counted_and_list_messages_are_taken_as_they_are(

@@ -51,7 +51,7 @@ async def test_a_process_that_was_held_up_before_the_drain_stops_no_worker_once_
         held_up = Scope(resource=resource, world=world, status=await resource.read())
         await plan(held_up)
         await lock(held_up)
-        await (await held_up.broker()).open(held_up.run)
+        await (await held_up.broker()).open(*held_up.runs.values())
         async with arena.operators.start(place.environment):
             await stage.change(cancel=True)
             await stage.watched.becomes(lambda watched: watched.let_go, "its end")

@@ -62,6 +62,9 @@ ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0
 QueueName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Name of a Celery queue, without prefix and separator; Celery's own separator is made of control characters."""
 
+EVERY_QUEUE = "*"
+"""What a recovery names as its queue when it means all of its target's; so no queue of a target may be named so."""
+
 TaskName = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Name of a Celery task, such as `tts.render`."""
 

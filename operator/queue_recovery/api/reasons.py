@@ -195,6 +195,12 @@ class Reason(StrEnum):
         "The target does not list the queue, so it may not be recovered.",
         "Create a recovery that names a queue of the target, or have the queue added to the target first.",
     )
+    TOO_MANY_WORKERS = (
+        "TooManyWorkers",
+        Outcome.FAILED,
+        "The queues have more than 200 worker Deployments together, which is more than a status can hold.",
+        "Recover the queues one by one, or have the target split.",
+    )
     JOB_STORE_NOT_CONFIGURED = (
         "JobStoreNotConfigured",
         Outcome.FAILED,

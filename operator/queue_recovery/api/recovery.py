@@ -1,10 +1,11 @@
-"""QueueRecovery: one recovery of one queue."""
+"""QueueRecovery: one recovery of one queue, or of all queues of its target."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StrictInt, StrictStr
 
 from queue_recovery.api.base import (
+    EVERY_QUEUE,
     Explained,
     JsonText,
     Message,
@@ -68,6 +69,9 @@ class JobSpec(Model):
 
     id: JobId | None = Field(
         None, description="Id in the job store, as the target's `idType` says: text, or an integer."
+    )
+    queue: QueueName | None = Field(
+        None, description="The queue that it goes to: one of the target's. Given when the recovery's queue is `*`."
     )
     task: TaskName | None = Field(None, description="Task of a job that is written out.")
     args: JsonText | None = Field(None, description="Its arguments: a JSON array as text, as in `celery call`.")
@@ -139,7 +143,9 @@ class QueueRecoverySpec(Model):
     """Written during an incident, by hand or through Git."""
 
     target_ref: TargetRef = Field(description="The QueueTarget that the queue belongs to.")
-    queue: QueueName = Field(description="The queue to recover: one of the target's.")
+    queue: QueueName = Field(
+        description="The queue to recover: one of the target's. `*`: all queues of the target, in one go."
+    )
     jobs: list[JobSpec] = Field(
         [],
         max_length=1000,
@@ -174,6 +180,16 @@ class QueueRecoverySpec(Model):
                 )
             ),
             {
+                "rule": f"self.queue != '{EVERY_QUEUE}' || self.jobs.all(job, has(job.queue))",
+                "fieldPath": ".jobs",
+                "message": f"with queue `{EVERY_QUEUE}` each job says its queue: add `queue` to every job",
+            },
+            {
+                "rule": f"self.queue == '{EVERY_QUEUE}' || !self.jobs.exists(job, has(job.queue))",
+                "fieldPath": ".jobs",
+                "message": f"all jobs go to the recovery's queue; a job says its own only with queue `{EVERY_QUEUE}`",
+            },
+            {
                 "rule": "!oldSelf.cancel || self.cancel",
                 "fieldPath": ".cancel",
                 "reason": "FieldValueForbidden",
@@ -187,8 +203,18 @@ class Plan(Model):
     """What a recovery would do, as counted when it was planned."""
 
     time: Timestamp = Field(description="When it was counted.")
-    ready: int = Field(ge=0, description="Messages in the queue's lists, over all priorities.")
-    unacked: int = Field(ge=0, description="Messages of the queue that workers hold.")
+    queues: list[QueueName] = Field(
+        [], max_length=100, description="The queues that are recovered; the counts are totals over them."
+    )
+    unlisted: list[Annotated[str, Field(max_length=200)]] = Field(
+        [],
+        max_length=20,
+        description="With queue `*`: queues of the broker that the target does not list, so that are left alone; the "
+        "first 20 of them.",
+    )
+    unlisted_total: int = Field(0, ge=0, description="How many there are of them; 1000 is as far as is counted.")
+    ready: int = Field(ge=0, description="Messages in the queues' lists, over all priorities.")
+    unacked: int = Field(ge=0, description="Messages of the queues that workers hold.")
     purge: int = Field(0, ge=0, description="Messages that would be taken out and kept safe.")
     keep: int = Field(0, ge=0, description="Messages that `purge.select` would leave in the queue.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
@@ -254,6 +280,10 @@ class Ending(Model):
     message: Message = Field(description="What is wrong and what to do.")
 
 
+MOST_WORKERS = 200
+"""Deployments that one recovery stops at most: each of them stands in its status."""
+
+
 class QueueRecoveryStatus(Model):
     """Everything that a recovery has to remember, and what a person wants to know."""
 
@@ -267,7 +297,7 @@ class QueueRecoveryStatus(Model):
     completion_time: Timestamp | None = Field(None, description="When it ended.")
     workers: list[WorkerStatus] = Field(
         [],
-        max_length=20,
+        max_length=MOST_WORKERS,
         description="The workers' replicas before the drain.",
         json_schema_extra=list_map("name"),
     )

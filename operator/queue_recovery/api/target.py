@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from queue_recovery.api.base import (
+    EVERY_QUEUE,
     LIST_SET,
     JsonText,
     Message,
@@ -166,7 +167,12 @@ class QueueTargetSpec(Model):
                 f".startsWith('{OPERATOR_KEYS}'))",
                 "fieldPath": ".queues",
                 "message": f"no queue's key may begin with `{OPERATOR_KEYS}`, where the operator keeps its own keys",
-            }
+            },
+            {
+                "rule": f"self.queues.all(q, q.name != '{EVERY_QUEUE}')",
+                "fieldPath": ".queues",
+                "message": f"no queue may be named `{EVERY_QUEUE}`: a recovery means all queues of its target by it",
+            },
         ]
     )
 

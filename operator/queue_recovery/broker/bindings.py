@@ -1,8 +1,10 @@
-"""To which queue an entry of `unacked` belongs: by the bindings of its exchange, as kombu itself looks them up.
+"""Bindings: to which queue an entry of `unacked` belongs, as kombu itself looks it up, and which queues there are.
 
 `kombu/transport/virtual/base.py` (`Channel._lookup`) and `kombu/transport/virtual/exchange.py`. What an exchange's
 type is stands in no key; but only bindings of topic exchanges have a pattern.
 """
+
+from collections.abc import AsyncIterator
 
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.keys import Layout
@@ -22,21 +24,21 @@ class Bindings:
         if not exchange:
             return frozenset({routing_key})
         if exchange not in self._known:
-            self._known[exchange] = await self._read(exchange)
+            key = self._layout.bindings(exchange)
+            self._known[exchange] = [binding async for binding in read_bindings(self._client, self._layout, key)]
         return frozenset(
             queue
             for binding_key, is_topic, queue in self._known[exchange]
             if (topic_matches(binding_key, routing_key) if is_topic else binding_key == routing_key)
         )
 
-    async def _read(self, exchange: str) -> list[tuple[str, bool, str]]:
-        separator = self._layout.separator
-        bindings = []
-        async for member in self._client.scan_set(self._layout.bindings(exchange)):
-            parts = member.decode(errors="replace").split(separator)
-            if len(parts) == 3:  # noqa: PLR2004 - routing key, pattern, queue
-                bindings.append((parts[0], bool(parts[1]), parts[2]))
-        return bindings
+
+async def read_bindings(client: Client, layout: Layout, key: str | bytes) -> AsyncIterator[tuple[str, bool, str]]:
+    """Read a set of bindings: routing key, whether it is a topic's, queue."""
+    async for member in client.scan_set(key):
+        parts = member.decode(errors="replace").split(layout.separator)
+        if len(parts) == 3:  # noqa: PLR2004 - routing key, pattern, queue
+            yield parts[0], bool(parts[1]), parts[2]
 
 
 def topic_matches(binding_key: str, routing_key: str) -> bool:

@@ -16,6 +16,9 @@ Word = str | bytes | int | float
 SCAN_COUNT = 100
 """Entries asked for at once, so that the server is never held up for longer than some milliseconds."""
 
+SCAN_KEYS_COUNT = 1000
+"""Keys looked at at once, by their names alone: a database may hold millions of results beside the queues."""
+
 _CLIENT_NAME = "queue-recovery"
 _CONNECT_SECONDS = 3
 _ANSWER_SECONDS = 5
@@ -57,10 +60,13 @@ class Client:
             except NoPermissionError:
                 return None
 
-    async def get(self, key: str) -> bytes | None:
-        """GET."""
-        with failures_named():
-            return cast("bytes | None", await self._redis.get(key))
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """GET of each key in one round trip."""
+        return [cast("bytes | None", answer) for answer in await self._pipelined([("GET", key) for key in keys])]
+
+    async def hget(self, keys: Sequence[str], field: str) -> list[bytes | None]:
+        """HGET of the same field of each key in one round trip."""
+        return [cast("bytes | None", answer) for answer in await self._pipelined([("HGET", k, field) for k in keys])]
 
     async def hmget(self, key: str, *fields: str) -> list[bytes | None]:
         """HMGET."""
@@ -85,7 +91,17 @@ class Client:
             if cursor == 0:
                 return
 
-    async def scan_set(self, key: str) -> AsyncIterator[bytes]:
+    async def scan_keys(self, pattern: str, kind: str) -> AsyncIterator[list[bytes]]:
+        """SCAN over the whole database for keys of that type, in portions; a key may come twice."""
+        cursor = 0
+        while True:
+            with failures_named():
+                cursor, keys = await self._redis.scan(cursor, match=pattern, count=SCAN_KEYS_COUNT, _type=kind)
+            yield cast("list[bytes]", keys)
+            if cursor == 0:
+                return
+
+    async def scan_set(self, key: str | bytes) -> AsyncIterator[bytes]:
         """SSCAN over a whole set."""
         cursor = 0
         while True:
@@ -100,6 +116,11 @@ class Client:
         """LRANGE."""
         with failures_named():
             return cast("list[bytes]", await self._redis.lrange(key, first, last))
+
+    async def newest(self, lists: Sequence[str | bytes]) -> list[bytes | None]:
+        """LRANGE of each list's producers' end in one round trip; None for one that is gone or of another type."""
+        answers = await self._pipelined([("LRANGE", key, 0, 0) for key in lists])
+        return [answer[0] if isinstance(answer, list) and answer else None for answer in answers]
 
     async def due(self, key: str, until: float, limit: int) -> list[bytes]:
         """ZRANGEBYSCORE: the first members of a sorted set whose score has come."""

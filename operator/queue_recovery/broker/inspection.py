@@ -70,19 +70,20 @@ async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> N
         )
 
 
-async def count(client: Client, layout: Layout, queue: str, select: PurgeSelect | None) -> Count:
-    """Count a queue's messages, and those that a selection would keep.
+async def count(client: Client, layout: Layout, queues: Collection[str], select: PurgeSelect | None) -> Count:
+    """Count the queues' messages, and those that a selection would keep.
 
     Raises:
         Rejected: `SharedRoute`.
     """
     selection = Selection(select)
-    ready = sum(await client.lengths(list(layout.possible_lists(queue).values()), []))
-    unacked = undecodable = keep = 0
+    ready = unacked = undecodable = keep = 0
+    for queue in queues:
+        ready += sum(await client.lengths(list(layout.possible_lists(queue).values()), []))
     if not selection.takes_all:
-        async for portion in _in_lists(client, layout, queue):
+        async for portion in _in_lists(client, layout, queues):
             keep += sum(not selection.matches(envelope) for envelope in portion)
-    async for found in entries_of(client, layout, queue):
+    async for found in entries_of(client, layout, queues):
         if found.entry is None:
             undecodable += 1
         elif selection.matches(found.entry.envelope):
@@ -95,9 +96,9 @@ async def count(client: Client, layout: Layout, queue: str, select: PurgeSelect 
 
 
 async def queued_task_ids(
-    client: Client, layout: Layout, queue: str, among: Collection[str], left_by: PurgeSelect | None
+    client: Client, layout: Layout, queues: Collection[str], among: Collection[str], left_by: PurgeSelect | None
 ) -> frozenset[str]:
-    """Return which of these task ids have a message in the queue's lists or in `unacked`.
+    """Return which of these task ids have a message in the queues' lists or in `unacked`.
 
     A message in `unacked` that may be another queue's copy counts: its task may yet run. With `left_by`, a message that
     it would take does not.
@@ -112,26 +113,27 @@ async def queued_task_ids(
             found.add(name)
 
     if wanted:
-        async for portion in _in_lists(client, layout, queue):
+        async for portion in _in_lists(client, layout, queues):
             for envelope in portion:
                 look(envelope)
             if found == wanted:
                 return wanted
-        async for item in entries_of(client, layout, queue):
+        async for item in entries_of(client, layout, queues):
             if item.entry is not None:
                 look(item.entry.envelope)
     return frozenset(found)
 
 
-async def _in_lists(client: Client, layout: Layout, queue: str) -> AsyncIterator[Sequence[object]]:
-    """Read the messages of a queue's lists, in portions; what is no JSON is None.
+async def _in_lists(client: Client, layout: Layout, queues: Collection[str]) -> AsyncIterator[Sequence[object]]:
+    """Read the messages of the queues' lists, in portions; what is no JSON is None.
 
     Lists are read from their producers' end by index, so that what is pushed meanwhile only moves messages into
     portions still to come.
     """
-    lists = list(layout.possible_lists(queue).values())
-    for key, length in zip(lists, await client.lengths(lists, []), strict=True):
-        first = 0
-        while length and (portion := await client.lrange(key, first, first + _PORTION - 1)):
-            yield [read_json(message) for message in portion]
-            first += _PORTION
+    for queue in queues:
+        lists = list(layout.possible_lists(queue).values())
+        for key, length in zip(lists, await client.lengths(lists, []), strict=True):
+            first = 0
+            while length and (portion := await client.lrange(key, first, first + _PORTION - 1)):
+                yield [read_json(message) for message in portion]
+                first += _PORTION

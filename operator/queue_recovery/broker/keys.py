@@ -79,6 +79,11 @@ class Layout:
             return self.declared_lists(queue)
         return {priority: self._list(queue, priority) for priority in _PRIORITIES}
 
+    def queue_of_list(self, key: str) -> str:
+        """The queue that has this list, whatever its priority."""
+        name, separator, priority = key.removeprefix(self.options.global_key_prefix).rpartition(self.options.sep)
+        return name if separator and priority.isdecimal() else name + separator + priority
+
     def _list(self, queue: str, priority: int) -> str:
         return self._prefixed(f"{queue}{self.options.sep}{priority}" if priority else queue)
 
@@ -94,6 +99,11 @@ def lock_key(bare_list: str) -> str:
 def run_key(uid: str) -> str:
     """Hash: what a recovery has done to this broker, and whether it still may."""
     return f"{OPERATOR_KEYS}run:{uid}"
+
+
+def recovery_uid(run_uid: str) -> str:
+    """The UID of the recovery whose run that is; a recovery of several queues has one for each, `<uid>/<queue>`."""
+    return run_uid.partition("/")[0]
 
 
 def runs_key(cluster: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self, TypeVar
 
-from queue_recovery.api.reasons import Reason
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import inspection, sweeper, taking
@@ -18,6 +17,7 @@ from queue_recovery.broker.keys import (
     Layout,
     lock_key,
     quarantine_key,
+    recovery_uid,
     run_key,
     runs_key,
     unacked_ending,
@@ -25,9 +25,10 @@ from queue_recovery.broker.keys import (
 from queue_recovery.broker.publish import Publisher
 from queue_recovery.broker.run import read_open_record, read_record
 from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.unlisted import unlisted
 from queue_recovery.broker.url import parse_url
-from queue_recovery.recovery.errors import NotYet
-from queue_recovery.recovery.ports import BrokerHealth, Closed, Count, Holder, Run, Taken, Task
+from queue_recovery.recovery.errors import locked_by
+from queue_recovery.recovery.ports import BrokerHealth, Closed, Count, Holder, Run, Taken, Task, Unlisted
 
 T = TypeVar("T")
 
@@ -68,31 +69,34 @@ class RedisBroker:
         await check_permissions(self._client, list(self._layout.possible_lists(queue).values()))
         await inspection.check_keys(self._client, self._layout, queue)
 
-    async def count(self, queue: str, *, select: PurgeSelect | None = None) -> Count:
+    async def unlisted(self, listed: Collection[str]) -> Unlisted:
         """See `ports.Broker`."""
-        return await inspection.count(self._client, self._layout, queue, select)
+        return await unlisted(self._client, self._layout, listed)
+
+    async def count(self, *queues: str, select: PurgeSelect | None = None) -> Count:
+        """See `ports.Broker`."""
+        return await inspection.count(self._client, self._layout, queues, select)
 
     async def queued_task_ids(
-        self, queue: str, among: Collection[str], *, left_by: PurgeSelect | None = None
+        self, among: Collection[str], *queues: str, left_by: PurgeSelect | None = None
     ) -> frozenset[str]:
         """See `ports.Broker`."""
-        return await inspection.queued_task_ids(self._client, self._layout, queue, among, left_by)
+        return await inspection.queued_task_ids(self._client, self._layout, queues, among, left_by)
 
-    async def holder(self, queue: str) -> Holder | None:
+    async def holders(self, *queues: str) -> Mapping[str, Holder]:
         """See `ports.Broker`."""
-        uid = await self._client.get(self._lock(queue))
-        return None if uid is None else await self._holder(uid.decode())
+        uids = await self._client.get([self._lock(queue) for queue in queues])
+        return await self._holders({q: uid.decode() for q, uid in zip(queues, uids, strict=True) if uid is not None})
 
-    async def open(self, run: Run) -> None:
+    async def open(self, *runs: Run) -> None:
         """See `ports.Broker`."""
-        keys = [self._lock(run.queue), run_key(run.uid)]
-        answer = await run_script(self._client, Script.OPEN, keys, self._identity(run))
+        keys = [key for run in runs for key in (self._lock(run.queue), run_key(run.uid))]
+        identities = [word for run in runs for word in (run.uid, self._layout.bare_list(run.queue))]
+        answer = await run_script(self._client, Script.OPEN, keys, [runs[0].name, runs[0].cluster, *identities])
         if answer[0] == b"LOCKED":
-            holder = await self._holder(answer[1].decode())
-            raise NotYet(
-                Reason.LOCKED,
-                f"queue {run.queue!r} is held by recovery {holder.name}; this one starts when that has ended",
-            )
+            numbers, uids = answer[1::2], answer[2::2]
+            held = {runs[int(n) - 1].queue: uid.decode() for n, uid in zip(numbers, uids, strict=True)}
+            raise locked_by({f"queue {q!r}": holder.name for q, holder in (await self._holders(held)).items()})
 
     async def freeze(self, run: Run, seen: Mapping[str, str]) -> Mapping[str, str]:
         """See `ports.Broker`."""
@@ -103,9 +107,9 @@ class RedisBroker:
             stored |= {key: value.decode() for key, value in zip(keys, answer, strict=True)}
         return stored
 
-    async def take(self, run: Run, *, sweep: int = 1, among: Collection[str] = ()) -> Taken:
+    async def take(self, *runs: Run, sweep: int = 1, among: Collection[str] = ()) -> Taken:
         """See `ports.Broker`."""
-        return await taking.take(self._client, self._layout, run, sweep, among)
+        return await taking.take(self._client, self._layout, runs, sweep, among)
 
     async def pass_boundary(self, run: Run) -> None:
         """See `ports.Broker`."""
@@ -168,9 +172,13 @@ class RedisBroker:
             self._client, Script.CLOSE, keys, [*self._identity(run), TAKEN_FIELD + ending, int(given_back)]
         )
 
-    async def _holder(self, uid: str) -> Holder:
-        name = (await self._client.hmget(run_key(uid), "name"))[0]
-        return Holder(uid=uid, name=uid if name is None else name.decode())
+    async def _holders(self, runs: Mapping[str, str]) -> Mapping[str, Holder]:
+        """Return the recoveries of these runs, given as UIDs by queue."""
+        names = await self._client.hget([run_key(uid) for uid in runs.values()], "name")
+        return {
+            queue: Holder(uid=recovery_uid(uid), name=recovery_uid(uid) if name is None else name.decode())
+            for (queue, uid), name in zip(runs.items(), names, strict=True)
+        }
 
     def _lock(self, queue: str) -> str:
         return lock_key(self._layout.bare_list(queue))

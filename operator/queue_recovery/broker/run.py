@@ -12,6 +12,7 @@ from queue_recovery.broker.keys import (
     UNSORTED_FIELD,
     quarantine_key,
     quarantine_name,
+    recovery_uid,
     run_key,
 )
 from queue_recovery.broker.scripts import already_closed, lost_data
@@ -60,7 +61,7 @@ class Record:
         """What has been moved into the quarantine."""
         unacked = sum(count for ending, count in self.quarantined.items() if ending.endswith(":unacked"))
         return Taken(
-            quarantine=quarantine_name(self.uid),
+            quarantine=quarantine_name(recovery_uid(self.uid)),
             ready=sum(self.quarantined.values()) - unacked,
             unacked=unacked,
             undecodable=int(self.fields.get("undecodable", 0)),

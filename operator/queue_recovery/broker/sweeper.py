@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.keys import run_key, runs_key
+from queue_recovery.broker.keys import recovery_uid, run_key, runs_key
 from queue_recovery.broker.run import read_record
 
 _RUN_OUTLIVES_QUARANTINE = timedelta(days=7)
@@ -39,7 +39,7 @@ async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awai
         if record is None:
             await client.forget(index, uid)
             continue
-        if await is_live(record.fields["name"], uid):
+        if await is_live(record.fields["name"], recovery_uid(uid)):
             await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
             continue
         await client.unlink(record.quarantine_keys)

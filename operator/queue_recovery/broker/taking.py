@@ -1,12 +1,14 @@
-"""Taking a queue's messages: `unacked` in bites, then all lists at one moment; and giving the bites back.
+"""Taking queues' messages: `unacked` in bites, then all lists of a queue at one moment; and giving the bites back.
 
 `unacked` comes first: the restore sweep of any worker on the database moves entries from there into the lists, one
 atomic step for each (`kombu/transport/redis.py`: `QoS.restore_by_tag`). Moved before our bite, an entry is in a list
 and the boundary takes it; moved after, kombu's WATCH fails and it pushes nothing.
 """
 
-from collections.abc import Collection, Mapping
+import operator
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import task_id
@@ -36,16 +38,19 @@ _PASSES = 3
 
 @dataclass
 class _Seen:
-    """What one scan of `unacked` has found of the queue."""
+    """What one scan of `unacked` has found of a queue."""
 
     moved: int = 0
     kept: int = 0
     kept_ids: set[str] = field(default_factory=set)
     undecodable: int = 0
+    """Of no queue, so the same for each."""
+    waiting: list[Found] = field(default_factory=list)
+    """What is to be moved with the next bite."""
 
 
-async def take(client: Client, layout: Layout, run: Run, sweep: int, among: Collection[str]) -> Taken:
-    """Move every selected message of the queue into the quarantine, and make sure that none is left in `unacked`.
+async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, among: Collection[str]) -> Taken:
+    """Move every selected message of the queues into the quarantine, and make sure that none is left in `unacked`.
 
     What a selection keeps of the lists is back when the sweep is complete; of `unacked` it was never moved.
 
@@ -53,17 +58,20 @@ async def take(client: Client, layout: Layout, run: Run, sweep: int, among: Coll
         Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `SharedRoute`.
         NotYet: `UnknownConsumer`, when entries keep coming; those found by then are in the quarantine.
     """
-    record = await read_open_record(client, run.uid)
-    if record.complete >= sweep:
-        return record.taken
-    if record.sweep < sweep:
-        seen = await _empty_unacked(client, layout, run, sweep, among)
-        await pass_boundary(client, run, layout.possible_lists(run.queue), sweep, seen)
-    if (await _move_unacked(client, layout, run, sweep)).moved:
+    records = [(run, await read_open_record(client, run.uid)) for run in runs]
+    before = [run for run, record in records if record.sweep < sweep]
+    incomplete = [run for run, record in records if record.complete < sweep]
+    if before:
+        # The entries of all queues first: each boundary then finds what other workers' restore sweeps moved meanwhile.
+        seen = await _empty_unacked(client, layout, before, sweep, among)
+        for run in before:
+            await pass_boundary(client, run, layout.possible_lists(run.queue), sweep, seen[run.queue])
+    if incomplete and _any_moved(await _move_unacked(client, layout, incomplete, sweep)):
         raise unknown_consumer()
-    await give_back_kept(client, layout, run, among)
-    await run_script(client, Script.COMPLETE, [run_key(run.uid)], [run.uid, sweep])
-    return (await read_open_record(client, run.uid)).taken
+    for run in incomplete:
+        await give_back_kept(client, layout, run, among)
+        await run_script(client, Script.COMPLETE, [run_key(run.uid)], [run.uid, sweep])
+    return reduce(operator.add, [(await read_open_record(client, run.uid)).taken for run in runs])
 
 
 async def pass_boundary(
@@ -92,44 +100,53 @@ async def give_back(client: Client, layout: Layout, run: Run) -> None:
             await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])
 
 
-async def _empty_unacked(client: Client, layout: Layout, run: Run, sweep: int, among: Collection[str]) -> _Seen:
-    """Move entries until a whole scan finds none to be moved; return what that one saw."""
+async def _empty_unacked(
+    client: Client, layout: Layout, runs: Sequence[Run], sweep: int, among: Collection[str]
+) -> Mapping[str, _Seen]:
+    """Move entries until a whole scan finds none to be moved; return what that one saw, by queue."""
     for _ in range(_PASSES):
-        seen = await _move_unacked(client, layout, run, sweep, frozenset(among))
-        if not seen.moved:
+        seen = await _move_unacked(client, layout, runs, sweep, frozenset(among))
+        if not _any_moved(seen):
             return seen
     raise unknown_consumer()
 
 
+def _any_moved(seen: Mapping[str, _Seen]) -> bool:
+    return any(one.moved for one in seen.values())
+
+
 async def _move_unacked(
-    client: Client, layout: Layout, run: Run, sweep: int, among: frozenset[str] = frozenset()
-) -> _Seen:
-    """Scan `unacked` once and move what is selected of the queue."""
-    keys = _keys(layout, run, sweep)
+    client: Client, layout: Layout, runs: Sequence[Run], sweep: int, among: frozenset[str] = frozenset()
+) -> Mapping[str, _Seen]:
+    """Scan `unacked` once, however many the queues, and move what is selected of them; return what was seen of each."""
+    of_queue = {run.queue: run for run in runs}
+    selections = {run.queue: Selection(run.select) for run in runs}
+    seen = {run.queue: _Seen() for run in runs}
     counter = TAKEN_FIELD + unacked_ending(sweep)
-    selection = Selection(run.select)
-    seen = _Seen()
-    waiting: list[Found] = []
 
-    async def move() -> None:
-        for tags in bites(waiting):
-            await run_script(client, Script.BITE, keys, [run.uid, sweep, counter, *tags])
-        waiting.clear()
+    async def move(queue: str) -> None:
+        run = of_queue[queue]
+        for tags in bites(seen[queue].waiting):
+            await run_script(client, Script.BITE, _keys(layout, run, sweep), [run.uid, sweep, counter, *tags])
+        seen[queue].waiting.clear()
 
-    async for found in entries_of(client, layout, run.queue):
+    async for found in entries_of(client, layout, of_queue):
         if found.entry is None:
-            seen.undecodable += 1
+            for one in seen.values():
+                one.undecodable += 1
             continue
-        if not selection.matches(found.entry.envelope):
-            seen.kept += 1
-            seen.kept_ids |= among & {task_id(found.entry.envelope) or ""}
+        mine = seen[found.queue]
+        if not selections[found.queue].matches(found.entry.envelope):
+            mine.kept += 1
+            mine.kept_ids |= among & {task_id(found.entry.envelope) or ""}
             continue
         refuse_shared(found.entry, found.shared_with)
-        seen.moved += 1
-        waiting.append(found)
-        if len(waiting) == BITE:
-            await move()
-    await move()
+        mine.moved += 1
+        mine.waiting.append(Found(found.tag, found.size, None))  # without its envelope: a bite may wait for each queue
+        if len(mine.waiting) == BITE:
+            await move(found.queue)
+    for queue in seen:
+        await move(queue)
     return seen
 
 

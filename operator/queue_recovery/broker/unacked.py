@@ -1,6 +1,6 @@
 """`unacked`: the messages that workers hold or have left behind, of all queues of the database in one hash."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from queue_recovery.api.reasons import Reason
@@ -19,30 +19,33 @@ BITE_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Found:
-    """An entry that belongs to the queue, or one that cannot be read (`entry` is None)."""
+    """An entry that belongs to one of the queues, or one that cannot be read (`entry` is None)."""
 
     tag: bytes
     size: int
     entry: Entry | None
+    queue: str = ""
+    """The queue that it belongs to; the first by name when its exchange copied it to several of those asked for."""
     shared_with: frozenset[str] = frozenset()
     """Other queues that its exchange copied it to: the copies bear one delivery tag, so it may be any of them."""
 
 
-async def entries_of(client: Client, layout: Layout, queue: str) -> AsyncIterator[Found]:
-    """Scan `unacked` for the entries of a queue and for those that nobody can attribute.
+async def entries_of(client: Client, layout: Layout, queues: Collection[str]) -> AsyncIterator[Found]:
+    """Scan `unacked` once for the entries of some queues and for those that nobody can attribute.
 
     An entry may be seen twice while the server resizes the hash.
     """
     bindings = Bindings(client, layout)
+    wanted = frozenset(queues)
     async for portion in client.scan_hash(layout.unacked):
         for tag, value in portion:
             entry = read_entry(value)
             if entry is None:
                 yield Found(tag, len(value), None)
                 continue
-            queues = await bindings.queues(entry.exchange, entry.routing_key)
-            if queue in queues:
-                yield Found(tag, len(value), entry, queues - {queue})
+            routed = await bindings.queues(entry.exchange, entry.routing_key)
+            if mine := routed & wanted:
+                yield Found(tag, len(value), entry, min(mine), routed - wanted)
 
 
 def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:

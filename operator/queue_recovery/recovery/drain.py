@@ -1,18 +1,18 @@
 """Draining: take the locks, stop the workers, and note what each job looks like once nothing runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import WorkerStatus
-from queue_recovery.recovery.errors import NotYet, Unavailable
-from queue_recovery.recovery.jobs import listed
+from queue_recovery.recovery.errors import NotYet, Unavailable, locked_by
+from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.plan import look_up
+from queue_recovery.recovery.plan import look_up, worker_names
 from queue_recovery.recovery.ports import RestoreNote, StoredJob, Worker
-from queue_recovery.recovery.scope import Scope, locked_by
+from queue_recovery.recovery.scope import Scope
 
 
 async def lock(scope: Scope) -> None:
@@ -20,12 +20,13 @@ async def lock(scope: Scope) -> None:
 
     From this write on every ending closes the run in the broker, so nothing is taken before it.
     """
-    queue = await scope.queue()
+    queues = await scope.queues()
     broker = await scope.broker()
-    holder = await broker.holder(queue.name)
-    if holder is not None and holder.uid != scope.resource.uid:
-        raise locked_by(f"queue {queue.name!r}", holder.name)
-    workers = await _look_unlocked(scope, sorted({w.name for w in queue.workers}))
+    holders = await broker.holders(*queues)
+    others = {f"queue {name!r}": h.name for name, h in holders.items() if h.uid != scope.resource.uid}
+    if others:
+        raise locked_by(others)
+    workers = await _look_unlocked(scope, worker_names(queues.values()))
     now = scope.world.now()
     await scope.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
@@ -40,7 +41,7 @@ async def lock(scope: Scope) -> None:
 async def drain(scope: Scope) -> None:
     """Take the locks, stop the workers and wait for the end of their last pod; then freeze what the jobs look like."""
     broker = await scope.broker()
-    await broker.open(scope.run)
+    await broker.open(*scope.runs.values())
     drained = await stop_workers(scope) if scope.takes_messages else []
     await _freeze_jobs(scope)
     if not scope.takes_messages:
@@ -53,8 +54,8 @@ async def drain(scope: Scope) -> None:
         return
     await scope.save(
         (ConditionType.DRAINED, "True", Reason.COMPLETED, "no pod of the workers lives"),
-        (ConditionType.PURGED, "False", Reason.PURGING, "moving the queue's messages into the quarantine"),
-        doing=(Reason.PURGING, "moving the queue's messages into the quarantine"),
+        (ConditionType.PURGED, "False", Reason.PURGING, "moving the messages into the quarantine"),
+        doing=(Reason.PURGING, "moving the messages into the quarantine"),
         update={"workers": _with_generations(scope, drained)},
     )
 
@@ -88,7 +89,7 @@ async def _look_unlocked(scope: Scope, names: Sequence[str]) -> Sequence[Worker]
     workers = await scope.world.workers.look(names)
     for worker in workers:
         if worker.note is not None and worker.note.uid != scope.resource.uid:
-            raise locked_by(f"Deployment {worker.name}", worker.note.recovery)
+            raise locked_by({f"Deployment {worker.name}": worker.note.recovery})
     return workers
 
 
@@ -144,7 +145,7 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
 
 def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
     if not scope.takes_messages:
-        return "taking the queue's lock"
+        return "taking the lock"
     return "waiting for the last pod of " + ", ".join(w.name for w in workers if not w.drained)
 
 
@@ -152,9 +153,17 @@ async def _freeze_jobs(scope: Scope) -> None:
     jobs = [job for job in listed(scope.spec) if job.id is not None]
     if not jobs:
         return
-    stored = await look_up(scope, jobs)
-    seen = {job.key: describe_seen(stored.get(job.id or "")) for job in jobs}
-    await (await scope.broker()).freeze(scope.run, seen)
+    await freeze(scope, jobs, await look_up(scope, jobs))
+
+
+async def freeze(scope: Scope, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]) -> Mapping[str, str]:
+    """Write down what each job that has an id looks like; return, by key, what was written down first."""
+    broker = await scope.broker()
+    frozen: dict[str, str] = {}
+    for queue, own in by_queue(jobs).items():
+        seen = {job.key: describe_seen(stored.get(job.id)) for job in own if job.id is not None}
+        frozen |= await broker.freeze(scope.runs[queue], seen)
+    return frozen
 
 
 def describe_seen(job: StoredJob | None) -> str:

@@ -5,8 +5,11 @@ broker for no more than a second. Entered again at any point, it does the same a
 """
 
 import asyncio
+import operator
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import reduce
 
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
@@ -27,7 +30,7 @@ _DEFAULT_RETENTION = timedelta(days=7)
 
 
 async def end(scope: Scope) -> None:
-    """Bring the workers back, close the run, settle the jobs, let the lock go, and write the terminal status."""
+    """Bring the workers back, close the runs, settle the jobs, let the locks go, and write the terminal status."""
     if scope.status.drain_start_time is None:
         await scope.finish({})
         return
@@ -35,15 +38,16 @@ async def end(scope: Scope) -> None:
         await _refuse_late_takers(scope)
         await restore_replicas(scope)
     broker = await scope.broker()
-    closed = await broker.close(scope.run)
+    closed = {queue: await broker.close(run) for queue, run in scope.runs.items()}
     jobs = listed(scope.spec)
     expires, keep = _retention(scope)
     in_doubt = _in_doubt(scope, jobs, closed)
-    if not in_doubt and closed.was_purged:
-        unpushed = [job.id for job in jobs if job.id is not None and job.key not in closed.pushed]
+    if not in_doubt and any(one.was_purged for one in closed.values()):
+        unpushed = [job.id for job in jobs if job.id is not None and job.key not in closed[job.queue].pushed]
         if unpushed:
             await (await scope.job_store()).settle(scope.resource.uid, unpushed, now=scope.world.now())
-    await broker.release(scope.run, expires=expires, keep=keep or bool(in_doubt))
+    for run in scope.runs.values():
+        await broker.release(run, expires=expires, keep=keep or bool(in_doubt))
     books = _books(scope, jobs, closed, expires, keep=keep)
     await scope.finish({**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books)
 
@@ -55,19 +59,23 @@ async def _refuse_late_takers(scope: Scope) -> None:
     """
     with suppress(TimeoutError, RecoveryError):
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            await (await scope.broker()).refuse(scope.run)
+            broker = await scope.broker()
+            for run in scope.runs.values():
+                await broker.refuse(run)
 
 
-def _in_doubt(scope: Scope, jobs: list[ListedJob], closed: Closed) -> list[ListedJob]:
+def _in_doubt(scope: Scope, jobs: list[ListedJob], closed: Mapping[str, Closed]) -> list[ListedJob]:
     """Return the jobs whose marker is gone, so that nobody can tell whether they were enqueued.
 
-    All of them when the broker does not know any more that it passed the boundary; else those that were enqueued, as
-    the status says, and have no marker.
+    All of a queue's when the broker does not know any more that it passed the boundary; else those that were enqueued,
+    as the status says, and have no marker.
     """
     known = {row.id for row in scope.status.skipped}
-    unmarked = [job for job in jobs if job.key not in closed.pushed and job.label not in known]
-    lost_all = is_true(scope.status.conditions, ConditionType.PURGED) and not closed.was_purged
-    return unmarked if lost_all or is_true(scope.status.conditions, ConditionType.REENQUEUED) else []
+    unmarked = [job for job in jobs if job.key not in closed[job.queue].pushed and job.label not in known]
+    if is_true(scope.status.conditions, ConditionType.REENQUEUED):
+        return unmarked
+    was_purged = is_true(scope.status.conditions, ConditionType.PURGED)
+    return [job for job in unmarked if was_purged and not closed[job.queue].was_purged]
 
 
 def _lost_data(scope: Scope, jobs: list[ListedJob], in_doubt: list[ListedJob]) -> Update:
@@ -94,22 +102,25 @@ def _retention(scope: Scope) -> tuple[datetime, bool]:
     return scope.world.now() + (timedelta(seconds=seconds) or _DEFAULT_RETENTION), True
 
 
-def _books(scope: Scope, jobs: list[ListedJob], closed: Closed, expires: datetime, *, keep: bool) -> Update:
+def _books(
+    scope: Scope, jobs: list[ListedJob], closed: Mapping[str, Closed], expires: datetime, *, keep: bool
+) -> Update:
     """Return the final figures: what was enqueued, a row for each job that was not, and the quarantine's end."""
     known = {row.id: row for row in scope.status.skipped}
     never = "the recovery ended before it was this job's turn"
     rows = [
         known.get(job.label) or SkippedJob(id=job.label, reason=Reason.NOT_ATTEMPTED, message=never)
         for job in jobs
-        if job.key not in closed.pushed
+        if job.key not in closed[job.queue].pushed
     ]
-    pushed = len(closed.pushed)
+    pushed = sum(len(one.pushed) for one in closed.values())
     update: Update = {
         "jobs": JobTotals(total=len(jobs), enqueued=pushed, skipped=len(rows), progress=f"{pushed}/{len(jobs)}"),
         "skipped": rows,
     }
-    taken = closed.taken
-    if taken is not None and scope.takes_messages:
+    takens = [one.taken for one in closed.values() if one.taken is not None]
+    if takens and scope.takes_messages:
+        taken = reduce(operator.add, takens)
         messages = count_messages(taken)
         update["messages"] = messages
         update["quarantine"] = (

@@ -4,6 +4,12 @@ Drivers' exceptions end at the door of the room that owns the driver and leave i
 says what is wrong and what to do; it holds no secret, no payload and no text of a driver's exception.
 """
 
+from collections.abc import Mapping
+
+from queue_recovery.api.reasons import Reason
+
+_HOLDERS_NAMED = 5
+
 
 class RecoveryError(Exception):
     """A step cannot go on, for a documented reason."""
@@ -25,3 +31,10 @@ class NotYet(RecoveryError):
 
 class Unavailable(RecoveryError):
     """A server does not answer as it should: try again with back-off, until the deadline."""
+
+
+def locked_by(holders: Mapping[str, str]) -> NotYet:
+    """Return the error of locks that other recoveries hold: what they lock, such as `queue 'tts'`, with their names."""
+    held = [f"{what} is held by recovery {name}" for what, name in sorted(holders.items())]
+    more = f" and {len(held) - _HOLDERS_NAMED} more are held" if len(held) > _HOLDERS_NAMED else ""
+    return NotYet(Reason.LOCKED, f"{', '.join(held[:_HOLDERS_NAMED])}{more}; this one starts when that has ended")

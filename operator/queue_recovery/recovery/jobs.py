@@ -1,7 +1,7 @@
 """The jobs that a recovery lists, and the tasks that they become. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
@@ -22,6 +22,8 @@ class ListedJob:
     """Its place in the list and its typed id: two equal written-out jobs, or the ids 1 and "1", stay apart."""
     label: str
     """How people are told of it: its id, or its task with its place in the list."""
+    queue: str
+    """The queue that it goes to."""
     id: str | None
     """Id in the job store as text; None: written out."""
     spec: JobSpec
@@ -35,8 +37,10 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
     jobs: list[ListedJob] = []
     first_at: dict[str, int] = {}
     for index, job in enumerate(spec.jobs):
+        queue = job.queue or spec.queue
         if job.id is None:
-            jobs.append(ListedJob(key=f"{index}:task", label=f"{job.task} (jobs[{index}])", id=None, spec=job))
+            label = f"{job.task} (jobs[{index}])"
+            jobs.append(ListedJob(key=f"{index}:task", label=label, queue=queue, id=None, spec=job))
             continue
         job_id = str(job.id)
         if job_id in first_at:
@@ -47,8 +51,16 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
             )
         first_at[job_id] = index
         key = f"{index}:{type(job.id).__name__}:{job_id}"
-        jobs.append(ListedJob(key=key, label=job_id, id=job_id, spec=job))
+        jobs.append(ListedJob(key=key, label=job_id, queue=queue, id=job_id, spec=job))
     return jobs
+
+
+def by_queue(jobs: Iterable[ListedJob]) -> dict[str, list[ListedJob]]:
+    """Return the jobs by the queue that they go to, each queue's in their order."""
+    grouped: dict[str, list[ListedJob]] = {}
+    for job in jobs:
+        grouped.setdefault(job.queue, []).append(job)
+    return grouped
 
 
 def task_id(uid: str, job: ListedJob) -> str:

@@ -1,28 +1,33 @@
 """Planning: check the recovery against its target and the world, and count what it would do. Touches nothing."""
 
+from collections.abc import Iterable
+
+from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import JobTotals, Plan
+from queue_recovery.api.recovery import MOST_WORKERS, JobTotals, Plan
+from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, listed
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Broker, Count, StoredJob
+from queue_recovery.recovery.ports import Broker, Count, StoredJob, Unlisted
 from queue_recovery.recovery.scope import Scope
 
 
 async def plan(scope: Scope) -> None:
     """Write the plan to the status, or raise what stands in its way."""
-    queue = await scope.queue()
+    queues = await scope.queues()
     jobs = listed(scope.spec)
     await scope.world.check_permissions()
     broker = await scope.broker()
     await broker.check()
-    await broker.check_queue(queue.name)
+    for name in queues:
+        await broker.check_queue(name)
     stored = await look_up(scope, jobs)
     check_found(jobs, stored)
     for job in jobs:
-        check_task(job, stored.get(job.id) if job.id else None, queue, scope.resource.uid)
+        check_task(job, stored.get(job.id) if job.id else None, queues[job.queue], scope.resource.uid)
     if scope.takes_messages:
-        for worker in await scope.world.workers.look([w.name for w in queue.workers]):
+        for worker in await scope.world.workers.look(worker_names(queues.values())):
             if worker.paused:
                 raise NotYet(
                     Reason.WORKER_PAUSED,
@@ -31,14 +36,20 @@ async def plan(scope: Scope) -> None:
                 )
     select = scope.spec.purge.select
     nothing = Count(ready=0, unacked=0, undecodable=0)
-    count = await broker.count(queue.name, select=select) if scope.takes_messages else nothing
-    skip = await _count_skips(scope, broker, jobs, stored)
-    reason, message = _describe(scope, count, len(jobs) - skip, skip)
+    count = await broker.count(*queues, select=select) if scope.takes_messages else nothing
+    skip = await _count_skips(scope, broker, [*queues], jobs, stored)
+    unlisted = Unlisted(names=[], total=0)
+    if scope.spec.queue == EVERY_QUEUE:
+        unlisted = await broker.unlisted(queues)
+    reason, message = _describe(scope, count, len(jobs) - skip, skip, unlisted)
     await scope.save(
         doing=(reason, message),
         update={
             "plan": Plan(
                 time=timestamp(scope.world.now()),
+                queues=list(queues),
+                unlisted=list(unlisted.names),
+                unlisted_total=unlisted.total,
                 ready=count.ready,
                 unacked=count.unacked,
                 purge=count.ready + count.unacked - count.keep,
@@ -49,6 +60,18 @@ async def plan(scope: Scope) -> None:
             "jobs": JobTotals(total=len(jobs), progress=f"0/{len(jobs)}"),
         },
     )
+
+
+def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
+    """Return the Deployments that consume any of these queues, in their order; raises Rejected (`TooManyWorkers`)."""
+    names = sorted({worker.name for queue in queues for worker in queue.workers})
+    if len(names) > MOST_WORKERS:
+        raise Rejected(
+            Reason.TOO_MANY_WORKERS,
+            f"the queues have {len(names)} worker Deployments together, and one recovery stops at most "
+            f"{MOST_WORKERS}; recover the queues one by one",
+        )
+    return names
 
 
 async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
@@ -70,7 +93,9 @@ async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
     return dict(await store.look_up([text for text, _ in wanted]))
 
 
-async def _count_skips(scope: Scope, broker: Broker, jobs: list[ListedJob], stored: dict[str, StoredJob]) -> int:
+async def _count_skips(
+    scope: Scope, broker: Broker, queues: list[str], jobs: list[ListedJob], stored: dict[str, StoredJob]
+) -> int:
     target = await scope.target()
     if target.job_store is None:
         return 0
@@ -80,13 +105,17 @@ async def _count_skips(scope: Scope, broker: Broker, jobs: list[ListedJob], stor
     select = scope.spec.purge.select
     if select or not scope.takes_messages:
         task_ids = {doc.task_id: doc.id for doc in docs if doc.task_id}
-        found = await broker.queued_task_ids(scope.spec.queue, task_ids, left_by=select)
+        found = await broker.queued_task_ids(task_ids, *queues, left_by=select)
         skipped |= {task_ids[task_id] for task_id in found}
     return len(skipped)
 
 
-def _describe(scope: Scope, count: Count, enqueue: int, skip: int) -> tuple[Reason, str]:
+def _describe(scope: Scope, count: Count, enqueue: int, skip: int, unlisted: Unlisted) -> tuple[Reason, str]:
     jobs = f"{enqueue} jobs to enqueue" + (f", {skip} to skip" if skip else "")
+    if unlisted.total:
+        more = unlisted.total - len(unlisted.names)
+        names = ", ".join(unlisted.names) + (f" and {more} more" if more else "")
+        jobs += f"; left alone, because the target does not list them: {names}"
     if not scope.takes_messages:
         return Reason.PLANNED, f"{jobs}; no message is removed and no worker stopped"
     found = f"{count.ready} messages in the lists and {count.unacked} in unacked to quarantine"

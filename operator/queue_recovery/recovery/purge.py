@@ -1,4 +1,4 @@
-"""Purging: move the queue's messages into the quarantine, up to one exact boundary."""
+"""Purging: move the messages into the quarantine, up to one exact boundary for each queue."""
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
@@ -11,10 +11,11 @@ from queue_recovery.recovery.still_queued import seen_task_ids, with_still_queue
 
 
 async def purge(scope: Scope) -> None:
-    """Take the messages of the queue, all or those selected, and write how many there were."""
+    """Take the messages of the queues, all or those selected, and write how many there were."""
     broker = await scope.broker()
     if not scope.takes_messages:
-        await broker.pass_boundary(scope.run)
+        for run in scope.runs.values():
+            await broker.pass_boundary(run)
         await scope.save(
             (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None: every message stays"),
             (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None: no worker was stopped"),
@@ -24,7 +25,7 @@ async def purge(scope: Scope) -> None:
         return
     task_ids = await seen_task_ids(scope) if scope.spec.purge.select else {}
     try:
-        taken = await broker.take(scope.run, sweep=scope.status.sweep, among=task_ids.values())
+        taken = await broker.take(*scope.runs.values(), sweep=scope.status.sweep, among=task_ids.values())
     except NotYet:
         if not await drain_held(scope):
             # This sweep goes on to its end, whoever disturbs it: what went back to the lists after its boundary is

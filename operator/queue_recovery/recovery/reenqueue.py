@@ -8,9 +8,9 @@ from itertools import islice
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Ending, JobTotals, SkippedJob
-from queue_recovery.recovery.drain import describe_seen
+from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.errors import Rejected
-from queue_recovery.recovery.jobs import ListedJob, check_task, listed, task_id
+from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.ports import Claim, StoredJob
 from queue_recovery.recovery.scope import Scope
@@ -31,8 +31,8 @@ async def reenqueue(scope: Scope) -> None:
     jobs = listed(scope.spec)
     broker = await scope.broker()
     stored = await look_up(scope, [job for job in jobs if job.id is not None])
-    frozen = await broker.freeze(scope.run, {j.key: describe_seen(stored.get(j.id)) for j in jobs if j.id is not None})
-    done = set(await broker.pushed(scope.run))
+    frozen = await freeze(scope, jobs, stored)
+    done = {key for run in scope.runs.values() for key in await broker.pushed(run)}
     skipped = await _skipped_as_seen(scope, jobs, frozen)
     rate = scope.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
@@ -73,7 +73,7 @@ async def _skipped_as_seen(scope: Scope, jobs: Sequence[ListedJob], frozen: Mapp
     skipped = known_still_queued(scope, jobs) | skipped
     if not scope.takes_messages:
         broker = await scope.broker()
-        for found in await broker.queued_task_ids(scope.spec.queue, task_ids):
+        for found in await broker.queued_task_ids(task_ids, *scope.runs):
             skipped[task_ids[found].key] = still_queued(task_ids[found].label, found)
     return skipped
 
@@ -82,12 +82,13 @@ async def _enqueue(
     scope: Scope, batch: list[ListedJob], frozen: Mapping[str, str], stored: Mapping[str, StoredJob]
 ) -> dict[str, SkippedJob]:
     """Claim and push one batch; return the jobs that were not enqueued."""
-    uid, queue = scope.resource.uid, await scope.queue()
+    uid, queues = scope.resource.uid, await scope.queues()
     skipped: dict[str, SkippedJob] = {}
     tasks = {}
     for job in batch:
         try:
-            tasks[job.key] = check_task(job, stored[job.id] if job.id is not None else None, queue, uid)
+            document = stored[job.id] if job.id is not None else None
+            tasks[job.key] = check_task(job, document, queues[job.queue], uid)
         except (Rejected, KeyError) as error:
             message = error.message if isinstance(error, Rejected) else "its document is gone"
             skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, message)
@@ -108,8 +109,9 @@ async def _enqueue(
         if job.id is not None and job.key in tasks and job.id not in ours:
             del tasks[job.key]
             skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
-    if tasks:
-        await (await scope.broker()).push(scope.run, list(tasks.values()))
+    broker = await scope.broker()
+    for queue, own in by_queue(job for job in batch if job.key in tasks).items():
+        await broker.push(scope.runs[queue], [tasks[job.key] for job in own])
     return skipped
 
 

@@ -1,12 +1,14 @@
 """One recovery while it is being worked on: what steps read, and the one way in which they write status."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionStatus, ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Ending, QueueRecoverySpec, QueueRecoveryStatus
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
 from queue_recovery.recovery.ports import Broker, JobStore, Run
 from queue_recovery.recovery.world import Resource, Superseded, World
@@ -36,13 +38,22 @@ class Scope:
         return f"{self.resource.namespace}/{self.resource.name}"
 
     @property
-    def run(self) -> Run:
-        """The recovery's identity in the broker."""
+    def runs(self) -> Mapping[str, Run]:
+        """The recovery's identity in the broker, for each queue that it covers: the one it names, or all of its plan's.
+
+        Never what the target lists by now: what was opened has to be closed, and what was not planned is not touched.
+        """
+        if self.spec.queue != EVERY_QUEUE:
+            return {self.spec.queue: self._run(self.resource.uid, self.spec.queue)}
+        planned = self.status.plan.queues if self.status.plan else []
+        return {queue: self._run(f"{self.resource.uid}/{queue}", queue) for queue in sorted(planned)}
+
+    def _run(self, uid: str, queue: str) -> Run:
         return Run(
-            uid=self.resource.uid,
+            uid=uid,
             name=self.full_name,
             cluster=self.world.cluster,
-            queue=self.spec.queue,
+            queue=queue,
             select=self.spec.purge.select,
         )
 
@@ -62,17 +73,21 @@ class Scope:
             self._target = await self.world.target(self.spec.target_ref.name)
         return self._target
 
-    async def queue(self) -> QueueSpec:
-        """Return the target's entry for the recovery's queue; raises Rejected (`QueueNotInTarget`)."""
+    async def queues(self) -> Mapping[str, QueueSpec]:
+        """Return the target's entries for the queues that the recovery covers, and before its plan, is to cover.
+
+        Raises Rejected (`QueueNotInTarget`), also for the queue of a job.
+        """
         target = await self.target()
-        for queue in target.queues:
-            if queue.name == self.spec.queue:
-                return queue
-        raise Rejected(
-            Reason.QUEUE_NOT_IN_TARGET,
-            f"target {self.spec.target_ref.name!r} has no queue {self.spec.queue!r}; it has "
-            f"{', '.join(sorted(q.name for q in target.queues))}",
-        )
+        listed = {queue.name: queue for queue in target.queues}
+        covered = sorted(self.runs or listed)
+        for name in [*covered, *(job.queue for job in self.spec.jobs if job.queue is not None)]:
+            if name not in listed:
+                raise Rejected(
+                    Reason.QUEUE_NOT_IN_TARGET,
+                    f"target {self.spec.target_ref.name!r} has no queue {name!r}; it has {', '.join(sorted(listed))}",
+                )
+        return {name: listed[name] for name in covered}
 
     async def broker(self) -> Broker:
         """Return the target's broker, connected once."""
@@ -146,8 +161,3 @@ class Scope:
 def failed(error: Rejected) -> Ending:
     """Return the ending that a refusal leads to."""
     return Ending(phase="Failed", reason=error.reason, message=error.message)
-
-
-def locked_by(what: str, name: str) -> NotYet:
-    """Return the error of a lock that another recovery holds."""
-    return NotYet(Reason.LOCKED, f"{what} is held by recovery {name}; this one starts when that has ended")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import SkippedJob
-from queue_recovery.recovery.drain import describe_seen
+from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.scope import Scope
 
@@ -15,8 +15,7 @@ async def seen_task_ids(scope: Scope) -> Mapping[str, str]:
     jobs = [job for job in listed(scope.spec) if job.id is not None]
     if not jobs:
         return {}
-    broker = await scope.broker()
-    frozen = await broker.freeze(scope.run, {job.key: describe_seen(None) for job in jobs})
+    frozen = await freeze(scope, jobs, {})
     seen = {job.label: json.loads(frozen[job.key]) for job in jobs}
     return {label: found["taskId"] for label, found in seen.items() if found and found["taskId"]}
 

@@ -1,18 +1,28 @@
--- Takes the queue's lock and creates the run in state `preparing`.
--- KEYS: the lock, the run
--- ARGV: UID, name and cluster of the recovery; key of the queue's bare list
--- Returns: OK (also when it is open already) | CLOSED | LOCKED, UID of the holder | LOST (lock without run)
-local lock, run, uid = KEYS[1], KEYS[2], ARGV[1]
-local state = redis.call('HGET', run, 'state')
-if state == 'closing' or state == 'closed' then return {'CLOSED'} end
-local holder = redis.call('GET', lock)
-if holder and holder ~= uid then return {'LOCKED', holder} end
-if holder and not state then return {'LOST'} end
+-- Takes queues' locks and creates their runs in state `preparing`: all of them, or none.
+-- KEYS: for each queue, its lock and its run
+-- ARGV: name and cluster of the recovery; then, for each queue, the run's UID and the key of the queue's bare list
+-- Returns: OK (also when all are open already) | CLOSED | LOST (lock without run)
+--          | LOCKED, then, for each lock that is another's, its number from 1 and the UID of the run that holds it
+local locked, states = {'LOCKED'}, {}
+for i = 1, #KEYS, 2 do
+  local holder = redis.call('GET', KEYS[i])
+  states[i] = redis.call('HGET', KEYS[i + 1], 'state')
+  if states[i] == 'closing' or states[i] == 'closed' then return {'CLOSED'} end
+  if holder and holder ~= ARGV[i + 2] then
+    locked[#locked + 1] = tostring((i + 1) / 2)
+    locked[#locked + 1] = holder
+  elseif holder and not states[i] then
+    return {'LOST'}
+  end
+end
+if #locked > 1 then return locked end
 
--- A full server refuses all but a script whose first write can free memory.
-redis.call('HDEL', run, '')
-redis.call('SET', lock, uid)
-if not state then
-  redis.call('HSET', run, 'uid', uid, 'name', ARGV[2], 'cluster', ARGV[3], 'list', ARGV[4], 'state', 'preparing')
+redis.call('HDEL', KEYS[2], '') -- a full server refuses all but a script whose first write can free memory
+for i = 1, #KEYS, 2 do
+  local lock, run, uid = KEYS[i], KEYS[i + 1], ARGV[i + 2]
+  redis.call('SET', lock, uid)
+  if not states[i] then
+    redis.call('HSET', run, 'uid', uid, 'name', ARGV[1], 'cluster', ARGV[2], 'list', ARGV[i + 3], 'state', 'preparing')
+  end
 end
 return {'OK'}

@@ -5,7 +5,17 @@ raises. Every call that has an effect may be repeated after a death at any point
 answers the same when the effect is there already.
 """
 
-from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Closed, Count, Holder, Run, Taken, Task
+from queue_recovery.recovery.ports.broker import (
+    Broker,
+    BrokerHealth,
+    Closed,
+    Count,
+    Holder,
+    Run,
+    Taken,
+    Task,
+    Unlisted,
+)
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
 from queue_recovery.recovery.ports.workers import RestoreNote, Worker, Workers
 
@@ -22,6 +32,7 @@ __all__ = [
     "StoredJob",
     "Taken",
     "Task",
+    "Unlisted",
     "Worker",
     "Workers",
 ]

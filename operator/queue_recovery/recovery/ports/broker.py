@@ -10,10 +10,10 @@ from queue_recovery.api.select import PurgeSelect
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The identity of one recovery, as it stands in the broker."""
+    """The identity of a recovery of one queue, as it stands in the broker."""
 
     uid: str
-    """UID of the QueueRecovery."""
+    """UID of the QueueRecovery; with `/` and the queue behind it when the recovery has a run for each of its queues."""
     name: str
     """`namespace/name` of the QueueRecovery, for people who read the broker's keys."""
     cluster: str
@@ -28,6 +28,7 @@ class Holder:
     """The recovery that holds a queue's lock."""
 
     uid: str
+    """UID of the QueueRecovery."""
     name: str
 
 
@@ -41,7 +42,7 @@ class BrokerHealth:
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """Messages of one queue."""
+    """Messages of some queues."""
 
     ready: int
     """In its lists, over all priorities."""
@@ -50,7 +51,16 @@ class Count:
     undecodable: int
     """Entries of `unacked` that cannot be read, so cannot be attributed to any queue."""
     keep: int = 0
-    """Those of its messages that a selection would leave in the queue."""
+    """Those of their messages that a selection would leave in the queues."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlisted:
+    """Queues of the broker that a target does not list."""
+
+    names: Sequence[str]
+    """The first of them in their order."""
+    total: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +68,7 @@ class Taken:
     """What has been moved into the quarantine so far."""
 
     quarantine: str
-    """What all keys of the quarantine begin with."""
+    """What all keys of the recovery's quarantine begin with, over all its queues."""
     ready: int
     unacked: int
     undecodable: int
@@ -67,6 +77,17 @@ class Taken:
     """Messages that the selection left in the queue, in its lists and in `unacked`."""
     kept_ids: frozenset[str] = frozenset()
     """Those of the task ids asked for that have a message among the kept ones."""
+
+    def __add__(self, other: "Taken") -> "Taken":
+        """Return the totals of two runs of one recovery; entries that cannot be read are of neither, so the same."""
+        return Taken(
+            quarantine=self.quarantine,
+            ready=self.ready + other.ready,
+            unacked=self.unacked + other.unacked,
+            undecodable=max(self.undecodable, other.undecodable),
+            kept=self.kept + other.kept,
+            kept_ids=self.kept_ids | other.kept_ids,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,30 +141,35 @@ class Broker(Protocol):
         """
         ...
 
-    async def count(self, queue: str, *, select: PurgeSelect | None = None) -> Count:
-        """Count the queue's messages without changing anything, and those that a selection would leave.
+    async def unlisted(self, listed: Collection[str]) -> Unlisted:
+        """Return the queues of the database that are not among these."""
+        ...
 
-        Raises Rejected (`SharedRoute`) if entries of `unacked` cannot be told from another queue's copies.
+    async def count(self, *queues: str, select: PurgeSelect | None = None) -> Count:
+        """Count the queues' messages without changing anything, and those that a selection would leave.
+
+        Raises Rejected (`SharedRoute`) if entries of `unacked` cannot be told from copies of a queue that is not one
+        of these.
         """
         ...
 
     async def queued_task_ids(
-        self, queue: str, among: Collection[str], *, left_by: PurgeSelect | None = None
+        self, among: Collection[str], *queues: str, left_by: PurgeSelect | None = None
     ) -> frozenset[str]:
-        """Return which of these Celery task ids have a message in the queue's lists or in `unacked`.
+        """Return which of these Celery task ids have a message in the queues' lists or in `unacked`.
 
         With `left_by`, messages that this selection would take do not count.
         """
         ...
 
-    async def holder(self, queue: str) -> Holder | None:
-        """Return the recovery that holds the queue's lock, if any."""
+    async def holders(self, *queues: str) -> Mapping[str, Holder]:
+        """Return the recoveries that hold these queues' locks, by queue; a queue that is free is not among them."""
         ...
 
-    async def open(self, run: Run) -> None:
-        """Take the queue's lock and create the run in state `preparing`; answers again if it is open already.
+    async def open(self, *runs: Run) -> None:
+        """Take the queues' locks and create the runs in state `preparing`, all or none; answers again if they are open.
 
-        Raises NotYet (`Locked`) while another recovery holds the lock, and Rejected (`AlreadyClosed`) if the run
+        Raises NotYet (`Locked`) while another recovery holds one of the locks, and Rejected (`AlreadyClosed`) if a run
         has been closed.
         """
         ...
@@ -152,19 +178,19 @@ class Broker(Protocol):
         """Store what each job (by key) looked like when nothing ran; return what was stored first."""
         ...
 
-    async def take(self, run: Run, *, sweep: int = 1, among: Collection[str] = ()) -> Taken:
-        """Move every message of the queue into the quarantine: bites of `unacked`, then the boundary.
+    async def take(self, *runs: Run, sweep: int = 1, among: Collection[str] = ()) -> Taken:
+        """Move every message of the queues into the quarantine: bites of `unacked`, then one boundary for each queue.
 
         With a selection, entries of `unacked` that it does not match are left alone, and messages of the lists that it
         does not match are back, in their order and before all newer ones, when this returns. Which of the task ids
         `among` are theirs is remembered.
 
         Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
-        consumer of the queue lives. When that turns out not to have held, the queue is drained again and taken with
+        consumer of the queues lives. When that turns out not to have held, the queues are drained again and taken with
         the next number as `sweep`: each number passes one boundary, however often it is asked for.
 
         Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `SharedRoute`), and NotYet
-        (`UnknownConsumer`) while entries of the queue keep coming into `unacked`.
+        (`UnknownConsumer`) while entries of the queues keep coming into `unacked`.
         """
         ...
 
