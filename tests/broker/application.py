@@ -109,6 +109,15 @@ def recovery(queue: str, *, cluster: str = "this-cluster", select: PurgeSelect |
     return Run(uid=str(uuid.uuid4()), name="media/tts-wrong-shape", cluster=cluster, queue=queue, select=select)
 
 
+def recovery_of(*queues: str, select: PurgeSelect | None = None) -> list[Run]:
+    """Return a new recovery of several queues: a run for each."""
+    uid = uuid.uuid4()
+    return [
+        Run(uid=f"{uid}/{queue}", name="media/everything", cluster="this-cluster", queue=queue, select=select)
+        for queue in queues
+    ]
+
+
 def selecting(**fields: object) -> Run:
     """Return a new recovery of a part of the queue `tts`."""
     return recovery("tts", select=PurgeSelect.model_validate(fields))

@@ -105,11 +105,19 @@ class Team:
                 {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"url": url}}
             )
 
-    async def target(self, *, store: bool = True, queue: Json | None = None, broker: Json | None = None) -> None:
-        """Create the target `team` with the queue `work`."""
+    async def target(
+        self,
+        *,
+        store: bool = True,
+        queue: Json | None = None,
+        queues: list[Json] | None = None,
+        broker: Json | None = None,
+    ) -> None:
+        """Create the target `team` with the queue `work`, or with those that are given."""
         spec: Json = {
             "broker": {"urlSecretRef": {"name": "redis", "key": "url"}, **(broker or {})},
-            "queues": [
+            "queues": queues
+            or [
                 {
                     "name": "work",
                     "workers": [{"name": "worker"}],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from queue_recovery.api.crd import RESOURCES, Resource, definition
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery import MOST_WORKERS, QueueRecoverySpec
 from tests.manifests.conftest import Cluster
 
 FIXED = "Forbidden: fixed once created; only suspend and cancel may change"
@@ -177,6 +177,9 @@ def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, na
         ({"jobs": [{"id": i} for i in range(1001)]}, "spec.jobs: Too many: 1001"),
         ({"jobs": [{"task": "t", "args": "x" * 600}] * 1000}, "spread the jobs over several recoveries"),
         ({"queue": "tts\x06\x163"}, "spec.queue in body should match"),
+        ({"queue": "*", "jobs": [{"id": "a", "queue": "tts"}, {"id": "b"}]}, "each job says its queue: add `queue`"),
+        ({"jobs": [{"id": "a"}, {"id": "b", "queue": "tts"}]}, "a job says its own only with queue `*`"),
+        ({"queue": "*", "jobs": [{"id": "a", "queue": ""}]}, "spec.jobs[0].queue"),
         ({"purge": {"mode": "none"}}, 'supported values: "Quarantine", "None"'),
         ({"purge": {"retentionSeconds": -1}}, "spec.purge.retentionSeconds"),
         ({"purge": {"select": {}}}, "spec.purge.select: Invalid value: select says nothing"),
@@ -222,6 +225,7 @@ def _queue(name: str = "tts", **more: object) -> dict[str, object]:
         ({"queues": [{"name": "tts", "workers": []}]}, "workers in body should have at least 1 items"),
         ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
         ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),
+        ({"queues": [_queue(), _queue("*")]}, "spec.queues: Invalid value: no queue may be named `*`"),
         ({"queues": [_queue("queuerecovery.dev:lock:tts")]}, "where the operator keeps its own keys"),
         (
             {
@@ -270,6 +274,26 @@ def test_the_largest_recovery_can_still_be_changed_and_have_a_status(cluster: Cl
         "--type=merge",
         f"--patch-file={path}",
     )
+
+
+def test_a_recovery_of_every_queue_takes_jobs_that_say_theirs(cluster: Cluster, name: str) -> None:
+    jobs = [{"id": "a", "queue": "tts"}, {"task": "mail.send", "queue": "mail"}]
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, queue="*", jobs=jobs))
+
+    assert cluster.read("queuerecovery", name)["spec"]["jobs"] == jobs
+    assert cluster.kubectl("get", "qr", name).splitlines()[1].split()[1] == "*"
+
+
+def test_the_largest_status_of_a_recovery_of_every_queue_can_be_written(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, queue="*"))
+    queues = [f"{number:0>200}" for number in range(100)]
+    workers = [
+        {"name": f"{number:0>253}", "uid": "u" * 64, "replicas": 1, "generation": 1} for number in range(MOST_WORKERS)
+    ]
+    plan = {"time": "2026-01-01T00:00:00Z", "ready": 0, "unacked": 0, "enqueue": 0, "skip": 0}
+    status = {"plan": {**plan, "queues": queues, "unlisted": queues[:20]}, "workers": workers}
+
+    assert "patched" in patch(cluster, name, {"status": status}, "queuerecovery", "--subresource=status")
 
 
 def test_ids_keep_their_type(cluster: Cluster, name: str) -> None:

@@ -1,0 +1,311 @@
+"""Recovering several queues in one go: one lock and one boundary for each, and one look at `unacked` for all."""
+
+from datetime import UTC, datetime
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_recovery.api.select import PurgeSelect
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import RedisBroker
+from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.ports import Run, Taken
+from sandbox.broker import Broker as Server
+from tests.broker.application import SEP, Application, State, everything, recovery, recovery_of, tasks
+from tests.broker.conftest import Connect
+from tests.broker.dying import dying, sends_twice
+from tests.broker.test_commands_sent import watched
+from tests.broker.test_taking_messages import Fields
+
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
+QUEUES = ("index", "mail", "tts")
+OWN = "queuerecovery.dev:"
+
+
+@pytest.fixture
+def runs() -> list[Run]:
+    """A recovery of three queues, of which `mail` holds nothing."""
+    return recovery_of(*QUEUES)
+
+
+def fill(application: Application) -> None:
+    """Put messages everywhere: into two of the three queues, and into one that is none of the recovery's business."""
+    for queue in ("index", "tts", "other"):
+        application.enqueue(queue, *(f"{queue}-{n}" for n in range(4)))
+        application.enqueue(queue, f"{queue}-low", priority=6)
+        application.hold(queue, 2)
+
+
+def of_queue(state: State, queue: str) -> dict[bytes, object]:
+    """Return the lists of a queue."""
+    names = (queue.encode(), f"{queue}{SEP}".encode())
+    return {key: value for key, value in state.items() if key == names[0] or key.startswith(names[1])}
+
+
+async def test_all_of_the_queues_is_taken_in_one_go_and_nothing_of_any_other(
+    broker: RedisBroker, application: Application, redis: Redis, runs: list[Run]
+) -> None:
+    fill(application)
+    before = await everything(redis)
+    held = before[b"unacked"]
+    assert isinstance(held, dict)
+    sends_twice(broker)
+
+    assert (await broker.count(*QUEUES)).ready == 6
+    await broker.open(*runs)
+    taken = await broker.take(*runs)
+
+    after = await everything(redis)
+    uid = runs[0].uid.partition("/")[0]
+    assert taken == Taken(quarantine=f"{OWN}quarantine:{uid}", ready=6, unacked=4, undecodable=0)
+    assert of_queue(after, "other") == of_queue(before, "other")
+    assert not {key for queue in QUEUES for key in of_queue(after, queue)}
+    for queue in ("index", "tts"):
+        quarantine = f"{taken.quarantine}/{queue}:1:"
+        assert after[f"{quarantine}ready:0".encode()] == before[queue.encode()]
+        assert after[f"{quarantine}ready:6".encode()] == before[f"{queue}{SEP}6".encode()]
+        assert set(after[f"{quarantine}unacked".encode()]) == {  # type: ignore[call-overload]
+            tag for tag, entry in held.items() if f'"{queue}"]'.encode() in entry
+        }
+    assert after[b"unacked"] == {tag: entry for tag, entry in held.items() if b'"other"]' in entry}
+
+
+async def test_one_queue_that_is_held_keeps_all_locks_free_and_is_named(
+    connect: Connect, redis: Redis, runs: list[Run]
+) -> None:
+    await connect().open(recovery("mail"))
+
+    for _ in range(2):
+        with pytest.raises(NotYet) as refused:
+            await connect().open(*runs)
+
+    assert (refused.value.reason, refused.value.message) == (
+        "Locked",
+        "queue 'mail' is held by recovery media/tts-wrong-shape; this one starts when that has ended",
+    )
+    assert await redis.keys(f"{OWN}lock:*") == [f"{OWN}lock:mail".encode()]
+    assert len(await redis.keys(f"{OWN}run:*")) == 1
+
+
+async def test_a_recovery_of_one_queue_waits_for_one_of_all(broker: RedisBroker, runs: list[Run]) -> None:
+    await broker.open(*runs)
+
+    with pytest.raises(NotYet, match="'tts' is held by recovery media/everything"):
+        await broker.open(recovery("tts"))
+    holders = await broker.holders("tts", "other")
+    assert {(queue, holder.uid) for queue, holder in holders.items()} == {("tts", runs[0].uid.partition("/")[0])}
+    for run in runs:
+        await broker.close(run)
+        await broker.release(run, expires=LATER, keep=True)
+    await broker.open(recovery("tts"))
+
+
+async def test_two_recoveries_that_want_each_others_queues_never_hold_a_part_of_them(
+    connect: Connect, redis: Redis
+) -> None:
+    one, other = recovery_of("a", "b", "c"), recovery_of("c", "d", "e")
+    await connect().open(*one)
+
+    with pytest.raises(NotYet, match="'c' is held"):
+        await connect().open(*other)
+
+    assert sorted(await redis.keys(f"{OWN}lock:*")) == [f"{OWN}lock:{queue}".encode() for queue in "abc"]
+
+
+async def test_many_locks_of_others_are_named_in_few_words(connect: Connect) -> None:
+    queues = [f"q{n}" for n in range(8)]
+    for queue in queues:
+        await connect().open(recovery(queue))
+
+    with pytest.raises(NotYet, match="'q4' is held by recovery media/tts-wrong-shape and 3 more are held; this"):
+        await connect().open(*recovery_of(*queues))
+
+
+async def test_a_process_that_dies_anywhere_leaves_what_the_next_one_completes(
+    connect: Connect, application: Application, redis: Redis
+) -> None:
+    for trips in range(200):
+        await redis.flushall()
+        application.channel.qos._delivered.clear()
+        fill(application)
+        other = of_queue(await everything(redis), "other")
+        runs = recovery_of(*QUEUES)
+        mortal = connect()
+        with dying(mortal, trips) as deaths:
+            await mortal.open(*runs)
+            await mortal.take(*runs)
+        heir = connect()
+        await heir.open(*runs)
+        taken = await heir.take(*runs)
+        assert (taken.ready, taken.unacked, len(await redis.keys(f"{taken.quarantine}*"))) == (6, 4, 8)
+        assert of_queue(await everything(redis), "other") == other
+        assert await redis.hlen("unacked") == 2
+        if not deaths:
+            break
+    assert trips > 20
+
+
+async def test_closing_between_two_boundaries_keeps_what_was_taken_and_gives_the_rest_back(
+    connect: Connect, application: Application, redis: Redis, runs: list[Run]
+) -> None:
+    fill(application)
+    before = await everything(redis)
+    mortal = connect()
+    await mortal.open(*runs)
+    with dying(mortal, 3 + 1 + 2 + 1 + 2) as deaths:  # records, a scan, its bites, one that finds none, two boundaries
+        await mortal.take(*runs)
+    assert deaths
+
+    closed = {run.queue: await connect().close(run) for run in runs}
+
+    after = await everything(redis)
+    assert {queue: one.was_purged for queue, one in closed.items()} == {"index": True, "mail": True, "tts": False}
+    assert not of_queue(after, "index")
+    for queue in ("tts", "other"):
+        assert of_queue(after, queue) == of_queue(before, queue)
+    held = before[b"unacked"]
+    assert isinstance(held, dict)
+    assert after[b"unacked"] == {tag: entry for tag, entry in held.items() if b'"index"]' not in entry}
+    taken = closed["index"].taken
+    assert taken is not None
+    assert (taken.ready, taken.unacked, closed["tts"].taken) == (3, 2, None)
+
+
+async def test_each_queue_keeps_what_its_selection_leaves(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    runs = recovery_of("index", "tts", select=PurgeSelect(min_retries=3))
+    for queue in ("index", "tts"):
+        for n in range(6):
+            application.send(queue, f"{queue}-{n}", retries=n)
+    application.hold("index", 1)
+
+    await broker.open(*runs)
+    taken = await broker.take(*runs, among=["index-0", "tts-1", "tts-5"])
+
+    assert (taken.ready, taken.unacked, taken.kept) == (6, 0, 6)
+    assert taken.kept_ids == {"index-0", "tts-1"}
+    assert application.consume("tts") == ["tts-0", "tts-1", "tts-2"]
+    assert application.consume("index") == ["index-1", "index-2"]
+    assert await redis.hlen("unacked") == 1
+
+
+async def test_copies_of_two_queues_are_no_riddle_when_both_are_taken_and_one_when_a_third_has_them_too(
+    broker: RedisBroker, application: Application, runs: list[Run]
+) -> None:
+    for queue in ("index", "tts"):
+        application.bind(queue, "tasks", "direct", "both")
+    application.publish("tasks", "both", "copied")
+    application.hold("tts", 1)
+
+    count = await broker.count("index", "tts")
+    assert (count.ready, count.unacked) == (1, 1)
+    application.bind("archive", "tasks", "direct", "both")
+    with pytest.raises(Rejected, match="copies messages of the queue to archive too"):
+        await broker.count("index", "tts")
+    await broker.open(*runs)
+    with pytest.raises(Rejected, match="SharedRoute"):
+        await broker.take(*runs)
+
+
+async def test_a_job_is_pushed_into_its_own_queue_and_its_marker_is_that_runs(
+    broker: RedisBroker, redis: Redis, runs: list[Run]
+) -> None:
+    index, mail, tts = runs
+    await broker.open(*runs)
+    await broker.take(*runs)
+
+    for _ in range(2):
+        await broker.push(tts, tasks(2))
+        await broker.push(mail, tasks(1))
+
+    assert [await redis.llen(queue) for queue in QUEUES] == [0, 1, 2]
+    assert [len((await broker.close(run)).pushed) for run in (index, mail, tts)] == [0, 1, 2]
+
+
+async def test_the_sweeper_asks_for_the_recovery_and_unlinks_the_quarantine_of_each_queue(
+    broker: RedisBroker, application: Application, redis: Redis, runs: list[Run]
+) -> None:
+    fill(application)
+    await broker.open(*runs)
+    taken = await broker.take(*runs)
+    for run in runs:
+        await broker.close(run)
+        await broker.release(run, expires=LATER, keep=True)
+    assert len(await redis.keys(f"{taken.quarantine}*")) == 8
+    asked = set()
+
+    async def is_live(name: str, uid: str) -> bool:
+        asked.add((name, uid))
+        return False
+
+    assert await broker.sweep("this-cluster", is_live, LATER) == 3
+    assert asked == {("media/everything", runs[0].uid.partition("/")[0])}
+    assert not await redis.keys(f"{taken.quarantine}*")
+
+
+async def test_a_hundred_queues_cost_one_look_at_unacked_and_no_script_touches_two_of_them(
+    connect: Connect, server: Server, redis: Redis
+) -> None:
+    fields: Fields = {f"tag{n}": f'[{{"headers": {{}}}}, "", "q{n % 100:02}"]' + " " * 100 for n in range(2000)}
+    spent = {}
+    for count in (1, 100):
+        await redis.flushall()
+        await redis.hset("unacked", mapping=fields)
+        broker, runs = connect(), recovery_of(*(f"q{n:02}" for n in range(count)))
+        async with watched(server, redis) as sent:
+            await broker.open(*runs)
+            taken = await broker.take(*runs)
+        assert taken.unacked == 20 * count
+        spent[count] = sum(words[0].upper() == "HSCAN" for words in sent.direct)
+        scripts = [words for words in sent.direct if words[0].upper() == "EVAL"]
+        assert len(sent.direct) <= 10 * count + spent[count]
+        for words in scripts[1:]:
+            queues = {key.partition("/")[2][:3] for key in words[3 : 3 + int(words[2])] if "/" in key}
+            assert len(queues) == 1
+
+    assert spent[100] <= spent[1]
+
+
+async def test_queues_that_are_not_listed_are_found_by_their_bindings_and_by_their_messages(
+    connect: Connect, application: Application, redis: Redis
+) -> None:
+    for queue in ("tts", "mail", "idle"):
+        application.bind(queue, queue, "direct", queue)
+    application.bind("speech", "tasks", "topic", "speech.*")
+    application.bind("celery@host.celery.pidbox", "celery.pidbox", "fanout", "")
+    application.bind("0e1f.reply.celery.pidbox", "reply.celery.pidbox", "direct", "0e1f")
+    application.bind("celeryev.4711", "celeryev", "topic", "#")
+    application.enqueue("undeclared", "a")
+    application.enqueue("low", "a", priority=9)
+    application.enqueue("0e2f.reply.celery.pidbox", "an answer")
+    await redis.rpush("rq:queue:default", "4711")
+    await redis.rpush("report", '{"body": 1}')
+    await redis.sadd("_kombu.bindings", f"a{SEP}{SEP}no binding")
+    broker, runs = connect(), recovery_of("tts")
+    application.enqueue("tts", "a")
+    await broker.open(*runs)
+    await broker.take(*runs)
+    before = await everything(redis)
+
+    found = await broker.unlisted(["tts", "mail"])
+
+    assert (list(found.names), found.total) == (["idle", "low", "speech", "undeclared"], 4)
+    assert await everything(redis) == before
+
+
+async def test_as_many_queues_as_there_may_be_are_told_in_twenty_names(broker: RedisBroker, redis: Redis) -> None:
+    await redis.sadd("_kombu.binding.all", *(f"{SEP}{SEP}queue-{n:04}" for n in range(1500)))
+
+    found = await broker.unlisted(["queue-0000"])
+
+    assert (len(found.names), found.total) == (20, 1000)
+
+
+async def test_a_prefix_that_reads_as_a_pattern_is_taken_literally(connect: Connect, redis: Redis) -> None:
+    await redis.sadd("a?c*_kombu.binding.x", f"{SEP}{SEP}ours")
+    await redis.sadd("abc-_kombu.binding.x", f"{SEP}{SEP}another's")
+
+    found = await connect(TransportOptions(global_key_prefix="a?c*")).unlisted([])
+
+    assert list(found.names) == ["ours"]
