@@ -233,14 +233,14 @@ async def test_the_sweeper_asks_for_the_recovery_and_unlinks_the_quarantine_of_e
         await broker.close(run)
         await broker.release(run, expires=LATER, keep=True)
     assert len(await redis.keys(f"{taken.quarantine}*")) == 8
-    asked = set()
+    asked = []
 
     async def is_live(name: str, uid: str) -> bool:
-        asked.add((name, uid))
+        asked.append((name, uid))
         return False
 
     assert await broker.sweep("this-cluster", is_live, LATER) == 3
-    assert asked == {("media/everything", runs[0].uid.partition("/")[0])}
+    assert asked == [("media/everything", runs[0].uid.partition("/")[0])]
     assert not await redis.keys(f"{taken.quarantine}*")
 
 

@@ -10,19 +10,19 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from sandbox.processes import ROOT, Scope
-from tests.broker.application import Application, everything
+from tests.broker.application import Application, everything, recovery_of
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not on PATH")
 
 _PAGE = (ROOT / "docs" / "quarantined-messages.md").read_text()
-_PRELUDE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, LET_GO = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
+_PRELUDE, OF_QUEUE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, LET_GO = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
 PUT_BACK = (LISTS, OTHER_PRIORITIES, UNACKED)
 
 
-async def by_hand(scope: Scope, server: Server, name: str, block: str, *, sweep: int = 1) -> str:
+async def by_hand(scope: Scope, server: Server, name: str, block: str, *, sweep: int = 1, of_queue: str = "") -> str:
     """Run a block of the page as a person would; return what it printed."""
     prelude = re.sub(r"^NAME=.*$", f"NAME={name}", _PRELUDE, flags=re.MULTILINE)
-    script = prelude + block.replace("$NAME:1:", f"$NAME:{sweep}:")
+    script = prelude + of_queue + block.replace("$NAME:1:", f"$NAME:{sweep}:")
     shell = await scope.start("by-hand", ["sh", "-ec", script], environment={"BROKER_URL": server.url})
     assert await shell.wait() == 0, shell.end_of_log()
     return shell.end_of_log()
@@ -64,6 +64,22 @@ async def test_a_queue_that_was_taken_twice_comes_back_with_the_older_messages_f
         await by_hand(scope, server, name, LISTS, sweep=sweep)
 
     assert application.consume("tts") == ["a", "b", "c", "d"]
+
+
+async def test_one_queue_of_a_recovery_of_all_is_put_back_alone(
+    scope: Scope, broker: RedisBroker, application: Application, server: Server, redis: Redis
+) -> None:
+    application.enqueue("tts", "a", "b")
+    application.enqueue("mail", "c")
+    runs = recovery_of("mail", "tts")
+    await broker.open(*runs)
+    name = (await broker.take(*runs)).quarantine
+
+    for block in PUT_BACK:
+        await by_hand(scope, server, name, block, of_queue=OF_QUEUE)
+
+    assert application.consume("tts") == ["a", "b"]
+    assert await redis.keys(f"{name}*") == [f"{name}/mail:1:ready:0".encode()]
 
 
 async def test_repeating_the_commands_does_no_harm(

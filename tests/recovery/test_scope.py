@@ -6,11 +6,12 @@ from typing import cast
 
 import pytest
 
-from queue_recovery.api.recovery import Plan, QueueRecoverySpec, QueueRecoveryStatus
-from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.recovery import MOST_WORKERS, Plan, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import by_queue, listed
 from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.plan import worker_names
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Resource, World
 
@@ -89,3 +90,14 @@ def test_jobs_go_to_the_queue_that_they_say_or_else_to_the_recoverys() -> None:
 def test_an_id_that_stands_there_for_two_queues_is_listed_twice() -> None:
     with pytest.raises(Rejected, match="DuplicateJob"):
         listed(spec("*", {"id": "a", "queue": "tts"}, {"id": "a", "queue": "mail"}))
+
+
+def test_deployments_of_several_queues_are_stopped_once_and_no_more_than_a_status_can_hold() -> None:
+    def consumed_by(*workers: str) -> QueueSpec:
+        return QueueSpec.model_validate({"name": "a", "workers": [{"name": name} for name in workers]})
+
+    assert worker_names([consumed_by("one", "both"), consumed_by("both")]) == ["both", "one"]
+    queues = [consumed_by(f"w{n:03}") for n in range(MOST_WORKERS + 1)]
+    assert len(worker_names(queues[1:])) == MOST_WORKERS
+    with pytest.raises(Rejected, match=r"TooManyWorkers.*201 worker Deployments"):
+        worker_names(queues)

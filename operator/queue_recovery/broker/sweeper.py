@@ -34,12 +34,16 @@ async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awai
     """
     index = runs_key(cluster)
     due = [uid.decode() for uid in await client.due(index, now.timestamp(), _AT_ONCE)]
+    live: dict[str, bool] = {}
     for uid in due:
         record = await read_record(client, uid)
         if record is None:
             await client.forget(index, uid)
             continue
-        if await is_live(record.fields["name"], recovery_uid(uid)):
+        recovery = recovery_uid(uid)
+        if recovery not in live:
+            live[recovery] = await is_live(record.fields["name"], recovery)
+        if live[recovery]:
             await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
             continue
         await client.unlink(record.quarantine_keys)
