@@ -1,5 +1,6 @@
 """Recovering several queues in one go: one lock and one boundary for each, and one look at `unacked` for all."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -34,6 +35,15 @@ def fill(application: Application) -> None:
         application.enqueue(queue, *(f"{queue}-{n}" for n in range(4)))
         application.enqueue(queue, f"{queue}-low", priority=6)
         application.hold(queue, 2)
+
+
+def messages(value: object) -> list[str]:
+    """Return the ids of the messages in a list, or in a hash of `unacked`'s form."""
+    if isinstance(value, dict):
+        return [json.loads(entry)[0]["headers"]["id"] for entry in value.values()]
+    if isinstance(value, list) and all(isinstance(one, bytes) for one in value):
+        return [json.loads(message)["headers"]["id"] for message in value]
+    return []
 
 
 def of_queue(state: State, queue: str) -> dict[bytes, object]:
@@ -143,6 +153,68 @@ async def test_a_process_that_dies_anywhere_leaves_what_the_next_one_completes(
         if not deaths:
             break
     assert trips > 20
+
+
+async def test_wherever_a_process_dies_an_ending_leaves_each_message_in_one_place_and_no_lock(
+    connect: Connect, application: Application, redis: Redis
+) -> None:
+    for trips in range(200):
+        await redis.flushall()
+        application.channel.qos._delivered.clear()
+        fill(application)
+        runs = recovery_of(*QUEUES)
+        mortal = connect()
+        with dying(mortal, trips) as deaths:
+            await mortal.open(*runs)
+            await mortal.take(*runs)
+            await end(mortal, runs)
+
+        await end(connect(), runs)
+
+        state = await everything(redis, without=[f"{OWN}run"])
+        found = sorted(name for value in state.values() for name in messages(value))
+        wanted = [f"{queue}-{n}" for queue in ("index", "other", "tts") for n in ("0", "1", "2", "3", "low")]
+        assert found == wanted
+        assert not await redis.keys(f"{OWN}lock:*")
+        for run in runs:
+            keys = [key for key in state if key.startswith(f"{OWN}quarantine:{run.uid}:".encode())]
+            assert all(name.startswith(run.queue) for key in keys for name in messages(state[key]))
+        if not deaths:
+            break
+    assert trips > 30
+
+
+async def end(broker: RedisBroker, runs: list[Run]) -> None:
+    """Do what an ending does."""
+    for run in runs:
+        await broker.close(run)
+    for run in runs:
+        await broker.release(run, expires=LATER, keep=True)
+
+
+async def test_a_second_sweep_takes_what_has_come_to_any_of_the_queues(
+    broker: RedisBroker, application: Application, runs: list[Run]
+) -> None:
+    fill(application)
+    await broker.open(*runs)
+    await broker.take(*runs)
+    application.enqueue("mail", "late")
+    application.enqueue("tts", "late")
+
+    taken = await broker.take(*runs, sweep=2)
+
+    assert (taken.ready, taken.unacked) == (8, 4)
+    assert await broker.take(*runs, sweep=2) == taken
+
+
+async def test_task_ids_are_looked_for_in_all_of_the_queues_and_in_no_other(
+    broker: RedisBroker, application: Application
+) -> None:
+    fill(application)
+
+    found = await broker.queued_task_ids(["index-0", "tts-3", "other-3", "other-0", "none"], *QUEUES)
+
+    assert found == {"index-0", "tts-3"}
 
 
 async def test_closing_between_two_boundaries_keeps_what_was_taken_and_gives_the_rest_back(

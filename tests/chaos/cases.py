@@ -49,12 +49,15 @@ class Case:
     trouble: Trouble
     points: tuple[Point, ...] = ()
     retention: int = 604_800
+    every_queue: bool = False
+    """Whether it is a recovery of every queue of the target."""
     real_workers: bool = False
 
     @override
     def __str__(self) -> str:
         """Return what a report calls it."""
         more = [f"retention {self.retention}"] if self.retention != Case.retention else []
+        more += ["every queue"] if self.every_queue else []
         more += ["Celery"] if self.real_workers else []
         return ", ".join(
             [" ".join([self.trouble.value, *map(str, self.points[:1])]), *map(str, self.points[1:]), *more]

@@ -10,7 +10,7 @@ from queue_recovery.broker.scripts import Script, _text
 from queue_recovery.workers.deployments import FENCE
 
 _READS = frozenset(
-    {"PING", "INFO", "GET", "HMGET", "HGETALL", "HSCAN", "SSCAN", "LRANGE", "ZRANGEBYSCORE", "HELLO", "CLIENT"}
+    {"PING", "INFO", "GET", "HMGET", "HGETALL", "SCAN", "HSCAN", "SSCAN", "LRANGE", "ZRANGEBYSCORE", "HELLO", "CLIENT"}
 )
 _SCRIPTS = {_text(script): script.value for script in Script}
 

@@ -22,7 +22,7 @@ async def run(arena: Arena, case: Case) -> Result:
     began = time.monotonic()
     async with arena.place(real_workers=case.real_workers) as place:
         play = Play(arena=arena, place=place, case=case)
-        async with place.stage.recovering(purge={"retentionSeconds": case.retention}):
+        async with place.stage.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention}):
             reached = await _PLAYS[case.trouble](play)
             status = place.stage.watched.status
             logs = [operator.log.read_text() for operator in play.operators if operator.log.exists()]

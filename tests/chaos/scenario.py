@@ -19,6 +19,8 @@ from tests.e2e.team import CELERY, Team, condition, envelope
 SEP = "\x06\x16"
 CONSUMER = ["python", "tests/chaos/consumer.py"]
 REPLICAS = 2
+QUEUES = ("aside", "work")
+"""What the target lists; the first one is empty, and is taken first when both are."""
 UNDECLARED = f"work{SEP}7"
 """A list of the queue that its workers do not look into: what lies there lies still."""
 WRITTEN_OUT = "written-out"
@@ -137,18 +139,27 @@ class Stage(Team):
         uid: str = self.watched.body["metadata"]["uid"]
         return uid
 
+    @property
+    def run(self) -> str:
+        """How the recovery of the queue is named in the broker."""
+        return f"{self.uid}/work" if self.watched.body["spec"]["queue"] == "*" else self.uid
+
     async def set_up(self) -> None:
         """Bring about all but the recovery."""
         await self.apply(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
-        await self.target()
+        message = {"task": "work.run", "args": '["$(id)"]'}
+        await self.target(queues=[{"name": q, "workers": [{"name": "worker"}], "message": message} for q in QUEUES])
         await self._neighbours()
         await self._jobs_and_messages()
         await self._start_workers()
 
     @asynccontextmanager
-    async def recovering(self, **spec: object) -> AsyncIterator[None]:
+    async def recovering(self, *, every_queue: bool = False, **spec: object) -> AsyncIterator[None]:
         """Create the recovery, and watch it while the block runs."""
         jobs = [{"id": job.label} if job.document else _written_out() for job in self.listed]
+        if every_queue:
+            jobs = [{**job, "queue": "work"} for job in jobs]
+            spec["queue"] = "*"
         await self.recovery(NAME, jobs=jobs, reenqueue={"ratePerSecond": 8}, **spec)
         following = ensure_future(self.watched.follow(self))
         try:

@@ -7,7 +7,7 @@ from tests.chaos import plans, report
 from tests.chaos.arena import Arena
 from tests.chaos.cases import Case, Trouble
 from tests.chaos.plays import run
-from tests.chaos.points import Crossing
+from tests.chaos.points import Act, Crossing, Point
 
 SEED = 2026
 AT_ONCE = 3
@@ -55,3 +55,12 @@ async def test_an_answer_that_is_lost_and_a_request_that_comes_late_are_no_secon
     arena: Arena, steps: list[Crossing]
 ) -> None:
     await in_order(arena, [*sample(steps, Trouble.LOST_ANSWER, 1), *sample(steps, Trouble.LATE, 1)])
+
+
+async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(arena: Arena) -> None:
+    scripts = ("boundary", "complete", "close", "release")
+    seconds = [Point(name=f"redis {script}", number=2, side="before") for script in scripts]
+    cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]
+    held = Point(name="redis boundary", number=2, side="before", act=Act.HOLD)
+
+    await in_order(arena, [*cases, Case(trouble=Trouble.CANCEL, points=(held,), every_queue=True)])

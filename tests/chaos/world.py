@@ -52,11 +52,11 @@ async def look(stage: Stage) -> World:
             for task in _texts(await redis.lrange(key, 0, -1)):
                 places[task].append(RUN)
             continue
-        for name, where, text in await _messages(redis, key, kind, f"{OPERATOR}quarantine:{stage.uid}:"):
+        for name, where, text in await _messages(redis, key, kind, f"{OPERATOR}quarantine:{stage.run}:"):
             places[name].append(where)
             texts[name] = text
     times = dict(cast("list[tuple[bytes, float]]", await redis.zrange("unacked_index", 0, -1, withscores=True)))
-    record = await _hash(redis, f"{OPERATOR}run:{stage.uid}")
+    record = await _hash(redis, f"{OPERATOR}run:{stage.run}")
     return World(
         places=dict(places),
         texts=texts,

@@ -140,7 +140,7 @@ def _own_keys(stage: Stage, world: World) -> Iterator[str]:
     if world.run and world.run["state"] != "closed":
         yield f"the run is {world.run['state']}"
     endings = {name.removeprefix("taken:") for name in world.run if name.startswith("taken:")}
-    findable = {f"quarantine:{stage.uid}:{ending}" for ending in endings}
+    findable = {f"quarantine:{stage.run}:{ending}" for ending in endings}
     findable |= {f"{key}_index" for key in findable}
     lost = {key for key in own if key.startswith("quarantine:")} - findable
     if lost:

@@ -62,6 +62,23 @@ async def test_every_queue_is_taken_in_one_drain_and_nothing_else_and_jobs_go_to
     assert not await team.redis.keys("queuerecovery.dev:lock:*")
 
 
+async def test_without_a_purge_jobs_go_to_their_queues_but_for_those_whose_message_is_in_any_of_them(
+    team: Team,
+) -> None:
+    await of_every_queue(team)
+    await team.redis.lpush("mail", envelope("queued", queue="mail"))
+    fresh, queued = await team.failed_job(), await team.failed_job(task_id="queued")
+    jobs = [{"id": fresh, "queue": "work"}, {"id": queued, "queue": "index"}]
+    await team.recovery(queue="*", purge={"mode": "None"}, jobs=jobs)
+
+    status = await team.reached("Succeeded")
+
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(queued, "StillQueued")]
+    assert (status["jobs"]["progress"], status.get("quarantine"), status["workers"]) == ("1/2", None, [])
+    assert [await team.redis.llen(queue) for queue in QUEUES] == [0, 1, 1]
+    assert not await team.redis.keys("queuerecovery.dev:lock:*")
+
+
 async def test_it_waits_for_a_recovery_of_one_of_its_queues_and_is_refused_before_anything_is_touched(
     team: Team,
 ) -> None:
