@@ -5,7 +5,7 @@ import yaml
 from pydantic import ValidationError
 
 from queue_recovery.api.conditions import Condition, ConditionType, find, is_true, set_condition
-from queue_recovery.api.recovery import Ending, JobSpec, Phase, QueueRecoverySpec, QueueRecoveryStatus, SkippedJob
+from queue_recovery.api.recovery import Ending, JobSpec, Phase, Plan, QueueRecoverySpec, QueueRecoveryStatus, SkippedJob
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 
 MINIMAL_TARGET = """
@@ -159,6 +159,12 @@ def test_a_message_that_is_too_long_is_cut_and_never_keeps_a_status_from_being_w
     assert status.message == written["message"] == "x" * 4093 + "..."
     assert written["ending"]["message"] == "x" * 4093 + "..."
     assert written["skipped"][0]["message"] == "x" * 509 + "..."
+
+
+def test_a_queue_of_somebody_else_may_be_named_as_long_as_redis_lets_it() -> None:
+    plan = Plan(time="2026-01-01T00:00:00Z", unlisted=["x" * 5000], ready=0, unacked=0, enqueue=0, skip=0)
+
+    assert plan.model_dump()["unlisted"] == ["x" * 197 + "..."]
 
 
 def test_a_message_that_fits_is_left_alone() -> None:

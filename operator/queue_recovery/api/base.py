@@ -86,6 +86,9 @@ Message = Annotated[str, Field(max_length=4096), BeforeValidator(_cut(4096)), Pl
 Note = Annotated[str, Field(max_length=512), BeforeValidator(_cut(512)), PlainSerializer(_cut(512))]
 """The same in few words, for what may stand there a thousand times."""
 
+ShownName = Annotated[str, Field(max_length=200), BeforeValidator(_cut(200)), PlainSerializer(_cut(200))]
+"""A name that somebody else chose, of any length, as a status shows it."""
+
 
 class SecretKeyRef(Model):
     """One key of a Secret in the same namespace."""

@@ -13,6 +13,7 @@ from queue_recovery.api.base import (
     Note,
     ObjectName,
     QueueName,
+    ShownName,
     TaskName,
     Timestamp,
     list_map,
@@ -206,7 +207,7 @@ class Plan(Model):
     queues: list[QueueName] = Field(
         [], max_length=100, description="The queues that are recovered; the counts are totals over them."
     )
-    unlisted: list[Annotated[str, Field(max_length=200)]] = Field(
+    unlisted: list[ShownName] = Field(
         [],
         max_length=20,
         description="With queue `*`: queues of the broker that the target does not list, so that are left alone; the "
