@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.scripts import Script, _text
 
 
 class Died(BaseException):
@@ -41,6 +43,27 @@ def dying(broker: RedisBroker, trips: int) -> Iterator[list[Died]]:
         deaths.append(death)
     finally:
         broker._client._redis = redis
+
+
+@contextmanager
+def dying_at(broker: RedisBroker, script: Script, number: int = 1) -> Iterator[None]:
+    """Let the broker's process die when it is about to send this script for that time; it is started again afterwards.
+
+    It has to come to that.
+    """
+    send, left = broker._client.script, number
+
+    async def mortal(text: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> list[bytes]:
+        nonlocal left
+        left -= text == _text(script)
+        if left == 0:
+            raise Died
+        return await send(text, keys, arguments)
+
+    broker._client.script = mortal  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        yield
+    broker._client.script = send  # type: ignore[method-assign]
 
 
 def sends_twice(broker: RedisBroker) -> RedisBroker:

@@ -10,11 +10,12 @@ from redis.asyncio import Redis
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.ports import Closed, Holder, Run
 from tests.broker.application import Application, everything, recovery, tasks
 from tests.broker.conftest import Connect
-from tests.broker.dying import dying
+from tests.broker.dying import dying_at
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -274,5 +275,5 @@ async def is_over(_name: str, _uid: str) -> bool:
 
 async def stop_before_the_boundary(broker: RedisBroker, run: Run) -> None:
     """Let the process die when all entries of `unacked` have been moved."""
-    with dying(broker, 3):  # the record, a scan, and a bite; the entries here fit into one
+    with dying_at(broker, Script.BOUNDARY):
         await broker.take(run)

@@ -7,11 +7,12 @@ from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.keys import quarantine_key
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import Application, everything, tasks
 from tests.broker.conftest import Connect
-from tests.broker.dying import dying
+from tests.broker.dying import dying_at
 
 
 async def test_what_another_workers_restore_sweep_moves_meanwhile_is_taken_from_where_it_went(
@@ -65,7 +66,7 @@ async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_a
     application.hold("tts", 1)
     ((tag, entry),) = (await redis.hgetall("unacked")).items()
     await broker.open(run)
-    with dying(broker, 3):  # the record, a scan, and the bite
+    with dying_at(broker, Script.BOUNDARY):
         await broker.take(run)
     await redis.hset("unacked", tag, entry + b" ")  # type: ignore[operator]
 

@@ -8,13 +8,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
+from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.failures import failures_named, named
 from queue_recovery.broker.url import Address
 
 Word = str | bytes | int | float
 
-SCAN_COUNT = 100
-"""Entries asked for at once, so that the server is never held up for longer than some milliseconds."""
+_SCAN_COUNT = 100
+"""Members of a set asked for at once, so that the server is never held up for longer than some milliseconds."""
 
 SCAN_KEYS_COUNT = 1000
 """Keys looked at at once, by their names alone: a database may hold millions of results beside the queues."""
@@ -84,10 +85,13 @@ class Client:
         Every entry that is there from beginning to end is returned at least once (documented for SCAN).
         """
         cursor = 0
+        portion = Portion()
         while True:
             with failures_named():
-                cursor, entries = await self._redis.hscan(key, cursor, count=SCAN_COUNT)
-            yield list(cast("dict[bytes, bytes]", entries).items())
+                cursor, found = await self._redis.hscan(key, cursor, count=portion.entries)
+            entries = cast("dict[bytes, bytes]", found)
+            portion.note(entries.values())
+            yield list(entries.items())
             if cursor == 0:
                 return
 
@@ -106,7 +110,7 @@ class Client:
         cursor = 0
         while True:
             with failures_named():
-                cursor, members = await self._redis.sscan(key, cursor, count=SCAN_COUNT)
+                cursor, members = await self._redis.sscan(key, cursor, count=_SCAN_COUNT)
             for member in cast("list[bytes]", members):
                 yield member
             if cursor == 0:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.select import PurgeSelect
+from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import is_envelope, read_json, task_id
 from queue_recovery.broker.keys import Layout
@@ -12,9 +13,6 @@ from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.unacked import entries_of, refuse_shared
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Count
-
-_PORTION = 100
-"""List messages read at once."""
 
 _SAMPLE = 3
 """Messages looked at from either end of a list."""
@@ -134,6 +132,8 @@ async def _in_lists(client: Client, layout: Layout, queues: Collection[str]) -> 
         lists = list(layout.possible_lists(queue).values())
         for key, length in zip(lists, await client.lengths(lists, []), strict=True):
             first = 0
-            while length and (portion := await client.lrange(key, first, first + _PORTION - 1)):
-                yield [read_json(message) for message in portion]
-                first += _PORTION
+            portion = Portion()
+            while length and (messages := await client.lrange(key, first, first + portion.entries - 1)):
+                yield [read_json(message) for message in messages]
+                first += len(messages)
+                portion.note(messages)

@@ -6,8 +6,9 @@ so that its order holds even when workers live, as they do after an ending
 (`docs/decisions/0006-kept-messages-come-back-in-one-step.md`).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 
+from queue_recovery.broker.bites import Bite, Portion
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import read_json, task_id
 from queue_recovery.broker.keys import (
@@ -24,7 +25,6 @@ from queue_recovery.broker.keys import (
 from queue_recovery.broker.run import read_record
 from queue_recovery.broker.scripts import Script, lost_data, run_script
 from queue_recovery.broker.selection import Selection
-from queue_recovery.broker.unacked import BITE, BITE_BYTES
 from queue_recovery.recovery.ports import Run
 
 
@@ -52,42 +52,34 @@ async def _sort(client: Client, run: Run, ending: str, kept: str, among: frozens
     keys = [run_key(run.uid), quarantined, kept]
     fields = [UNSORTED_FIELD + ending, TAKEN_FIELD + ending, KEPT_FIELD + ending]
     left = await _unsorted(client, run, ending)
-    length = BITE
+    portion, bite = Portion(), await Bite.of(client.ping)
     while left:
-        portion = await client.lrange(quarantined, 0, min(left, length) - 1)
-        bite = list(_first_of(portion))
-        if not bite:
+        messages = await client.lrange(quarantined, 0, min(left, portion.entries, bite.entries) - 1)
+        if not messages:
             raise lost_data()
-        length = BITE if len(bite) == len(portion) else 2 * len(bite)
+        portion.note(messages)
         stays = ""
         kept_ids: set[str] = set()
-        for envelope in map(read_json, bite):
+        for envelope in map(read_json, messages[: bite.holds(map(len, messages))]):
             matches = selection.matches(envelope)
             stays += "1" if matches else "0"
             if not matches:
                 kept_ids |= among & {task_id(envelope) or ""}
         found = [KEPT_ID_FIELD + name for name in sorted(kept_ids)]
-        _, rest = await run_script(client, Script.SORT, keys, [run.uid, *fields, left, stays, *found])
+        with bite.timed():
+            _, rest = await run_script(client, Script.SORT, keys, [run.uid, *fields, left, stays, *found])
         left = int(rest)
 
 
 async def _rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> None:
     """Make what is kept the queue's list again, with what producers have pushed meanwhile behind it."""
     keys = [run_key(run.uid), kept, key]
+    bite = await Bite.of(client.ping)
     while await _unsorted(client, run, ending) is not None:
-        await run_script(client, Script.REJOIN, keys, [run.uid, UNSORTED_FIELD + ending, BITE, BITE_BYTES])
+        with bite.timed():
+            await run_script(client, Script.REJOIN, keys, [run.uid, UNSORTED_FIELD + ending, bite.entries, bite.size])
 
 
 async def _unsorted(client: Client, run: Run, ending: str) -> int | None:
     (left,) = await client.hmget(run_key(run.uid), UNSORTED_FIELD + ending)
     return None if left is None else int(left)
-
-
-def _first_of(portion: Sequence[bytes]) -> Iterator[bytes]:
-    """Return as many messages as one script may move, at least one."""
-    size = 0
-    for message in portion:
-        if size and size + len(message) > BITE_BYTES:
-            return
-        size += len(message)
-        yield message

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
+from queue_recovery.broker.bites import Bite
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import task_id
 from queue_recovery.broker.failures import unknown_consumer
@@ -29,7 +30,7 @@ from queue_recovery.broker.keys import (
 from queue_recovery.broker.run import read_open_record
 from queue_recovery.broker.scripts import Script, run_script
 from queue_recovery.broker.selection import Selection
-from queue_recovery.broker.unacked import BITE, Found, bites, entries_of, refuse_shared
+from queue_recovery.broker.unacked import Found, bites, entries_of, refuse_shared
 from queue_recovery.recovery.ports import Run, Taken
 
 _PASSES = 3
@@ -95,9 +96,11 @@ async def give_back(client: Client, layout: Layout, run: Run) -> None:
     An entry whose delivery tag has come into use again stays in the quarantine.
     """
     keys = _keys(layout, run, 1)
+    bite = await Bite.of(client.ping)
     async for portion in client.scan_hash(quarantine_key(run.uid, unacked_ending(1))):
-        for tags in bites(Found(tag, len(value), None) for tag, value in portion):
-            await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])
+        for tags in bites([Found(tag, len(value), None) for tag, value in portion], bite):
+            with bite.timed():
+                await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])
 
 
 async def _empty_unacked(
@@ -123,11 +126,13 @@ async def _move_unacked(
     selections = {run.queue: Selection(run.select) for run in runs}
     seen = {run.queue: _Seen() for run in runs}
     counter = TAKEN_FIELD + unacked_ending(sweep)
+    bite = await Bite.of(client.ping)
 
     async def move(queue: str) -> None:
         run = of_queue[queue]
-        for tags in bites(seen[queue].waiting):
-            await run_script(client, Script.BITE, _keys(layout, run, sweep), [run.uid, sweep, counter, *tags])
+        for tags in bites(seen[queue].waiting, bite):
+            with bite.timed():
+                await run_script(client, Script.BITE, _keys(layout, run, sweep), [run.uid, sweep, counter, *tags])
         seen[queue].waiting.clear()
 
     async for found in entries_of(client, layout, of_queue):
@@ -143,7 +148,7 @@ async def _move_unacked(
         refuse_shared(found.entry, found.shared_with)
         mine.moved += 1
         mine.waiting.append(Found(found.tag, found.size, None))  # without its envelope: a bite may wait for each queue
-        if len(mine.waiting) == BITE:
+        if len(mine.waiting) >= bite.entries:
             await move(found.queue)
     for queue in seen:
         await move(queue)

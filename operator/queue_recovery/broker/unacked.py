@@ -1,20 +1,15 @@
 """`unacked`: the messages that workers hold or have left behind, of all queues of the database in one hash."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.bindings import Bindings
+from queue_recovery.broker.bites import Bite
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import Entry, read_entry
 from queue_recovery.broker.keys import Layout
 from queue_recovery.recovery.errors import Rejected
-
-BITE = 100
-"""Entries that one script moves at most: some milliseconds in which the server serves nobody else."""
-
-BITE_BYTES = 256 * 1024
-"""Bytes that one script moves at most, unless a single entry is larger."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +58,10 @@ def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
         )
 
 
-def bites(found: Iterable[Found]) -> Iterator[list[bytes]]:
+def bites(found: Sequence[Found], bite: Bite) -> Iterator[list[bytes]]:
     """Cut entries into portions that one script may move; yields their delivery tags."""
-    tags: list[bytes] = []
-    size = 0
-    for item in found:
-        if tags and (len(tags) == BITE or size + item.size > BITE_BYTES):
-            yield tags
-            tags, size = [], 0
-        tags.append(item.tag)
-        size += item.size
-    if tags:
-        yield tags
+    rest = found
+    while rest:
+        count = bite.holds(item.size for item in rest)
+        yield [item.tag for item in rest[:count]]
+        rest = rest[count:]
