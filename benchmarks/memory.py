@@ -1,0 +1,10 @@
+"""How much memory a process has, as Linux counts it."""
+
+from pathlib import Path
+
+
+def memory(field: str, pid: int | str = "self") -> float:
+    """Return `VmRSS`, what a process has, or `VmHWM`, the most that it ever had since it was loaded; in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    (kilobytes,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return int(kilobytes) / 1024

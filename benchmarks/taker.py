@@ -1,0 +1,39 @@
+"""The operator's part of a purge in a process of its own: open, take, close, release.
+
+    python -m benchmarks.taker URL [TASK]
+
+Takes the queue `tts`, or what is of one task in it; prints how long that took, and the most memory it ever had.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from benchmarks.memory import memory
+from queue_recovery.api.select import PurgeSelect
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import RedisBroker
+from queue_recovery.recovery.ports import Run
+
+
+async def take(url: str, *tasks: str) -> None:
+    """Take, and print figures as JSON."""
+    broker = RedisBroker.connect(url, TransportOptions())
+    select = PurgeSelect(tasks=list(tasks)) if tasks else None
+    run = Run(uid=str(uuid4()), name="bench/taker", cluster="bench", queue="tts", select=select)
+    began = time.monotonic()
+    await broker.open(run)
+    taken = await broker.take(run)
+    await broker.close(run)
+    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    seconds = time.monotonic() - began
+    await broker.aclose()
+    figures = {"seconds": seconds, "memory": memory("VmHWM"), "taken": taken.ready + taken.unacked, "kept": taken.kept}
+    sys.stdout.write(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    asyncio.run(take(*sys.argv[1:]))
