@@ -4,9 +4,15 @@ Protocol 2 (`celery/app/amqp.py`: `as_task_v2`), in the form that kombu's virtua
 (`kombu/transport/virtual/base.py`: `basic_publish`), through the one method that a transport has to provide.
 """
 
+import base64
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import uuid4
 
+import orjson
 from celery import Celery
+from celery.utils.saferepr import saferepr
 from kombu.connection import Connection
 from kombu.serialization import dumps as serialize
 from kombu.transport import virtual
@@ -39,16 +45,53 @@ class _Transport(virtual.Transport):
     Channel = _Outbox
 
 
+_SHOWN = {"[]": "()", "{}": "{}"}
+"""How Celery shows no arguments to people."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What all messages of one task to one queue have in common."""
+
+    envelope: Mapping[str, object]
+    headers: Mapping[str, object]
+    properties: Mapping[str, object]
+    options: str
+    """The third part of a body, after args and kwargs, as JSON text."""
+
+
 class Publisher:
-    """Builds messages, about 20,000 a second."""
+    """Builds messages, about 50,000 a second: Celery makes the first one of a task, all are filled in alike."""
 
     def __init__(self) -> None:
         """Prepare a Celery application of its own, which never becomes the process's current one."""
-        self._amqp = Celery(set_as_current=False).amqp
+        app = Celery(set_as_current=False)
+        self._amqp = app.amqp
+        self._shown_levels = app.conf.task_repr_maxlevels
         self._channel = Connection(transport=_Transport).channel()  # type: ignore[no-untyped-call]
+        self._forms: dict[tuple[str, str], _Form] = {}
 
     def message(self, queue: str, task: Task) -> bytes:
         """Return a new message of a task: its own id and root, no retries, a delivery tag of its own.
+
+        Its arguments are the very text of the job's.
+        """
+        form = self._forms.get((queue, task.task))
+        if form is None:
+            form = self._forms[queue, task.task] = self._form(queue, task)
+        arguments = {"argsrepr": self._shown(task.args), "kwargsrepr": self._shown(task.kwargs)}
+        body = f"[{task.args}, {task.kwargs}, {form.options}]"
+        return orjson.dumps(
+            {
+                **form.envelope,
+                "body": base64.b64encode(body.encode()).decode(),
+                "headers": {**form.headers, "id": task.task_id, "root_id": task.task_id, **arguments},
+                "properties": {**form.properties, "correlation_id": task.task_id, "delivery_tag": str(uuid4())},
+            }
+        )
+
+    def made_by_celery(self, queue: str, task: Task) -> bytes:
+        """Return such a message as Celery itself makes it, three times as slowly.
 
         `ignore_result` is null, so that the task's own setting holds; false would override it.
         """
@@ -75,3 +118,15 @@ class Publisher:
         )
         published: bytes = self._channel.published
         return published
+
+    def _form(self, queue: str, task: Task) -> _Form:
+        envelope = json.loads(self.made_by_celery(queue, task))
+        *_, options = json.loads(base64.b64decode(envelope["body"]))
+        return _Form(envelope, envelope["headers"], envelope["properties"], json.dumps(options))
+
+    def _shown(self, arguments: str) -> str:
+        """Return how Celery shows arguments to people (`argsrepr`)."""
+        if arguments in _SHOWN:
+            return _SHOWN[arguments]
+        shown: str = saferepr(json.loads(arguments), self._amqp.argsrepr_maxsize, maxlevels=self._shown_levels)
+        return shown
