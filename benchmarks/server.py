@@ -57,7 +57,7 @@ WATCHED = {
     "command": "longest command of it, ms",
     "memory": "operator's RSS, MB",
 }
-"""What is told of a purge. A wait has in it all that the machine does to a client; a command only what it does to it."""
+"""What is told of a purge. A wait has in it all that the machine does to a client: the server's own time has less."""
 
 
 class Server:
@@ -89,7 +89,7 @@ class Server:
             await self._redis.eval(_FILL, 0, first, last, _BODY, where)
 
     async def watch_operator(self, way: Way, *tasks: str, expected: int, seconds: float = 0) -> None:
-        """Let a process of the operator's purge (`benchmarks.taker`), and note what it took and what others had of it."""
+        """Let a process of the operator's purge (`benchmarks.taker`); note its figures, and what others had of it."""
         taker = [sys.executable, "-m", "benchmarks.taker", self.broker.url, *tasks]
         async with self._watched(way, "queue-recovery"):
             process = await asyncio.create_subprocess_exec(*taker, stdout=-1, cwd=ROOT)

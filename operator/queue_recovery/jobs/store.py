@@ -159,9 +159,13 @@ class MongoJobStore:
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
         ids = list(claims)
         writes: dict[str, UpdateOne] = {}
+        before: set[str] = set()
         for job_id, document in (await self._find(ids, self._written)).items():
             claim = claims[job_id]
-            if stamps.stamp_of(document, run_uid) is None and self._looks_as_seen(document, claim):
+            stamp = stamps.stamp_of(document, run_uid)
+            if stamps.is_claimed_as(stamp, claim):
+                before.add(job_id)
+            elif stamp is None and self._looks_as_seen(document, claim):
                 writes[job_id] = stamps.claim_write(
                     self._key(job_id),
                     claim,
@@ -171,8 +175,11 @@ class MongoJobStore:
                     run_uid=run_uid,
                     now=now,
                 )
-        if refused := await self._write(writes):
+        refused, matched = await self._write(writes)
+        if refused:
             raise Rejected(Reason.JOB_STORE_WRITE_REFUSED, _refusal(refused))
+        if matched == len(writes):
+            return before | writes.keys()
         return {
             job_id
             for job_id, document in (await self._find(ids, [stamps.ROOT])).items()
@@ -182,7 +189,7 @@ class MongoJobStore:
     async def _settle(self, run_uid: str, ids: Sequence[str], now: datetime) -> dict[str, int]:
         """Settle one batch; return the jobs that could not be, with the server's code."""
         keys = {job_id: self._key(job_id) for job_id in ids}
-        unstamped = await self._write(
+        unstamped, _ = await self._write(
             {job_id: stamps.release_write(key, run_uid=run_uid, now=now) for job_id, key in keys.items()}
         )
         claimed = {
@@ -190,14 +197,14 @@ class MongoJobStore:
             for job_id, document in (await self._find(ids, [stamps.ROOT])).items()
             if (stamp := stamps.stamp_of(document, run_uid)) is not None and stamps.is_claimed(stamp)
         }
-        not_given_back = await self._write(
+        not_given_back, _ = await self._write(
             {
                 job_id: stamps.give_back_write(keys[job_id], stamp, self._fields, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
             }
         )
         # What the write before has released does not match any more.
-        not_let_go = await self._write(
+        not_let_go, _ = await self._write(
             {
                 job_id: stamps.let_go_write(keys[job_id], stamp, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
@@ -226,19 +233,22 @@ class MongoJobStore:
         # A collation of the collection may find more than was asked for.
         return {wanted[document["_id"]]: document for document in found if document["_id"] in wanted}
 
-    async def _write(self, writes: Mapping[str, UpdateOne]) -> dict[str, int]:
-        """Send the writes, each on its own; return the ids whose documents refused theirs, with the server's code."""
+    async def _write(self, writes: Mapping[str, UpdateOne]) -> tuple[dict[str, int], int]:
+        """Send the writes, each on its own.
+
+        Returns the ids whose documents refused theirs, with the server's code; and if none did, how many found a document.
+        """
         if not writes:
-            return {}
+            return {}, 0
         with translated():
             try:
-                await self._collection.bulk_write(list(writes.values()), ordered=False)
+                result = await self._collection.bulk_write(list(writes.values()), ordered=False)
             except BulkWriteError as error:
                 refused = refused_writes(error, list(writes))
                 if refused is None:
                     raise
-                return refused
-        return {}
+                return refused, 0
+        return {}, result.matched_count
 
 
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

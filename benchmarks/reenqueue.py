@@ -1,0 +1,171 @@
+"""Jobs are enqueued with their markers, with and without a job store, against what an application would do.
+
+    python -m benchmarks.reenqueue [--jobs 100000] [--peer-jobs 10000] [--rounds 3]
+
+The rooms are driven directly, in the batches of `recovery/reenqueue.py`: a recovery lists 1,000 jobs at most. The
+store's own speed is that of bulk writes of the same size, without reading and without conditions.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from celery import Celery
+from pymongo import AsyncMongoClient, UpdateOne
+
+from benchmarks.benchmark import Benchmark, Way
+from benchmarks.server import QUEUE, Server
+from queue_recovery.api.target import MongoDB, TransportOptions
+from queue_recovery.broker import RedisBroker
+from queue_recovery.jobs.store import connect
+from queue_recovery.recovery.ports import Claim, Run, Task
+from sandbox.job_store import JobStore
+from sandbox.processes import Scope
+
+_BATCH = 500
+_TASK = "tts.render"
+_DATABASE = "app"
+
+
+def batches(jobs: int) -> Iterator[list[Task]]:
+    """Return jobs as a recovery makes them."""
+    for first in range(0, jobs, _BATCH):
+        yield [
+            Task(key=f"{n}:str:{n}", task_id=str(uuid4()), task=_TASK, args=f'["{n}"]', kwargs="{}")
+            for n in range(first, min(jobs, first + _BATCH))
+        ]
+
+
+@asynccontextmanager
+async def purged(server: Server) -> AsyncIterator[tuple[RedisBroker, Run]]:
+    """Open a run whose queue has been taken."""
+    broker = RedisBroker.connect(server.broker.url, TransportOptions())
+    run = Run(uid=str(uuid4()), name="bench/reenqueue", cluster="bench", queue=QUEUE)
+    await broker.open(run)
+    await broker.take(run)
+    yield broker, run
+    await broker.close(run)
+    await broker.release(run, expires=datetime.now(UTC), keep=False)
+    await broker.aclose()
+
+
+async def operator(server: Server, jobs: int) -> float:
+    """Push all jobs; return seconds."""
+    async with purged(server) as (broker, run):
+        began = time.monotonic()
+        for batch in batches(jobs):
+            await broker.push(run, batch)
+        return time.monotonic() - began
+
+
+async def operator_with_store(server: Server, url: str, collection: str, jobs: int) -> float:
+    """Claim and push all jobs; return seconds."""
+    spec = MongoDB.model_validate(
+        {
+            "urlSecretRef": {"name": "mongo", "key": "url"},
+            "database": _DATABASE,
+            "collection": collection,
+            "idType": "String",
+        }
+    )
+    store = connect(url, spec)
+    async with purged(server) as (broker, run):
+        began = time.monotonic()
+        for batch in batches(jobs):
+            claims = [
+                Claim(id=job_id(task), seen_status="failed", seen_task_id="old", task_id=task.task_id)
+                for task in batch
+            ]
+            ours = await store.claim(run.uid, claims, now=datetime.now(UTC))
+            await broker.push(run, [task for task in batch if job_id(task) in ours])
+            if len(ours) != len(batch):
+                raise RuntimeError(f"{len(ours)} of {len(batch)} jobs were claimed")
+        seconds = time.monotonic() - began
+    await store.aclose()
+    return seconds
+
+
+async def bulk_writes(url: str, collection: str, jobs: int) -> float:
+    """Update all documents as fast as the store does it; return seconds."""
+    async with AsyncMongoClient[dict[str, object]](url, w="majority") as client:
+        documents = client[_DATABASE][collection]
+        began = time.monotonic()
+        for batch in batches(jobs):
+            stamp = {"was": {"status": "failed", "taskId": "old"}, "at": datetime.now(UTC)}
+            await documents.bulk_write(
+                [
+                    UpdateOne(
+                        {"_id": job_id(task)},
+                        {"$set": {"status": "pending", "task_id": task.task_id, "queueRecovery": {"run": stamp}}},
+                    )
+                    for task in batch
+                ],
+                ordered=False,
+            )
+        return time.monotonic() - began
+
+
+async def fill(url: str, jobs: int) -> str:
+    """Make a collection of failed jobs; return its name."""
+    name = f"jobs_{uuid4().hex}"
+    async with AsyncMongoClient[dict[str, object]](url) as client:
+        for first in range(0, jobs, _BATCH):
+            await client[_DATABASE][name].insert_many(
+                {"_id": str(n), "status": "failed", "task_id": "old"} for n in range(first, min(jobs, first + _BATCH))
+            )
+    return name
+
+
+def job_id(task: Task) -> str:
+    """Return the id of a task's job."""
+    return task.key.rpartition(":")[2]
+
+
+def send_tasks(url: str, jobs: int, *, one_producer: bool) -> float:
+    """Enqueue by `send_task`, by itself or with one producer for all; return seconds."""
+    with Celery(broker=url, set_as_current=False) as app, app.producer_pool.acquire(block=True) as producer:
+        shared = {"producer": producer} if one_producer else {}
+        began = time.monotonic()
+        for n in range(jobs):
+            app.send_task(_TASK, args=[str(n)], queue=QUEUE, **shared)
+        return time.monotonic() - began
+
+
+async def measure(jobs: int, peer_jobs: int, rounds: int) -> list[Way]:
+    """Enqueue by each way in each round."""
+    alone = Way("the operator, without a store", "")
+    loop, shared = Way("`send_task` in a loop", alone.name), Way("`send_task`, one shared producer", alone.name)
+    bulk = Way("the store's bulk writes alone", "")
+    stored = Way("the operator, with the store", bulk.name)
+    async with Server.open() as server, Scope.open() as scope:
+        store = await JobStore.start(scope)
+        for _ in range(rounds):
+            await server.fill(0, "list")
+            alone.note(microseconds=await operator(server, jobs) / jobs * 1e6)
+            for way, one_producer in ((loop, False), (shared, True)):
+                await server.fill(0, "list")
+                seconds = await asyncio.to_thread(send_tasks, server.broker.url, peer_jobs, one_producer=one_producer)
+                way.note(microseconds=seconds / peer_jobs * 1e6)
+            await server.fill(0, "list")
+            collection = await fill(store.url, jobs)
+            bulk.note(microseconds=await bulk_writes(store.url, collection, jobs) / jobs * 1e6)
+            collection = await fill(store.url, jobs)
+            seconds = await operator_with_store(server, store.url, collection, jobs)
+            stored.note(microseconds=seconds / jobs * 1e6)
+    return [alone, loop, shared, bulk, stored]
+
+
+BENCHMARK = Benchmark(
+    name="reenqueue",
+    title="A hundred thousand jobs are enqueued, exactly once",
+    aim="10 times as fast as `send_task` without a store; within 2 times of the store's own bulk speed with it.",
+    columns={"microseconds": "µs for a job"},
+    options={"jobs": 100_000, "peer_jobs": 10_000, "rounds": 3},
+    measure=measure,
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()
