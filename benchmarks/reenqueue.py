@@ -76,8 +76,7 @@ async def operator_with_store(server: Server, url: str, collection: str, jobs: i
         began = time.monotonic()
         for batch in batches(jobs):
             claims = [
-                Claim(id=job_id(task), seen_status="failed", seen_task_id="old", task_id=task.task_id)
-                for task in batch
+                Claim(id=job_id(task), seen_status="failed", seen_task_id="old", task_id=task.task_id) for task in batch
             ]
             ours = await store.claim(run.uid, claims, now=datetime.now(UTC))
             await broker.push(run, [task for task in batch if job_id(task) in ours])

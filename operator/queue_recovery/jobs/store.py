@@ -236,7 +236,7 @@ class MongoJobStore:
     async def _write(self, writes: Mapping[str, UpdateOne]) -> tuple[dict[str, int], int]:
         """Send the writes, each on its own.
 
-        Returns the ids whose documents refused theirs, with the server's code; and if none did, how many found a document.
+        Returns the ids whose documents refused theirs, with the server's code; if there is none, how many found theirs.
         """
         if not writes:
             return {}, 0
