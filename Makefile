@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check unit chaos sandbox generate clean
+.PHONY: demo test check unit chaos bench sandbox generate clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -25,6 +25,10 @@ unit: $(READY)
 chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes half an hour
 	@$(BIN)/python -m sandbox.build
 	$(BIN)/python -m tests.chaos.campaign --seed $(or $(SEED),1) --report chaos-report
+
+bench: $(READY) ## every benchmark beside its peers, written to docs/performance.md; wants a quiet machine
+	@$(BIN)/python -m sandbox.build
+	$(BIN)/python -m benchmarks --write docs/performance.md
 
 sandbox: $(READY) ## a cluster, a broker and a job store; Ctrl-C removes them
 	@$(BIN)/python -m sandbox

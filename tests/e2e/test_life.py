@@ -1,6 +1,7 @@
 """A recovery's life, as its user sees it, on real parts."""
 
 import json
+from base64 import b64decode
 from datetime import datetime
 
 from sandbox.processes import until
@@ -231,3 +232,26 @@ async def test_a_quarantine_whose_time_is_over_is_swept(team: Team) -> None:
 
     await until(gone, "the sweeper to unlink the quarantine")
     assert len(await team.redis.keys("queuerecovery.dev:run:*")) == 1
+
+
+async def test_the_largest_list_of_jobs_that_can_be_created_runs_through(team: Team) -> None:
+    task = "t" * 300
+    jobs = [{"task": task, "args": json.dumps([f"{n:0>518}"])} for n in range(1000)]
+    assert sum(len(job["args"]) for job in jobs) > 0.99 * 524288
+    await team.target(store=False, queue={"tasks": [task]})
+    await team.workers(replicas=1)
+    await team.redis.lpush("work", envelope("old"))
+
+    made = {
+        "apiVersion": "queuerecovery.dev/v1alpha1",
+        "kind": "QueueRecovery",
+        "metadata": {"name": "stuck"},
+        "spec": {"targetRef": {"name": "team"}, "queue": "work", "jobs": jobs},
+    }
+    await team.api.create(f"/apis/queuerecovery.dev/v1alpha1/namespaces/{team.namespace}/queuerecoveries", made)
+    status = await team.reached("Succeeded")
+
+    assert status["jobs"]["progress"] == "1000/1000"
+    assert [json.loads(b64decode(json.loads(one)["body"]))[0] for one in await team.queued()] == [
+        json.loads(job["args"]) for job in jobs
+    ]

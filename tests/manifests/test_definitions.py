@@ -296,6 +296,15 @@ def test_the_largest_status_of_a_recovery_of_every_queue_can_be_written(cluster:
     assert "patched" in patch(cluster, name, {"status": status}, "queuerecovery", "--subresource=status")
 
 
+def test_a_recovery_that_etcd_cannot_hold_is_refused_when_it_is_created(cluster: Cluster, name: str) -> None:
+    jobs = [
+        {"task": "t" * 300, "args": json.dumps(["\N{HIRAGANA LETTER A}" * 500], ensure_ascii=False)}
+        for _ in range(1000)
+    ]
+
+    assert "too large" in cluster.refusal("create", "-f", "-", given=recovery(name, jobs=jobs))
+
+
 def test_ids_keep_their_type(cluster: Cluster, name: str) -> None:
     jobs: list[dict[str, object]] = [{"id": 7}, {"id": "7"}, {"id": 2**63 - 1}, {"id": "662f1c0e9d3e4b0001a1b2c3"}]
     cluster.kubectl("apply", "-f", "-", given=recovery(name, jobs=jobs))

@@ -49,6 +49,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="queuerecovery.dev", v1=False)
     chosen.background.cancellation_polling = 2  # the default of 60 lets a deletion hang for a minute
     chosen.background.instant_exit_timeout = 5  # the deletion handler then runs after the daemon, once
+    chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer cost twice the memory
     chosen.watching.server_timeout = 600
     chosen.watching.client_timeout = 660  # a connection that died without a word is noticed
     return chosen
@@ -68,6 +69,8 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
         resource = memo.get("resource")
         if resource is not None:
             resource.hear(body)
+        if not _due(body) and body.metadata.get("deletionTimestamp") is None:
+            _lighten(body)
 
     @kopf.daemon(
         GROUP,
@@ -82,6 +85,7 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
         resource = _resource(operator, body, memo)
         await resource.protected()
         await _until_exit(_work(operator, resource), stopped)
+        memo.pop("resource", None)  # what a recovery that is over said is not kept
         await stopped.wait(_LINGER)
 
     @kopf.on.delete(GROUP, VERSION, "queuerecoveries", registry=chosen, optional=True)
@@ -106,6 +110,18 @@ def _due(body: kopf.Body, **_: object) -> bool:
     """Tell whether there is something to do: not ended, or the newest spec not seen."""
     status: Mapping[str, Any] = body.get("status", {})
     return "completionTime" not in status or status.get("observedGeneration") != body.metadata.get("generation")
+
+
+def _lighten(body: kopf.Body) -> None:
+    """Empty the body of a recovery that is over but for what `_due` and kopf read: kopf holds the last one of each.
+
+    The next event of the recovery brings a whole one.
+    """
+    body["metadata"].pop("managedFields", None)
+    body["spec"].clear()
+    status = body["status"]
+    for name in set(status) - {"completionTime", "observedGeneration"}:
+        del status[name]
 
 
 def _resource(operator: Operator, body: kopf.Body, memo: kopf.Memo) -> KubernetesResource:
