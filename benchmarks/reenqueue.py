@@ -8,7 +8,7 @@ store's own speed is that of bulk writes of the same size, without reading and w
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -30,13 +30,15 @@ _TASK = "tts.render"
 _DATABASE = "app"
 
 
-def batches(jobs: int) -> Iterator[list[Task]]:
-    """Return jobs as a recovery makes them."""
-    for first in range(0, jobs, _BATCH):
-        yield [
+def batches(jobs: int) -> list[list[Task]]:
+    """Return jobs as a recovery hands them to the rooms."""
+    return [
+        [
             Task(key=f"{n}:str:{n}", task_id=str(uuid4()), task=_TASK, args=f'["{n}"]', kwargs="{}")
             for n in range(first, min(jobs, first + _BATCH))
         ]
+        for first in range(0, jobs, _BATCH)
+    ]
 
 
 @asynccontextmanager
@@ -55,8 +57,9 @@ async def purged(server: Server) -> AsyncIterator[tuple[RedisBroker, Run]]:
 async def operator(server: Server, jobs: int) -> float:
     """Push all jobs; return seconds."""
     async with purged(server) as (broker, run):
+        work = batches(jobs)
         began = time.monotonic()
-        for batch in batches(jobs):
+        for batch in work:
             await broker.push(run, batch)
         return time.monotonic() - began
 
@@ -73,8 +76,9 @@ async def operator_with_store(server: Server, url: str, collection: str, jobs: i
     )
     store = connect(url, spec)
     async with purged(server) as (broker, run):
+        work = batches(jobs)
         began = time.monotonic()
-        for batch in batches(jobs):
+        for batch in work:
             claims = [
                 Claim(id=job_id(task), seen_status="failed", seen_task_id="old", task_id=task.task_id) for task in batch
             ]
@@ -91,8 +95,9 @@ async def bulk_writes(url: str, collection: str, jobs: int) -> float:
     """Update all documents as fast as the store does it; return seconds."""
     async with AsyncMongoClient[dict[str, object]](url, w="majority") as client:
         documents = client[_DATABASE][collection]
+        work = batches(jobs)
         began = time.monotonic()
-        for batch in batches(jobs):
+        for batch in work:
             stamp = {"was": {"status": "failed", "taskId": "old"}, "at": datetime.now(UTC)}
             await documents.bulk_write(
                 [
