@@ -24,6 +24,9 @@ _AT_ONCE = 20
 _STEP = 0.5
 """Seconds over which its processor time is looked at until it has come to rest."""
 
+_WORKERS_LEAVE = 6.0
+"""Seconds until kopf has ended its worker of each resource, which waits for five after the last event."""
+
 
 def recovery(number: int) -> Json:
     """Return a recovery as somebody wrote it."""
@@ -113,8 +116,10 @@ async def observe(sandbox: Sandbox, namespace: str, way: Way, idle_seconds: int)
         while processor_seconds(operator.pid) - used > _STEP / 50:
             used = processor_seconds(operator.pid)
             await asyncio.sleep(_STEP)
+        await asyncio.sleep(_WORKERS_LEAVE)
+        settled = processor_seconds(operator.pid)
         await asyncio.sleep(idle_seconds)
-        idle = (processor_seconds(operator.pid) - used) / (idle_seconds + _STEP)
+        idle = (processor_seconds(operator.pid) - settled) / idle_seconds
         way.note(ready=took, processor=used, idle=idle * 100, memory=memory("VmRSS", operator.pid))
     finally:
         await operator.stop()
