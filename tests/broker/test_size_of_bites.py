@@ -114,7 +114,7 @@ async def test_memory_is_the_same_whatever_the_depth(connect: Connect, redis: Re
         tracemalloc.start()
         try:
             await broker.count("tts", select=run.select)
-            await broker.queued_task_ids("tts", ["job-1"])
+            await broker.queued_task_ids(["job-1"], "tts")
             await broker.take(run)
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
