@@ -52,12 +52,12 @@ class Authority:
         _write_certificate(authority.path, certificate)
         return authority
 
-    def issue(self, name: str) -> KeyPair:
-        """Make a key and a certificate for a server or client of this name on 127.0.0.1."""
+    def issue(self, name: str, *, expired: bool = False) -> KeyPair:
+        """Make a key and a certificate for a server or client of this name on 127.0.0.1, valid or not any more."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         certificate = (
-            _builder(_name(name), self._certificate.subject, key.public_key())
+            _builder(_name(name), self._certificate.subject, key.public_key(), expired=expired)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
@@ -88,8 +88,10 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, *, expired: bool = False
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC) - (2 * _LIFETIME if expired else dt.timedelta())
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -7,13 +7,12 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from queue_recovery.api.target import TransportOptions
-from queue_recovery.broker import RedisBroker, client
+from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.broker.failures import named
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Broker as Server
 from sandbox.broker import Flavour, flavours
-from sandbox.certificates import Authority
 from sandbox.processes import Scope, free_port
 from tests.broker.conftest import Connect
 
@@ -28,8 +27,8 @@ def flavour(request: pytest.FixtureRequest) -> Flavour:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(client, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(connecting, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connecting, "_ANSWER_SECONDS", 0.5)
 
 
 async def refusal(url: str, queue: str | None = None) -> RecoveryError:
@@ -204,28 +203,6 @@ async def test_keys_that_the_acl_forbids_are_found_before_anything_is_done(serve
 
     assert (type(error), error.reason) == (Unavailable, "BrokerPermissionDenied")
     assert "key" in error.message
-
-
-@pytest.fixture
-async def tls_server(scope: Scope) -> Server:
-    """A server that speaks TLS only on `tls-port`, which is its plain port and one."""
-    pair = Authority.create(scope.folder / "ca").issue("redis")
-    port = free_port()
-    options = ["--tls-port", str(port), "--tls-cert-file", str(pair.certificate), "--tls-key-file", str(pair.key)]
-    server = await Server.start(scope, flavour="redis", options=[*options, "--tls-auth-clients", "no"])
-    server.tls_port = port  # type: ignore[attr-defined]
-    return server
-
-
-async def test_a_certificate_that_nobody_trusts_is_refused_unless_the_url_says_so(tls_server: Server) -> None:
-    url = f"rediss://127.0.0.1:{tls_server.tls_port}/0"  # type: ignore[attr-defined]
-
-    error = await refusal(url)
-
-    assert (error.reason, "certificate" in error.message) == ("BrokerUnavailable", True)
-    trusting = RedisBroker.connect(f"{url}?ssl_cert_reqs=CERT_NONE", TransportOptions())
-    assert await trusting.check() == BrokerHealth(eviction_policy="noeviction")
-    await trusting.aclose()
 
 
 async def test_tls_towards_a_server_that_speaks_none(server: Server) -> None:

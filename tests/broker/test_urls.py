@@ -74,7 +74,6 @@ def test_certificates_are_verified_unless_the_url_says_otherwise(
         ("redis:///0", "no host"),
         ("redis:///run/redis.sock", "no host"),
         ("redis://:hunter2@/0", "no host"),
-        ("sentinel://redis:26379/0", "Sentinel"),
         ("redis://redis/hunter2", "number of the database"),
         ("redis://redis/-1", "number of the database"),
         ("redis://redis/0/1", "number of the database"),

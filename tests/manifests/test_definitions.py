@@ -110,6 +110,8 @@ def test_a_target_gets_celerys_own_keys_as_defaults(cluster: Cluster, name: str)
         "prioritySteps": [0, 3, 6, 9],
         "unackedKey": "unacked",
         "unackedIndexKey": "unacked_index",
+        "masterName": "",
+        "sentinelKwargs": {"username": "", "ssl": False},
     }
 
 

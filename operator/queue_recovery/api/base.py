@@ -90,16 +90,15 @@ ShownName = Annotated[str, Field(max_length=200), BeforeValidator(_cut(200)), Pl
 """A name that somebody else chose, of any length, as a status shows it."""
 
 
+SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+"""Name of a key in a Secret."""
+
+
 class SecretKeyRef(Model):
     """One key of a Secret in the same namespace."""
 
     name: ObjectName = Field(description="Name of the Secret, in this namespace.")
-    key: str = Field(
-        min_length=1,
-        max_length=253,
-        pattern=r"^[-._a-zA-Z0-9]+$",
-        description="Key in the Secret whose value is the whole URL.",
-    )
+    key: SecretKey = Field(description="Key in the Secret whose value is the whole URL.")
 
 
 class NameRef(Model):

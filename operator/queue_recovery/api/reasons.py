@@ -51,19 +51,25 @@ class Reason(StrEnum):
         "SecretNotFound",
         Outcome.NOT_YET,
         "The Secret that the target names is not in this namespace.",
-        "Create the Secret, or mend `urlSecretRef.name` in the target.",
+        "Create the Secret, or mend its name in the target.",
     )
     SECRET_KEY_MISSING = (
         "SecretKeyMissing",
         Outcome.NOT_YET,
         "The Secret is there and has no such key, or it is empty.",
-        "Put the whole URL under that key, or mend `urlSecretRef.key` in the target.",
+        "Put the value under that key (of a URL the whole), or mend the key in the target.",
     )
     INVALID_BROKER_URL = (
         "InvalidBrokerURL",
         Outcome.NOT_YET,
         "What the Secret holds is not a URL of a Redis server.",
-        "Write `redis://` or `rediss://` with host, port and database, exactly as the application's `broker_url`.",
+        "Write `redis://`, `rediss://` or `sentinel://` host and database, as in the application's `broker_url`.",
+    )
+    INVALID_CERTIFICATE = (
+        "InvalidCertificate",
+        Outcome.NOT_YET,
+        "What a Secret under the target's `broker.tls` holds is no certificate in PEM, or its key does not fit.",
+        "Put in what cert-manager or `kubectl create secret tls` would; the key without a password.",
     )
     INVALID_JOB_STORE_URL = (
         "InvalidJobStoreURL",
@@ -132,6 +138,18 @@ class Reason(StrEnum):
         Outcome.UNAVAILABLE,
         "The broker refuses the user or the password in the URL.",
         "Mend the URL in the Secret.",
+    )
+    BROKER_CERTIFICATE_REFUSED = (
+        "BrokerCertificateRefused",
+        Outcome.UNAVAILABLE,
+        "The broker's certificate cannot be trusted, or the broker refuses the operator's, or asks for one.",
+        "Do what the message says: see `broker.tls` in the target and the Secrets that it names.",
+    )
+    PRIMARY_NOT_FOUND = (
+        "PrimaryNotFound",
+        Outcome.UNAVAILABLE,
+        "The Sentinels know no primary of that name, or what they name is a replica, as it is during a failover.",
+        "Nothing, unless it lasts: then check `transportOptions.masterName` in the target, and the Sentinels.",
     )
     BROKER_READ_ONLY = (
         "BrokerReadOnly",

@@ -13,6 +13,7 @@ from queue_recovery.api.base import (
     NameRef,
     ObjectName,
     QueueName,
+    SecretKey,
     SecretKeyRef,
     TaskName,
     Timestamp,
@@ -30,8 +31,27 @@ DocumentField = Annotated[str, Field(max_length=200)]
 """Name of a field of a job's document, with dots for nested ones."""
 
 
+class PasswordSecretRef(Model):
+    """One key of a Secret in the same namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret, in this namespace.")
+    key: SecretKey = Field(description="Key in the Secret whose value is the password.")
+
+
+class SentinelKwargs(Model):
+    """How to log in at the Sentinels themselves."""
+
+    username: str = Field("", max_length=200, description="`username`; empty: the default user.")
+    password_secret_ref: PasswordSecretRef | None = Field(
+        None, description="Where `password` stands, if they have one."
+    )
+    ssl: bool = Field(
+        default=False, description="`ssl`: whether they speak TLS; the certificates are those of `broker.tls`."
+    )
+
+
 class TransportOptions(Model):
-    """The application's `broker_transport_options`, as far as they name keys."""
+    """The application's `broker_transport_options`, as far as they name keys and servers."""
 
     global_key_prefix: str = Field(
         "", max_length=100, description="`global_keyprefix`: stands literally before every key."
@@ -58,12 +78,53 @@ class TransportOptions(Model):
         max_length=200,
         description="`unacked_index_key`: the sorted set of when each of them was delivered.",
     )
+    master_name: str = Field(
+        "", max_length=200, description="`master_name`: the name under which the Sentinels of the URL know the primary."
+    )
+    sentinel_kwargs: SentinelKwargs = Field(
+        SentinelKwargs(), description="`sentinel_kwargs`: how to log in at the Sentinels; only where they ask for it."
+    )
+
+
+class CertificateAuthorityRef(Model):
+    """One key of a Secret in the same namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret, in this namespace.")
+    key: SecretKey = Field("ca.crt", description="Key in the Secret whose value is the certificates in PEM.")
+
+
+class SecretRef(Model):
+    """A Secret in the same namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret, in this namespace.")
+
+
+class BrokerTLS(Model):
+    """Certificates that the operator trusts and shows when it speaks TLS to the broker."""
+
+    ca_secret_ref: CertificateAuthorityRef | None = Field(
+        None,
+        description="Where the authority stands that has signed the broker's certificate; no other is trusted then. "
+        "Without it those that the operator's image trusts.",
+    )
+    client_certificate_secret_ref: SecretRef | None = Field(
+        None,
+        description="A Secret of type kubernetes.io/tls with the certificate (`tls.crt`) and the key (`tls.key`) that "
+        "the operator shows to the broker.",
+    )
 
 
 class BrokerSpec(Model):
     """The Redis server that carries the queues."""
 
-    url_secret_ref: SecretKeyRef = Field(description="Where the broker's whole URL stands: redis:// or rediss://.")
+    url_secret_ref: SecretKeyRef = Field(
+        description="Where the broker's whole URL stands: redis://, rediss:// or sentinel://."
+    )
+    tls: BrokerTLS | None = Field(
+        None,
+        description="Certificates, for a URL with rediss://; with sentinel://, that the servers speak TLS, as "
+        "`broker_use_ssl` says it to the application.",
+    )
     transport_options: TransportOptions = Field(
         TransportOptions(),
         description="As in the application's `broker_transport_options`; only where it changes Celery's defaults.",

@@ -4,13 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
 from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.failures import failures_named, named
-from queue_recovery.broker.url import Address
 
 Word = str | bytes | int | float
 
@@ -20,33 +17,13 @@ _SCAN_COUNT = 100
 SCAN_KEYS_COUNT = 1000
 """Keys looked at at once, by their names alone: a database may hold millions of results beside the queues."""
 
-_CLIENT_NAME = "queue-recovery"
-_CONNECT_SECONDS = 3
-_ANSWER_SECONDS = 5
-_RETRIES = 2
-"""A command may be sent again when its answer is late: every script gives the same answer when sent twice."""
-
 
 class Client:
-    """A pool of connections to one database."""
+    """The commands, on one database."""
 
-    def __init__(self, address: Address) -> None:
-        """Prepare the pool; connects with the first command."""
-        self._redis = Redis(
-            host=address.host,
-            port=address.port,
-            db=address.database,
-            username=address.username,
-            password=address.password,
-            ssl=address.tls,
-            ssl_cert_reqs=address.certificate_check,
-            ssl_check_hostname=address.check_hostname,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_timeout=_ANSWER_SECONDS,
-            retry=Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),
-            client_name=_CLIENT_NAME,
-            protocol=2,
-        )
+    def __init__(self, redis: Redis) -> None:
+        """Take the driver's client, which is closed with this one."""
+        self._redis = redis
 
     async def ping(self) -> None:
         """PING."""

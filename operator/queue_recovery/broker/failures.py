@@ -42,10 +42,50 @@ _CODES = {
 }
 """Error codes that say more than that a command was refused."""
 
+_NOT_TRUSTED = (
+    "the broker's certificate is signed by nobody whom the operator trusts; put its authority into a Secret, and name "
+    "that as broker.tls.caSecretRef in the target"
+)
+_OTHER_HOST = (
+    "the broker's certificate is for another host; correct the host in the URL, or let the certificate name it (with "
+    "Sentinel, the addresses that the Sentinels tell)"
+)
+_UNTRUSTED = {
+    9: "the broker's certificate is not valid yet; check it, and the clocks",
+    10: "the broker's certificate has expired; renew it",
+    62: _OTHER_HOST,
+    64: _OTHER_HOST,
+}
+"""By OpenSSL's verify code (`X509_V_ERR_*`)."""
+
+_ALERT = re.compile(r"_ALERT_([A-Z_]+)")
+
+_REFUSED = {
+    "CERTIFICATE_REQUIRED": "the broker asks for a client certificate; name the Secret with one as "
+    "broker.tls.clientCertificateSecretRef in the target",
+    "CERTIFICATE_EXPIRED": "the operator's client certificate has expired; renew the Secret that "
+    "broker.tls.clientCertificateSecretRef names",
+    "UNKNOWN_CA": "the broker does not trust the authority of the operator's client certificate; put one that it "
+    "trusts into the Secret that broker.tls.clientCertificateSecretRef names",
+}
+"""By the alert of TLS that the broker has sent."""
+
+# Before TLS 1.3 this is what a client without a certificate is told.
+_REFUSED["HANDSHAKE_FAILURE"] = _REFUSED["CERTIFICATE_REQUIRED"]
+
 _CLUSTER_CODES = frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"})
 
 _ANY_CODE = re.compile(rf"\b({'|'.join([*_CODES, *_CLUSTER_CODES])})\b")
 """Before version 7 the code stands inside the text when the error comes from a script."""
+
+
+class PrimaryNotFoundError(exceptions.ConnectionError):
+    """There is no primary to connect to; tried again as any connection that does not come up."""
+
+    def __init__(self, meaning: RecoveryError) -> None:
+        """Take what it means for a recovery."""
+        super().__init__(meaning.reason)
+        self.meaning = meaning
 
 
 @contextmanager
@@ -60,6 +100,8 @@ def failures_named() -> Iterator[None]:
 def named(error: Exception) -> RecoveryError:
     """Return what an exception of redis-py means."""
     kind = type(error).__name__
+    if isinstance(error, PrimaryNotFoundError):
+        return error.meaning
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthenticationWrongNumberOfArgsError)):
         return Unavailable(
             Reason.BROKER_AUTHENTICATION_FAILED,
@@ -69,17 +111,26 @@ def named(error: Exception) -> RecoveryError:
         return _of_answer(error)
     if isinstance(error, exceptions.BusyLoadingError):
         return of_text("LOADING")
-    if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
-        return Unavailable(
-            Reason.BROKER_UNAVAILABLE,
-            "the broker's certificate is not trusted, or is another host's; add its authority to the operator's trust "
-            "store, or correct the host in the URL",
-        )
+    if found := _certificate_refused(error):
+        return Unavailable(Reason.BROKER_CERTIFICATE_REFUSED, found)
     return Unavailable(
         Reason.BROKER_UNAVAILABLE,
         f"the broker does not answer ({kind}); check that it runs, that host and port in the URL are right, that "
         "redis:// or rediss:// fits it, and that network policies let the operator reach it",
     )
+
+
+def _certificate_refused(error: BaseException | None) -> str | None:
+    """Return what is wrong with a certificate, the broker's or the operator's, if that is behind an error."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return _UNTRUSTED.get(error.verify_code, _NOT_TRUSTED)
+        if isinstance(error, ssl.SSLError):
+            # `[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] ...`; the attribute `reason` is not always there.
+            alert = _ALERT.search(str(error))
+            return _REFUSED.get(alert[1]) if alert else None
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def permission_denied(command: str) -> Unavailable:
@@ -144,4 +195,29 @@ def unknown_consumer() -> NotYet:
         "messages of the queue keep coming into unacked although its workers are stopped, so something else consumes "
         "it; find it (CLIENT LIST shows connections whose last command is brpop), stop it, and list it in the "
         "target's `workers`",
+    )
+
+
+def primary_unknown() -> Unavailable:
+    """Return the error of Sentinels that do not know the name."""
+    return Unavailable(
+        Reason.PRIMARY_NOT_FOUND,
+        "the Sentinels in the URL know no primary of that name; write the name as transportOptions.masterName in the "
+        "target, as the application has it in broker_transport_options",
+    )
+
+
+def primary_demoted() -> Unavailable:
+    """Return the error of a replica that Sentinels still call the primary."""
+    return Unavailable(
+        Reason.PRIMARY_NOT_FOUND,
+        "the server that the Sentinels name is a replica, as in the middle of a failover; if it lasts, see their logs",
+    )
+
+
+def sentinel_login_refused() -> Unavailable:
+    """Return the error of Sentinels that ask for another login."""
+    return Unavailable(
+        Reason.BROKER_AUTHENTICATION_FAILED,
+        "the Sentinels refuse the user or the password; see transportOptions.sentinelKwargs in the target",
     )

@@ -8,6 +8,7 @@ from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import inspection, sweeper, taking
 from queue_recovery.broker.client import Client
+from queue_recovery.broker.connecting import connect
 from queue_recovery.broker.health import check_permissions, check_server
 from queue_recovery.broker.keeping import give_back_kept
 from queue_recovery.broker.keys import (
@@ -25,6 +26,7 @@ from queue_recovery.broker.keys import (
 from queue_recovery.broker.publish import Publisher
 from queue_recovery.broker.run import read_open_record, read_record
 from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.tls import Certificates
 from queue_recovery.broker.unlisted import unlisted
 from queue_recovery.broker.url import parse_url
 from queue_recovery.recovery.errors import locked_by
@@ -46,13 +48,27 @@ class RedisBroker:
         self._publisher = Publisher()
 
     @classmethod
-    def connect(cls, url: str, options: TransportOptions) -> Self:
+    def connect(
+        cls,
+        url: str,
+        options: TransportOptions,
+        *,
+        certificates: Certificates | None = None,
+        sentinel_password: str | None = None,
+    ) -> Self:
         """Return the broker at a URL; connects with the first command.
 
+        Args:
+            url: of the server, or of its Sentinels.
+            options: the application's transport options.
+            certificates: for TLS; None: nothing but what the URL says.
+            sentinel_password: what the Sentinels ask for, if they do.
+
         Raises:
-            NotYet: `InvalidBrokerURL`.
+            NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
+            Unavailable: `PrimaryNotFound`.
         """
-        return cls(Client(parse_url(url)), options)
+        return cls(Client(connect(parse_url(url), options, certificates, sentinel_password)), options)
 
     async def check(self) -> BrokerHealth:
         """See `ports.Broker`. Tries permissions on the operator's own keys and `unacked`."""

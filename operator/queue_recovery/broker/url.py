@@ -1,10 +1,10 @@
 """The broker's URL: what it may say, read as kombu reads it.
 
-kombu's reading is `kombu/utils/url.py` and `Channel._connparams` in `kombu/transport/redis.py`. What names a file or
-a socket is refused: the URL comes from a tenant's Secret, and the files would be the operator's.
+kombu's reading is `kombu/utils/url.py`, and `Channel._connparams` and `SentinelChannel` in `kombu/transport/redis.py`.
+What names a file or a socket is refused: the URL comes from a tenant's Secret, and the files would be the operator's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -42,6 +42,9 @@ _WITHOUT_EFFECT = frozenset(
 """Options that tune the application's own connections; the operator uses its own values."""
 
 _DEFAULT_PORT = 6379
+"""kombu's, also for a Sentinel (`Transport.default_port`)."""
+
+_SENTINEL = "sentinel://"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,10 @@ class Address:
     """Where a broker is, and how to log in."""
 
     host: str
+    """The server's, or the first Sentinel's."""
     port: int
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Host and port of each Sentinel that knows where the server is; none: the server itself is named."""
     database: int
     username: str | None
     password: str | None
@@ -61,13 +67,25 @@ class Address:
 def parse_url(text: str) -> Address:
     """Read the URL of a broker.
 
-    White space around it is ignored, as Secrets made from files end with a newline.
+    White space around it is ignored, as Secrets made from files end with a newline. Of several Sentinels the first one
+    says the login, the database and the options; what others say of them is without effect, as in kombu.
 
     Raises:
         NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options.
     """
+    text = text.strip()
+    if not text.startswith(_SENTINEL):
+        return _parse_one(text)
+    parts = text.split(";")
+    if not all(part.startswith(_SENTINEL) for part in parts):
+        raise _invalid("begin each Sentinel with sentinel://, separated by semicolons: kombu ignores others")
+    sentinels = [_parse_one(part) for part in parts]
+    return replace(sentinels[0], sentinels=tuple((each.host, each.port) for each in sentinels))
+
+
+def _parse_one(text: str) -> Address:
     try:
-        url = urlsplit(text.strip())
+        url = urlsplit(text)
         host, port = unquote(url.hostname or ""), url.port
         username, password = unquote(url.username or ""), unquote(url.password or "")
         host.encode("idna")
@@ -77,8 +95,10 @@ def parse_url(text: str) -> Address:
             "it cannot be parsed; write redis://:password@host:6379/0, with special characters of the password "
             "percent-encoded"
         ) from None
-    tls = _tls(url.scheme)
-    certificate_check, check_hostname = _certificate_options(query, tls=tls)
+    # With kombu any option of TLS in a Sentinel's URL turns TLS on.
+    may_tls = _may_tls(url.scheme)
+    certificate_check, check_hostname = _certificate_options(query, tls=may_tls)
+    tls = may_tls and (url.scheme == "rediss" or any(name.startswith("ssl_") for name in query))
     if ";" in url.netloc:
         raise _invalid("it lists several servers; name the one that holds the queues")
     if not host or "/" in host:
@@ -97,14 +117,12 @@ def parse_url(text: str) -> Address:
     )
 
 
-def _tls(scheme: str) -> bool:
-    if scheme in ("redis", "rediss"):
-        return scheme == "rediss"
-    if scheme == "sentinel":
-        raise _invalid("Sentinel is not supported yet; name the primary by redis:// or rediss://")
+def _may_tls(scheme: str) -> bool:
+    if scheme in ("redis", "rediss", "sentinel"):
+        return scheme != "redis"
     if scheme in ("unix", "socket", "redis+socket"):
         raise _invalid("it names a socket in the file system, which the operator does not share; write redis://host")
-    raise _invalid("it begins neither with redis:// nor with rediss://")
+    raise _invalid("it begins neither with redis:// nor with rediss:// or sentinel://")
 
 
 def _database(path: str) -> int:
@@ -138,7 +156,7 @@ def _refused_option(name: str) -> NotYet:
     if name.startswith("ssl_"):
         return _invalid(
             f"option {name} is not supported: ssl_cert_reqs and ssl_check_hostname are, with rediss://. Files named "
-            "in a URL are never read; certificates are verified by the operator's own trust store"
+            "in a URL are never read; name Secrets with the certificates under broker.tls in the target"
         )
     if name == "db":
         return _invalid("option db is not Celery's; write the number of the database after the host: redis://host/0")

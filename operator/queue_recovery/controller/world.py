@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoveryStatus
-from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, PasswordSecretRef, QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
+from queue_recovery.broker.tls import Certificates
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.jobs import store
 from queue_recovery.recovery.errors import NotYet, Rejected
@@ -20,6 +21,9 @@ from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import ServiceAccount, forbidden, missing_permissions
+
+_TLS_KEYS = ("tls.crt", "tls.key")
+"""What a Secret of type kubernetes.io/tls has."""
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404
@@ -98,7 +102,23 @@ class KubernetesWorld:
             await broker.aclose()
 
     async def _redis(self, target: QueueTargetSpec) -> RedisBroker:
-        return RedisBroker.connect(await self._secret(target.broker.url_secret_ref), target.broker.transport_options)
+        spec = target.broker
+        password = spec.transport_options.sentinel_kwargs.password_secret_ref
+        return RedisBroker.connect(
+            await self._secret(spec.url_secret_ref),
+            spec.transport_options,
+            certificates=None if spec.tls is None else await self._certificates(spec.tls),
+            sentinel_password=None if password is None else await self._secret(password),
+        )
+
+    async def _certificates(self, tls: BrokerTLS) -> Certificates:
+        authority, client = tls.ca_secret_ref, tls.client_certificate_secret_ref
+        return Certificates(
+            authorities=None if authority is None else await self._secret(authority),
+            client=None
+            if client is None
+            else "\n".join([await self._secret(SecretKeyRef(name=client.name, key=key)) for key in _TLS_KEYS]),
+        )
 
     async def _is_live(self, full_name: str, uid: str) -> bool:
         namespace, name = full_name.split("/")
@@ -112,7 +132,7 @@ class KubernetesWorld:
         recovery = _Recovery.model_validate(body)
         return recovery.metadata.uid == uid and not is_terminal(recovery.status)
 
-    async def _secret(self, ref: SecretKeyRef) -> str:
+    async def _secret(self, ref: SecretKeyRef | PasswordSecretRef | CertificateAuthorityRef) -> str:
         where = f"Secret {ref.name} in namespace {self._namespace}"
         try:
             with translated(expected=(_NOT_FOUND, _FORBIDDEN)):
@@ -123,15 +143,15 @@ class KubernetesWorld:
             if error.status == _FORBIDDEN:
                 raise forbidden(self._namespace, self._account) from None
             raise NotYet(
-                Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it, or mend urlSecretRef in the target"
+                Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it, or mend its name in the target"
             ) from None
         encoded = (secret.data or {}).get(ref.key)
         try:
-            url = base64.b64decode(encoded or "", validate=True).decode().strip()
+            text = base64.b64decode(encoded or "", validate=True).decode().strip()
         except (binascii.Error, UnicodeDecodeError):
-            url = ""
-        if not url:
+            text = ""
+        if not text:
             raise NotYet(
-                Reason.SECRET_KEY_MISSING, f"{where} has no text under key {ref.key!r}; put the whole URL there"
+                Reason.SECRET_KEY_MISSING, f"{where} has no text under key {ref.key!r}; put it there (a URL whole)"
             )
-        return url
+        return text

@@ -1,0 +1,85 @@
+"""Connections to what a URL names: a server, or the primary that Sentinels know."""
+
+import ssl
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelManagedConnection
+from redis.backoff import ExponentialBackoff
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker.failures import primary_unknown
+from queue_recovery.broker.sentinel import PrimaryPool, Sentinels, SentinelTLSConnection, connect_to_primary
+from queue_recovery.broker.tls import Certificates, TLSConnection, ssl_context
+from queue_recovery.broker.url import Address
+from queue_recovery.recovery.errors import NotYet
+
+_CLIENT_NAME = "queue-recovery"
+_CONNECT_SECONDS = 3
+_ANSWER_SECONDS = 5
+_RETRIES = 2
+"""A command may be sent again when its answer is late: every script gives the same answer when sent twice."""
+
+
+def connect(
+    address: Address, options: TransportOptions, certificates: Certificates | None, sentinel_password: str | None
+) -> Redis:
+    """Prepare a pool of connections to one database; connects with the first command.
+
+    Raises:
+        NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
+        Unavailable: `PrimaryNotFound`.
+    """
+    if certificates is not None and not (address.tls or address.sentinels):
+        raise NotYet(
+            Reason.INVALID_BROKER_URL,
+            "the target has broker.tls, and the broker's URL in the Secret begins with redis://; write rediss://, or "
+            "take broker.tls out of the target",
+        )
+    encrypted = address.tls or certificates is not None
+    of_sentinels = options.sentinel_kwargs
+    context = ssl_context(address, certificates or Certificates()) if encrypted or of_sentinels.ssl else None
+    login = {"db": address.database, "username": address.username, "password": address.password}
+    if not address.sentinels:
+        return _server(address.host, address.port, context, login)
+    if not options.master_name:
+        raise primary_unknown()
+    login_there = {"username": of_sentinels.username or None, "password": sentinel_password}
+    sentinels = [
+        _server(host, port, context if of_sentinels.ssl else None, login_there) for host, port in address.sentinels
+    ]
+    kind: dict[str, Any] = {"connection_class": SentinelManagedConnection}
+    if encrypted:
+        kind = {"connection_class": SentinelTLSConnection, "context": context}
+    return Redis.from_pool(
+        PrimaryPool(
+            options.master_name,
+            Sentinels(sentinels),
+            redis_connect_func=connect_to_primary,
+            **kind,
+            **login,
+            **_options(),
+        )
+    )
+
+
+def _server(host: str, port: int, context: ssl.SSLContext | None, login: dict[str, Any]) -> Redis:
+    """Return a client of one server, or Sentinel."""
+    if context is None:
+        return Redis.from_pool(ConnectionPool(Connection, host=host, port=port, **login, **_options()))
+    pool = ConnectionPool(TLSConnection, host=host, port=port, context=context, **login, **_options())
+    return Redis.from_pool(pool)
+
+
+def _options() -> dict[str, Any]:
+    """Return what every connection is made with."""
+    return {
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        "socket_timeout": _ANSWER_SECONDS,
+        "retry": Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),
+        "client_name": _CLIENT_NAME,
+        "protocol": 2,
+    }

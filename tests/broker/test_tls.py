@@ -1,0 +1,208 @@
+"""TLS to a server that shows a certificate, and asks for one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.tls import Certificates
+from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.ports import BrokerHealth
+from sandbox.broker import Broker as Server
+from sandbox.certificates import Authority, KeyPair
+from sandbox.processes import Scope, free_port
+
+HEALTHY = BrokerHealth(eviction_policy="noeviction")
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A server that speaks TLS, and the authority that it trusts and is trusted by."""
+
+    url: str
+    authority: Authority
+
+    def certificates(self, client: KeyPair | None = None) -> Certificates:
+        """Return what a target's Secrets would hold."""
+        return Certificates(authorities=self.authority.path.read_text(), client=pem(client) if client else None)
+
+
+def pem(pair: KeyPair) -> str:
+    return f"{pair.certificate.read_text()}\n{pair.key.read_text()}"
+
+
+def open_files() -> list[str]:
+    """Return what this process has open."""
+    return [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+
+
+async def start(scope: Scope, folder: Path, *options: str, expired: bool = False) -> Secured:
+    authority = Authority.create(folder)
+    pair = authority.issue("redis", expired=expired)
+    files = [f"--tls-{kind}-file" for kind in ("cert", "key", "ca-cert")]
+    paths = [str(path) for path in (pair.certificate, pair.key, authority.path)]
+    tls = [word for both in zip(files, paths, strict=True) for word in both]
+    port = free_port()
+    await Server.start(scope, flavour="redis", options=["--tls-port", str(port), *tls, *options])
+    return Secured(f"rediss://127.0.0.1:{port}/0", authority)
+
+
+@pytest.fixture(scope="module", params=["TLSv1.2", "TLSv1.3"])
+async def strict(request: pytest.FixtureRequest, servers: Scope) -> Secured:
+    """A server that asks for a client's certificate."""
+    return await start(servers, servers.folder / f"ca-{request.param}", "--tls-protocols", request.param)
+
+
+@pytest.fixture
+async def brokers() -> AsyncIterator[Callable[[str, Certificates | None], RedisBroker]]:
+    """Make brokers that are closed afterwards."""
+    made = []
+
+    def make(url: str, certificates: Certificates | None) -> RedisBroker:
+        made.append(RedisBroker.connect(url, TransportOptions(), certificates=certificates))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        await broker.aclose()
+
+
+async def refusal(url: str, certificates: Certificates | None) -> RecoveryError:
+    """Return what checking a broker raises; it shows nothing of a certificate."""
+    broker = RedisBroker.connect(url, TransportOptions(), certificates=certificates)
+    try:
+        with pytest.raises(RecoveryError) as refused:
+            await broker.check()
+    finally:
+        await broker.aclose()
+    assert "127.0.0.1" not in str(refused.value)
+    assert "BEGIN" not in repr(certificates) + str(refused.value)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+    return refused.value
+
+
+async def test_a_client_certificate_and_an_own_authority_are_enough(
+    strict: Secured, brokers: Callable[[str, Certificates], RedisBroker]
+) -> None:
+    broker = brokers(strict.url, strict.certificates(strict.authority.issue("operator")))
+
+    assert await broker.check() == HEALTHY
+
+
+async def test_the_key_of_a_client_is_in_no_file(
+    strict: Secured, brokers: Callable[[str, Certificates], RedisBroker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = strict.authority.issue("operator")
+    certificates = strict.certificates(pair)
+    pair.key.unlink()
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+
+    broker = brokers(strict.url, certificates)
+
+    assert await broker.check() == HEALTHY
+    assert not [name for name in await asyncio.to_thread(open_files) if "client-certificate" in name]
+
+
+async def test_a_server_that_asks_for_a_certificate_and_gets_none_says_so(strict: Secured) -> None:
+    error = await refusal(strict.url, strict.certificates())
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerCertificateRefused")
+    assert "clientCertificateSecretRef" in error.message
+    assert "asks for" in error.message
+
+
+async def test_a_client_certificate_that_has_expired_is_told_from_one_that_is_missing(strict: Secured) -> None:
+    error = await refusal(strict.url, strict.certificates(strict.authority.issue("late", expired=True)))
+
+    assert error.reason == "BrokerCertificateRefused"
+    assert "operator's client certificate has expired" in error.message
+
+
+async def test_a_client_certificate_of_another_authority_is_refused(strict: Secured, tmp_path: Path) -> None:
+    foreign = Authority.create(tmp_path / "ca").issue("operator")
+
+    error = await refusal(strict.url, strict.certificates(foreign))
+
+    assert error.reason == "BrokerCertificateRefused"
+    assert "does not trust" in error.message
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_server_whose_authority_nobody_trusts_is_refused(strict: Secured, tmp_path: Path, own: bool) -> None:  # noqa: FBT001 - pytest names it
+    other = Authority.create(tmp_path / "ca").path.read_text() if own else None
+
+    error = await refusal(strict.url, Certificates(authorities=other))
+
+    assert (type(error), error.reason) == (Unavailable, "BrokerCertificateRefused")
+    assert "caSecretRef" in error.message
+
+
+async def test_a_server_whose_certificate_has_expired_is_named_so(scope: Scope) -> None:
+    secured = await start(scope, scope.folder / "ca", "--tls-auth-clients", "no", expired=True)
+
+    error = await refusal(secured.url, secured.certificates())
+
+    assert error.reason == "BrokerCertificateRefused"
+    assert "broker's certificate has expired" in error.message
+
+
+async def test_a_certificate_of_another_host_is_named_so_unless_the_url_says_that_it_does_not_matter(
+    strict: Secured, brokers: Callable[[str, Certificates], RedisBroker]
+) -> None:
+    certificates = strict.certificates(strict.authority.issue("operator"))
+    url = strict.url.replace("127.0.0.1", "127.1")
+
+    with pytest.raises(RecoveryError, match="another host") as refused:
+        await brokers(url, certificates).check()
+
+    assert refused.value.reason == "BrokerCertificateRefused"
+    assert await brokers(f"{url}?ssl_check_hostname=false", certificates).check() == HEALTHY
+
+
+async def test_a_url_may_say_that_no_certificate_is_checked(
+    strict: Secured, brokers: Callable[[str, Certificates], RedisBroker]
+) -> None:
+    client = Certificates(client=pem(strict.authority.issue("operator")))
+
+    assert await brokers(f"{strict.url}?ssl_cert_reqs=CERT_NONE", client).check() == HEALTHY
+
+
+def test_what_is_no_certificate_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path / "ca")
+    one, other = authority.issue("one"), authority.issue("other")
+    key = load_pem_private_key(one.key.read_bytes(), password=None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hunter2")).decode()
+    unusable = [
+        Certificates(authorities="hunter2"),
+        Certificates(authorities=one.key.read_text()),
+        Certificates(client="hunter2"),
+        Certificates(client=one.certificate.read_text()),
+        Certificates(client=one.certificate.read_text() + other.key.read_text()),
+        Certificates(client=one.certificate.read_text() + locked),
+        Certificates(authorities="\u00e4"),
+        Certificates(client="\u00e4"),
+    ]
+
+    for certificates in unusable:
+        with pytest.raises(NotYet) as refused:
+            RedisBroker.connect("rediss://redis/0", TransportOptions(), certificates=certificates)
+        assert refused.value.reason == "InvalidCertificate"
+        assert "hunter2" not in str(refused.value)
+
+
+def test_certificates_for_a_url_without_tls_are_refused() -> None:
+    with pytest.raises(NotYet, match="rediss://") as refused:
+        RedisBroker.connect("redis://redis/0", TransportOptions(), certificates=Certificates())
+
+    assert refused.value.reason == "InvalidBrokerURL"
