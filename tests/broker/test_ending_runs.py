@@ -71,7 +71,7 @@ async def test_a_release_that_comes_late_leaves_the_lock_of_the_next_recovery_al
 async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker, run: Run) -> None:
     await broker.open(run)
 
-    with pytest.raises(RuntimeError, match="out of turn"):
+    with pytest.raises(Rejected, match="BrokerLostData"):
         await broker.release(run, expires=LATER, keep=True)
     assert await broker.holders("tts")
 
@@ -265,7 +265,8 @@ async def test_a_record_that_is_gone_is_forgotten_by_the_sweeper(broker: RedisBr
 
     assert await broker.sweep(run.cluster, is_over, LATER) == 1
     assert await redis.keys() == []
-    await broker.release(run, expires=LATER, keep=True)
+    with pytest.raises(Rejected, match="BrokerLostData"):
+        await broker.release(run, expires=LATER, keep=True)
     assert await redis.keys() == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.api.target import TransportOptions
-from queue_recovery.broker import RedisBroker, client
+from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.recovery.errors import Rejected, Unavailable
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
@@ -58,7 +58,7 @@ async def test_two_operators_at_once_push_each_job_once(connect: Connect, redis:
 async def test_a_server_that_answers_too_late_gets_the_script_again_and_the_job_once(
     server: Server, connect: Connect, redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(connecting, "_ANSWER_SECONDS", 0.2)
     broker = connect()
     await purged(broker, run)
     scripts = (await redis.info("commandstats"))["cmdstat_eval"]["calls"]
@@ -158,7 +158,7 @@ async def test_a_full_server_takes_no_job_and_no_marker_and_is_tried_again_later
 async def test_a_server_that_dies_and_comes_back_with_its_data_is_reached_again(
     scope: Scope, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connecting, "_CONNECT_SECONDS", 0.5)
     server = await Server.start(scope, options=["--appendonly", "yes", "--appendfsync", "always"])
     broker = RedisBroker.connect(server.url, TransportOptions())
     await purged(broker, run)

@@ -1,6 +1,8 @@
 """What a broker's URL may say."""
 
 import pytest
+from kombu.connection import Connection
+from kombu.utils.url import url_to_parts
 
 from queue_recovery.broker.url import Address, parse_url
 from queue_recovery.recovery.errors import NotYet
@@ -43,6 +45,28 @@ def test_it_is_read_as_kombu_reads_it(url: str, expected: Address) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "sentinel://one",
+        "sentinel://one:26379/2",
+        "sentinel://:p%40ss@one:26379/2;sentinel://two:26380",
+        "sentinel://user:pass@one:26379;sentinel://two:26380/3;sentinel://:other@three",
+        "sentinel://one:26379/1?ssl_cert_reqs=CERT_NONE;sentinel://two/1",
+    ],
+)
+def test_sentinels_are_read_as_kombu_reads_them(url: str) -> None:
+    found = parse_url(url)
+
+    kombu = Connection(url)  # type: ignore[no-untyped-call]
+    parts = [url_to_parts(part) for part in kombu.alt or [url]]
+    assert found.sentinels == tuple((part.hostname, part.port or 6379) for part in parts)
+    assert (found.username, found.password) == (kombu.userid, kombu.password)
+    assert found.database == int((kombu.virtual_host or "").strip("/") or 0)
+    assert found.tls == bool(kombu.ssl)
+    assert found.certificate_check == ("none" if kombu.ssl else "required")
+
+
+@pytest.mark.parametrize(
     ("options", "certificate_check", "check_hostname"),
     [
         ("", "required", True),
@@ -74,6 +98,12 @@ def test_certificates_are_verified_unless_the_url_says_otherwise(
         ("redis:///0", "no host"),
         ("redis:///run/redis.sock", "no host"),
         ("redis://:hunter2@/0", "no host"),
+        ("sentinel://one;redis://two", "sentinel://"),
+        ("sentinel://one;two:26379/0", "sentinel://"),
+        ("sentinel://one;", "sentinel://"),
+        ("sentinel://:hunter2@/0", "no host"),
+        ("sentinel://one/media", "number of the database"),
+        ("sentinel://one/0?sentinel=hunter2", "option sentinel"),
         ("redis://redis/hunter2", "number of the database"),
         ("redis://redis/-1", "number of the database"),
         ("redis://redis/0/1", "number of the database"),

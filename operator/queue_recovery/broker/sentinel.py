@@ -64,11 +64,24 @@ class Sentinels:
 
 
 class PrimaryPool(SentinelConnectionPool):
-    """Connections to the primary of the moment."""
+    """Connections to the primary of the moment, for which the Sentinels are asked before each command.
+
+    redis-py asks for new connections only. An old primary goes on taking writes on those that there are until the
+    Sentinels turn it into a replica, some ten seconds after the failover, and all of those writes are lost.
+    """
 
     def __init__(self, name: str, sentinels: Sentinels, **options: Any) -> None:  # noqa: ANN401 - as redis-py has them
         """Take the name that the Sentinels know, them, and what each connection is made with."""
         super().__init__(name, sentinels, **options)  # type: ignore[no-untyped-call]
+
+    @override
+    async def get_connection(
+        self, command_name: str | None = None, *keys: object, **options: object
+    ) -> AbstractConnection:
+        """Return a connection to whom the Sentinels call the primary now; redis-py uses no argument any more."""
+        await self.get_master_address()  # type: ignore[no-untyped-call]
+        connection: AbstractConnection = await super().get_connection()  # type: ignore[no-untyped-call]
+        return connection
 
     @override
     async def aclose(self) -> None:

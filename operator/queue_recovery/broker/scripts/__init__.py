@@ -48,10 +48,10 @@ async def run_script(client: Client, script: Script, keys: Sequence[str], argume
             raise wrong_type(answer[1].decode(errors="replace"))
         case [b"UNKNOWNCONSUMER"]:
             raise unknown_consumer()
-        case [b"OCCUPIED" | b"UNPURGED" | b"SKIPPED"]:
+        case [b"OCCUPIED" | b"UNPURGED" | b"SKIPPED" | b"UNSORTED" | b"OPEN"]:
             # What the status says was done before has not been done here: a replica took over without it.
             raise lost_data()
-        case [b"PUSHED" | b"UNSORTED" | b"OPEN"]:
+        case [b"PUSHED"]:
             raise RuntimeError(f"{script}.lua was sent out of turn: {answer[0].decode()}")
         case _:
             return answer
