@@ -39,7 +39,7 @@ class Sentinels:
         """
         meaning: RecoveryError | None = None
         silent: Exception | None = None
-        for sentinel in self._sentinels:
+        for sentinel in list(self._sentinels):
             try:
                 answer = await sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)  # type: ignore[no-untyped-call]
             except (AuthenticationError, NoPermissionError):
