@@ -1,0 +1,202 @@
+"""Servers and networks that fail when it is a script's turn: what waits, what goes on, and that nothing is lost."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_recovery.api.target import TransportOptions
+from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.broker.scripts import Script
+from queue_recovery.recovery.errors import Rejected, Unavailable
+from sandbox.broker import Broker as Server
+from sandbox.processes import LOOPBACK, Scope, free_port
+from tests.broker.application import Application
+from tests.broker.test_commands_sent import READS, WRITES, whole_life
+from tests.broker.turns import POISON, STEPS, before, conserved, end, enqueue, recover, selected
+from tests.chaos.proxy import Network, Proxy
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "operator/queue_recovery/broker/scripts"
+
+
+@pytest.fixture
+async def proxy(server: Server) -> AsyncIterator[Proxy]:
+    """The network to the server."""
+    async with Proxy.open(server.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def broker(proxy: Proxy, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisBroker]:
+    """The broker behind it."""
+    del redis
+    monkeypatch.setattr(connecting, "_RETRIES", 1)
+    broker = RedisBroker.connect(f"redis://{LOOPBACK}:{proxy.port}/0", TransportOptions())
+    yield broker
+    await broker.aclose()
+
+
+@pytest.mark.parametrize("network", [Network.CUT, Network.DEAF])
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_connection_that_is_cut_before_or_after_any_script_arrives_changes_nothing(
+    broker: RedisBroker, application: Application, server: Server, proxy: Proxy, step: Script, network: Network
+) -> None:
+    run = selected()
+    enqueue(application)
+
+    async def cut() -> None:
+        proxy.become(network)
+
+    async def heal() -> None:
+        proxy.become(Network.OPEN)
+
+    with before(broker, {step: cut}):
+        closed, waited = await recover(broker, run, heal)
+
+    assert [error.reason for error in waited] == ["BrokerUnavailable"]
+    assert sorted((await conserved(server, run))["quarantine"]) == POISON
+    assert len(closed.pushed) == 2
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_primary_that_becomes_a_replica_is_waited_for_before_any_script(
+    broker: RedisBroker, application: Application, server: Server, redis: Redis, step: Script
+) -> None:
+    run = selected()
+    enqueue(application)
+
+    async def demote() -> None:
+        await redis.replicaof(LOOPBACK, str(free_port()))
+
+    async def promote() -> None:
+        await redis.replicaof("NO", "ONE")
+
+    with before(broker, {step: demote}):
+        closed, waited = await recover(broker, run, promote)
+
+    assert [error.reason for error in waited] == ["BrokerReadOnly"]
+    assert sorted((await conserved(server, run))["quarantine"]) == POISON
+    assert len(closed.pushed) == 2
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_on_a_server_that_is_full_only_new_jobs_wait(
+    broker: RedisBroker, application: Application, server: Server, redis: Redis, step: Script
+) -> None:
+    run = selected()
+    enqueue(application)
+
+    async def fill() -> None:
+        await redis.config_set("maxmemory", 1)
+
+    async def free() -> None:
+        assert await redis.hget(f"queuerecovery.dev:run:{run.uid}", "complete") == b"1"
+        assert not [name for name in (await conserved(server, run))["queue"] if name.startswith("new-")]
+        await redis.config_set("maxmemory", 0)
+
+    try:
+        with before(broker, {step: fill}):
+            closed, waited = await recover(broker, run, free)
+    finally:
+        await redis.config_set("maxmemory", 0)
+
+    late = STEPS.index(step) > STEPS.index(Script.PUSH)
+    assert [(error.reason, "maxmemory" in error.message) for error in waited] == [("BrokerReadOnly", True)][late:]
+    assert sorted((await conserved(server, run))["quarantine"]) == POISON
+    assert len(closed.pushed) == 2
+
+
+@pytest.mark.parametrize("step", [Script.BITE, Script.BOUNDARY, Script.PUSH])
+async def test_a_recovery_that_is_given_up_on_a_full_server_closes_its_books(
+    broker: RedisBroker, application: Application, server: Server, redis: Redis, step: Script
+) -> None:
+    run = selected()
+    enqueue(application)
+
+    async def fill_and_give_up() -> None:
+        await redis.config_set("maxmemory", 1)
+        raise Rejected("ActiveDeadlineExceeded", "given up")
+
+    try:
+        with before(broker, {step: fill_and_give_up}), pytest.raises(Rejected, match="given up"):
+            await recover(broker, run)
+        closed = await end(broker, run)
+    finally:
+        await redis.config_set("maxmemory", 0)
+
+    found = await conserved(server, run)
+    assert sorted(found["quarantine"]) == (POISON if closed.was_purged else [])
+    assert closed.was_purged == (step is Script.PUSH)
+    assert await broker.holder("tts") is None
+
+
+async def test_a_server_that_loads_its_data_is_waited_for(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "_RETRIES", 0)
+    slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]
+    server = await Server.start(scope, flavour="redis", options=slow)
+    async with Redis.from_url(server.url) as redis:
+        for n in range(100):
+            await redis.set(f"key{n}", "x" * 2000)
+        await redis.execute_command("SAVE")  # type: ignore[no-untyped-call]
+    await server.kill()
+    restarting = asyncio.ensure_future(server.restart())
+    broker = RedisBroker.connect(server.url, TransportOptions())
+    messages = set()
+
+    while not restarting.done():
+        try:
+            await broker.check()
+        except Unavailable as error:
+            messages.add((error.reason, "loading" in error.message))
+        await asyncio.sleep(0.02)  # until it is up, which `restart` waits for with a deadline
+
+    await restarting
+    assert ("BrokerUnavailable", True) in messages
+    assert (await broker.check()).eviction_policy == "noeviction"
+    await broker.aclose()
+
+
+async def test_a_replica_without_its_primary_that_answers_nothing_is_named_so(scope: Scope) -> None:
+    options = ["--replicaof", LOOPBACK, str(free_port()), "--replica-serve-stale-data", "no"]
+    replica = await Server.start(scope, options=options)
+    broker = RedisBroker.connect(replica.url, TransportOptions())
+
+    with pytest.raises(Unavailable, match="lost its primary") as refused:
+        await broker.holder("tts")
+
+    assert refused.value.reason == "BrokerUnavailable"
+    await broker.aclose()
+
+
+def test_preflight_tries_every_command_on_keys_that_is_ever_sent() -> None:
+    called = {
+        name
+        for script in SCRIPTS.glob("*.lua")
+        for name in re.findall(r"redis\.p?call\('([A-Z]+)'", script.read_text())
+    }
+    tried = set(re.findall(r"\{'([A-Z]+)', probe", (SCRIPTS / "permissions.lua").read_text()))
+
+    assert called
+    assert called | READS | WRITES == tried | {"PING", "INFO", "EVAL"}
+
+
+async def test_the_rule_in_the_documentation_is_enough_for_a_whole_life(
+    server: Server, redis: Redis, application: Application
+) -> None:
+    page = (ROOT / "docs/operating.md").read_text()
+    (rule,) = re.findall(r"^    (ACL SETUSER (?:.*\\\n)*.*)$", page, re.MULTILINE)
+    words = rule.replace("\\\n", " ").split()
+    assert {word[1:].upper() for word in words if word.startswith("+")} >= READS | WRITES
+    await redis.execute_command(*(word.replace("PASSWORD", "hunter2") for word in words))  # type: ignore[no-untyped-call]
+    enqueue(application)
+    broker = RedisBroker.connect(f"redis://queue-recovery:hunter2@{LOOPBACK}:{server.port}/0", TransportOptions())
+
+    await whole_life(broker, selected())
+
+    assert (await broker.check()).eviction_policy == "noeviction"
+    await broker.aclose()
+    await redis.acl_deluser("queue-recovery")
