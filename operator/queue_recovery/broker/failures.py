@@ -73,6 +73,11 @@ _REFUSED = {
 # Before TLS 1.3 this is what a client without a certificate is told.
 _REFUSED["HANDSHAKE_FAILURE"] = _REFUSED["CERTIFICATE_REQUIRED"]
 
+_CLOSED = (
+    "the broker ends the connection right after the TLS handshake, as one does that wants a client certificate, or "
+    "another one; see broker.tls.clientCertificateSecretRef in the target"
+)
+
 _CLUSTER_CODES = frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"})
 
 _ANY_CODE = re.compile(rf"\b({'|'.join([*_CODES, *_CLUSTER_CODES])})\b")
@@ -86,6 +91,10 @@ class PrimaryNotFoundError(exceptions.ConnectionError):
         """Take what it means for a recovery."""
         super().__init__(meaning.reason)
         self.meaning = meaning
+
+
+class ClosedAfterHandshakeError(exceptions.ConnectionError):
+    """The broker has ended a connection when TLS was agreed on, and before it was asked anything."""
 
 
 @contextmanager
@@ -122,6 +131,7 @@ def named(error: Exception) -> RecoveryError:
 
 def _certificate_refused(error: BaseException | None) -> str | None:
     """Return what is wrong with a certificate, the broker's or the operator's, if that is behind an error."""
+    closed = None
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return _UNTRUSTED.get(error.verify_code, _NOT_TRUSTED)
@@ -129,8 +139,10 @@ def _certificate_refused(error: BaseException | None) -> str | None:
             # `[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] ...`; the attribute `reason` is not always there.
             alert = _ALERT.search(str(error))
             return _REFUSED.get(alert[1]) if alert else None
+        if isinstance(error, ClosedAfterHandshakeError):
+            closed = _CLOSED
         error = error.__cause__ or error.__context__
-    return None
+    return closed
 
 
 def permission_denied(command: str) -> Unavailable:

@@ -5,9 +5,12 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio.connection import SSLConnection
+from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.broker.failures import ClosedAfterHandshakeError
 from queue_recovery.broker.url import Address
 from queue_recovery.recovery.errors import NotYet
 
@@ -31,6 +34,21 @@ class TLSConnection(SSLConnection):
         """Take the context besides what a connection takes."""
         super().__init__(**options)
         self.ssl_context.context = context
+
+    @override
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        """Log in.
+
+        Raises:
+            ClosedAfterHandshakeError: the connection has ended. With TLS 1.3 the server judges the client's certificate
+                after the handshake, and its alert is lost when what the client sends crosses it.
+        """
+        try:
+            await super().on_connect_check_health(check_health=check_health)
+        except exceptions.ConnectionError as error:
+            if type(error) is exceptions.ConnectionError:  # its subclasses are answers, as to a wrong password
+                raise ClosedAfterHandshakeError from error
+            raise
 
 
 def ssl_context(address: Address, certificates: Certificates) -> ssl.SSLContext:
