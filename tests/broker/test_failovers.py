@@ -106,4 +106,4 @@ async def test_what_the_replica_had_not_got_is_done_again_or_told_as_lost_and_no
     found = await conserved(watched.primary, run)
     assert closed.pushed == {f"{n}:int:{n}" for n in range(2) if f"new-{n}" in found["queue"]}
     assert sorted(found["quarantine"]) == (POISON if closed.was_purged else [])
-    assert await broker.holder("tts") is None
+    assert not await broker.holders("tts")
