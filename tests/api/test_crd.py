@@ -109,11 +109,15 @@ def test_every_field_of_a_recovery_is_fixed_but_suspend_and_cancel() -> None:
     assert fixed == aliases - {"suspend", "cancel"}
 
 
-def test_what_has_rules_needs_no_guard_because_it_has_a_default_or_is_required() -> None:
+def test_what_has_rules_needs_no_guard_because_it_has_a_default_or_is_required_or_else_has_one() -> None:
     spec = root(QUEUE_RECOVERY)["properties"]["spec"]
+    rules = [rule["rule"] for rule in spec["x-kubernetes-validations"]]
 
     for name, field in spec["properties"].items():
-        assert "default" in field or name in spec["required"], f"oldSelf.{name} may be absent"
+        if "default" not in field and name not in spec["required"]:
+            found = [rule for rule in rules if f"self.{name}" in rule or f"oldSelf.{name}" in rule]
+            assert found, name
+            assert all(f"has(self.{name})" in rule for rule in found), f"oldSelf.{name} may be absent"
 
 
 def test_the_fields_that_rules_ask_for_by_has_have_no_default() -> None:

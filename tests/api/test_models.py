@@ -77,7 +77,7 @@ def test_what_a_recovery_leaves_out_is_what_the_contract_says() -> None:
     minimal = QueueRecoverySpec.model_validate(yaml.safe_load(MINIMAL_RECOVERY))
 
     assert minimal == QueueRecoverySpec.model_validate(yaml.safe_load(FULL_RECOVERY))
-    assert minimal.model_dump(by_alias=True, exclude={"target_ref", "queue"}).keys() == (
+    assert minimal.model_dump(by_alias=True, exclude_none=True, exclude={"target_ref", "queue"}).keys() == (
         yaml.safe_load(FULL_RECOVERY).keys() - {"targetRef", "queue"}
     )
 

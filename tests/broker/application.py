@@ -1,8 +1,9 @@
 """The other side of the broker: what a Celery application and its workers do to it, done by kombu itself."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Self
 
 from kombu.connection import Connection
@@ -10,7 +11,7 @@ from kombu.entity import Exchange, Queue
 from redis.asyncio import Redis
 
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.recovery.ports import Run, Task
+from queue_recovery.recovery.ports import Restore, Run, Task
 
 SEP = "\x06\x16"
 
@@ -121,6 +122,12 @@ def recovery_of(*queues: str, select: PurgeSelect | None = None) -> list[Run]:
 def selecting(**fields: object) -> Run:
     """Return a new recovery of a part of the queue `tts`."""
     return recovery("tts", select=PurgeSelect.model_validate(fields))
+
+
+def restoring(earlier: Run, *, task_ids: Collection[str] | None = None, fresh: bool = False) -> Run:
+    """Return a new recovery that puts messages of an earlier one back."""
+    restore = Restore(uid=earlier.uid, task_ids=None if task_ids is None else frozenset(task_ids), fresh=fresh)
+    return replace(recovery(earlier.queue), restore=restore)
 
 
 def tasks(count: int) -> list[Task]:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from queue_recovery.broker import RedisBroker, bites
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
-from tests.broker.application import SEP, Application, recovery, selecting, tasks
+from tests.broker.application import SEP, Application, recovery, restoring, selecting, tasks
 from tests.broker.conftest import Connect
 
 WRITES = {
@@ -22,7 +22,7 @@ WRITES = {
 }
 READS = {
     *("PING", "INFO", "GET", "TYPE", "EXISTS", "LLEN", "LRANGE", "HLEN", "HGET", "HMGET", "HGETALL", "HEXISTS"),
-    *("HSCAN", "SSCAN", "ZSCORE", "ZRANGEBYSCORE", "EVAL"),
+    *("HSCAN", "SSCAN", "ZSCORE", "ZRANGEBYSCORE", "ZREVRANGE", "EVAL"),
 }
 CONNECTING = {"CLIENT", "SELECT", "HELLO", "AUTH"}
 
@@ -77,6 +77,21 @@ async def whole_life(broker: RedisBroker, run: Run) -> None:
     await broker.sweep(run.cluster, is_over, datetime.now(UTC))
 
 
+async def take_and_undo(broker: RedisBroker, run: Run) -> None:
+    """Take what there is, and do all that a recovery does to put an earlier one's messages back."""
+    await broker.open(run)
+    await broker.take(run)
+    await broker.close(run)
+    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    undo = restoring(run)
+    assert undo.restore is not None
+    await broker.restorable("tts", undo.restore)
+    await broker.open(undo)
+    assert (await broker.restore(undo)).restored == 3
+    await broker.close(undo)
+    await broker.release(undo, expires=datetime.now(UTC), keep=True)
+
+
 async def is_over(_name: str, _: str) -> bool:
     return False
 
@@ -98,6 +113,7 @@ async def test_no_command_changes_a_key_of_somebody_else(
     mine = re.compile(rf"queuerecovery\.dev:.*|tts({SEP}\d+)?|unacked|unacked_index")
 
     async with watched(server, redis) as sent:
+        await take_and_undo(broker, recovery("tts"))
         await whole_life(broker, run)
         await whole_life(broker, selecting(task_ids=["new-1"]))
 

@@ -244,7 +244,7 @@ async def test_the_sweeper_leaves_runs_alone_whose_recovery_is_not_over_and_look
     assert not await redis.keys("queuerecovery.dev:quarantine:*")
 
 
-async def test_the_sweeper_looks_at_twenty_runs_at_once_and_at_none_of_another_cluster(
+async def test_the_sweeper_looks_at_all_runs_that_are_due_and_at_none_of_another_cluster(
     connect: Connect, redis: Redis
 ) -> None:
     broker = connect()
@@ -254,7 +254,7 @@ async def test_the_sweeper_looks_at_twenty_runs_at_once_and_at_none_of_another_c
         await broker.release(run, expires=LATER, keep=True)
     due = LATER + timedelta(days=8)
 
-    assert [await broker.sweep("ours", is_over, due) for _ in range(3)] == [20, 5, 0]
+    assert [await broker.sweep("ours", is_over, due) for _ in range(2)] == [25, 0]
     assert len(await redis.keys("queuerecovery.dev:run:*")) == 1
 
 

@@ -17,6 +17,7 @@ CHANGES: dict[str, object] = {
     "purge": {"retentionSeconds": 1},
     "restart": {"strategy": "Manual"},
     "reenqueue": {"ratePerSecond": 1},
+    "restoreFrom": {"name": "earlier"},
     "startingDeadlineSeconds": 1,
     "activeDeadlineSeconds": 1,
 }
@@ -139,6 +140,15 @@ def test_a_selection_cannot_be_changed(cluster: Cluster, name: str) -> None:
         assert f"spec.purge: {FIXED}" in patch_refusal(cluster, name, {"spec": {"purge": {"select": change}}})
 
 
+def test_what_is_put_back_cannot_be_changed_and_is_the_original_unless_asked_for(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, restoreFrom={"name": "earlier", "taskIds": ["a"]}))
+
+    assert cluster.read("queuerecovery", name)["spec"]["restoreFrom"]["as"] == "Original"
+    for change in ({"name": "other"}, {"taskIds": ["a", "b"]}, {"taskIds": None}, {"as": "Fresh"}, None):
+        refusal = patch_refusal(cluster, name, {"spec": {"restoreFrom": change}})
+        assert f"spec.restoreFrom: {FIXED}" in refusal
+
+
 def test_a_suspended_recovery_can_go_on_and_be_suspended_again(cluster: Cluster, name: str) -> None:
     cluster.kubectl("apply", "-f", "-", given=recovery(name, suspend=True))
 
@@ -194,6 +204,27 @@ def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, na
         (
             {"purge": {"mode": "None", "select": {"minRetries": 1}}},
             "spec.purge.select: Invalid value: select belongs to mode Quarantine",
+        ),
+        ({"restoreFrom": {"name": "earlier"}, "queue": "*"}, "spec.queue: Invalid value: restoreFrom puts one queue's"),
+        ({"restoreFrom": {}}, "spec.restoreFrom.name: Required value"),
+        (
+            {"restoreFrom": {"name": "earlier", "taskIds": []}},
+            "spec.restoreFrom.taskIds in body should have at least 1",
+        ),
+        ({"restoreFrom": {"name": "earlier", "taskIds": ["a", "a"]}}, "spec.restoreFrom.taskIds[1]: Duplicate value"),
+        ({"restoreFrom": {"name": "earlier", "as": "New"}}, 'supported values: "Original", "Fresh"'),
+        *(
+            ({"restoreFrom": {"name": "earlier"}, field: value}, f"spec.{field}: Invalid value: restoreFrom only puts")
+            for field, value in {
+                "jobs": [{"id": "a"}],
+                "purge": {"mode": "None"},
+                "restart": {"strategy": "Manual"},
+                "reenqueue": {"ratePerSecond": 1},
+            }.items()
+        ),
+        (
+            {"restoreFrom": {"name": "earlier"}, "purge": {"select": {"minRetries": 1}}},
+            "spec.purge: Invalid value: restoreFrom only puts",
         ),
         ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
         ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),

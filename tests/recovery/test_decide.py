@@ -35,6 +35,13 @@ def status(*, planned: bool = False, done: int | None = None, ending: Ending | N
     return set_running(made, "Draining", "waiting for the last pod of tts-worker", now=NOW, generation=1)
 
 
+def begun(of: QueueRecoveryStatus) -> QueueRecoveryStatus:
+    """Return the status of a restore that has taken its lock."""
+    of = of.model_copy(update={"drain_start_time": "2026-03-01T03:00:02Z"})
+    return set_step(of, ConditionType.RESTORED, "False", "Restoring", "", now=NOW, generation=1)
+
+
+UNDO = spec(restoreFrom={"name": "earlier"})
 FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x")
 
 
@@ -75,6 +82,22 @@ FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x
             status(planned=True, done=3),
             Action.HOLD,
             Phase.REENQUEUING,
+        ),
+        ("a restore is planned in its own way", UNDO, status(), Action.PLAN_RESTORE, Phase.PENDING),
+        ("and stops no worker", UNDO, status(planned=True), Action.RESTORE, Phase.PLANNING),
+        (
+            "suspend holds it after the plan",
+            UNDO.model_copy(update={"suspend": True}),
+            status(planned=True),
+            Action.HOLD,
+            Phase.PLANNING,
+        ),
+        (
+            "but not once messages are on their way",
+            UNDO.model_copy(update={"suspend": True}),
+            begun(status(planned=True)),
+            Action.RESTORE,
+            Phase.RESTORING,
         ),
         (
             "one that is bound to end ends",

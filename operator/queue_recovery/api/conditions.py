@@ -32,6 +32,7 @@ class ConditionType(Explained):
     PURGED = "Purged", "No message that was in the queue at the boundary is left in it."
     RESTARTED = "Restarted", "The workers have their replicas again, and their rollout is complete."
     REENQUEUED = "Reenqueued", "Every listed job was enqueued, or skipped for a reason."
+    RESTORED = "Restored", "What `restoreFrom` asks for is back in the queue."
     BROKER_REACHABLE = "BrokerReachable", "The broker answers, and lets the operator do what it has to."
     JOB_STORE_REACHABLE = "JobStoreReachable", "The job store answers. Unknown where the target has none."
     WORKERS_FOUND = "WorkersFound", "All Deployments that the target lists exist."

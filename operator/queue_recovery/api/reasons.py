@@ -126,6 +126,13 @@ class Reason(StrEnum):
         "Nothing: it starts when the other one has ended. Cancel the other one if it should not go on.",
     )
 
+    RECOVERY_NOT_ENDED = (
+        "RecoveryNotEnded",
+        Outcome.NOT_YET,
+        "The recovery that `restoreFrom` names is still at work.",
+        "Nothing: this one starts when it has ended. Cancel it if it should not go on.",
+    )
+
     # What is tried again.
     BROKER_UNAVAILABLE = (
         "BrokerUnavailable",
@@ -279,6 +286,30 @@ class Reason(StrEnum):
         "An exchange copies messages to this and another queue; those that workers hold cannot be told apart.",
         "Let the workers finish what they hold, or bind the queues to routing keys of their own.",
     )
+    RECOVERY_NOT_FOUND = (
+        "RecoveryNotFound",
+        Outcome.FAILED,
+        "No QueueRecovery of the name in `restoreFrom` is in this namespace; its UID names its quarantine.",
+        "Name one that exists. What a deleted one took can be put back by hand: see `docs/quarantined-messages.md`.",
+    )
+    RECOVERY_OF_ANOTHER_QUEUE = (
+        "RecoveryOfAnotherQueue",
+        Outcome.FAILED,
+        "The recovery that `restoreFrom` names took its messages from another queue or target.",
+        "Create a recovery with the `queue` and the `targetRef` of the earlier one; the message names them.",
+    )
+    NOTHING_TO_RESTORE = (
+        "NothingToRestore",
+        Outcome.FAILED,
+        "Nothing of what `restoreFrom` asks for is in the quarantine: it was never taken, or is back already.",
+        "Do what the message says. `docs/quarantined-messages.md` tells how to look into a quarantine.",
+    )
+    RETENTION_OVER = (
+        "RetentionOver",
+        Outcome.FAILED,
+        "The retention of the earlier recovery's quarantine has passed: its messages are removed for good.",
+        "Enqueue the jobs anew, by a recovery that lists them. Next time, ask for a longer `purge.retentionSeconds`.",
+    )
     BROKER_LOST_DATA = (
         "BrokerLostData",
         Outcome.FAILED,
@@ -344,6 +375,11 @@ class Reason(StrEnum):
         "If it lasts, look at the pods: `kubectl describe pods`.",
     )
     REENQUEUING = ("Reenqueuing", Outcome.PROGRESS, "The jobs are being claimed and enqueued.")
+    RESTORING = (
+        "Restoring",
+        Outcome.PROGRESS,
+        "Messages of the earlier recovery are being brought back; they become visible all at once.",
+    )
     COMPLETED = ("Completed", Outcome.PROGRESS, "Done.")
     NOT_NEEDED = ("NotNeeded", Outcome.PROGRESS, "The recovery does not ask for this step, so it was left out.")
 

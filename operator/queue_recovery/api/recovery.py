@@ -13,6 +13,7 @@ from queue_recovery.api.base import (
     Note,
     ObjectName,
     QueueName,
+    Rules,
     ShownName,
     TaskName,
     Timestamp,
@@ -20,6 +21,7 @@ from queue_recovery.api.base import (
     with_rules,
 )
 from queue_recovery.api.conditions import Condition
+from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TargetRef
 
@@ -39,6 +41,7 @@ class Phase(Explained):
     PURGING = "Purging", "The queue's messages are moved into the quarantine."
     RESTARTING = "Restarting", "The workers have their replicas back; their rollout is under way."
     REENQUEUING = "Reenqueuing", "The jobs are claimed and enqueued; `suspend` holds between them."
+    RESTORING = "Restoring", "With `restoreFrom`: messages of an earlier recovery are brought back into the queue."
     SUCCEEDED = "Succeeded", "Every job was enqueued, or skipped for a reason."
     FAILED = "Failed", "It could not go on; the message says why, and what to do."
     CANCELLED = "Cancelled", "It was cancelled or deleted; the message says what had been done."
@@ -140,6 +143,25 @@ class ReenqueueSpec(Model):
     rate_per_second: int = Field(0, ge=0, le=10000, description="Jobs enqueued each second; 0: no limit.")
 
 
+_RESTORES_ONLY: Rules = [
+    {
+        "rule": f"!has(self.restoreFrom) || {untouched}",
+        "fieldPath": f".{name}",
+        "message": "restoreFrom only puts messages back: leave jobs, purge, restart and reenqueue out",
+    }
+    for name, untouched in (
+        ("jobs", "self.jobs.size() == 0"),
+        (
+            "purge",
+            "(self.purge.mode == 'Quarantine' && self.purge.retentionSeconds == 604800 && !has(self.purge.select))",
+        ),
+        ("restart", "self.restart.strategy == 'Recreate'"),
+        ("reenqueue", "self.reenqueue.ratePerSecond == 0"),
+    )
+]
+"""What has a default cannot be told from what was left out: the default is what is asked for."""
+
+
 class QueueRecoverySpec(Model):
     """Written during an incident, by hand or through Git."""
 
@@ -156,6 +178,11 @@ class QueueRecoverySpec(Model):
     purge: PurgeSpec = Field(PurgeSpec(), description="What happens to the messages in the queue.")
     restart: RestartSpec = Field(RestartSpec(), description="How the workers are stopped and started.")
     reenqueue: ReenqueueSpec = Field(ReenqueueSpec(), description="How the jobs are enqueued.")
+    restore_from: RestoreFrom | None = Field(
+        None,
+        description="Instead of `jobs` and `purge`: put messages that an earlier recovery has taken back into the "
+        "queue, where they are consumed next. No worker is stopped.",
+    )
     starting_deadline_seconds: int = Field(
         86400, ge=1, le=31536000, description="How long it may wait before the workers are stopped."
     )
@@ -191,6 +218,19 @@ class QueueRecoverySpec(Model):
                 "message": f"all jobs go to the recovery's queue; a job says its own only with queue `{EVERY_QUEUE}`",
             },
             {
+                "rule": "has(self.restoreFrom) == has(oldSelf.restoreFrom)"
+                " && (!has(self.restoreFrom) || self.restoreFrom == oldSelf.restoreFrom)",
+                "fieldPath": ".restoreFrom",
+                "reason": "FieldValueForbidden",
+                "message": _FIXED,
+            },
+            *_RESTORES_ONLY,
+            {
+                "rule": f"!has(self.restoreFrom) || self.queue != '{EVERY_QUEUE}'",
+                "fieldPath": ".queue",
+                "message": "restoreFrom puts one queue's messages back: name it, also when every queue was recovered",
+            },
+            {
                 "rule": "!oldSelf.cancel || self.cancel",
                 "fieldPath": ".cancel",
                 "reason": "FieldValueForbidden",
@@ -214,10 +254,13 @@ class Plan(Model):
         "first 20 of them.",
     )
     unlisted_total: int = Field(0, ge=0, description="How many there are of them; 1000 is as far as is counted.")
-    ready: int = Field(ge=0, description="Messages in the queues' lists, over all priorities.")
+    ready: int = Field(
+        ge=0, description="Messages in the queues' lists, over all priorities; with `restoreFrom`, in the quarantine."
+    )
     unacked: int = Field(ge=0, description="Messages of the queues that workers hold.")
     purge: int = Field(0, ge=0, description="Messages that would be taken out and kept safe.")
     keep: int = Field(0, ge=0, description="Messages that `purge.select` would leave in the queue.")
+    restore: int = Field(0, ge=0, description="Messages that `restoreFrom` would put back.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
 
@@ -243,6 +286,18 @@ class Quarantine(Model):
     expiration_time: Timestamp | None = Field(
         None, description="When it is removed for good; none while the recovery runs."
     )
+
+
+class Restored(Model):
+    """What became of an earlier recovery's messages: found = restored + left."""
+
+    uid: str = Field(
+        max_length=300,
+        description="UID of the earlier recovery; if it was of every queue, with a slash and the queue.",
+    )
+    found: int = Field(ge=0, description="Messages in its quarantine.")
+    restored: int = Field(0, ge=0, description="Messages put back into the queue.")
+    left: int = Field(ge=0, description="Messages that stay in its quarantine.")
 
 
 class WorkerStatus(Model):
@@ -293,7 +348,7 @@ class QueueRecoveryStatus(Model):
     message: Message = Field("", description="What it does, awaits, or ended with.")
     plan: Plan | None = Field(None, description="What would be done, as counted before anything was touched.")
     drain_start_time: Timestamp | None = Field(
-        None, description="When the drain began; `activeDeadlineSeconds` counts from here."
+        None, description="When the drain, or the restore, began; `activeDeadlineSeconds` counts from here."
     )
     completion_time: Timestamp | None = Field(None, description="When it ended.")
     workers: list[WorkerStatus] = Field(
@@ -306,6 +361,9 @@ class QueueRecoveryStatus(Model):
         1, ge=1, description="Which sweep of the queue this is: one more each time workers came up before it was over."
     )
     messages: Messages | None = Field(None, description="What became of the queue's messages.")
+    restored: Restored | None = Field(
+        None, description="With `restoreFrom`: what became of the earlier recovery's messages."
+    )
     quarantine: Quarantine | None = Field(None, description="Where the removed messages lie.")
     jobs: JobTotals = Field(JobTotals(), description="How far the jobs are.")
     skipped: list[SkippedJob] = Field([], max_length=1000, description="The jobs that were not enqueued.")
@@ -316,6 +374,6 @@ class QueueRecoveryStatus(Model):
     conditions: list[Condition] = Field(
         [],
         max_length=16,
-        description="Succeeded, Ready, Reconciling, Stalled, Drained, Purged, Restarted, Reenqueued.",
+        description="Succeeded, Ready, Reconciling, Stalled, Drained, Purged, Restarted, Reenqueued, Restored.",
         json_schema_extra=list_map("type"),
     )

@@ -46,7 +46,7 @@ class Client:
         """HGET of the same field of each key in one round trip."""
         return [cast("bytes | None", answer) for answer in await self._pipelined([("HGET", k, field) for k in keys])]
 
-    async def hmget(self, key: str, *fields: str) -> list[bytes | None]:
+    async def hmget(self, key: str, *fields: str | bytes) -> list[bytes | None]:
         """HMGET."""
         with failures_named():
             return cast("list[bytes | None]", await self._redis.hmget(key, list(fields)))
@@ -107,6 +107,11 @@ class Client:
         """ZRANGEBYSCORE: the first members of a sorted set whose score has come."""
         with failures_named():
             return cast("list[bytes]", await self._redis.zrangebyscore(key, min="-inf", max=until, start=0, num=limit))
+
+    async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
+        """ZREVRANGE: members of a sorted set by rank, those of the highest score first."""
+        with failures_named():
+            return cast("list[bytes]", await self._redis.zrevrange(key, first, last))
 
     async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
         """LLEN of each list and HLEN of each hash in one round trip; 0 for a key of another type."""

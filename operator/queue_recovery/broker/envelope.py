@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import orjson
 
+_DECODER = json.JSONDecoder()
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,6 +42,27 @@ def read_json(value: bytes) -> object:
         except (ValueError, RecursionError):
             return None
     return parsed
+
+
+def envelope_of(value: bytes) -> bytes | None:
+    """Return the envelope of an entry of `unacked` in the bytes that it has there, or None if it cannot be read."""
+    try:
+        text = value.decode()
+        first = text.index("[") + 1
+        while text[first].isspace():
+            first += 1
+        _, end = _DECODER.raw_decode(text, first)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return text[first:end].encode()
+
+
+def priority(envelope: object) -> int:
+    """Return a message's priority as kombu reads it: from 0 to 9, and 0 when it has none."""
+    try:
+        return max(0, min(9, int(envelope["properties"]["priority"])))  # type: ignore[index]
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return 0
 
 
 def is_envelope(message: object) -> bool:

@@ -6,10 +6,11 @@ so that its order holds even when workers live, as they do after an ending
 (`docs/decisions/0006-kept-messages-come-back-in-one-step.md`).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from queue_recovery.broker.bites import Bite, Portion
-from queue_recovery.broker.client import Client
+from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.envelope import read_json, task_id
 from queue_recovery.broker.keys import (
     KEPT_FIELD,
@@ -28,6 +29,22 @@ from queue_recovery.broker.selection import Selection
 from queue_recovery.recovery.ports import Run
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What becomes of one message of a list that is sorted."""
+
+    stays: bool
+    """Whether it stays in the quarantine."""
+    instead: bytes | None = None
+    """What is kept in its place."""
+    kept_id: str | None = None
+    """Its task id, to be remembered: that of a listed job whose message is kept."""
+
+
+Judge = Callable[[bytes, str], Verdict]
+"""Judges a message; the text names its place among all that are sorted, and is the same when it is judged again."""
+
+
 async def give_back_kept(client: Client, layout: Layout, run: Run, among: Collection[str] = ()) -> None:
     """Sort what the last boundary took, and bring what is kept back to the consumers' end of its list.
 
@@ -41,14 +58,26 @@ async def give_back_kept(client: Client, layout: Layout, run: Run, among: Collec
         ending = ready_ending(record.sweep, priority)
         if ending in unsorted:
             kept = quarantine_key(run.uid, kept_ending(record.sweep, priority))
-            await _sort(client, run, ending, kept, frozenset(among))
-            await _rejoin(client, run, ending, kept, key)
+            judge = _selects(run, frozenset(among))
+            await sort(client, run, ending, quarantine_key(run.uid, ending), kept=kept, judge=judge)
+            await rejoin(client, run, ending, kept, key)
 
 
-async def _sort(client: Client, run: Run, ending: str, kept: str, among: frozenset[str]) -> None:
-    """Sort one list. Each bite says which message it begins with, and another process's bite makes it do nothing."""
+def _selects(run: Run, among: frozenset[str]) -> Judge:
     selection = Selection(run.select)
-    quarantined = quarantine_key(run.uid, ending)
+
+    def judge(message: bytes, _: str) -> Verdict:
+        envelope = read_json(message)
+        if selection.matches(envelope):
+            return Verdict(stays=True)
+        name = task_id(envelope)
+        return Verdict(stays=False, kept_id=name if name in among else None)
+
+    return judge
+
+
+async def sort(client: Client, run: Run, ending: str, quarantined: str, *, kept: str, judge: Judge) -> None:
+    """Sort one list. Each bite says which message it begins with, and another process's bite makes it do nothing."""
     keys = [run_key(run.uid), quarantined, kept]
     fields = [UNSORTED_FIELD + ending, TAKEN_FIELD + ending, KEPT_FIELD + ending]
     left = await _unsorted(client, run, ending)
@@ -56,22 +85,23 @@ async def _sort(client: Client, run: Run, ending: str, kept: str, among: frozens
     while left:
         messages = await client.lrange(quarantined, 0, min(left, portion.entries, bite.entries) - 1)
         if not messages:
-            raise lost_data()
+            known, left = left, await _unsorted(client, run, ending)
+            if left == known:
+                raise lost_data()
+            continue  # another process has sorted the list to its end meanwhile
         portion.note(messages)
-        stays = ""
-        kept_ids: set[str] = set()
-        for envelope in map(read_json, messages[: bite.holds(map(len, messages))]):
-            matches = selection.matches(envelope)
-            stays += "1" if matches else "0"
-            if not matches:
-                kept_ids |= among & {task_id(envelope) or ""}
-        found = [KEPT_ID_FIELD + name for name in sorted(kept_ids)]
+        mouthful = messages[: bite.holds(map(len, messages))]
+        verdicts = [judge(message, f"{ending}:{left - place}") for place, message in enumerate(mouthful)]
+        stays = "".join("1" if v.stays else "0" if v.instead is None else "2" for v in verdicts)
+        instead = [v.instead for v in verdicts if v.instead is not None]
+        found = [KEPT_ID_FIELD + name for name in sorted({v.kept_id for v in verdicts if v.kept_id is not None})]
+        arguments: list[Word] = [run.uid, *fields, left, stays, len(instead), *instead, *found]
         with bite.timed():
-            _, rest = await run_script(client, Script.SORT, keys, [run.uid, *fields, left, stays, *found])
+            _, rest = await run_script(client, Script.SORT, keys, arguments)
         left = int(rest)
 
 
-async def _rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> None:
+async def rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> None:
     """Make what is kept the queue's list again, with what producers have pushed meanwhile behind it."""
     keys = [run_key(run.uid), kept, key]
     bite = await Bite.of(client.ping)

@@ -4,6 +4,7 @@ Celery's keys are those of kombu's Redis transport (`kombu/transport/redis.py`: 
 `unacked_key`, `keyprefix_queue`, and `GlobalKeyPrefixMixin` for the prefix that stands before each of them).
 """
 
+from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -67,7 +68,7 @@ class Layout:
 
     def declared_lists(self, queue: str) -> Mapping[int, str]:
         """The lists that the target declares, by priority; the bare one is always among them."""
-        return {priority: self._list(queue, priority) for priority in sorted({0, *self.options.priority_steps})}
+        return {priority: self.list_of(queue, priority) for priority in sorted({0, *self.options.priority_steps})}
 
     def possible_lists(self, queue: str) -> Mapping[int, str]:
         """The lists that the queue may have under any `priority_steps`, by priority.
@@ -77,14 +78,20 @@ class Layout:
         """
         if self.options.sep.isprintable():
             return self.declared_lists(queue)
-        return {priority: self._list(queue, priority) for priority in _PRIORITIES}
+        return {priority: self.list_of(queue, priority) for priority in _PRIORITIES}
 
     def queue_of_list(self, key: str) -> str:
         """The queue that has this list, whatever its priority."""
         name, separator, priority = key.removeprefix(self.options.global_key_prefix).rpartition(self.options.sep)
         return name if separator and priority.isdecimal() else name + separator + priority
 
-    def _list(self, queue: str, priority: int) -> str:
+    def step(self, priority: int) -> int:
+        """The highest of the target's priority steps that is not above it: kombu's `Channel.priority`."""
+        steps = sorted({0, *self.options.priority_steps})
+        return steps[bisect(steps, max(0, priority)) - 1]
+
+    def list_of(self, queue: str, priority: int) -> str:
+        """The list that has this priority's number in its name."""
         return self._prefixed(f"{queue}{self.options.sep}{priority}" if priority else queue)
 
     def _prefixed(self, key: str) -> str:
@@ -139,3 +146,14 @@ def unacked_ending(sweep: int) -> str:
 def unacked_index_ending(sweep: int) -> str:
     """Ends the quarantine's sorted set of delivery tags by their time."""
     return f"{sweep}:unacked_index"
+
+
+def place_of(ending: str) -> tuple[int, int]:
+    """Return the sweep and the priority of what ends the quarantine's key of a list."""
+    sweep, _, of = ending.split(":")
+    return int(sweep), int(of)
+
+
+def sweep_of(ending: str) -> int:
+    """Return the sweep of what ends a key of the quarantine."""
+    return int(ending.partition(":")[0])

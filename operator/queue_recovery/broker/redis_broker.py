@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
-from queue_recovery.broker import inspection, sweeper, taking
+from queue_recovery.broker import inspection, restoring, sweeper, taking
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.connecting import connect
 from queue_recovery.broker.health import check_permissions, check_server
@@ -30,7 +30,19 @@ from queue_recovery.broker.tls import Certificates
 from queue_recovery.broker.unlisted import unlisted
 from queue_recovery.broker.url import parse_url
 from queue_recovery.recovery.errors import locked_by
-from queue_recovery.recovery.ports import BrokerHealth, Closed, Count, Holder, Run, Taken, Task, Unlisted
+from queue_recovery.recovery.ports import (
+    BrokerHealth,
+    Closed,
+    Count,
+    Holder,
+    Restorable,
+    Restore,
+    Restored,
+    Run,
+    Taken,
+    Task,
+    Unlisted,
+)
 
 T = TypeVar("T")
 
@@ -107,7 +119,11 @@ class RedisBroker:
     async def open(self, *runs: Run) -> None:
         """See `ports.Broker`."""
         keys = [key for run in runs for key in (self._lock(run.queue), run_key(run.uid))]
-        identities = [word for run in runs for word in (run.uid, self._layout.bare_list(run.queue))]
+        identities = [
+            word
+            for run in runs
+            for word in (run.uid, self._layout.bare_list(run.queue), run.restore.uid if run.restore else "")
+        ]
         answer = await run_script(self._client, Script.OPEN, keys, [runs[0].name, runs[0].cluster, *identities])
         if answer[0] == b"LOCKED":
             numbers, uids = answer[1::2], answer[2::2]
@@ -148,12 +164,20 @@ class RedisBroker:
         """See `ports.Broker`."""
         await self._send_close(run, given_back=False)
 
+    async def restorable(self, queue: str, restore: Restore) -> Restorable:
+        """See `ports.Broker`."""
+        return await restoring.restorable(self._client, self._layout, queue, restore)
+
+    async def restore(self, run: Run) -> Restored:
+        """See `ports.Broker`."""
+        return await restoring.restore(self._client, self._layout, run)
+
     async def close(self, run: Run) -> Closed:
         """See `ports.Broker`."""
         given_back = False
         while (answer := await self._send_close(run, given_back=given_back))[0] != b"CLOSED":
             if answer[0] == b"KEEPING":
-                await give_back_kept(self._client, self._layout, run)
+                await self._bring_back(run)
             else:
                 await taking.give_back(self._client, self._layout, run)
                 given_back = True
@@ -163,6 +187,7 @@ class RedisBroker:
             was_purged=was_purged,
             taken=record.taken if record and was_purged else None,
             pushed=record.pushed if record else frozenset(),
+            restored=record.restored if record and record.earlier and was_purged else None,
         )
 
     async def release(self, run: Run, *, expires: datetime, keep: bool) -> None:
@@ -195,6 +220,14 @@ class RedisBroker:
             queue: Holder(uid=recovery_uid(uid), name=recovery_uid(uid) if name is None else name.decode())
             for (queue, uid), name in zip(runs.items(), names, strict=True)
         }
+
+    async def _bring_back(self, run: Run) -> None:
+        """Bring back what a run whose ending has begun keeps, or has brought on its way."""
+        record = await read_record(self._client, run.uid)
+        if record is not None and record.earlier is not None:
+            await restoring.bring_back(self._client, self._layout, run, restoring.stays)
+        else:
+            await give_back_kept(self._client, self._layout, run)
 
     def _lock(self, queue: str) -> str:
         return lock_key(self._layout.bare_list(queue))

@@ -1,5 +1,6 @@
 """A recovery's record in the broker: its fields, and what they add up to."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,15 +9,17 @@ from queue_recovery.broker.keys import (
     JOB_FIELD,
     KEPT_FIELD,
     KEPT_ID_FIELD,
+    SEEN_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
     quarantine_key,
     quarantine_name,
     recovery_uid,
     run_key,
+    sweep_of,
 )
 from queue_recovery.broker.scripts import already_closed, lost_data
-from queue_recovery.recovery.ports import Taken
+from queue_recovery.recovery.ports import Restored, Taken
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Record:
     @property
     def kept(self) -> int:
         """How many messages stay; what an earlier sweep kept was in the queue again, and found by the last one."""
-        return sum(int(count) for ending, count in self._named(KEPT_FIELD).items() if _sweep_of(ending) == self.sweep)
+        return sum(int(count) for ending, count in self._named(KEPT_FIELD).items() if sweep_of(ending) == self.sweep)
 
     @property
     def taken(self) -> Taken:
@@ -70,6 +73,26 @@ class Record:
         )
 
     @property
+    def earlier(self) -> str | None:
+        """UID of the run whose quarantine this one puts back."""
+        return self.fields.get("from")
+
+    @property
+    def restored(self) -> Restored:
+        """What became of the earlier run's quarantine."""
+        return Restored(
+            restored=sum(int(count) for count in self._named(KEPT_FIELD).values()),
+            left=sum(self.quarantined.values()),
+        )
+
+    @property
+    def enqueued_anew(self) -> frozenset[str]:
+        """The former task ids of the jobs that were looked up and enqueued."""
+        seen = self._named(SEEN_FIELD)
+        notes = [json.loads(seen[key]) for key in self.pushed if key in seen]
+        return frozenset(note["taskId"] for note in notes if note and note["taskId"])
+
+    @property
     def quarantine_keys(self) -> list[str]:
         """The keys of the quarantine."""
         keys = [quarantine_key(self.uid, ending) for ending in self.quarantined]
@@ -78,10 +101,6 @@ class Record:
     def _named(self, prefix: str) -> Mapping[str, str]:
         """Return the fields that begin so, by the rest of their names."""
         return {f.removeprefix(prefix): value for f, value in self.fields.items() if f.startswith(prefix)}
-
-
-def _sweep_of(ending: str) -> int:
-    return int(ending.partition(":")[0])
 
 
 async def read_record(client: Client, uid: str) -> Record | None:

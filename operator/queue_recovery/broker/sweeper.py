@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.keys import recovery_uid, run_key, runs_key
+from queue_recovery.broker.keys import lock_key, recovery_uid, run_key, runs_key
 from queue_recovery.broker.run import read_record
+from queue_recovery.broker.scripts import Script, run_script
 
 _RUN_OUTLIVES_QUARANTINE = timedelta(days=7)
 """A late writer finds its run closed for at least this long, so that nothing is pushed twice."""
@@ -17,14 +18,18 @@ _RUN_OUTLIVES_QUARANTINE = timedelta(days=7)
 _LOOK_AGAIN = timedelta(hours=1)
 """For runs whose recovery is not over, although their time has come."""
 
+_LOOK_AGAIN_SOON = timedelta(minutes=1)
+"""For runs whose messages are being put back."""
+
 _AT_ONCE = 20
-"""Runs looked at in one call."""
+"""Runs asked for in one command."""
 
 
 async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime) -> int:
-    """Unlink what is due of the cluster's released runs; return how many runs were looked at, at most 20.
+    """Unlink what is due of the cluster's released runs; return how many runs were looked at.
 
-    A run's quarantine goes when its retention has passed and the recovery is over; its record a week later.
+    A run's quarantine goes when its retention has passed and the recovery is over, but not while messages of it are put
+    back; its record goes a week later.
 
     Args:
         client: the broker.
@@ -33,24 +38,40 @@ async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awai
         now: the time, with its zone.
     """
     index = runs_key(cluster)
-    due = [uid.decode() for uid in await client.due(index, now.timestamp(), _AT_ONCE)]
     live: dict[str, bool] = {}
-    for uid in due:
-        record = await read_record(client, uid)
-        if record is None:
-            await client.forget(index, uid)
-            continue
+
+    async def lives(name: str, uid: str) -> bool:
         recovery = recovery_uid(uid)
         if recovery not in live:
-            live[recovery] = await is_live(record.fields["name"], recovery)
-        if live[recovery]:
-            await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
-            continue
-        await client.unlink(record.quarantine_keys)
-        end = datetime.fromtimestamp(float(record.fields["expires"]), now.tzinfo) + _RUN_OUTLIVES_QUARANTINE
-        if now < end:
-            await client.reschedule(index, uid, end.timestamp())
-        else:
-            await client.unlink([run_key(uid)])
-            await client.forget(index, uid)
-    return len(due)
+            live[recovery] = await is_live(name, recovery)
+        return live[recovery]
+
+    looked_at = 0
+    while due := await client.due(index, now.timestamp(), _AT_ONCE):
+        for uid in due:
+            await _look_at(client, index, uid.decode(), lives, now=now)
+        looked_at += len(due)
+    return looked_at
+
+
+async def _look_at(
+    client: Client, index: str, uid: str, is_live: Callable[[str, str], Awaitable[bool]], *, now: datetime
+) -> None:
+    """Unlink what is due of one run; it is due again later than now, or forgotten."""
+    record = await read_record(client, uid)
+    if record is None:
+        await client.forget(index, uid)
+        return
+    if await is_live(record.fields["name"], uid):
+        await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
+        return
+    keys = [lock_key(record.fields["list"]), *record.quarantine_keys]
+    if (await run_script(client, Script.EXPIRE, keys, [uid, run_key("")]))[0] == b"LENT":
+        await client.reschedule(index, uid, (now + _LOOK_AGAIN_SOON).timestamp())
+        return
+    end = datetime.fromtimestamp(float(record.fields["expires"]), now.tzinfo) + _RUN_OUTLIVES_QUARANTINE
+    if now < end:
+        await client.reschedule(index, uid, end.timestamp())
+    else:
+        await client.unlink([run_key(uid)])
+        await client.forget(index, uid)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoveryStatus
+from queue_recovery.api.recovery import QueueRecoverySpec, QueueRecoveryStatus
 from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, PasswordSecretRef, QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.tls import Certificates
@@ -19,6 +19,7 @@ from queue_recovery.jobs import store
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
+from queue_recovery.recovery.world import Earlier
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import ServiceAccount, forbidden, missing_permissions
 
@@ -39,6 +40,7 @@ class _Metadata(BaseModel):
 
 class _Recovery(BaseModel):
     metadata: _Metadata
+    spec: QueueRecoverySpec
     status: QueueRecoveryStatus = QueueRecoveryStatus()
 
 
@@ -76,6 +78,17 @@ class KubernetesWorld:
         except ApiException:
             raise missing from None
         return _Target.model_validate(body).spec
+
+    async def recovery(self, name: str) -> Earlier:
+        """Read another QueueRecovery; raises Rejected (`RecoveryNotFound`)."""
+        found = await self._recovery(self._namespace, name)
+        if found is None:
+            raise Rejected(
+                Reason.RECOVERY_NOT_FOUND,
+                f"no QueueRecovery {name!r} in namespace {self._namespace}; see `kubectl get queuerecoveries -n "
+                f"{self._namespace}`, or put its messages back by hand as docs/quarantined-messages.md tells",
+            )
+        return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
         """Read the broker's URL and prepare a connection."""
@@ -121,16 +134,18 @@ class KubernetesWorld:
         )
 
     async def _is_live(self, full_name: str, uid: str) -> bool:
-        namespace, name = full_name.split("/")
+        found = await self._recovery(*full_name.split("/"))
+        return found is not None and found.metadata.uid == uid and not is_terminal(found.status)
+
+    async def _recovery(self, namespace: str, name: str) -> _Recovery | None:
         try:
             with translated(expected=(_NOT_FOUND,)):
                 body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
                     GROUP, VERSION, namespace, "queuerecoveries", name, _request_timeout=REQUEST_TIMEOUT
                 )
         except ApiException:
-            return False
-        recovery = _Recovery.model_validate(body)
-        return recovery.metadata.uid == uid and not is_terminal(recovery.status)
+            return None
+        return _Recovery.model_validate(body)
 
     async def _secret(self, ref: SecretKeyRef | PasswordSecretRef | CertificateAuthorityRef) -> str:
         where = f"Secret {ref.name} in namespace {self._namespace}"

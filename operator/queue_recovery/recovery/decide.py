@@ -13,12 +13,14 @@ class Action(Enum):
     """One step of a recovery. Each begins by looking at the world, so each may be entered again."""
 
     PLAN = auto()
+    PLAN_RESTORE = auto()
     HOLD = auto()
     LOCK = auto()
     DRAIN = auto()
     PURGE = auto()
     RESTART = auto()
     REENQUEUE = auto()
+    RESTORE = auto()
     END = auto()
     NOTHING = auto()
 
@@ -41,9 +43,15 @@ def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
     if status.ending is not None:
         return Action.END
     if status.plan is None:
-        return Action.PLAN
+        return Action.PLAN if spec.restore_from is None else Action.PLAN_RESTORE
+    if status.drain_start_time is None and spec.suspend:
+        return Action.HOLD
+    return Action.RESTORE if spec.restore_from is not None else _next_step(spec, status)
+
+
+def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
     if status.drain_start_time is None:
-        return Action.HOLD if spec.suspend else Action.LOCK
+        return Action.LOCK
     action = next((step for kind, step in _STEPS if not is_true(status.conditions, kind)), Action.END)
     return Action.HOLD if spec.suspend and action is Action.REENQUEUE else action
 

@@ -20,6 +20,7 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.purge import count_messages
 from queue_recovery.recovery.restart import restore_replicas
+from queue_recovery.recovery.restoring import restored_books
 from queue_recovery.recovery.scope import Scope, Update
 
 _PATIENCE_SECONDS = 1.0
@@ -118,6 +119,8 @@ def _books(
         "jobs": JobTotals(total=len(jobs), enqueued=pushed, skipped=len(rows), progress=f"{pushed}/{len(jobs)}"),
         "skipped": rows,
     }
+    if scope.status.restored is not None:
+        update |= restored_books(scope.status, closed[scope.spec.queue].restored)
     takens = [one.taken for one in closed.values() if one.taken is not None]
     if takens and scope.takes_messages:
         taken = reduce(operator.add, takens)

@@ -7,6 +7,7 @@ from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionT
 from queue_recovery.api.recovery import Phase, QueueRecoveryStatus
 
 _STEPS = (
+    (ConditionType.RESTORED, Phase.RESTORING),
     (ConditionType.REENQUEUED, Phase.REENQUEUING),
     (ConditionType.RESTARTED, Phase.RESTARTING),
     (ConditionType.PURGED, Phase.PURGING),

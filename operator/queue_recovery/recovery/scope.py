@@ -7,10 +7,11 @@ from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionStatus, ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Ending, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
-from queue_recovery.recovery.ports import Broker, JobStore, Run
+from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run
 from queue_recovery.recovery.world import Resource, Superseded, World
 
 Update = dict[str, object]
@@ -55,12 +56,19 @@ class Scope:
             cluster=self.world.cluster,
             queue=queue,
             select=self.spec.purge.select,
+            restore=self.restore,
         )
+
+    @property
+    def restore(self) -> Restore | None:
+        """What is put back of an earlier recovery's messages; known once it has been planned."""
+        wanted, planned = self.spec.restore_from, self.status.restored
+        return None if wanted is None or planned is None else wanted_from(wanted, planned.uid)
 
     @property
     def takes_messages(self) -> bool:
         """Whether the queue is purged, so that workers have to be stopped."""
-        return self.spec.purge.mode == "Quarantine"
+        return self.spec.purge.mode == "Quarantine" and self.spec.restore_from is None
 
     @property
     def scales_workers(self) -> bool:
@@ -156,6 +164,12 @@ class Scope:
         if status != self.status:
             await self.resource.write(status)
             self.status = status
+
+
+def wanted_from(wanted: RestoreFrom, uid: str) -> Restore:
+    """Return what `restoreFrom` asks for of the earlier recovery of that UID."""
+    task_ids = None if wanted.task_ids is None else frozenset(wanted.task_ids)
+    return Restore(uid=uid, task_ids=task_ids, fresh=wanted.form == "Fresh")
 
 
 def failed(error: Rejected) -> Ending:

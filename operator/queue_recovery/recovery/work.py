@@ -17,6 +17,7 @@ from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
+from queue_recovery.recovery.restoring import plan_restore, restore
 from queue_recovery.recovery.scope import Scope, failed
 from queue_recovery.recovery.world import Resource, Superseded, World
 
@@ -29,11 +30,13 @@ LOCK_DELAY: Final = 1.0
 
 _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
     Action.PLAN: plan,
+    Action.PLAN_RESTORE: plan_restore,
     Action.LOCK: lock,
     Action.DRAIN: drain,
     Action.PURGE: purge,
     Action.RESTART: restart,
     Action.REENQUEUE: reenqueue,
+    Action.RESTORE: restore,
     Action.END: end,
 }
 
@@ -151,4 +154,6 @@ def _deadline(scope: Scope) -> datetime:
 def _held(scope: Scope) -> str:
     plan_text = scope.status.plan
     counts = f"{plan_text.purge} messages, {plan_text.enqueue} jobs" if plan_text else "planned"
+    if plan_text and scope.spec.restore_from:
+        counts = f"{plan_text.restore} messages to put back"
     return f"held by spec.suspend; the plan: {counts}. Set suspend to false to go on"

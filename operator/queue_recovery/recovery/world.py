@@ -10,6 +10,15 @@ from queue_recovery.recovery.ports import Broker, JobStore, Workers
 
 
 @dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """Another recovery of the namespace, as it stands in the API server."""
+
+    uid: str
+    spec: QueueRecoverySpec
+    status: QueueRecoveryStatus
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wish:
     """What the user wants of a recovery at this moment."""
 
@@ -71,6 +80,10 @@ class World(Protocol):
 
     async def target(self, name: str) -> QueueTargetSpec:
         """Return the target of that name; raises NotYet (`TargetNotFound`)."""
+        ...
+
+    async def recovery(self, name: str) -> Earlier:
+        """Return the recovery of that name; raises Rejected (`RecoveryNotFound`)."""
         ...
 
     async def broker(self, target: QueueTargetSpec) -> Broker:

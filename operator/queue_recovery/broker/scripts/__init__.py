@@ -28,6 +28,9 @@ class Script(StrEnum):
     CLOSE = "close"
     GIVE_BACK = "give_back"
     RELEASE = "release"
+    LAY = "lay"
+    STAGE = "stage"
+    EXPIRE = "expire"
     PERMISSIONS = "permissions"
 
 

@@ -7,6 +7,7 @@ local forms = {
   {'GET', probe}, {'TYPE', probe}, {'EXISTS', probe}, {'LLEN', probe}, {'HLEN', probe},
   {'LRANGE', probe, '0', '0'}, {'HSCAN', probe, '0'}, {'SSCAN', probe, '0'}, {'HGETALL', probe},
   {'ZRANGEBYSCORE', probe, '0', '0'}, {'HGET', probe, ''}, {'HMGET', probe, ''}, {'HEXISTS', probe, ''}, {'ZSCORE', probe, ''},
+  {'ZREVRANGE', probe, '0', '0'},
   {'DEL', probe}, {'UNLINK', probe}, {'PERSIST', probe}, {'HDEL', probe, ''}, {'ZREM', probe, ''},
   {'SET', probe, '', 'XX'}, {'ZADD', probe, 'XX', '0', ''},
   -- These fail, but only after the ACL has been asked: no such key, odd number of arguments, no number.

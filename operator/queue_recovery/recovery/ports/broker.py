@@ -9,6 +9,18 @@ from queue_recovery.api.select import PurgeSelect
 
 
 @dataclass(frozen=True, kw_only=True)
+class Restore:
+    """Which messages of an earlier run's quarantine go back into the queue, and as what."""
+
+    uid: str
+    """UID of the earlier recovery."""
+    task_ids: frozenset[str] | None
+    """None: all, but for those whose job the earlier recovery has enqueued anew."""
+    fresh: bool
+    """As new messages, with new ids and no retries; otherwise byte for byte."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The identity of a recovery of one queue, as it stands in the broker."""
 
@@ -21,6 +33,8 @@ class Run:
     queue: str
     select: PurgeSelect | None = None
     """Which messages are taken; None: all."""
+    restore: Restore | None = None
+    """Which messages are put back, in a recovery that takes none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +105,25 @@ class Taken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Restorable:
+    """What lies in the quarantine of an earlier run."""
+
+    found: int
+    restore: int
+    """How many of them would go back into the queue."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What became of the quarantine of an earlier run."""
+
+    restored: int
+    """Messages that are back in the queue."""
+    left: int
+    """Messages that stay in the quarantine."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Closed:
     """What a closed run says for good."""
 
@@ -100,6 +133,8 @@ class Closed:
     """What had been moved into the quarantine when it was; None otherwise."""
     pushed: frozenset[str]
     """Keys (`Task.key`) of the jobs that were enqueued; frozen."""
+    restored: Restored | None = None
+    """What had been put back of an earlier run's quarantine, by a run that does so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,12 +251,30 @@ class Broker(Protocol):
         """Have whoever still takes messages for this run refused, in one round trip; `close` has to follow."""
         ...
 
+    async def restorable(self, queue: str, restore: Restore) -> Restorable:
+        """Count what lies in the quarantine of an earlier run, and what of it would go back; changes nothing.
+
+        Raises Rejected (`NothingToRestore`, `RecoveryOfAnotherQueue`).
+        """
+        ...
+
+    async def restore(self, run: Run) -> Restored:
+        """Put messages of the earlier run's quarantine back to the consumers' end of their lists, in their order.
+
+        The run is open. Messages become visible all at once, so consumers may live. Goes on where an earlier call
+        stopped, and answers the totals of all calls.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
+        """
+        ...
+
     async def close(self, run: Run) -> Closed:
         """Freeze the markers: from here on nothing can be taken or pushed for this run; makes a tombstone if need be.
 
         A run that had not passed its boundary gets its `unacked` entries back where they were. One that had passed it
         gives back what its selection keeps, if that was not done: it becomes visible in one step, so that its order
-        holds also when workers live by then.
+        holds also when workers live by then. One that puts messages back makes visible what it has brought on its way,
+        and leaves the rest in the quarantine.
         """
         ...
 

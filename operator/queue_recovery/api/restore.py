@@ -1,0 +1,28 @@
+"""Which messages a recovery puts back, when it undoes an earlier one."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from queue_recovery.api.base import LIST_SET, Model, ObjectName
+from queue_recovery.api.select import TaskId
+
+
+class RestoreFrom(Model):
+    """Messages in the quarantine of an earlier recovery of the same queue."""
+
+    name: ObjectName = Field(description="The earlier QueueRecovery, in this namespace; it must have ended.")
+    task_ids: list[TaskId] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Put only the messages with one of these Celery task ids back. Left out: all of them, but for "
+        "those whose job the earlier recovery has enqueued anew.",
+        json_schema_extra=LIST_SET,
+    )
+    form: Literal["Original", "Fresh"] = Field(
+        "Original",
+        alias="as",
+        description="Original: the same bytes. Fresh: each as a new message, with ids of its own and no retries; those "
+        "whose headers cannot be read stay in the quarantine.",
+    )

@@ -1,0 +1,201 @@
+"""Putting messages of an earlier recovery back: its quarantine is sorted as a taken list is (`keeping.py`).
+
+What workers held is laid to the consumers' end of the quarantine's lists first, the newest first, so that all is in the
+order in which it would have been consumed. Then each list is sorted into what goes back and what stays, and what goes
+back becomes the queue's list in one step. While the queue's lock is held, the sweeper leaves the quarantine alone
+(`docs/decisions/0009-restored-messages-come-back-in-one-step.md`).
+"""
+
+from collections.abc import Mapping
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.broker.bites import MOST_ENTRIES, Bite, Portion
+from queue_recovery.broker.client import Client, Word
+from queue_recovery.broker.envelope import envelope_of, priority, read_json, task_id
+from queue_recovery.broker.fresh import can_be_fresh, fresh
+from queue_recovery.broker.keeping import Judge, Verdict, rejoin, sort
+from queue_recovery.broker.keys import (
+    TAKEN_FIELD,
+    UNSORTED_FIELD,
+    Layout,
+    kept_ending,
+    place_of,
+    quarantine_key,
+    ready_ending,
+    run_key,
+    sweep_of,
+    unacked_ending,
+    unacked_index_ending,
+)
+from queue_recovery.broker.run import Record, read_open_record, read_record
+from queue_recovery.broker.scripts import Script, lost_data, run_script
+from queue_recovery.broker.unacked import Found, bites
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.ports import Restorable, Restore, Restored, Run
+
+
+class Choice:
+    """Which messages go back."""
+
+    def __init__(self, restore: Restore, earlier: Record) -> None:
+        """Choose among the messages of an earlier run."""
+        self.earlier = earlier
+        self._task_ids = restore.task_ids
+        self._not = earlier.enqueued_anew
+        self._fresh = restore.fresh
+        self.takes_all = restore.task_ids is None and not self._not and not restore.fresh
+
+    def goes(self, message: bytes) -> bool:
+        """Tell whether a message goes back; one that cannot be read has no id, and cannot be made new."""
+        if self.takes_all:
+            return True
+        name = task_id(read_json(message))
+        chosen = name not in self._not if self._task_ids is None else name in self._task_ids
+        return chosen and (not self._fresh or can_be_fresh(message))
+
+
+async def restorable(client: Client, layout: Layout, queue: str, restore: Restore) -> Restorable:
+    """Count what lies in the quarantine, and what of it would go back."""
+    earlier = await read_record(client, restore.uid)
+    if earlier is None:
+        raise Rejected(
+            Reason.NOTHING_TO_RESTORE,
+            "the broker knows nothing of the earlier recovery; check that the target's Secret still names the server "
+            "and the database that it worked on",
+        )
+    if earlier.fields.get("list") != layout.bare_list(queue):
+        raise Rejected(
+            Reason.RECOVERY_OF_ANOTHER_QUEUE,
+            f"the earlier recovery took its messages from the list {earlier.fields.get('list')!r}, and queue "
+            f"{queue!r} is {layout.bare_list(queue)!r} now; create a recovery of that queue, or mend "
+            "the target's globalKeyPrefix",
+        )
+    choice = Choice(restore, earlier)
+    lists, hashes = _parts(earlier)
+    found = sum(await client.lengths([_key(earlier, one) for one in lists], [_key(earlier, one) for one in hashes]))
+    if choice.takes_all:
+        return Restorable(found=found, restore=found)
+    goes = 0
+    for ending in lists:
+        first, portion = 0, Portion()
+        while messages := await client.lrange(_key(earlier, ending), first, first + portion.entries - 1):
+            goes += sum(map(choice.goes, messages))
+            first += len(messages)
+            portion.note(messages)
+    for ending in hashes:
+        async for entries in client.scan_hash(_key(earlier, ending)):
+            goes += sum(choice.goes(envelope_of(value) or b"") for _, value in entries)
+    return Restorable(found=found, restore=min(goes, found))
+
+
+async def restore(client: Client, layout: Layout, run: Run) -> Restored:
+    """Put the chosen messages back; goes on where an earlier call stopped."""
+    record = await read_open_record(client, run.uid)
+    if run.restore is None or record.earlier is None:
+        raise lost_data()
+    earlier = await read_record(client, record.earlier)
+    if earlier is None:
+        raise lost_data()
+    choice = Choice(run.restore, earlier)
+    if record.fields["state"] == "preparing":
+        for ending in _parts(earlier)[1]:
+            await _lay(client, layout, run, sweep_of(ending), choice)
+        await _stage(client, run, earlier.uid)
+    await bring_back(client, layout, run, _chooses(run, choice))
+    return (await read_open_record(client, run.uid)).restored
+
+
+async def bring_back(client: Client, layout: Layout, run: Run, judge: Judge) -> None:
+    """Sort what is not sorted yet, and make what goes back visible, each priority in one step.
+
+    The lists of the last sweep come first: they hold the newest messages.
+    """
+    record = await read_record(client, run.uid)
+    if record is None or record.earlier is None:
+        raise lost_data()
+    for ending in sorted(record.unsorted, key=place_of, reverse=True):
+        sweep, of = place_of(ending)
+        kept = quarantine_key(run.uid, kept_ending(1, of))
+        await sort(client, run, ending, quarantine_key(record.earlier, ending), kept=kept, judge=judge)
+        # Only with the first sweep's list is what goes back complete; nothing lies at the others' keys.
+        kept = quarantine_key(run.uid, kept_ending(sweep, of))
+        await rejoin(client, run, ending, kept, layout.list_of(run.queue, of))
+
+
+def stays(message: bytes, place: str) -> Verdict:
+    """Judge that a message stays in the quarantine: a restore that ends half-way brings nothing more."""
+    del message, place
+    return Verdict(stays=True)
+
+
+def _chooses(run: Run, choice: Choice) -> Judge:
+    as_new = run.restore is not None and run.restore.fresh
+
+    def judge(message: bytes, place: str) -> Verdict:
+        if not choice.goes(message):
+            return Verdict(stays=True)
+        return Verdict(stays=False, instead=fresh(message, run.uid, place) if as_new else None)
+
+    return judge
+
+
+async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Choice) -> None:
+    """Lay what workers held of one sweep to the consumers' end of the quarantine's lists, the newest first.
+
+    What stays in the quarantine stays as it is, and is passed over by its rank; when another process has laid some
+    too, the ranks are counted anew. Entries without a time come last: nobody can tell how old they are.
+    """
+    earlier = choice.earlier
+    entries, times = (quarantine_key(earlier.uid, name(sweep)) for name in (unacked_ending, unacked_index_ending))
+
+    bite = await Bite.of(client.ping)
+
+    async def lay(found: Mapping[bytes, bytes]) -> int:
+        """Lay the chosen ones of some entries; return how many those are."""
+        messages = {tag: envelope_of(entry) for tag, entry in found.items()}
+        chosen = {tag: message for tag, message in messages.items() if message is not None and choice.goes(message)}
+        for tags in bites([Found(tag, len(message), None) for tag, message in chosen.items()], bite):
+            places = {tag: layout.step(priority(read_json(chosen[tag]))) for tag in tags}
+            endings = [ready_ending(sweep, of) for of in sorted(set(places.values()))]
+            keys = [run_key(run.uid), run_key(earlier.uid), entries, times]
+            words: list[Word] = [run.uid, len(endings), *(TAKEN_FIELD + ending for ending in endings)]
+            for tag in tags:
+                words += [tag, endings.index(ready_ending(sweep, places[tag])) + 1, chosen[tag]]
+            with bite.timed():
+                await run_script(client, Script.LAY, [*keys, *(_key(earlier, ending) for ending in endings)], words)
+        return len(chosen)
+
+    (count,) = await client.lengths([], [entries])
+    first = 0
+    while tags := await client.by_rank(times, first, first + MOST_ENTRIES - 1):
+        values = zip(tags, await client.hmget(entries, *tags), strict=True)
+        moved = await lay({tag: entry for tag, entry in values if entry is not None})
+        (left,) = await client.lengths([], [entries])
+        first = first + len(tags) - moved if left == count - moved else 0
+        count = left
+    async for portion in client.scan_hash(entries):
+        await lay(dict(portion))
+
+
+async def _stage(client: Client, run: Run, uid: str) -> None:
+    """Say how much there is to be sorted. Each priority has a list of the first sweep, if only an empty one."""
+    earlier = await read_record(client, uid)
+    if earlier is None:
+        raise lost_data()
+    lists, hashes = _parts(earlier)
+    lists = sorted({*lists, *(ready_ending(1, place_of(ending)[1]) for ending in lists)})
+    keys = [run_key(run.uid), run_key(uid), *(_key(earlier, ending) for ending in [*lists, *hashes])]
+    fields = [field + ending for ending in lists for field in (UNSORTED_FIELD, TAKEN_FIELD)]
+    words: list[Word] = [run.uid, len(lists), *fields, *(TAKEN_FIELD + ending for ending in hashes)]
+    await run_script(client, Script.STAGE, keys, words)
+
+
+def _parts(earlier: Record) -> tuple[list[str], list[str]]:
+    """Return what the keys of the quarantine's lists, and those of its hashes, end with."""
+    endings = sorted(earlier.quarantined)
+    hashes = [ending for ending in endings if ending.endswith(":unacked")]
+    return [ending for ending in endings if ending not in hashes], hashes
+
+
+def _key(earlier: Record, ending: str) -> str:
+    return quarantine_key(earlier.uid, ending)

@@ -1,0 +1,28 @@
+-- Lays entries of an earlier run's quarantine to the consumers' end of its lists, as the messages that they hold.
+-- KEYS: the run, the earlier run, the quarantine's hash and sorted set; then lists of the quarantine
+-- ARGV: UID; number of lists; for each list the earlier run's field that counts it; then, for each entry, its delivery
+--       tag, the place of its list among the lists, and its message; at most 100 entries
+-- Returns: OK (also for entries that are laid already, and when the lists are being sorted) | LOST | CLOSED
+--          | WRONGTYPE, key
+local run, earlier, entries, times = unpack(KEYS)
+local uid, state, from = unpack(redis.call('HMGET', run, 'uid', 'state', 'from'))
+if uid ~= ARGV[1] or not from or earlier:sub(-#from) ~= from then return {'LOST'} end
+if state == 'purged' then return {'OK'} end
+if state ~= 'preparing' then return {'CLOSED'} end
+if redis.call('HGET', earlier, 'state') ~= 'closed' then return {'LOST'} end
+for i = 5, #KEYS do
+  local found = redis.call('TYPE', KEYS[i])['ok']
+  if found ~= 'list' and found ~= 'none' then return {'WRONGTYPE', KEYS[i]} end
+end
+
+redis.call('HDEL', run, '') -- a full server then takes the rest too
+local lists = tonumber(ARGV[2])
+for i = 3 + lists, #ARGV, 3 do
+  local tag, place = ARGV[i], tonumber(ARGV[i + 1])
+  if redis.call('HDEL', entries, tag) == 1 then
+    redis.call('ZREM', times, tag)
+    redis.call('RPUSH', KEYS[4 + place], ARGV[i + 2])
+    redis.call('HINCRBY', earlier, ARGV[2 + place], 0) -- the field is there: the sweeper finds the list by it
+  end
+end
+return {'OK'}

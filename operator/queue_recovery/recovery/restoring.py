@@ -1,0 +1,143 @@
+"""Restoring: put messages that an earlier recovery has taken back into the queue. No worker is stopped."""
+
+from queue_recovery.api.base import EVERY_QUEUE
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import Ending, Plan, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.recovery import Restored as RestoredStatus
+from queue_recovery.api.restore import RestoreFrom
+from queue_recovery.recovery.errors import NotYet, Rejected, locked_by
+from queue_recovery.recovery.phase import is_terminal, moment, timestamp
+from queue_recovery.recovery.ports import Restored
+from queue_recovery.recovery.scope import Scope, Update, wanted_from
+from queue_recovery.recovery.world import Earlier
+
+_MESSAGE = "bringing the messages back; they become visible all at once"
+
+
+async def plan_restore(scope: Scope) -> None:
+    """Write to the status which recovery is undone and how many messages would go back, or raise what is in the way."""
+    await scope.queues()
+    wanted = _wanted(scope.spec)
+    earlier = await scope.world.recovery(wanted.name)
+    if earlier.uid == scope.resource.uid:
+        raise _nothing(wanted, "names itself")
+    _check_same_queue(scope.spec, earlier)
+    queue, source = scope.spec.queue, earlier.uid
+    if not is_terminal(earlier.status):
+        raise NotYet(
+            Reason.RECOVERY_NOT_ENDED,
+            f"recovery {wanted.name} is still {earlier.status.phase or 'Pending'}; this one starts when it has ended",
+        )
+    quarantine = earlier.status.quarantine
+    if earlier.spec.restore_from is not None:
+        raise _nothing(wanted, f"only put messages of recovery {earlier.spec.restore_from.name} back; name that one")
+    if quarantine is None:
+        raise _nothing(wanted, "has kept no messages: it took none, or its purge.retentionSeconds was 0")
+    if quarantine.expiration_time and moment(quarantine.expiration_time) <= scope.world.now():
+        raise Rejected(
+            Reason.RETENTION_OVER,
+            f"the quarantine of recovery {wanted.name} ended at {quarantine.expiration_time}; enqueue the jobs anew by "
+            "a recovery that lists them",
+        )
+    if earlier.spec.queue == EVERY_QUEUE:
+        source = f"{source}/{queue}"
+        quarantine = quarantine.model_copy(update={"name": f"{quarantine.name}/{queue}"})
+    broker = await scope.broker()
+    await broker.check()
+    await broker.check_queue(queue)
+    count = await broker.restorable(queue, wanted_from(wanted, source))
+    if count.restore == 0:
+        raise _nothing(wanted, _why_nothing(wanted, count.found))
+    message = f"{count.restore} of {count.found} messages in the quarantine of recovery {wanted.name} to put back"
+    await scope.save(
+        doing=(Reason.PLANNED, message),
+        update={
+            "plan": Plan(
+                time=timestamp(scope.world.now()),
+                queues=[queue],
+                ready=count.found,
+                unacked=0,
+                restore=count.restore,
+                enqueue=0,
+                skip=0,
+            ),
+            "restored": RestoredStatus(uid=source, found=count.found, left=count.found),
+            "quarantine": quarantine.model_copy(update={"messages": count.found}),
+        },
+    )
+
+
+async def restore(scope: Scope) -> None:
+    """Take the queue's lock, put the messages back, and bind the recovery to succeed.
+
+    The intent to take the lock is written first: from then on every ending closes the run in the broker.
+    """
+    broker = await scope.broker()
+    if scope.status.drain_start_time is None:
+        holder = (await broker.holders(scope.spec.queue)).get(scope.spec.queue)
+        if holder is not None and holder.uid != scope.resource.uid:
+            raise locked_by({f"queue {scope.spec.queue!r}": holder.name})
+        await scope.save(
+            (ConditionType.RESTORED, "False", Reason.RESTORING, _MESSAGE),
+            doing=(Reason.RESTORING, _MESSAGE),
+            update={"drain_start_time": timestamp(scope.world.now())},
+        )
+        return
+    run = scope.runs[scope.spec.queue]
+    await broker.open(run)
+    restored = await broker.restore(run)
+    if restored.restored == 0:
+        raise _nothing(_wanted(scope.spec), "has none of it any more: it was put back meanwhile, or its time is over")
+    message = f"{restored.restored} messages put back, {restored.left} left in the quarantine"
+    await scope.save(
+        (ConditionType.RESTORED, "True", Reason.COMPLETED, message),
+        doing=(Reason.COMPLETED, message),
+        update={
+            **restored_books(scope.status, restored),
+            "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=message),
+        },
+    )
+
+
+def restored_books(status: QueueRecoveryStatus, restored: Restored | None) -> Update:
+    """Return what became of the earlier recovery's messages; None: nothing was moved."""
+    if restored is None or status.restored is None or status.quarantine is None:
+        return {}
+    found = restored.restored + restored.left
+    counts = {"found": found, "restored": restored.restored, "left": restored.left}
+    return {
+        "restored": status.restored.model_copy(update=counts),
+        "quarantine": status.quarantine.model_copy(update={"messages": restored.left}),
+    }
+
+
+def _wanted(spec: QueueRecoverySpec) -> RestoreFrom:
+    if spec.restore_from is None:
+        raise ValueError("this recovery puts nothing back")
+    return spec.restore_from
+
+
+def _check_same_queue(spec: QueueRecoverySpec, earlier: Earlier) -> None:
+    theirs = (earlier.spec.target_ref.name, earlier.spec.queue)
+    if theirs not in {(spec.target_ref.name, spec.queue), (spec.target_ref.name, EVERY_QUEUE)}:
+        raise Rejected(
+            Reason.RECOVERY_OF_ANOTHER_QUEUE,
+            f"recovery {_wanted(spec).name} is of queue {theirs[1]!r} of target {theirs[0]!r}; create one with that "
+            "queue and targetRef",
+        )
+
+
+def _nothing(wanted: RestoreFrom, why: str) -> Rejected:
+    return Rejected(Reason.NOTHING_TO_RESTORE, f"restoreFrom: recovery {wanted.name} {why}")
+
+
+def _why_nothing(wanted: RestoreFrom, found: int) -> str:
+    if found == 0:
+        return "has nothing left in its quarantine: all of it was put back, or unlinked by hand"
+    if wanted.task_ids is not None:
+        return f"has {found} messages in its quarantine, and none with one of these taskIds"
+    return (
+        f"has {found} messages in its quarantine, whose jobs were enqueued anew, or whose headers cannot be read as "
+        "`as: Fresh` has to; name task ids, or ask for `as: Original`"
+    )

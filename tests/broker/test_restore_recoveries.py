@@ -1,0 +1,302 @@
+"""A recovery with `restoreFrom` from its first look to its last write, on a real broker and without a cluster."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+from typing_extensions import override
+
+from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.recovery import QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.broker import RedisBroker
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.phase import is_terminal, timestamp
+from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
+from queue_recovery.recovery.work import work
+from queue_recovery.recovery.world import Earlier, Wish
+from tests.broker.application import recovery
+from tests.broker.conftest import Connect
+from tests.broker.dying import Died, _Mortal
+
+NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
+EXPIRES = NOW + timedelta(days=7)
+TARGET = QueueTargetSpec.model_validate(
+    {
+        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+        "queues": [{"name": "tts", "workers": [{"name": "w"}]}, {"name": "mail", "workers": [{"name": "w"}]}],
+    }
+)
+
+
+def spec(**fields: object) -> QueueRecoverySpec:
+    return QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", **fields})
+
+
+UNDO = spec(restoreFrom={"name": "earlier"})
+
+
+@dataclass(kw_only=True)
+class Here:
+    """The recovery's resource and world; a process may die at each write of the status and each command."""
+
+    connect: Connect
+    earlier: Earlier | None
+    wanted: QueueRecoverySpec = UNDO
+    cluster: str = "this-cluster"
+    uid: str = "0d2b0a53-93b0-4bd6-a4fb-9b1b1b5b1b5b"
+    namespace: str = "media"
+    name: str = "undo"
+    created: datetime = NOW
+    time: datetime = NOW
+    stored: QueueRecoveryStatus = field(default_factory=QueueRecoveryStatus)
+    deleting: bool = False
+    effects: int = 10_000
+    """How many effects the process has left."""
+    brokers: list[tuple[RedisBroker, Redis]] = field(default_factory=list)
+
+    def spend(self) -> None:
+        if self.effects == 0:
+            raise Died
+        self.effects -= 1
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(spec=self.wanted, generation=1, deleting=self.deleting)
+
+    async def changed(self) -> None:
+        """Nothing is heard while a process lives."""
+
+    async def read(self) -> QueueRecoveryStatus:
+        return self.stored
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        self.spend()
+        self.stored = QueueRecoveryStatus.model_validate_json(status.model_dump_json(by_alias=True))
+
+    @property
+    def workers(self) -> Workers:
+        raise AssertionError("a restore stops no worker")
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def pause(self, seconds: float) -> None:
+        raise AssertionError(f"waits {seconds} s")
+
+    async def target(self, name: str) -> QueueTargetSpec:
+        assert name == "media"
+        return TARGET
+
+    async def recovery(self, name: str) -> Earlier:
+        if self.earlier is None:
+            raise Rejected("RecoveryNotFound", name)
+        return self.earlier
+
+    async def broker(self, target: QueueTargetSpec) -> Broker:
+        broker = self.connect(target.broker.transport_options)
+        self.brokers.append((broker, broker._client._redis))
+        broker._client._redis = _Counted(broker._client._redis, self)  # type: ignore[assignment]
+        return broker
+
+    async def job_store(self, target: QueueTargetSpec) -> JobStore:
+        raise AssertionError(f"a restore looks up no job in {target.job_store}")
+
+    async def check_permissions(self) -> None:
+        """All is granted."""
+
+    async def lives(self, *, effects: int = 10_000) -> bool:
+        """Work until the end or the process's death; tell whether it lived."""
+        self.effects = effects
+        try:
+            await work(self, self)
+        except Died:
+            return False
+        finally:
+            for broker, redis in self.brokers:
+                broker._client._redis = redis
+            self.brokers.clear()
+        return True
+
+    @property
+    def reason(self) -> str:
+        found = find(self.stored.conditions, ConditionType.READY)
+        return found.reason if found else ""
+
+
+class _Counted(_Mortal):
+    def __init__(self, redis: Redis, here: Here) -> None:
+        super().__init__(redis, 1)
+        self._here = here
+
+    @override
+    def __getattr__(self, name: str) -> object:
+        if name != "aclose":
+            self._here.spend()
+        return getattr(self._redis, name)
+
+
+COUNT = 150
+
+
+async def purged(broker: RedisBroker, redis: Redis, run: Run) -> Earlier:
+    """Have the queue taken by a recovery that has ended; a worker held its first messages."""
+    messages = [b'{"headers": {"id": "m%03d"}}' % n for n in range(COUNT)]
+    await redis.lpush("tts", *messages[20:])
+    await redis.hset("unacked", mapping={f"tag-{n}": b'[%s, "", "tts"]' % messages[n] for n in range(20)})
+    await redis.zadd("unacked_index", {f"tag-{n}": n for n in range(20)})
+    await broker.open(run)
+    await broker.take(run)
+    await broker.close(run)
+    await broker.release(run, expires=EXPIRES, keep=True)
+    return Earlier(uid=run.uid, spec=spec(), status=ended())
+
+
+def ended(**fields: object) -> QueueRecoveryStatus:
+    """Return the status of a purge that has succeeded."""
+    condition = {"reason": "Completed", "message": "", "observedGeneration": 1, "lastTransitionTime": timestamp(NOW)}
+    return QueueRecoveryStatus.model_validate(
+        {
+            "completionTime": timestamp(NOW),
+            "ending": {"phase": "Succeeded", "reason": "Completed", "message": ""},
+            "conditions": [{"type": "Succeeded", "status": "True", **condition}],
+            "quarantine": {"name": "q", "messages": COUNT, "expirationTime": timestamp(EXPIRES)},
+            **fields,
+        }
+    )
+
+
+def nothing(here: Here) -> None:
+    del here
+
+
+def cancel(here: Here) -> None:
+    here.wanted = here.wanted.model_copy(update={"cancel": True})
+
+
+def delete(here: Here) -> None:
+    here.deleting = True
+
+
+def late(here: Here) -> None:
+    here.time += timedelta(days=2)
+
+
+@pytest.mark.parametrize("then", [nothing, cancel, delete, late])
+async def test_a_death_at_any_effect_is_followed_by_a_process_that_ends_it_and_counts_right(
+    connect: Connect, redis: Redis, then: Callable[[Here], None]
+) -> None:
+    outlived, effects = False, 0
+    while not outlived:
+        effects += 1
+        await redis.flushdb()
+        here = Here(connect=connect, earlier=await purged(connect(), redis, recovery("tts")))
+        outlived = await here.lives(effects=effects)
+        then(here)
+        assert await here.lives()
+
+        came = cast("list[bytes]", await redis.lrange("tts", 0, -1))[::-1]
+        restored = here.stored.restored
+        assert is_terminal(here.stored)
+        assert not await redis.keys("*:lock:*")
+        assert not await redis.keys("*:kept:*")
+        left = sum([await redis.llen(key) for key in await redis.keys("*:quarantine:*:ready:*")])
+        left += sum([await redis.hlen(key) for key in await redis.keys("*:quarantine:*:unacked")])
+        assert came == sorted(set(came))
+        assert len(came) + left == COUNT
+        if then is nothing or outlived:
+            assert (here.stored.phase, len(came)) == ("Succeeded", COUNT)
+        if restored is not None:
+            assert (restored.found, restored.restored, restored.left) == (COUNT, len(came), left)
+            assert here.stored.quarantine is not None
+            assert here.stored.quarantine.messages == left
+    assert effects > 20
+
+
+async def test_while_another_recovery_holds_the_queue_it_touches_nothing_and_waits(
+    connect: Connect, broker: RedisBroker, redis: Redis, run: Run
+) -> None:
+    here = Here(connect=connect, earlier=await purged(broker, redis, run))
+    await broker.open(recovery("tts"))
+
+    assert not await here.lives(effects=40)
+
+    assert (here.reason, here.stored.drain_start_time) == ("Locked", None)
+
+
+async def test_one_queue_of_a_recovery_of_every_queue_is_put_back(connect: Connect, redis: Redis, run: Run) -> None:
+    uid = run.uid
+    earlier = await purged(connect(), redis, replace(run, uid=f"{uid}/tts"))
+    here = Here(connect=connect, earlier=replace(earlier, uid=uid, spec=spec(queue="*")))
+
+    assert await here.lives()
+
+    assert (here.stored.phase, await redis.llen("tts")) == ("Succeeded", COUNT)
+    assert here.stored.quarantine is not None
+    assert here.stored.quarantine.name == "q/tts"
+
+
+async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
+    connect: Connect, redis: Redis, run: Run
+) -> None:
+    here, effects = Here(connect=connect, earlier=await purged(connect(), redis, run)), 0
+    while here.stored.plan is None:
+        effects += 1
+        assert not await here.lives(effects=effects)
+    await redis.unlink(*await redis.keys("*:quarantine:*"))
+
+    assert await here.lives()
+
+    assert (here.stored.phase, here.reason) == ("Failed", "NothingToRestore")
+    assert not await redis.keys("*:lock:*")
+
+
+@pytest.mark.parametrize(
+    ("case", "wanted", "earlier", "reason", "says"),
+    [
+        ("gone", UNDO, None, "RecoveryNotFound", "earlier"),
+        ("of another queue", UNDO, {"queue": "mail"}, "RecoveryOfAnotherQueue", "queue 'mail' of target 'media'"),
+        ("of another target", UNDO, {"targetRef": {"name": "x"}}, "RecoveryOfAnotherQueue", "queue and targetRef"),
+        ("that put back", UNDO, {"restoreFrom": {"name": "first"}}, "NothingToRestore", "name that one"),
+        ("that took nothing", UNDO, {"quarantine": None}, "NothingToRestore", "took none"),
+        (
+            "over",
+            UNDO,
+            {"quarantine": {"name": "q", "messages": 1, "expirationTime": timestamp(NOW)}},
+            "RetentionOver",
+            "enqueue the jobs anew",
+        ),
+        (
+            "without them",
+            spec(restoreFrom={"name": "earlier", "taskIds": ["x"]}),
+            {},
+            "NothingToRestore",
+            "none with one of these taskIds",
+        ),
+    ],
+)
+async def test_each_refusal_says_what_to_do(  # the columns of the table
+    connect: Connect,
+    broker: RedisBroker,
+    redis: Redis,
+    run: Run,
+    case: str,
+    wanted: QueueRecoverySpec,
+    earlier: dict[str, object] | None,
+    reason: str,
+    says: str,
+) -> None:
+    made = await purged(broker, redis, run)
+    if earlier is not None:
+        status = {key: value for key, value in earlier.items() if key == "quarantine"}
+        changed = {key: value for key, value in earlier.items() if key not in status}
+        made = Earlier(uid=made.uid, spec=spec(**changed), status=ended(**status))
+    here = Here(connect=connect, earlier=made if earlier is not None else None, wanted=wanted)
+
+    assert await here.lives()
+
+    assert (here.stored.phase, here.reason) == ("Failed", reason), case
+    assert says in here.stored.message, case
