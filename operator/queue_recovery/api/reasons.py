@@ -347,6 +347,12 @@ class Reason(StrEnum):
 
     # How it goes.
     PLANNED = ("Planned", Outcome.PROGRESS, "What would be done has been counted and stands in `status.plan`.")
+    BREAKS_CANVAS = (
+        "BreaksCanvas",
+        Outcome.PROGRESS,
+        "Chords, groups, chains or callbacks that hang on messages to be taken will not go on; an event says so.",
+        "Start what came after the jobs yourself: jobs enqueued anew have none of it, the quarantined messages all.",
+    )
     DRAINING = ("Draining", Outcome.PROGRESS, "The workers are being stopped.")
     AWAITING_MANUAL_SCALE_DOWN = (
         "AwaitingManualScaleDown",

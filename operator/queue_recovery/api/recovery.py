@@ -23,6 +23,7 @@ from queue_recovery.api.base import (
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.select import PurgeSelect
+from queue_recovery.api.tails import Tails
 from queue_recovery.api.target import TargetRef
 
 FINALIZER = "queuerecovery.dev/active"
@@ -263,6 +264,9 @@ class Plan(Model):
     restore: int = Field(0, ge=0, description="Messages that `restoreFrom` would put back.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
+    tails: Tails | None = Field(
+        None, description="What hangs on the messages that would be taken; left out when there are none."
+    )
 
 
 class Messages(Model):

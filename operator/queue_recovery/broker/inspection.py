@@ -10,9 +10,13 @@ from queue_recovery.broker.envelope import is_envelope, read_json, task_id
 from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.scripts import wrong_type
 from queue_recovery.broker.selection import Selection
+from queue_recovery.broker.tails import TailCount
 from queue_recovery.broker.unacked import entries_of, refuse_shared
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Count
+
+_END = 500
+"""Messages looked at for their tails from either end of a list: those that wait longest, and the newest retries."""
 
 _SAMPLE = 3
 """Messages looked at from either end of a list."""
@@ -69,28 +73,42 @@ async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> N
 
 
 async def count(client: Client, layout: Layout, queues: Collection[str], select: PurgeSelect | None) -> Count:
-    """Count the queues' messages, and those that a selection would keep.
+    """Count the queues' messages, those that a selection would keep, and the tails of those that it would take.
+
+    A list that is taken whole is read at its ends only, so that planning takes no longer the deeper the queue is.
 
     Raises:
         Rejected: `SharedRoute`.
     """
     selection = Selection(select)
-    ready = unacked = undecodable = keep = 0
-    for queue in queues:
-        ready += sum(await client.lengths(list(layout.possible_lists(queue).values()), []))
-    if not selection.takes_all:
-        async for portion in _in_lists(client, layout, queues):
-            keep += sum(not selection.matches(envelope) for envelope in portion)
+    lengths = await _lengths(client, layout, queues)
+    ready = sum(lengths.values())
+    unacked = undecodable = keep = 0
+    tails = TailCount()
+    read = _at_ends if selection.takes_all else _in_lists
+    async for portion in read(client, lengths):
+        for envelope in portion:
+            if selection.matches(envelope):
+                tails.look(envelope)
+            else:
+                keep += 1
     async for found in entries_of(client, layout, queues):
         if found.entry is None:
             undecodable += 1
         elif selection.matches(found.entry.envelope):
             refuse_shared(found.entry, found.shared_with)
+            tails.look(found.entry.envelope)
             unacked += 1
         else:
             unacked += 1
             keep += 1
-    return Count(ready=ready, unacked=unacked, undecodable=undecodable, keep=min(keep, ready + unacked))
+    return Count(
+        ready=ready,
+        unacked=unacked,
+        undecodable=undecodable,
+        keep=min(keep, ready + unacked),
+        tails=tails.total(),
+    )
 
 
 async def queued_task_ids(
@@ -111,7 +129,7 @@ async def queued_task_ids(
             found.add(name)
 
     if wanted:
-        async for portion in _in_lists(client, layout, queues):
+        async for portion in _in_lists(client, await _lengths(client, layout, queues)):
             for envelope in portion:
                 look(envelope)
             if found == wanted:
@@ -122,18 +140,40 @@ async def queued_task_ids(
     return frozenset(found)
 
 
-async def _in_lists(client: Client, layout: Layout, queues: Collection[str]) -> AsyncIterator[Sequence[object]]:
-    """Read the messages of the queues' lists, in portions; what is no JSON is None.
+async def _lengths(client: Client, layout: Layout, queues: Collection[str]) -> Mapping[str, int]:
+    lengths: dict[str, int] = {}
+    for queue in queues:
+        lists = list(layout.possible_lists(queue).values())
+        lengths |= zip(lists, await client.lengths(lists, []), strict=True)
+    return lengths
+
+
+async def _in_lists(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
+    """Read the messages of lists, in portions; what is no JSON is None.
 
     Lists are read from their producers' end by index, so that what is pushed meanwhile only moves messages into
     portions still to come.
     """
-    for queue in queues:
-        lists = list(layout.possible_lists(queue).values())
-        for key, length in zip(lists, await client.lengths(lists, []), strict=True):
-            first = 0
-            portion = Portion()
-            while length and (messages := await client.lrange(key, first, first + portion.entries - 1)):
+    for key, length in lengths.items():
+        first = 0
+        portion = Portion()
+        while length and (messages := await client.lrange(key, first, first + portion.entries - 1)):
+            yield [read_json(message) for message in messages]
+            first += len(messages)
+            portion.note(messages)
+
+
+async def _at_ends(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
+    """Read the messages at both ends of lists, in portions; what is no JSON is None."""
+    for key, length in lengths.items():
+        ends = [range(length)] if length <= 2 * _END else [range(_END), range(length - _END, length)]
+        portion = Portion()
+        for end in ends:
+            first = end.start
+            while first < end.stop:
+                messages = await client.lrange(key, first, min(first + portion.entries, end.stop) - 1)
+                if not messages:
+                    break  # consumed meanwhile
                 yield [read_json(message) for message in messages]
                 first += len(messages)
                 portion.note(messages)

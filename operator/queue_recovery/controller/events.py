@@ -19,7 +19,7 @@ from kubernetes.aio.client import (
 from queue_recovery.api.base import API_VERSION
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Outcome, Reason
-from queue_recovery.api.recovery import Phase, QueueRecoveryStatus
+from queue_recovery.api.recovery import Phase, Plan, QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import is_terminal
@@ -41,7 +41,10 @@ class Event:
 
 
 def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Event]:
-    """Yield what is worth an event in a change of status: a new phase, or a new thing that stands in the way. Pure."""
+    """Yield what is worth an event in a change of status: a new phase, a new thing that stands in the way, lost tails.
+
+    Pure.
+    """
     doing = find(after.conditions, ConditionType.READY)
     if doing is None or after.phase is None:
         return
@@ -55,6 +58,8 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
         yield Event(type=kind, reason=doing.reason, note=f"{after.phase.value}: {doing.message}")
     elif was is None or doing.reason != was.reason:
         yield Event(type=_kind(doing.reason), reason=doing.reason, note=doing.message)
+    if after.plan is not None and after.plan != before.plan and (note := _tails_lost(after.plan)):
+        yield Event(type="Warning", reason=Reason.BREAKS_CANVAS, note=note)
 
 
 class EventPoster:
@@ -106,3 +111,32 @@ class EventPoster:
 
 def _kind(reason: str) -> Literal["Normal", "Warning"]:
     return "Warning" if reason in _ALARMING else "Normal"
+
+
+def _tails_lost(plan: Plan) -> str | None:
+    """Say what will not happen when the messages of this plan are taken, or None if nothing hangs on them."""
+    tails = plan.tails
+    if tails is None:
+        return None
+    lost = [
+        f"{count} {what}"
+        for count, what in (
+            (tails.chords, "are members of chords, whose bodies will never run"),
+            (tails.groups, "are members of groups, whose results stay incomplete"),
+            (tails.chains, "carry the rest of a chain, which will not run"),
+            (tails.callbacks, "carry callbacks or errbacks, which will not run"),
+        )
+        if count
+    ]
+    if not lost:
+        return None
+    aside = []
+    if tails.looked_at < plan.purge:
+        aside.append(f"{tails.looked_at} looked at")
+    if tails.unreadable:
+        aside.append(f"{tails.unreadable} with a body that is not looked into")
+    looked = f" ({', '.join(aside)})" if aside else ""
+    return (
+        f"Of {plan.purge} messages to be taken{looked}: {'; '.join(lost)}. The quarantined messages still hold it; "
+        "jobs that are enqueued anew do not, so start what came after them yourself"
+    )

@@ -56,6 +56,7 @@ async def plan(scope: Scope) -> None:
                 keep=count.keep,
                 enqueue=len(jobs) - skip,
                 skip=skip,
+                tails=count.tails,
             ),
             "jobs": JobTotals(total=len(jobs), progress=f"0/{len(jobs)}"),
         },

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from queue_recovery.api.select import PurgeSelect
+from queue_recovery.api.tails import Tails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,8 @@ class Count:
     """Entries of `unacked` that cannot be read, so cannot be attributed to any queue."""
     keep: int = 0
     """Those of their messages that a selection would leave in the queues."""
+    tails: Tails | None = None
+    """What hangs on those that would be taken; None when there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
