@@ -1,6 +1,7 @@
 """The operator as its users have it: installed by its manifests, under its own ServiceAccount."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
@@ -56,7 +57,16 @@ def databases() -> Iterator[int]:
 async def team(
     operator: Sandbox, namespace: str, broker: Broker, store: JobStore, databases: Iterator[int]
 ) -> AsyncIterator[Team]:
-    """A team whose namespace the operator may act in, with its Secrets and two idle workers."""
+    """A team whose namespace the operator may act in, with its Secrets."""
+    async with open_team(operator, namespace, broker, store, databases) as team:
+        yield team
+
+
+@asynccontextmanager
+async def open_team(
+    operator: Sandbox, namespace: str, broker: Broker, store: JobStore, databases: Iterator[int]
+) -> AsyncIterator[Team]:
+    """Make a team in a namespace."""
     await operator.kubectl("apply", "--namespace", namespace, "-k", "manifests/tenant")
     url = f"redis://127.0.0.1:{broker.port}/{next(databases)}"
     mongo: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(store.url)

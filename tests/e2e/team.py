@@ -112,6 +112,7 @@ class Team:
         queue: Json | None = None,
         queues: list[Json] | None = None,
         broker: Json | None = None,
+        fields: Json | None = None,
     ) -> None:
         """Create the target `team` with the queue `work`, or with those that are given."""
         spec: Json = {
@@ -127,7 +128,9 @@ class Team:
             ],
         }
         if store:
-            collection = {"database": self.jobs.database.name, "collection": self.jobs.name}
+            collection: Json = {"database": self.jobs.database.name, "collection": self.jobs.name}
+            if fields:
+                collection["fields"] = fields
             spec["jobStore"] = {"mongodb": {"urlSecretRef": {"name": "mongo", "key": "url"}, **collection}}
         await self.apply(
             {
