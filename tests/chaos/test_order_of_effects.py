@@ -8,6 +8,7 @@ import pytest
 
 from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.resource import KubernetesResource
+from queue_recovery.controller.sightings import Sightings
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.drain import lock, stop_workers
 from queue_recovery.recovery.plan import plan
@@ -46,7 +47,13 @@ async def test_a_process_that_was_held_up_before_the_drain_stops_no_worker_once_
 ) -> None:
     async with arena.place() as place, place.stage.recovering(), connected(arena.kubeconfig) as api:
         stage = place.stage
-        world = KubernetesWorld(api, stage.namespace, cluster=cluster_identity(api), account=ServiceAccount())
+        world = KubernetesWorld(
+            api,
+            stage.namespace,
+            cluster=cluster_identity(api),
+            account=ServiceAccount(),
+            sightings=Sightings(),
+        )
         resource = KubernetesResource(api, stage.watched.body, written=lambda *_: None)
         held_up = Scope(resource=resource, world=world, status=await resource.read())
         await plan(held_up)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from kubernetes.aio.client import ApiClient
 
@@ -14,6 +15,7 @@ from queue_recovery.controller.events import EventPoster, events_between
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.sightings import Sightings
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.workers.permissions import ServiceAccount
@@ -29,13 +31,15 @@ class Operator:
         self._api = api
         self._cluster = cluster_identity(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
+        self._sightings: WeakValueDictionary[str, Sightings] = WeakValueDictionary()
         self.metrics = Metrics()
         self.events = EventPoster(api, instance)
         self.targets = TargetBoard(api, settings, self.metrics, self.world)
 
     def world(self, namespace: str) -> KubernetesWorld:
-        """Return the surroundings of recoveries of one namespace."""
-        return KubernetesWorld(self._api, namespace, cluster=self._cluster, account=self._account)
+        """Return the surroundings of recoveries of one namespace; all of them share what was last seen there."""
+        sightings = self._sightings.setdefault(namespace, Sightings())
+        return KubernetesWorld(self._api, namespace, cluster=self._cluster, account=self._account, sightings=sightings)
 
     def resource(self, body: Mapping[str, Any]) -> KubernetesResource:
         """Return the recovery of that body, with its status writes told to events, metrics and the log."""

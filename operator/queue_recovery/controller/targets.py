@@ -12,6 +12,7 @@ from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 from pydantic import ValidationError
 
 from queue_recovery.api.base import GROUP, VERSION
+from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.logs import place_of
@@ -53,6 +54,7 @@ class TargetBoard:
         """Take in a watch event: begin, go on or end looking at a target."""
         metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
+        self._world(key[0]).see_target(key[1], None if gone else (metadata["uid"], metadata["generation"]))
         if gone:
             self._forget(key)
             return
@@ -92,11 +94,12 @@ class TargetBoard:
         while True:
             wake.clear()
             spec = self._spec(key)
+            # A new one reads everything anew. It is held until the next: what was seen lives as long as any world does.
+            world = self._world(key[0])
             try:
-                if spec is not None:
-                    await self._refresh(key, spec)
-                if spec is not None and time.monotonic() - swept >= self._sweep_interval:
-                    await self._world(key[0]).sweep(spec)
+                reachable = spec is not None and await self._refresh(key, spec, world)
+                if spec is not None and reachable and time.monotonic() - swept >= self._sweep_interval:
+                    await world.sweep(spec)
                     swept = time.monotonic()
             except RecoveryError as error:
                 _LOG.info("target %s/%s: %s", *key, error.message)
@@ -112,11 +115,12 @@ class TargetBoard:
             _LOG.warning("target %s/%s: its spec does not fit this operator's version; apply its CRDs", *key)
             return None
 
-    async def _refresh(self, key: Key, spec: QueueTargetSpec) -> None:
+    async def _refresh(self, key: Key, spec: QueueTargetSpec, world: KubernetesWorld) -> bool:
+        """Write a target's status anew; return whether its broker can be reached."""
         body = self._bodies[key]
         namespace, name = key
         old = QueueTargetStatus.model_validate(body.get("status", {}))
-        status = await survey(spec, old, self._world(namespace), generation=body["metadata"]["generation"])
+        status = await survey(spec, old, world, generation=body["metadata"]["generation"])
         self._metrics.target_seen(namespace, name, status)
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": body["metadata"]["uid"]},
@@ -133,3 +137,4 @@ class TargetBoard:
                 _content_type="application/json-patch+json",
                 _request_timeout=REQUEST_TIMEOUT,
             )
+        return is_true(status.conditions, ConditionType.BROKER_REACHABLE)

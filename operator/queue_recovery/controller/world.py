@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import binascii
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
@@ -15,8 +17,9 @@ from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, Passwo
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.tls import Certificates
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.controller.sightings import Sightings
 from queue_recovery.jobs import store
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.recovery.world import Earlier
@@ -30,12 +33,14 @@ _FORBIDDEN = 403
 _NOT_FOUND = 404
 
 
-class _Target(BaseModel):
-    spec: QueueTargetSpec
-
-
 class _Metadata(BaseModel):
     uid: str
+    generation: int = 0
+
+
+class _Target(BaseModel):
+    metadata: _Metadata
+    spec: QueueTargetSpec
 
 
 class _Recovery(BaseModel):
@@ -47,13 +52,22 @@ class _Recovery(BaseModel):
 class KubernetesWorld:
     """What a recovery of one namespace can reach. Implements `recovery.world.World`."""
 
-    def __init__(self, api: ApiClient, namespace: str, *, cluster: str, account: ServiceAccount) -> None:
-        """Take the connection, the namespace, the cluster's identity and the operator's own ServiceAccount."""
+    def __init__(
+        self, api: ApiClient, namespace: str, *, cluster: str, account: ServiceAccount, sightings: Sightings
+    ) -> None:
+        """Take the connection, the namespace, the cluster's identity and the operator's own ServiceAccount.
+
+        `sightings` are the namespace's, and shared by all who read in it.
+        """
         self.cluster = cluster
         self.workers = KubernetesWorkers(api, namespace, account)
         self._api = api
         self._namespace = namespace
         self._account = account
+        self._sightings = sightings
+        self._known_changes = 0
+        self._permitted = False
+        self._secrets: dict[str, Mapping[str, str | bytes]] = {}
 
     def now(self) -> datetime:
         """Return the time in UTC."""
@@ -65,7 +79,10 @@ class KubernetesWorld:
 
     async def target(self, name: str) -> QueueTargetSpec:
         """Read the QueueTarget; raises NotYet (`TargetNotFound`)."""
-        missing = NotYet(
+        self._known_changes = self._sightings.changes
+        self._permitted = False
+        self._secrets.clear()
+        missing = AwaitingChange(
             Reason.TARGET_NOT_FOUND,
             f"no QueueTarget {name!r} in namespace {self._namespace}; create it, or see `kubectl get queuetargets -n "
             f"{self._namespace}`",
@@ -76,8 +93,15 @@ class KubernetesWorld:
                     GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_TIMEOUT
                 )
         except ApiException:
+            self.see_target(name, None)
             raise missing from None
-        return _Target.model_validate(body).spec
+        target = _Target.model_validate(body)
+        self.see_target(name, (target.metadata.uid, target.metadata.generation))
+        return target.spec
+
+    def see_target(self, name: str, state: tuple[str, int] | None) -> None:
+        """Note a target's UID and generation, or that there is none of that name."""
+        self._sightings.see(f"target {name}", state)
 
     async def recovery(self, name: str) -> Earlier:
         """Read another QueueRecovery; raises Rejected (`RecoveryNotFound`)."""
@@ -103,8 +127,26 @@ class KubernetesWorld:
 
     async def check_permissions(self) -> None:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
-        if missing := await missing_permissions(self._api, self._namespace):
+        if self._permitted:
+            return
+        missing = await missing_permissions(self._api, self._namespace)
+        self._sightings.see("rights", tuple(missing))
+        if missing:
             raise forbidden(self._namespace, self._account, missing)
+        self._permitted = True
+
+    async def changed(self) -> None:
+        """See `recovery.world.World`."""
+        news = [
+            asyncio.ensure_future(self._sightings.changed(self._known_changes)),
+            asyncio.ensure_future(self.workers.changed()),
+        ]
+        try:
+            await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in news:
+                each.cancel()
+            await asyncio.gather(*news, return_exceptions=True)
 
     async def sweep(self, target: QueueTargetSpec) -> None:
         """Unlink what has outlived its time in the target's broker."""
@@ -148,25 +190,33 @@ class KubernetesWorld:
         return _Recovery.model_validate(body)
 
     async def _secret(self, ref: SecretKeyRef | PasswordSecretRef | CertificateAuthorityRef) -> str:
-        where = f"Secret {ref.name} in namespace {self._namespace}"
-        try:
-            with translated(expected=(_NOT_FOUND, _FORBIDDEN)):
-                secret = await CoreV1Api(self._api).read_namespaced_secret(
-                    ref.name, self._namespace, _request_timeout=REQUEST_TIMEOUT
-                )
-        except ApiException as error:
-            if error.status == _FORBIDDEN:
-                raise forbidden(self._namespace, self._account) from None
-            raise NotYet(
-                Reason.SECRET_NOT_FOUND, f"{where} does not exist; create it, or mend its name in the target"
-            ) from None
-        encoded = (secret.data or {}).get(ref.key)
-        try:
-            text = base64.b64decode(encoded or "", validate=True).decode().strip()
-        except (binascii.Error, UnicodeDecodeError):
-            text = ""
+        if ref.name not in self._secrets:
+            self._secrets[ref.name] = await self._read_secret(ref.name)
+        text = ""
+        with suppress(binascii.Error, UnicodeDecodeError):
+            text = base64.b64decode(self._secrets[ref.name].get(ref.key, ""), validate=True).decode().strip()
         if not text:
-            raise NotYet(
+            where = f"Secret {ref.name} in namespace {self._namespace}"
+            raise AwaitingChange(
                 Reason.SECRET_KEY_MISSING, f"{where} has no text under key {ref.key!r}; put it there (a URL whole)"
             )
         return text
+
+    async def _read_secret(self, name: str) -> Mapping[str, str | bytes]:
+        """Return what a Secret holds, in base64."""
+        try:
+            with translated(expected=(_NOT_FOUND, _FORBIDDEN)):
+                secret = await CoreV1Api(self._api).read_namespaced_secret(
+                    name, self._namespace, _request_timeout=REQUEST_TIMEOUT
+                )
+        except ApiException as error:
+            self._sightings.see(f"secret {name}", error.status)
+            if error.status == _FORBIDDEN:
+                raise forbidden(self._namespace, self._account) from None
+            raise AwaitingChange(
+                Reason.SECRET_NOT_FOUND,
+                f"Secret {name} in namespace {self._namespace} does not exist; create it, or mend its name in the target",
+            ) from None
+        metadata = secret.metadata
+        self._sightings.see(f"secret {name}", metadata and (metadata.uid, metadata.resource_version))
+        return secret.data or {}

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import WorkerStatus
-from queue_recovery.recovery.errors import NotYet, Unavailable, locked_by
+from queue_recovery.recovery.errors import AwaitingChange, NotYet, Unavailable, locked_by
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import look_up, worker_names
@@ -62,9 +62,12 @@ async def drain(scope: Scope) -> None:
 
 async def stop_workers(scope: Scope) -> Sequence[Worker]:
     """Scale the workers to 0, if the operator does that at all, and return them once their last pod has ended."""
-    if scope.scales_workers:
-        await _scale_to_zero(scope)
-    return await _await_drained(scope)
+    if (drained := scope.still_drained) is None:
+        scope.drained = None
+        if scope.scales_workers:
+            await _scale_to_zero(scope)
+        drained = scope.drained = await _await_drained(scope)
+    return drained
 
 
 async def drain_held(scope: Scope) -> bool:
@@ -74,7 +77,9 @@ async def drain_held(scope: Scope) -> bool:
     """
     generations = {worker.name: worker.drained_generation for worker in scope.status.workers}
     workers = await scope.world.workers.look(sorted(generations))
-    return all(worker.drained and worker.generation == generations[worker.name] for worker in workers)
+    held = all(worker.drained and worker.generation == generations[worker.name] for worker in workers)
+    scope.drained = workers if held else None
+    return held
 
 
 def _with_generations(scope: Scope, drained: Sequence[Worker]) -> list[WorkerStatus]:
@@ -89,7 +94,7 @@ async def _look_unlocked(scope: Scope, names: Sequence[str]) -> Sequence[Worker]
     workers = await scope.world.workers.look(names)
     for worker in workers:
         if worker.note is not None and worker.note.uid != scope.resource.uid:
-            raise locked_by({f"Deployment {worker.name}": worker.note.recovery})
+            raise locked_by({f"Deployment {worker.name}": worker.note.recovery}, AwaitingChange)
     return workers
 
 

@@ -35,9 +35,10 @@ async def end(scope: Scope) -> None:
     if scope.status.drain_start_time is None:
         await scope.finish({})
         return
-    if scope.scales_workers and not is_true(scope.status.conditions, ConditionType.RESTARTED):
+    if scope.scales_workers and not scope.restored and not is_true(scope.status.conditions, ConditionType.RESTARTED):
         await _refuse_late_takers(scope)
         await restore_replicas(scope)
+        scope.restored = True
     broker = await scope.broker()
     closed = {queue: await broker.close(run) for queue, run in scope.runs.items()}
     jobs = listed(scope.spec)

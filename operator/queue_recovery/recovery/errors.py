@@ -29,12 +29,19 @@ class NotYet(RecoveryError):
     """Another object has to change first: wait for it, without alarm."""
 
 
+class AwaitingChange(NotYet):
+    """An object in Kubernetes has to change first: its change wakes the recovery, and nothing is asked meanwhile."""
+
+
 class Unavailable(RecoveryError):
     """A server does not answer as it should: try again with back-off, until the deadline."""
 
 
-def locked_by(holders: Mapping[str, str]) -> NotYet:
-    """Return the error of locks that other recoveries hold: what they lock, such as `queue 'tts'`, with their names."""
+def locked_by(holders: Mapping[str, str], kind: type[NotYet] = NotYet) -> NotYet:
+    """Return the error of locks that other recoveries hold: what they lock, such as `queue 'tts'`, with their names.
+
+    Its kind says how the end of the locks is noticed: by looking again, or by a change in Kubernetes.
+    """
     held = [f"{what} is held by recovery {name}" for what, name in sorted(holders.items())]
     more = f" and {len(held) - _HOLDERS_NAMED} more are held" if len(held) > _HOLDERS_NAMED else ""
-    return NotYet(Reason.LOCKED, f"{', '.join(held[:_HOLDERS_NAMED])}{more}; this one starts when that has ended")
+    return kind(Reason.LOCKED, f"{', '.join(held[:_HOLDERS_NAMED])}{more}; this one starts when that has ended")

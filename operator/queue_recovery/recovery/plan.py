@@ -6,7 +6,7 @@ from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import MOST_WORKERS, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Broker, Count, StoredJob, Unlisted
@@ -29,7 +29,7 @@ async def plan(scope: Scope) -> None:
     if scope.takes_messages:
         for worker in await scope.world.workers.look(worker_names(queues.values())):
             if worker.paused:
-                raise NotYet(
+                raise AwaitingChange(
                     Reason.WORKER_PAUSED,
                     f"Deployment {worker.name} is paused, so it would not start again; "
                     f"kubectl rollout resume deployment/{worker.name} -n {scope.resource.namespace}",

@@ -19,8 +19,9 @@ from queue_recovery.recovery.still_queued import known_still_queued, still_queue
 _BATCH = 500
 """Jobs in one push: what a Redis script may hold up other clients for (`exactly-once.md` of the design: 500)."""
 
+_REPORTS = 10
 _REPORT_EVERY = timedelta(seconds=5)
-"""How often progress is written: the number of writes must not grow with the jobs."""
+"""How often progress is written at most, in all and in time: the number of writes must not grow with the jobs."""
 
 _BATCHES_PER_SECOND = 4
 """Into how many batches a second's worth of jobs is cut when a rate is asked for."""
@@ -37,14 +38,15 @@ async def reenqueue(scope: Scope) -> None:
     rate = scope.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
     rest = (job for job in jobs if job.key not in done and job.key not in skipped)
-    reported = scope.world.now()
+    told, reported = 0, scope.world.now()
     while batch := list(islice(rest, size)):
         skipped |= await _enqueue(scope, batch, frozen, stored)
         done |= {job.key for job in batch if job.key not in skipped}
         if len(done) + len(skipped) == len(jobs):
             break
-        if scope.world.now() - reported > _REPORT_EVERY:
-            reported = scope.world.now()
+        share = (len(done) + len(skipped)) * _REPORTS // len(jobs)
+        if share > told and scope.world.now() - reported > _REPORT_EVERY:
+            told, reported = share, scope.world.now()
             await _report(scope, jobs, done, skipped)
         if rate:
             await scope.world.pause(len(batch) / rate)

@@ -1,6 +1,7 @@
 """One recovery while it is being worked on: what steps read, and the one way in which they write status."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from queue_recovery.api.base import EVERY_QUEUE
@@ -11,7 +12,7 @@ from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
-from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run
+from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
 from queue_recovery.recovery.world import Resource, Superseded, World
 
 Update = dict[str, object]
@@ -24,9 +25,14 @@ class Scope:
     resource: Resource
     world: World
     status: QueueRecoveryStatus
+    drained: Sequence[Worker] | None = field(default=None, init=False)
+    """The workers as they were when they were seen to be drained; None: not seen by this process."""
+    restored: bool = field(default=False, init=False)
+    """Whether the ending has brought the workers back already."""
     _target: QueueTargetSpec | None = field(default=None, init=False)
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
+    _news: "asyncio.Future[None] | None" = field(default=None, init=False)
 
     @property
     def spec(self) -> QueueRecoverySpec:
@@ -117,11 +123,34 @@ class Scope:
         return self._job_store
 
     async def disconnect(self) -> None:
-        """Forget the target and the connections: the next use reads addresses and credentials anew."""
+        """Close the connections: the next use connects anew, to the same addresses."""
         for connection in (self._broker, self._job_store):
             if connection is not None:
                 await connection.aclose()
-        self._target = self._broker = self._job_store = None
+        self._broker = self._job_store = None
+
+    async def forget(self) -> None:
+        """Forget all that was read in Kubernetes, and the connections: the next use reads it anew."""
+        await self.disconnect()
+        self._target = None
+        if self._news is not None:
+            self._news.cancel()
+            await asyncio.wait({self._news})
+            self._news = None
+
+    def news(self) -> "asyncio.Future[None]":
+        """Return what is done once something that was read in Kubernetes has changed since."""
+        if self._news is None:
+            self._news = asyncio.ensure_future(self.world.changed())
+        return self._news
+
+    @property
+    def still_drained(self) -> Sequence[Worker] | None:
+        """The workers as they were seen to be drained, while a watch tells of no change since: no need to look again.
+
+        It may lag behind; so that they were drained at the boundary is not said by this.
+        """
+        return self.drained if self._news is not None and not self._news.done() else None
 
     async def save(
         self,

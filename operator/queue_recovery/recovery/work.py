@@ -11,7 +11,7 @@ from queue_recovery.api.recovery import Ending
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
@@ -26,7 +26,10 @@ LONGEST_DELAY: Final = 10.0
 """Seconds between two tries: doubled from the first to the longest."""
 
 LOCK_DELAY: Final = 1.0
-"""Seconds between two looks at a lock that another recovery holds; one GET of the broker."""
+"""Seconds between two looks at a queue's lock that another recovery holds; one GET of the broker."""
+
+RESYNC: Final = 300.0
+"""Seconds until a recovery that waits for a change in Kubernetes looks by itself: as rarely as a watch is renewed."""
 
 _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
     Action.PLAN: plan,
@@ -56,7 +59,7 @@ async def work(resource: Resource, world: World) -> None:
                 scope.status = await resource.read()
         await scope.acknowledge()
     finally:
-        await scope.disconnect()
+        await scope.forget()
 
 
 async def _turn(scope: Scope, action: Action, delay: float) -> float:
@@ -98,7 +101,10 @@ async def _perform(scope: Scope, action: Action) -> None:
 
 
 async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:
-    """Do what an error asks for next; return the delay for the next one."""
+    """Do what an error asks for next; return the delay for the next one.
+
+    What stands in Kubernetes is read again when it has changed, and not because time has passed.
+    """
     if isinstance(error, Rejected) and action is not Action.END:
         try:
             await scope.end(failed(error))
@@ -108,12 +114,17 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
             return delay
     with suppress(RecoveryError):
         await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
-    if isinstance(error, NotYet) and error.reason == Reason.LOCKED:
-        await _sleep(scope, LOCK_DELAY)
-        return delay
-    await scope.disconnect()
-    await _sleep(scope, delay)
-    return min(delay * 2, LONGEST_DELAY)
+    if isinstance(error, AwaitingChange):
+        await _sleep(scope, RESYNC, until=scope.news())
+        await scope.forget()
+        return FIRST_DELAY
+    if error.reason != Reason.LOCKED:
+        await scope.disconnect()
+    await _sleep(scope, LOCK_DELAY if error.reason == Reason.LOCKED else delay, until=scope.news())
+    if scope.news().done():
+        await scope.forget()
+        return FIRST_DELAY
+    return delay if error.reason == Reason.LOCKED else min(delay * 2, LONGEST_DELAY)
 
 
 def _patience(scope: Scope) -> str:

@@ -79,7 +79,10 @@ class World(Protocol):
         ...
 
     async def target(self, name: str) -> QueueTargetSpec:
-        """Return the target of that name; raises NotYet (`TargetNotFound`)."""
+        """Return the target of that name; raises NotYet (`TargetNotFound`).
+
+        What `broker`, `job_store` and `check_permissions` read is kept until this is called again.
+        """
         ...
 
     async def recovery(self, name: str) -> Earlier:
@@ -96,6 +99,14 @@ class World(Protocol):
 
     async def check_permissions(self) -> None:
         """Raise NotYet (`Forbidden`) when the operator may not act in the namespace."""
+        ...
+
+    async def changed(self) -> None:
+        """Return once something that was read here is seen to have changed: a target, a Secret, rights, a Deployment.
+
+        What was read is counted from the last call of `target` on; a Deployment from when it was last looked at.
+        Costs nothing that grows with the time, and raises nothing.
+        """
         ...
 
 

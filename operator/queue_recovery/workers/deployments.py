@@ -1,15 +1,15 @@
 """The Deployments of one namespace, as `recovery.ports.Workers` describes them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import suppress
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
 
 from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.base import GROUP
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import RestoreNote, Worker
 from queue_recovery.workers.following import Following
 from queue_recovery.workers.namespace import FIELD_MANAGER, Conflict, Namespace, NotFound, Patch
@@ -26,6 +26,12 @@ Not an annotation: those count as a change of the Deployment's generation, by wh
 _ATTEMPTS: Final = 10
 """How often a write is tried that somebody else's write was faster than."""
 
+_PAUSE_SECONDS: Final = 10.0
+"""Between two tries of a watch that nobody else asks for."""
+
+_State = tuple[str, int] | None
+"""UID and generation of a Deployment; None: there is none of that name."""
+
 
 class KubernetesWorkers:
     """The Deployments of one namespace; see `recovery.ports.Workers`.
@@ -37,6 +43,8 @@ class KubernetesWorkers:
     def __init__(self, api_client: ApiClient, namespace: str, account: ServiceAccount | None = None) -> None:
         """Take a connection, the namespace, and whom the operator runs as (for messages that grant it rights)."""
         self._namespace = Namespace(api_client, namespace, account or ServiceAccount())
+        self._seen: dict[str, _State] = {}
+        self._looked = asyncio.Event()
 
     async def look(self, names: Sequence[str]) -> Sequence[Worker]:
         """Return these Deployments as they are now, in the order of the names; three requests.
@@ -66,29 +74,41 @@ class KubernetesWorkers:
         deployments = Following(here, here.deployments, changed.set, _only(names))
         replica_sets = Following(here, here.replica_sets, changed.set, None)
         pods = Following(here, here.pods, changed.set, None)
-        tasks = [asyncio.create_task(each.run()) for each in (deployments, replica_sets, pods)]
-        for task in tasks:
-            task.add_done_callback(lambda _: changed.set())
         last: Sequence[Worker] = ()
-        try:
+        async with _changes(changed, deployments, replica_sets, pods) as next_change:
             while True:
-                await changed.wait()
-                changed.clear()
-                for task in tasks:
-                    if task.done():
-                        task.result()
+                await next_change()
                 if deployments.objects is None or replica_sets.objects is None or pods.objects is None:
                     continue
                 now = self._described(names, deployments.objects, replica_sets.objects, pods.objects)
-                if now != last and any(worker.drained for worker in now):
+                if now != last and all(worker.drained for worker in now):
                     now = await self.look(names)
                 if now != last:
                     last = now
                     yield now
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def changed(self) -> None:
+        """Return once a Deployment is there, gone, or of another generation than when it was last looked at.
+
+        Holds one watch. While the API server refuses it, it is tried again now and then.
+        """
+        await self._looked.wait()
+        while True:
+            with suppress(RecoveryError):
+                await self._await_change()
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _await_change(self) -> None:
+        changed = asyncio.Event()
+        deployments = Following(self._namespace, self._namespace.deployments, changed.set, None)
+        async with _changes(changed, deployments) as next_change:
+            while True:
+                await next_change()
+                now = _states(list(self._seen), deployments.objects or ())
+                if any(_moved_on(self._seen[name], state) for name, state in now.items()):
+                    self._seen = now
+                    return
 
     async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> None:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
@@ -174,15 +194,54 @@ class KubernetesWorkers:
         replica_sets: Collection[ReplicaSet],
         pods: Collection[Pod],
     ) -> Sequence[Worker]:
+        self._seen = _states(names, deployments)
+        self._looked.set()
         by_name = {deployment.metadata.name: deployment for deployment in deployments}
         missing = [name for name in names if name not in by_name]
         if missing:
-            raise NotYet(
+            raise AwaitingChange(
                 Reason.WORKER_NOT_FOUND,
                 f"no Deployment {', '.join(missing)} in namespace {self._namespace.name}; create it, or mend `workers` "
                 "in the target",
             )
         return [worker(by_name[name], replica_sets, pods) for name in names]
+
+
+@asynccontextmanager
+async def _changes(changed: asyncio.Event, *followed: Following[Any]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Follow collections for as long as the block runs; what it gets returns after each change.
+
+    It raises what a collection cannot be followed for.
+    """
+    tasks = [asyncio.create_task(each.run()) for each in followed]
+    for task in tasks:
+        task.add_done_callback(lambda _: changed.set())
+
+    async def next_change() -> None:
+        await changed.wait()
+        changed.clear()
+        for task in tasks:
+            if task.done():
+                task.result()
+
+    try:
+        yield next_change
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _states(names: Sequence[str], deployments: Collection[Deployment]) -> dict[str, _State]:
+    found = {one.metadata.name: (one.metadata.uid, one.metadata.generation) for one in deployments}
+    return {name: found.get(name) for name in names}
+
+
+def _moved_on(before: _State, now: _State) -> bool:
+    """Tell whether a Deployment is another one, or newer; a watch may lag behind what was looked at since."""
+    if before is None or now is None:
+        return before is not now
+    return before[0] != now[0] or before[1] < now[1]
 
 
 def _only(names: Sequence[str]) -> str | None:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from queue_recovery.api.base import Model
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import AwaitingChange, NotYet
 from queue_recovery.workers.calls import SECONDS, Refused, Unreachable, answer, meaning
 
 TENANT_ROLE: Final = "queue-recovery-tenant"
@@ -70,7 +70,9 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[str] = 
     lacks = "has not all its rights, or is stopped by a policy,"
     if missing:
         lacks = "has no rights" if len(missing) == len(_RIGHTS) else f"may not {', '.join(missing)}"
-    return NotYet(
+    # Rights that are missing are seen to come; what a policy forbids can only be tried again.
+    error = AwaitingChange if missing else NotYet
+    return error(
         Reason.FORBIDDEN,
         f"the operator {lacks} in namespace {namespace}; "
         f"kubectl create rolebinding queue-recovery --clusterrole={TENANT_ROLE} "

@@ -54,6 +54,13 @@ class Workers(Protocol):
         """
         ...
 
+    async def changed(self) -> None:
+        """Return once a Deployment is there, gone, or of another generation than when it was last looked at.
+
+        Watches; costs nothing before any was looked at, and raises nothing.
+        """
+        ...
+
     async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> None:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
 

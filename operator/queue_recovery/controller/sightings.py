@@ -1,0 +1,35 @@
+"""What was last seen of the objects of one namespace that a recovery may wait for."""
+
+import asyncio
+from collections.abc import Hashable
+
+
+class Sightings:
+    """Notes of a namespace's targets, Secrets and rights, by whoever reads them: recoveries, and the board of targets.
+
+    The operator may not watch Secrets, and nobody can watch rights. The board reads both of every target at an
+    interval anyway, so a recovery that waits for one asks nothing itself: it is woken when another state is seen.
+    """
+
+    def __init__(self) -> None:
+        """Begin without notes."""
+        self.changes = 0
+        """How often something was seen to be different from before."""
+        self._states: dict[str, Hashable] = {}
+        self._news = asyncio.Event()
+
+    def see(self, what: str, state: Hashable) -> None:
+        """Note the state in which something was found: what tells it from another one, and None when it is not there.
+
+        The first note of something is no change: whoever waits for it has read it, and so noted it before.
+        """
+        if self._states.setdefault(what, state) != state:
+            self._states[what] = state
+            self.changes += 1
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def changed(self, since: int) -> None:
+        """Return once `changes` is another number."""
+        while self.changes == since:
+            await self._news.wait()
