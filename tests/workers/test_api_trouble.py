@@ -28,6 +28,7 @@ SEEN = Worker(
     paused=False,
     note=None,
     pods=1,
+    stopping="",
     drained=False,
     rollout=None,
 )

@@ -146,6 +146,62 @@ async def test_the_rollout_after_restoring_is_followed_to_its_end(fleet: Fleet) 
     assert all(wait is not None for wait in waits[:-1])
 
 
+async def test_a_pod_whose_node_is_away_is_waited_for_and_named_with_its_time(fleet: Fleet) -> None:
+    lost = manifest(replicas=1)
+    lost["spec"]["template"]["spec"]["nodeName"] = "lost"
+    await fleet.apply(lost)
+    await until(fleet.pods, "the pod")
+    await fleet.hold()
+    await fleet.all_terminating(1)
+    (pod,) = await fleet.pods()
+
+    found = await fleet.look()
+
+    assert not found.drained
+    assert f"pod {pod['metadata']['name']} has until {pod['metadata']['deletionTimestamp']}" in found.stopping
+
+
+async def test_a_pod_that_only_a_finalizer_keeps_after_its_end_is_not_waited_for(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest(replicas=1))
+    (pod,) = await fleet.pods()
+    await fleet.kubectl("patch", "pod", pod["metadata"]["name"], "-p", '{"metadata":{"finalizers":["media.io/keep"]}}')
+    await fleet.hold()
+
+    await fleet.drained()
+
+    assert len(await fleet.pods()) == 1
+    await fleet.kubectl("patch", "pod", pod["metadata"]["name"], "--type=merge", "-p", '{"metadata":{"finalizers":[]}}')
+
+
+async def test_a_disruption_budget_does_not_hinder_a_drain(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest(replicas=2))
+    await fleet.kubectl("create", "pdb", "worker", "--selector=app=worker", "--min-available=2")
+
+    async def guards() -> bool:
+        path = f"/apis/policy/v1/namespaces/{fleet.namespace}/poddisruptionbudgets/worker"
+        return bool((await fleet.api.get(path))["status"].get("expectedPods") == 2)
+
+    await until(guards, "the budget to count the pods")
+    await fleet.hold()
+
+    assert (await fleet.drained()).pods == 0
+
+
+async def test_an_autoscaler_leaves_a_deployment_at_zero_alone(fleet: Fleet) -> None:
+    await fleet.roll_out(manifest(replicas=2))
+    await fleet.kubectl("autoscale", "deployment/worker", "--min=2", "--max=3", "--cpu-percent=50")
+    await fleet.hold()
+    await fleet.drained()
+
+    async def rests() -> bool:
+        path = f"/apis/autoscaling/v2/namespaces/{fleet.namespace}/horizontalpodautoscalers/worker"
+        conditions = (await fleet.api.get(path)).get("status", {}).get("conditions", [])
+        return any(one["reason"] == "ScalingDisabled" for one in conditions)
+
+    await until(rests, "the autoscaler to have looked at the Deployment", seconds=40)
+    assert (await fleet.look()).replicas == 0
+
+
 async def test_a_rollout_that_cannot_succeed_says_what_it_waits_for(fleet: Fleet) -> None:
     broken = manifest(replicas=1, progressDeadlineSeconds=1)
     broken["spec"]["template"]["spec"]["containers"][0]["image"] = "no-such-image"
@@ -154,8 +210,21 @@ async def test_a_rollout_that_cannot_succeed_says_what_it_waits_for(fleet: Fleet
     async def waits_for(text: str) -> bool:
         return (await fleet.look()).rollout == text
 
-    await until(lambda: waits_for("0 of 1 updated replicas are available"), "the pod to be missed")
-    await until(lambda: waits_for("it exceeded its progress deadline"), "the deadline to be exceeded")
+    await until(fleet.pods, "the pod")
+    (pod,) = await fleet.pods()
+    name = pod["metadata"]["name"]
+    why = f"pod {name} cannot get its image (ImagePullBackOff): kubectl describe pod {name}"
+    await until(lambda: waits_for(f"0 of 1 updated replicas are available; {why}"), "the pod to be missed")
+    await until(lambda: waits_for(f"it exceeded its progress deadline; {why}"), "the deadline to be exceeded")
+
+
+async def test_pods_that_end_again_and_again_are_named_in_words_that_stay_the_same(fleet: Fleet) -> None:
+    await fleet.apply(manifest(replicas=1, script="raise SystemExit(3)"))
+
+    async def crashes() -> bool:
+        return "keeps ending with exit code 3 (CrashLoopBackOff)" in ((await fleet.look()).rollout or "")
+
+    await until(crashes, "the pod's crashes to be told")
 
 
 async def test_a_paused_deployment_is_reported_as_paused(fleet: Fleet) -> None:

@@ -18,16 +18,19 @@ class Sightings:
         self._states: dict[str, Hashable] = {}
         self._news = asyncio.Event()
 
-    def see(self, what: str, state: Hashable) -> None:
-        """Note the state in which something was found: what tells it from another one, and None when it is not there.
+    def see(self, what: str, state: Hashable) -> bool:
+        """Note the state in which something was found, and return whether that is a change.
 
-        The first note of something is no change: whoever waits for it has read it, and so noted it before.
+        A state is what tells it from another one; None when it is not there. The first note of something is no change:
+        whoever waits for it has read it, and so noted it before.
         """
-        if self._states.setdefault(what, state) != state:
-            self._states[what] = state
-            self.changes += 1
-            self._news.set()
-            self._news = asyncio.Event()
+        if self._states.setdefault(what, state) == state:
+            return False
+        self._states[what] = state
+        self.changes += 1
+        self._news.set()
+        self._news = asyncio.Event()
+        return True
 
     async def changed(self, since: int) -> None:
         """Return once `changes` is another number."""

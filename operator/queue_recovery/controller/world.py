@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -101,7 +101,11 @@ class KubernetesWorld:
 
     def see_target(self, name: str, state: tuple[str, int] | None) -> None:
         """Note a target's UID and generation, or that there is none of that name."""
-        self._sightings.see(f"target {name}", state)
+        self._note(f"target {name}", state)
+
+    def _note(self, what: str, state: Hashable) -> None:
+        """Note what was found; a change that is found here is no news for who waits here."""
+        self._known_changes += self._sightings.see(what, state)
 
     async def recovery(self, name: str) -> Earlier:
         """Read another QueueRecovery; raises Rejected (`RecoveryNotFound`)."""
@@ -130,7 +134,7 @@ class KubernetesWorld:
         if self._permitted:
             return
         missing = await missing_permissions(self._api, self._namespace)
-        self._sightings.see("rights", tuple(missing))
+        self._note("rights", tuple(missing))
         if missing:
             raise forbidden(self._namespace, self._account, missing)
         self._permitted = True
@@ -210,7 +214,7 @@ class KubernetesWorld:
                     name, self._namespace, _request_timeout=REQUEST_TIMEOUT
                 )
         except ApiException as error:
-            self._sightings.see(f"secret {name}", error.status)
+            self._note(f"secret {name}", error.status)
             if error.status == _FORBIDDEN:
                 raise forbidden(self._namespace, self._account) from None
             raise AwaitingChange(
@@ -218,5 +222,5 @@ class KubernetesWorld:
                 f"Secret {name} in namespace {self._namespace} does not exist; create it, or mend its name in the target",
             ) from None
         metadata = secret.metadata
-        self._sightings.see(f"secret {name}", metadata and (metadata.uid, metadata.resource_version))
+        self._note(f"secret {name}", metadata and (metadata.uid, metadata.resource_version))
         return secret.data or {}

@@ -75,9 +75,9 @@ async def drain_held(scope: Scope) -> bool:
 
     A scaling to n and back to 0 leaves no pod to be seen, but moves the Deployment's generation.
     """
-    generations = {worker.name: worker.drained_generation for worker in scope.status.workers}
+    generations = {worker.name: (worker.uid, worker.drained_generation) for worker in scope.status.workers}
     workers = await scope.world.workers.look(sorted(generations))
-    held = all(worker.drained and worker.generation == generations[worker.name] for worker in workers)
+    held = all(w.drained and (w.uid, w.generation) == generations[w.name] for w in workers)
     scope.drained = workers if held else None
     return held
 
@@ -100,9 +100,9 @@ async def _look_unlocked(scope: Scope, names: Sequence[str]) -> Sequence[Worker]
 
 async def _scale_to_zero(scope: Scope) -> None:
     """Scale every worker to 0, all or none: one that is held by another recovery sets the others free again."""
-    remembered = {worker.name: worker for worker in scope.status.workers}
     try:
-        workers = await _look_unlocked(scope, sorted(remembered))
+        workers = await _look_unlocked(scope, sorted(worker.name for worker in scope.status.workers))
+        remembered = await _remember(scope, workers)
         awake = [worker for worker in workers if worker.note is None or worker.replicas > 0]
         if awake:
             # Another process may have ended this recovery and left the workers awake: seen after it, they would be
@@ -119,6 +119,20 @@ async def _scale_to_zero(scope: Scope) -> None:
         for worker_status in scope.status.workers:
             await scope.world.workers.restore(worker_status.name, worker_status.uid, scope.resource.uid)
         raise
+
+
+async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
+    """Return what each worker is brought back to; of one that was created anew since, its own replicas are noted."""
+    remembered = {worker.name: worker for worker in scope.status.workers}
+    anew = [worker for worker in workers if worker.uid != remembered[worker.name].uid]
+    for worker in anew:
+        replicas = worker.replicas if worker.note is None else worker.note.replicas
+        remembered[worker.name] = WorkerStatus(name=worker.name, uid=worker.uid, replicas=replicas)
+    if anew:
+        await scope.save(
+            doing=(Reason.DRAINING, _stopping(scope, workers)), update={"workers": list(remembered.values())}
+        )
+    return remembered
 
 
 async def _await_drained(scope: Scope) -> Sequence[Worker]:
@@ -151,7 +165,9 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
 def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
     if not scope.takes_messages:
         return "taking the lock"
-    return "waiting for the last pod of " + ", ".join(w.name for w in workers if not w.drained)
+    awake = [worker for worker in workers if not worker.drained]
+    what = "; ".join(worker.stopping for worker in awake if worker.stopping)
+    return "waiting for the last pod of " + ", ".join(worker.name for worker in awake) + (f": {what}" if what else "")
 
 
 async def _freeze_jobs(scope: Scope) -> None:

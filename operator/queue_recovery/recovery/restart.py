@@ -12,7 +12,7 @@ async def restart(scope: Scope) -> None:
     if scope.scales_workers:
         await restore_replicas(scope)
     await _await_rollout(scope)
-    back = ", ".join(f"{w.name} {w.replicas}" for w in scope.status.workers)
+    back = ", ".join(f"{w.name} {w.replicas or 'stays at 0, as it was'}" for w in scope.status.workers)
     await scope.save(
         (ConditionType.RESTARTED, "True", Reason.COMPLETED, f"workers are back: {back}"),
         (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),

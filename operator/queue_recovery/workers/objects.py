@@ -25,6 +25,8 @@ class Metadata(Model):
     annotations: Mapping[str, str] = {}
     owner_references: Sequence[OwnerReference] = ()
     managed_fields: Sequence[ManagedFields] = ()
+    deletion_timestamp: str | None = None
+    """By when the object is to be gone: when it was deleted, and its grace period."""
 
     @property
     def controller(self) -> OwnerReference | None:
@@ -87,8 +89,36 @@ class ReplicaSet(KubernetesObject):
     status: ReplicaSetStatus = ReplicaSetStatus()
 
 
+class Waiting(Model):
+    reason: str = ""
+
+
+class Terminated(Model):
+    exit_code: int = 0
+
+
+class ContainerState(Model):
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Model):
+    ready: bool = False
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodCondition(Model):
+    type: str
+    status: str
+    reason: str = ""
+
+
 class PodStatus(Model):
     phase: str = ""
+    conditions: Sequence[PodCondition] = ()
+    init_container_statuses: Sequence[ContainerStatus] = ()
+    container_statuses: Sequence[ContainerStatus] = ()
 
 
 class Pod(KubernetesObject):

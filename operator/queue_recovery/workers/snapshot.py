@@ -14,6 +14,15 @@ NOTE = f"{GROUP}/restore"
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 
+_NAMED = 3
+"""How many pods a message names."""
+
+_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff"})
+"""The kubelet says the one and the other in turns."""
+
+_USUAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
+"""Why a container waits that is about to start."""
+
 
 class _Note(Model):
     uid: str
@@ -64,13 +73,54 @@ def worker(deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: C
         paused=deployment.spec.paused,
         note=note_of(deployment),
         pods=len(live),
+        stopping=stopping(live),
         drained=not live and _is_at_zero(deployment, own),
-        rollout=rollout(deployment),
+        rollout=rollout(deployment, live),
     )
 
 
-def rollout(deployment: Deployment) -> str | None:
-    """Say what the Deployment's rollout waits for, judged as `kubectl rollout status` does; None: complete."""
+def stopping(live: Collection[Pod]) -> str:
+    """Say which pods are stopping and until when they may, those that may for longest first; the rest are others."""
+    going = [(pod.metadata.deletion_timestamp, pod.metadata.name, pod) for pod in live]
+    # Those that are awaited longest change least often, and each change is written to a status.
+    pods = [pod for end, _, pod in sorted(going, key=lambda each: (each[0] or "", each[1]), reverse=True) if end]
+    named = [f"pod {pod.metadata.name} {_until(pod)}" for pod in pods[:_NAMED]]
+    return "; ".join([*named, *(["and others"] if len(pods) > _NAMED else [])])
+
+
+def _until(pod: Pod) -> str:
+    end, name = pod.metadata.deletion_timestamp, pod.metadata.name
+    return f"has until {end} (if it stays longer, its node may be away: kubectl describe pod {name})"
+
+
+def rollout(deployment: Deployment, live: Collection[Pod]) -> str | None:
+    """Say what the Deployment's rollout waits for, and why its pods do not start; None: complete.
+
+    Judged as `kubectl rollout status` does.
+    """
+    waits_for = _incomplete(deployment)
+    starting = sorted((pod for pod in live if pod.metadata.deletion_timestamp is None), key=lambda p: p.metadata.name)
+    troubles = ((pod.metadata.name, trouble(pod)) for pod in starting)
+    found = next((f"pod {name} {what}: kubectl describe pod {name}" for name, what in troubles if what), None)
+    return f"{waits_for}; {found}" if waits_for and found else waits_for
+
+
+def trouble(pod: Pod) -> str | None:
+    """Say why a pod does not start, in words that stay the same from one try of the kubelet to the next."""
+    for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+        waiting, last = container.state.waiting, container.last_state.terminated or container.state.terminated
+        if waiting is not None and waiting.reason in _IMAGE_REASONS:
+            return "cannot get its image (ImagePullBackOff)"
+        if not container.ready and last is not None and last.exit_code:
+            return f"keeps ending with exit code {last.exit_code} (CrashLoopBackOff)"
+        if waiting is not None and waiting.reason not in _USUAL_REASONS:
+            return f"does not start ({waiting.reason})"
+    unscheduled = (one.reason for one in pod.status.conditions if one.type == "PodScheduled" and one.status == "False")
+    reason = next(unscheduled, None)
+    return None if reason is None else f"has no node ({reason})"
+
+
+def _incomplete(deployment: Deployment) -> str | None:
     wanted, status = deployment.spec.replicas, deployment.status
     if deployment.metadata.generation > status.observed_generation:
         return "its controller has not seen the change yet"

@@ -31,6 +31,8 @@ class Worker:
     note: RestoreNote | None
     pods: int
     """Its pods that have not ended, terminating ones included."""
+    stopping: str
+    """Which of those pods it waits for when it is scaled down, and until when they may live."""
     drained: bool
     """Scaled to 0, seen by its controller, and no pod of it lives."""
     rollout: str | None

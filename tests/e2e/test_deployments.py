@@ -1,0 +1,146 @@
+"""Deployments as they are in production: several, stuck, broken, deleted and created again."""
+
+from sandbox.processes import until
+from tests.e2e.team import Team, condition, envelope
+
+SLOW = ["python", "-c", "import signal; signal.signal(15, lambda *_: signal.pause()); signal.pause()"]
+"""A worker whose warm shutdown takes all of its grace period."""
+
+
+async def test_of_several_deployments_each_gets_its_own_replicas_back_and_one_at_zero_stays_there(team: Team) -> None:
+    for name, replicas in {"worker": 2, "extra": 1, "spare": 0}.items():
+        await team.workers(name, replicas=replicas)
+    await team.target(queue={"workers": [{"name": "worker"}, {"name": "extra"}, {"name": "spare"}]})
+    await team.recovery()
+
+    status = await team.reached("Succeeded")
+
+    assert [await team.replicas(name) for name in ("worker", "extra", "spare")] == [2, 1, 0]
+    assert "spare stays at 0, as it was" in condition(status, "Restarted")["message"]
+
+
+async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_until_when(team: Team) -> None:
+    await team.workers(replicas=1, command=SLOW, grace=4)
+    await team.target()
+    await team.recovery()
+    said = ""
+
+    async def told() -> bool:
+        nonlocal said
+        said = (await team.status()).get("message", "")
+        return "has until" in said
+
+    await until(told, "the message to name the pod")
+    assert "waiting for the last pod of worker: pod worker-" in said
+    await team.reached("Succeeded")
+    assert await team.replicas() == 1
+
+
+async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_workers_come_back(team: Team) -> None:
+    await team.workers(replicas=0)
+    lost = '{"spec": {"replicas": 1, "template": {"spec": {"nodeName": "lost"}}}}'
+    await team.kubectl("patch", "deployment", "worker", "-p", lost)
+
+    async def created() -> bool:
+        return "pod/worker" in await team.kubectl("get", "pods", "-o", "name")
+
+    await until(created, "the pod")
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery(activeDeadlineSeconds=4)
+
+    status = await team.reached("Failed")
+
+    assert condition(status, "Succeeded")["reason"] == "ActiveDeadlineExceeded"
+    assert "its node may be away: kubectl describe pod worker-" in status["message"]
+    assert await team.replicas() == 1
+    assert len(await team.queued()) == 1
+    assert await team.redis.keys("queuerecovery.dev:lock:*") == []
+
+
+async def _break_image_in_the_drain(team: Team) -> None:
+    """Have the workers come back with an image that nobody has."""
+    await _until_scaled_to_zero(team)
+    await team.kubectl("set", "image", "deployment/worker", "worker=nowhere:1")
+    message = await team.waits("AwaitingRollout")
+
+    async def told() -> bool:
+        nonlocal message
+        message = condition(await team.status(), "Ready")["message"]
+        return "cannot get its image" in message
+
+    await until(told, "the message to say why the pod does not start")
+    assert "kubectl describe pod worker-" in message
+
+
+async def test_workers_that_do_not_start_again_end_it_at_the_deadline_with_the_pods_reason(team: Team) -> None:
+    await team.workers(replicas=1, command=SLOW, grace=3)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    job = await team.failed_job()
+    await team.recovery(activeDeadlineSeconds=9, jobs=[{"id": job}])
+    await _break_image_in_the_drain(team)
+
+    status = await team.reached("Failed")
+
+    assert "cannot get its image (ImagePullBackOff)" in status["message"]
+    assert await team.replicas() == 1
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(job, "NotAttempted")]
+    assert (await team.job(job))["status"] == "failed"
+    assert status["quarantine"]["messages"] == 1
+    assert await team.redis.keys("queuerecovery.dev:lock:*") == []
+
+
+async def test_a_deployment_that_is_created_anew_during_the_drain_is_stopped_and_gets_its_own_replicas_back(
+    team: Team,
+) -> None:
+    await team.workers(replicas=1, command=SLOW, grace=3)
+    await team.target()
+    await team.recovery()
+    await _until_scaled_to_zero(team)
+    await team.kubectl("delete", "deployment", "worker")
+    assert "create it" in await team.waits("WorkerNotFound")
+    await team.workers(replicas=3)
+
+    status = await team.reached("Succeeded")
+
+    assert await team.replicas() == 3
+    assert status["workers"][0]["replicas"] == 3
+    assert "queuerecovery.dev/restore" not in (await team.get("deployment", "worker"))["metadata"]["annotations"]
+
+
+async def test_a_deployment_that_is_deleted_for_good_does_not_keep_the_others_from_coming_back(team: Team) -> None:
+    await team.workers(replicas=1, command=SLOW, grace=3)
+    await team.workers("extra", replicas=1)
+    await team.target(queue={"workers": [{"name": "worker"}, {"name": "extra"}]})
+    await team.recovery()
+    await _until_scaled_to_zero(team)
+    await team.kubectl("delete", "deployment", "worker")
+    await team.waits("WorkerNotFound")
+    await team.change(cancel=True)
+
+    await team.reached("Cancelled")
+
+    assert await team.replicas("extra") == 1
+    assert await team.redis.keys("queuerecovery.dev:lock:*") == []
+
+
+async def test_a_deployment_that_is_created_anew_while_it_restarts_ends_the_wait(team: Team) -> None:
+    await team.workers(replicas=1, command=SLOW, grace=2)
+    await team.target()
+    await team.recovery()
+    await _break_image_in_the_drain(team)
+    await team.kubectl("delete", "deployment", "worker")
+    await team.waits("WorkerNotFound")
+    await team.workers(replicas=2)
+
+    await team.reached("Succeeded")
+
+    assert await team.replicas() == 2
+
+
+async def _until_scaled_to_zero(team: Team) -> None:
+    async def there() -> bool:
+        return await team.replicas() == 0
+
+    await until(there, "the drain")
