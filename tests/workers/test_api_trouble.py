@@ -28,6 +28,7 @@ SEEN = Worker(
     paused=False,
     note=None,
     pods=1,
+    addresses=frozenset(),
     stopping="",
     drained=False,
     rollout=None,

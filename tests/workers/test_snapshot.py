@@ -180,3 +180,35 @@ def test_a_note_is_read_as_it_was_written() -> None:
 )
 def test_a_selector_selects_as_kubernetes_says(selector: Json, labels: dict[str, str], *, selected: bool) -> None:
     assert snapshot.selects(Selector.model_validate(selector), labels) is selected
+
+
+def test_an_address_that_a_pod_shares_with_its_node_is_not_its_own() -> None:
+    own = pod("own") | {"status": {"phase": "Running", "hostIP": "10.0.0.1", "podIP": "10.1.0.7"}}
+    shared = pod("shared") | {"status": {"phase": "Running", "hostIP": "10.0.0.1", "podIP": "10.0.0.1"}}
+    ended = pod("ended") | {"status": {"phase": "Failed", "hostIP": "10.0.0.1", "podIP": "10.1.0.8"}}
+    assert at_zero(pods=[own, shared, ended, pod("new")]).addresses == {"10.1.0.7"}
+
+
+def test_a_message_names_the_three_pods_that_may_live_longest() -> None:
+    pods = [pod(f"p{n}", deletionTimestamp=f"2026-01-01T00:00:0{n}Z") for n in range(5)]
+    said = at_zero(pods=[*pods, pod("awake")]).stopping
+    assert [word for word in said.split() if word in {f"p{n}" for n in range(5)}] == ["p4", "p3", "p2"]
+    assert "has until 2026-01-01T00:00:04Z" in said
+    assert said.endswith("; and others")
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}, None),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ErrImagePull"}}}]}, "cannot get its image"),
+        ({"initContainerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}, "cannot get its image"),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError"}}}]}, "ConfigError"),
+        ({"containerStatuses": [{"lastState": {"terminated": {"exitCode": 7}}}]}, "keeps ending with exit code 7"),
+        ({"containerStatuses": [{"ready": True, "lastState": {"terminated": {"exitCode": 7}}}]}, None),
+        ({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}, "Unschedulable"),
+    ],
+)
+def test_why_a_pod_does_not_start_is_said(status: Json, says: str | None) -> None:
+    found = snapshot.trouble(Pod.model_validate(pod() | {"status": {"phase": "Pending", **status}}))
+    assert found is None if says is None else says in (found or "")

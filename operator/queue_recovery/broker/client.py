@@ -21,9 +21,10 @@ SCAN_KEYS_COUNT = 1000
 class Client:
     """The commands, on one database."""
 
-    def __init__(self, redis: Redis) -> None:
-        """Take the driver's client, which is closed with this one."""
+    def __init__(self, redis: Redis, database: int) -> None:
+        """Take the driver's client, which is closed with this one, and the number of its database."""
         self._redis = redis
+        self.database = database
 
     async def ping(self) -> None:
         """PING."""
@@ -37,6 +38,15 @@ class Client:
                 return await self._redis.info()
             except NoPermissionError:
                 return None
+
+    async def clients(self) -> str:
+        """CLIENT LIST; empty where the ACL does not grant it: it belongs to the dangerous commands."""
+        with failures_named():
+            try:
+                answer = await self._redis.execute_command("CLIENT", "LIST")  # type: ignore[no-untyped-call]
+            except NoPermissionError:
+                return ""
+            return cast("bytes", answer).decode(errors="replace")
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """GET of each key in one round trip."""

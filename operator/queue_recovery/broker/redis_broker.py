@@ -9,6 +9,7 @@ from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import inspection, restoring, sweeper, taking
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.connecting import connect
+from queue_recovery.broker.consumers import consumers
 from queue_recovery.broker.health import check_permissions, check_server
 from queue_recovery.broker.keeping import give_back_kept
 from queue_recovery.broker.keys import (
@@ -33,6 +34,7 @@ from queue_recovery.recovery.errors import locked_by
 from queue_recovery.recovery.ports import (
     BrokerHealth,
     Closed,
+    Consumer,
     Count,
     Holder,
     Restorable,
@@ -80,7 +82,9 @@ class RedisBroker:
             NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
             Unavailable: `PrimaryNotFound`.
         """
-        return cls(Client(connect(parse_url(url), options, certificates, sentinel_password)), options)
+        address = parse_url(url)
+        client = Client(connect(address, options, certificates, sentinel_password), address.database)
+        return cls(client, options)
 
     async def check(self) -> BrokerHealth:
         """See `ports.Broker`. Tries permissions on the operator's own keys and `unacked`."""
@@ -110,6 +114,10 @@ class RedisBroker:
     ) -> frozenset[str]:
         """See `ports.Broker`."""
         return await inspection.queued_task_ids(self._client, self._layout, queues, among, left_by)
+
+    async def consumers(self) -> Sequence[Consumer]:
+        """See `ports.Broker`."""
+        return consumers(await self._client.clients(), self._client.database)
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
         """See `ports.Broker`."""

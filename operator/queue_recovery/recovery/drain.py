@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
+from datetime import datetime, timedelta
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
@@ -11,7 +12,7 @@ from queue_recovery.recovery.errors import AwaitingChange, NotYet, Unavailable, 
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import look_up, worker_names
-from queue_recovery.recovery.ports import RestoreNote, StoredJob, Worker
+from queue_recovery.recovery.ports import Consumer, RestoreNote, StoredJob, Worker
 from queue_recovery.recovery.scope import Scope
 
 
@@ -43,6 +44,7 @@ async def drain(scope: Scope) -> None:
     broker = await scope.broker()
     await broker.open(*scope.runs.values())
     drained = await stop_workers(scope) if scope.takes_messages else []
+    refuse_survivors(await broker.consumers(), scope.last_seen, scope.world.now())
     await _freeze_jobs(scope)
     if not scope.takes_messages:
         message = "purge.mode is None: no worker was stopped"
@@ -92,6 +94,7 @@ async def _look_unlocked(scope: Scope, names: Sequence[str]) -> Sequence[Worker]
     if not scope.takes_messages:
         return []
     workers = await scope.world.workers.look(names)
+    _note_addresses(scope, workers)
     for worker in workers:
         if worker.note is not None and worker.note.uid != scope.resource.uid:
             raise locked_by({f"Deployment {worker.name}": worker.note.recovery}, AwaitingChange)
@@ -139,6 +142,7 @@ async def _await_drained(scope: Scope) -> Sequence[Worker]:
     names = sorted(w.name for w in scope.status.workers)
     async with aclosing(scope.world.workers.follow(names)) as changes:
         async for workers in changes:
+            _note_addresses(scope, workers)
             if all(worker.drained for worker in workers):
                 return workers
             if scope.scales_workers:
@@ -150,6 +154,30 @@ async def _await_drained(scope: Scope) -> Sequence[Worker]:
                 doing = (Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}")
             await scope.save(doing=doing)
     raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the watch of the workers ended; looking again")
+
+
+def _note_addresses(scope: Scope, workers: Sequence[Worker]) -> None:
+    now = scope.world.now()
+    scope.last_seen |= {address: now for worker in workers for address in worker.addresses}
+
+
+def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, datetime], now: datetime) -> None:
+    """Refuse to take messages while a consumer lives on whose pod is gone: on a lost node, or deleted by force.
+
+    It would take what is enqueued anew. A pod's address may be another pod's by now, so only a connection proves
+    anything that was made before the pod was last seen.
+
+    Raises:
+        NotYet: `UnknownConsumer`.
+    """
+    for consumer in consumers:
+        seen = last_seen.get(consumer.address)
+        if seen is not None and now - timedelta(seconds=consumer.age_seconds) < seen:
+            raise NotYet(
+                Reason.UNKNOWN_CONSUMER,
+                f"a worker at {consumer.address} still waits for messages although its pod is gone, as on a lost node "
+                f"or after a forced deletion; end it, or at least its connection: CLIENT KILL ID {consumer.id}",
+            )
 
 
 def _refuse_revived(workers: Sequence[Worker]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionStatus, ConditionType
@@ -27,6 +28,8 @@ class Scope:
     status: QueueRecoveryStatus
     drained: Sequence[Worker] | None = field(default=None, init=False)
     """The workers as they were when they were seen to be drained; None: not seen by this process."""
+    last_seen: dict[str, datetime] = field(default_factory=dict, init=False)
+    """When a pod of each of these addresses was last seen alive, by this process."""
     restored: bool = field(default=False, init=False)
     """Whether the ending has brought the workers back already."""
     _target: QueueTargetSpec | None = field(default=None, init=False)

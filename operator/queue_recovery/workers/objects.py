@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
+from pydantic import Field
+
 from queue_recovery.api.base import Model
 
 
@@ -116,6 +118,8 @@ class PodCondition(Model):
 
 class PodStatus(Model):
     phase: str = ""
+    host_ip: str | None = Field(None, alias="hostIP")
+    pod_ip: str | None = Field(None, alias="podIP")
     conditions: Sequence[PodCondition] = ()
     init_container_statuses: Sequence[ContainerStatus] = ()
     container_statuses: Sequence[ContainerStatus] = ()

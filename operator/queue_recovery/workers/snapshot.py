@@ -73,6 +73,9 @@ def worker(deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: C
         paused=deployment.spec.paused,
         note=note_of(deployment),
         pods=len(live),
+        addresses=frozenset(
+            pod.status.pod_ip for pod in live if pod.status.pod_ip and pod.status.pod_ip != pod.status.host_ip
+        ),
         stopping=stopping(live),
         drained=not live and _is_at_zero(deployment, own),
         rollout=rollout(deployment, live),

@@ -56,6 +56,18 @@ class BrokerHealth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """A connection to the broker that waits for messages of some queue."""
+
+    id: str
+    """As `CLIENT KILL ID` takes it."""
+    address: str
+    """Where it comes from, as the broker sees it, without the port."""
+    age_seconds: int
+    """How long ago it was made."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Count:
     """Messages of some queues."""
 
@@ -198,6 +210,10 @@ class Broker(Protocol):
 
         With `left_by`, messages that this selection would take do not count.
         """
+        ...
+
+    async def consumers(self) -> Sequence[Consumer]:
+        """Return who waits for messages of any queue in the database; nobody where the server does not tell."""
         ...
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:

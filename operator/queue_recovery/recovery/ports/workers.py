@@ -31,6 +31,8 @@ class Worker:
     note: RestoreNote | None
     pods: int
     """Its pods that have not ended, terminating ones included."""
+    addresses: frozenset[str]
+    """Those of these pods that are theirs alone, and not their node's."""
     stopping: str
     """Which of those pods it waits for when it is scaled down, and until when they may live."""
     drained: bool
