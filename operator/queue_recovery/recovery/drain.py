@@ -44,7 +44,6 @@ async def drain(scope: Scope) -> None:
     broker = await scope.broker()
     await broker.open(*scope.runs.values())
     drained = await stop_workers(scope) if scope.takes_messages else []
-    refuse_survivors(await broker.consumers(), scope.last_seen, scope.world.now())
     await _freeze_jobs(scope)
     if not scope.takes_messages:
         message = "purge.mode is None: no worker was stopped"

@@ -3,7 +3,7 @@
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import Messages, Quarantine
-from queue_recovery.recovery.drain import drain_held, stop_workers
+from queue_recovery.recovery.drain import drain_held, refuse_survivors, stop_workers
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Taken
 from queue_recovery.recovery.scope import Scope, Update
@@ -23,6 +23,7 @@ async def purge(scope: Scope) -> None:
             doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return
+    refuse_survivors(await broker.consumers(), scope.last_seen, scope.world.now())
     task_ids = await seen_task_ids(scope) if scope.spec.purge.select else {}
     try:
         taken = await broker.take(*scope.runs.values(), sweep=scope.status.sweep, among=task_ids.values())
