@@ -219,7 +219,8 @@ class KubernetesWorld:
                 raise forbidden(self._namespace, self._account) from None
             raise AwaitingChange(
                 Reason.SECRET_NOT_FOUND,
-                f"Secret {name} in namespace {self._namespace} does not exist; create it, or mend its name in the target",
+                f"Secret {name} in namespace {self._namespace} does not exist; create it, or mend its name in the "
+                "target",
             ) from None
         metadata = secret.metadata
         self._note(f"secret {name}", metadata and (metadata.uid, metadata.resource_version))
