@@ -114,7 +114,10 @@ def _scan_once_more(turn: Turn) -> Outcome:
 def _bite(turn: Turn) -> Outcome:
     world, run, sweep = turn.world, turn.run, turn.status.sweep
     found = [tag for tag in turn.process.tags if tag in world.unacked]
-    then = "scan" if turn.process.at == "bite" else "begin to take"
+    goes_on = (
+        "begin to take" if turn.has("take: goes on to the end of a sweep that consumers disturb") else "give it up"
+    )
+    then = "scan" if turn.process.at == "bite" else goes_on
     if not turn.is_open:
         return turn.go("end as failed")
     if run.complete >= sweep and turn.has("take: refused once complete"):
@@ -150,10 +153,19 @@ def _complete(turn: Turn) -> Outcome:
     return turn.go("look again", turn.world.with_run(turn.recovery, run._replace(complete=max(run.complete, sweep))))
 
 
+def _give_up(turn: Turn) -> Outcome:
+    if _drain_held(turn):
+        return turn.go("begin to take")
+    return turn.save(turn.status._replace(step="draining", held=False))
+
+
 def _look_again(turn: Turn) -> Outcome:
+    return turn.go("write that it is purged" if _drain_held(turn) else "write that it drains again")
+
+
+def _drain_held(turn: Turn) -> bool:
     noted = turn.status.held or not turn.has("drain: the generation is noted")
-    held = noted and not turn.world.replicas and not turn.world.pods
-    return turn.go("write that it is purged" if held else "write that it drains again")
+    return noted and not turn.world.replicas and not turn.world.pods
 
 
 def _write_purged(turn: Turn) -> Outcome:
@@ -244,6 +256,7 @@ EFFECTS: Final[Mapping[str, Callable[[Turn], Outcome]]] = {
     "pass the boundary": _boundary,
     "scan once more": _scan_once_more,
     "bite once more": _bite,
+    "give it up": _give_up,
     "complete": _complete,
     "look again": _look_again,
     "write that it is purged": _write_purged,

@@ -13,6 +13,7 @@ Part = Literal[
     "drain: the generation is noted",
     "take: unacked before the lists",
     "take: refused once complete",
+    "take: goes on to the end of a sweep that consumers disturb",
     "claim: before the push",
     "claim: with the status as seen",
     "claim: with the task id as seen",
