@@ -13,7 +13,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import idle, reenqueue, selective, stall, unacked
+from benchmarks import idle, reenqueue, requests, selective, stall, unacked
 from sandbox.broker import flavours
 from sandbox.processes import ROOT
 
@@ -35,9 +35,7 @@ def machine() -> str:
         platform.machine(),
     )
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    versions = ", ".join(
-        f"{name} {version(name)}" for name in ("redis", "celery", "kombu", "pymongo", "kopf", "nx-27017")
-    )
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
         f"{os.cpu_count()} processors ({processor}), {gigabytes:.0f} GB, Linux {platform.release().partition('-')[0]}; "
         f"{server()}; Python {platform.python_version()}; {versions}.\n"
@@ -62,6 +60,8 @@ def main() -> None:
     for benchmark in BENCHMARKS:
         sys.stderr.write(f"{benchmark.name} ...\n")
         parts.append(benchmark.run(**benchmark.options))
+    sys.stderr.write("requests ...\n")
+    parts.append(requests.report())
     result = "\n".join(parts)
     if document is None:
         sys.stdout.write(result)
