@@ -27,8 +27,11 @@ STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _GONE: Final = 410
+_LATER: Final = frozenset({429, 503})
+"""What the server answers while it cannot yet, as when the storage of a kind has just been made."""
 _ERROR: Final = 400
 _LONGEST_LINE_BYTES: Final = 16 * 2**20
+_REQUEST: Final = aiohttp.ClientTimeout(total=15)
 
 
 class ApiError(Exception):
@@ -170,7 +173,11 @@ class Api:
 
     async def _request(self, method: str, path: str, body: Json | None = None, kind: str = "application/json") -> Json:
         async with self._session.request(
-            method, path, data=None if body is None else json.dumps(body), headers={"Content-Type": kind}
+            method,
+            path,
+            data=None if body is None else json.dumps(body),
+            headers={"Content-Type": kind},
+            timeout=_REQUEST,
         ) as response:
             await _raise_for(response)
             answer: Json = await response.json()
@@ -178,7 +185,7 @@ class Api:
 
 
 async def insist(request: Callable[[], Awaitable[Json]]) -> Json | None:
-    """Make a request again and again while the server cannot be reached.
+    """Make a request again and again while the server cannot be reached, or asks for patience.
 
     Returns:
         The answer, or None when the object is gone or has given way to another of the same name.
@@ -193,6 +200,8 @@ async def insist(request: Callable[[], Awaitable[Json]]) -> Json | None:
         except ApiError as error:
             if error.status in {_NOT_FOUND, _CONFLICT}:
                 return [{}]
+            if error.status in _LATER:
+                return []
             raise
         except (aiohttp.ClientError, OSError):
             return []

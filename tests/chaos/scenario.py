@@ -165,6 +165,10 @@ class Stage(Team):
         try:
             await self.watched.becomes(lambda watched: bool(watched.body), "the recovery to be there")
             yield
+        except DeadlineError:
+            if following.done():
+                following.result()  # whoever watches no more sees nothing, and this says why
+            raise
         finally:
             following.cancel()
 
