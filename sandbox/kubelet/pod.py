@@ -141,7 +141,7 @@ class Pod:
 
     async def _report(self) -> None:
         """Write the status whenever it is another, and once more when nothing of the pod runs any more."""
-        while not self._over:
+        while not self._over or self._changed.is_set():
             await self._changed.wait()
             self._changed.clear()
             body = {"metadata": {"uid": self._object["metadata"]["uid"]}, "status": self._status()}

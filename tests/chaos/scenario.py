@@ -19,6 +19,8 @@ from tests.e2e.team import CELERY, Team, condition, envelope
 SEP = "\x06\x16"
 CONSUMER = ["python", "tests/chaos/consumer.py"]
 REPLICAS = 2
+GRACE = 5
+"""Seconds that a worker's pod may take to end; what a drain waits for after a death in it."""
 QUEUES = ("aside", "work")
 """What the target lists; the first one is empty, and is taken first when both are."""
 UNDECLARED = f"work{SEP}7"
@@ -225,7 +227,7 @@ class Stage(Team):
         }
         template = {
             "metadata": {"labels": {"app": "worker"}},
-            "spec": {"containers": [container], "terminationGracePeriodSeconds": 20},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": GRACE},
         }
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
         await self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec})

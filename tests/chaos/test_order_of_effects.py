@@ -2,7 +2,9 @@
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -11,14 +13,17 @@ from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.drain import lock, stop_workers
+from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.plan import plan
+from queue_recovery.recovery.ports import RestoreNote
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Superseded
 from queue_recovery.workers.permissions import ServiceAccount
-from tests.chaos.arena import Arena
+from sandbox.processes import until
+from tests.chaos.arena import Arena, Place
 from tests.chaos.points import Act, Crossing, Moment, Point
-from tests.chaos.scenario import REPLICAS, Stage
-from tests.e2e.team import envelope
+from tests.chaos.scenario import GRACE, REPLICAS, Stage
+from tests.e2e.team import condition, envelope
 from tests.workers.fleet import connected
 
 
@@ -45,28 +50,56 @@ async def test_a_cancel_in_the_middle_of_a_sweep_refuses_late_takers_before_work
 async def test_a_process_that_was_held_up_before_the_drain_stops_no_worker_once_another_has_ended_it(
     arena: Arena,
 ) -> None:
-    async with arena.place() as place, place.stage.recovering(), connected(arena.kubeconfig) as api:
+    async with _about_to_drain(arena) as (place, held_up):
         stage = place.stage
-        world = KubernetesWorld(
-            api,
-            stage.namespace,
-            cluster=cluster_identity(api),
-            account=ServiceAccount(),
-            sightings=Sightings(),
-        )
-        resource = KubernetesResource(api, stage.watched.body, written=lambda *_: None)
-        held_up = Scope(resource=resource, world=world, status=await resource.read())
-        await plan(held_up)
-        await lock(held_up)
-        await (await held_up.broker()).open(*held_up.runs.values())
         async with arena.operators.start(place.environment):
             await stage.change(cancel=True)
             await stage.watched.becomes(lambda watched: watched.let_go, "its end")
         with pytest.raises(Superseded):
             await stop_workers(held_up)
-        await held_up.disconnect()
 
         assert await stage.replicas() == REPLICAS
+
+
+async def test_pods_that_went_while_no_operator_ran_count_as_ended_once_their_grace_period_is_over(
+    arena: Arena,
+) -> None:
+    async with _about_to_drain(arena) as (place, scope):
+        (worker,) = await scope.world.workers.look(["worker"])
+        note = RestoreNote(uid=scope.resource.uid, recovery=scope.full_name, replicas=REPLICAS)
+        await scope.world.workers.scale_to_zero(worker, note)
+
+        async def drained() -> bool:
+            return (await scope.world.workers.look(["worker"]))[0].drained
+
+        await until(drained, "the pods to end")
+        await stop_workers(scope)
+
+        said = condition((await place.stage.status()), "Ready")
+        assert (said["reason"], said["message"].rpartition(": ")[2]) == ("PodVanished", f"{REPLICAS} pods of worker")
+        assert scope.status.drain_start_time is not None
+        over = moment(scope.status.drain_start_time) + timedelta(seconds=GRACE)
+        assert over < scope.world.now() < over + timedelta(seconds=3)
+
+
+@asynccontextmanager
+async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Scope]]:
+    """Work on a recovery until the intent to stop the workers is written."""
+    async with arena.place() as place, place.stage.recovering(), connected(arena.kubeconfig) as api:
+        world = KubernetesWorld(
+            api,
+            place.stage.namespace,
+            cluster=cluster_identity(api),
+            account=ServiceAccount(),
+            sightings=Sightings(),
+        )
+        resource = KubernetesResource(api, place.stage.watched.body, written=lambda *_: None)
+        scope = Scope(resource=resource, world=world, status=await resource.read())
+        await plan(scope)
+        await lock(scope)
+        await (await scope.broker()).open(*scope.runs.values())
+        yield place, scope
+        await scope.disconnect()
 
 
 async def test_what_a_disturbed_sweep_leaves_behind_is_taken_by_the_next_one(arena: Arena) -> None:

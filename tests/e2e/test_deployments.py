@@ -1,5 +1,7 @@
 """Deployments as they are in production: several, stuck, broken, deleted and created again."""
 
+import re
+
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 
@@ -56,6 +58,27 @@ async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_wo
     assert await team.replicas() == 1
     assert len(await team.queued()) == 1
     assert await team.redis.keys("queuerecovery.dev:lock:*") == []
+
+
+async def test_a_pod_that_is_deleted_by_force_counts_as_ended_only_once_its_grace_period_is_over(team: Team) -> None:
+    await team.workers(replicas=1, command=SLOW, grace=5)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery()
+    await _until_scaled_to_zero(team)
+    pod = await team.kubectl("get", "pods", "-o", "name")
+    await team.kubectl("delete", pod.strip(), "--force", "--grace-period=0")
+
+    message = await team.waits("PodVanished")
+    assert pod.strip().replace("pod/", "pod ") in message
+    assert len(await team.queued()) == 1
+
+    status = await team.reached("Succeeded")
+    until_when = re.search(r"ended at (\S+Z)", message)
+    assert until_when is not None
+    assert condition(status, "Drained")["lastTransitionTime"] >= until_when[1] > status["drainStartTime"]
+    assert status["messages"]["quarantined"] == 1
+    assert "PodVanished" in await team.events()
 
 
 async def _break_image_in_the_drain(team: Team) -> None:

@@ -35,7 +35,8 @@ AT_ZERO: Json = {"observedGeneration": 1, "replicas": 0}
 def pod(name: str, version: str = "5") -> Json:
     owner = {"uid": "rs", "kind": "ReplicaSet", "controller": True}
     metadata = {"name": name, "uid": name, "resourceVersion": version, "ownerReferences": [owner]}
-    return {"metadata": metadata, "status": {"phase": "Running"}}
+    running = {"name": "main", "state": {"running": {}}}
+    return {"metadata": metadata, "status": {"phase": "Running", "containerStatuses": [running]}}
 
 
 def listed(*items: Json, version: str = "10") -> web.Response:

@@ -30,6 +30,8 @@ SEEN = Worker(
     pods=1,
     addresses=frozenset(),
     stopping="",
+    vanished=(),
+    grace_seconds=30,
     drained=False,
     rollout=None,
 )

@@ -82,6 +82,21 @@ async def test_a_watch_that_breaks_is_made_good_by_a_list(broken: Sequence[bytes
     assert api.about("pods")[:3] == [LIST, (True, "10"), LIST]
 
 
+async def test_a_pod_that_went_while_nobody_was_watching_was_not_seen_to_end() -> None:
+    lists = [listed(pod("a"), pod("b")), listed(pod("b"), version="20")]
+
+    async with (
+        scripted(cluster([[GONE]], lists)) as api,
+        aclosing(KubernetesWorkers(api.client, "media").follow(["worker"])) as changes,
+        asyncio.timeout(SECONDS),
+    ):
+        (before,) = await anext(changes)
+        (after,) = await anext(changes)
+
+    assert (before.pods, before.vanished) == (2, ())
+    assert (after.pods, after.vanished) == (1, ("a",))
+
+
 async def test_a_watch_that_is_refused_as_expired_is_made_good_by_a_list() -> None:
     working = cluster([], [listed(), listed(pod("a"), version="20")])
     refused = iter([True])

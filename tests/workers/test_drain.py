@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Worker
 from sandbox.processes import until
-from tests.workers.fleet import RUN, SECONDS, Fleet, SlowWorkers, manifest, note
+from tests.workers.fleet import QUICK, RUN, SECONDS, Fleet, SlowWorkers, manifest, note
 
 Changes = AsyncGenerator[Sequence[Worker], None]
 
@@ -171,6 +171,41 @@ async def test_a_pod_that_only_a_finalizer_keeps_after_its_end_is_not_waited_for
 
     assert len(await fleet.pods()) == 1
     await fleet.kubectl("patch", "pod", pod["metadata"]["name"], "--type=merge", "-p", '{"metadata":{"finalizers":[]}}')
+
+
+async def test_a_pod_that_is_deleted_by_force_while_its_process_lives_is_named_as_vanished(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    slow = SlowWorkers(tmp_path)
+    await fleet.roll_out(manifest(replicas=2, script=slow.script))
+    await slow.at_work(2)
+    forced, _ = sorted(pod["metadata"]["name"] for pod in await fleet.pods())
+
+    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+        await next_change(changes)
+        await fleet.hold()
+        await fleet.all_terminating(2)
+        await fleet.kubectl("delete", "pod", forced, "--force", "--grace-period=0")
+        slow.let_end()
+        (worker,) = await end_of_drain(changes)
+
+    assert worker.vanished == (forced,)
+    assert worker.grace_seconds == SECONDS
+
+
+async def test_pods_that_end_in_time_or_are_killed_after_it_have_not_vanished(fleet: Fleet) -> None:
+    stubborn = manifest(replicas=2, script="import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)")
+    pod = stubborn["spec"]["template"]["spec"]
+    pod["containers"].append({**pod["containers"][0], "name": "quick", "command": ["python", "-c", QUICK]})
+    pod["terminationGracePeriodSeconds"] = 1
+    await fleet.roll_out(stubborn)
+
+    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+        await next_change(changes)
+        await fleet.hold()
+        (worker,) = await end_of_drain(changes)
+
+    assert worker.vanished == ()
 
 
 async def test_a_disruption_budget_does_not_hinder_a_drain(fleet: Fleet) -> None:

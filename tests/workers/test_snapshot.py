@@ -212,3 +212,49 @@ def test_a_message_names_the_three_pods_that_may_live_longest() -> None:
 def test_why_a_pod_does_not_start_is_said(status: Json, says: str | None) -> None:
     found = snapshot.trouble(Pod.model_validate(pod() | {"status": {"phase": "Pending", **status}}))
     assert found is None if says is None else says in (found or "")
+
+
+RUNNING: Json = {"state": {"running": {"startedAt": "2026-05-01T03:00:00Z"}}}
+WAITING: Json = {"state": {"waiting": {"reason": "PodInitializing"}}}
+TERMINATED: Json = {"state": {"terminated": {"exitCode": 0}}}
+BETWEEN_TWO_RUNS: Json = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": TERMINATED["state"]}
+
+
+@pytest.mark.parametrize(
+    ("phase", "containers", "init_containers", "unseen"),
+    [
+        pytest.param("Succeeded", [TERMINATED], [], False, id="it ended by itself"),
+        pytest.param("Failed", [TERMINATED, TERMINATED], [TERMINATED], False, id="it was killed"),
+        pytest.param("Running", [TERMINATED], [], False, id="the phase was written no more"),
+        pytest.param("Pending", [], [], False, id="it never had a node"),
+        pytest.param("Failed", [WAITING], [TERMINATED], False, id="it ended before all were started"),
+        pytest.param("Running", [RUNNING], [], True, id="it was deleted by force"),
+        pytest.param("Running", [TERMINATED, RUNNING], [], True, id="one of its containers still ran"),
+        pytest.param("Running", [TERMINATED], [RUNNING], True, id="a sidecar still ran"),
+        pytest.param("Running", [BETWEEN_TWO_RUNS], [], True, id="it may have been started once more"),
+        pytest.param("Pending", [WAITING], [], True, id="it may have been started unseen"),
+        pytest.param("Failed", [RUNNING], [], True, id="the garbage collector gave it up with its node"),
+    ],
+)
+def test_a_pod_that_is_gone_was_not_seen_to_end_if(
+    phase: str, containers: list[Json], init_containers: list[Json], *, unseen: bool
+) -> None:
+    status = {"phase": phase, "containerStatuses": containers, "initContainerStatuses": init_containers}
+
+    assert snapshot.ended_unseen(Pod.model_validate(pod() | {"status": status})) is unseen
+
+
+def test_of_the_pods_that_vanished_a_deployment_names_its_own() -> None:
+    state = deepcopy(AT_ZERO)
+    gone = [Pod.model_validate(one) for one in (pod("b"), pod("a", owner="deleted"), OF_UNKNOWN, OF_JOB, BARE)]
+    deployment, replica_set = (
+        Deployment.model_validate(state["deployment"]),
+        ReplicaSet.model_validate(state["replica_set"]),
+    )
+
+    assert snapshot.worker(deployment, [replica_set], [], gone).vanished == ("a", "b")
+
+
+@pytest.mark.parametrize(("spec", "seconds"), [({}, 30), ({"terminationGracePeriodSeconds": 600}, 600)])
+def test_the_grace_period_is_that_of_the_template_or_the_usual_one(spec: Json, seconds: int) -> None:
+    assert at_zero(deployment__spec__template={"spec": spec}).grace_seconds == seconds

@@ -101,6 +101,12 @@ class Reason(StrEnum):
         "Messages of the queue keep being taken although its workers are stopped: something else consumes it.",
         "Find it (the broker's CLIENT LIST shows it), stop it, and list its Deployment in the target's `workers`.",
     )
+    POD_VANISHED = (
+        "PodVanished",
+        Outcome.NOT_YET,
+        "A worker's pod is gone and was not seen to end: it counts as ended once its grace period is over.",
+        "Nothing. If its node is lost or it was deleted by force, make sure that its process does not live on.",
+    )
     WORKER_NOT_FOUND = (
         "WorkerNotFound",
         Outcome.NOT_YET,

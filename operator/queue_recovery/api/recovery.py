@@ -310,6 +310,7 @@ class WorkerStatus(Model):
     name: ObjectName = Field(description="The Deployment's name.")
     uid: str = Field(max_length=64, description="Its UID.")
     replicas: int = Field(ge=0, description="Its replicas before the drain; restored at every ending.")
+    pods: int = Field(0, ge=0, description="Its pods before the drain: each is to be seen to end.")
     drained_generation: int | None = Field(
         None, ge=0, description="Its generation when its last pod had ended: a newer one tells that it was scaled."
     )

@@ -1,19 +1,20 @@
 """Draining: take the locks, stop the workers, and note what each job looks like once nothing runs."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import WorkerStatus
-from queue_recovery.recovery.errors import AwaitingChange, NotYet, Unavailable, locked_by
+from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
-from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.phase import moment, timestamp
 from queue_recovery.recovery.plan import look_up, worker_names
 from queue_recovery.recovery.ports import Consumer, RestoreNote, StoredJob, Worker
 from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.vanished import missed, vanished
 
 
 async def lock(scope: Scope) -> None:
@@ -27,14 +28,16 @@ async def lock(scope: Scope) -> None:
     others = {f"queue {name!r}": h.name for name, h in holders.items() if h.uid != scope.resource.uid}
     if others:
         raise locked_by(others)
-    workers = await _look_unlocked(scope, worker_names(queues.values()))
+    workers = await scope.world.workers.look(worker_names(queues.values())) if scope.takes_messages else []
+    _note_addresses(scope, workers)
+    _refuse_held(scope, workers)
     now = scope.world.now()
     await scope.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
         doing=(Reason.DRAINING, _stopping(scope, workers)),
         update={
             "drain_start_time": timestamp(now),
-            "workers": [WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas) for w in workers],
+            "workers": [WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas, pods=w.pods) for w in workers],
         },
     )
 
@@ -65,9 +68,7 @@ async def stop_workers(scope: Scope) -> Sequence[Worker]:
     """Scale the workers to 0, if the operator does that at all, and return them once their last pod has ended."""
     if (drained := scope.still_drained) is None:
         scope.drained = None
-        if scope.scales_workers:
-            await _scale_to_zero(scope)
-        drained = scope.drained = await _await_drained(scope)
+        drained = scope.drained = await _stop(scope)
     return drained
 
 
@@ -88,39 +89,71 @@ def _with_generations(scope: Scope, drained: Sequence[Worker]) -> list[WorkerSta
     return [w.model_copy(update={"drained_generation": seen[w.name]}) for w in scope.status.workers]
 
 
-async def _look_unlocked(scope: Scope, names: Sequence[str]) -> Sequence[Worker]:
-    """Look at the workers; raise NotYet (`Locked`) when another recovery holds one of them."""
-    if not scope.takes_messages:
-        return []
-    workers = await scope.world.workers.look(names)
+async def _stop(scope: Scope) -> Sequence[Worker]:
+    """Stop the workers and return them once nothing of them runs.
+
+    They are followed from before they are scaled down on: no pod ends unseen while this process lives.
+    """
+    start = scope.status.drain_start_time
+    scaled = scope.world.now() if start is None else moment(start)
+    async with aclosing(scope.world.workers.follow(sorted(w.name for w in scope.status.workers))) as changes:
+        try:
+            workers = await _next(scope, changes)
+            unnamed = missed(workers, scope.status.workers)
+            written = await _scale_to_zero(scope, workers) if scope.scales_workers else {}
+        except NotYet:
+            if scope.scales_workers:
+                await _set_free(scope)
+            raise
+        while True:
+            # What was seen before the scaling, or by a watch that lags behind it, says nothing.
+            if all(w.generation >= written.get(w.uid, 0) for w in workers):
+                if not all(worker.drained for worker in workers):
+                    await _tell(scope, workers)
+                elif await _grace_is_over(scope, workers, unnamed, scaled):
+                    return workers
+            before, workers = workers, await _next(scope, changes)
+            if _generations(workers) != _generations(before):
+                scaled = scope.world.now()
+
+
+async def _next(scope: Scope, changes: AsyncGenerator[Sequence[Worker], None]) -> Sequence[Worker]:
+    workers = await anext(changes)
     _note_addresses(scope, workers)
-    for worker in workers:
-        if worker.note is not None and worker.note.uid != scope.resource.uid:
-            raise locked_by({f"Deployment {worker.name}": worker.note.recovery}, AwaitingChange)
     return workers
 
 
-async def _scale_to_zero(scope: Scope) -> None:
-    """Scale every worker to 0, all or none: one that is held by another recovery sets the others free again."""
-    try:
-        workers = await _look_unlocked(scope, sorted(worker.name for worker in scope.status.workers))
-        remembered = await _remember(scope, workers)
-        awake = [worker for worker in workers if worker.note is None or worker.replicas > 0]
-        if awake:
-            # Another process may have ended this recovery and left the workers awake: seen after it, they would be
-            # stopped for good. One that ends it later moves their resourceVersion, and the write fails.
-            await scope.confirm()
-        for worker in awake:
-            note = RestoreNote(
-                uid=scope.resource.uid,
-                recovery=scope.full_name,
-                replicas=remembered[worker.name].replicas,
-            )
-            await scope.world.workers.scale_to_zero(worker, note)
-    except NotYet:
-        for worker_status in scope.status.workers:
-            await scope.world.workers.restore(worker_status.name, worker_status.uid, scope.resource.uid)
-        raise
+async def _scale_to_zero(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, int]:
+    """Scale every worker to 0 that is not; return the generation that this gave each, by UID."""
+    _refuse_held(scope, workers)
+    remembered = await _remember(scope, workers)
+    awake = [worker for worker in workers if worker.note is None or worker.replicas > 0]
+    if awake:
+        # Another process may have ended this recovery and left the workers awake: seen after it, they would be
+        # stopped for good. One that ends it later moves their resourceVersion, and the write fails.
+        await scope.confirm()
+    written = {}
+    for worker in awake:
+        note = RestoreNote(
+            uid=scope.resource.uid,
+            recovery=scope.full_name,
+            replicas=remembered[worker.name].replicas,
+        )
+        written[worker.uid] = await scope.world.workers.scale_to_zero(worker, note)
+    return written
+
+
+def _refuse_held(scope: Scope, workers: Sequence[Worker]) -> None:
+    """Raise NotYet (`Locked`) when another recovery holds one of the workers."""
+    for worker in workers:
+        if worker.note is not None and worker.note.uid != scope.resource.uid:
+            raise locked_by({f"Deployment {worker.name}": worker.note.recovery}, AwaitingChange)
+
+
+async def _set_free(scope: Scope) -> None:
+    """Give all their replicas back: all are stopped, or none."""
+    for worker in scope.status.workers:
+        await scope.world.workers.restore(worker.name, worker.uid, scope.resource.uid)
 
 
 async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
@@ -129,7 +162,7 @@ async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, Wor
     anew = [worker for worker in workers if worker.uid != remembered[worker.name].uid]
     for worker in anew:
         replicas = worker.replicas if worker.note is None else worker.note.replicas
-        remembered[worker.name] = WorkerStatus(name=worker.name, uid=worker.uid, replicas=replicas)
+        remembered[worker.name] = WorkerStatus(name=worker.name, uid=worker.uid, replicas=replicas, pods=worker.pods)
     if anew:
         await scope.save(
             doing=(Reason.DRAINING, _stopping(scope, workers)), update={"workers": list(remembered.values())}
@@ -137,22 +170,37 @@ async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, Wor
     return remembered
 
 
-async def _await_drained(scope: Scope) -> Sequence[Worker]:
-    names = sorted(w.name for w in scope.status.workers)
-    async with aclosing(scope.world.workers.follow(names)) as changes:
-        async for workers in changes:
-            _note_addresses(scope, workers)
-            if all(worker.drained for worker in workers):
-                return workers
-            if scope.scales_workers:
-                _refuse_revived(workers)
-                doing = (Reason.DRAINING, _stopping(scope, workers))
-            else:
-                left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
-                command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
-                doing = (Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}")
-            await scope.save(doing=doing)
-    raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the watch of the workers ended; looking again")
+async def _tell(scope: Scope, workers: Sequence[Worker]) -> None:
+    """Say which workers are awaited; raise NotYet (`WorkerChanged`) when somebody has scaled one up again."""
+    if scope.scales_workers:
+        _refuse_revived(workers)
+        doing = (Reason.DRAINING, _stopping(scope, workers))
+    else:
+        left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
+        command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
+        doing = (Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}")
+    await scope.save(doing=doing)
+
+
+async def _grace_is_over(scope: Scope, workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime) -> bool:
+    """Let the grace period of pods pass that were not seen to end, with a warning that names them.
+
+    Returns whether the workers are still drained then; at once when every pod was seen to end.
+    """
+    gone = vanished(workers, unnamed, scaled)
+    if gone is None:
+        return True
+    await scope.save(doing=(Reason.POD_VANISHED, gone.message))
+    rest = (gone.until - scope.world.now()).total_seconds()
+    if rest <= 0:
+        return True
+    await scope.world.pause(rest)
+    again = await scope.world.workers.look([worker.name for worker in workers])
+    return all(worker.drained for worker in again) and _generations(again) == _generations(workers)
+
+
+def _generations(workers: Sequence[Worker]) -> list[tuple[str, int]]:
+    return [(worker.uid, worker.generation) for worker in workers]
 
 
 def _note_addresses(scope: Scope, workers: Sequence[Worker]) -> None:

@@ -15,7 +15,7 @@ from queue_recovery.workers.following import Following
 from queue_recovery.workers.namespace import FIELD_MANAGER, Conflict, Namespace, NotFound, Patch
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
 from queue_recovery.workers.permissions import ServiceAccount
-from queue_recovery.workers.snapshot import NOTE, note_of, note_text, worker
+from queue_recovery.workers.snapshot import NOTE, ended_unseen, note_of, note_text, worker
 
 FENCE: Final = f"{GROUP}/fence"
 """A label that comes and goes, so that the Deployment's resourceVersion moves on.
@@ -53,11 +53,14 @@ class KubernetesWorkers:
             NotYet: `WorkerNotFound`, `Forbidden`.
             Unavailable: `KubernetesUnavailable`.
         """
+        return await self._look(names, ())
+
+    async def _look(self, names: Sequence[str], gone: Collection[Pod]) -> Sequence[Worker]:
         # In this order and one after the other: see `snapshot.worker`.
         deployments = await self._namespace.fetch(self._namespace.deployments, _only(names))
         replica_sets = await self._namespace.fetch(self._namespace.replica_sets)
         pods = await self._namespace.fetch(self._namespace.pods)
-        return self._described(names, deployments.items, replica_sets.items, pods.items)
+        return self._described(names, deployments.items, replica_sets.items, pods.items, gone)
 
     async def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
@@ -73,16 +76,16 @@ class KubernetesWorkers:
         here = self._namespace
         deployments = Following(here, here.deployments, changed.set, _only(names))
         replica_sets = Following(here, here.replica_sets, changed.set, None)
-        pods = Following(here, here.pods, changed.set, None)
+        pods = Following(here, here.pods, changed.set, None, remember=ended_unseen)
         last: Sequence[Worker] = ()
         async with _changes(changed, deployments, replica_sets, pods) as next_change:
             while True:
                 await next_change()
                 if deployments.objects is None or replica_sets.objects is None or pods.objects is None:
                     continue
-                now = self._described(names, deployments.objects, replica_sets.objects, pods.objects)
+                now = self._described(names, deployments.objects, replica_sets.objects, pods.objects, pods.gone)
                 if now != last and all(worker.drained for worker in now):
-                    now = await self.look(names)
+                    now = await self._look(names, pods.gone)
                 if now != last:
                     last = now
                     yield now
@@ -110,17 +113,23 @@ class KubernetesWorkers:
                     self._seen = now
                     return
 
-    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> None:
+    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> int:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
+
+        Returns:
+            The generation that this gave it.
 
         Raises:
             NotYet: `Forbidden`.
             Unavailable: `WorkerChanged` (look again), `KubernetesUnavailable`.
         """
         try:
-            await self._namespace.merge(worker.name, _held(worker.uid, worker.resource_version, note_text(note), 0))
+            written = await self._namespace.merge(
+                worker.name, _held(worker.uid, worker.resource_version, note_text(note), 0)
+            )
         except (Conflict, NotFound):
             raise _changed(worker.name) from None
+        return written.metadata.generation
 
     async def restore(self, name: str, uid: str, run_uid: str) -> int | None:
         """Give the Deployment its replicas back and remove the note, if the note is this run's.
@@ -193,6 +202,7 @@ class KubernetesWorkers:
         deployments: Collection[Deployment],
         replica_sets: Collection[ReplicaSet],
         pods: Collection[Pod],
+        gone: Collection[Pod],
     ) -> Sequence[Worker]:
         self._seen = _states(names, deployments)
         self._looked.set()
@@ -204,7 +214,7 @@ class KubernetesWorkers:
                 f"no Deployment {', '.join(missing)} in namespace {self._namespace.name}; create it, or mend `workers` "
                 "in the target",
             )
-        return [worker(by_name[name], replica_sets, pods) for name in names]
+        return [worker(by_name[name], replica_sets, pods, gone) for name in names]
 
 
 @asynccontextmanager

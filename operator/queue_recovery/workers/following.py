@@ -16,19 +16,43 @@ class Following(Generic[ObjectT]):
     """A collection as last seen."""
 
     def __init__(
-        self, namespace: Namespace, kind: Kind[ObjectT], changed: Callable[[], None], only: str | None
+        self,
+        namespace: Namespace,
+        kind: Kind[ObjectT],
+        changed: Callable[[], None],
+        only: str | None,
+        *,
+        remember: Callable[[ObjectT], bool] = lambda _: False,
     ) -> None:
-        """Prepare; `changed` is called after every change, and `only` follows just the object of that name."""
+        """Prepare.
+
+        Args:
+            namespace: where the collection is.
+            kind: which one it is.
+            changed: called after every change.
+            only: follow just the object of that name.
+            remember: tells of an object that is gone, as last seen, whether it is kept in `gone`.
+        """
         self._namespace = namespace
         self._kind = kind
         self._changed = changed
         self._only = only
+        self._remember = remember
         self._objects: dict[str, ObjectT] | None = None
+        self._gone: dict[str, ObjectT] = {}
 
     @property
     def objects(self) -> Collection[ObjectT] | None:
         """Return what is there; None before the first list."""
         return None if self._objects is None else self._objects.values()
+
+    @property
+    def gone(self) -> Collection[ObjectT]:
+        """Return what was there since the first list and is not any more, each as last seen, where it is remembered.
+
+        Of what went while no watch was open, that may not be its last state.
+        """
+        return self._gone.values()
 
     async def run(self) -> None:
         """Follow until cancelled.
@@ -38,7 +62,9 @@ class Following(Generic[ObjectT]):
         """
         while True:
             listed = await self._namespace.fetch(self._kind, self._only)
-            self._objects = {item.metadata.uid: item for item in listed.items}
+            before, self._objects = self._objects or {}, {item.metadata.uid: item for item in listed.items}
+            for uid in before.keys() - self._objects.keys():
+                self._note_gone(before[uid])
             self._changed()
             try:
                 await self._watch(self._objects, listed.metadata.resource_version)
@@ -59,7 +85,12 @@ class Following(Generic[ObjectT]):
                             objects[found.metadata.uid] = found
                         case Deleted(found):
                             objects.pop(found.metadata.uid, None)
+                            self._note_gone(found)
                     since = found.metadata.resource_version
                     self._changed()
             if clock() - started < _PAUSE_SECONDS:
                 await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _note_gone(self, last: ObjectT) -> None:
+        if self._remember(last):
+            self._gone[last.metadata.uid] = last

@@ -51,10 +51,19 @@ class Selector(Model):
     match_expressions: Sequence[Requirement] = ()
 
 
+class PodSpec(Model):
+    termination_grace_period_seconds: int = 30
+
+
+class PodTemplate(Model):
+    spec: PodSpec = PodSpec()
+
+
 class DeploymentSpec(Model):
     replicas: int = 1
     paused: bool = False
     selector: Selector
+    template: PodTemplate = PodTemplate()
 
 
 class DeploymentCondition(Model):
@@ -99,8 +108,13 @@ class Terminated(Model):
     exit_code: int = 0
 
 
+class Running(Model):
+    pass
+
+
 class ContainerState(Model):
     waiting: Waiting | None = None
+    running: Running | None = None
     terminated: Terminated | None = None
 
 

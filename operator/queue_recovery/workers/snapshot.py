@@ -47,7 +47,9 @@ def note_of(deployment: Deployment) -> RestoreNote | None:
     return RestoreNote(uid=note.uid, recovery=note.recovery, replicas=note.replicas)
 
 
-def worker(deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: Collection[Pod]) -> Worker:
+def worker(
+    deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: Collection[Pod], gone: Collection[Pod] = ()
+) -> Worker:
     """Describe a Deployment.
 
     Args:
@@ -55,15 +57,16 @@ def worker(deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: C
         replica_sets: all ReplicaSets of the namespace, read no earlier than the Deployment.
         pods: all pods of the namespace, read no earlier than the ReplicaSets: a ReplicaSet that has seen its 0
             creates no pod any more, so that what lives is in the list.
+        gone: pods of the namespace that were deleted and whose end was not seen (`ended_unseen`).
     """
     own = [one for one in replica_sets if _controller_uid(one) == deployment.metadata.uid]
     own_uids = {one.metadata.uid for one in own}
     foreign = {one.metadata.uid for one in replica_sets} - own_uids
-    live = [
-        pod
-        for pod in pods
-        if pod.status.phase not in _ENDED and _belongs(pod, deployment.spec.selector, own_uids, foreign)
-    ]
+
+    def belongs(pod: Pod) -> bool:
+        return _belongs(pod, deployment.spec.selector, own_uids, foreign)
+
+    live = [pod for pod in pods if pod.status.phase not in _ENDED and belongs(pod)]
     return Worker(
         name=deployment.metadata.name,
         uid=deployment.metadata.uid,
@@ -77,9 +80,24 @@ def worker(deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: C
             pod.status.pod_ip for pod in live if pod.status.pod_ip and pod.status.pod_ip != pod.status.host_ip
         ),
         stopping=stopping(live),
+        vanished=tuple(sorted(pod.metadata.name for pod in gone if belongs(pod))),
+        grace_seconds=deployment.spec.template.spec.termination_grace_period_seconds,
         drained=not live and _is_at_zero(deployment, own),
         rollout=rollout(deployment, live),
     )
+
+
+def ended_unseen(last: Pod) -> bool:
+    """Tell of a pod that is gone, as last seen, whether its processes may have outlived it.
+
+    The kubelet writes the end of every container before it lets the object go. So one that was deleted by force or by
+    the garbage collector of lost nodes still shows them running; one without any container status never started.
+    """
+    states = [container.state for container in (*last.status.init_container_statuses, *last.status.container_statuses)]
+    if last.status.phase in _ENDED:
+        # Written by the kubelet of a pod that never got so far as to start them all, and by the garbage collector.
+        return any(state.running is not None for state in states)
+    return any(state.terminated is None for state in states)
 
 
 def stopping(live: Collection[Pod]) -> str:

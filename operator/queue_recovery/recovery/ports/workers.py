@@ -35,6 +35,10 @@ class Worker:
     """Those of these pods that are theirs alone, and not their node's."""
     stopping: str
     """Which of those pods it waits for when it is scaled down, and until when they may live."""
+    vanished: tuple[str, ...]
+    """Names of its pods that went while it was followed and were not seen to end: their processes may still run."""
+    grace_seconds: int
+    """How long its pods may take to end."""
     drained: bool
     """Scaled to 0, seen by its controller, and no pod of it lives."""
     rollout: str | None
@@ -54,7 +58,8 @@ class Workers(Protocol):
     def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
 
-        Watches, and never polls: the number of requests does not grow with the time spent waiting.
+        No pod ends unseen after the first answer. Watches, and never polls: the number of requests does not grow with
+        the time spent waiting.
         """
         ...
 
@@ -65,10 +70,10 @@ class Workers(Protocol):
         """
         ...
 
-    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> None:
+    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> int:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
 
-        Raises Unavailable (`WorkerChanged`) when it is not: look again.
+        Returns the generation that this gave it. Raises Unavailable (`WorkerChanged`) when it is not: look again.
         """
         ...
 

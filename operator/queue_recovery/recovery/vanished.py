@@ -1,0 +1,62 @@
+"""Pods whose end nobody saw: until when their processes may run, and how that is told. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from queue_recovery.api.recovery import WorkerStatus
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import Worker
+
+_NAMED = 3
+"""How many pods a message names of each Deployment."""
+
+_ROUNDED = timedelta(seconds=1)
+"""What a time in a status may be too early by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vanished:
+    """Pods that may still run although they are gone."""
+
+    until: datetime
+    """When their grace period is over."""
+    message: str
+
+
+def missed(workers: Sequence[Worker], remembered: Sequence[WorkerStatus]) -> Mapping[str, int]:
+    """Count, by Deployment, the pods that went between the intent to stop them and the first look.
+
+    Only of those that have never been seen drained: later, no pod has to be there.
+    """
+    there = {worker.name: worker.pods for worker in workers}
+    gone = {w.name: w.pods - there[w.name] for w in remembered if w.drained_generation is None}
+    return {name: count for name, count in gone.items() if count > 0}
+
+
+def vanished(workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime) -> Vanished | None:
+    """Tell which pods were not seen to end; None: all were.
+
+    Args:
+        workers: the Deployments as they are now.
+        unnamed: what `missed` counted.
+        scaled: when they were scaled down; each pod may take its grace period from then on.
+    """
+    missing = [worker for worker in workers if worker.vanished or worker.name in unnamed]
+    if not missing:
+        return None
+    until = scaled + _ROUNDED + timedelta(seconds=max(worker.grace_seconds for worker in missing))
+    pods = "; ".join(_pods(worker, unnamed.get(worker.name, 0)) for worker in missing)
+    return Vanished(
+        until=until,
+        message="not seen to end, as on a lost node, after a forced deletion, or while no operator ran; counted as "
+        f"ended at {timestamp(until)}, when the grace period is over: {pods}",
+    )
+
+
+def _pods(worker: Worker, unnamed: int) -> str:
+    names = [f"pod {name}" for name in worker.vanished[:_NAMED]]
+    others = unnamed + len(worker.vanished[_NAMED:])
+    if others:
+        names.append(f"{others} {'other ' if names else ''}pod{'s' if others > 1 else ''} of {worker.name}")
+    return ", ".join(names)

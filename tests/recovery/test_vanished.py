@@ -1,0 +1,59 @@
+"""Pods whose end nobody saw count as ended once their grace period is over, and are named until then."""
+
+from datetime import UTC, datetime, timedelta
+
+from queue_recovery.api.recovery import WorkerStatus
+from queue_recovery.recovery.ports import Worker
+from queue_recovery.recovery.vanished import missed, vanished
+
+SCALED = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def worker(name: str, *gone: str, pods: int = 0, grace: int = 30) -> Worker:
+    return Worker(
+        name=name,
+        uid=name,
+        resource_version="5",
+        generation=2,
+        replicas=0,
+        paused=False,
+        note=None,
+        pods=pods,
+        addresses=frozenset(),
+        stopping="",
+        vanished=gone,
+        grace_seconds=grace,
+        drained=True,
+        rollout=None,
+    )
+
+
+def remembered(name: str, pods: int, drained_generation: int | None = None) -> WorkerStatus:
+    return WorkerStatus(name=name, uid=name, replicas=2, pods=pods, drained_generation=drained_generation)
+
+
+def test_pods_that_went_before_the_first_look_are_missed_until_all_have_been_seen_to_be_drained() -> None:
+    now = [worker("fewer", pods=1), worker("more", pods=4), worker("none"), worker("seen")]
+    before = [remembered("fewer", 3), remembered("more", 3), remembered("none", 0), remembered("seen", 3, 2)]
+
+    assert missed(now, before) == {"fewer": 2}
+
+
+def test_nothing_is_awaited_when_every_pod_was_seen_to_end() -> None:
+    assert vanished([worker("tts"), worker("mail")], {}, SCALED) is None
+
+
+def test_each_is_awaited_until_the_longest_grace_period_of_those_that_miss_a_pod() -> None:
+    found = vanished([worker("a", "a-1", grace=20), worker("b", grace=60), worker("c", grace=600)], {"b": 1}, SCALED)
+
+    assert found is not None
+    assert found.until == SCALED + timedelta(seconds=61)
+    assert "counted as ended at 2026-01-01T12:01:01Z" in found.message
+    assert found.message.endswith(": pod a-1; 1 pod of b")
+
+
+def test_three_pods_of_each_deployment_are_named_and_the_others_counted() -> None:
+    found = vanished([worker("a", "p1", "p2", "p3", "p4")], {"a": 2}, SCALED)
+
+    assert found is not None
+    assert found.message.endswith(": pod p1, pod p2, pod p3, 3 other pods of a")
