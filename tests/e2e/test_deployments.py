@@ -36,6 +36,7 @@ async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_
     assert "waiting for the last pod of worker: pod worker-" in said
     await team.reached("Succeeded")
     assert await team.replicas() == 1
+    assert "PodVanished" not in await team.events()
 
 
 async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_workers_come_back(team: Team) -> None:
