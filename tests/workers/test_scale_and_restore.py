@@ -24,6 +24,11 @@ def traces(deployment: Json) -> list[str]:
 
 async def test_one_write_sets_note_and_zero_replicas_and_nothing_else(fleet: Fleet) -> None:
     await fleet.apply(manifest())
+
+    async def numbered() -> bool:
+        return "deployment.kubernetes.io/revision" in (await fleet.deployment())["metadata"].get("annotations", {})
+
+    await until(numbered, "its controller to have numbered it")
     before = await fleet.deployment()
 
     await fleet.hold()
