@@ -277,14 +277,4 @@ def test_messages_are_conserved_and_keep_their_order_whatever_happens_in_whateve
         def __init__(self) -> None:
             super().__init__(server)
 
-    run_state_machine_as_test(
-        OnServer,
-        settings=settings(
-            max_examples=25,
-            stateful_step_count=40,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=[Phase.generate],  # to look for a shorter history takes longer than a test may
-        ),
-    )
+    run_state_machine_as_test(OnServer, settings=many)
