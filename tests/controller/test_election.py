@@ -102,7 +102,6 @@ async def test_a_leader_that_was_paused_wakes_and_changes_nothing(replicas: Repl
     first, second = await replicas.two()
     await replicas.recovery("before")
     first.process.send(signal.SIGSTOP)
-    paused = datetime.now(UTC)
     # What waits for it when it wakes: a change of what it works on, and something new.
     await replicas.recovery("meanwhile")
     await replicas.sandbox.kubectl(
@@ -114,10 +113,11 @@ async def test_a_leader_that_was_paused_wakes_and_changes_nothing(replicas: Repl
         return {await replicas.phase("before"), await replicas.phase("meanwhile")} == {"Pending"}
 
     await until(both_pending, "the other one to go on")
+    woken = datetime.now(UTC)  # what was on its way when it was paused has long arrived
     first.process.send(signal.SIGCONT)
     assert await first.process.wait() == 1
     assert "the lease was not renewed in time" in first.process.end_of_log()
-    assert list(requests(replicas, first, paused)) == []
+    assert list(requests(replicas, first, woken)) == []
     assert await second.leads()
 
 
