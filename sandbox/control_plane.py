@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import yaml
@@ -54,7 +54,7 @@ _CONTROLLER_MANAGER: Final = "system:kube-controller-manager"
 KUBELET: Final = "sandbox-kubelet"
 
 
-@dataclass(frozen=True)
+@dataclass
 class ControlPlane:
     """A running control plane, and what its clients need."""
 
@@ -67,6 +67,9 @@ class ControlPlane:
     etcd: Process
     apiserver: Process
     controller_manager: Process
+    _audited: list[Json] = field(default_factory=list, init=False)
+    _audited_bytes: int = field(default=0, init=False)
+    """How far the log has been read: it grows to tens of megabytes, and is asked for again and again."""
 
     def audit(self) -> list[Json]:
         """Return what the API server was asked so far, oldest first, as `audit.k8s.io/v1` events.
@@ -74,8 +77,14 @@ class ControlPlane:
         They are at the Metadata level (who, verb, object, answer), one for each finished request; a watch
         shows up when it starts and again when it ends (`stage`).
         """
-        with self.audit_log.open() as lines:
-            return [json.loads(line) for line in lines if line.endswith("\n")]
+        with self.audit_log.open("rb") as log:
+            log.seek(self._audited_bytes)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._audited_bytes += len(line)
+                self._audited.append(json.loads(line))
+        return list(self._audited)
 
 
 async def start(scope: Scope, programs: Programs) -> ControlPlane:
