@@ -10,7 +10,7 @@ import pytest
 from queue_recovery.api.conditions import Condition, ConditionType
 from queue_recovery.api.metrics import METRICS, Metric, MetricKind
 from queue_recovery.api.reasons import Outcome, Reason
-from queue_recovery.api.recovery import Phase
+from queue_recovery.api.recovery_status import Phase
 from queue_recovery.api.reference import reference
 
 SOURCE = Path(__file__).parents[2] / "operator" / "queue_recovery"

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from queue_recovery.api.conditions import ConditionType, find
-from queue_recovery.api.recovery import QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import Rejected

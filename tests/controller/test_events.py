@@ -6,7 +6,7 @@ import pytest
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending, Plan, QueueRecoveryStatus
+from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.tails import Tails
 from queue_recovery.controller.events import Event, events_between
 from queue_recovery.recovery.phase import set_ended, set_running, set_step

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from queue_recovery.api.crd import RESOURCES, Resource, definition
-from queue_recovery.api.recovery import MOST_WORKERS, QueueRecoverySpec
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import MOST_WORKERS
 from tests.manifests.conftest import Cluster
 
 FIXED = "Forbidden: fixed once created; only suspend and cancel may change"

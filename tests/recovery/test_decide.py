@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending, Phase, Plan, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import Ending, Phase, Plan, QueueRecoveryStatus
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.phase import acknowledge, phase_of, set_ended, set_running, set_step
 

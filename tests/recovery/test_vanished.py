@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from queue_recovery.api.recovery import WorkerStatus
+from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.vanished import missed, vanished
 

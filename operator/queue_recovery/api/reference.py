@@ -12,7 +12,7 @@ from queue_recovery.api.crd import RESOURCES, Resource, default_as_text, resourc
 from queue_recovery.api.generated import write_or_check
 from queue_recovery.api.metrics import METRICS
 from queue_recovery.api.reasons import Outcome, Reason
-from queue_recovery.api.recovery import Phase
+from queue_recovery.api.recovery_status import Phase
 from queue_recovery.api.structural import Schema
 
 _MODULE = "queue_recovery.api.reference"

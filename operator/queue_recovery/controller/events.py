@@ -19,7 +19,7 @@ from kubernetes.aio.client import (
 from queue_recovery.api.base import API_VERSION
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Outcome, Reason
-from queue_recovery.api.recovery import Phase, Plan, QueueRecoveryStatus
+from queue_recovery.api.recovery_status import Phase, Plan, QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import is_terminal

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from queue_recovery.api import metrics as rows
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.metrics import Metric
-from queue_recovery.api.recovery import QueueRecoveryStatus
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.recovery.phase import is_terminal
 

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from kubernetes.aio.client import ApiClient
 
-from queue_recovery.api.recovery import QueueRecoveryStatus
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.events import EventPoster, events_between
 from queue_recovery.controller.metrics import Metrics

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, PasswordSecretRef, QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.tls import Certificates

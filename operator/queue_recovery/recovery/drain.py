@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import WorkerStatus
+from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp

@@ -13,7 +13,7 @@ from functools import reduce
 
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending, JobTotals, Quarantine, SkippedJob
+from queue_recovery.api.recovery_status import Ending, JobTotals, Quarantine, SkippedJob
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.phase import timestamp

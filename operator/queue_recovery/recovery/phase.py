@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionType, find, set_condition
-from queue_recovery.api.recovery import Phase, QueueRecoveryStatus
+from queue_recovery.api.recovery_status import Phase, QueueRecoveryStatus
 
 _STEPS = (
     (ConditionType.RESTORED, Phase.RESTORING),

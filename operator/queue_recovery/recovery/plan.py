@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import MOST_WORKERS, JobTotals, Plan
+from queue_recovery.api.recovery_status import MOST_WORKERS, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, listed

@@ -2,7 +2,7 @@
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Messages, Quarantine
+from queue_recovery.api.recovery_status import Messages, Quarantine
 from queue_recovery.recovery.drain import drain_held, refuse_survivors, stop_workers
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Taken

@@ -7,7 +7,7 @@ from itertools import islice
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending, JobTotals, SkippedJob
+from queue_recovery.api.recovery_status import Ending, JobTotals, SkippedJob
 from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id

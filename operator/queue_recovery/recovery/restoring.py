@@ -3,8 +3,9 @@
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending, Plan, QueueRecoverySpec, QueueRecoveryStatus
-from queue_recovery.api.recovery import Restored as RestoredStatus
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
+from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.recovery.errors import NotYet, Rejected, locked_by
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp

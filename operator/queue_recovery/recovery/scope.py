@@ -8,7 +8,8 @@ from datetime import datetime
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionStatus, ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending, QueueRecoverySpec, QueueRecoveryStatus
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import SkippedJob
+from queue_recovery.api.recovery_status import SkippedJob
 from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.scope import Scope

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from queue_recovery.api.recovery import WorkerStatus
+from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Worker
 

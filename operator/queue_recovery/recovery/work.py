@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import Ending
+from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end

@@ -1,0 +1,177 @@
+"""The status of a QueueRecovery: what it has to remember, and what a person wants to know."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from queue_recovery.api.base import (
+    Explained,
+    Message,
+    Model,
+    Note,
+    ObjectName,
+    QueueName,
+    ShownName,
+    Timestamp,
+    list_map,
+)
+from queue_recovery.api.conditions import Condition
+from queue_recovery.api.tails import Tails
+
+
+class Phase(Explained):
+    """Where a recovery is; derived from its conditions (see `recovery.phase`)."""
+
+    PENDING = "Pending", "What it refers to is looked up, and the spec is checked against the target."
+    PLANNING = "Planning", "What would be purged, kept and enqueued has been counted; `suspend` holds here."
+    DRAINING = "Draining", "The workers are scaled to 0, and their pods end."
+    PURGING = "Purging", "The queue's messages are moved into the quarantine."
+    RESTARTING = "Restarting", "The workers have their replicas back; their rollout is under way."
+    REENQUEUING = "Reenqueuing", "The jobs are claimed and enqueued; `suspend` holds between them."
+    RESTORING = "Restoring", "With `restoreFrom`: messages of an earlier recovery are brought back into the queue."
+    SUCCEEDED = "Succeeded", "Every job was enqueued, or skipped for a reason."
+    FAILED = "Failed", "It could not go on; the message says why, and what to do."
+    CANCELLED = "Cancelled", "It was cancelled or deleted; the message says what had been done."
+
+
+class Plan(Model):
+    """What a recovery would do, as counted when it was planned."""
+
+    time: Timestamp = Field(description="When it was counted.")
+    queues: list[QueueName] = Field(
+        [], max_length=100, description="The queues that are recovered; the counts are totals over them."
+    )
+    unlisted: list[ShownName] = Field(
+        [],
+        max_length=20,
+        description="With queue `*`: queues of the broker that the target does not list, so that are left alone; the "
+        "first 20 of them.",
+    )
+    unlisted_total: int = Field(0, ge=0, description="How many there are of them; 1000 is as far as is counted.")
+    ready: int = Field(
+        ge=0, description="Messages in the queues' lists, over all priorities; with `restoreFrom`, in the quarantine."
+    )
+    unacked: int = Field(ge=0, description="Messages of the queues that workers hold.")
+    purge: int = Field(0, ge=0, description="Messages that would be taken out and kept safe.")
+    keep: int = Field(0, ge=0, description="Messages that `purge.select` would leave in the queue.")
+    restore: int = Field(0, ge=0, description="Messages that `restoreFrom` would put back.")
+    enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
+    skip: int = Field(ge=0, description="Jobs that would be skipped.")
+    tails: Tails | None = Field(
+        None, description="What hangs on the messages that would be taken; left out when there are none."
+    )
+
+
+class Messages(Model):
+    """What became of the queue's messages: found = quarantined + kept."""
+
+    found: int = Field(0, ge=0, description="Messages of the queue at the boundary.")
+    quarantined: int = Field(0, ge=0, description="Messages taken out and kept safe.")
+    kept: int = Field(0, ge=0, description="Messages that `purge.select` left in the queue.")
+    undecodable: int = Field(
+        0,
+        ge=0,
+        description="Entries of `unacked` that cannot be read, so belong to no queue; left where they are.",
+    )
+
+
+class Quarantine(Model):
+    """Where the removed messages lie."""
+
+    name: str = Field(max_length=200, description="What all of its Redis keys begin with.")
+    messages: int = Field(ge=0, description="How many it holds.")
+    expiration_time: Timestamp | None = Field(
+        None, description="When it is removed for good; none while the recovery runs."
+    )
+
+
+class Restored(Model):
+    """What became of an earlier recovery's messages: found = restored + left."""
+
+    uid: str = Field(
+        max_length=300,
+        description="UID of the earlier recovery; if it was of every queue, with a slash and the queue.",
+    )
+    found: int = Field(ge=0, description="Messages in its quarantine.")
+    restored: int = Field(0, ge=0, description="Messages put back into the queue.")
+    left: int = Field(ge=0, description="Messages that stay in its quarantine.")
+
+
+class WorkerStatus(Model):
+    """One Deployment as it was before it was scaled to 0."""
+
+    name: ObjectName = Field(description="The Deployment's name.")
+    uid: str = Field(max_length=64, description="Its UID.")
+    replicas: int = Field(ge=0, description="Its replicas before the drain; restored at every ending.")
+    pods: int = Field(0, ge=0, description="Its pods before the drain: each is to be seen to end.")
+    drained_generation: int | None = Field(
+        None, ge=0, description="Its generation when its last pod had ended: a newer one tells that it was scaled."
+    )
+
+
+class JobTotals(Model):
+    """How far the jobs are."""
+
+    total: int = Field(0, ge=0, description="Jobs listed.")
+    enqueued: int = Field(0, ge=0, description="Jobs enqueued.")
+    skipped: int = Field(0, ge=0, description="Jobs not enqueued, each named in `skipped`.")
+    progress: str = Field("0/0", max_length=40, description="Enqueued of listed, as `2/3`.")
+
+
+class SkippedJob(Model):
+    """A job that was not enqueued."""
+
+    id: str = Field(max_length=320, description="The job's id, or its task with its place in the list.")
+    reason: str = Field(max_length=64, description="Why, as one CamelCase word.")
+    message: Note = Field("", description="What was found.")
+
+
+class Ending(Model):
+    """An ending that has been decided; its books may still have to be closed."""
+
+    phase: Literal["Succeeded", "Failed", "Cancelled"] = Field(description="The terminal phase.")
+    reason: str = Field(max_length=128, description="Why it ends, as one CamelCase word.")
+    message: Message = Field(description="What is wrong and what to do.")
+
+
+MOST_WORKERS = 200
+"""Deployments that one recovery stops at most: each of them stands in its status."""
+
+
+class QueueRecoveryStatus(Model):
+    """Everything that a recovery has to remember, and what a person wants to know."""
+
+    observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
+    phase: Phase | None = Field(None, description="Where the recovery is; derived from the conditions.")
+    message: Message = Field("", description="What it does, awaits, or ended with.")
+    plan: Plan | None = Field(None, description="What would be done, as counted before anything was touched.")
+    drain_start_time: Timestamp | None = Field(
+        None, description="When the drain, or the restore, began; `activeDeadlineSeconds` counts from here."
+    )
+    completion_time: Timestamp | None = Field(None, description="When it ended.")
+    workers: list[WorkerStatus] = Field(
+        [],
+        max_length=MOST_WORKERS,
+        description="The workers' replicas before the drain.",
+        json_schema_extra=list_map("name"),
+    )
+    sweep: int = Field(
+        1, ge=1, description="Which sweep of the queue this is: one more each time workers came up before it was over."
+    )
+    messages: Messages | None = Field(None, description="What became of the queue's messages.")
+    restored: Restored | None = Field(
+        None, description="With `restoreFrom`: what became of the earlier recovery's messages."
+    )
+    quarantine: Quarantine | None = Field(None, description="Where the removed messages lie.")
+    jobs: JobTotals = Field(JobTotals(), description="How far the jobs are.")
+    skipped: list[SkippedJob] = Field([], max_length=1000, description="The jobs that were not enqueued.")
+    ending: Ending | None = Field(
+        None,
+        description="Set once the recovery is bound to end: it may not turn back while its books are closed.",
+    )
+    conditions: list[Condition] = Field(
+        [],
+        max_length=16,
+        description="Succeeded, Ready, Reconciling, Stalled, Drained, Purged, Restarted, Reenqueued, Restored.",
+        json_schema_extra=list_map("type"),
+    )
