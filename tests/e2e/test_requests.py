@@ -13,7 +13,7 @@ from sandbox.cluster import Sandbox
 from sandbox.job_store import JobStore
 from sandbox.processes import DeadlineError, until
 from tests.e2e.conftest import open_team
-from tests.e2e.team import Team
+from tests.e2e.team import Team, envelope
 
 _SURVEY = "patch queuetargets/status"
 """The last request of each survey of a target; one a second here."""
@@ -130,6 +130,28 @@ async def test_a_recovery_without_its_target_or_deployment_asks_for_nothing_and_
     await team.waits("WorkerNotFound")
     await team.workers(replicas=1)
     await team.reached("Succeeded")
+
+
+async def test_a_restore_reads_the_recovery_that_it_waits_for_once_more_when_that_has_ended(team: Team) -> None:
+    await team.workers(replicas=1)
+    await team.target()
+    await team.redis.lpush("work", envelope("old"))
+    await team.recovery("purge", suspend=True)
+    await team.waits("Suspended", "purge")
+    await team.recovery("undo", restoreFrom={"name": "purge"})
+    await team.waits("RecoveryNotEnded", "undo")
+
+    def reads() -> int:
+        return asked(_events(team))["get queuerecoveries"]
+
+    async def more(before: int) -> bool:
+        return reads() > before
+
+    before = reads()
+    with pytest.raises(DeadlineError):
+        await until(lambda: more(before), "another look", seconds=4)
+    await team.change("purge", suspend=False)
+    await team.reached("Succeeded", "undo")
 
 
 def _same(one: Counter[str], other: Counter[str]) -> None:

@@ -65,7 +65,9 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
         return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
 
     @kopf.on.event(GROUP, VERSION, "queuerecoveries", registry=chosen)
-    async def hear_recovery(body: kopf.Body, memo: kopf.Memo, **_: object) -> None:
+    async def hear_recovery(body: kopf.Body, memo: kopf.Memo, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
+        if type == "DELETED" or "completionTime" in body.get("status", {}):
+            operator.world(body.metadata["namespace"]).see_end(body.metadata["name"])
         resource = memo.get("resource")
         if resource is not None:
             resource.hear(body)

@@ -5,10 +5,11 @@ from collections.abc import Hashable
 
 
 class Sightings:
-    """Notes of a namespace's targets, Secrets and rights, by whoever reads them: recoveries, and the board of targets.
+    """Notes of a namespace's targets, Secrets, rights and awaited recoveries, by whoever sees them.
 
-    The operator may not watch Secrets, and nobody can watch rights. The board reads both of every target at an
-    interval anyway, so a recovery that waits for one asks nothing itself: it is woken when another state is seen.
+    The operator may not watch Secrets, and nobody can watch rights. The board of targets reads both of every target at
+    an interval anyway, and recoveries are watched, so a recovery that waits for one asks nothing itself: it is woken
+    when another state is seen.
     """
 
     def __init__(self) -> None:
@@ -31,6 +32,10 @@ class Sightings:
         self._news.set()
         self._news = asyncio.Event()
         return True
+
+    def knows(self, what: str) -> bool:
+        """Tell whether something has been noted, so that somebody may wait for it to change."""
+        return what in self._states
 
     async def changed(self, since: int) -> None:
         """Return once `changes` is another number."""

@@ -109,7 +109,8 @@ class KubernetesWorld:
         self._known_changes += self._sightings.see(what, state)
 
     async def recovery(self, name: str) -> Earlier:
-        """Read another QueueRecovery; raises Rejected (`RecoveryNotFound`)."""
+        """Read another QueueRecovery, whose end is noticed from now on; raises Rejected (`RecoveryNotFound`)."""
+        self._note(f"recovery {name}", None)  # before it is read, so that no end is missed between the two
         found = await self._recovery(self._namespace, name)
         if found is None:
             raise Rejected(
@@ -118,6 +119,11 @@ class KubernetesWorld:
                 f"{self._namespace}`, or put its messages back by hand as docs/quarantined-messages.md tells",
             )
         return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
+
+    def see_end(self, name: str) -> None:
+        """Note that a QueueRecovery has ended or is gone, for whoever has read it before."""
+        if self._sightings.knows(f"recovery {name}"):
+            self._note(f"recovery {name}", "ended")
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
         """Read the broker's URL and prepare a connection."""

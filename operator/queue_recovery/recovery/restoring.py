@@ -7,7 +7,7 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore import RestoreFrom
-from queue_recovery.recovery.errors import NotYet, Rejected, locked_by
+from queue_recovery.recovery.errors import AwaitingChange, Rejected, locked_by
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
 from queue_recovery.recovery.ports import Restored
 from queue_recovery.recovery.scope import Scope, Update, wanted_from
@@ -26,7 +26,7 @@ async def plan_restore(scope: Scope) -> None:
     _check_same_queue(scope.spec, earlier)
     queue, source = scope.spec.queue, earlier.uid
     if not is_terminal(earlier.status):
-        raise NotYet(
+        raise AwaitingChange(
             Reason.RECOVERY_NOT_ENDED,
             f"recovery {wanted.name} is still {earlier.status.phase or 'Pending'}; this one starts when it has ended",
         )
