@@ -175,7 +175,7 @@ class Api:
         async with self._session.request(
             method,
             path,
-            data=None if body is None else json.dumps(body),
+            data=None if body is None else json.dumps(body, ensure_ascii=False),
             headers={"Content-Type": kind},
             timeout=_REQUEST,
         ) as response:

@@ -235,23 +235,49 @@ async def test_a_quarantine_whose_time_is_over_is_swept(team: Team) -> None:
 
 
 async def test_the_largest_list_of_jobs_that_can_be_created_runs_through(team: Team) -> None:
-    task = "t" * 300
-    jobs = [{"task": task, "args": json.dumps([f"{n:0>518}"])} for n in range(1000)]
-    assert sum(len(job["args"]) for job in jobs) > 0.99 * 524288
+    task = "t" * 60
+    jobs = [{"task": task, "args": json.dumps([f"{n:0>400}"])} for n in range(1000)]
+    assert sum(2 * len(task) + len(job["args"]) for job in jobs) > 0.99 * 524288
     await team.target(store=False, queue={"tasks": [task]})
     await team.workers(replicas=1)
     await team.redis.lpush("work", envelope("old"))
 
-    made = {
-        "apiVersion": "queuerecovery.dev/v1alpha1",
-        "kind": "QueueRecovery",
-        "metadata": {"name": "stuck"},
-        "spec": {"targetRef": {"name": "team"}, "queue": "work", "jobs": jobs},
-    }
-    await team.api.create(f"/apis/queuerecovery.dev/v1alpha1/namespaces/{team.namespace}/queuerecoveries", made)
+    await _create(team, "stuck", jobs=jobs)
     status = await team.reached("Succeeded")
 
     assert status["jobs"]["progress"] == "1000/1000"
     assert [json.loads(b64decode(json.loads(one)["body"]))[0] for one in await team.queued()] == [
         json.loads(job["args"]) for job in jobs
     ]
+
+
+async def test_jobs_whose_status_might_not_be_stored_are_refused_and_all_others_can_be_named(
+    team: Team,
+) -> None:
+    too_long, long = (chr(0x1D11E) * length for length in (230, 120))  # a character of four bytes
+    await team.target(store=False, queue={"tasks": [too_long, long]})
+    await team.workers(replicas=1)
+    await team.redis.lpush("work", envelope("old"))
+
+    await _create(team, "too-long", jobs=[{"task": too_long}] * 1000)
+    failed = await team.reached("Failed", "too-long")
+    assert condition(failed, "Ready")["reason"] == "SpecTooLarge"
+    assert len(await team.queued()) == 1
+
+    await _create(team, "long", jobs=[{"task": long}] * 1000, reenqueue={"ratePerSecond": 1})
+    await team.waits("Reenqueuing", "long")
+    await team.change("long", cancel=True)
+    cancelled = await team.reached("Cancelled", "long")
+    assert cancelled["jobs"]["enqueued"] + len(cancelled["skipped"]) == 1000
+    assert len(cancelled["skipped"]) > 900
+
+
+async def _create(team: Team, name: str, **spec: object) -> None:
+    """Create a recovery that is too long for `kubectl apply`, which keeps a copy in an annotation."""
+    made = {
+        "apiVersion": "queuerecovery.dev/v1alpha1",
+        "kind": "QueueRecovery",
+        "metadata": {"name": name},
+        "spec": {"targetRef": {"name": "team"}, "queue": "work", **spec},
+    }
+    await team.api.create(f"/apis/queuerecovery.dev/v1alpha1/namespaces/{team.namespace}/queuerecoveries", made)

@@ -291,9 +291,9 @@ def test_a_thousand_jobs_can_be_applied_and_applied_again(cluster: Cluster, name
 
 
 def test_the_largest_recovery_can_still_be_changed_and_have_a_status(cluster: Cluster, name: str) -> None:
-    jobs = [{"task": "t" * 300, "args": json.dumps(["x" * 500])} for _ in range(1000)]
+    jobs = [{"task": "t" * 130, "args": json.dumps(["x" * 258])} for _ in range(1000)]
     cluster.kubectl("create", "-f", "-", given=recovery(name, jobs=jobs))
-    skipped = [{"id": f"{number:0>320}", "reason": "NotAttempted", "message": "x" * 128} for number in range(1000)]
+    skipped = [{"id": f"{number:0>320}", "reason": "NotAttempted", "message": "x" * 160} for number in range(1000)]
 
     assert "patched" in patch(cluster, name, {"spec": {"suspend": True}})
     assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, name, {"spec": {"jobs": []}})

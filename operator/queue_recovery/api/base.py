@@ -76,14 +76,19 @@ Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "da
 
 
 def _cut(limit: int) -> Callable[[str], str]:
-    """Return what cuts a text that is too long: the API server would refuse the whole status because of it."""
-    return lambda text: text if len(text) <= limit else f"{text[: limit - 3]}..."
+    """Return what cuts a text of more bytes: the API server would refuse the whole status because of it."""
+
+    def cut(text: str) -> str:
+        stored = text.encode()
+        return text if len(stored) <= limit else f"{stored[: limit - 3].decode(errors='ignore')}..."
+
+    return cut
 
 
 Message = Annotated[str, Field(max_length=4096), BeforeValidator(_cut(4096)), PlainSerializer(_cut(4096))]
 """What a status says to people; cut where it is too long."""
 
-Note = Annotated[str, Field(max_length=512), BeforeValidator(_cut(512)), PlainSerializer(_cut(512))]
+Note = Annotated[str, Field(max_length=160), BeforeValidator(_cut(160)), PlainSerializer(_cut(160))]
 """The same in few words, for what may stand there a thousand times."""
 
 ShownName = Annotated[str, Field(max_length=200), BeforeValidator(_cut(200)), PlainSerializer(_cut(200))]

@@ -226,6 +226,12 @@ class Reason(StrEnum):
         "The target does not list the queue, so it may not be recovered.",
         "Create a recovery that names a queue of the target, or have the queue added to the target first.",
     )
+    SPEC_TOO_LARGE = (
+        "SpecTooLarge",
+        Outcome.FAILED,
+        "The spec takes so many bytes that the status of its jobs might not be stored beside it.",
+        "Spread the jobs over several recoveries.",
+    )
     TOO_MANY_WORKERS = (
         "TooManyWorkers",
         Outcome.FAILED,

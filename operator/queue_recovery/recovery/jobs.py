@@ -13,6 +13,12 @@ from queue_recovery.recovery.ports import StoredJob, Task
 
 _NAMED_AT_MOST = 10
 
+_MOST_BYTES = 1280 * 1024
+"""What a spec may take together with a row for each job: etcd stores 1.5 MiB of one object, and the rest needs room."""
+
+_ROW_BYTES = 256
+"""What a row of `status.skipped` takes besides the job's name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ListedJob:
@@ -53,6 +59,21 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
         key = f"{index}:{type(job.id).__name__}:{job_id}"
         jobs.append(ListedJob(key=key, label=job_id, queue=queue, id=job_id, spec=job))
     return jobs
+
+
+def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:
+    """Raise Rejected (`SpecTooLarge`) when the status of all these jobs might not fit in beside the spec.
+
+    Later it could not be written: the API server would refuse it for ever.
+    """
+    stored = spec.model_dump_json(by_alias=True, exclude_none=True).encode()
+    size = len(stored) + sum(_ROW_BYTES + len(job.label.encode()) for job in jobs)
+    if size > _MOST_BYTES:
+        raise Rejected(
+            Reason.SPEC_TOO_LARGE,
+            f"the spec and the status of its {len(jobs)} jobs may take {size} bytes; {_MOST_BYTES} are sure to be "
+            "stored. Spread the jobs over several recoveries",
+        )
 
 
 def by_queue(jobs: Iterable[ListedJob]) -> dict[str, list[ListedJob]]:

@@ -7,7 +7,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import MOST_WORKERS, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
-from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, listed
+from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Broker, Count, StoredJob, Unlisted
 from queue_recovery.recovery.scope import Scope
@@ -17,6 +17,7 @@ async def plan(scope: Scope) -> None:
     """Write the plan to the status, or raise what stands in its way."""
     queues = await scope.queues()
     jobs = listed(scope.spec)
+    check_size(scope.spec, jobs)
     await scope.world.check_permissions()
     broker = await scope.broker()
     await broker.check()
