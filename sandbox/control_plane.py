@@ -197,5 +197,6 @@ async def _start_controller_manager(scope: Scope, programs: Programs, access: Ac
             f"--root-ca-file={access.authority}",
             f"--controllers={','.join(_CONTROLLERS)}",
             "--leader-elect=false",
+            "--horizontal-pod-autoscaler-sync-period=2s",  # instead of 15: tests wait for it
         ],
     )
