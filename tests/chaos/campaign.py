@@ -35,14 +35,16 @@ async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) 
     async with Arena.open() as arena:
         undisturbed = await run(arena, Case(trouble=Trouble.NONE))
         unlinked = await run(arena, Case(trouble=Trouble.NONE, retention=plans.UNLINKED))
-        seen = plans.effects(undisturbed.traces[0])
-        planned = _cases(arguments, troubles, seen, plans.effects(unlinked.traces[0]))
+        restored = await run(arena, Case(trouble=Trouble.NONE, restore=True))
+        seen, unlinking, restoring = (plans.effects(one.traces[0]) for one in (undisturbed, unlinked, restored))
+        planned = _cases(arguments, troubles, seen, unlinking, restoring)
         cases = [case for case in planned if arguments.effects in str(case)]
-        results = [undisturbed, unlinked, *await _play(arena, cases, arguments)]
+        results = [undisturbed, unlinked, restored, *await _play(arena, cases, arguments)]
+    effects = f"{len(seen)} effects of an undisturbed recovery, {len(restoring)} of one that restores."
     text = "\n\n".join(
         [
             f"# Campaign of seed {arguments.seed}",
-            f"{len(seen)} effects of an undisturbed recovery. {report.summary(results, time.monotonic() - began)}",
+            f"{effects} {report.summary(results, time.monotonic() - began)}",
             report.table(results, seen),
             report.findings(results),
         ]
@@ -58,10 +60,12 @@ def _cases(
     troubles: Sequence[Trouble],
     seen: Sequence[Crossing],
     unlinking: Sequence[Crossing],
+    restoring: Sequence[Crossing],
 ) -> Iterator[Case]:
     random = plans.chance(arguments.seed)
     for trouble in troubles:
         yield from plans.matrix(trouble, seen)
+        yield from plans.matrix(trouble, plans.steps(restoring), restore=True)
     more = [one for one in unlinking if one.name not in {other.name for other in seen}]
     if Trouble.DEATH in troubles:
         yield from plans.matrix(Trouble.DEATH, more, retention=plans.UNLINKED)

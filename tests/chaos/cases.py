@@ -51,6 +51,8 @@ class Case:
     retention: int = 604_800
     every_queue: bool = False
     """Whether it is a recovery of every queue of the target."""
+    restore: bool = False
+    """Whether it puts messages of an earlier recovery back."""
     real_workers: bool = False
 
     @override
@@ -58,6 +60,7 @@ class Case:
         """Return what a report calls it."""
         more = [f"retention {self.retention}"] if self.retention != Case.retention else []
         more += ["every queue"] if self.every_queue else []
+        more += ["restore"] if self.restore else []
         more += ["Celery"] if self.real_workers else []
         return ", ".join(
             [" ".join([self.trouble.value, *map(str, self.points[:1])]), *map(str, self.points[1:]), *more]

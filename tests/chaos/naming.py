@@ -10,7 +10,10 @@ from queue_recovery.broker.scripts import Script, _text
 from queue_recovery.workers.deployments import FENCE
 
 _READS = frozenset(
-    {"PING", "INFO", "GET", "HMGET", "HGETALL", "SCAN", "HSCAN", "SSCAN", "LRANGE", "ZRANGEBYSCORE", "HELLO", "CLIENT"}
+    {
+        *("PING", "INFO", "HELLO", "CLIENT", "GET", "HMGET", "HGETALL", "SCAN", "HSCAN", "SSCAN"),
+        *("LRANGE", "ZRANGEBYSCORE", "ZREVRANGE"),
+    }
 )
 _SCRIPTS = {_text(script): script.value for script in Script}
 

@@ -39,12 +39,14 @@ def steps(seen: Iterable[Crossing]) -> list[Crossing]:
     return [one for one in seen if not one.name.startswith(("(target) ", "k8s event ")) and _WAITING not in one.name]
 
 
-def matrix(trouble: Trouble, seen: Sequence[Crossing], *, retention: int = Case.retention) -> Iterator[Case]:
+def matrix(
+    trouble: Trouble, seen: Sequence[Crossing], *, retention: int = Case.retention, restore: bool = False
+) -> Iterator[Case]:
     """Yield a case for each side of each effect."""
     for effect in seen:
         for side in SIDES[:1] if trouble in _NETWORK else SIDES:
             point = Point(name=effect.name, number=effect.number, side=side, act=_ACTS.get(trouble, Act.HOLD))
-            yield Case(trouble=trouble, points=(point,), retention=retention)
+            yield Case(trouble=trouble, points=(point,), retention=retention, restore=restore)
 
 
 def twice(random: Random, seen: Sequence[Crossing], cases: int, *, real_workers: bool = False) -> Iterator[Case]:

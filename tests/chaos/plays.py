@@ -5,7 +5,7 @@ import json
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 
 from sandbox.processes import DeadlineError, until
 from tests.chaos.arena import Arena
@@ -13,6 +13,7 @@ from tests.chaos.cases import Case, Play, Result, Trouble, judge
 from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
+from tests.chaos.scenario import EARLIER
 
 _NOT_REACHED_SECONDS = 2
 
@@ -22,7 +23,7 @@ async def run(arena: Arena, case: Case) -> Result:
     began = time.monotonic()
     async with arena.place(real_workers=case.real_workers) as place:
         play = Play(arena=arena, place=place, case=case)
-        async with place.stage.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention}):
+        async with await _begun(play):
             reached = await _PLAYS[case.trouble](play)
             status = place.stage.watched.status
             logs = [operator.log.read_text() for operator in play.operators if operator.log.exists()]
@@ -35,6 +36,17 @@ async def run(arena: Arena, case: Case) -> Result:
                 traces=[operator.crossings() for operator in play.operators],
                 evidence="\n".join([json.dumps(status, indent=1), *logs]),
             )
+
+
+async def _begun(play: Play) -> AbstractAsyncContextManager[None]:
+    """Return the case's recovery, yet to be created; what it is to put back has been taken by then."""
+    stage, case = play.stage, play.case
+    if not case.restore:
+        return stage.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention})
+    async with stage.recovering(EARLIER, jobs=[]), play.arena.operators.start(play.place.environment):
+        await stage.watched.becomes(lambda watched: watched.let_go, "the earlier recovery's end")
+        stage.earlier = stage.uid
+    return stage.restoring()
 
 
 async def _undisturbed(play: Play) -> bool:

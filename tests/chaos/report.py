@@ -55,7 +55,7 @@ def _row(result: Result) -> str:
     points = result.case.points
     if not points or len(points) > 1 or points[0].name is None:
         return SEVERAL if points else "(none)"
-    return f"{points[0].name} #{points[0].number}"
+    return f"{'restore: ' if result.case.restore else ''}{points[0].name} #{points[0].number}"
 
 
 def _name(effect: Crossing) -> str:

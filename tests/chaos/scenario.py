@@ -27,7 +27,9 @@ UNDECLARED = f"work{SEP}7"
 """A list of the queue that its workers do not look into: what lies there lies still."""
 WRITTEN_OUT = "written-out"
 """The job that is listed without an id."""
-NAME = "stuck"
+NAME, EARLIER = "stuck", "earlier"
+CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
+"""What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
 
 _KINDS = {
     "Secret": "/api/v1/namespaces/{}/secrets",
@@ -86,12 +88,13 @@ class Watched:
         """Whether it has ended and the operator holds it no more."""
         return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
 
-    async def follow(self, team: Team) -> None:
+    async def follow(self, team: Team, name: str) -> None:
         """Take in what happens to it, for ever."""
         async for kind, body in team.api.follow(_KINDS["QueueRecovery"].format(team.namespace)):
-            async with self._news:
-                self.body, self.gone = body, kind == "DELETED"
-                self._news.notify_all()
+            if body["metadata"]["name"] == name:
+                async with self._news:
+                    self.body, self.gone = body, kind == "DELETED"
+                    self._news.notify_all()
 
     async def becomes(self, condition: Callable[["Watched"], bool], what: str, *, seconds: float = 60) -> None:
         """Wait until the recovery is so.
@@ -121,6 +124,8 @@ class Stage(Team):
     """The keys in the broker that are nobody's business, each as DUMP shows it."""
     foreign: dict[str, bytes] = field(default_factory=dict)
     """The entries of `unacked` that are other queues', or nobody can read."""
+    earlier: str | None = None
+    """UID of the recovery whose messages are put back; None: the recovery takes messages itself."""
 
     @override
     async def apply(self, *objects: Mapping[str, Any]) -> None:
@@ -146,6 +151,11 @@ class Stage(Team):
         """How the recovery of the queue is named in the broker."""
         return f"{self.uid}/work" if self.watched.body["spec"]["queue"] == "*" else self.uid
 
+    @property
+    def source(self) -> str:
+        """How the recovery is named in the broker that took the queue's messages."""
+        return self.earlier or self.run
+
     async def set_up(self) -> None:
         """Bring about all but the recovery."""
         await self.apply(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
@@ -156,14 +166,27 @@ class Stage(Team):
         await self._start_workers()
 
     @asynccontextmanager
-    async def recovering(self, *, every_queue: bool = False, **spec: object) -> AsyncIterator[None]:
-        """Create the recovery, and watch it while the block runs."""
+    async def recovering(self, name: str = NAME, *, every_queue: bool = False, **spec: object) -> AsyncIterator[None]:
+        """Create a recovery, and watch it while the block runs."""
         jobs = [{"id": job.label} if job.document else _written_out() for job in self.listed]
         if every_queue:
             jobs = [{**job, "queue": "work"} for job in jobs]
             spec["queue"] = "*"
-        await self.recovery(NAME, jobs=jobs, reenqueue={"ratePerSecond": 8}, **spec)
-        following = ensure_future(self.watched.follow(self))
+        await self.recovery(name, **{"jobs": jobs, "reenqueue": {"ratePerSecond": 8}, **spec})
+        async with self._watching(name):
+            yield
+
+    @asynccontextmanager
+    async def restoring(self) -> AsyncIterator[None]:
+        """Create a recovery that puts some of an earlier one's messages back, and watch it while the block runs."""
+        await self.recovery(NAME, restoreFrom={"name": EARLIER, "taskIds": CHOSEN})
+        async with self._watching(NAME):
+            yield
+
+    @asynccontextmanager
+    async def _watching(self, name: str) -> AsyncIterator[None]:
+        self.watched = Watched()
+        following = ensure_future(self.watched.follow(self, name))
         try:
             await self.watched.becomes(lambda watched: bool(watched.body), "the recovery to be there")
             yield

@@ -29,6 +29,8 @@ class World:
     """Ids of the messages that were produced while the operator worked."""
     run: dict[str, str]
     """The recovery's record in the broker."""
+    source: dict[str, str]
+    """The record of the one that took the queue's messages: itself, or an earlier one."""
     keys: dict[str, str]
     """All keys of the broker, with their types."""
     documents: dict[str, Json]
@@ -52,16 +54,16 @@ async def look(stage: Stage) -> World:
             for task in _texts(await redis.lrange(key, 0, -1)):
                 places[task].append(RUN)
             continue
-        for name, where, text in await _messages(redis, key, kind, f"{OPERATOR}quarantine:{stage.run}:"):
+        for name, where, text in await _messages(redis, key, kind, f"{OPERATOR}quarantine:{stage.source}:"):
             places[name].append(where)
             texts[name] = text
     times = dict(cast("list[tuple[bytes, float]]", await redis.zrange("unacked_index", 0, -1, withscores=True)))
-    record = await _hash(redis, f"{OPERATOR}run:{stage.run}")
     return World(
         places=dict(places),
         texts=texts,
         produced=_texts(await redis.lrange(PRODUCED, 0, -1)),
-        run={name.decode(): value.decode() for name, value in record.items()},
+        run=await _record(redis, stage.run),
+        source=await _record(redis, stage.source),
         keys=keys,
         documents={job.label: await stage.job(job.label) for job in stage.listed if job.document},
         deployment=await stage.get("deployment", "worker"),
@@ -83,6 +85,11 @@ async def _messages(redis: Redis, key: str, kind: str, quarantine: str) -> list[
             if where is QUARANTINE or (entry and entry[2] == "work")
         ]
     return []
+
+
+async def _record(redis: Redis, run: str) -> dict[str, str]:
+    record = await _hash(redis, f"{OPERATOR}run:{run}")
+    return {name.decode(): value.decode() for name, value in record.items()}
 
 
 async def _hash(redis: Redis, key: str) -> dict[bytes, bytes]:

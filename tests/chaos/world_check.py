@@ -10,6 +10,7 @@ from typing import Final
 from queue_recovery.workers.deployments import FENCE
 from queue_recovery.workers.snapshot import NOTE
 from tests.chaos.effects import PRODUCED
+from tests.chaos.restored_check import restored
 from tests.chaos.scenario import REPLICAS, SEP, Listed, Stage
 from tests.chaos.world import OPERATOR, PLACE, QUARANTINE, RUN, World
 
@@ -19,14 +20,20 @@ _DONE: Final = 3
 
 def violations(stage: Stage, world: World) -> list[str]:
     """Return what does not hold."""
+    own = restored(stage, world) if stage.earlier else _recovered(stage, world)
     return [
-        *_messages(stage, world),
-        *(line for job in stage.listed for line in _job(stage, world, job)),
-        *_books(stage, world),
+        *own,
         *_others(stage, world),
         *_workers(world),
         *_own_keys(stage, world),
     ]
+
+
+def _recovered(stage: Stage, world: World) -> Iterator[str]:
+    yield from _messages(stage, world)
+    for job in stage.listed:
+        yield from _job(stage, world, job)
+    yield from _books(stage, world)
 
 
 def _messages(stage: Stage, world: World) -> Iterator[str]:
@@ -139,8 +146,8 @@ def _own_keys(stage: Stage, world: World) -> Iterator[str]:
         yield f"locks are held: {locks}"
     if world.run and world.run["state"] != "closed":
         yield f"the run is {world.run['state']}"
-    endings = {name.removeprefix("taken:") for name in world.run if name.startswith("taken:")}
-    findable = {f"quarantine:{stage.run}:{ending}" for ending in endings}
+    endings = {name.removeprefix("taken:") for name in world.source if name.startswith("taken:")}
+    findable = {f"quarantine:{stage.source}:{ending}" for ending in endings}
     findable |= {f"{key}_index" for key in findable}
     lost = {key for key in own if key.startswith("quarantine:")} - findable
     if lost:
