@@ -5,22 +5,9 @@ raises. Every call that has an effect may be repeated after a death at any point
 answers the same when the effect is there already.
 """
 
-from queue_recovery.recovery.ports.broker import (
-    Broker,
-    BrokerHealth,
-    Closed,
-    Consumer,
-    Count,
-    Holder,
-    Restorable,
-    Restore,
-    Restored,
-    Run,
-    Taken,
-    Task,
-    Unlisted,
-)
+from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Holder, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
+from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, Taken, Task
 from queue_recovery.recovery.ports.workers import RestoreNote, Worker, Workers
 
 __all__ = [

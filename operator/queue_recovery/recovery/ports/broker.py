@@ -7,35 +7,7 @@ from typing import Protocol
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.tails import Tails
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restore:
-    """Which messages of an earlier run's quarantine go back into the queue, and as what."""
-
-    uid: str
-    """UID of the earlier recovery."""
-    task_ids: frozenset[str] | None
-    """None: all, but for those whose job the earlier recovery has enqueued anew."""
-    fresh: bool
-    """As new messages, with new ids and no retries; otherwise byte for byte."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """The identity of a recovery of one queue, as it stands in the broker."""
-
-    uid: str
-    """UID of the QueueRecovery; with `/` and the queue behind it when the recovery has a run for each of its queues."""
-    name: str
-    """`namespace/name` of the QueueRecovery, for people who read the broker's keys."""
-    cluster: str
-    """Identity of the Kubernetes cluster: the sweeper of another one leaves the run alone."""
-    queue: str
-    select: PurgeSelect | None = None
-    """Which messages are taken; None: all."""
-    restore: Restore | None = None
-    """Which messages are put back, in a recovery that takes none."""
+from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, Taken, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,80 +62,6 @@ class Unlisted:
     names: Sequence[str]
     """The first of them in their order."""
     total: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Taken:
-    """What has been moved into the quarantine so far."""
-
-    quarantine: str
-    """What all keys of the recovery's quarantine begin with, over all its queues."""
-    ready: int
-    unacked: int
-    undecodable: int
-    """Entries of `unacked` that cannot be read; they stay."""
-    kept: int = 0
-    """Messages that the selection left in the queue, in its lists and in `unacked`."""
-    kept_ids: frozenset[str] = frozenset()
-    """Those of the task ids asked for that have a message among the kept ones."""
-
-    def __add__(self, other: "Taken") -> "Taken":
-        """Return the totals of two runs of one recovery; entries that cannot be read are of neither, so the same."""
-        return Taken(
-            quarantine=self.quarantine,
-            ready=self.ready + other.ready,
-            unacked=self.unacked + other.unacked,
-            undecodable=max(self.undecodable, other.undecodable),
-            kept=self.kept + other.kept,
-            kept_ids=self.kept_ids | other.kept_ids,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restorable:
-    """What lies in the quarantine of an earlier run."""
-
-    found: int
-    restore: int
-    """How many of them would go back into the queue."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restored:
-    """What became of the quarantine of an earlier run."""
-
-    restored: int
-    """Messages that are back in the queue."""
-    left: int
-    """Messages that stay in the quarantine."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Closed:
-    """What a closed run says for good."""
-
-    was_purged: bool
-    """Whether the boundary had been passed, so that claims may exist."""
-    taken: Taken | None
-    """What had been moved into the quarantine when it was; None otherwise."""
-    pushed: frozenset[str]
-    """Keys (`Task.key`) of the jobs that were enqueued; frozen."""
-    restored: Restored | None = None
-    """What had been put back of an earlier run's quarantine, by a run that does so."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """One job, ready to be enqueued."""
-
-    key: str
-    """Names the job within its recovery (`recovery.jobs.job_key`); the marker in the broker bears it."""
-    task_id: str
-    task: str
-    args: str
-    """JSON array as text."""
-    kwargs: str
-    """JSON object as text."""
 
 
 class Broker(Protocol):
