@@ -159,7 +159,11 @@ def test_a_message_that_is_too_long_is_cut_and_never_keeps_a_status_from_being_w
 
     assert status.message == written["message"] == "x" * 4093 + "..."
     assert written["ending"]["message"] == "x" * 4093 + "..."
-    assert written["skipped"][0]["message"] == "x" * 509 + "..."
+    assert written["skipped"][0]["message"] == "x" * 157 + "..."
+
+
+def test_a_message_is_cut_by_its_bytes_and_never_in_the_middle_of_a_character() -> None:
+    assert SkippedJob(id="a", reason="NotFound", message="€" * 160).message == "€" * 52 + "..."
 
 
 def test_a_queue_of_somebody_else_may_be_named_as_long_as_redis_lets_it() -> None:
