@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
 import pytest
 import pytest_asyncio
 
 from benchmarks.requests import asked, kind_of
+from sandbox.api import Json
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
 from sandbox.job_store import JobStore
@@ -80,14 +81,19 @@ OBSTACLES: dict[str, tuple[str, Obstacle, Obstacle]] = {
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def waits(
     operator: Sandbox, broker: Broker, store: JobStore, databases: Iterator[int]
-) -> AsyncIterator[Mapping[str, "asyncio.Task[tuple[Counter[str], Counter[str]]]"]]:
-    """What was asked during a brief and a long wait for each obstacle, all at once."""
+) -> AsyncIterator[Mapping[str, "asyncio.Task[Counter[str]]"]]:
+    """What was asked while a recovery waited for each obstacle, all at once."""
 
-    async def measured(reason: str, put: Obstacle, take_away: Obstacle) -> tuple[Counter[str], Counter[str]]:
+    async def measured(reason: str, put: Obstacle, take_away: Obstacle) -> Counter[str]:
         async with operator.namespace() as name, open_team(operator, name, broker, store, databases) as team:
             await team.workers(replicas=1)
             await team.target()
-            return await _waiting(team, 1, reason, put, take_away), await _waiting(team, 6, reason, put, take_away)
+            await put(team)
+            await team.recovery()
+            count = await _asked_while_it_waits(team, reason)
+            await take_away(team)
+            await team.reached("Succeeded")
+            return count
 
     tasks = {what: asyncio.ensure_future(measured(*obstacle)) for what, obstacle in OBSTACLES.items()}
     yield tasks
@@ -97,22 +103,22 @@ async def waits(
 
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)
-async def test_a_recovery_that_waits_long_asks_for_as_much_as_one_that_waits_briefly(
-    waits: Mapping[str, "asyncio.Task[tuple[Counter[str], Counter[str]]]"], obstacle: str
+async def test_a_recovery_that_waits_asks_for_nothing_and_goes_on_when_it_can(
+    waits: Mapping[str, "asyncio.Task[Counter[str]]"], obstacle: str
 ) -> None:
-    _same(*await waits[obstacle])
+    assert await waits[obstacle] == Counter()
 
 
-async def _waiting(team: Team, seconds: int, reason: str, put: Obstacle, take_away: Obstacle) -> Counter[str]:
-    name = f"waits-{seconds}"
-    await put(team)
+async def _asked_while_it_waits(team: Team, reason: str) -> Counter[str]:
+    """Return what was asked for between two surveys of the target, beside what the surveys themselves ask."""
+    await team.waits(reason)
 
-    async def meanwhile() -> None:
-        await team.waits(reason, name)
-        await _surveys(team, seconds)
-        await take_away(team)
+    async def told() -> bool:
+        return reason in await team.events()
 
-    return await _asked(team, name, meanwhile=meanwhile)
+    await until(told, "the event that tells of it")
+    seen = await _surveys(team, 1)
+    return _beside_surveys(_events(team)[seen : await _surveys(team, 4)])
 
 
 async def test_a_recovery_without_its_target_or_deployment_asks_for_nothing_and_wakes_when_it_comes(team: Team) -> None:
@@ -168,36 +174,33 @@ async def _differs(team: Team, before: Counter[str]) -> bool:
     return asked(_events(team)) != before
 
 
-async def _asked(
-    team: Team, name: str, *, meanwhile: Callable[[], Awaitable[None]] | None = None, **spec: object
-) -> Counter[str]:
-    """Carry a recovery out and return what the operator asked for because of it: all but the surveys of the target."""
-    before = len(_events(team))
-    await _surveys(team, 1, since=before)
-    before = len(_events(team))
+async def _asked(team: Team, name: str, **spec: object) -> Counter[str]:
+    """Carry a recovery out and return what the operator asked for because of it."""
+    before = await _surveys(team, 1)
     await team.recovery(name, **spec)
-    if meanwhile is not None:
-        await meanwhile()
     await team.reached("Succeeded", name)
-    await _surveys(team, 1)
-    events = _events(team)[before:]
-    last = max(index for index, event in enumerate(events) if kind_of(event) == _SURVEY)
-    count = asked(events[: last + 1])
+    return _beside_surveys(_events(team)[before : await _surveys(team, 1)])
+
+
+def _beside_surveys(events: Sequence[Json]) -> Counter[str]:
+    """Count what was asked for, from the end of one survey of the target to that of another, but for the surveys."""
+    count = asked(events)
     for kind, each in Counter(_OF_A_SURVEY).items():
         count[kind] -= each * count[_SURVEY] if kind != _SURVEY else 0
     del count[_SURVEY]
-    return count
+    return +count
 
 
-async def _surveys(team: Team, number: int, *, since: int | None = None) -> None:
-    """Wait until the target has been surveyed that often from now on, or from an event on."""
-    since = len(_events(team)) if since is None else since
+async def _surveys(team: Team, number: int) -> int:
+    """Wait until the target has been surveyed that often from now on; return how many events there were by then."""
+    since = len(_events(team))
 
-    async def seen() -> bool:
-        return sum(kind_of(event) == _SURVEY for event in _events(team)[since:]) >= number
+    async def seen() -> int | None:
+        ends = [place for place, event in enumerate(_events(team)[since:], since + 1) if kind_of(event) == _SURVEY]
+        return ends[number - 1] if len(ends) >= number else None
 
-    await until(seen, f"{number} surveys of the target")
+    return await until(seen, f"{number} surveys of the target")
 
 
-def _events(team: Team) -> list[dict[str, object]]:
+def _events(team: Team) -> list[Json]:
     return [one for one in team.sandbox.audit() if one.get("objectRef", {}).get("namespace") == team.namespace]
