@@ -33,6 +33,7 @@ async def test_a_recovery_of_many_jobs_asks_for_as_much_as_one_of_few(team: Team
 
     few, many = [await _asked(team, f"jobs-{count}", jobs=[{"task": "work.run"}] * count) for count in (3, 1000)]
 
+    assert few["patch queuerecoveries/status"] > 5
     _same(few, many)
 
 
@@ -117,8 +118,8 @@ async def _asked_while_it_waits(team: Team, reason: str) -> Counter[str]:
         return reason in await team.events()
 
     await until(told, "the event that tells of it")
-    seen = await _surveys(team, 1)
-    return _beside_surveys(_events(team)[seen : await _surveys(team, 4)])
+    first, last = await _surveys(team, 1), await _surveys(team, 4)
+    return _beside_surveys(_events(team)[first:last])
 
 
 async def test_a_recovery_without_its_target_or_deployment_asks_for_nothing_and_wakes_when_it_comes(team: Team) -> None:
@@ -176,10 +177,11 @@ async def _differs(team: Team, before: Counter[str]) -> bool:
 
 async def _asked(team: Team, name: str, **spec: object) -> Counter[str]:
     """Carry a recovery out and return what the operator asked for because of it."""
-    before = await _surveys(team, 1)
+    first = await _surveys(team, 1)
     await team.recovery(name, **spec)
     await team.reached("Succeeded", name)
-    return _beside_surveys(_events(team)[before : await _surveys(team, 1)])
+    last = await _surveys(team, 1)
+    return _beside_surveys(_events(team)[first:last])
 
 
 def _beside_surveys(events: Sequence[Json]) -> Counter[str]:
