@@ -14,7 +14,14 @@ from typing import Literal, TypeVar
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from redis import Redis
 from typing_extensions import override
 
@@ -24,7 +31,7 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Run, Task
 from sandbox.broker import Broker as Server
-from tests.broker.application import SEP, Application, recovery
+from tests.broker.application import SEP, Application, recovery, restoring
 from tests.broker.dying import dying, sends_twice
 from tests.broker.test_ending_runs import LATER
 
@@ -32,7 +39,9 @@ T = TypeVar("T")
 
 LISTS = {0: "tts", 3: f"tts{SEP}3"}
 OWN = b"queuerecovery.dev:"
-MOST_RECOVERIES = 3
+MOST_RECOVERIES, MOST_RESTORES = 3, 3
+TRIPS = [2, 4, 6, 8, 10, 20, 40, 160]
+"""After how many commands a process may die."""
 
 many = settings(
     max_examples=25,
@@ -50,11 +59,16 @@ class Recovery:
 
     run: Run
     tasks: list[Task]
-    at: Literal["lock", "take", "push", "end", "over"] = "lock"
+    at: Literal["lock", "take", "restore", "push", "end", "over"] = "lock"
     found: dict[int, list[str]] | None = None
     """What lay in each list at the boundary, by priority."""
     sent_since: set[str] = field(default_factory=set)
     """What was sent after it."""
+
+    @property
+    def restores(self) -> bool:
+        """Whether it puts messages of an earlier one back."""
+        return self.run.restore is not None
 
     def takes(self, name: str) -> bool:
         """Tell whether the recovery takes a message: an odd number was retried."""
@@ -82,6 +96,24 @@ class Histories(RuleBasedStateMachine):
 
     @override
     def teardown(self) -> None:
+        """End every recovery, and put back whatever the quarantines hold: all that was sent is there again."""
+        try:
+            self._end_all()
+            for one in [one for one in self.recoveries if not one.restores]:
+                self.recoveries.append(Recovery(restoring(one.run), []))
+                self._end_all()
+            assert not self.redis.keys(OWN + b"quarantine:*")
+            assert not self.redis.keys(OWN + b"lock:*")
+            self.every_message_is_in_one_place()
+        finally:
+            self._close()
+
+    def _end_all(self) -> None:
+        for one in self._sorted_by_lock():
+            self._attempt(one, self.brokers[0], trips=100_000)
+            assert one.at == "over"
+
+    def _close(self) -> None:
         for broker in self.brokers:
             self._do(broker.aclose())
         self._stack.close()
@@ -132,7 +164,12 @@ class Histories(RuleBasedStateMachine):
         """A worker of the other queue puts back what was delivered too long ago, of any queue."""
         self.applications["mail"].restore_visible(count)
 
-    @precondition(lambda self: len(self.recoveries) < MOST_RECOVERIES)
+    @initialize(selects=st.booleans(), waiting=st.sampled_from([1, 5, 130]), held=st.integers(0, 130))
+    def begin(self, waiting: int, held: int, *, selects: bool) -> None:
+        """Every history has a recovery."""
+        self.recover(waiting, held, selects=selects)
+
+    @precondition(lambda self: sum(not one.restores for one in self.recoveries) < MOST_RECOVERIES)
     @rule(selects=st.booleans(), waiting=st.sampled_from([1, 5, 130]), held=st.integers(0, 130))
     def recover(self, waiting: int, held: int, *, selects: bool) -> None:
         """Somebody creates a recovery: the queue is deep, and workers hold much of it."""
@@ -147,32 +184,55 @@ class Histories(RuleBasedStateMachine):
         run = recovery("tts", select=PurgeSelect(min_retries=1) if selects else None)
         self.recoveries.append(Recovery(run, tasks))
 
-    @precondition(lambda self: any(one.at in {"take", "push"} for one in self.recoveries))
+    @precondition(lambda self: any(one.at == "over" and not one.restores for one in self.recoveries))
+    @precondition(lambda self: sum(one.restores for one in self.recoveries) < MOST_RESTORES)
+    @rule(data=st.data(), named=st.booleans())
+    def restore(self, data: st.DataObject, *, named: bool) -> None:
+        """Somebody creates a recovery that puts messages of an ended one back, all or some, while workers work."""
+        ended = [one for one in self.recoveries if one.at == "over" and not one.restores]
+        names = [name for name in self.sent if int(name.split("-")[1]) % 3] if named else None
+        run = restoring(data.draw(st.sampled_from(ended)).run, task_ids=names)
+        self.recoveries.append(Recovery(run, []))
+
+    @precondition(lambda self: any(one.at in {"take", "restore", "push"} for one in self.recoveries))
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         """The user cancels one; it ends when it is worked on next."""
-        data.draw(st.sampled_from([one for one in self.recoveries if one.at in {"take", "push"}])).at = "end"
+        active = [one for one in self.recoveries if one.at in {"take", "restore", "push"}]
+        data.draw(st.sampled_from(active)).at = "end"
 
     @precondition(lambda self: any(one.at != "over" for one in self.recoveries))
-    @rule(data=st.data(), process=st.integers(0, 1), trips=st.sampled_from([2, 4, 6, 8, 10, 20, 40, 160]))
-    def work(self, data: st.DataObject, process: int, trips: int) -> None:
-        """One of two processes works on a recovery, and dies after so many commands; producers go on."""
+    @rule(
+        data=st.data(), attempts=st.lists(st.tuples(st.integers(0, 1), st.sampled_from(TRIPS)), min_size=1, max_size=4)
+    )
+    def work(self, data: st.DataObject, attempts: list[tuple[int, int]]) -> None:
+        """Some processes work on a recovery, one after the other, and each dies after so many commands."""
         one = data.draw(st.sampled_from([one for one in self.recoveries if one.at != "over"]))
+        for process, trips in attempts:
+            self._attempt(one, self.brokers[process], trips)
+
+    def _attempt(self, one: Recovery, broker: RedisBroker, trips: int) -> None:
+        """Work on a recovery until it can go no further, or the process dies; producers go on then."""
         before, others, was_taking = self._lists(), self._others(), one.at in {"lock", "take"}
-        with dying(self.brokers[process], trips) as death:
-            self._do(self._steps(one, self.brokers[process]))
+        with dying(broker, trips) as death:
+            self._do(self._steps(one, broker))
         assert self._others() == others
-        if one.found is None and self._field(one, "sweep") == "1":
+        if not one.restores and one.found is None and self._field(one, "sweep") == "1":
             one.found, one.sent_since = before, set()
         if was_taking and one.at in {"push", "end", "over"} and one.found is not None:
             self._check_taken(one, one.found)
         if death:
             self.produce("tts", 1, high=True)
 
+    def _sorted_by_lock(self) -> list[Recovery]:
+        """Return the recoveries that are not over, with the one first that holds the lock, for which others wait."""
+        return sorted((one for one in self.recoveries if one.at != "over"), key=lambda one: one.at == "lock")
+
     async def _steps(self, one: Recovery, broker: RedisBroker) -> None:
         steps: Mapping[str, Callable[[Recovery, RedisBroker], Awaitable[None]]] = {
             "lock": self._lock,
             "take": self._take,
+            "restore": self._restore,
             "push": self._push,
             "end": self._end,
         }
@@ -182,9 +242,15 @@ class Histories(RuleBasedStateMachine):
             await steps[at](one, broker)
 
     async def _lock(self, one: Recovery, broker: RedisBroker) -> None:
+        if one.run.restore is not None and not (await broker.restorable("tts", one.run.restore)).restore:
+            one.at = "over"
+            return
         try:
             await broker.open(one.run)
         except NotYet:
+            return
+        if one.restores:
+            one.at = "restore"
             return
         one.at = "take"
         self.applications["tts"].disappear()
@@ -194,6 +260,11 @@ class Histories(RuleBasedStateMachine):
     async def _take(one: Recovery, broker: RedisBroker) -> None:
         await broker.take(one.run)
         one.at = "push"
+
+    @staticmethod
+    async def _restore(one: Recovery, broker: RedisBroker) -> None:
+        await broker.restore(one.run)
+        one.at = "end"
 
     @staticmethod
     async def _push(one: Recovery, broker: RedisBroker) -> None:
