@@ -132,7 +132,7 @@ async def test_a_recovery_without_its_target_or_deployment_asks_for_nothing_and_
     await until(told, "the event that tells of it")
     before = asked(_events(team))
     with pytest.raises(DeadlineError):
-        await until(lambda: _differs(team, before), "another request", seconds=4)
+        await until(lambda: _differs(team, before), "another request", seconds=3)
     await team.target()
     await team.waits("WorkerNotFound")
     await team.workers(replicas=1)
@@ -156,7 +156,7 @@ async def test_a_restore_reads_the_recovery_that_it_waits_for_once_more_when_tha
 
     before = reads()
     with pytest.raises(DeadlineError):
-        await until(lambda: more(before), "another look", seconds=4)
+        await until(lambda: more(before), "another look", seconds=3)
     await team.change("purge", suspend=False)
     await team.reached("Succeeded", "undo")
 

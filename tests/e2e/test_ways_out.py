@@ -75,7 +75,7 @@ async def test_a_drain_that_takes_too_long_fails_and_brings_the_workers_back(tea
 
 
 async def test_a_second_recovery_of_the_queue_waits_for_the_first_and_starts_when_it_ends(team: Team) -> None:
-    await team.workers(command=STUBBORN, grace=4)
+    await team.workers(command=STUBBORN, grace=2)
     await team.target()
     await team.recovery("first")
     await team.reached("Draining", "first")
@@ -87,7 +87,7 @@ async def test_a_second_recovery_of_the_queue_waits_for_the_first_and_starts_whe
 
 
 async def test_a_recovery_of_another_queue_of_the_same_deployment_waits_too(team: Team) -> None:
-    await team.workers(command=STUBBORN, grace=4)
+    await team.workers(command=STUBBORN, grace=2)
     await team.target()
     await team.kubectl(
         "patch",

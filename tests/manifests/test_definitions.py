@@ -1,16 +1,12 @@
 """What the API server does with both resources: defaults, refusals, and what people see of them."""
 
-import json
-from typing import Any
-
 import pytest
 
 from queue_recovery.api.crd import RESOURCES, Resource, definition
 from queue_recovery.api.recovery import QueueRecoverySpec
-from queue_recovery.api.recovery_status import MOST_WORKERS
 from tests.manifests.conftest import Cluster
+from tests.manifests.objects import FIXED, patch, patch_refusal, recovery, target
 
-FIXED = "Forbidden: fixed once created; only suspend and cancel may change"
 CHANGES: dict[str, object] = {
     "targetRef": {"name": "other"},
     "queue": "other",
@@ -22,36 +18,6 @@ CHANGES: dict[str, object] = {
     "startingDeadlineSeconds": 1,
     "activeDeadlineSeconds": 1,
 }
-
-
-def recovery(name: str, **spec: object) -> dict[str, Any]:
-    return {
-        "apiVersion": "queuerecovery.dev/v1alpha1",
-        "kind": "QueueRecovery",
-        "metadata": {"name": name},
-        "spec": {"targetRef": {"name": "media"}, "queue": "tts", **spec},
-    }
-
-
-def target(name: str, **spec: object) -> dict[str, Any]:
-    return {
-        "apiVersion": "queuerecovery.dev/v1alpha1",
-        "kind": "QueueTarget",
-        "metadata": {"name": name},
-        "spec": {
-            "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
-            "queues": [{"name": "tts", "workers": [{"name": "tts-worker"}]}],
-            **spec,
-        },
-    }
-
-
-def patch(cluster: Cluster, name: str, change: object, kind: str = "queuerecovery", *options: str) -> str:
-    return cluster.kubectl("patch", kind, name, "--type=merge", f"--patch={json.dumps(change)}", *options)
-
-
-def patch_refusal(cluster: Cluster, name: str, change: object) -> str:
-    return cluster.refusal("patch", "queuerecovery", name, "--type=merge", f"--patch={json.dumps(change)}")
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
@@ -174,169 +140,12 @@ def test_applying_the_same_manifest_again_does_not_uncancel(cluster: Cluster, na
     assert cluster.read("queuerecovery", name)["spec"]["cancel"] is True
 
 
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ({"jobs": [{"id": "a", "task": "t"}]}, "spec.jobs[0]: Invalid value: a job is either an id"),
-        ({"jobs": [{"id": "a"}, {}]}, "spec.jobs[1]: Invalid value: a job is either an id"),
-        ({"jobs": [{"id": "a", "args": "[]"}]}, "args and kwargs belong to a job that names its task"),
-        ({"jobs": [{"id": "a", "kwargs": "{}"}]}, "args and kwargs belong to a job that names its task"),
-        ({"jobs": [{"id": 1.5}]}, "spec.jobs[0].id in body must be of type integer,string"),
-        ({"jobs": [{"id": True}]}, "spec.jobs[0].id in body must be of type integer,string"),
-        ({"jobs": [{"id": ""}]}, "should be at least 1 chars long"),
-        ({"jobs": [{"id": "x" * 257}]}, "spec.jobs[0].id: Too long"),
-        ({"jobs": [{"task": "t", "args": ["a"]}]}, "spec.jobs[0].args in body must be of type string"),
-        ({"jobs": [{"task": "t", "args": "x" * 65537}]}, "spec.jobs[0].args: Too long"),
-        ({"jobs": [{"id": i} for i in range(1001)]}, "spec.jobs: Too many: 1001"),
-        ({"jobs": [{"task": "t", "args": "x" * 600}] * 1000}, "spread the jobs over several recoveries"),
-        ({"queue": "tts\x06\x163"}, "spec.queue in body should match"),
-        ({"queue": "*", "jobs": [{"id": "a", "queue": "tts"}, {"id": "b"}]}, "each job says its queue: add `queue`"),
-        ({"jobs": [{"id": "a"}, {"id": "b", "queue": "tts"}]}, "a job says its own only with queue `*`"),
-        ({"queue": "*", "jobs": [{"id": "a", "queue": ""}]}, "spec.jobs[0].queue"),
-        ({"purge": {"mode": "none"}}, 'supported values: "Quarantine", "None"'),
-        ({"purge": {"retentionSeconds": -1}}, "spec.purge.retentionSeconds"),
-        ({"purge": {"select": {}}}, "spec.purge.select: Invalid value: select says nothing"),
-        ({"purge": {"select": {"tasks": []}}}, "spec.purge.select.tasks in body should have at least 1 items"),
-        ({"purge": {"select": {"minRetries": 0}}}, "spec.purge.select.minRetries"),
-        (
-            {"purge": {"select": {"taskIds": [f"{n}" for n in range(1001)]}}},
-            "spec.purge.select.taskIds: Too many: 1001",
-        ),
-        (
-            {"purge": {"mode": "None", "select": {"minRetries": 1}}},
-            "spec.purge.select: Invalid value: select belongs to mode Quarantine",
-        ),
-        ({"restoreFrom": {"name": "earlier"}, "queue": "*"}, "spec.queue: Invalid value: restoreFrom puts one queue's"),
-        ({"restoreFrom": {}}, "spec.restoreFrom.name: Required value"),
-        (
-            {"restoreFrom": {"name": "earlier", "taskIds": []}},
-            "spec.restoreFrom.taskIds in body should have at least 1",
-        ),
-        ({"restoreFrom": {"name": "earlier", "taskIds": ["a", "a"]}}, "spec.restoreFrom.taskIds[1]: Duplicate value"),
-        ({"restoreFrom": {"name": "earlier", "as": "New"}}, 'supported values: "Original", "Fresh"'),
-        *(
-            ({"restoreFrom": {"name": "earlier"}, field: value}, f"spec.{field}: Invalid value: restoreFrom only puts")
-            for field, value in {
-                "jobs": [{"id": "a"}],
-                "purge": {"mode": "None"},
-                "restart": {"strategy": "Manual"},
-                "reenqueue": {"ratePerSecond": 1},
-            }.items()
-        ),
-        (
-            {"restoreFrom": {"name": "earlier"}, "purge": {"select": {"minRetries": 1}}},
-            "spec.purge: Invalid value: restoreFrom only puts",
-        ),
-        ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
-        ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),
-        ({"targetRef": {"name": "media", "namespace": "other"}}, 'unknown field "spec.targetRef.namespace"'),
-        ({"job": [{"id": "a"}]}, 'unknown field "spec.job"'),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_recovery_that_makes_no_sense_is_refused_with_its_place(
-    cluster: Cluster, name: str, spec: dict[str, object], message: str
-) -> None:
-    refusal = cluster.refusal("create", "-f", "-", given=recovery(name, **spec))
-
-    assert message in refusal
-
-
-def test_a_recovery_without_a_spec_is_refused(cluster: Cluster, name: str) -> None:
-    without = {key: value for key, value in recovery(name).items() if key != "spec"}
-
-    assert "spec: Required value" in cluster.refusal("create", "-f", "-", given=without)
-
-
-def _queue(name: str = "tts", **more: object) -> dict[str, object]:
-    return {"name": name, "workers": [{"name": "w"}], **more}
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ({"queues": []}, "spec.queues in body should have at least 1 items"),
-        ({"queues": [{"name": "tts", "workers": []}]}, "workers in body should have at least 1 items"),
-        ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
-        ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),
-        ({"queues": [_queue(), _queue("*")]}, "spec.queues: Invalid value: no queue may be named `*`"),
-        ({"queues": [_queue("queuerecovery.dev:lock:tts")]}, "where the operator keeps its own keys"),
-        (
-            {
-                "broker": {
-                    "urlSecretRef": {"name": "redis", "key": "url"},
-                    "transportOptions": {"globalKeyPrefix": "queuerecovery."},
-                },
-                "queues": [_queue("dev:lock:tts")],
-            },
-            "where the operator keeps its own keys",
-        ),
-        ({"jobStore": {}}, "spec.jobStore.mongodb: Required value"),
-        ({"broker": {"url": "redis://redis"}}, 'unknown field "spec.broker.url"'),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_target_that_makes_no_sense_is_refused_with_its_place(
-    cluster: Cluster, name: str, spec: dict[str, object], message: str
-) -> None:
-    assert message in cluster.refusal("create", "-f", "-", given=target(name, **spec))
-
-
-def test_a_thousand_jobs_can_be_applied_and_applied_again(cluster: Cluster, name: str) -> None:
-    made = recovery(name, jobs=[{"id": f"{number:024x}"} for number in range(1000)])
-
-    assert "created" in cluster.kubectl("apply", "-f", "-", given=made)
-    assert "unchanged" in cluster.kubectl("apply", "-f", "-", given=made)
-    assert "patched" in patch(cluster, name, {"spec": {"cancel": True}})
-
-
-def test_the_largest_recovery_can_still_be_changed_and_have_a_status(cluster: Cluster, name: str) -> None:
-    jobs = [{"task": "t" * 130, "args": json.dumps(["x" * 258])} for _ in range(1000)]
-    cluster.kubectl("create", "-f", "-", given=recovery(name, jobs=jobs))
-    skipped = [{"id": f"{number:0>320}", "reason": "NotAttempted", "message": "x" * 160} for number in range(1000)]
-
-    assert "patched" in patch(cluster, name, {"spec": {"suspend": True}})
-    assert f"spec.jobs: {FIXED}" in patch_refusal(cluster, name, {"spec": {"jobs": []}})
-    status = {"status": {"skipped": skipped}}
-    path = cluster.kubeconfig.parent / "status.json"
-    path.write_text(json.dumps(status))
-    cluster.kubectl(
-        "patch",
-        "queuerecovery",
-        name,
-        "--subresource=status",
-        "--type=merge",
-        f"--patch-file={path}",
-    )
-
-
 def test_a_recovery_of_every_queue_takes_jobs_that_say_theirs(cluster: Cluster, name: str) -> None:
     jobs = [{"id": "a", "queue": "tts"}, {"task": "mail.send", "queue": "mail"}]
     cluster.kubectl("apply", "-f", "-", given=recovery(name, queue="*", jobs=jobs))
 
     assert cluster.read("queuerecovery", name)["spec"]["jobs"] == jobs
     assert cluster.kubectl("get", "qr", name).splitlines()[1].split()[1] == "*"
-
-
-def test_the_largest_status_of_a_recovery_of_every_queue_can_be_written(cluster: Cluster, name: str) -> None:
-    cluster.kubectl("apply", "-f", "-", given=recovery(name, queue="*"))
-    queues = [f"{number:0>200}" for number in range(100)]
-    workers = [
-        {"name": f"{number:0>253}", "uid": "u" * 64, "replicas": 1, "generation": 1} for number in range(MOST_WORKERS)
-    ]
-    plan = {"time": "2026-01-01T00:00:00Z", "ready": 0, "unacked": 0, "enqueue": 0, "skip": 0}
-    status = {"plan": {**plan, "queues": queues, "unlisted": queues[:20]}, "workers": workers}
-
-    assert "patched" in patch(cluster, name, {"status": status}, "queuerecovery", "--subresource=status")
-
-
-def test_a_recovery_that_etcd_cannot_hold_is_refused_when_it_is_created(cluster: Cluster, name: str) -> None:
-    jobs = [
-        {"task": "t" * 300, "args": json.dumps(["\N{HIRAGANA LETTER A}" * 500], ensure_ascii=False)}
-        for _ in range(1000)
-    ]
-
-    assert "too large" in cluster.refusal("create", "-f", "-", given=recovery(name, jobs=jobs))
 
 
 def test_ids_keep_their_type(cluster: Cluster, name: str) -> None:

@@ -1,0 +1,114 @@
+"""What the API server refuses before anybody acts on it, and where it says the mistake is."""
+
+import pytest
+
+from tests.manifests.conftest import Cluster
+from tests.manifests.objects import recovery, target
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"jobs": [{"id": "a", "task": "t"}]}, "spec.jobs[0]: Invalid value: a job is either an id"),
+        ({"jobs": [{"id": "a"}, {}]}, "spec.jobs[1]: Invalid value: a job is either an id"),
+        ({"jobs": [{"id": "a", "args": "[]"}]}, "args and kwargs belong to a job that names its task"),
+        ({"jobs": [{"id": "a", "kwargs": "{}"}]}, "args and kwargs belong to a job that names its task"),
+        ({"jobs": [{"id": 1.5}]}, "spec.jobs[0].id in body must be of type integer,string"),
+        ({"jobs": [{"id": True}]}, "spec.jobs[0].id in body must be of type integer,string"),
+        ({"jobs": [{"id": ""}]}, "should be at least 1 chars long"),
+        ({"jobs": [{"id": "x" * 257}]}, "spec.jobs[0].id: Too long"),
+        ({"jobs": [{"task": "t", "args": ["a"]}]}, "spec.jobs[0].args in body must be of type string"),
+        ({"jobs": [{"task": "t", "args": "x" * 65537}]}, "spec.jobs[0].args: Too long"),
+        ({"jobs": [{"id": i} for i in range(1001)]}, "spec.jobs: Too many: 1001"),
+        ({"jobs": [{"task": "t", "args": "x" * 600}] * 1000}, "spread the jobs over several recoveries"),
+        ({"queue": "tts\x06\x163"}, "spec.queue in body should match"),
+        ({"queue": "*", "jobs": [{"id": "a", "queue": "tts"}, {"id": "b"}]}, "each job says its queue: add `queue`"),
+        ({"jobs": [{"id": "a"}, {"id": "b", "queue": "tts"}]}, "a job says its own only with queue `*`"),
+        ({"queue": "*", "jobs": [{"id": "a", "queue": ""}]}, "spec.jobs[0].queue"),
+        ({"purge": {"mode": "none"}}, 'supported values: "Quarantine", "None"'),
+        ({"purge": {"retentionSeconds": -1}}, "spec.purge.retentionSeconds"),
+        ({"purge": {"select": {}}}, "spec.purge.select: Invalid value: select says nothing"),
+        ({"purge": {"select": {"tasks": []}}}, "spec.purge.select.tasks in body should have at least 1 items"),
+        ({"purge": {"select": {"minRetries": 0}}}, "spec.purge.select.minRetries"),
+        (
+            {"purge": {"select": {"taskIds": [f"{n}" for n in range(1001)]}}},
+            "spec.purge.select.taskIds: Too many: 1001",
+        ),
+        (
+            {"purge": {"mode": "None", "select": {"minRetries": 1}}},
+            "spec.purge.select: Invalid value: select belongs to mode Quarantine",
+        ),
+        ({"restoreFrom": {"name": "earlier"}, "queue": "*"}, "spec.queue: Invalid value: restoreFrom puts one queue's"),
+        ({"restoreFrom": {}}, "spec.restoreFrom.name: Required value"),
+        (
+            {"restoreFrom": {"name": "earlier", "taskIds": []}},
+            "spec.restoreFrom.taskIds in body should have at least 1",
+        ),
+        ({"restoreFrom": {"name": "earlier", "taskIds": ["a", "a"]}}, "spec.restoreFrom.taskIds[1]: Duplicate value"),
+        ({"restoreFrom": {"name": "earlier", "as": "New"}}, 'supported values: "Original", "Fresh"'),
+        *(
+            ({"restoreFrom": {"name": "earlier"}, field: value}, f"spec.{field}: Invalid value: restoreFrom only puts")
+            for field, value in {
+                "jobs": [{"id": "a"}],
+                "purge": {"mode": "None"},
+                "restart": {"strategy": "Manual"},
+                "reenqueue": {"ratePerSecond": 1},
+            }.items()
+        ),
+        (
+            {"restoreFrom": {"name": "earlier"}, "purge": {"select": {"minRetries": 1}}},
+            "spec.purge: Invalid value: restoreFrom only puts",
+        ),
+        ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
+        ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),
+        ({"targetRef": {"name": "media", "namespace": "other"}}, 'unknown field "spec.targetRef.namespace"'),
+        ({"job": [{"id": "a"}]}, 'unknown field "spec.job"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_recovery_that_makes_no_sense_is_refused_with_its_place(
+    cluster: Cluster, name: str, spec: dict[str, object], message: str
+) -> None:
+    refusal = cluster.refusal("create", "-f", "-", given=recovery(name, **spec))
+
+    assert message in refusal
+
+
+def test_a_recovery_without_a_spec_is_refused(cluster: Cluster, name: str) -> None:
+    without = {key: value for key, value in recovery(name).items() if key != "spec"}
+
+    assert "spec: Required value" in cluster.refusal("create", "-f", "-", given=without)
+
+
+def _queue(name: str = "tts", **more: object) -> dict[str, object]:
+    return {"name": name, "workers": [{"name": "w"}], **more}
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"queues": []}, "spec.queues in body should have at least 1 items"),
+        ({"queues": [{"name": "tts", "workers": []}]}, "workers in body should have at least 1 items"),
+        ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
+        ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),
+        ({"queues": [_queue(), _queue("*")]}, "spec.queues: Invalid value: no queue may be named `*`"),
+        ({"queues": [_queue("queuerecovery.dev:lock:tts")]}, "where the operator keeps its own keys"),
+        (
+            {
+                "broker": {
+                    "urlSecretRef": {"name": "redis", "key": "url"},
+                    "transportOptions": {"globalKeyPrefix": "queuerecovery."},
+                },
+                "queues": [_queue("dev:lock:tts")],
+            },
+            "where the operator keeps its own keys",
+        ),
+        ({"jobStore": {}}, "spec.jobStore.mongodb: Required value"),
+        ({"broker": {"url": "redis://redis"}}, 'unknown field "spec.broker.url"'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_target_that_makes_no_sense_is_refused_with_its_place(
+    cluster: Cluster, name: str, spec: dict[str, object], message: str
+) -> None:
+    assert message in cluster.refusal("create", "-f", "-", given=target(name, **spec))
