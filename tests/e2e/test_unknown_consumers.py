@@ -27,7 +27,8 @@ async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is
     await team.target(store=False)
     await team.workers("stranger", replicas=1, command=CELERY)
     ids: list[str] = []
-    producing = asyncio.create_task(_produce(team, ids))
+    enough = asyncio.Event()
+    producing = asyncio.create_task(_produce(team, ids, enough))
 
     async def at_work() -> bool:
         return await team.redis.hlen("unacked") > _FOREIGN
@@ -43,7 +44,8 @@ async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is
 
     await team.recovery("second")
     await team.waits("UnknownConsumer", "second")
-    producing.cancel()
+    enough.set()
+    await producing
     await team.kubectl("scale", "deployment/stranger", "--replicas=0")
     status = await team.reached("Succeeded", "second", seconds=90)
 
@@ -55,9 +57,9 @@ async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is
     assert sorted(quarantined) == sorted(ids)
 
 
-async def _produce(team: Team, ids: list[str]) -> None:
-    """Enqueue messages, one after the other, and note their ids."""
-    while True:
+async def _produce(team: Team, ids: list[str], enough: asyncio.Event) -> None:
+    """Enqueue messages, one after the other, and note their ids. A cancellation might go unheard."""
+    while not enough.is_set():
         ids.append(f"t{len(ids)}")
         await team.redis.lpush("work", envelope(ids[-1], eta=_MUCH_LATER))
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.failures import failures_named, named
@@ -159,9 +159,11 @@ class Client:
             return cast("list[bytes]", await self._redis.eval(text, len(keys), *keys, *arguments))
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        with failures_named():
+        """Close all connections, also in a task that is being cancelled."""
+        try:
             await self._redis.aclose()
+        except (RedisError, OSError) as error:
+            raise named(error) from None
 
     async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
         """Send all commands at once, without MULTI; an answer may be a ResponseError of WRONGTYPE and no other."""

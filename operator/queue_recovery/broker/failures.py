@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from redis import exceptions
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.cancellation import heed_cancellation
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 
 _COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
@@ -99,11 +100,13 @@ class ClosedAfterHandshakeError(exceptions.ConnectionError):
 
 @contextmanager
 def failures_named() -> Iterator[None]:
-    """Turn what redis-py raises into NotYet or Unavailable."""
+    """Turn what redis-py raises into NotYet or Unavailable, and heed a cancellation that it has left unheard."""
     try:
         yield
     except (exceptions.RedisError, OSError) as error:
         raise named(error) from None
+    finally:
+        heed_cancellation()
 
 
 def named(error: Exception) -> RecoveryError:

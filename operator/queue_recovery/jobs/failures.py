@@ -11,6 +11,7 @@ from bson.errors import BSONError
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.cancellation import heed_cancellation
 from queue_recovery.recovery.errors import RecoveryError, Rejected, Unavailable
 
 _AUTHENTICATION: Final = frozenset({11, 18, 8000})
@@ -25,7 +26,7 @@ _NOT_TRANSIENT: Final = UNFIT | {11000}
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what the driver raises inside into the errors of a recovery."""
+    """Turn what the driver raises into the errors of a recovery, and heed a cancellation that it has left unheard."""
     try:
         yield
     except BulkWriteError as error:
@@ -38,6 +39,8 @@ def translated() -> Iterator[None]:
         ) from None
     except PyMongoError as error:
         raise _meaning(error, None) from None
+    finally:
+        heed_cancellation()
 
 
 def refused_writes(error: BulkWriteError, ids: Sequence[str]) -> dict[str, int] | None:

@@ -88,7 +88,8 @@ async def _perform(scope: Scope, action: Action) -> None:
             await _sleep(scope, None, until=step)
             if not step.done() and (_forced_ending(scope) or decide(scope.spec, scope.status) is Action.HOLD):
                 step.cancel()
-                with suppress(asyncio.CancelledError):
+                await asyncio.wait({step})
+                if not step.cancelled():
                     await step
                 await scope.disconnect()
                 scope.status = await scope.resource.read()
