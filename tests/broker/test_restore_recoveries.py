@@ -263,6 +263,7 @@ async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
         ("of another target", UNDO, {"targetRef": {"name": "x"}}, "RecoveryOfAnotherQueue", "queue and targetRef"),
         ("that put back", UNDO, {"restoreFrom": {"name": "first"}}, "NothingToRestore", "name that one"),
         ("that took nothing", UNDO, {"quarantine": None}, "NothingToRestore", "took none"),
+        ("of nothing", UNDO, {"quarantine": {"name": "q", "messages": 0}}, "NothingToRestore", "took none"),
         (
             "over",
             UNDO,

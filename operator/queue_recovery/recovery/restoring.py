@@ -33,7 +33,7 @@ async def plan_restore(scope: Scope) -> None:
     quarantine = earlier.status.quarantine
     if earlier.spec.restore_from is not None:
         raise _nothing(wanted, f"only put messages of recovery {earlier.spec.restore_from.name} back; name that one")
-    if quarantine is None:
+    if quarantine is None or quarantine.messages == 0:
         raise _nothing(wanted, "has kept no messages: it took none, or its purge.retentionSeconds was 0")
     if quarantine.expiration_time and moment(quarantine.expiration_time) <= scope.world.now():
         raise Rejected(
