@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,14 @@ class Replicas:
     api: Api
     scope: Scope
 
-    async def start(self, name: str, *, allowed: bool = True, link: "Link | None" = None) -> Replica:
+    async def start(
+        self,
+        name: str,
+        *,
+        program: Sequence[str | Path] = (PROGRAM,),
+        allowed: bool = True,
+        link: "Link | None" = None,
+    ) -> Replica:
         """Start one under a new ServiceAccount that may do all in the namespace, or nothing."""
         await self.sandbox.kubectl("-n", self.namespace, "create", "serviceaccount", name)
         if allowed:
@@ -69,7 +76,7 @@ class Replicas:
         port = free_port()
         process = await self.scope.start(
             name,
-            [PROGRAM],
+            program,
             environment={
                 "KUBECONFIG": str(kubeconfig),
                 "QUEUE_RECOVERY_NAMESPACES": self.namespace,
@@ -117,11 +124,15 @@ class Replicas:
         }
         await self.sandbox.kubectl("-n", self.namespace, "apply", "-f", "-", input=yaml.safe_dump(body))
 
+    async def status(self, name: str) -> Json:
+        """Return a recovery's status."""
+        path = f"/apis/queuerecovery.dev/v1alpha1/namespaces/{self.namespace}/queuerecoveries/{name}"
+        status: Json = (await self.api.get(path)).get("status", {})
+        return status
+
     async def phase(self, name: str) -> str | None:
         """Return a recovery's phase."""
-        path = f"/apis/queuerecovery.dev/v1alpha1/namespaces/{self.namespace}/queuerecoveries/{name}"
-        phase: str | None = (await self.api.get(path)).get("status", {}).get("phase")
-        return phase
+        return (await self.status(name)).get("phase")
 
 
 class Link:

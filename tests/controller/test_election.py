@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 import pytest
 import pytest_asyncio
@@ -37,12 +39,22 @@ async def replicas(sandbox: Sandbox, namespace: str) -> AsyncIterator[Replicas]:
     await sandbox.kubectl("-n", namespace, "delete", "qr", "--all", "--wait=false")
 
 
-def requests(replicas: Replicas, replica: Replica, since: datetime) -> Iterator[str]:
-    """Yield what a replica asked of the API server since then."""
+def requests(replicas: Replicas, replica: Replica, *, since: datetime | None = None) -> Iterator[tuple[str, int]]:
+    """Yield what a replica asked of the API server, all the time or since then, with the code of the answer."""
     for event in replicas.sandbox.audit():
         received = datetime.fromisoformat(event["requestReceivedTimestamp"])
-        if event["user"]["username"] == replica.user and received >= since:
-            yield f"{event['verb']} {event['requestURI']}"
+        if event["user"]["username"] == replica.user and (since is None or received >= since):
+            yield f"{event['verb']} {event['requestURI']}", event["responseStatus"]["code"]
+
+
+def changes(replicas: Replicas, replica: Replica, *, since: datetime) -> list[str]:
+    """Return what a replica asked since then that the API server did not refuse, reads aside."""
+    asked = requests(replicas, replica, since=since)
+    return [
+        request
+        for request, code in asked
+        if code < HTTPStatus.BAD_REQUEST and not request.startswith(("get ", "list ", "watch "))
+    ]
 
 
 async def test_one_of_two_leads_and_works_and_the_other_is_ready(replicas: Replicas) -> None:
@@ -55,7 +67,7 @@ async def test_one_of_two_leads_and_works_and_the_other_is_ready(replicas: Repli
     assert not await second.leads()
     await replicas.recovery("lonely")
     await until(lambda: replicas.phase("lonely"), "the leader to take the recovery up")
-    asked = list(requests(replicas, second, datetime.fromtimestamp(0, UTC)))
+    asked = [request for request, _ in requests(replicas, second)]
     assert asked
     assert {line.split("/leases/")[0].split(" ")[0] for line in asked} == {"get"}
     assert all(line.endswith("/leases/queue-recovery") for line in asked)
@@ -101,6 +113,7 @@ async def test_one_that_stands_by_stops_when_it_is_told_to(replicas: Replicas) -
 async def test_a_leader_that_was_paused_wakes_and_changes_nothing(replicas: Replicas) -> None:
     first, second = await replicas.two()
     await replicas.recovery("before")
+    await until(lambda: replicas.phase("before"), "the leader to take the recovery up")
     first.process.send(signal.SIGSTOP)
     # What waits for it when it wakes: a change of what it works on, and something new.
     await replicas.recovery("meanwhile")
@@ -117,8 +130,25 @@ async def test_a_leader_that_was_paused_wakes_and_changes_nothing(replicas: Repl
     first.process.send(signal.SIGCONT)
     assert await first.process.wait() == 1
     assert "the lease was not renewed in time" in first.process.end_of_log()
-    assert list(requests(replicas, first, woken)) == []
+    assert changes(replicas, first, since=woken) == []
     assert await second.leads()
+
+
+async def test_what_a_leader_was_about_to_write_when_it_was_paused_is_refused(replicas: Replicas) -> None:
+    """The turn of the event loop that a pause falls into is gone through to its end, and may send something."""
+    first = await replicas.start("first", program=[sys.executable, "-m", "tests.controller.pausing_operator"])
+    await replicas.led_by(first)
+    second = await replicas.start("second")
+    await replicas.recovery("lonely")
+    await replicas.led_by(second)
+    await until(lambda: replicas.phase("lonely"), "the other one to take the recovery up")
+    status = await replicas.status("lonely")
+    woken = datetime.now(UTC)
+    first.process.send(signal.SIGCONT)
+    assert await first.process.wait() == 1
+    assert "about to write a status" in first.process.end_of_log()
+    assert changes(replicas, first, since=woken) == []
+    assert await replicas.status("lonely") == status
 
 
 async def test_a_leader_whose_requests_hang_ends_before_another_may_lead(replicas: Replicas) -> None:
