@@ -47,28 +47,31 @@ def is_claimed_as(stamp: Stamp | None, claim: Claim) -> bool:
     return stamp is not None and is_claimed(stamp) and _part(stamp, "became").get("taskId") == claim.task_id
 
 
+def is_told_by_its_document(claim: Claim, fields: JobFields) -> bool:
+    """Tell whether only the document says what a claim would overwrite: was a field null, or was there none?"""
+    return None in _seen(claim, fields).values()
+
+
 def claim_write(
     key: TypedId, claim: Claim, document: Document, fields: JobFields, *, pending: str, run_uid: str, now: datetime
 ) -> UpdateOne:
     """Make the write that takes a job up, if it still looks as it was seen and bears no stamp of this recovery.
 
-    `document` tells a field that is null from one that is absent, so that it can be given back as it was.
+    `document` is looked at only where `is_told_by_its_document`.
     """
-    seen = {fields.status: claim.seen_status}
-    values = {fields.status: pending}
-    if fields.task_id:
-        seen[fields.task_id] = claim.seen_task_id
-        values[fields.task_id] = claim.task_id
-    stamp = {
-        "was": {
-            name: field(document, place) for name, place in _written(fields) if field(document, place) is not ABSENT
-        },
-        "became": {"status": pending, "taskId": claim.task_id},
-        "at": now,
+    seen = _seen(claim, fields)
+    became = {"status": pending, "taskId": claim.task_id}
+    was = {
+        name: seen[name]
+        for name, place in _written(fields)
+        if seen[name] is not None or field(document, place) is not ABSENT
     }
     # In a condition null also means absent.
+    conditions = {place: seen[name] for name, place in _written(fields)}
+    values = {place: became[name] for name, place in _written(fields)}
+    stamp = {"was": was, "became": became, "at": now}
     return UpdateOne(
-        {"_id": key, **seen, path(run_uid): {"$exists": False}}, {"$set": {**values, path(run_uid): stamp}}
+        {"_id": key, **conditions, path(run_uid): {"$exists": False}}, {"$set": {**values, path(run_uid): stamp}}
     )
 
 
@@ -97,6 +100,11 @@ def give_back_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: s
 def let_go_write(key: TypedId, stamp: Stamp, *, run_uid: str, now: datetime) -> UpdateOne:
     """Make the write that releases a claimed job as it is, because somebody else has changed it."""
     return UpdateOne({"_id": key, **_unreleased(run_uid)}, {"$set": {path(run_uid): _released(stamp, now)}})
+
+
+def _seen(claim: Claim, fields: JobFields) -> dict[str, str | None]:
+    values = {"status": claim.seen_status, "taskId": claim.seen_task_id}
+    return {name: values[name] for name, _ in _written(fields)}
 
 
 def _written(fields: JobFields) -> list[tuple[str, str]]:

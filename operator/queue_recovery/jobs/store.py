@@ -157,32 +157,29 @@ class MongoJobStore:
         await self._client.close()
 
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
-        ids = list(claims)
-        writes: dict[str, UpdateOne] = {}
-        before: set[str] = set()
-        for job_id, document in (await self._find(ids, self._written)).items():
-            claim = claims[job_id]
-            stamp = stamps.stamp_of(document, run_uid)
-            if stamps.is_claimed_as(stamp, claim):
-                before.add(job_id)
-            elif stamp is None and self._looks_as_seen(document, claim):
-                writes[job_id] = stamps.claim_write(
+        untold = [claim.id for claim in claims.values() if stamps.is_told_by_its_document(claim, self._fields)]
+        found = await self._find(untold, [self._fields.status, self._fields.task_id]) if untold else {}
+        refused, matched = await self._write(
+            {
+                job_id: stamps.claim_write(
                     self._key(job_id),
                     claim,
-                    document,
+                    found.get(job_id, {}),
                     self._fields,
                     pending=self._spec.statuses.pending,
                     run_uid=run_uid,
                     now=now,
                 )
-        refused, matched = await self._write(writes)
+                for job_id, claim in claims.items()
+            }
+        )
         if refused:
             raise Rejected(Reason.JOB_STORE_WRITE_REFUSED, _refusal(refused))
-        if matched == len(writes):
-            return before | writes.keys()
+        if matched == len(claims):
+            return set(claims)
         return {
             job_id
-            for job_id, document in (await self._find(ids, [stamps.ROOT])).items()
+            for job_id, document in (await self._find(list(claims), [stamps.ROOT])).items()
             if stamps.is_claimed_as(stamps.stamp_of(document, run_uid), claims[job_id])
         }
 
@@ -212,14 +209,6 @@ class MongoJobStore:
             }
         )
         return {job_id: code for job_id, code in unstamped.items() if code not in UNFIT} | not_given_back | not_let_go
-
-    @property
-    def _written(self) -> list[str]:
-        return [self._fields.status, self._fields.task_id, stamps.ROOT]
-
-    def _looks_as_seen(self, document: Document, claim: Claim) -> bool:
-        status, task_id = (documents.text(document, path) for path in (self._fields.status, self._fields.task_id))
-        return status == claim.seen_status and (not self._fields.task_id or task_id == claim.seen_task_id)
 
     def _key(self, job_id: str) -> TypedId:
         return documents.typed(job_id, self._spec.id_type)
