@@ -60,7 +60,6 @@ class Election:
                     self._trouble = error.message
                     _LOG.warning("the lease can neither be taken nor renewed: %s", error.message)
             with suppress(TimeoutError):
-                # Not `wait_for`: kopf, when it stops, cancels tasks that it does not know, and that makes one.
                 async with asyncio.timeout(pause):
                     await self._leaving.wait()
         await self._release()

@@ -104,7 +104,8 @@ class EventPoster:
     async def flush(self, seconds: float) -> None:
         """Wait until all events are posted, at most this long."""
         try:
-            await asyncio.wait_for(self._queue.join(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._queue.join()
         except TimeoutError:
             _LOG.warning("%d events were not posted before the end", self._queue.qsize())
 

@@ -106,7 +106,8 @@ class TargetBoard:
             except Exception as error:  # noqa: BLE001  # whatever it is, the next look may do better
                 _LOG.error("target %s/%s: unexpected %s; please report it", *key, place_of(error))
             with suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await wake.wait()
 
     def _spec(self, key: Key) -> QueueTargetSpec | None:
         try:
