@@ -78,6 +78,7 @@ async def _lead(
         await operator.events.flush(_LAST_EVENTS)
         operator.metrics.leader.set(0)
         part.leave()
+        stop.set()  # kopf, stopped by its own signal handler, waits 5 s for its task that waits for this
 
     try:
         await kopf.operator(
