@@ -31,13 +31,8 @@ NAME, EARLIER = "stuck", "earlier"
 CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
 """What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
 
-_KINDS = {
-    "Secret": "/api/v1/namespaces/{}/secrets",
-    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
-    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
-    "QueueTarget": "/apis/queuerecovery.dev/v1alpha1/namespaces/{}/queuetargets",
-    "QueueRecovery": "/apis/queuerecovery.dev/v1alpha1/namespaces/{}/queuerecoveries",
-}
+_ELECTION = {"Role": "queue-recovery", "RoleBinding": "election"}
+"""What the rights to the lease are called here, where another binding has the name that theirs has at home."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +85,7 @@ class Watched:
 
     async def follow(self, team: Team, name: str) -> None:
         """Take in what happens to it, for ever."""
-        async for kind, body in team.api.follow(_KINDS["QueueRecovery"].format(team.namespace)):
+        async for kind, body in team.api.follow(team.path("QueueRecovery")):
             if body["metadata"]["name"] == name:
                 async with self._news:
                     self.body, self.gone = body, kind == "DELETED"
@@ -129,16 +124,15 @@ class Stage(Team):
 
     @override
     async def apply(self, *objects: Mapping[str, Any]) -> None:
-        for one in objects:
-            await self.api.create(_KINDS[one["kind"]].format(self.namespace), dict(one))
+        await self.lay(*objects)
 
     @override
     async def change(self, name: str = NAME, /, **spec: object) -> None:
-        await self.api.patch(f"{_KINDS['QueueRecovery'].format(self.namespace)}/{name}", {"spec": spec})
+        await self.api.patch(f"{self.path('QueueRecovery')}/{name}", {"spec": spec})
 
     async def delete(self) -> None:
         """Delete the recovery."""
-        await self.api.delete(f"{_KINDS['QueueRecovery'].format(self.namespace)}/{NAME}", {})
+        await self.api.delete(f"{self.path('QueueRecovery')}/{NAME}", {})
 
     @property
     def uid(self) -> str:
@@ -156,9 +150,17 @@ class Stage(Team):
         """How the recovery is named in the broker that took the queue's messages."""
         return self.earlier or self.run
 
+    @override
+    async def let_the_operator_in(self) -> None:
+        """Bind its rights to the namespace, which is also the one of its lease."""
+        await super().let_the_operator_in()
+        for one in yaml.safe_load_all((ROOT / "manifests" / "rights.yaml").read_text()):
+            if name := _ELECTION.get(one["kind"]):
+                await self.lay({**one, "metadata": {"name": name}})
+
     async def set_up(self) -> None:
         """Bring about all but the recovery."""
-        await self.apply(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
+        await self.let_the_operator_in()
         message = {"task": "work.run", "args": '["$(id)"]'}
         await self.target(queues=[{"name": q, "workers": [{"name": "worker"}], "message": message} for q in QUEUES])
         await self._neighbours()

@@ -66,7 +66,7 @@ async def look(stage: Stage) -> World:
         source=await _record(redis, stage.source),
         keys=keys,
         documents={job.label: await stage.job(job.label) for job in stage.listed if job.document},
-        deployment=await stage.get("deployment", "worker"),
+        deployment=await stage.get("Deployment", "worker"),
         others={key: await redis.dump(key) for key in stage.others},
         entries={tag.decode(): (text, times.get(tag)) for tag, text in (await _hash(redis, "unacked")).items()},
     )

@@ -130,7 +130,7 @@ async def test_a_deployment_that_is_created_anew_during_the_drain_is_stopped_and
 
     assert await team.replicas() == 3
     assert status["workers"][0]["replicas"] == 3
-    assert "queuerecovery.dev/restore" not in (await team.get("deployment", "worker"))["metadata"]["annotations"]
+    assert "queuerecovery.dev/restore" not in (await team.get("Deployment", "worker"))["metadata"]["annotations"]
 
 
 async def test_a_deployment_that_is_deleted_for_good_does_not_keep_the_others_from_coming_back(team: Team) -> None:

@@ -116,7 +116,7 @@ async def test_a_broker_that_may_evict_keys_gets_a_warning(team: Team) -> None:
     await team.target()
 
     async def warned() -> str | None:
-        status = (await team.get("qt", "team")).get("status", {})
+        status = (await team.get("QueueTarget", "team")).get("status", {})
         eviction = condition(status, "EvictionSafe")
         return str(eviction["message"]) if eviction.get("status") == "False" else None
 

@@ -69,7 +69,7 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
 
     row = (await until(shown, "the depth of the queue in kubectl get qt")).split()
     assert row[:5] == ["team", "Reachable", "Reachable", "work=4", "1"]
-    status = (await team.get("qt", "team"))["status"]
+    status = (await team.get("QueueTarget", "team"))["status"]
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "True",
         "BrokerReachable": "True",

@@ -52,7 +52,11 @@ async def test_a_recovery_goes_through_sentinels_and_tls_with_the_secrets_that_t
         assert condition(status, "Succeeded")["status"] == "True"
         assert status["messages"]["quarantined"] == 1
         assert await redis.llen("work") == 1
-    seen = str(await team.get("qt", "team")) + str(await team.get("qr", "stuck")) + await team.kubectl("get", "events")
+    seen = (
+        str(await team.get("QueueTarget", "team"))
+        + str(await team.get("QueueRecovery", "stuck"))
+        + await team.kubectl("get", "events")
+    )
     label = "app.kubernetes.io/name=queue-recovery"
     logs = await operator.kubectl("-n", "queue-recovery", "logs", "--selector", label, "--tail=-1")
     for secret in (PASSWORD, "BEGIN", mine.key.read_text().splitlines()[1]):

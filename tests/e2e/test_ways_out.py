@@ -31,7 +31,7 @@ async def own_broker(team: Team) -> AsyncIterator[Broker]:
 
 
 async def _unlocked(team: Team) -> bool:
-    note = "queuerecovery.dev/restore" in (await team.get("deployment", "worker"))["metadata"].get("annotations", {})
+    note = "queuerecovery.dev/restore" in (await team.get("Deployment", "worker"))["metadata"].get("annotations", {})
     return not note and await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 
