@@ -119,6 +119,7 @@ class Arena:
                     "QUEUE_RECOVERY_HTTP_HOST": "127.0.0.1",
                     "QUEUE_RECOVERY_HTTP_PORT": "0",
                     "QUEUE_RECOVERY_LEASE_SECONDS": "0",
+                    "QUEUE_RECOVERY_POD_NAMESPACE": namespace,
                     "QUEUE_RECOVERY_LOG_FORMAT": "console",
                     "QUEUE_RECOVERY_LOG_LEVEL": "DEBUG",
                     PRODUCER: direct,

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.chaos import plans, report
@@ -14,6 +14,7 @@ from tests.chaos.plays import run
 from tests.chaos.points import Crossing
 
 _MATRICES = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
+_KINDS = (plans.PLAIN, plans.UNLINKING, plans.EVERY_QUEUE, plans.RESTORING)
 
 
 def main() -> None:
@@ -33,19 +34,16 @@ def main() -> None:
 async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) -> int:
     began = time.monotonic()
     async with Arena.open() as arena:
-        undisturbed = await run(arena, Case(trouble=Trouble.NONE))
-        unlinked = await run(arena, Case(trouble=Trouble.NONE, retention=plans.UNLINKED))
-        restored = await run(arena, Case(trouble=Trouble.NONE, restore=True))
-        seen, unlinking, restoring = (plans.effects(one.traces[0]) for one in (undisturbed, unlinked, restored))
-        planned = _cases(arguments, troubles, seen, unlinking, restoring)
-        cases = [case for case in planned if arguments.effects in str(case)]
-        results = [undisturbed, unlinked, restored, *await _play(arena, cases, arguments)]
-    effects = f"{len(seen)} effects of an undisturbed recovery, {len(restoring)} of one that restores."
+        undisturbed = {kind: await run(arena, kind) for kind in _KINDS}
+        seen = {kind: plans.effects(result.traces[0]) for kind, result in undisturbed.items()}
+        cases = [case for case in _cases(arguments, troubles, seen) if arguments.effects in str(case)]
+        results = [*undisturbed.values(), *await _play(arena, cases, arguments)]
+    effects = ", ".join(f"{kind.kind or 'plain'} {len(found)}" for kind, found in seen.items())
     text = "\n\n".join(
         [
             f"# Campaign of seed {arguments.seed}",
-            f"{effects} {report.summary(results, time.monotonic() - began)}",
-            report.table(results, seen),
+            f"Effects of undisturbed recoveries: {effects}. {report.summary(results, time.monotonic() - began)}",
+            report.table(results, seen[plans.PLAIN]),
             report.findings(results),
         ]
     )
@@ -56,22 +54,19 @@ async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) 
 
 
 def _cases(
-    arguments: argparse.Namespace,
-    troubles: Sequence[Trouble],
-    seen: Sequence[Crossing],
-    unlinking: Sequence[Crossing],
-    restoring: Sequence[Crossing],
+    arguments: argparse.Namespace, troubles: Sequence[Trouble], seen: Mapping[Case, Sequence[Crossing]]
 ) -> Iterator[Case]:
     random = plans.chance(arguments.seed)
+    plain = seen[plans.PLAIN]
     for trouble in troubles:
-        yield from plans.matrix(trouble, seen)
-        yield from plans.matrix(trouble, plans.steps(restoring), restore=True)
-    more = [one for one in unlinking if one.name not in {other.name for other in seen}]
+        yield from plans.matrix(trouble, plain)
+        yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
+        yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
     if Trouble.DEATH in troubles:
-        yield from plans.matrix(Trouble.DEATH, more, retention=plans.UNLINKED)
-    yield from plans.twice(random, seen, arguments.cases)
-    yield from plans.twice(random, seen, arguments.cases // 10, real_workers=True)
-    yield from plans.told_and_killed(random, seen, arguments.cases)
+        yield from plans.matrix(Trouble.DEATH, plans.more(seen[plans.UNLINKING], plain), plans.UNLINKING)
+    yield from plans.twice(random, plain, arguments.cases)
+    yield from plans.twice(random, plain, arguments.cases // 10, real_workers=True)
+    yield from plans.told_and_killed(random, plain, arguments.cases)
 
 
 async def _play(arena: Arena, cases: Sequence[Case], arguments: argparse.Namespace) -> list[Result]:

@@ -24,6 +24,8 @@ class Trouble(StrEnum):
     NONE = "none"
     DEATH = "death"
     """It is killed, and another one starts; again at each further point."""
+    SUCCESSION = "succession"
+    """It is killed, and the one that stood by leads as soon as the lease is over."""
     PAUSE = "pause"
     """It stands still until another one has ended the recovery, and then goes on."""
     OVERTAKEN = "overtaken"
@@ -55,16 +57,22 @@ class Case:
     """Whether it puts messages of an earlier recovery back."""
     real_workers: bool = False
 
+    @property
+    def kind(self) -> str:
+        """What is particular about the recovery; nothing: it is a plain one."""
+        marks = {
+            f"retention {self.retention}": self.retention != Case.retention,
+            "every queue": self.every_queue,
+            "restore": self.restore,
+            "Celery": self.real_workers,
+        }
+        return ", ".join(mark for mark, holds in marks.items() if holds)
+
     @override
     def __str__(self) -> str:
         """Return what a report calls it."""
-        more = [f"retention {self.retention}"] if self.retention != Case.retention else []
-        more += ["every queue"] if self.every_queue else []
-        more += ["restore"] if self.restore else []
-        more += ["Celery"] if self.real_workers else []
-        return ", ".join(
-            [" ".join([self.trouble.value, *map(str, self.points[:1])]), *map(str, self.points[1:]), *more]
-        )
+        what = [" ".join([self.trouble.value, *map(str, self.points[:1])]), *map(str, self.points[1:]), self.kind]
+        return ", ".join(filter(None, what))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +106,10 @@ class Play:
         return self.place.stage
 
     @asynccontextmanager
-    async def operator(self, *points: Point) -> AsyncIterator[Operator]:
-        async with self.arena.operators.start(self.place.environment, points) as operator:
+    async def operator(self, *points: Point, lease: int = 0) -> AsyncIterator[Operator]:
+        """Start an operator; with a lease of so many seconds only one of them leads."""
+        environment = {**self.place.environment, "QUEUE_RECOVERY_LEASE_SECONDS": str(lease)}
+        async with self.arena.operators.start(environment, points) as operator:
             self.operators.append(operator)
             yield operator
 

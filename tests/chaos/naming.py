@@ -1,4 +1,4 @@
-"""What an effect is called, by what is sent to a server. None: nothing is changed by it. Pure."""
+"""What an effect is called, by what is sent to a server. None: no recovery is changed by it. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def of_mongo(write: UpdateOne) -> str:
 
 def of_kubernetes(method: str, path: str, body: Any) -> str | None:  # noqa: ANN401  # JSON
     """Name a request."""
-    if method in {"GET", "HEAD"} or "/selfsubject" in path:
+    if method in {"GET", "HEAD"} or "/selfsubject" in path or "/leases" in path:
         return None
     return f"k8s {_object(method, path, body)}"
 

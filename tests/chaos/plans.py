@@ -1,6 +1,7 @@
 """Which cases a campaign plays: made from one undisturbed run's effects, and from a seed. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Final, get_args
 
@@ -11,6 +12,7 @@ SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
 _ACTS: Final = {
     Trouble.DEATH: Act.DIE,
+    Trouble.SUCCESSION: Act.DIE,
     Trouble.PAUSE: Act.STOP,
     Trouble.OVERTAKEN: Act.STOP,
 }
@@ -20,8 +22,12 @@ _NETWORK: Final = {Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE}
 
 _WAITING: Final = "AwaitingRollout"
 
-UNLINKED: Final = 0
-"""The retention with which a recovery unlinks its quarantine at once: it has an effect more."""
+PLAIN: Final = Case(trouble=Trouble.NONE)
+UNLINKING: Final = replace(PLAIN, retention=0)
+"""A recovery that unlinks its quarantine at once has an effect more."""
+EVERY_QUEUE: Final = replace(PLAIN, every_queue=True)
+"""A recovery of every queue has most of the broker's effects once for each."""
+RESTORING: Final = replace(PLAIN, restore=True)
 
 
 def chance(seed: int) -> Random:
@@ -39,14 +45,18 @@ def steps(seen: Iterable[Crossing]) -> list[Crossing]:
     return [one for one in seen if not one.name.startswith(("(target) ", "k8s event ")) and _WAITING not in one.name]
 
 
-def matrix(
-    trouble: Trouble, seen: Sequence[Crossing], *, retention: int = Case.retention, restore: bool = False
-) -> Iterator[Case]:
-    """Yield a case for each side of each effect."""
+def more(seen: Sequence[Crossing], than: Sequence[Crossing]) -> list[Crossing]:
+    """Return the steps of one kind of recovery that another kind has not, or not as often."""
+    known = {(one.name, one.number) for one in than}
+    return [one for one in steps(seen) if (one.name, one.number) not in known]
+
+
+def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:
+    """Yield a case for each side of each effect, of recoveries like that one."""
     for effect in seen:
         for side in SIDES[:1] if trouble in _NETWORK else SIDES:
             point = Point(name=effect.name, number=effect.number, side=side, act=_ACTS.get(trouble, Act.HOLD))
-            yield Case(trouble=trouble, points=(point,), retention=retention, restore=restore)
+            yield replace(like, trouble=trouble, points=(point,))
 
 
 def twice(random: Random, seen: Sequence[Crossing], cases: int, *, real_workers: bool = False) -> Iterator[Case]:

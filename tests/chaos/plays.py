@@ -16,6 +16,8 @@ from tests.chaos.proxy import Network
 from tests.chaos.scenario import EARLIER
 
 _NOT_REACHED_SECONDS = 2
+_LEASE_SECONDS = 5
+"""As short as an operator bears that shares its processors with those of other cases."""
 
 
 async def run(arena: Arena, case: Case) -> Result:
@@ -62,6 +64,15 @@ async def _dies(play: Play) -> bool:
                 await judge(play)
                 return False
     return await _undisturbed(play)
+
+
+async def _is_succeeded(play: Play) -> bool:
+    async with play.operator(*play.case.points, lease=_LEASE_SECONDS) as first:
+        await first.crosses(lambda _: True, "the first one to lead")
+        async with play.operator(lease=_LEASE_SECONDS):
+            reached = await _ends(play, first)
+            await judge(play)
+    return reached
 
 
 async def _pauses(play: Play) -> bool:
@@ -150,6 +161,7 @@ _NETWORKS = {Trouble.CUT: Network.CUT, Trouble.LOST_ANSWER: Network.DEAF}
 _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
     Trouble.NONE: _undisturbed,
     Trouble.DEATH: _dies,
+    Trouble.SUCCESSION: _is_succeeded,
     Trouble.PAUSE: _pauses,
     Trouble.OVERTAKEN: _pauses,
     Trouble.CANCEL: _is_told,
@@ -201,7 +213,7 @@ async def _either(*awaitables: Awaitable[None]) -> None:
 
 
 def _dies_later(case: Case) -> bool:
-    return case.trouble is Trouble.DEATH or len(case.points) > 1
+    return case.trouble in {Trouble.DEATH, Trouble.SUCCESSION} or len(case.points) > 1
 
 
 def _heard(crossing: Crossing) -> bool:

@@ -15,7 +15,7 @@ def table(results: Sequence[Result], seen: Sequence[Crossing]) -> str:
     cells: defaultdict[tuple[str, Trouble], list[Result]] = defaultdict(list)
     for result in results:
         cells[_row(result), result.case.trouble].append(result)
-    played = {row for row, _ in cells}
+    played = dict.fromkeys(map(_row, results))
     names = [name for name in dict.fromkeys([*map(_name, seen), *played]) if name in played]
     rows = [[name, *(_cell(cells.get((name, trouble), [])) for trouble in columns)] for name in names]
     head = ["effect", *(trouble.value for trouble in columns)]
@@ -55,7 +55,8 @@ def _row(result: Result) -> str:
     points = result.case.points
     if not points or len(points) > 1 or points[0].name is None:
         return SEVERAL if points else "(none)"
-    return f"{'restore: ' if result.case.restore else ''}{points[0].name} #{points[0].number}"
+    kind = f"{result.case.kind}: " if result.case.kind else ""
+    return f"{kind}{points[0].name} #{points[0].number}"
 
 
 def _name(effect: Crossing) -> str:

@@ -43,6 +43,10 @@ async def test_two_deaths_do_no_more_harm_than_one(arena: Arena, steps: list[Cro
     await in_order(arena, list(plans.twice(plans.chance(SEED), steps, 1)))
 
 
+async def test_a_second_replica_takes_over_where_the_leader_was_killed(arena: Arena, steps: list[Crossing]) -> None:
+    await in_order(arena, sample(steps, Trouble.SUCCESSION, 2))
+
+
 async def test_an_operator_that_wakes_when_all_is_over_changes_nothing(arena: Arena, steps: list[Crossing]) -> None:
     await in_order(arena, sample(steps, Trouble.PAUSE, 2))
 
