@@ -91,9 +91,12 @@ class Server:
     async def watch_operator(self, way: Way, *tasks: str, expected: int, seconds: float = 0) -> None:
         """Let a process of the operator's purge (`benchmarks.taker`); note its figures, and what others had of it."""
         taker = [sys.executable, "-m", "benchmarks.taker", self.broker.url, *tasks]
+        process = await asyncio.create_subprocess_exec(*taker, stdin=-1, stdout=-1, cwd=ROOT)
+        if process.stdout is None:
+            raise RuntimeError("the operator has no pipes")
+        await process.stdout.readline()
         async with self._watched(way, "queue-recovery"):
-            process = await asyncio.create_subprocess_exec(*taker, stdout=-1, cwd=ROOT)
-            (output, _), _ = await asyncio.gather(process.communicate(), asyncio.sleep(seconds))
+            (output, _), _ = await asyncio.gather(process.communicate(b"\n"), asyncio.sleep(seconds))
         done = json.loads(output)
         if done["taken"] + done["kept"] != expected:
             raise RuntimeError(f"the operator has taken {done['taken']} and kept {done['kept']} of {expected}")

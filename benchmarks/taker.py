@@ -2,7 +2,8 @@
 
     python -m benchmarks.taker URL [TASK]
 
-Takes the queue `tts`, or what is of one task in it; prints how long that took, and the most memory it ever had.
+Prints a line when all is loaded, as in an operator that waits for recoveries, and goes on when it reads one. Then it
+takes the queue `tts`, or what is of one task in it, and prints how long that took, and the most memory it ever had.
 """
 
 import asyncio
@@ -24,6 +25,9 @@ async def take(url: str, *tasks: str) -> None:
     broker = RedisBroker.connect(url, TransportOptions())
     select = PurgeSelect(tasks=list(tasks)) if tasks else None
     run = Run(uid=str(uuid4()), name="bench/taker", cluster="bench", queue="tts", select=select)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
     began = time.monotonic()
     await broker.open(run)
     taken = await broker.take(run)
