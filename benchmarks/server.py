@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
@@ -46,6 +46,14 @@ for number = tonumber(ARGV[1]), tonumber(ARGV[2]) do
     redis.call('ZADD', 'unacked_index', 1700000000 + number, id)
   end
 end
+"""
+_COMPUTE = """
+import sys, time
+print(flush=True)
+sys.stdin.readline()
+until = time.perf_counter() + float(sys.argv[1])
+while time.perf_counter() < until:
+    pass
 """
 _BODY = "x" * 500
 """What makes a message 1 KiB."""
@@ -90,17 +98,26 @@ class Server:
 
     async def watch_operator(self, way: Way, *tasks: str, expected: int, seconds: float = 0) -> None:
         """Let a process of the operator's purge (`benchmarks.taker`); note its figures, and what others had of it."""
-        taker = [sys.executable, "-m", "benchmarks.taker", self.broker.url, *tasks]
-        process = await asyncio.create_subprocess_exec(*taker, stdin=-1, stdout=-1, cwd=ROOT)
-        if process.stdout is None:
-            raise RuntimeError("the operator has no pipes")
-        await process.stdout.readline()
-        async with self._watched(way, "queue-recovery"):
-            (output, _), _ = await asyncio.gather(process.communicate(b"\n"), asyncio.sleep(seconds))
+        output = await self._watch_process(way, ["-m", "benchmarks.taker", self.broker.url, *tasks], seconds)
         done = json.loads(output)
         if done["taken"] + done["kept"] != expected:
             raise RuntimeError(f"the operator has taken {done['taken']} and kept {done['kept']} of {expected}")
         way.note(seconds=done["seconds"], memory=done["memory"])
+
+    async def watch_busy(self, way: Way, busy: float, seconds: float = 0) -> None:
+        """Let a process compute for so many seconds, which asks the server nothing; note what others had of it."""
+        await self._watch_process(way, ["-c", _COMPUTE, str(busy)], seconds)
+        way.note(seconds=busy)
+
+    async def _watch_process(self, way: Way, arguments: Sequence[str], seconds: float) -> bytes:
+        """Let a process of Python go on, once it says with a line that it is ready; return what it prints."""
+        process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=-1, stdout=-1, cwd=ROOT)
+        if process.stdout is None:
+            raise RuntimeError("the process has no pipes")
+        await process.stdout.readline()
+        async with self._watched(way, "queue-recovery"):
+            (output, _), _ = await asyncio.gather(process.communicate(b"\n"), asyncio.sleep(seconds))
+        return output
 
     async def watch_peer(self, way: Way, purge: Coroutine[None, None, None], seconds: float = 0) -> None:
         """Let a peer purge, and note how long it took and what others had of it."""
