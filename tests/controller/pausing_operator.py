@@ -1,28 +1,35 @@
-"""The operator, which stands still just before it sends the first status of a recovery: `SIGSTOP`, until `SIGCONT`."""
+"""The operator, which stands still (SIGSTOP) as it is about to send the first status of a recovery."""
 
 import os
 import signal
 import sys
 
-from queue_recovery.api.recovery_status import QueueRecoveryStatus
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
 from queue_recovery.controller.main import main
-from queue_recovery.controller.resource import KubernetesResource
 
 
-def pause_before_the_first_write() -> None:
-    """Stop the process in the turn of the event loop that is about to send the status."""
-    write = KubernetesResource.write
+def pause_at_the_first_status() -> None:
+    """Stop the process in the very turn of the event loop in which the request's bytes go into the socket."""
+    write = aiohttp.ClientRequest.write_bytes
 
-    async def paused(self: KubernetesResource, status: QueueRecoveryStatus) -> None:
-        KubernetesResource.write = write  # type: ignore[method-assign]
-        sys.stderr.write("about to write a status\n")
-        sys.stderr.flush()
-        os.kill(os.getpid(), signal.SIGSTOP)
-        await write(self, status)
+    async def paused(
+        self: aiohttp.ClientRequest,
+        writer: AbstractStreamWriter,
+        conn: "aiohttp.connector.Connection",
+        content_length: int | None = None,
+    ) -> None:
+        if "/queuerecoveries/" in self.url.path and self.url.path.endswith("/status"):
+            aiohttp.ClientRequest.write_bytes = write  # type: ignore[method-assign]
+            sys.stderr.write("about to send a status\n")
+            sys.stderr.flush()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        await write(self, writer, conn, content_length)
 
-    KubernetesResource.write = paused  # type: ignore[method-assign]
+    aiohttp.ClientRequest.write_bytes = paused  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
-    pause_before_the_first_write()
+    pause_at_the_first_status()
     main()

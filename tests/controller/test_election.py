@@ -134,7 +134,7 @@ async def test_a_leader_that_was_paused_wakes_and_changes_nothing(replicas: Repl
     assert await second.leads()
 
 
-async def test_what_a_leader_was_about_to_write_when_it_was_paused_is_refused(replicas: Replicas) -> None:
+async def test_what_a_leader_was_about_to_send_when_it_was_paused_is_refused(replicas: Replicas) -> None:
     """The turn of the event loop that a pause falls into is gone through to its end, and may send something."""
     first = await replicas.start("first", program=[sys.executable, "-m", "tests.controller.pausing_operator"])
     await replicas.led_by(first)
@@ -146,8 +146,14 @@ async def test_what_a_leader_was_about_to_write_when_it_was_paused_is_refused(re
     woken = datetime.now(UTC)
     first.process.send(signal.SIGCONT)
     assert await first.process.wait() == 1
-    assert "about to write a status" in first.process.end_of_log()
-    assert changes(replicas, first, since=woken) == []
+    assert "about to send a status" in first.process.end_of_log()
+
+    async def answered() -> list[tuple[str, int]]:
+        return list(requests(replicas, first, since=woken))
+
+    [(sent, code)] = await until(answered, "the API server to answer what it sent")
+    assert "/queuerecoveries/lonely/status" in sent
+    assert code >= HTTPStatus.BAD_REQUEST
     assert await replicas.status("lonely") == status
 
 
