@@ -66,7 +66,7 @@ async def _dies(play: Play) -> bool:
     return await _undisturbed(play)
 
 
-async def _is_succeeded(play: Play) -> bool:
+async def _is_followed(play: Play) -> bool:
     async with play.operator(*play.case.points, lease=_LEASE_SECONDS) as first:
         await first.crosses(lambda _: True, "the first one to lead")
         async with play.operator(lease=_LEASE_SECONDS):
@@ -161,7 +161,7 @@ _NETWORKS = {Trouble.CUT: Network.CUT, Trouble.LOST_ANSWER: Network.DEAF}
 _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
     Trouble.NONE: _undisturbed,
     Trouble.DEATH: _dies,
-    Trouble.SUCCESSION: _is_succeeded,
+    Trouble.SUCCESSION: _is_followed,
     Trouble.PAUSE: _pauses,
     Trouble.OVERTAKEN: _pauses,
     Trouble.CANCEL: _is_told,
