@@ -238,8 +238,9 @@ async def test_an_autoscaler_leaves_a_deployment_at_zero_alone(fleet: Fleet) -> 
 
 
 async def test_a_rollout_that_cannot_succeed_says_what_it_waits_for(fleet: Fleet) -> None:
-    broken = manifest(replicas=1, progressDeadlineSeconds=1)
-    broken["spec"]["template"]["spec"]["containers"][0]["image"] = "no-such-image"
+    broken, late = manifest(replicas=1), manifest(replicas=1, progressDeadlineSeconds=1)
+    for one in (broken, late):
+        one["spec"]["template"]["spec"]["containers"][0]["image"] = "no-such-image"
     await fleet.apply(broken)
 
     async def waits_for(text: str) -> bool:
@@ -250,6 +251,7 @@ async def test_a_rollout_that_cannot_succeed_says_what_it_waits_for(fleet: Fleet
     name = pod["metadata"]["name"]
     why = f"pod {name} cannot get its image (ImagePullBackOff): kubectl describe pod {name}"
     await until(lambda: waits_for(f"0 of 1 updated replicas are available; {why}"), "the pod to be missed")
+    await fleet.apply(late)
     await until(lambda: waits_for(f"it exceeded its progress deadline; {why}"), "the deadline to be exceeded")
 
 
