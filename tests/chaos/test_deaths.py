@@ -10,7 +10,7 @@ from tests.chaos.plays import run
 from tests.chaos.points import Act, Crossing, Point
 
 SEED = 2026
-AT_ONCE = 3
+AT_ONCE = 4
 
 
 async def in_order(arena: Arena, cases: Sequence[Case]) -> None:

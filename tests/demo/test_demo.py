@@ -47,7 +47,7 @@ async def test_the_whole_story_holds(demo: Process) -> None:
     assert "\x1b" not in told, "colours are for terminals"
 
 
-@pytest.mark.parametrize("half_way", ["kubectl apply -k manifests", "kubectl get queuerecoveries -w"])
+@pytest.mark.parametrize("half_way", ["kubectl apply -k manifests", "kubectl logs --selector app=tts-worker"])
 async def test_ctrl_c_leaves_nothing_behind(demo: Process, half_way: str) -> None:
     async def told() -> bool:
         return half_way in demo.log.read_text()
