@@ -22,6 +22,8 @@ from sandbox.processes import Scope, until
 from tests.controller.replicas import LEASE, Link, Replica, Replicas
 
 TERMS = Terms(LEASE)
+KOPFS_PATIENCE = 5.0
+"""Seconds that kopf gives, when it stops, what has not ended with its own tasks (`run_tasks` of its reactor)."""
 BUSY = 2.0
 """Seconds that a busy machine may take on top of what the terms say."""
 
@@ -99,6 +101,7 @@ async def test_a_leader_that_is_told_to_stop_hands_over_at_once(replicas: Replic
     await replicas.led_by(second)
     assert time.monotonic() - told < TERMS.retry + BUSY
     assert await first.process.wait() == 0
+    assert time.monotonic() - told < KOPFS_PATIENCE
     assert "the lease is released" in first.process.end_of_log()
 
 
