@@ -13,7 +13,7 @@ from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import Rejected, Unavailable
 from sandbox.broker import Broker as Server
-from sandbox.processes import LOOPBACK, Scope, free_port
+from sandbox.processes import LOOPBACK, Scope, free_port, until
 from tests.broker.application import Application
 from tests.broker.test_commands_sent import READS, WRITES, whole_life
 from tests.broker.turns import POISON, STEPS, before, conserved, end, enqueue, recover, selected
@@ -145,17 +145,16 @@ async def test_a_server_that_loads_its_data_is_waited_for(scope: Scope, monkeypa
     await server.kill()
     restarting = asyncio.ensure_future(server.restart())
     broker = RedisBroker.connect(server.url, TransportOptions())
-    messages = set()
 
-    while not restarting.done():
+    async def loading() -> bool:
         try:
             await broker.check()
         except Unavailable as error:
-            messages.add((error.reason, "loading" in error.message))
-        await asyncio.sleep(0.02)  # until it is up, which `restart` waits for with a deadline
+            return error.reason == "BrokerUnavailable" and "loading" in error.message
+        return False
 
+    await until(loading, "the server to be named as loading")
     await restarting
-    assert ("BrokerUnavailable", True) in messages
     assert (await broker.check()).eviction_policy == "noeviction"
     await broker.aclose()
 
