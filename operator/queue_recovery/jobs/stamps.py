@@ -47,7 +47,7 @@ def is_claimed_as(stamp: Stamp | None, claim: Claim) -> bool:
     return stamp is not None and is_claimed(stamp) and _part(stamp, "became").get("taskId") == claim.task_id
 
 
-def is_told_by_its_document(claim: Claim, fields: JobFields) -> bool:
+def needs_its_document(claim: Claim, fields: JobFields) -> bool:
     """Tell whether only the document says what a claim would overwrite: was a field null, or was there none?"""
     return None in _seen(claim, fields).values()
 
@@ -57,7 +57,7 @@ def claim_write(
 ) -> UpdateOne:
     """Make the write that takes a job up, if it still looks as it was seen and bears no stamp of this recovery.
 
-    `document` is looked at only where `is_told_by_its_document`.
+    `document` is looked at only where `needs_its_document`.
     """
     seen = _seen(claim, fields)
     became = {"status": pending, "taskId": claim.task_id}

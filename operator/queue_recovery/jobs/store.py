@@ -157,8 +157,8 @@ class MongoJobStore:
         await self._client.close()
 
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
-        untold = [claim.id for claim in claims.values() if stamps.is_told_by_its_document(claim, self._fields)]
-        found = await self._find(untold, [self._fields.status, self._fields.task_id]) if untold else {}
+        needed = [claim.id for claim in claims.values() if stamps.needs_its_document(claim, self._fields)]
+        found = await self._find(needed, [self._fields.status, self._fields.task_id]) if needed else {}
         refused, matched = await self._write(
             {
                 job_id: stamps.claim_write(
