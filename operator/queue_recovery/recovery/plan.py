@@ -89,7 +89,9 @@ async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
     if misfits:
         raise Rejected(
             Reason.INVALID_JOB_ID,
-            f"not ids as the target's idType says: {', '.join(misfits[:10])}",
+            f"not ids as the target's idType says: {', '.join(misfits[:10])}; an ObjectId is written as 24 lower-case "
+            "hexadecimal digits, an Int as a number without quotes, a String as text. Create a recovery with such "
+            "ids, or mend idType in the target",
         )
     await store.check()
     return dict(await store.look_up([text for text, _ in wanted]))
