@@ -22,6 +22,7 @@ from queue_recovery.recovery.purge import count_messages
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.restoring import restored_books
 from queue_recovery.recovery.scope import Scope, Update
+from queue_recovery.recovery.world import Gone
 
 _PATIENCE_SECONDS = 1.0
 """How long the workers wait for the broker before they come back."""
@@ -52,6 +53,19 @@ async def end(scope: Scope) -> None:
         await broker.release(run, expires=expires, keep=keep or bool(in_doubt))
     books = _books(scope, jobs, closed, expires, keep=keep)
     await scope.finish({**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books)
+
+
+async def end_removed(scope: Scope) -> None:
+    """End a recovery whose resource was removed by force, as far as that can be done at once and without its status.
+
+    What is left is taken over by the next recovery that needs it (`takeover.py`).
+    """
+    if scope.status.drain_start_time is None or scope.status.completion_time is not None:
+        return
+    removed = Ending(phase="Cancelled", reason=Reason.DELETED, message="removed by force while it was running")
+    scope.status = scope.status.model_copy(update={"ending": scope.status.ending or removed})
+    with suppress(RecoveryError, Gone):
+        await end(scope)
 
 
 async def _refuse_late_takers(scope: Scope) -> None:

@@ -10,7 +10,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
-from queue_recovery.recovery.ending import end
+from queue_recovery.recovery.ending import end, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
@@ -19,7 +19,7 @@ from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.restoring import plan_restore, restore
 from queue_recovery.recovery.scope import Scope, failed
-from queue_recovery.recovery.world import Resource, Superseded, World
+from queue_recovery.recovery.world import Gone, Resource, Superseded, World
 
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 10.0
@@ -58,6 +58,9 @@ async def work(resource: Resource, world: World) -> None:
             except Superseded:
                 scope.status = await resource.read()
         await scope.acknowledge()
+    except Gone:
+        await end_removed(scope)
+        raise
     finally:
         await scope.forget()
 
