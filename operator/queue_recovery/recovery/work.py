@@ -10,8 +10,8 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
-from queue_recovery.recovery.ending import end, end_removed
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected
+from queue_recovery.recovery.ending import end, end_removed, end_with_namespace
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
@@ -76,6 +76,9 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float:
         else:
             await _perform(scope, action)
     except RecoveryError as error:
+        if action is Action.END and await _goes_with_its_namespace(scope, error, delay):
+            await end_with_namespace(scope, error)
+            return FIRST_DELAY
         return await _after(scope, action, error, delay)
     return FIRST_DELAY
 
@@ -102,6 +105,15 @@ async def _perform(scope: Scope, action: Action) -> None:
         if not step.done():
             step.cancel()
             await asyncio.wait({step})
+
+
+async def _goes_with_its_namespace(scope: Scope, error: RecoveryError, delay: float) -> bool:
+    """Tell whether an ending cannot succeed any more, because what it needs is being deleted with its namespace."""
+    if not scope.resource.wish.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
+        return False
+    with suppress(RecoveryError):
+        return await scope.world.is_terminating()
+    return False
 
 
 async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:

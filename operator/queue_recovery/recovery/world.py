@@ -94,6 +94,19 @@ class World(Protocol):
         """Return the recovery of that name; raises Rejected (`RecoveryNotFound`)."""
         ...
 
+    async def exists(self, name: str, uid: str) -> bool | None:
+        """Tell whether the recovery of that `namespace/name` and UID exists, in any namespace of the cluster.
+
+        False only when the API server proves that it does not; None when the operator may not look there.
+
+        Raises Unavailable (`KubernetesUnavailable`).
+        """
+        ...
+
+    async def is_terminating(self) -> bool:
+        """Tell whether the namespace is being deleted with all that is in it; raises Unavailable."""
+        ...
+
     async def broker(self, target: QueueTargetSpec) -> Broker:
         """Return the target's broker; raises NotYet (`SecretNotFound`, `SecretKeyMissing`, `InvalidBrokerURL`)."""
         ...
