@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check unit chaos bench sandbox generate clean
+.PHONY: demo test check unit chaos bench sandbox generate uninstall clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -36,6 +36,9 @@ sandbox: $(READY) ## a cluster, a broker and a job store; Ctrl-C removes them
 generate: $(READY) ## what is made from the models
 	$(BIN)/python -m queue_recovery.api.crd crds
 	$(BIN)/python -m queue_recovery.api.reference docs
+
+uninstall: ## the operator, from the cluster that kubectl points at; ends running recoveries first
+	@sh manifests/uninstall.sh
 
 clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the built control plane
 	rm -rf .venv
