@@ -22,7 +22,7 @@ unit: $(READY)
 	@$(BIN)/python -m sandbox.build
 	$(BIN)/pytest
 
-chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes some 35 minutes
+chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes some 45 minutes
 	@$(BIN)/python -m sandbox.build
 	$(BIN)/python -m tests.chaos.campaign --seed $(or $(SEED),1) --report chaos-report
 

@@ -40,6 +40,10 @@ class Trouble(StrEnum):
     """The effect takes place, and the operator sees its connection end."""
     SLOW = "slow"
     """The operator gives the effect up, and then it takes place."""
+    REMOVED = "removed"
+    """It is killed, the recovery is removed by force, and another one of the same queue and jobs is created."""
+    REMOVED_LATE = "removed late"
+    """It stands still meanwhile, and goes on when the other recovery is over."""
     LATE = "late"
     """The operator is killed, another one ends the recovery, and then the effect arrives."""
 

@@ -33,12 +33,6 @@ async def replicas(sandbox: Sandbox, namespace: str) -> AsyncIterator[Replicas]:
     await sandbox.kubectl("apply", "-k", "crds/")
     async with Api(sandbox.control_plane.admin) as api, Scope.open() as scope:
         yield Replicas(sandbox, namespace, api, scope)
-    for name in (await sandbox.kubectl("-n", namespace, "get", "qr", "-o", "name")).split():
-        # Nobody is left who would take its finalizer away.
-        await sandbox.kubectl(
-            "-n", namespace, "patch", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}'
-        )
-    await sandbox.kubectl("-n", namespace, "delete", "qr", "--all", "--wait=false")
 
 
 def requests(replicas: Replicas, replica: Replica, *, since: datetime | None = None) -> Iterator[tuple[str, int]]:
