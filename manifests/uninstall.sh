@@ -63,6 +63,8 @@ waiting() {
     -o go-template='{{range .items}}{{$d := .metadata}}{{with $d.annotations}}{{with index . "queuerecovery.dev/restore"}}  {{$d.namespace}}/{{$d.name}}: {{.}}{{"\n"}}{{end}}{{end}}{{end}}'
 }
 
+say "from the cluster of kubectl's context $(kubectl config current-context 2>/dev/null || echo '(none)')"
+
 # Each answer is assigned before it is looked at: a kubectl that fails then ends this script, and is not taken for "none".
 defined=$(kubectl get crd $recoveries --ignore-not-found -o name)
 if [ -n "$defined" ]; then

@@ -11,6 +11,7 @@ import kopf
 
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.controller.operator import Operator
+from queue_recovery.controller.resource import is_finished
 
 
 def settings() -> kopf.OperatorSettings:
@@ -37,6 +38,8 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
     @kopf.on.event(GROUP, VERSION, "queuerecoveries", registry=chosen)
     async def hear_recovery(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
         operator.recoveries.hear(body, gone=type == "DELETED")
+        if is_finished(body):
+            _lighten(body)
 
     @kopf.on.event(GROUP, VERSION, "queuetargets", registry=chosen)
     async def hear_target(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
@@ -48,3 +51,15 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
         await stopped()
 
     return chosen
+
+
+def _lighten(body: kopf.Body) -> None:
+    """Empty the body of a recovery that is finished but for what `is_finished` and kopf read.
+
+    kopf holds the last event of each resource for some seconds: after a start, of all of them at once.
+    """
+    body["metadata"].pop("managedFields", None)
+    body["spec"].clear()
+    status = body["status"]
+    for name in set(status) - {"completionTime", "observedGeneration"}:
+        del status[name]
