@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check unit chaos bench sandbox generate clean
+.PHONY: demo test check unit node-packages node-test cluster-test chaos bench sandbox generate clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -21,6 +21,17 @@ check: $(READY)
 unit: $(READY)
 	@$(BIN)/python -m sandbox.build
 	$(BIN)/pytest
+
+node-packages: $(READY) ## what `make node-test` needs of Debian's packages; as root
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$($(BIN)/python -m sandbox.node.packages)
+
+node-test: $(READY) ## the real image and manifests on a real node of its own; root on Linux, see `make node-packages`
+	@$(BIN)/python -m sandbox.node.packages --check
+	$(BIN)/pytest tests/node
+
+cluster-test: $(READY) ## the same on the cluster of KUBECONFIG; IMAGE names the operator's image there
+	$(BIN)/pytest tests/node --kubeconfig="$(or $(KUBECONFIG),$(HOME)/.kube/config)" $(if $(IMAGE),--image="$(IMAGE)")
 
 chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes some 35 minutes
 	@$(BIN)/python -m sandbox.build
