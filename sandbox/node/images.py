@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ OPERATOR: Final = "ghcr.io/queue-recovery/queue-recovery"
 APPLICATION: Final = "docker.io/library/stuck-queue-app"
 SERVERS: Final = "localhost/queue-recovery-servers:1"
 PAUSE_IMAGE: Final = "localhost/queue-recovery-pause:1"
+
+VERSION: Final[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+"""The version that the manifests install."""
 
 _BASE: Final = "docker.io/library/python:3.11-slim-bookworm"
 _BASE_PACKAGES: Final = ("ca-certificates", "python3.11-venv", "python3-pip")
@@ -167,19 +171,20 @@ class ImageStore:
         return ["buildah", *storage]
 
 
+def build_all() -> list[BuiltImage]:
+    """Build all that the tests on a node run; raises ImageError and GoError."""
+    with ImageStore.open() as store:
+        return [
+            store.pause(),
+            store.build(SERVERS, _HERE / "servers_image"),
+            store.build(f"{APPLICATION}:1", ROOT / "examples" / "stuck-queue", f"{APPLICATION}:2"),
+            operator_image(store, tag=VERSION),
+        ]
+
+
 def operator_image(store: ImageStore, *, tag: str, source: Path = ROOT) -> BuiltImage:
     """Build the operator of a checkout; raises ImageError."""
     return store.build(f"{OPERATOR}:{tag}", source)
-
-
-def application_image(store: ImageStore) -> BuiltImage:
-    """Build the example's image under both of its tags; raises ImageError."""
-    return store.build(f"{APPLICATION}:1", ROOT / "examples" / "stuck-queue", f"{APPLICATION}:2")
-
-
-def servers_image(store: ImageStore) -> BuiltImage:
-    """Build the image of Redis and of the MongoDB server; raises ImageError."""
-    return store.build(SERVERS, _HERE / "servers_image")
 
 
 def _ways_to_indexes() -> list[str]:

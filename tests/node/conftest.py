@@ -2,21 +2,16 @@
 
 import asyncio
 import secrets
-import tomllib
 from collections.abc import AsyncIterator, Generator
 
 import pytest
 import pytest_asyncio
 
-from sandbox.node import images, packages
+from sandbox.node import images
 from sandbox.node.cluster import NodeCluster
-from sandbox.node.images import BuiltImage, ImageStore
-from sandbox.processes import ROOT
 from tests.node import operator
 from tests.node.cluster import Cluster, Servers
 from tests.node.team import Team
-
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 _FAILED = pytest.StashKey[bool]()
 _OWN_SERVERS = Servers(
@@ -55,7 +50,7 @@ async def bare_cluster(pytestconfig: pytest.Config) -> AsyncIterator[Cluster]:
             image=pytestconfig.getoption("--image"),
         )
         return
-    built = await asyncio.to_thread(_build)
+    built = await asyncio.to_thread(images.build_all)
     async with NodeCluster.start(built) as node:
         yield Cluster(command=node.kubectl, servers=_OWN_SERVERS, node=node)
 
@@ -91,14 +86,3 @@ async def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIt
 async def team(cluster: Cluster, namespace: str) -> Team:
     """A team in a namespace of its own; nothing of it runs yet."""
     return Team(cluster, namespace)
-
-
-def _build() -> list[BuiltImage]:
-    packages.check()
-    with ImageStore.open() as store:
-        return [
-            store.pause(),
-            images.servers_image(store),
-            images.application_image(store),
-            images.operator_image(store, tag=VERSION),
-        ]
