@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+WHEELS := .venv/.wheels
 
 .PHONY: demo test check unit node-packages node-test cluster-test chaos bench sandbox generate clean
 
@@ -10,7 +11,7 @@ demo: $(READY) ## the main job on real parts, told as it happens
 
 test: check unit ## everything that a change must pass
 
-check: $(READY)
+check: $(READY) $(WHEELS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -58,3 +59,8 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+# Asked of the package index again only when something of this changes.
+$(WHEELS): requirements/operator.txt requirements/build.txt requirements/wheels.py Dockerfile | $(READY)
+	$(BIN)/python -m requirements.wheels requirements/operator.txt requirements/build.txt
+	@touch $(WHEELS)

@@ -192,7 +192,7 @@ async def until(
     condition: Callable[[], Awaitable[T | None]],
     what: str,
     *,
-    seconds: float | None = 30,
+    seconds: float | None = 90,
     of: Process | None = None,
 ) -> T:
     """Wait until a condition returns something true, and return that.
@@ -200,7 +200,7 @@ async def until(
     Args:
         condition: asked again and again, however long each answer takes; what it raises is passed on.
         what: what is awaited, as an error message says it after "waited for".
-        seconds: how long at most; None waits for ever.
+        seconds: how long at most; None: as long as it takes. The default is for a machine that is busy with other work.
         of: the process that has to bring it about: its end ends the wait, and its log is shown.
 
     Raises:

@@ -15,7 +15,7 @@ from tests.chaos.scenario import Stage
 from tests.chaos.world import look
 from tests.chaos.world_check import violations
 
-_SETTLED_SECONDS = 15
+_SETTLED_SECONDS = 60
 
 
 class Trouble(StrEnum):

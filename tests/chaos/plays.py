@@ -15,8 +15,8 @@ from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
 from tests.chaos.scenario import EARLIER
 
-_NOT_REACHED_SECONDS = 2
-_LEASE_SECONDS = 5
+_NOT_REACHED_SECONDS = 10
+_LEASE_SECONDS = 8
 """As short as an operator bears that shares its processors with those of other cases."""
 
 
@@ -181,7 +181,7 @@ async def _is_hit(play: Play, operator: Operator) -> bool:
         return operator.hit() is not None or play.stage.watched.let_go
 
     try:
-        await until(hit_or_over, "the operator to be hit", seconds=60)
+        await until(hit_or_over, "the operator to be hit")
         await operator.crosses(lambda one: one.moment is Moment.HIT, "it to be hit", seconds=_NOT_REACHED_SECONDS)
     except DeadlineError:
         return False
@@ -191,7 +191,9 @@ async def _is_hit(play: Play, operator: Operator) -> bool:
 async def _ends(play: Play, operator: Operator) -> bool:
     """Wait until the operator has died; False when the recovery is over and it lives."""
     try:
-        await asyncio.wait_for(_either(operator.ended(), play.stage.watched.becomes(lambda w: w.let_go, "its end")), 70)
+        await asyncio.wait_for(
+            _either(operator.ended(), play.stage.watched.becomes(lambda w: w.let_go, "its end")), 130
+        )
     except DeadlineError as error:
         play.wrong.append(str(error))
     if operator.alive:
