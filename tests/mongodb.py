@@ -7,7 +7,7 @@ server, or has it refuse commands (`failCommand`), starts an embedded one of its
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +22,14 @@ from sandbox.processes import LOOPBACK, ROOT
 
 NAMED: Final = os.environ.get("QUEUE_RECOVERY_TEST_MONGODB_URL")
 """URL of the user's own server; its user has to be allowed to create databases, users and roles."""
+
+FAULTS: Final[Mapping[str, Json]] = {
+    "the connection is cut": {"closeConnection": True},
+    "the primary has stepped down": {"errorCode": 10107},
+    "a write conflict": {"errorCode": 112},
+    "no majority acknowledges it": {"writeConcernError": {"code": 64, "errmsg": "s3cret-payload"}},
+}
+"""What a server answers to an update, by `failCommand`; with the last one it has taken the update."""
 
 _PAGE: Final = ROOT / "docs" / "operating.md"
 
@@ -58,6 +66,21 @@ class Database:
             address = await client.address
         assert address is not None
         return address
+
+
+async def fail_updates(url: str, fault: str, *, skip: int = 0) -> None:
+    """Have an embedded server fail the operator's updates, all but the first `skip`, until `take_updates`."""
+    await _fail_point(url, {"skip": skip}, {"failCommands": ["update"], "appName": "queue-recovery", **FAULTS[fault]})
+
+
+async def take_updates(url: str) -> None:
+    """End what `fail_updates` has begun."""
+    await _fail_point(url, "off", {})
+
+
+async def _fail_point(url: str, mode: object, data: Json) -> None:
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        await client.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
 
 
 @asynccontextmanager

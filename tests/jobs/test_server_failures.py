@@ -3,7 +3,7 @@
 It is always an embedded one of its own: another user's server is not to be killed, nor told to fail (`failCommand`).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
 import pytest
@@ -29,17 +29,11 @@ from tests.jobs.stores import (
     stamp,
     wish,
 )
+from tests.mongodb import FAULTS, fail_updates, take_updates
 
 T = TypeVar("T")
 
 SECRET = "s3cret-payload"
-
-FAULTS: Final[Mapping[str, Mapping[str, object]]] = {
-    "the connection is cut": {"closeConnection": True},
-    "the primary has stepped down": {"errorCode": 10107},
-    "a write conflict": {"errorCode": 112},
-    "no majority acknowledges it": {"writeConcernError": {"code": 64, "errmsg": SECRET}},
-}
 WRITES_OF_SETTLE: Final = ("release", "give back", "let go")
 
 
@@ -70,13 +64,6 @@ async def store(server: Server, collection: Collection) -> AsyncIterator[JobStor
     await made.aclose()
 
 
-async def fail(collection: Collection, fault: str | None, *, skip: int = 0) -> None:
-    """Have the operator's writes fail after so many; None: no more."""
-    command = {"failCommands": ["update"], "appName": "queue-recovery", **FAULTS[fault or "a write conflict"]}
-    mode: object = {"skip": skip} if fault else "off"
-    await collection.database.client.admin.command("configureFailPoint", "failCommand", mode=mode, data=command)
-
-
 async def again(write: Callable[[], Awaitable[T]]) -> T:
     """Send a write until the server takes it, as a recovery does; a primary that has stepped down is found again."""
 
@@ -92,14 +79,14 @@ async def again(write: Callable[[], Awaitable[T]]) -> T:
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_claim_that_failed_is_ours_when_it_is_sent_again_and_nobody_elses(
-    store: JobStore, collection: Collection, fault: str
+    server: Server, store: JobStore, collection: Collection, fault: str
 ) -> None:
     await collection.insert_many([{"_id": name, **FAILED} for name in "ab"])
-    await fail(collection, fault)
+    await fail_updates(server.url, fault)
 
     with pytest.raises(Unavailable) as caught:
         await store.claim(RUN, [wish("a"), wish("b")], now=NOW)
-    await fail(collection, None)
+    await take_updates(server.url)
 
     assert caught.value.reason == Reason.JOB_STORE_UNAVAILABLE
     assert SECRET not in caught.value.message
@@ -112,16 +99,16 @@ async def test_a_claim_that_failed_is_ours_when_it_is_sent_again_and_nobody_else
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("write", WRITES_OF_SETTLE)
 async def test_jobs_whose_settling_failed_at_any_write_are_settled_when_it_is_done_again(
-    store: JobStore, collection: Collection, fault: str, write: str
+    server: Server, store: JobStore, collection: Collection, fault: str, write: str
 ) -> None:
     await collection.insert_many([{"_id": name, **FAILED} for name in ("never", "claimed", "changed")])
     await store.claim(RUN, [wish("claimed"), wish("changed")], now=NOW)
     await collection.update_one({"_id": "changed"}, {"$set": {"status": "processing"}})
-    await fail(collection, fault, skip=WRITES_OF_SETTLE.index(write))
+    await fail_updates(server.url, fault, skip=WRITES_OF_SETTLE.index(write))
 
     with pytest.raises(Unavailable):
         await store.settle(RUN, ["never", "claimed", "changed"], now=NOW)
-    await fail(collection, None)
+    await take_updates(server.url)
     await again(lambda: store.settle(RUN, ["never", "claimed", "changed"], now=LATER))
 
     assert await application_fields(collection, "never") == FAILED
