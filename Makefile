@@ -4,6 +4,11 @@ BIN := .venv/bin
 READY := .venv/.ready
 WHEELS := .venv/.wheels
 
+# Only from the command line: a URL that a shell exports may lead to a server that is in use.
+ifeq ($(origin MONGODB_URL),command line)
+export QUEUE_RECOVERY_TEST_MONGODB_URL := $(MONGODB_URL)
+endif
+
 .PHONY: demo test check unit node-packages node-test cluster-test chaos bench sandbox generate clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
@@ -19,7 +24,7 @@ check: $(READY) $(WHEELS)
 	$(BIN)/python -m queue_recovery.api.crd --check crds
 	$(BIN)/python -m queue_recovery.api.reference --check docs
 
-unit: $(READY)
+unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
 	@$(BIN)/python -m sandbox.build
 	$(BIN)/pytest
 
@@ -54,7 +59,7 @@ clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the b
 
 # A virtual environment with the pinned requirements, made anew when they change.
 $(READY): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.13")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

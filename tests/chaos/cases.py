@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from typing_extensions import override
 
@@ -42,6 +43,18 @@ class Trouble(StrEnum):
     """The operator gives the effect up, and then it takes place."""
     LATE = "late"
     """The operator is killed, another one ends the recovery, and then the effect arrives."""
+    CRASH = "store crash"
+    """The job store is killed, and started again."""
+    FAILOVER = "failover"
+    """The job store refuses the effect: it is not the primary any more."""
+    CONFLICT = "write conflict"
+    """The job store refuses the effect: it conflicts with another write."""
+    NO_MAJORITY = "no majority"
+    """The job store takes the effect, and answers that no majority has acknowledged it."""
+
+
+OF_THE_STORE: Final = {Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY}
+"""They befall the job store, and so only its effects; each case has a server to itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

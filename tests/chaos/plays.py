@@ -9,11 +9,12 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from sandbox.processes import DeadlineError, until
 from tests.chaos.arena import Arena
-from tests.chaos.cases import Case, Play, Result, Trouble, judge
+from tests.chaos.cases import OF_THE_STORE, Case, Play, Result, Trouble, judge
 from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
 from tests.chaos.scenario import EARLIER
+from tests.mongodb import fail_updates, take_updates
 
 _NOT_REACHED_SECONDS = 10
 _LEASE_SECONDS = 8
@@ -23,7 +24,8 @@ _LEASE_SECONDS = 8
 async def run(arena: Arena, case: Case) -> Result:
     """Play a case from its beginning to its judgement."""
     began = time.monotonic()
-    async with arena.place(real_workers=case.real_workers) as place:
+    own_store = case.trouble in OF_THE_STORE
+    async with arena.place(real_workers=case.real_workers, own_store=own_store) as place:
         play = Play(arena=arena, place=place, case=case)
         async with await _begun(play):
             reached = await _PLAYS[case.trouble](play)
@@ -156,6 +158,39 @@ async def _arrives_late(play: Play) -> bool:
     return reached
 
 
+async def _store_crashes(play: Play) -> bool:
+    store = play.place.own_store
+    assert store is not None
+    async with play.operator(*play.case.points) as operator:
+        reached = await _is_hit(play, operator)
+        await store.kill()
+        operator.send(signal.SIGUSR1)
+        await store.restart()
+        await judge(play)
+    return reached
+
+
+async def _store_refuses(play: Play) -> bool:
+    [point] = play.case.points
+    store = play.place.own_store
+    assert store is not None
+    async with play.operator(point) as operator:
+        reached = await _is_hit(play, operator)
+        await fail_updates(store.url, _FAULTS[play.case.trouble])
+        operator.send(signal.SIGUSR1)
+        with suppress(DeadlineError):
+            await operator.crosses(lambda one: _over(one, point), "the effect to be over", seconds=40)
+        await take_updates(store.url)
+        await judge(play)
+    return reached
+
+
+_FAULTS = {
+    Trouble.FAILOVER: "the primary has stepped down",
+    Trouble.CONFLICT: "a write conflict",
+    Trouble.NO_MAJORITY: "no majority acknowledges it",
+}
+
 _NETWORKS = {Trouble.CUT: Network.CUT, Trouble.LOST_ANSWER: Network.DEAF}
 
 _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
@@ -171,6 +206,10 @@ _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
     Trouble.LOST_ANSWER: _is_partitioned,
     Trouble.SLOW: _is_partitioned,
     Trouble.LATE: _arrives_late,
+    Trouble.CRASH: _store_crashes,
+    Trouble.FAILOVER: _store_refuses,
+    Trouble.CONFLICT: _store_refuses,
+    Trouble.NO_MAJORITY: _store_refuses,
 }
 
 

@@ -61,6 +61,15 @@ async def test_an_answer_that_is_lost_and_a_request_that_comes_late_are_no_secon
     await in_order(arena, [*sample(steps, Trouble.LOST_ANSWER, 1), *sample(steps, Trouble.LATE, 1)])
 
 
+async def test_a_job_store_that_is_killed_before_or_after_a_claim_or_refuses_it_has_each_job_enqueued_once(
+    arena: Arena, steps: list[Crossing]
+) -> None:
+    claim = [one for one in steps if one.name == "mongo claim"][:1]
+    troubles = (Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY)
+
+    await in_order(arena, [case for trouble in troubles for case in plans.matrix(trouble, claim)])
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(arena: Arena) -> None:
     scripts = ("boundary", "complete", "close", "release")
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in scripts]

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from rich.console import Console
 
 from demo import recovery, story
-from demo.application import Application
+from demo.application import Application, application_url
 from demo.facts import Facts
 from demo.narrate import Narrator
 from demo.scene import NAMESPACE, Scene
@@ -28,11 +28,12 @@ FOREIGN = 20_000
 async def test_an_operator_that_is_killed_in_phase_after_phase_runs_every_job_once() -> None:
     narrator = Narrator(Console())
     async with Sandbox.start() as sandbox:
-        broker, store = await sandbox.start_broker(), await sandbox.start_job_store()
+        broker, store = await sandbox.start_broker(), await sandbox.start_job_store(authentication=True)
+        mongo_url = await application_url(store)
         terminal = Terminal(narrator, sandbox, broker, NAMESPACE)
-        async with Application.connect(store.url, broker.url) as application:
+        async with Application.connect(mongo_url, broker.url) as application:
             scene = Scene(narrator, terminal, Facts(narrator), application)
-            await story.install(scene, broker.url, store.url)
+            await story.install(scene, broker.url, mongo_url)
             await terminal.ask(f"{OPERATOR} set env deployment/queue-recovery QUEUE_RECOVERY_LEASE_SECONDS=4")
             await terminal.ask(f"{OPERATOR} rollout status deployment/queue-recovery")
             async with Redis.from_url(broker.url) as redis:

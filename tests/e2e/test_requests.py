@@ -11,10 +11,10 @@ from benchmarks.requests import asked, kind_of
 from sandbox.api import Json
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
-from sandbox.job_store import JobStore
 from sandbox.processes import DeadlineError, until
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
+from tests.mongodb import Database
 
 _SURVEY = "patch queuetargets/status"
 """The last request of each survey of a target; one a second here."""
@@ -81,7 +81,7 @@ OBSTACLES: dict[str, tuple[str, Obstacle, Obstacle]] = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def waits(
-    operator: Sandbox, broker: Broker, store: JobStore, databases: Iterator[int]
+    operator: Sandbox, broker: Broker, store: Database, databases: Iterator[int]
 ) -> AsyncIterator[Mapping[str, "asyncio.Task[Counter[str]]"]]:
     """What was asked while a recovery waited for each obstacle, all at once."""
 

@@ -130,7 +130,7 @@ async def test_mongodb_away_in_the_middle_is_waited_for(team: Team) -> None:
     await team.target()
     mongo: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(store.url)
     async with mongo:
-        jobs = mongo["app"][team.jobs.name]
+        jobs = mongo[team.jobs.database.name][team.jobs.name]
         await jobs.insert_one({"_id": ObjectId("662f1c0e9d3e4b0001a1b2c3"), "status": "failed", "task_id": "old"})
         await team.recovery(jobs=[{"id": "662f1c0e9d3e4b0001a1b2c3"}])
         await _scaled_to(team, 0)
