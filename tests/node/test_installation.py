@@ -92,6 +92,15 @@ async def test_a_team_needs_nothing_but_the_role_binding(team: Team) -> None:
     await team.reached("without-access", "Succeeded")
 
 
+async def test_a_service_without_its_namespace_is_told_to_be_written_with_it(team: Team) -> None:
+    """`redis://redis` is right for the workers; the operator would look for it in its own namespace."""
+    await team.set_up()
+    await team.kubectl("patch", "secret", "redis", "-p", '{"stringData": {"url": "redis://redis:6379/0"}}')
+    await team.recover("short-name", ONE)
+
+    await team.says("short-name", "BrokerUnavailable", "write redis.media.svc, not redis")
+
+
 async def test_stopping_one_replica_leaves_the_other_in_the_lead(cluster: Cluster) -> None:
     before = await operator.leader(cluster)
     await cluster.kubectl("delete", "pod", before, "-n", NAMESPACE)

@@ -94,5 +94,6 @@ def _meaning(error: PyMongoError, code: int | None) -> RecoveryError:
     return Unavailable(
         Reason.JOB_STORE_UNAVAILABLE,
         f"the job store does not answer as it should ({type(error).__name__}{'' if code is None else f' {code}'}); "
-        "see that it runs, has a primary, and can be reached from the operator",
+        "check that it runs, has a primary, and can be reached from the operator (it runs in another namespace: write "
+        "mongo.media.svc, not mongo)",
     )
