@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 WHEELS := .venv/.wheels
 
-.PHONY: demo test check unit node-packages node-test cluster-test chaos bench sandbox generate clean
+.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -18,6 +18,9 @@ check: $(READY) $(WHEELS)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m queue_recovery.api.crd --check crds
 	$(BIN)/python -m queue_recovery.api.reference --check docs
+
+check-workflows: $(READY) ## actionlint and more on .github/workflows; `make test` does it too
+	$(BIN)/pytest tests/workflows
 
 unit: $(READY)
 	@$(BIN)/python -m sandbox.build
