@@ -9,7 +9,7 @@ ifeq ($(origin MONGODB_URL),command line)
 export QUEUE_RECOVERY_TEST_MONGODB_URL := $(MONGODB_URL)
 endif
 
-.PHONY: demo test check unit node-packages node-test cluster-test chaos bench sandbox generate clean
+.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -23,6 +23,9 @@ check: $(READY) $(WHEELS)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m queue_recovery.api.crd --check crds
 	$(BIN)/python -m queue_recovery.api.reference --check docs
+
+check-workflows: $(READY) ## actionlint and more on .github/workflows; `make test` does it too
+	$(BIN)/pytest tests/workflows
 
 unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
 	@$(BIN)/python -m sandbox.build

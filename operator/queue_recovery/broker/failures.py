@@ -128,8 +128,8 @@ def named(error: Exception) -> RecoveryError:
     return Unavailable(
         Reason.BROKER_UNAVAILABLE,
         f"the broker does not answer ({kind}); check that it runs, that host and port in the URL are right (the "
-        "operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// fits it, and that "
-        "network policies let the operator reach it",
+        "operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// fits it, "
+        "and that network policies let the operator reach it",
     )
 
 
