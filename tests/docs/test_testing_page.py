@@ -1,6 +1,7 @@
 """`docs/testing.md` quotes the README, and names tests that exist in the test bed that it says."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,13 @@ def test_what_any_cluster_shows_needs_no_power_over_its_node(row: list[str]) -> 
         needs_power.append(bool(re.search(marked, source, re.MULTILINE) or re.search(whole, source, re.MULTILINE)))
 
     assert everywhere == ("no" if any(needs_power) else "yes")
+
+
+def test_every_folder_of_tests_but_the_nodes_is_part_of_make_test() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["testpaths"]
+    folders = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/test_*.py")}
+
+    assert sorted(listed) == sorted(folders - {"tests/node"})
 
 
 def test_the_table_is_not_empty() -> None:
