@@ -9,7 +9,7 @@ ifeq ($(origin MONGODB_URL),command line)
 export QUEUE_RECOVERY_TEST_MONGODB_URL := $(MONGODB_URL)
 endif
 
-.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate clean
+.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate uninstall clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -56,6 +56,9 @@ sandbox: $(READY) ## a cluster, a broker and a job store; Ctrl-C removes them
 generate: $(READY) ## what is made from the models
 	$(BIN)/python -m queue_recovery.api.crd crds
 	$(BIN)/python -m queue_recovery.api.reference docs
+
+uninstall: ## the operator, from the cluster that kubectl points at; ends running recoveries first
+	@sh manifests/uninstall.sh
 
 clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the built control plane
 	rm -rf .venv

@@ -20,6 +20,19 @@ from tests.broker.dying import dying_at
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
+def holder(run: Run) -> Holder:
+    """Return how the broker names a run that holds the lock of `tts`."""
+    return Holder(
+        uid=run.uid,
+        name=run.name,
+        run=run.uid,
+        cluster=run.cluster,
+        retention_seconds=run.retention_seconds,
+        lock="queuerecovery.dev:lock:tts",
+        quarantine=f"queuerecovery.dev:quarantine:{run.uid}",
+    )
+
+
 async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect: Connect, run: Run) -> None:
     broker, other = connect(), recovery("tts")
     assert await broker.holders("tts") == {}
@@ -30,7 +43,7 @@ async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect
         await connect().open(other)
 
     assert refused.value.reason == "Locked"
-    assert await broker.holders("tts") == {"tts": Holder(uid=run.uid, name=run.name)}
+    assert await broker.holders("tts") == {"tts": holder(run)}
 
 
 async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, redis: Redis) -> None:
@@ -65,7 +78,7 @@ async def test_a_release_that_comes_late_leaves_the_lock_of_the_next_recovery_al
 
     await broker.release(run, expires=LATER, keep=True)
 
-    assert await broker.holders("tts") == {"tts": Holder(uid=following.uid, name=following.name)}
+    assert await broker.holders("tts") == {"tts": holder(following)}
 
 
 async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker, run: Run) -> None:

@@ -21,7 +21,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from queue_recovery.controller import handlers
+from queue_recovery.controller import reconciler
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.work import work
 from queue_recovery.recovery.world import Resource, World
@@ -157,8 +157,8 @@ def _record_mongo(recorder: Recorder) -> None:
 def _record_work(recorder: Recorder) -> None:
     hear = KubernetesResource.hear
 
-    def heard(self: KubernetesResource, body: Mapping[str, Any]) -> None:
-        hear(self, body)
+    def heard(self: KubernetesResource, body: Mapping[str, Any], *, gone: bool = False) -> None:
+        hear(self, body, gone=gone)
         recorder.note(Moment.HEARD, json.dumps([self.wish.generation, self.wish.deleting]))
 
     async def worked(resource: Resource, world: World) -> None:
@@ -168,4 +168,4 @@ def _record_work(recorder: Recorder) -> None:
             recorder.note(Moment.IDLE, "work")
 
     KubernetesResource.hear = heard  # type: ignore[method-assign]
-    setattr(handlers, "work", worked)  # noqa: B010  # the name is the module's by import only
+    setattr(reconciler, "work", worked)  # noqa: B010  # the name is the module's by import only

@@ -6,6 +6,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 
+from queue_recovery.api.recovery import FINALIZER
 from queue_recovery.broker.scripts import Script, _text
 from queue_recovery.workers.deployments import FENCE
 
@@ -53,7 +54,7 @@ def _object(method: str, path: str, body: Any) -> str:  # noqa: ANN401  # JSON
         case ["queuetargets", _, "status"]:
             return "target status"
         case [_, "queuerecoveries", _]:
-            return f"kopf {_kopf(body)}"
+            return _finalizer(body)
         case [_, "deployments", _]:
             return _scaling(body)
         case other:
@@ -72,13 +73,8 @@ def _phase(patch: Sequence[Mapping[str, Any]]) -> str:
     return f"{status['phase']} {reason}{bound}"
 
 
-def _kopf(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
-    if isinstance(patch, Mapping):
-        metadata = patch.get("metadata", {})
-        if "finalizers" in metadata:
-            return "adds the finalizer" if metadata["finalizers"] else "removes the finalizer"
-        return " and ".join(sorted(metadata or patch))
-    return " and ".join(f"{one['op']} {one['path'].split('/')[2]}" for one in patch if one["op"] != "test")
+def _finalizer(patch: Sequence[Mapping[str, Any]]) -> str:
+    return "add the finalizer" if FINALIZER in patch[-1]["value"] else "remove the finalizer"
 
 
 def _scaling(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:

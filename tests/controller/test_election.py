@@ -189,7 +189,7 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
     first = await replicas.start("first", allowed=False)
 
     async def told() -> bool:
-        return "bind the Role of manifests/rights.yaml" in first.process.end_of_log()
+        return "bind the Role of manifests/operator/rights.yaml" in first.process.end_of_log()
 
     await until(told, "the missing right to be named", of=first.process)
     assert "503" in await first.get("/readyz")

@@ -75,7 +75,9 @@ async def test_an_operator_of_named_namespaces_needs_no_right_elsewhere() -> Non
     async with Sandbox.start() as sandbox, sandbox.namespace() as mine, sandbox.namespace() as other:
         await sandbox.kubectl("create", "namespace", "queue-recovery")
         await sandbox.kubectl("apply", "-k", "crds/")
-        await sandbox.kubectl("apply", "-f", "manifests/rights.yaml", "-f", "manifests/tenant_rights.yaml")
+        await sandbox.kubectl(
+            "apply", "-f", "manifests/operator/rights.yaml", "-f", "manifests/operator/tenant_rights.yaml"
+        )
         await sandbox.kubectl("-n", mine, "create", "serviceaccount", "recoverer")
         for role in ("queue-recovery", "queue-recovery-tenant"):
             account = f"--serviceaccount={mine}:recoverer"

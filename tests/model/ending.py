@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tests.model.turn import Outcome, Turn
-from tests.model.world import NOBODY, Claimed, Run, World, added, forgotten, put
+from tests.model.world import NOBODY, Claimed, Job, Run, World, added, forgotten, put
 
 
 def restored(turn: Turn) -> World:
@@ -12,9 +12,9 @@ def restored(turn: Turn) -> World:
 
     One effect, although it is a read and a write: the write is tried until nothing has come between them.
     """
-    world = turn.world
-    if world.note == turn.recovery:
-        return world.scaled(replicas=1, note=NOBODY)
+    world, status = turn.world, turn.status
+    if world.note != NOBODY and world.note in {turn.recovery, status.taken_over}:
+        return world.scaled(replicas=status.replicas, note=NOBODY)
     return world.touched() if turn.has("restore: moves the version on without a note too") else world
 
 
@@ -32,7 +32,7 @@ def _refuse_late_takers(turn: Turn) -> Outcome:
     """Stop what others may still take, if the broker answers; one that is away holds nothing up."""
     if turn.world.broker_away or not turn.has("end: refuses late takers before the workers come back"):
         return turn.go("bring the workers back")
-    return turn.go("bring the workers back", turn.world.with_run(turn.recovery, _closing(turn)))
+    return turn.go("bring the workers back", turn.world.with_run(turn.recovery, closing(turn)))
 
 
 def _bring_back(turn: Turn) -> Outcome:
@@ -42,7 +42,7 @@ def _bring_back(turn: Turn) -> Outcome:
 
 
 def _close(turn: Turn) -> Outcome:
-    run = _closing(turn)
+    run = closing(turn)
     world = turn.world.with_run(turn.recovery, run)
     if run.state == "closing":
         return turn.go("give back", world)
@@ -50,13 +50,18 @@ def _close(turn: Turn) -> Outcome:
 
 
 def _give_back(turn: Turn) -> Outcome:
+    return turn.go("close for good", given_back(turn))
+
+
+def given_back(turn: Turn) -> World:
+    """Return the world with the entries of a closing run back in `unacked`, but for those whose place is taken."""
     world, run = turn.world, turn.run
     if run.state == "closing":
         back = [message for message in run.bitten if message not in world.unacked]
         left = tuple(message for message in run.bitten if message in world.unacked)
         world = world._replace(unacked=added(world.unacked, *back))
         world = world.with_run(turn.recovery, run._replace(bitten=left))
-    return turn.go("close for good", world)
+    return world
 
 
 def _close_for_good(turn: Turn) -> Outcome:
@@ -65,17 +70,22 @@ def _close_for_good(turn: Turn) -> Outcome:
 
 def _settle(turn: Turn) -> Outcome:
     number, *rest = turn.process.todo
+    process = turn.process._replace(at="settle" if rest else "release", todo=tuple(rest))
+    return turn.stay(process, turn.world.with_job(number, settled(turn, number)))
+
+
+def settled(turn: Turn, number: int) -> Job:
+    """Return a job's document after it was stamped as released and, if it was claimed, given back."""
     job = turn.world.jobs[number]
     stamp = job.stamps[turn.recovery]
     keeps = turn.has("end: keeps the stamp of what it gives back")
     if isinstance(stamp, Claimed):
         if (job.status, job.task) == ("pending", turn.task(number).task):
             job = job._replace(status=stamp.status, task=stamp.task)
-        job = job._replace(stamps=put(job.stamps, turn.recovery, "released" if keeps else "none"))
-    elif turn.has("end: stamps what was never claimed"):
-        job = job._replace(stamps=put(job.stamps, turn.recovery, "released"))
-    process = turn.process._replace(at="settle" if rest else "release", todo=tuple(rest))
-    return turn.stay(process, turn.world.with_job(number, job))
+        return job._replace(stamps=put(job.stamps, turn.recovery, "released" if keeps else "none"))
+    if turn.has("end: stamps what was never claimed"):
+        return job._replace(stamps=put(job.stamps, turn.recovery, "released"))
+    return job
 
 
 def _release(turn: Turn) -> Outcome:
@@ -93,7 +103,7 @@ def _finish(turn: Turn) -> Outcome:
     return turn.save(turn.status._replace(over=True, ending=ending, enqueued=turn.process.booked))
 
 
-def _closing(turn: Turn) -> Run:
+def closing(turn: Turn) -> Run:
     """Return the record after `close.lua`, before anything was given back."""
     run = turn.run
     if run.state == "closed" or not turn.has("end: closes the run"):

@@ -143,6 +143,10 @@ def _process(world: World, place: int, turn: Turn) -> Iterator[Move]:
         yield Move("dies", anew._replace(deaths=world.deaths - 1), sure=False, process=process)
     if world.cancelled and process.recovery == 0 and not process.status.ending:
         yield Move("hears of the cancel", anew, process=process)
+    if turn.is_gone and not process.status.ending:
+        _, then = turn.gone()
+        ended = world._replace(processes=put(world.processes, place, then))
+        yield Move("hears that its resource is gone", ended, process=process)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ Violation = Literal[
     "double execution",
     "two messages of one job",
     "two recoveries at once",
+    "recovery ended by another one",
     "message taken from a worker's hands",
     "message in two places",
     "message lost",
@@ -43,6 +44,8 @@ def harm(world: World, *, alone: bool) -> Iterator[Violation]:
         yield "two messages of one job"
     if sum(run.state in _OPEN for run in world.runs) > 1:
         yield "two recoveries at once"
+    if any(_is_robbed(world, recovery) for recovery in range(len(world.runs))):
+        yield "recovery ended by another one"
     if alone and world.pods and not set(world.hands) <= set(world.unacked):
         yield "message taken from a worker's hands"
     if alone and len(waiting + kept + world.executed) > len(world.sent):
@@ -54,10 +57,17 @@ def harm(world: World, *, alone: bool) -> Iterator[Violation]:
 
 
 def fault(world: World) -> Iterator[Violation]:
-    """Name what is wrong when no operator has anything left to do."""
+    """Name what is wrong when no operator has anything left to do.
+
+    What a recovery has left that was removed by force is the next one's to put in order, if there has been one; so is a
+    lock that a late process of it has taken since, before it died too.
+    """
+    others = [status for recovery, status in enumerate(world.statuses) if recovery != world.vanished]
+    if _left_by_force(world) and others and all(status.step == "planned" for status in others):
+        return
     if world.replicas == 0 or world.note != NOBODY:
         yield "workers left at 0"
-    if world.lock != NOBODY:
+    if world.lock not in {NOBODY, world.vanished}:
         yield "lock left behind"
     if any(status.ending == "In doubt" for status in world.statuses):
         return
@@ -65,8 +75,19 @@ def fault(world: World) -> Iterator[Violation]:
     if any(job.status == "pending" and Message(job.task, number) not in there for number, job in enumerate(world.jobs)):
         yield "stranded job"
     for recovery, status in enumerate(world.statuses):
+        if recovery == world.vanished and not status.over:
+            continue
         if set(status.enqueued) != {message.job for message in world.sent if message.task == f"new{recovery}"}:
             yield "wrong books"
+
+
+def _is_robbed(world: World, recovery: int) -> bool:
+    is_closed = world.runs[recovery].state in {"closing", "closed"}
+    return is_closed and not world.statuses[recovery].ending and recovery != world.vanished
+
+
+def _left_by_force(world: World) -> bool:
+    return world.vanished != NOBODY and world.statuses[world.vanished].touched
 
 
 def _quarantined(world: World) -> tuple[Message, ...]:

@@ -6,12 +6,13 @@ An effect is atomic; between two of them the process may be held up for as long 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model import ending
+from tests.model import ending, takeover
 from tests.model.turn import Outcome, Turn
 from tests.model.world import NOBODY, Claimed, Job, added, put, removed
 
 NEEDS_BROKER: Final = frozenset(
     {"lock", "open", "freeze", "prepare", "push", "close", "give back", "close for good", "release"}
+    | {"close theirs", "give theirs back", "release theirs"}
     | {"begin to take", "scan", "bite", "pass the boundary", "scan once more", "bite once more", "complete"}
 )
 """Places where a process waits while the broker is away."""
@@ -19,16 +20,52 @@ NEEDS_BROKER: Final = frozenset(
 
 def _read(turn: Turn) -> Outcome:
     status = turn.world.statuses[turn.recovery]
+    if turn.is_gone:
+        return turn.go("done")
+    if turn.world.finalizers[turn.recovery] and status.step == "planned" and not status.over:
+        # An earlier process died after it had added it.
+        return turn.stay(turn.process._replace(at="remove the finalizer", status=status))
     cancelled = turn.world.cancelled and turn.recovery == 0 and not status.ending and not status.over
     at = "end as cancelled" if cancelled else turn.next(status)
     return turn.stay(turn.process._replace(at=at, status=status))
 
 
 def _lock(turn: Turn) -> Outcome:
-    free = {NOBODY, turn.recovery}
-    if turn.world.lock not in free or turn.world.note not in free:
+    world, free = turn.world, {NOBODY, turn.recovery}
+    if world.lock not in free:
+        return turn.go("close theirs") if turn.may_take_over(world.lock) else None
+    if world.note not in free and not turn.may_take_over(world.note):
         return None
-    return turn.save(turn.status._replace(step="draining"))
+    return turn.go("add the finalizer" if turn.has("finalizer: before the intent") else "write the intent")
+
+
+def _add_finalizer(turn: Turn) -> Outcome:
+    if turn.is_gone:
+        return turn.gone()
+    if turn.world.statuses[turn.recovery] != turn.status:
+        return turn.read_again()
+    return turn.go("write the intent", turn.world.with_finalizer(turn.recovery, there=True))
+
+
+def _write_intent(turn: Turn) -> Outcome:
+    world, status = turn.world, turn.status._replace(step="draining")
+    if not world.finalizers[turn.recovery] and not turn.is_gone and turn.has("finalizer: before the intent"):
+        return turn.go("add the finalizer")
+    if world.note not in {NOBODY, turn.recovery}:
+        recorded = 1 if turn.has("take over: with the recorded replicas") else world.replicas
+        noted = world.note if turn.has("take over: noted for the ending") else NOBODY
+        status = status._replace(replicas=recorded, taken_over=noted)
+    return turn.save(status)
+
+
+def _remove_finalizer(turn: Turn) -> Outcome:
+    if turn.is_gone:
+        return turn.go("done")
+    guarded = turn.has("finalizer: removed only while it is not needed")
+    if (turn.world.statuses[turn.recovery] if guarded else turn.status).touched:
+        return turn.read_again()
+    world = turn.world.with_finalizer(turn.recovery, there=False)
+    return turn.go("done" if turn.status.over else "read the status", world)
 
 
 def _open(turn: Turn) -> Outcome:
@@ -36,7 +73,7 @@ def _open(turn: Turn) -> Outcome:
     if run.state in {"closing", "closed"} or (world.lock == turn.recovery and run.state == "absent"):
         return turn.go("end as failed")
     if world.lock not in {NOBODY, turn.recovery} and turn.has("open: only while the lock is free"):
-        return None
+        return turn.go("close theirs") if turn.may_take_over(world.lock) else None
     if run.state == "absent":
         world = world.with_run(turn.recovery, run._replace(state="preparing"))
     return turn.go("look", world._replace(lock=turn.recovery))
@@ -44,7 +81,7 @@ def _open(turn: Turn) -> Outcome:
 
 def _look(turn: Turn) -> Outcome:
     world = turn.world
-    if world.note not in {NOBODY, turn.recovery}:
+    if world.note not in {NOBODY, turn.recovery} and not turn.may_take_over(world.note):
         return turn.go("open", ending.restored(turn))
     if world.note == turn.recovery and world.replicas == 0:
         return turn.go("wait for the last pod")
@@ -53,6 +90,8 @@ def _look(turn: Turn) -> Outcome:
 
 
 def _confirm(turn: Turn) -> Outcome:
+    if turn.is_gone:
+        return turn.gone()
     if turn.world.statuses[turn.recovery] != turn.status:
         return turn.read_again()
     return turn.stay(turn.process._replace(at="scale"))
@@ -242,6 +281,9 @@ EFFECTS: Final[Mapping[str, Callable[[Turn], Outcome]]] = {
     "end as cancelled": ending.cancelled,
     "end as failed": ending.failed,
     "lock": _lock,
+    "add the finalizer": _add_finalizer,
+    "write the intent": _write_intent,
+    "remove the finalizer": _remove_finalizer,
     "open": _open,
     "look": _look,
     "confirm": _confirm,
@@ -267,6 +309,7 @@ EFFECTS: Final[Mapping[str, Callable[[Turn], Outcome]]] = {
     "claim": _claim,
     "push": _push,
     "write the jobs": _write_jobs,
+    **takeover.EFFECTS,
     **ending.EFFECTS,
 }
 """What happens at each place where a process can stand."""

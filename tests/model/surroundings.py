@@ -90,6 +90,11 @@ def _chances(world: World) -> Iterator[Move]:
         # With the broker away for good it is the deadline that comes, sooner or later.
         cancelled = world._replace(cancels=0, cancelled=True)
         yield Move("the user cancels the first recovery", cancelled, sure=world.broker_away)
+    if world.deletions:
+        yield _deletion(world._replace(deletions=0))
+    last = len(world.statuses) - 1
+    if world.removals and world.statuses[last].touched and world.statuses[0].step == "planned":
+        yield Move("somebody removes the last recovery by force", world._replace(removals=0, vanished=last), sure=False)
     if world.outages:
         yield Move("the broker goes away for good", world._replace(outages=0, broker_away=True), sure=False)
     if world.producers:
@@ -103,6 +108,13 @@ def _chances(world: World) -> Iterator[Move]:
     if world.rivals and world.jobs[0].status == "failed":
         taken = world._replace(rivals=0).with_job(0, Job("pending", "rival", world.jobs[0].stamps))
         yield Move("the application enqueues the job itself", _sent(taken, "rival", 0), sure=False)
+
+
+def _deletion(world: World) -> Move:
+    if not world.finalizers[0]:
+        return Move("the user deletes the first recovery, which goes", world._replace(vanished=0), sure=False)
+    waits = world._replace(deleted=True, cancelled=True)
+    return Move("the user deletes the first recovery, which has the finalizer", waits, sure=False)
 
 
 def _sent(world: World, task: str, job: int) -> World:

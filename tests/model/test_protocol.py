@@ -10,7 +10,7 @@ import pytest
 from tests.model.explore import Found, explore
 from tests.model.judge import Violation
 from tests.model.turn import Part
-from tests.model.world import World, beginning
+from tests.model.world import OLD, Claimed, Job, Process, Run, Status, World, beginning
 
 TWO_OPERATORS = beginning()
 ONE_CANCELLED = beginning()._replace(cancels=1)
@@ -23,6 +23,19 @@ SOMEBODY_SCALES = beginning()._replace(scalings=2)
 RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
 BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
 BROKER_FORGETS = beginning()._replace(losses=1)
+DELETED = beginning(old=0)._replace(deletions=1)
+REMOVED = beginning(operators=(0, 1), old=0)._replace(removals=1)
+_LEFT = beginning(operators=(0, 1), old=0)._replace(processes=(Process(0), Process(0)), vanished=1, lock=1, cancels=1)
+LEFT_AT_ZERO = _LEFT._replace(
+    statuses=(Status(), Status(step="draining")), runs=(Run(), Run("preparing")), note=1, replicas=0, pods=0
+)
+"""Nobody works any more on a recovery that was removed by force while its workers stopped."""
+LEFT_CLAIMED = _LEFT._replace(
+    statuses=(Status(), Status(step="restarted")),
+    runs=(Run(), Run("purged", sweep=1, complete=1, seen=(Claimed("failed", OLD),))),
+    jobs=(Job("pending", "new1", ("none", Claimed("failed", OLD))),),
+)
+"""Nor on one that had taken a job up and not enqueued it."""
 
 ENQUEUED = ("Succeeded", (0,))
 SKIPPED = ("Succeeded", ())
@@ -99,6 +112,36 @@ def test_workers_come_back_although_the_broker_is_gone_for_good() -> None:
 
 def test_a_record_that_the_broker_has_lost_leaves_no_lock_and_no_stopped_workers() -> None:
     assert (("In doubt", ()),) in held(BROKER_FORGETS).endings
+
+
+def test_a_deletion_at_any_moment_waits_for_what_was_touched_and_for_nothing_else() -> None:
+    gone_at_once = ("", ())
+
+    endings = held(DELETED._replace(deaths=1)).endings
+
+    assert endings == {(gone_at_once,), (ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+def test_what_a_recovery_leaves_that_was_removed_by_force_is_taken_over_by_the_next_one() -> None:
+    endings = held(REMOVED._replace(deaths=1)).endings
+
+    assert {next_one for next_one, removed in endings if removed[0] in {"", "Cancelled"}} == {ENQUEUED, SKIPPED}
+
+
+def test_an_old_message_is_in_one_place_when_a_recovery_was_removed_by_force() -> None:
+    held(beginning(operators=(0, 1))._replace(removals=1))
+
+
+def test_a_next_one_that_is_cancelled_brings_the_workers_back_of_one_that_was_removed_by_force() -> None:
+    endings = {next_one for next_one, _ in held(LEFT_AT_ZERO._replace(deaths=2)).endings}
+
+    assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
+
+
+def test_the_next_one_enqueues_the_jobs_that_one_had_claimed_that_was_removed_by_force() -> None:
+    endings = {next_one for next_one, _ in held(LEFT_CLAIMED._replace(deaths=2)).endings}
+
+    assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
 
 
 BROKEN: list[tuple[str, set[Part], World, Violation]] = [
@@ -204,6 +247,48 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
     ),
     ("generation not noted", {"drain: the generation is noted"}, SOMEBODY_SCALES, "old message left behind"),
     ("status written over any other", {"status: written over the known one only"}, ONE_CANCELLED, "lock left behind"),
+    (
+        "no finalizer before the intent",
+        {"finalizer: before the intent"},
+        DELETED._replace(deaths=1),
+        "workers left at 0",
+    ),
+    (
+        "a finalizer is removed that another process has come to need",
+        {"finalizer: removed only while it is not needed"},
+        DELETED._replace(deaths=1),
+        "workers left at 0",
+    ),
+    (
+        "a recovery that exists is taken over",
+        {"take over: only what is gone"},
+        REMOVED,
+        "recovery ended by another one",
+    ),
+    (
+        "a late process of one that is gone opens again",
+        {"take over: closes the run"},
+        REMOVED,
+        "two recoveries at once",
+    ),
+    (
+        "jobs of one that is gone are not settled",
+        {"take over: settles what was not pushed"},
+        LEFT_CLAIMED,
+        "stranded job",
+    ),
+    (
+        "the replicas that the next one has seen are given back",
+        {"take over: with the recorded replicas"},
+        LEFT_AT_ZERO,
+        "workers left at 0",
+    ),
+    (
+        "a next one that is cancelled before it has noted itself leaves the note of one that is gone",
+        {"take over: noted for the ending"},
+        LEFT_AT_ZERO,
+        "workers left at 0",
+    ),
     ("lock kept in doubt", {"end: lets the lock go in doubt too"}, BROKER_FORGETS, "lock left behind"),
 ]
 
@@ -228,8 +313,12 @@ def test_a_violation_comes_with_the_shortest_way_to_it() -> None:
     assert found.trace == (
         "recovery 0, known to be planned: read the status",
         "recovery 0, known to be planned: lock",
+        "recovery 0, known to be planned: add the finalizer",
+        "recovery 0, known to be planned: write the intent",
         "recovery 1, known to be planned: read the status",
         "recovery 1, known to be planned: lock",
         "recovery 0, known to be draining: open",
+        "recovery 1, known to be planned: add the finalizer",
+        "recovery 1, known to be planned: write the intent",
         "recovery 1, known to be draining: open",
     )

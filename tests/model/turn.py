@@ -6,6 +6,13 @@ from tests.model.world import Message, Process, Run, Status, World
 
 Part = Literal[
     "status: written over the known one only",
+    "finalizer: before the intent",
+    "finalizer: removed only while it is not needed",
+    "take over: only what is gone",
+    "take over: closes the run",
+    "take over: settles what was not pushed",
+    "take over: with the recorded replicas",
+    "take over: noted for the ending",
     "open: only while the lock is free",
     "scale: only as it was seen",
     "scale: only while the status stands",
@@ -93,8 +100,25 @@ class Turn(NamedTuple):
         """Begin where the stored status says, as after a death."""
         return self.world, Process(self.process.recovery)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the recovery's resource is not there any more."""
+        return self.world.vanished == self.recovery
+
+    def gone(self) -> tuple[World, Process]:
+        """Put in order what was touched, once: there is nothing to write the status to."""
+        if self.status.ending or not self.status.touched:
+            return self.world, Process(self.recovery, "done", self.status)
+        return self.world, Process(self.recovery, "refuse late takers", self.status._replace(ending="Cancelled"))
+
+    def may_take_over(self, holder: int) -> bool:
+        """Tell whether another recovery is known to be gone."""
+        return holder == self.world.vanished or not self.has("take over: only what is gone")
+
     def save(self, status: Status) -> Outcome:
         """Write the status and begin the next step, or read it when somebody else has written it meanwhile."""
+        if self.is_gone:
+            return self.gone()
         if self.world.statuses[self.recovery] != self.status and self.has("status: written over the known one only"):
             return self.read_again()
         return self.world.with_status(self.recovery, status), Process(self.recovery, self.next(status), status)
@@ -102,7 +126,7 @@ class Turn(NamedTuple):
     def next(self, status: Status) -> str:
         """Return where to begin, as `recovery/decide.py` does."""
         if status.over:
-            return "done"
+            return "remove the finalizer" if self.world.finalizers[self.recovery] else "done"
         if not status.ending:
             return _FIRST[status.step]
         if status.step == "planned":

@@ -73,6 +73,15 @@ class Status(NamedTuple):
     over: bool = False
     enqueued: tuple[int, ...] = ()
     """The jobs that its books say were enqueued."""
+    replicas: int = 1
+    """What the Deployment is to be scaled back to."""
+    taken_over: int = NOBODY
+    """The recovery that is gone and whose note was on the Deployment."""
+
+    @property
+    def touched(self) -> bool:
+        """Whether something has to be put in order before the resource may go."""
+        return self.step != "planned" and not self.over
 
 
 class Process(NamedTuple):
@@ -120,11 +129,19 @@ class World(NamedTuple):
     retries: bool = True
     """The worker retries the old messages for ever; else they come to an end like any other."""
     cancelled: bool = False
-    """The user has cancelled the first recovery."""
+    """The user has cancelled the first recovery, or deleted it while it had the finalizer."""
+    deleted: bool = False
+    """The first recovery's resource goes with its finalizer."""
+    finalizers: tuple[bool, ...] = ()
+    """Which resources have it."""
+    vanished: int = NOBODY
+    """The recovery whose resource is gone."""
     broker_away: bool = False
     deaths: int = 0
     """How often an operator may still die; the fields that follow count moves of others in the same way."""
     cancels: int = 0
+    deletions: int = 0
+    removals: int = 0
     outages: int = 0
     producers: int = 0
     scalings: int = 0
@@ -138,6 +155,11 @@ class World(NamedTuple):
     def with_job(self, number: int, job: Job) -> "World":
         """Return the world with this document in MongoDB."""
         return self._replace(jobs=put(self.jobs, number, job))
+
+    def with_finalizer(self, recovery: int, *, there: bool) -> "World":
+        """Return the world with the resource's finalizer added or removed; a deleted one goes without it."""
+        world = self._replace(finalizers=put(self.finalizers, recovery, there))
+        return world._replace(vanished=recovery) if not there and self.deleted and recovery == 0 else world
 
     def with_status(self, recovery: int, status: Status) -> "World":
         """Return the world with this status in the API server."""
@@ -174,6 +196,7 @@ def beginning(*, operators: tuple[int, ...] = (0, 0), jobs: int = 1, old: int = 
     return World(
         processes=tuple(Process(recovery) for recovery in operators),
         statuses=(Status(),) * recoveries,
+        finalizers=(False,) * recoveries,
         runs=(Run(),) * recoveries,
         jobs=(Job("failed", OLD, (unstamped,) * recoveries),) * jobs,
         hands=messages[:1],

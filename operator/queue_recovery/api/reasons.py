@@ -365,6 +365,12 @@ class Reason(StrEnum):
         "Chords, groups, chains or callbacks that hang on messages to be taken will not go on; an event says so.",
         "Start what came after the jobs yourself: jobs enqueued anew have none of it, the quarantined messages all.",
     )
+    TAKEN_OVER = (
+        "TakenOver",
+        Outcome.PROGRESS,
+        "What a recovery holds that does not exist any more is taken over: it was removed without being ended.",
+        "Nothing. What it had taken is kept for its retention; the event says where, and a note of it is worth taking.",
+    )
     DRAINING = ("Draining", Outcome.PROGRESS, "The workers are being stopped.")
     AWAITING_MANUAL_SCALE_DOWN = (
         "AwaitingManualScaleDown",

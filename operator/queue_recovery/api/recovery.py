@@ -18,7 +18,7 @@ from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TargetRef
 
 FINALIZER = "queuerecovery.dev/active"
-"""Held while a recovery is running, so that deleting it brings the workers back first."""
+"""Held from right before the first effect until the terminal status: a deletion brings the workers back first."""
 
 JobId = Annotated[StrictInt | Annotated[StrictStr, Field(min_length=1, max_length=256)], Field()]
 """Id of a job in the job store: an integer, or text."""

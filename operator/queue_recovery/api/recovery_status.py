@@ -104,6 +104,12 @@ class WorkerStatus(Model):
     uid: str = Field(max_length=64, description="Its UID.")
     replicas: int = Field(ge=0, description="Its replicas before the drain; restored at every ending.")
     pods: int = Field(0, ge=0, description="Its pods before the drain: each is to be seen to end.")
+    taken_over_from: str | None = Field(
+        None,
+        max_length=64,
+        description="UID of a recovery that had scaled it to 0 and does not exist any more; `replicas` are those that "
+        "it had recorded.",
+    )
     drained_generation: int | None = Field(
         None, ge=0, description="Its generation when its last pod had ended: a newer one tells that it was scaled."
     )

@@ -52,9 +52,10 @@ class Client:
         """GET of each key in one round trip."""
         return [cast("bytes | None", answer) for answer in await self._pipelined([("GET", key) for key in keys])]
 
-    async def hget(self, keys: Sequence[str], field: str) -> list[bytes | None]:
-        """HGET of the same field of each key in one round trip."""
-        return [cast("bytes | None", answer) for answer in await self._pipelined([("HGET", k, field) for k in keys])]
+    async def hmget_each(self, keys: Sequence[str], *fields: str) -> list[list[bytes | None]]:
+        """HMGET of the same fields of each key in one round trip."""
+        answers = await self._pipelined([("HMGET", key, *fields) for key in keys])
+        return [cast("list[bytes | None]", answer) for answer in answers]
 
     async def hmget(self, key: str, *fields: str | bytes) -> list[bytes | None]:
         """HMGET."""

@@ -1,5 +1,6 @@
 """A broker database on Redis or Valkey, as the steps of a recovery use it."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self, TypeVar
@@ -7,7 +8,7 @@ from typing import Self, TypeVar
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import inspection, restoring, sweeper, taking
-from queue_recovery.broker.client import Client
+from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.connecting import connect
 from queue_recovery.broker.consumers import consumers
 from queue_recovery.broker.health import check_permissions, check_server
@@ -19,6 +20,7 @@ from queue_recovery.broker.keys import (
     Layout,
     lock_key,
     quarantine_key,
+    quarantine_name,
     recovery_uid,
     run_key,
     runs_key,
@@ -45,6 +47,7 @@ from queue_recovery.recovery.ports import (
     Task,
     Unlisted,
 )
+from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 
 T = TypeVar("T")
 
@@ -132,7 +135,8 @@ class RedisBroker:
             for run in runs
             for word in (run.uid, self._layout.bare_list(run.queue), run.restore.uid if run.restore else "")
         ]
-        answer = await run_script(self._client, Script.OPEN, keys, [runs[0].name, runs[0].cluster, *identities])
+        recovery: list[Word] = [runs[0].name, runs[0].cluster, runs[0].retention_seconds]
+        answer = await run_script(self._client, Script.OPEN, keys, [*recovery, *identities])
         if answer[0] == b"LOCKED":
             numbers, uids = answer[1::2], answer[2::2]
             held = {runs[int(n) - 1].queue: uid.decode() for n, uid in zip(numbers, uids, strict=True)}
@@ -195,6 +199,7 @@ class RedisBroker:
             was_purged=was_purged,
             taken=record.taken if record and was_purged else None,
             pushed=record.pushed if record else frozenset(),
+            seen=record.seen if record else frozenset(),
             restored=record.restored if record and record.earlier and was_purged else None,
         )
 
@@ -223,10 +228,19 @@ class RedisBroker:
 
     async def _holders(self, runs: Mapping[str, str]) -> Mapping[str, Holder]:
         """Return the recoveries of these runs, given as UIDs by queue."""
-        names = await self._client.hget([run_key(uid) for uid in runs.values()], "name")
+        keys = [run_key(uid) for uid in runs.values()]
+        found = await self._client.hmget_each(keys, "name", "cluster", "retention")
         return {
-            queue: Holder(uid=recovery_uid(uid), name=recovery_uid(uid) if name is None else name.decode())
-            for (queue, uid), name in zip(runs.items(), names, strict=True)
+            queue: Holder(
+                uid=recovery_uid(uid),
+                name=recovery_uid(uid) if name is None else name.decode(),
+                run=uid,
+                cluster=None if cluster is None else cluster.decode(errors="replace"),
+                retention_seconds=_seconds(retention),
+                lock=self._lock(queue),
+                quarantine=quarantine_name(uid),
+            )
+            for (queue, uid), (name, cluster, retention) in zip(runs.items(), found, strict=True)
         }
 
     async def _bring_back(self, run: Run) -> None:
@@ -242,6 +256,13 @@ class RedisBroker:
 
     def _identity(self, run: Run) -> list[str]:
         return [run.uid, run.name, run.cluster, self._layout.bare_list(run.queue)]
+
+
+def _seconds(retention: bytes | None) -> int:
+    """Read a retention; the default for one that an earlier version has not written, or that is none."""
+    return (
+        int(retention) if retention is not None and re.fullmatch(rb"\d{1,8}", retention) else DEFAULT_RETENTION_SECONDS
+    )
 
 
 def _portions(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -45,6 +45,11 @@ class Record:
         return frozenset(self._named(JOB_FIELD))
 
     @property
+    def seen(self) -> frozenset[str]:
+        """Keys of the jobs of which it was noted what they looked like when nothing ran."""
+        return frozenset(self._named(SEEN_FIELD))
+
+    @property
     def quarantined(self) -> Mapping[str, int]:
         """How many messages went to each list and hash of the quarantine, by what its key ends with."""
         return {ending: int(count) for ending, count in self._named(TAKEN_FIELD).items()}

@@ -94,8 +94,8 @@ class KubernetesLease:
     def _forbidden(self) -> Unavailable:
         return Unavailable(
             Reason.FORBIDDEN,
-            f"no namespace {self._namespace}, or no right to its Lease {NAME}: bind the Role of manifests/rights.yaml "
-            "there, or run one replica with QUEUE_RECOVERY_LEASE_SECONDS=0",
+            f"no namespace {self._namespace}, or no right to its Lease {NAME}: bind the Role of "
+            "manifests/operator/rights.yaml there, or run one replica with QUEUE_RECOVERY_LEASE_SECONDS=0",
         )
 
 

@@ -74,7 +74,7 @@ async def _lead(
     posting = asyncio.ensure_future(operator.events.run())
 
     async def stopped() -> None:
-        await operator.targets.aclose()
+        await operator.aclose()
         await operator.events.flush(_LAST_EVENTS)
         operator.metrics.leader.set(0)
         part.leave()
@@ -91,7 +91,7 @@ async def _lead(
             ready_flag=watching,
         )
     finally:
-        await operator.targets.aclose()
+        await operator.aclose()
         posting.cancel()
         with suppress(asyncio.CancelledError):
             await posting

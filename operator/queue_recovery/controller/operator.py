@@ -13,6 +13,7 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.events import EventPoster, events_between
 from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.sightings import Sightings
@@ -24,7 +25,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Operator:
-    """What handlers share: the connection, events, metrics, and the board of targets."""
+    """What handlers share: the connection, events, metrics, the reconciler, and the board of targets."""
 
     def __init__(self, api: ApiClient, settings: Settings, instance: str) -> None:
         """Take the connection, the settings, and the name of this process."""
@@ -35,6 +36,12 @@ class Operator:
         self.metrics = Metrics()
         self.events = EventPoster(api, instance)
         self.targets = TargetBoard(api, settings, self.metrics, self.world)
+        self.recoveries = Reconciler(self.resource, self.world, self.working)
+
+    async def aclose(self) -> None:
+        """End all that is in progress; it begins again with what the next watch tells of."""
+        await self.recoveries.aclose()
+        await self.targets.aclose()
 
     def world(self, namespace: str) -> KubernetesWorld:
         """Return the surroundings of recoveries of one namespace; all of them share what was last seen there."""

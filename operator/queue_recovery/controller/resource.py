@@ -1,7 +1,8 @@
-"""One QueueRecovery in the API server: what its user wishes, and the one writer of its status."""
+"""One QueueRecovery in the API server: what its user asks for, and the one writer of its status and its finalizer."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +19,13 @@ from queue_recovery.recovery.world import Gone, Superseded, Wish
 
 PLURAL = "queuerecoveries"
 
-_CONFLICT = 409
-_UNPROCESSABLE = 422
+_REFUSED = (409, 422)
+"""A condition of the patch does not hold, or the API server does not take what it makes."""
 _TRIES = 5
+_JSON_PATCH = "application/json-patch+json"
+
+Operation = dict[str, object]
+"""One operation of a JSON patch."""
 
 Written = Callable[[QueueRecoveryStatus, QueueRecoveryStatus], None]
 """Told of every status that was stored: the one before, and the new one."""
@@ -60,29 +65,29 @@ class KubernetesResource:
         self._api = CustomObjectsApi(api)
         self._written = written
         self._heard = asyncio.Event()
-        self._protected = asyncio.Event()
         self._status = parsed.status
-        self._resource_version = parsed.metadata.resource_version
+        self._version = parsed.metadata
         self._wish = _wish(parsed)
-        self._take_in(parsed)
 
     @property
     def wish(self) -> Wish:
         """What the user wants, as last heard."""
         return self._wish
 
-    def hear(self, body: Mapping[str, Any]) -> None:
-        """Take in a watch event."""
-        self._take_in(_Body.model_validate(body))
+    @property
+    def observed_generation(self) -> int:
+        """Generation of the spec that the stored status was made from, as last read or written."""
+        return self._status.observed_generation
+
+    def hear(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
+        """Take in a watch event; `gone`: the resource is not there any more."""
+        wish = _wish(_Body.model_validate(body))
+        self._take_in(replace(wish, deleting=True) if gone else wish)
 
     async def changed(self) -> None:
         """Return once the wish has changed since the last call."""
         await self._heard.wait()
         self._heard.clear()
-
-    async def protected(self) -> None:
-        """Return once the finalizer is stored: before that, a deletion would not wait for us."""
-        await self._protected.wait()
 
     async def read(self) -> QueueRecoveryStatus:
         """Return the stored status; raises Gone, or Unavailable (`KubernetesUnavailable`)."""
@@ -93,27 +98,29 @@ class KubernetesResource:
         parsed = _Body.model_validate(body)
         if parsed.metadata.uid != self.uid:
             raise Gone
-        self._resource_version = parsed.metadata.resource_version
-        self._status = parsed.status
-        self._take_in(parsed)
+        self._store(parsed)
         return parsed.status
 
     async def write(self, status: QueueRecoveryStatus) -> None:
         """Store the status if it is still the one last read or written here.
 
-        A change of anything else in the resource (a finalizer, a label, the spec) is no obstacle. Raises Superseded,
-        Gone, or Unavailable (`KubernetesUnavailable`).
+        A status that tells of effects which a deletion has to wait for is stored only on a resource that has the
+        finalizer; it is added first. A change of anything else in the resource (a label, the spec) is no obstacle.
+        Raises Superseded (also when the finalizer is needed and the resource is being deleted), Gone, or Unavailable
+        (`KubernetesUnavailable`).
         """
         before = self._status
         for _ in range(_TRIES):
             try:
-                with translated(gone=Gone, expected=(_CONFLICT, _UNPROCESSABLE)):
-                    body = await self._patch(status)
+                with translated(gone=Gone, expected=_REFUSED):
+                    if needs_finalizer(status) and not self._has_finalizer:
+                        self._store(await self._edit([_finalizers(*self._version.finalizers, FINALIZER)]))
+                    stored = await self._patch_status(status)
             except ApiException:
-                if await self.read() != before:
+                if await self.read() != before or (needs_finalizer(status) and self._takes_no_finalizer):
                     raise Superseded from None
                 continue
-            self._resource_version = _Body.model_validate(body).metadata.resource_version
+            self._version = stored.metadata
             self._status = status
             self._written(before, status)
             return
@@ -122,34 +129,94 @@ class KubernetesResource:
             "the API server refuses the status; are the CRDs those of this operator's version? kubectl apply -k crds/",
         )
 
-    async def _patch(self, status: QueueRecoveryStatus) -> object:
-        patch: list[dict[str, object]] = [
-            {"op": "test", "path": "/metadata/uid", "value": self.uid},
-            {"op": "test", "path": "/metadata/resourceVersion", "value": self._resource_version},
-            {
-                "op": "add",
-                "path": "/status",
-                "value": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-            },
-        ]
-        return await self._api.patch_namespaced_custom_object_status(
+    async def release(self) -> None:
+        """Remove the finalizer, unless the stored status tells of effects that a deletion has to wait for.
+
+        Raises Gone, or Unavailable (`KubernetesUnavailable`).
+        """
+        for _ in range(_TRIES):
+            if needs_finalizer(self._status) or not self._has_finalizer:
+                return
+            others = [name for name in self._version.finalizers if name != FINALIZER]
+            try:
+                with translated(gone=Gone, expected=_REFUSED):
+                    self._store(await self._edit([_finalizers(*others)]))
+            except ApiException:
+                await self.read()
+        raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server does not remove the finalizer; trying again")
+
+    @property
+    def _has_finalizer(self) -> bool:
+        return FINALIZER in self._version.finalizers
+
+    @property
+    def _takes_no_finalizer(self) -> bool:
+        """The API server adds no finalizer to a resource that is being deleted."""
+        return self._version.deleted is not None and not self._has_finalizer
+
+    async def _edit(self, operations: Sequence[Operation]) -> "_Body":
+        """Apply a JSON patch to the resource, if it is still in the version that is known here."""
+        body = await self._api.patch_namespaced_custom_object(
             GROUP,
             VERSION,
             self.namespace,
             PLURAL,
             self.name,
-            patch,
-            _content_type="application/json-patch+json",
+            [*self._known_version(), *operations],
+            _content_type=_JSON_PATCH,
             _request_timeout=REQUEST_TIMEOUT,
         )
+        return _Body.model_validate(body)
 
-    def _take_in(self, parsed: _Body) -> None:
-        wish = _wish(parsed)
+    async def _patch_status(self, status: QueueRecoveryStatus) -> "_Body":
+        value = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+        body = await self._api.patch_namespaced_custom_object_status(
+            GROUP,
+            VERSION,
+            self.namespace,
+            PLURAL,
+            self.name,
+            [*self._known_version(), {"op": "add", "path": "/status", "value": value}],
+            _content_type=_JSON_PATCH,
+            _request_timeout=REQUEST_TIMEOUT,
+        )
+        return _Body.model_validate(body)
+
+    def _known_version(self) -> list[Operation]:
+        return [
+            {"op": "test", "path": "/metadata/uid", "value": self.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": self._version.resource_version},
+        ]
+
+    def _store(self, parsed: _Body) -> None:
+        """Take in the resource as the API server has just answered with it."""
+        self._version = parsed.metadata
+        self._status = parsed.status
+        self._take_in(_wish(parsed))
+
+    def _take_in(self, wish: Wish) -> None:
         if wish != self._wish:
             self._wish = wish
             self._heard.set()
-        if FINALIZER in parsed.metadata.finalizers:
-            self._protected.set()
+
+
+def is_finished(body: Mapping[str, Any]) -> bool:
+    """Tell of a resource's body that nothing is left to do: it has ended, its newest spec was seen, it is released."""
+    metadata, status = body["metadata"], body.get("status", {})
+    return (
+        "completionTime" in status
+        and status.get("observedGeneration") == metadata.get("generation")
+        and FINALIZER not in metadata.get("finalizers", ())
+    )
+
+
+def needs_finalizer(status: QueueRecoveryStatus) -> bool:
+    """Tell whether a status tells of effects that have to be put in order before the resource may go."""
+    return status.drain_start_time is not None and status.completion_time is None
+
+
+def _finalizers(*names: str) -> Operation:
+    return {"op": "add", "path": "/metadata/finalizers", "value": list(names)}
 
 
 def _wish(body: _Body) -> Wish:

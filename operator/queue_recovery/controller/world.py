@@ -18,6 +18,7 @@ from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, Passwo
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.tls import Certificates
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.controller.existence import is_terminating, recovery_exists
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.jobs import store
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
@@ -119,6 +120,19 @@ class KubernetesWorld:
                 f"{self._namespace}`, or put its messages back by hand as docs/quarantined-messages.md tells",
             )
         return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
+
+    async def exists(self, name: str, uid: str) -> bool | None:
+        """See `recovery.world.World`; the end of one in this namespace is noticed from now on."""
+        namespace, _, rest = name.partition("/")
+        if not namespace or not rest or "/" in rest:
+            return None
+        if namespace == self._namespace:
+            self._note(f"recovery {rest}", None)
+        return await recovery_exists(self._api, namespace, rest, uid)
+
+    async def is_terminating(self) -> bool:
+        """See `recovery.world.World`."""
+        return await is_terminating(self._api, self._namespace)
 
     def see_end(self, name: str) -> None:
         """Note that a QueueRecovery has ended or is gone, for whoever has read it before."""

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
-from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
+from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp
 from queue_recovery.recovery.plan import look_up, worker_names
 from queue_recovery.recovery.ports import Consumer, RestoreNote, StoredJob, Worker
+from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.takeover import as_it_was, refuse_held, refuse_locked
 from queue_recovery.recovery.vanished import missed, vanished
 
 
@@ -23,29 +25,25 @@ async def lock(scope: Scope) -> None:
     From this write on every ending closes the run in the broker, so nothing is taken before it.
     """
     queues = await scope.queues()
-    broker = await scope.broker()
-    holders = await broker.holders(*queues)
-    others = {f"queue {name!r}": h.name for name, h in holders.items() if h.uid != scope.resource.uid}
-    if others:
-        raise locked_by(others)
+    await refuse_locked(scope, queues)
     workers = await scope.world.workers.look(worker_names(queues.values())) if scope.takes_messages else []
     _note_addresses(scope, workers)
-    _refuse_held(scope, workers)
+    await refuse_held(scope, workers)
     now = scope.world.now()
     await scope.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
         doing=(Reason.DRAINING, _stopping(scope, workers)),
         update={
             "drain_start_time": timestamp(now),
-            "workers": [WorkerStatus(name=w.name, uid=w.uid, replicas=w.replicas, pods=w.pods) for w in workers],
+            "workers": [as_it_was(scope, worker) for worker in workers],
         },
     )
 
 
 async def drain(scope: Scope) -> None:
     """Take the locks, stop the workers and wait for the end of their last pod; then freeze what the jobs look like."""
-    broker = await scope.broker()
-    await broker.open(*scope.runs.values())
+    await refuse_locked(scope, scope.runs)
+    await (await scope.broker()).open(*scope.runs.values())
     drained = await stop_workers(scope) if scope.takes_messages else []
     await _freeze_jobs(scope)
     if not scope.takes_messages:
@@ -103,7 +101,7 @@ async def _stop(scope: Scope) -> Sequence[Worker]:
             written = await _scale_to_zero(scope, workers) if scope.scales_workers else {}
         except NotYet:
             if scope.scales_workers:
-                await _set_free(scope)
+                await restore_replicas(scope)  # all are stopped, or none
             raise
         while True:
             # What was seen before the scaling, or by a watch that lags behind it, says nothing.
@@ -125,9 +123,9 @@ async def _next(scope: Scope, changes: AsyncGenerator[Sequence[Worker], None]) -
 
 async def _scale_to_zero(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, int]:
     """Scale every worker to 0 that is not; return the generation that this gave each, by UID."""
-    _refuse_held(scope, workers)
+    await refuse_held(scope, workers)
     remembered = await _remember(scope, workers)
-    awake = [worker for worker in workers if worker.note is None or worker.replicas > 0]
+    awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(scope, worker)]
     if awake:
         # Another process may have ended this recovery and left the workers awake: seen after it, they would be
         # stopped for good. One that ends it later moves their resourceVersion, and the write fails.
@@ -143,17 +141,8 @@ async def _scale_to_zero(scope: Scope, workers: Sequence[Worker]) -> Mapping[str
     return written
 
 
-def _refuse_held(scope: Scope, workers: Sequence[Worker]) -> None:
-    """Raise NotYet (`Locked`) when another recovery holds one of the workers."""
-    for worker in workers:
-        if worker.note is not None and worker.note.uid != scope.resource.uid:
-            raise locked_by({f"Deployment {worker.name}": worker.note.recovery}, AwaitingChange)
-
-
-async def _set_free(scope: Scope) -> None:
-    """Give all their replicas back: all are stopped, or none."""
-    for worker in scope.status.workers:
-        await scope.world.workers.restore(worker.name, worker.uid, scope.resource.uid)
+def _is_held(scope: Scope, worker: Worker) -> bool:
+    return worker.note is not None and worker.note.uid == scope.resource.uid
 
 
 async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
@@ -161,8 +150,7 @@ async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, Wor
     remembered = {worker.name: worker for worker in scope.status.workers}
     anew = [worker for worker in workers if worker.uid != remembered[worker.name].uid]
     for worker in anew:
-        replicas = worker.replicas if worker.note is None else worker.note.replicas
-        remembered[worker.name] = WorkerStatus(name=worker.name, uid=worker.uid, replicas=replicas, pods=worker.pods)
+        remembered[worker.name] = as_it_was(scope, worker)
     if anew:
         await scope.save(
             doing=(Reason.DRAINING, _stopping(scope, workers)), update={"workers": list(remembered.values())}

@@ -18,16 +18,15 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed
+from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 from queue_recovery.recovery.purge import count_messages
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.restoring import restored_books
 from queue_recovery.recovery.scope import Scope, Update
+from queue_recovery.recovery.world import Gone
 
 _PATIENCE_SECONDS = 1.0
 """How long the workers wait for the broker before they come back."""
-
-_DEFAULT_RETENTION = timedelta(days=7)
-"""For messages that were to be dropped at success, when the recovery has ended otherwise."""
 
 
 async def end(scope: Scope) -> None:
@@ -39,6 +38,11 @@ async def end(scope: Scope) -> None:
         await _refuse_late_takers(scope)
         await restore_replicas(scope)
         scope.restored = True
+    await scope.finish(await _close(scope))
+
+
+async def _close(scope: Scope) -> Update:
+    """Close the runs, settle the jobs and let the locks go; return the final figures."""
     broker = await scope.broker()
     closed = {queue: await broker.close(run) for queue, run in scope.runs.items()}
     jobs = listed(scope.spec)
@@ -51,7 +55,35 @@ async def end(scope: Scope) -> None:
     for run in scope.runs.values():
         await broker.release(run, expires=expires, keep=keep or bool(in_doubt))
     books = _books(scope, jobs, closed, expires, keep=keep)
-    await scope.finish({**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books)
+    return {**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books
+
+
+async def end_with_namespace(scope: Scope, error: RecoveryError) -> None:
+    """End a recovery whose namespace is being deleted, and with it what an ending needs.
+
+    Its Deployments go with it. What the broker still holds can be reached with what was read before, or the next
+    recovery of the queue takes it over (`takeover.py`).
+    """
+    try:
+        update = await _close(scope)
+    except RecoveryError:
+        message = f"its namespace is being deleted; the next recovery of its queue ends its run ({error.message})"
+        ending = scope.status.ending
+        update = {} if ending is None else {"ending": ending.model_copy(update={"message": message})}
+    await scope.finish(update)
+
+
+async def end_removed(scope: Scope) -> None:
+    """End a recovery whose resource was removed by force, as far as that can be done at once and without its status.
+
+    What is left is taken over by the next recovery that needs it (`takeover.py`).
+    """
+    if scope.status.drain_start_time is None or scope.status.completion_time is not None:
+        return
+    removed = Ending(phase="Cancelled", reason=Reason.DELETED, message="removed by force while it was running")
+    scope.status = scope.status.model_copy(update={"ending": scope.status.ending or removed})
+    with suppress(RecoveryError, Gone):
+        await end(scope)
 
 
 async def _refuse_late_takers(scope: Scope) -> None:
@@ -101,7 +133,7 @@ def _retention(scope: Scope) -> tuple[datetime, bool]:
     seconds = scope.spec.purge.retention_seconds
     if seconds == 0 and succeeded:
         return scope.world.now(), False
-    return scope.world.now() + (timedelta(seconds=seconds) or _DEFAULT_RETENTION), True
+    return scope.world.now() + timedelta(seconds=seconds or DEFAULT_RETENTION_SECONDS), True
 
 
 def _books(

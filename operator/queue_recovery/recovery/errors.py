@@ -4,7 +4,7 @@ Drivers' exceptions end at the door of the room that owns the driver and leave i
 says what is wrong and what to do; it holds no secret, no payload and no text of a driver's exception.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
 
@@ -37,11 +37,17 @@ class Unavailable(RecoveryError):
     """A server does not answer as it should: try again with back-off, until the deadline."""
 
 
-def locked_by(holders: Mapping[str, str], kind: type[NotYet] = NotYet) -> NotYet:
-    """Return the error of locks that other recoveries hold: what they lock, such as `queue 'tts'`, with their names.
+def locked_by(holders: Mapping[str, str], kind: type[NotYet] = NotYet, remedies: Sequence[str] = ()) -> NotYet:
+    """Return the error of locks that other recoveries hold.
 
-    Its kind says how the end of the locks is noticed: by looking again, or by a change in Kubernetes.
+    Args:
+        holders: what they lock, such as `queue 'tts'`, with their names.
+        kind: how the end of the locks is noticed: by looking again, or by a change in Kubernetes.
+        remedies: commands that remove the locks of those of which it is not possible to determine whether they exist.
     """
     held = [f"{what} is held by recovery {name}" for what, name in sorted(holders.items())]
     more = f" and {len(held) - _HOLDERS_NAMED} more are held" if len(held) > _HOLDERS_NAMED else ""
-    return kind(Reason.LOCKED, f"{', '.join(held[:_HOLDERS_NAMED])}{more}; this one starts when that has ended")
+    by_hand = f". If that one does not exist any more: {'; '.join(remedies[:_HOLDERS_NAMED])}" if remedies else ""
+    return kind(
+        Reason.LOCKED, f"{', '.join(held[:_HOLDERS_NAMED])}{more}; this one starts when that has ended{by_hand}"
+    )

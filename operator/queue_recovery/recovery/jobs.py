@@ -61,6 +61,14 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
     return jobs
 
 
+def job_id(key: str) -> str | int | None:
+    """Return the id of the job that has this key (`ListedJob.key`), typed as in the spec; None: it was written out."""
+    _, kind, *text = key.split(":", 2)
+    if not text:
+        return None
+    return int(text[0]) if kind == "int" else text[0]
+
+
 def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:
     """Raise Rejected (`SpecTooLarge`) when the status of all these jobs might not fit in beside the spec.
 

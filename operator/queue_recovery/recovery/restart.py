@@ -38,4 +38,5 @@ async def _await_rollout(scope: Scope) -> None:
 async def restore_replicas(scope: Scope) -> None:
     """Give each worker that was scaled to 0 its replicas back; the same again when called again."""
     for worker in scope.status.workers:
-        await scope.world.workers.restore(worker.name, worker.uid, scope.resource.uid)
+        taken_over = [] if worker.taken_over_from is None else [worker.taken_over_from]
+        await scope.world.workers.restore(worker.name, worker.uid, scope.resource.uid, *taken_over)

@@ -7,10 +7,11 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore import RestoreFrom
-from queue_recovery.recovery.errors import AwaitingChange, Rejected, locked_by
+from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
 from queue_recovery.recovery.ports import Restored
 from queue_recovery.recovery.scope import Scope, Update, wanted_from
+from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import Earlier
 
 _MESSAGE = "bringing the messages back; they become visible all at once"
@@ -76,15 +77,14 @@ async def restore(scope: Scope) -> None:
     """
     broker = await scope.broker()
     if scope.status.drain_start_time is None:
-        holder = (await broker.holders(scope.spec.queue)).get(scope.spec.queue)
-        if holder is not None and holder.uid != scope.resource.uid:
-            raise locked_by({f"queue {scope.spec.queue!r}": holder.name})
+        await refuse_locked(scope, [scope.spec.queue])
         await scope.save(
             (ConditionType.RESTORED, "False", Reason.RESTORING, _MESSAGE),
             doing=(Reason.RESTORING, _MESSAGE),
             update={"drain_start_time": timestamp(scope.world.now())},
         )
         return
+    await refuse_locked(scope, [scope.spec.queue])
     run = scope.runs[scope.spec.queue]
     await broker.open(run)
     restored = await broker.restore(run)

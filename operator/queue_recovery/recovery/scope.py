@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionStatus, ConditionType
@@ -18,6 +18,9 @@ from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
 from queue_recovery.recovery.world import Resource, Superseded, World
 
 Update = dict[str, object]
+
+_ASK_AGAIN = timedelta(minutes=5)
+"""Whether the holder of a lock still exists; one of another namespace may go without being heard of here."""
 
 
 @dataclass(kw_only=True)
@@ -37,6 +40,8 @@ class Scope:
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
     _news: "asyncio.Future[None] | None" = field(default=None, init=False)
+    _existing: dict[str, tuple[datetime, bool | None]] = field(default_factory=dict, init=False)
+    """Whether other recoveries exist, by UID, and when that was asked."""
 
     @property
     def spec(self) -> QueueRecoverySpec:
@@ -67,6 +72,7 @@ class Scope:
             queue=queue,
             select=self.spec.purge.select,
             restore=self.restore,
+            retention_seconds=self.spec.purge.retention_seconds,
         )
 
     @property
@@ -126,6 +132,16 @@ class Scope:
             self._job_store = await self.world.job_store(target)
         return self._job_store
 
+    async def exists(self, name: str, uid: str) -> bool | None:
+        """Tell whether the recovery of that `namespace/name` and UID exists; None: it is not possible to determine.
+
+        The API server is asked again when something that was read there has changed, and at `_ASK_AGAIN`.
+        """
+        known = self._existing.get(uid)
+        if known is None or self.world.now() - known[0] > _ASK_AGAIN:
+            known = self._existing[uid] = (self.world.now(), await self.world.exists(name, uid))
+        return known[1]
+
     async def disconnect(self) -> None:
         """Close the connections: the next use connects anew, to the same addresses."""
         for connection in (self._broker, self._job_store):
@@ -137,6 +153,7 @@ class Scope:
         """Forget all that was read in Kubernetes, and the connections: the next use reads it anew."""
         await self.disconnect()
         self._target = None
+        self._existing.clear()
         if self._news is not None:
             self._news.cancel()
             await asyncio.wait({self._news})

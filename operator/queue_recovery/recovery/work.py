@@ -10,8 +10,8 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
-from queue_recovery.recovery.ending import end
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected
+from queue_recovery.recovery.ending import end, end_removed, end_with_namespace
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
@@ -19,7 +19,7 @@ from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.restoring import plan_restore, restore
 from queue_recovery.recovery.scope import Scope, failed
-from queue_recovery.recovery.world import Resource, Superseded, World
+from queue_recovery.recovery.world import Gone, Resource, Superseded, World
 
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 10.0
@@ -58,6 +58,9 @@ async def work(resource: Resource, world: World) -> None:
             except Superseded:
                 scope.status = await resource.read()
         await scope.acknowledge()
+    except Gone:
+        await end_removed(scope)
+        raise
     finally:
         await scope.forget()
 
@@ -73,6 +76,9 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float:
         else:
             await _perform(scope, action)
     except RecoveryError as error:
+        if action is Action.END and await _goes_with_its_namespace(scope, error, delay):
+            await end_with_namespace(scope, error)
+            return FIRST_DELAY
         return await _after(scope, action, error, delay)
     return FIRST_DELAY
 
@@ -99,6 +105,15 @@ async def _perform(scope: Scope, action: Action) -> None:
         if not step.done():
             step.cancel()
             await asyncio.wait({step})
+
+
+async def _goes_with_its_namespace(scope: Scope, error: RecoveryError, delay: float) -> bool:
+    """Tell whether an ending cannot succeed any more, because what it needs is being deleted with its namespace."""
+    if not scope.resource.wish.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
+        return False
+    with suppress(RecoveryError):
+        return await scope.world.is_terminating()
+    return False
 
 
 async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:

@@ -55,7 +55,11 @@ class Resource(Protocol):
     async def write(self, status: QueueRecoveryStatus) -> None:
         """Store the status, if it is still the one that was last read or written here.
 
-        Raises Superseded when another process has written it since, and Gone as `read`.
+        From the status on that says that something is about to be touched (`drainStartTime`), and until the terminal
+        one, a deletion of the resource waits for the operator.
+
+        Raises Superseded when another process has written it since, or when it is too late to let a deletion wait, and
+        Gone as `read`.
         """
         ...
 
@@ -90,6 +94,19 @@ class World(Protocol):
         """Return the recovery of that name; raises Rejected (`RecoveryNotFound`)."""
         ...
 
+    async def exists(self, name: str, uid: str) -> bool | None:
+        """Tell whether the recovery of that `namespace/name` and UID exists, in any namespace of the cluster.
+
+        False only when the API server proves that it does not; None when the operator may not look there.
+
+        Raises Unavailable (`KubernetesUnavailable`).
+        """
+        ...
+
+    async def is_terminating(self) -> bool:
+        """Tell whether the namespace is being deleted with all that is in it; raises Unavailable."""
+        ...
+
     async def broker(self, target: QueueTargetSpec) -> Broker:
         """Return the target's broker; raises NotYet (`SecretNotFound`, `SecretKeyMissing`, `InvalidBrokerURL`)."""
         ...
@@ -112,7 +129,7 @@ class World(Protocol):
 
 
 class Superseded(Exception):
-    """Another process has written the status: read it, and go on from there."""
+    """The resource is not as it was known, by another process's write or a deletion: read it, and go on from there."""
 
 
 class Gone(Exception):

@@ -131,8 +131,8 @@ class KubernetesWorkers:
             raise _changed(worker.name) from None
         return written.metadata.generation
 
-    async def restore(self, name: str, uid: str, run_uid: str) -> int | None:
-        """Give the Deployment its replicas back and remove the note, if the note is this run's.
+    async def restore(self, name: str, uid: str, *run_uids: str) -> int | None:
+        """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
         A Deployment that somebody has scaled up meanwhile keeps that number.
 
@@ -151,7 +151,7 @@ class KubernetesWorkers:
                 if found.metadata.uid != uid:
                     return None
                 note = note_of(found)
-                if note is not None and note.uid == run_uid:
+                if note is not None and note.uid in run_uids:
                     replicas = found.spec.replicas or note.replicas
                     written = await self._namespace.merge(
                         name, _held(uid, found.metadata.resource_version, None, replicas)
@@ -163,7 +163,7 @@ class KubernetesWorkers:
                 continue
             except NotFound:
                 return None
-            if note is None or note.uid == run_uid:
+            if note is None or note.uid in run_uids:
                 # Also without a note: a process may have died after it had given the replicas back.
                 with suppress(RecoveryError, NotFound):
                     await self._disown(written)
@@ -260,7 +260,9 @@ def _only(names: Sequence[str]) -> str | None:
 
 def _held(uid: str, resource_version: str, note: str | None, replicas: int) -> Patch:
     """Make the write of note and replicas that fails unless the Deployment is still in the version that was seen."""
-    metadata = {"uid": uid, "resourceVersion": resource_version, "annotations": {NOTE: note}}
+    # A process that died between its two writes of the fence may have left it.
+    fields = {"annotations": {NOTE: note}, "labels": {FENCE: None}}
+    metadata = {"uid": uid, "resourceVersion": resource_version, **fields}
     return {"metadata": metadata, "spec": {"replicas": replicas}}
 
 

@@ -5,12 +5,11 @@ from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
 
-from queue_recovery.api.base import GROUP, Model
-from queue_recovery.recovery.ports import RestoreNote, Worker
+from queue_recovery.api.base import Model
+from queue_recovery.recovery.ports import RESTORE_ANNOTATION, RestoreNote, Worker
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Requirement, Selector
 
-NOTE = f"{GROUP}/restore"
-"""The annotation on a Deployment that a recovery holds."""
+NOTE = RESTORE_ANNOTATION
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 

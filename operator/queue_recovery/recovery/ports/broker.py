@@ -17,6 +17,17 @@ class Holder:
     uid: str
     """UID of the QueueRecovery."""
     name: str
+    """`namespace/name` of it; its UID where the broker has lost the record of its run."""
+    run: str
+    """UID of its run of that queue."""
+    cluster: str | None
+    """Identity of its Kubernetes cluster; None where the record is lost."""
+    retention_seconds: int
+    """How long it wants its quarantine to be kept."""
+    lock: str
+    """Key of the lock, for a person who has to remove it by hand."""
+    quarantine: str
+    """What all keys of its quarantine begin with."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,13 @@
 """A run: one recovery of one queue as the broker knows it, and what it moves, enqueues and leaves behind."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 from queue_recovery.api.select import PurgeSelect
+
+DEFAULT_RETENTION_SECONDS: Final = 7 * 24 * 3600
+"""Also for messages that were to be dropped at success, when the recovery has ended otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,13 @@ class Run:
     """Which messages are taken; None: all."""
     restore: Restore | None = None
     """Which messages are put back, in a recovery that takes none."""
+    retention_seconds: int = DEFAULT_RETENTION_SECONDS
+    """How long its quarantine is kept once it has ended; 0: not at all if it has succeeded."""
+
+    @property
+    def retention(self) -> timedelta:
+        """How long a quarantine is kept that is not dropped."""
+        return timedelta(seconds=self.retention_seconds or DEFAULT_RETENTION_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +102,8 @@ class Closed:
     """What had been moved into the quarantine when it was; None otherwise."""
     pushed: frozenset[str]
     """Keys (`Task.key`) of the jobs that were enqueued; frozen."""
+    seen: frozenset[str] = frozenset()
+    """Keys of the jobs with an id whose documents were looked at when nothing ran: no other can have been claimed."""
     restored: Restored | None = None
     """What had been put back of an earlier run's quarantine, by a run that does so."""
 

@@ -2,7 +2,12 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from queue_recovery.api.base import GROUP
+
+RESTORE_ANNOTATION: Final = f"{GROUP}/restore"
+"""The annotation on a Deployment that a recovery holds: a `RestoreNote`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +82,8 @@ class Workers(Protocol):
         """
         ...
 
-    async def restore(self, name: str, uid: str, run_uid: str) -> int | None:
-        """Give the Deployment its replicas back and remove the note, if the note is this run's.
+    async def restore(self, name: str, uid: str, *run_uids: str) -> int | None:
+        """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
         Returns the replicas written, or None when the note was not there. In that case too, a scaling write that is
         still under way must fail: the Deployment's resourceVersion is moved on. A Deployment that is gone, or

@@ -1,0 +1,120 @@
+#!/bin/sh
+# Remove QueueRecovery from the cluster that kubectl points at, in the order that loses nothing:
+#
+#   1. end all recoveries while the operator still runs, so that their workers come back
+#   2. remove the operator
+#   3. remove the definitions (CRDs), and with them the QueueTargets
+#   4. remove its rights, in the namespaces too, and its own namespace
+#
+#   sh manifests/uninstall.sh [--keep-definitions]     (which keeps QueueTargets and finished recoveries too)
+#
+# Needs kubectl and the rights of a cluster administrator, and no other file. When a step does not come to its end it
+# stops, says what holds it up and what to do, and can be run again. What recoveries have taken stays in the brokers.
+#
+#   NAMESPACE  where the operator is (default: queue-recovery)
+#   TIMEOUT    seconds that the recoveries may take to end (default: 300)
+set -eu
+
+namespace=${NAMESPACE:-queue-recovery}
+timeout=${TIMEOUT:-300}
+label=app.kubernetes.io/name=queue-recovery
+recoveries=queuerecoveries.queuerecovery.dev
+targets=queuetargets.queuerecovery.dev
+role=queue-recovery-tenant
+keep=
+
+case ${1-} in
+'') ;;
+--keep-definitions) keep=yes ;;
+*)
+  sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+  exit 2
+  ;;
+esac
+
+say() { printf 'uninstall: %s\n' "$*"; }
+
+stop() {
+  say "stopped: $*" >&2
+  exit 1
+}
+
+# Each recovery that has to go: namespace, name, phase and message. With the definitions the finished ones stay too.
+left_over() {
+  unless='{{if true}}'
+  [ -z "$keep" ] || unless='{{if not .status.completionTime}}'
+  kubectl get $recoveries --all-namespaces \
+    -o go-template='{{range .items}}'"$unless"'{{.metadata.namespace}} {{.metadata.name}}{{with .status.phase}} {{.}}{{end}}{{with .status.message}}: {{.}}{{end}}{{"\n"}}{{end}}{{end}}'
+}
+
+delete_left_over() {
+  if [ -z "$keep" ]; then
+    kubectl delete $recoveries --all --all-namespaces --wait=false >/dev/null
+  else
+    left_over | while read -r in name _; do
+      kubectl delete $recoveries "$name" -n "$in" --ignore-not-found --wait=false >/dev/null
+    done
+  fi
+}
+
+# Each Deployment that a recovery has scaled to 0 and not back: namespace/name, and what the recovery wrote down.
+waiting() {
+  kubectl get deployments --all-namespaces \
+    -o go-template='{{range .items}}{{$d := .metadata}}{{with $d.annotations}}{{with index . "queuerecovery.dev/restore"}}  {{$d.namespace}}/{{$d.name}}: {{.}}{{"\n"}}{{end}}{{end}}{{end}}'
+}
+
+# Each answer is assigned before it is looked at: a kubectl that fails then ends this script, and is not taken for "none".
+defined=$(kubectl get crd $recoveries --ignore-not-found -o name)
+if [ -n "$defined" ]; then
+  say "ending all recoveries; those that have stopped workers bring them back first"
+  waited=0
+  while :; do
+    left=$(left_over)
+    [ -n "$left" ] || break
+    if [ "$waited" -ge "$timeout" ]; then
+      printf '%s\n' "$left" >&2
+      running=$(kubectl get deployment queue-recovery -n "$namespace" --ignore-not-found \
+        -o jsonpath='{.status.availableReplicas}')
+      [ -n "$running" ] ||
+        stop "these recoveries wait for the operator, which does not run in namespace $namespace. Apply it again
+(kubectl apply -k manifests/), wait until it is ready, and run this again"
+      stop "these recoveries have not ended within $timeout s. Do what their messages say and run this again, or see
+\"A recovery that cannot end\" in README.md. Nothing has been removed yet"
+    fi
+    # Again each time: a Git tool may have created them again.
+    delete_left_over
+    sleep 2
+    waited=$((waited + 2))
+  done
+fi
+
+left=$(waiting)
+if [ -n "$left" ]; then
+  printf '%s\n' "$left" >&2
+  stop "these Deployments are still scaled down for a recovery that does not exist any more. Bring them back
+(sh manifests/scale-back.sh) and run this again. Nothing has been removed yet"
+fi
+
+say "removing the operator"
+kubectl delete deployment queue-recovery -n "$namespace" --ignore-not-found --cascade=foreground --timeout=120s
+
+if [ -z "$keep" ]; then
+  say "removing the definitions and the targets"
+  kubectl delete crd $recoveries $targets --ignore-not-found --timeout=120s ||
+    stop "the definitions wait for a resource that something else holds: kubectl get $recoveries,$targets -A -o yaml
+shows its finalizers"
+fi
+
+say "removing its rights"
+bindings=$(kubectl get rolebindings --all-namespaces \
+  -o go-template='{{range .items}}{{if eq .roleRef.name "'$role'"}}{{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}{{end}}')
+printf '%s\n' "$bindings" | while read -r in name; do
+  [ -z "$in" ] || kubectl delete rolebinding "$name" -n "$in" --ignore-not-found
+done
+kubectl delete clusterrolebindings,clusterroles -l $label
+kubectl delete services,rolebindings,roles,serviceaccounts -n "$namespace" -l $label
+kubectl delete lease queue-recovery -n "$namespace" --ignore-not-found
+if [ "$namespace" = queue-recovery ]; then
+  kubectl delete namespace "$namespace" --ignore-not-found --timeout=120s
+fi
+say "removed; what recoveries have taken is still in the brokers, under queuerecovery.dev:quarantine:*"

@@ -1,0 +1,105 @@
+"""Taking over what a recovery holds that does not exist any more.
+
+It was removed by force, by somebody who removed its finalizer, or it went with its namespace. The API server has to
+prove that it is gone; a server that does not answer, or that does not let the operator look, proves nothing. A UID is
+never used again, so the proof stays true.
+
+What it holds in the broker is ended as it would have ended it itself: its run is closed, so that a late process of it
+can neither take nor enqueue anything; its jobs are settled; its quarantine is kept for its retention; its lock is
+released. Of a Deployment the new recovery replaces its note, and gives the replicas back that it had recorded.
+"""
+
+from collections.abc import Iterable
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
+from queue_recovery.recovery.jobs import job_id
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import RESTORE_ANNOTATION, Closed, Holder, Run, Worker
+from queue_recovery.recovery.scope import Scope
+
+
+async def refuse_locked(scope: Scope, queues: Iterable[str]) -> None:
+    """Raise NotYet (`Locked`) while other recoveries hold locks of these queues; end those that are gone."""
+    broker = await scope.broker()
+    held: dict[str, str] = {}
+    remedies: list[str] = []
+    for queue, holder in (await broker.holders(*queues)).items():
+        if holder.uid == scope.resource.uid:
+            continue
+        is_ours = holder.cluster == scope.world.cluster
+        exists = await scope.exists(holder.name, holder.uid) if is_ours else None
+        if exists is False:
+            await _end(scope, queue, holder)
+            continue
+        elsewhere = "" if is_ours or holder.cluster is None else " of another cluster"
+        held[f"queue {queue!r}"] = f"{holder.name}{elsewhere}"
+        if exists is None:
+            remedies.append(f'redis-cli -u "$BROKER_URL" DEL {holder.lock}')
+    if held:
+        raise locked_by(held, NotYet, remedies)
+
+
+async def refuse_held(scope: Scope, workers: Iterable[Worker]) -> None:
+    """Raise AwaitingChange (`Locked`) when another recovery holds one of the workers, and is not proven to be gone."""
+    for worker in workers:
+        note = worker.note
+        if note is None or note.uid == scope.resource.uid:
+            continue
+        exists = await scope.exists(note.recovery, note.uid)
+        if exists is not False:
+            remove = f"kubectl annotate deployment/{worker.name} -n {scope.resource.namespace} {RESTORE_ANNOTATION}-"
+            remedies = [remove] if exists is None else []
+            raise locked_by({f"Deployment {worker.name}": note.recovery}, AwaitingChange, remedies)
+
+
+def as_it_was(scope: Scope, worker: Worker) -> WorkerStatus:
+    """Return what a worker is brought back to, which its note says if it has one."""
+    note = worker.note
+    is_own = note is not None and note.uid == scope.resource.uid
+    replicas = worker.replicas
+    if note is not None:
+        # Whoever has scaled it up since the other recovery went keeps that number.
+        replicas = note.replicas if is_own else replicas or note.replicas
+    return WorkerStatus(
+        name=worker.name,
+        uid=worker.uid,
+        replicas=replicas,
+        pods=worker.pods,
+        taken_over_from=None if note is None or is_own else note.uid,
+    )
+
+
+async def _end(scope: Scope, queue: str, holder: Holder) -> None:
+    """End the run of a recovery that is gone; entered again, it does the same to the same effect."""
+    run = Run(
+        uid=holder.run,
+        name=holder.name,
+        cluster=scope.world.cluster,
+        queue=queue,
+        retention_seconds=holder.retention_seconds,
+    )
+    expires = scope.world.now() + run.retention
+    await scope.wait_for(
+        Reason.TAKEN_OVER,
+        f"recovery {holder.name} ({holder.uid}) holds queue {queue!r} and does not exist any more: ending it; what it "
+        f"has taken is kept until {timestamp(expires)} under {holder.quarantine}",
+    )
+    broker = await scope.broker()
+    closed = await broker.close(run)
+    if closed.was_purged:
+        await _settle(scope, holder, closed)
+    await broker.release(run, expires=expires, keep=True)
+
+
+async def _settle(scope: Scope, holder: Holder, closed: Closed) -> None:
+    """Give the jobs back that it has claimed and not enqueued; only those of its own namespace can be reached."""
+    target = await scope.target()
+    if holder.name.partition("/")[0] != scope.resource.namespace or target.job_store is None:
+        return
+    store = await scope.job_store()
+    ids = [job_id(key) for key in sorted(closed.seen - closed.pushed)]
+    await store.settle(
+        holder.uid, [str(one) for one in ids if one is not None and store.fits(one)], now=scope.world.now()
+    )

@@ -1,0 +1,236 @@
+"""The reconciler: one task for each recovery that is not finished, and nothing for the others."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import pytest_asyncio
+
+from queue_recovery.api.recovery import FINALIZER
+from queue_recovery.controller import reconciler
+from queue_recovery.controller.reconciler import Reconciler
+from queue_recovery.controller.resource import KubernetesResource
+from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.world import Gone
+from sandbox.processes import until
+
+Body = dict[str, Any]
+
+
+class Resource:
+    """A recovery that the API server is not asked about."""
+
+    namespace = "media"
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self.name = body["metadata"]["name"]
+        self.generation = body["metadata"]["generation"]
+        self.observed_generation = 0
+        self.released = 0
+        self.heard: list[bool] = []
+
+    def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        self.generation = body["metadata"]["generation"]
+        self.heard.append(gone)
+
+    async def release(self) -> None:
+        self.released += 1
+
+
+class Work:
+    """What is done to recoveries: nothing, until it is told to end."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.running = 0
+        self.most = 0
+        self.resources: list[Resource] = []
+        self.go = asyncio.Event()
+        self.outcome: Callable[[], Awaitable[None]] = self.go.wait  # type: ignore[assignment]
+
+    async def __call__(self, resource: Resource, world: object) -> None:
+        del world
+        self.begun.append(resource.name)
+        self.resources.append(resource)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self.outcome()
+            resource.observed_generation = resource.generation
+        finally:
+            self.running -= 1
+
+    async def has_begun(self, times: int) -> None:
+        async def begun() -> bool:
+            return len(self.begun) >= times
+
+        await until(begun, f"the work to begin {times} times")
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    made = Work()
+    monkeypatch.setattr(reconciler, "work", made)
+    monkeypatch.setattr(reconciler, "_RETRY", 0.01)
+    return made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def board(work: Work) -> AsyncIterator[Reconciler]:
+    del work
+    world = cast("Any", SimpleNamespace(see_end=lambda _: None))
+    made = Reconciler(
+        lambda body: cast("KubernetesResource", Resource(body)), lambda _: world, lambda _: nullcontext(None)
+    )
+    yield made
+    await made.aclose()
+
+
+def recovery(
+    generation: int = 1, *, ended: int | None = None, finalizers: tuple[str, ...] = (), uid: str = "u"
+) -> Body:
+    """Return a recovery's body; `ended`: the generation for which its terminal status was written."""
+    status = {} if ended is None else {"completionTime": "2026-05-01T03:00:00Z", "observedGeneration": ended}
+    metadata = {"namespace": "media", "name": "a", "uid": uid, "generation": generation, "finalizers": [*finalizers]}
+    return {"metadata": metadata, "spec": {}, "status": status}
+
+
+async def idle(board: Reconciler) -> None:
+    async def empty() -> bool:
+        return not board._watched
+
+    await until(empty, "nothing to be kept of the recovery")
+
+
+async def test_of_a_recovery_that_is_finished_nothing_is_kept_and_nothing_is_begun(
+    board: Reconciler, work: Work
+) -> None:
+    for number in range(1000):
+        board.hear(recovery(ended=1, uid=str(number)), gone=False)
+
+    assert board._watched == {}
+    assert work.begun == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [recovery(), recovery(2, ended=1), recovery(ended=1, finalizers=(FINALIZER,))],
+    ids=["it runs", "its spec has changed since it ended", "a process died before it took the finalizer away"],
+)
+async def test_a_recovery_is_reconciled_until_it_has_ended_its_spec_was_seen_and_it_is_released(
+    board: Reconciler, work: Work, body: Body
+) -> None:
+    board.hear(body, gone=False)
+    await work.has_begun(1)
+    work.go.set()
+    generation = body["metadata"]["generation"]
+    board.hear(recovery(generation, ended=generation), gone=False)
+
+    await idle(board)
+    assert work.begun == ["a"]
+    assert work.resources[0].released == 2
+
+
+async def test_events_of_a_recovery_that_is_being_reconciled_are_told_to_its_one_task(
+    board: Reconciler, work: Work
+) -> None:
+    for generation in (1, 2, 3):
+        board.hear(recovery(generation), gone=False)
+        await work.has_begun(1)
+
+    assert (work.begun, work.most) == (["a"], 1)
+    assert work.resources[0].generation == 3
+
+
+async def test_events_that_lag_behind_the_end_start_nothing(board: Reconciler, work: Work) -> None:
+    board.hear(recovery(), gone=False)
+    work.go.set()
+    await work.has_begun(1)
+    for _ in range(3):
+        board.hear(recovery(), gone=False)
+        await asyncio.sleep(0)
+    board.hear(recovery(ended=1), gone=False)
+
+    await idle(board)
+    assert work.begun == ["a"]
+
+
+async def test_a_spec_that_changes_while_the_end_is_written_is_seen(board: Reconciler, work: Work) -> None:
+    board.hear(recovery(), gone=False)
+    work.go.set()
+    await work.has_begun(1)
+    board.hear(recovery(2, ended=1), gone=False)
+    await work.has_begun(2)
+    board.hear(recovery(2, ended=2), gone=False)
+
+    await idle(board)
+    assert work.most == 1
+
+
+async def test_a_watch_that_never_tells_of_the_end_has_it_read_again(
+    board: Reconciler, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "_LAG", 0.01)
+    board.hear(recovery(), gone=False)
+    work.go.set()
+
+    await work.has_begun(2)
+    assert work.most == 1
+
+
+async def test_a_recovery_that_is_gone_ends_its_task_and_its_work_hears_of_it(board: Reconciler, work: Work) -> None:
+    async def find_it_gone() -> None:
+        await work.go.wait()
+        raise Gone
+
+    work.outcome = find_it_gone
+    board.hear(recovery(), gone=False)
+    await work.has_begun(1)
+    board.hear(recovery(), gone=True)
+    work.go.set()
+
+    await idle(board)
+    assert work.resources[0].heard == [True]
+
+
+async def test_a_recovery_that_went_unseen_by_the_watch_ends_its_task_when_it_is_read(
+    board: Reconciler, work: Work
+) -> None:
+    async def find_it_gone() -> None:
+        raise Gone
+
+    work.outcome = find_it_gone
+    board.hear(recovery(), gone=False)
+
+    await idle(board)
+    assert work.begun == ["a"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("KubernetesUnavailable", "away"), RuntimeError("a bug")])
+async def test_what_ends_in_an_error_is_tried_again(board: Reconciler, work: Work, error: Exception) -> None:
+    async def fail() -> None:
+        raise error
+
+    work.outcome = fail
+    board.hear(recovery(), gone=False)
+
+    await work.has_begun(3)
+    assert work.most == 1
+
+
+async def test_closing_ends_all_tasks_at_once_and_what_is_heard_later_begins_again(
+    board: Reconciler, work: Work
+) -> None:
+    for uid in ("started", "also started"):
+        board.hear(recovery(uid=uid), gone=False)
+    await work.has_begun(2)
+    board.hear(recovery(uid="not started yet"), gone=False)
+    async with asyncio.timeout(5):
+        await board.aclose()
+    assert (work.running, board._watched) == (0, {})
+
+    board.hear(recovery(uid="started"), gone=False)
+    await work.has_begun(3)

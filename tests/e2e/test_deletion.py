@@ -1,0 +1,157 @@
+"""A recovery can be deleted at any time: one that has touched nothing at once, any other when all is in order again."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sandbox.api import ApiError
+from sandbox.broker import Broker
+from sandbox.cluster import Sandbox
+from sandbox.job_store import JobStore
+from sandbox.processes import until
+from tests.e2e.conftest import open_team
+from tests.e2e.team import Team, envelope
+from tests.e2e.test_ways_out import STUBBORN
+
+NOTE = "queuerecovery.dev/restore"
+
+
+async def _lock_queue(team: Team) -> dict[str, object]:
+    await team.redis.set("queuerecovery.dev:lock:work", "another")
+    return {}
+
+
+async def _lock_deployment(team: Team) -> dict[str, object]:
+    await team.recovery("another", targetRef={"name": "nobody"})
+    uid = (await team.get("QueueRecovery", "another"))["metadata"]["uid"]
+    note = json.dumps({"uid": uid, "recovery": f"{team.namespace}/another", "replicas": 1})
+    await team.kubectl("annotate", "deployment/worker", f"{NOTE}={note}")
+    return {}
+
+
+async def _name_no_target(_: Team) -> dict[str, object]:
+    return {"targetRef": {"name": "nobody"}}
+
+
+async def _suspend(_: Team) -> dict[str, object]:
+    return {"suspend": True}
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "reason"),
+    [
+        (_name_no_target, "TargetNotFound"),
+        (_suspend, "Suspended"),
+        (_lock_queue, "Locked"),
+        (_lock_deployment, "Locked"),
+    ],
+    ids=["without target", "suspended", "queue locked", "Deployment locked"],
+)
+async def test_one_that_has_touched_nothing_is_held_by_nobody_and_leaves_nothing_behind(
+    team: Team, obstacle: Callable[[Team], Awaitable[dict[str, object]]], reason: str
+) -> None:
+    await team.workers(replicas=1)
+    await team.target()
+    await team.redis.lpush("work", envelope("t"))
+    spec = await obstacle(team)
+    before = (await team.get("Deployment", "worker"))["metadata"]["generation"]
+
+    await team.recovery(**spec)
+    await team.waits(reason)
+    assert "finalizers" not in (await team.get("QueueRecovery", "stuck"))["metadata"]
+    await team.kubectl("delete", "qr", "stuck", "--timeout=10s")
+
+    keys = [key for key in await team.redis.keys("queuerecovery.dev:*") if key != b"queuerecovery.dev:lock:work"]
+    assert keys == []
+    assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == before
+    assert len(await team.queued()) == 1
+
+
+async def test_the_finalizer_is_there_from_the_intent_to_stop_the_workers_until_the_end(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=3)
+    await team.target()
+    await team.recovery()
+    await team.reached("Draining")
+    assert (await team.get("QueueRecovery", "stuck"))["metadata"]["finalizers"] == ["queuerecovery.dev/active"]
+    await team.reached("Succeeded")
+
+    async def released() -> bool:
+        return "finalizers" not in (await team.get("QueueRecovery", "stuck"))["metadata"]
+
+    await until(released, "the finalizer to be removed")
+
+
+async def test_one_whose_finalizer_is_removed_by_force_is_put_in_order_all_the_same(team: Team) -> None:
+    await team.workers(command=STUBBORN, grace=5)
+    await team.target()
+    await team.recovery()
+    await _drains(team)
+    await _remove_by_force(team)
+
+    async def in_order() -> bool:
+        noted = NOTE in (await team.get("Deployment", "worker"))["metadata"].get("annotations", {})
+        return not noted and await team.replicas() == 2 and not await team.redis.keys("queuerecovery.dev:lock:*")
+
+    await until(in_order, "the workers to be back and the lock to be free")
+
+
+async def _remove_by_force(team: Team) -> None:
+    await team.kubectl("delete", "qr", "stuck", "--wait=false")
+    await team.kubectl("patch", "qr", "stuck", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+
+@asynccontextmanager
+async def _team_of_its_own(
+    operator: Sandbox, name: str, broker: Broker, store: JobStore, databases: Iterator[int]
+) -> AsyncIterator[Team]:
+    """Make a team whose namespace the test deletes."""
+    await operator.kubectl("create", "namespace", name)
+    async with open_team(operator, name, broker, store, databases) as team:
+        yield team
+
+
+@pytest.mark.parametrize("first", [(), ("secret/redis", "secret/mongo"), ("rolebinding/queue-recovery", "qt/team")])
+async def test_a_namespace_that_is_deleted_goes_with_its_running_recovery_whatever_of_it_goes_first(
+    operator: Sandbox, broker: Broker, store: JobStore, databases: Iterator[int], namespace: str, first: tuple[str, ...]
+) -> None:
+    doomed = f"{namespace}-doomed"
+    async with _team_of_its_own(operator, doomed, broker, store, databases) as team:
+        await team.workers(command=STUBBORN, grace=5)
+        await team.target()
+        await team.redis.lpush("work", envelope("t"))
+        await team.recovery()
+        await _drains(team)
+        if first:
+            await team.kubectl("delete", *first)
+        await operator.kubectl("delete", "namespace", doomed, "--wait=false")
+
+        async def gone() -> bool:
+            try:
+                await team.api.get(f"/api/v1/namespaces/{doomed}")
+            except ApiError as error:
+                return error.status == 404
+            return False
+
+        await until(gone, "the namespace to be gone", seconds=60)
+
+        # Another namespace of the same broker goes on with the queue.
+        async with open_team(operator, namespace, broker, store, databases) as other:
+            await other.secrets(redis=team.broker_url)
+            await other.workers(replicas=1)
+            await other.target()
+            await other.recovery()
+            await other.reached("Succeeded")
+        # The first one may have taken it by then: its pods went with the namespace.
+        lists = await team.redis.keys("queuerecovery.dev:quarantine:*:ready:*")
+        assert sum([await team.redis.llen(key) for key in lists]) == 1
+        assert await team.queued() == []
+        assert not await team.redis.keys("queuerecovery.dev:lock:*")
+
+
+async def _drains(team: Team) -> None:
+    async def scaled() -> bool:
+        return await team.replicas() == 0
+
+    await until(scaled, "the workers to be scaled to 0", seconds=30)

@@ -1,0 +1,247 @@
+"""Uninstalling as README.md tells it, with recoveries in every state; in a cluster of its own, with its commands."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest_asyncio
+
+from sandbox.broker import Broker
+from sandbox.cluster import KubectlError, Sandbox
+from sandbox.job_store import JobStore
+from sandbox.processes import until
+from tests import readme
+from tests.e2e.conftest import open_team
+from tests.e2e.team import Team, envelope
+from tests.e2e.test_ways_out import STUBBORN
+
+LEFT = "crd,clusterrole,clusterrolebinding,namespace,rolebinding,deployment"
+
+
+class Cluster:
+    """A cluster without the operator, at first."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    async def install(self) -> None:
+        """Install it as README.md says, but quicker to look at targets."""
+
+        async def applied() -> bool:
+            try:
+                await self.sandbox.kubectl(*readme.command("Install", "kubectl apply -k manifests/").split()[1:])
+            except KubectlError:  # the namespace of the last test is still terminating
+                return False
+            return True
+
+        await until(applied, "the manifests to be applied", seconds=90)
+        await self.sandbox.kubectl(
+            "set",
+            "env",
+            "-n",
+            "queue-recovery",
+            "deployment/queue-recovery",
+            "QUEUE_RECOVERY_TARGET_REFRESH_SECONDS=1",
+            "QUEUE_RECOVERY_LEASE_SECONDS=8",
+        )
+        await self.sandbox.kubectl("rollout", "status", "-n", "queue-recovery", "deployment/queue-recovery")
+
+    async def stop_operator(self) -> None:
+        """End the operator without its having a chance to do anything."""
+        pods = await self.sandbox.kubectl("get", "pods", "-n", "queue-recovery", "-o", "name")
+        await self.sandbox.kubectl("scale", "-n", "queue-recovery", "deployment/queue-recovery", "--replicas=0")
+        await self.sandbox.kubectl(
+            "delete", "-n", "queue-recovery", "--grace-period=1", "--ignore-not-found", *pods.split()
+        )
+
+    async def run(self, command: str, **environment: str) -> tuple[int, str]:
+        """Run a command as it is written in README.md."""
+        return await readme.run(
+            command, kubeconfig=self.sandbox.kubeconfig, kubectl=self.sandbox.kubectl_program, **environment
+        )
+
+    async def succeeds(self, command: str, **environment: str) -> str:
+        """Run a command, and return what it wrote."""
+        code, output = await self.run(command, **environment)
+        assert code == 0, output
+        return output
+
+    async def left(self) -> list[str]:
+        """Return what is left of the operator in the cluster."""
+        found = await self.sandbox.kubectl("get", LEFT, "--all-namespaces", "-o", "name")
+        return [name for name in found.split() if "queue-recovery" in name or "queuerecover" in name]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def cluster() -> AsyncIterator[Cluster]:
+    async with Sandbox.start() as sandbox:
+        yield Cluster(sandbox)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def team(cluster: Cluster, broker: Broker, store: JobStore, databases: Iterator[int]) -> AsyncIterator[Team]:
+    """A team in a cluster with the operator, which stays when everything of the operator is gone."""
+    await cluster.install()
+    async with (
+        cluster.sandbox.namespace() as namespace,
+        open_team(cluster.sandbox, namespace, broker, store, databases) as team,
+    ):
+        await team.workers(command=STUBBORN, grace=3)
+        await team.target()
+        await team.redis.lpush("work", envelope("t"))
+        yield team
+
+
+async def test_all_recoveries_end_and_their_workers_come_back_before_anything_is_removed(
+    cluster: Cluster, team: Team
+) -> None:
+    await team.recovery("finished", queue="nothing")
+    await team.recovery("waiting", targetRef={"name": "nobody"})
+    await team.recovery("held", suspend=True)
+    await team.reached("Failed", "finished")
+    await team.waits("Suspended", "held")
+    await team.recovery()
+    await _drains(team)
+
+    output = await cluster.succeeds(readme.commands("Uninstall")[0])
+
+    assert await cluster.left() == [], output
+    assert await team.replicas() == 2
+    assert await _annotations(team) == {}
+    assert await team.redis.keys("queuerecovery.dev:lock:*") == []
+
+    await _serves(cluster, team)
+
+
+async def test_the_definitions_can_stay_and_with_them_the_targets_and_what_is_finished(
+    cluster: Cluster, team: Team
+) -> None:
+    await team.recovery("finished", queue="nothing")
+    await team.reached("Failed", "finished")
+    await team.recovery()
+    await _drains(team)
+
+    await cluster.succeeds(readme.command("Uninstall", "sh manifests/uninstall.sh --keep-definitions"))
+
+    assert await cluster.left() == [
+        "customresourcedefinition.apiextensions.k8s.io/queuerecoveries.queuerecovery.dev",
+        "customresourcedefinition.apiextensions.k8s.io/queuetargets.queuerecovery.dev",
+    ]
+    assert (await team.kubectl("get", "qr,qt", "-o", "name")).split() == [
+        "queuerecovery.queuerecovery.dev/finished",
+        "queuetarget.queuerecovery.dev/team",
+    ]
+    assert await team.replicas() == 2
+
+
+async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are_rescued_by_hand(
+    cluster: Cluster, team: Team
+) -> None:
+    await team.recovery()
+    await _drains(team)
+    await cluster.stop_operator()
+
+    code, output = await cluster.run(readme.commands("Uninstall")[0], TIMEOUT="3")
+    assert code != 0
+    assert f"{team.namespace} stuck" in output
+    assert "these recoveries wait for the operator, which does not run in namespace queue-recovery" in output
+    assert await team.replicas() == 0
+
+    listed = await cluster.succeeds(readme.command("Uninstall", "kubectl get deployments"))
+    (line,) = listed.splitlines()
+    assert line.startswith(f"{team.namespace}/worker: ")
+    assert '"replicas": 2' in line
+
+    await _remove_by_hand(cluster, team)
+    code, output = await cluster.run(readme.commands("Uninstall")[0])
+    assert code != 0
+    assert f"{team.namespace}/worker: " in output
+    assert "sh manifests/scale-back.sh" in output
+
+    await cluster.succeeds(readme.command("Uninstall", "sh manifests/scale-back.sh"))
+    await _in_order(team)
+    assert "no Deployment waits" in await cluster.succeeds("sh manifests/scale-back.sh")
+
+    await cluster.succeeds(readme.commands("Uninstall")[0])
+    assert await cluster.left() == []
+
+
+async def test_after_a_rescue_the_next_recovery_takes_over_what_the_broker_still_holds(
+    cluster: Cluster, team: Team
+) -> None:
+    await team.recovery()
+    await _drains(team)
+    await cluster.stop_operator()
+    await _remove_by_hand(cluster, team)
+    assert await team.redis.keys("queuerecovery.dev:lock:*") != []
+    await cluster.install()
+
+    await team.recovery("next")
+    await team.reached("Succeeded", "next")
+
+    assert "TakenOver" in await team.events("next")
+    await _in_order(team)
+    assert await team.redis.keys("queuerecovery.dev:lock:*") == []
+
+
+async def test_whoever_deletes_the_manifests_is_not_held_up_by_recoveries_that_have_touched_nothing(
+    cluster: Cluster, team: Team
+) -> None:
+    await team.recovery("waiting", targetRef={"name": "nobody"})
+    await team.recovery("held", suspend=True)
+    await team.waits("Suspended", "held")
+
+    await cluster.sandbox.kubectl("delete", "-k", "manifests/", "--timeout=90s", seconds=100)
+
+    await _serves(cluster, team)
+
+
+async def test_whoever_deletes_the_manifests_with_a_running_recovery_brings_its_workers_back_by_applying_them_again(
+    cluster: Cluster, team: Team
+) -> None:
+    await team.recovery()
+    await _drains(team)
+    await cluster.sandbox.kubectl("delete", "-k", "manifests/", "--wait=false")
+
+    await cluster.install()
+
+    async def gone() -> bool:
+        return "queuerecoveries" not in await cluster.sandbox.kubectl("get", "crd", "-o", "name")
+
+    await _in_order(team)
+    await until(gone, "the deletion to go on", seconds=60)
+
+
+async def _serves(cluster: Cluster, team: Team) -> None:
+    """Install again, and recover."""
+    await cluster.install()
+    await team.let_the_operator_in()
+    await team.target()
+    await team.recovery("again")
+    await team.reached("Succeeded", "again", seconds=90)
+
+
+async def _remove_by_hand(cluster: Cluster, team: Team) -> None:
+    for command in readme.commands("Uninstall"):
+        if command.startswith(("kubectl delete qr NAME", "kubectl patch qr NAME")):
+            await cluster.succeeds(command.replace("NAMESPACE", team.namespace).replace("NAME", "stuck"))
+
+
+async def _drains(team: Team) -> None:
+    async def scaled() -> bool:
+        return await team.replicas() == 0
+
+    await until(scaled, "the workers to be scaled to 0", seconds=60)
+
+
+async def _in_order(team: Team) -> None:
+    async def back() -> bool:
+        return await team.replicas() == 2 and await _annotations(team) == {}
+
+    await until(back, "the workers to be back", seconds=60)
+    metadata = (await team.get("Deployment", "worker"))["metadata"]
+    assert not metadata.get("labels")
+    assert "queue-recovery" not in {entry["manager"] for entry in metadata["managedFields"]}
+
+
+async def _annotations(team: Team) -> dict[str, str]:
+    found = (await team.get("Deployment", "worker"))["metadata"].get("annotations", {})
+    return {name: value for name, value in found.items() if name.startswith("queuerecovery.dev/")}
