@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -11,7 +13,7 @@ from sandbox.node import images
 from sandbox.node.cluster import NodeCluster
 from tests.node import operator
 from tests.node.cluster import Cluster, Servers
-from tests.node.team import Team
+from tests.node.team import Team, job_ids
 
 _FAILED = pytest.StashKey[bool]()
 _OWN_SERVERS = Servers(
@@ -19,6 +21,33 @@ _OWN_SERVERS = Servers(
     mongodb=images.SERVERS,
     mongodb_command=("secantusd-py", "--standalone", "--host", "0.0.0.0", "--storage-path", "/tmp/data"),  # noqa: S104, S108  # in its container
 )
+
+
+_ORDER = (
+    # What is installed is looked at before anything is done to it.
+    "test_installation",
+    "test_image",
+    # From here on the operator's tokens are over after ten minutes, which these files fill.
+    "test_story",
+    "test_workers",
+    "test_node_away",
+    "test_tokens",
+    # These restart the operator.
+    "test_access",
+    "test_operator_pods",
+    "test_upgrade",
+    "test_uninstall",
+    "test_traces",
+)
+
+
+@dataclass(frozen=True)
+class ShortTokens:
+    """What was begun when the operator got tokens of ten minutes."""
+
+    team: Team
+    jobs: Sequence[str]
+    granted: datetime
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, on another's cluster, what needs power over its node; the end of the run counts them."""
+    """Put the files into their order, and leave out, on another's cluster, what needs power over its node.
+
+    The end of the run counts those that are left out.
+    """
+    items.sort(key=lambda item: _ORDER.index(item.path.stem))
     if not config.getoption("--kubeconfig"):
         return
     foreign = [item for item in items if item.get_closest_marker("own_node")]
@@ -68,6 +101,27 @@ async def cluster(bare_cluster: Cluster) -> Cluster:
     """A cluster with the operator, installed as the README says."""
     await operator.install(bare_cluster)
     return bare_cluster
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def short_tokens(cluster: Cluster) -> ShortTokens:
+    """Give the operator tokens of ten minutes, and begin a recovery that is held."""
+    await operator.shorten_tokens(cluster)
+    await cluster.kubectl("create", "namespace", "beyond-the-token")
+    team = Team(cluster, "beyond-the-token")
+    jobs = job_ids(1)
+    await team.set_up()
+    await team.poison(*jobs)
+    await team.failed(*jobs)
+    await team.recover("held", jobs, suspend=True)
+    return ShortTokens(team, jobs, datetime.now(UTC))
+
+
+@pytest.fixture(scope="session")
+def own_short_tokens(request: pytest.FixtureRequest) -> None:
+    """Begin with short tokens, but not on another's cluster."""
+    if not request.config.getoption("--kubeconfig"):
+        request.getfixturevalue("short_tokens")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

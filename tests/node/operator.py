@@ -11,6 +11,7 @@ NAMESPACE = "queue-recovery"
 LABEL = "app.kubernetes.io/name=queue-recovery"
 DEPLOYMENT = "deployment/queue-recovery"
 
+TOKEN_SECONDS = 600
 _SECONDS = 180
 
 
@@ -48,6 +49,21 @@ async def leader(cluster: Cluster) -> str:
         return name if name in {pod["metadata"]["name"] for pod in await pods(cluster)} else None
 
     return await cluster.until(leads, "a pod of the operator to lead")
+
+
+async def shorten_tokens(cluster: Cluster) -> None:
+    """Let its tokens be over after ten minutes, the shortest time that there is."""
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    sources = [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
+        {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+    ]
+    spec = {
+        "automountServiceAccountToken": False,
+        "volumes": [{"name": "token", "projected": {"sources": sources}}],
+        "containers": [{"name": "operator", "volumeMounts": [{"name": "token", "mountPath": folder}]}],
+    }
+    await patch(cluster, spec=spec)
 
 
 async def report(cluster: Cluster, namespace: str) -> str:

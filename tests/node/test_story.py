@@ -1,6 +1,10 @@
 """The main job, as the demo tells it, with every part a pod."""
 
+import pytest
+
 from tests.node.team import Team, job_ids
+
+pytestmark = pytest.mark.usefixtures("own_short_tokens")
 
 JOBS = job_ids(3)
 
