@@ -49,6 +49,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="queuerecovery.dev", v1=False)
     chosen.background.cancellation_polling = 2  # the default of 60 lets a deletion hang for a minute
     chosen.background.instant_exit_timeout = 5  # the deletion handler then runs after the daemon, once
+    chosen.networking.request_timeout = None  # each try has its time (`kopf_session.py`); all of them may take long
     chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer cost twice the memory
     chosen.watching.server_timeout = 600
     chosen.watching.client_timeout = 660  # a connection that died without a word is noticed
@@ -60,9 +61,8 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
     chosen = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=chosen)
-    async def log_in(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  # kopf types them so
-        # As `api_server.connect` does; without a handler of its own this registry would try none.
-        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+    async def log_in(**_: object) -> kopf.AiohttpSession:
+        return operator.log_in()
 
     @kopf.on.event(GROUP, VERSION, "queuerecoveries", registry=chosen)
     async def hear_recovery(body: kopf.Body, memo: kopf.Memo, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
