@@ -12,6 +12,7 @@ import pytest
 from typing_extensions import override
 
 from queue_recovery.controller import election
+from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.leader import Record, Standing, Terms
 from queue_recovery.controller.lease import KubernetesLease
 from queue_recovery.controller.term import Term
@@ -175,8 +176,14 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
     async def told() -> bool:
         return "bind the Role of manifests/rights.yaml" in first.process.end_of_log()
 
-    await until(told, "the missing right to be named", of=first.process)
-    assert "503" in await first.get("/readyz")
+    await until(first.unready, "it to be unready", of=first.process)
+    assert await first.waits_for() in {
+        "waiting for the lease\n",
+        "the API server does not grant the lease yet; trying again\n",
+    }
+    await until(told, "the missing right to be named", seconds=GRACE + BUSY, of=first.process)
+    assert "bind the Role of manifests/rights.yaml" in await first.waits_for()
+    assert len(first.log("does not grant the lease yet")) == 1
     await replicas.allow("first")
     await replicas.led_by(first)
     await until(first.ready, "it to be ready")

@@ -51,7 +51,7 @@ async def connect() -> ApiClient:
     try:
         return ApiClient(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise NoApiServer(f"the API server's certificates cannot be used ({type(error).__name__})") from None
+        raise _unusable(f"a certificate in it: {type(error).__name__}") from None
 
 
 def cluster_identity(api: ApiClient) -> str:
@@ -102,9 +102,7 @@ async def _read() -> Configuration:
                 client_configuration=configuration, try_refresh_token=False
             )
         except (config.ConfigException, OSError) as error:
-            raise NoApiServer(
-                f"the pod's ServiceAccount cannot be used: {error} Set automountServiceAccountToken: true in the pod"
-            ) from None
+            raise _unusable(str(error)) from None
         return configuration
     await _read_kubeconfig(configuration)
     return configuration
@@ -117,16 +115,23 @@ async def _read_kubeconfig(configuration: Configuration) -> None:
             "there is no cluster to talk to: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and there is no "
             f'kubeconfig "{paths}". Install the operator with kubectl apply -k manifests/, or set KUBECONFIG'
         )
-    broken = f'the kubeconfig "{paths}" cannot be used'
-    hint = f"Check it with kubectl --kubeconfig={paths} version"
     try:
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except Exception as error:  # noqa: BLE001  # the library raises all that a broken file can lead to
         # Its text may quote the file, and so a token.
-        raise NoApiServer(f"{broken} ({type(error).__name__}). {hint}") from None
+        raise _unusable(type(error).__name__) from None
     server = urlsplit(configuration.host)
     if server.scheme not in {"http", "https"} or not server.hostname:
-        raise NoApiServer(f"{broken}: its server is not a URL. {hint}")
+        raise _unusable("its server is not a URL")
+
+
+def _unusable(why: str) -> NoApiServer:
+    if _in_pod():
+        what, remedy = "the pod's mounted ServiceAccount", "Set automountServiceAccountToken: true in the pod"
+    else:
+        paths = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+        what, remedy = f'the kubeconfig "{paths}"', f"Check it with kubectl --kubeconfig={paths} version"
+    return NoApiServer(f"{what} cannot be used ({why.rstrip('.')}). {remedy}")
 
 
 def _renewal() -> Callable[[Configuration], Awaitable[None]]:
