@@ -1,9 +1,11 @@
 """kopf's requests, as a scripted API server receives and answers them."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,6 +18,7 @@ from queue_recovery.api.base import API_VERSION, GROUP
 from queue_recovery.controller import kopf_session
 from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.watches import Watches
+from sandbox.certificates import Authority
 from sandbox.processes import until
 
 LIST = f"/apis/{API_VERSION}/queuerecoveries"
@@ -65,15 +68,16 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(server: Server, base: str = "") -> AsyncIterator[Connection]:
+async def connected(
+    server: Server, base: str = "", *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, **more: str
+) -> AsyncIterator[Connection]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    configuration = Configuration(host=f"http://127.0.0.1:{port}{base}")
+    await web.TCPSite(runner, host, 0, ssl_context=tls).start()
+    url = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}{base}"
+    configuration = Configuration(host=url, **more)  # type: ignore[arg-type]  # all that tests give are texts
     watches = Watches([])
     async with ApiClient(configuration) as api:
         login = open_session(api, watches)
@@ -181,6 +185,16 @@ async def test_each_try_has_the_newest_token(connection: Connection) -> None:
     assert connection.server.tokens == ["Bearer old", "Bearer new", "Bearer newer"]
 
 
+async def test_the_name_in_the_servers_certificate_is_the_configured_one(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path / "authority")
+    server = authority.issue("kube-apiserver")  # for localhost, not for the address below
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(server.certificate, server.key)
+    chosen = {"ssl_ca_cert": str(authority.path), "tls_server_name": "localhost"}
+    async with connected(Server(), host="127.0.0.2", tls=tls, **chosen) as connection:
+        assert await connection.get(LIST) == (200, {})
+
+
 async def test_a_read_that_hangs_is_tried_again(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kopf_session, "_ATTEMPT_SECONDS", 0.2)
     connection.server.answers = [(HUNG, {}), (200, {})]
@@ -188,7 +202,7 @@ async def test_a_read_that_hangs_is_tried_again(connection: Connection, monkeypa
     assert "does not answer (TimeoutError)" in connection.watches.waits_for()
 
 
-async def test_a_read_that_waits_ends_when_kopf_closes_the_session(connection: Connection) -> None:
+async def test_a_read_that_waits_is_left_to_kopfs_next_session_when_this_one_is_closed(connection: Connection) -> None:
     connection.server.answers = [(503, {})]
     read = asyncio.ensure_future(connection.get(LIST))
 
@@ -197,5 +211,5 @@ async def test_a_read_that_waits_ends_when_kopf_closes_the_session(connection: C
 
     await until(tried_again, "another try")
     await connection.session.close()
-    with pytest.raises((aiohttp.ClientConnectionError, RuntimeError)):
+    with pytest.raises(RuntimeError, match="Session is closed"):
         await read

@@ -79,9 +79,11 @@ class _Patience:
                 if asked.which is not None and asked.watches:
                     self._watches.succeeds(asked.which)
                 return answer
-            if asked.reads:
+            if asked.reads and not request.session.closed:
                 self._watches.fails(answer, asked.which)
             await asyncio.sleep(pause)
+            if request.session.closed:
+                raise RuntimeError("Session is closed")  # as aiohttp says it: kopf then sends it through the next one
         raise AssertionError("there is always another try")
 
     def _asked(self, request: aiohttp.ClientRequest) -> _Asked:
@@ -109,7 +111,7 @@ class _Patience:
                 if not asked.watches:
                     await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if not asked.reads or request.session.closed:
+            if not asked.reads:
                 raise
             return failed(f"does not answer ({type(error).__name__})")
         failure = await _failure(response, asked)
