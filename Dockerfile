@@ -34,7 +34,7 @@ COPY --from=build /opt/queue-recovery /opt/queue-recovery
 COPY --from=build /operator/opt/queue-recovery /opt/queue-recovery
 # The file system is read-only where the manifests run it: Python need not try to write bytecode.
 ENV PATH="/opt/queue-recovery/bin:${PATH}" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# By number: Kubernetes cannot tell from a name that it is not root.
+# By number: Kubernetes cannot tell from a name that it is not root. It runs as any other user and group too.
 USER 65532:65532
 EXPOSE 8080
-CMD ["queue-recovery"]
+ENTRYPOINT ["queue-recovery"]

@@ -4,21 +4,19 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 import pytest
-import pytest_asyncio
 from typing_extensions import override
 
 from queue_recovery.controller import election
+from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.leader import Record, Standing, Terms
 from queue_recovery.controller.lease import KubernetesLease
 from queue_recovery.controller.term import Term
-from sandbox.api import Api
-from sandbox.cluster import Sandbox
-from sandbox.processes import Scope, until
+from sandbox.processes import until
 from tests.controller.replicas import LEASE, Link, Replica, Replicas
 
 TERMS = Terms(LEASE)
@@ -26,19 +24,6 @@ KOPFS_PATIENCE = 5.0
 """Seconds that kopf gives, when it stops, what has not ended with its own tasks (`run_tasks` of its reactor)."""
 BUSY = 2.0
 """Seconds that a busy machine may take on top of what the terms say."""
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def replicas(sandbox: Sandbox, namespace: str) -> AsyncIterator[Replicas]:
-    await sandbox.kubectl("apply", "-k", "crds/")
-    async with Api(sandbox.control_plane.admin) as api, Scope.open() as scope:
-        yield Replicas(sandbox, namespace, api, scope)
-    for name in (await sandbox.kubectl("-n", namespace, "get", "qr", "-o", "name")).split():
-        # Nobody is left who would take its finalizer away.
-        await sandbox.kubectl(
-            "-n", namespace, "patch", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}'
-        )
-    await sandbox.kubectl("-n", namespace, "delete", "qr", "--all", "--wait=false")
 
 
 def requests(replicas: Replicas, replica: Replica, *, since: datetime | None = None) -> Iterator[tuple[str, int]]:
@@ -191,8 +176,14 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
     async def told() -> bool:
         return "bind the Role of manifests/operator/rights.yaml" in first.process.end_of_log()
 
-    await until(told, "the missing right to be named", of=first.process)
-    assert "503" in await first.get("/readyz")
+    await until(first.unready, "it to be unready", of=first.process)
+    assert await first.waits_for() in {
+        "waiting for the lease\n",
+        "the API server does not grant the lease yet; trying again\n",
+    }
+    await until(told, "the missing right to be named", seconds=GRACE + BUSY, of=first.process)
+    assert "bind the Role of manifests/rights.yaml" in await first.waits_for()
+    assert len(first.log("does not grant the lease yet")) == 1
     await replicas.allow("first")
     await replicas.led_by(first)
     await until(first.ready, "it to be ready")

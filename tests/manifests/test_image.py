@@ -27,6 +27,11 @@ def test_it_does_not_run_as_root_and_says_so_by_number() -> None:
     assert int(group) > 0
 
 
+def test_arguments_of_a_container_are_arguments_of_the_operator() -> None:
+    assert instructions("ENTRYPOINT") == ['["queue-recovery"]']
+    assert instructions("CMD") == []
+
+
 def test_everything_from_an_index_is_a_wheel_with_a_known_hash() -> None:
     installs = [part for line in instructions("RUN") for part in line.split("&&") if " install" in part]
 

@@ -1,4 +1,4 @@
-"""README.md's own commands, copied into a shell: uninstalling, a rescue without the operator, definitions that come late."""
+"""README.md's own commands in a shell: uninstalling, a rescue without the operator, definitions that come late."""
 
 import asyncio
 from collections.abc import AsyncIterator
