@@ -34,7 +34,7 @@ class Team:
         """Return what `kubectl get` shows in the namespace, as an object."""
         return await self.cluster.read("-n", self.namespace, *arguments)
 
-    async def set_up(self, workers: Sequence[Object] = ()) -> None:
+    async def set_up(self, workers: Sequence[Object] | None = None) -> None:
         """Start the servers and the workers, grant the operator access, and describe the queues in a target.
 
         Args:
@@ -51,11 +51,15 @@ class Team:
         )
         await self.kubectl("apply", "-k", "manifests/tenant")
         await self.rolled_out("redis", "mongo", "shell")
-        await self.cluster.apply(*(workers or example("tts.yaml")), namespace=self.namespace)
+        workers = example("tts.yaml") if workers is None else workers
+        if workers:
+            await self.cluster.apply(*workers, namespace=self.namespace)
+            await self.rolled_out(*(one["metadata"]["name"] for one in workers if one["kind"] == "Deployment"))
         [target] = example("queuetarget.yaml")
         target["spec"]["queues"] = [queue for queue in target["spec"]["queues"] if queue["name"] == "tts"]
         await self.cluster.apply(target, namespace=self.namespace)
-        await self.kubectl("wait", "--for=condition=Ready", "queuetarget/media", "--timeout=90s", seconds=100)
+        condition = "Ready" if workers else "BrokerReachable"
+        await self.kubectl("wait", f"--for=condition={condition}", "queuetarget/media", "--timeout=90s", seconds=100)
 
     async def rolled_out(self, *names: str) -> None:
         """Wait until these Deployments are rolled out."""

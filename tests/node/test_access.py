@@ -25,7 +25,7 @@ async def test_rights_that_are_taken_away_in_the_drain_are_named_and_it_goes_on_
     await team.kubectl("delete", "rolebinding", "queue-recovery")
     try:
         said = await team.says("without-rights", "Forbidden")
-        assert "manifests/tenant" in said
+        assert "queue-recovery-tenant" in said
     finally:
         await team.kubectl("apply", "-k", "manifests/tenant")
 

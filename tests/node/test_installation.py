@@ -86,7 +86,7 @@ async def test_a_team_needs_nothing_but_the_role_binding(team: Team) -> None:
     await team.recover("without-access", ONE)
 
     said = await team.says("without-access", "Forbidden")
-    assert "manifests/tenant" in said
+    assert "queue-recovery-tenant" in said
 
     await team.kubectl("apply", "-k", "manifests/tenant")
     await team.reached("without-access", "Succeeded")
