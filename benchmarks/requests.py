@@ -105,8 +105,8 @@ class Bench:
 
     async def recover(self, case: Case) -> Counter[str]:
         """Carry a recovery out and return what was asked for it."""
-        before = len(self.sandbox.audit())
         clear = await case.obstacle(self) if case.obstacle else None
+        before = len(self.sandbox.audit())
         jobs = [{"task": "work.run", "args": "[]"}] * case.jobs
         await self.apply(
             _custom("QueueRecovery", "stuck", {"targetRef": {"name": "team"}, "queue": "work", "jobs": jobs})
@@ -116,6 +116,11 @@ class Bench:
             await clear()
         await until(lambda: self._surveyed_after_the_end(before), "the recovery to succeed", seconds=90)
         return asked(for_recoveries(self.sandbox.audit()[before:]))
+
+    async def uid(self, name: str) -> str:
+        """Return a recovery's UID."""
+        path = f"/apis/{_GROUP}/v1alpha1/namespaces/{self.namespace}/queuerecoveries/{name}"
+        return str((await self._api.get(path))["metadata"]["uid"])
 
     async def _surveyed_after_the_end(self, before: int) -> bool:
         path = f"/apis/{_GROUP}/v1alpha1/namespaces/{self.namespace}/queuerecoveries/stuck"
@@ -129,8 +134,10 @@ class Bench:
 
 
 async def deployment_held(bench: Bench) -> Callable[[], Awaitable[None]]:
-    """Let another recovery hold the Deployment."""
-    note = json.dumps({"uid": "another", "recovery": "bench/another", "replicas": 1})
+    """Let another recovery hold the Deployment, which waits itself: one that does not exist would be taken over."""
+    await bench.apply(_custom("QueueRecovery", "another", {"targetRef": {"name": "nobody"}, "queue": "work"}))
+    await bench.kubectl("wait", "qr/another", "--for=jsonpath={.status.phase}=Pending", "--timeout=30s")
+    note = json.dumps({"uid": await bench.uid("another"), "recovery": f"{bench.namespace}/another", "replicas": 1})
     await bench.kubectl("annotate", "deployment/worker-0", f"{_GROUP}/restore={note}")
     return lambda: bench.kubectl("annotate", "deployment/worker-0", f"{_GROUP}/restore-")
 

@@ -60,7 +60,8 @@ def _cases(
     plain = seen[plans.PLAIN]
     for trouble in troubles:
         yield from plans.matrix(trouble, plain)
-        yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
+        if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE}:
+            yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
     if Trouble.DEATH in troubles:
         yield from plans.matrix(Trouble.DEATH, plans.more(seen[plans.UNLINKING], plain), plans.UNLINKING)

@@ -15,6 +15,8 @@ _ACTS: Final = {
     Trouble.SUCCESSION: Act.DIE,
     Trouble.PAUSE: Act.STOP,
     Trouble.OVERTAKEN: Act.STOP,
+    Trouble.REMOVED: Act.DIE,
+    Trouble.REMOVED_LATE: Act.STOP,
 }
 
 _ONE_SIDED: Final = {

@@ -13,7 +13,7 @@ from tests.chaos.cases import OF_THE_STORE, Case, Play, Result, Trouble, judge
 from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
-from tests.chaos.scenario import EARLIER
+from tests.chaos.scenario import EARLIER, NEXT
 from tests.mongodb import fail_updates, take_updates
 
 _NOT_REACHED_SECONDS = 10
@@ -191,6 +191,34 @@ _FAULTS = {
     Trouble.NO_MAJORITY: "no majority acknowledges it",
 }
 
+
+async def _is_removed(play: Play) -> bool:
+    """The recovery is removed by force; what is judged is the next one of the same queue."""
+    async with play.operator(*play.case.points) as operator:
+        reached = await _is_hit(play, operator)
+        if play.case.trouble is Trouble.REMOVED:
+            await operator.kill()
+        if not reached:
+            await judge(play)
+            return False
+        stage = play.stage
+        await stage.remove_by_force()
+        async with (
+            stage.recovering(NEXT, every_queue=play.case.every_queue, purge={"retentionSeconds": play.case.retention}),
+            play.operator(),
+        ):
+            await judge(play)
+            if operator.alive:
+                operator.send(signal.SIGCONT)
+                if any(one.moment is Moment.HEARD for one in operator.crossings()):
+                    with suppress(DeadlineError):
+                        await operator.crosses(
+                            lambda one: one.moment is Moment.IDLE, "the late one to be done", seconds=20
+                        )
+                await judge(play)
+    return reached
+
+
 _NETWORKS = {Trouble.CUT: Network.CUT, Trouble.LOST_ANSWER: Network.DEAF}
 
 _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
@@ -205,6 +233,8 @@ _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
     Trouble.CUT: _is_partitioned,
     Trouble.LOST_ANSWER: _is_partitioned,
     Trouble.SLOW: _is_partitioned,
+    Trouble.REMOVED: _is_removed,
+    Trouble.REMOVED_LATE: _is_removed,
     Trouble.LATE: _arrives_late,
     Trouble.CRASH: _store_crashes,
     Trouble.FAILOVER: _store_refuses,

@@ -3,7 +3,7 @@
 import json
 from asyncio import Condition, ensure_future, timeout
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 import yaml
 from typing_extensions import override
 
-from sandbox.api import Json
+from sandbox.api import ApiError, Json
 from sandbox.processes import ROOT, DeadlineError, until
 from tests.e2e.team import CELERY, Team, condition, envelope
 
@@ -27,7 +27,7 @@ UNDECLARED = f"work{SEP}7"
 """A list of the queue that its workers do not look into: what lies there lies still."""
 WRITTEN_OUT = "written-out"
 """The job that is listed without an id."""
-NAME, EARLIER = "stuck", "earlier"
+NAME, EARLIER, NEXT = "stuck", "earlier", "next"
 CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
 """What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
 
@@ -121,6 +121,8 @@ class Stage(Team):
     """The entries of `unacked` that are other queues', or nobody can read."""
     earlier: str | None = None
     """UID of the recovery whose messages are put back; None: the recovery takes messages itself."""
+    removed: str | None = None
+    """UID of the recovery of the same queue that was removed by force before this one."""
 
     @override
     async def apply(self, *objects: Mapping[str, Any]) -> None:
@@ -133,6 +135,19 @@ class Stage(Team):
     async def delete(self) -> None:
         """Delete the recovery."""
         await self.api.delete(f"{self.path('QueueRecovery')}/{NAME}", {})
+
+    async def remove_by_force(self) -> None:
+        """Delete the recovery without its being ended."""
+        self.removed = self.uid
+        with suppress(ApiError):  # it went at once
+            await self.delete()
+            await self.api.patch(f"{self.path('QueueRecovery')}/{NAME}", {"metadata": {"finalizers": None}})
+        await self.watched.becomes(lambda watched: watched.gone, "the recovery to be gone")
+
+    @property
+    def removed_run(self) -> str:
+        """How the removed recovery of the queue was named in the broker."""
+        return f"{self.removed}/work" if self.watched.body["spec"]["queue"] == "*" else f"{self.removed}"
 
     @property
     def uid(self) -> str:

@@ -70,6 +70,22 @@ async def test_a_job_store_that_is_killed_before_or_after_a_claim_or_refuses_it_
     await in_order(arena, [case for trouble in troubles for case in plans.matrix(trouble, claim)])
 
 
+async def test_a_death_beside_the_finalizer_leaves_none_and_loses_none(arena: Arena) -> None:
+    points = [
+        Point(name=f"k8s {what} the finalizer", number=1, side=side)
+        for what in ("add", "remove")
+        for side in plans.SIDES
+    ]
+
+    await in_order(arena, [Case(trouble=Trouble.DEATH, points=(point,)) for point in points])
+
+
+async def test_what_a_recovery_holds_that_is_removed_by_force_is_taken_over_by_the_next_one(
+    arena: Arena, steps: list[Crossing]
+) -> None:
+    await in_order(arena, [*sample(steps, Trouble.REMOVED, 3), *sample(steps, Trouble.REMOVED_LATE, 2)])
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(arena: Arena) -> None:
     scripts = ("boundary", "complete", "close", "release")
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in scripts]

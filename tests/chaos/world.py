@@ -29,6 +29,8 @@ class World:
     """Ids of the messages that were produced while the operator worked."""
     run: dict[str, str]
     """The recovery's record in the broker."""
+    removed: dict[str, str]
+    """The record of the one that was removed by force, if one was."""
     source: dict[str, str]
     """The record of the one that took the queue's messages: itself, or an earlier one."""
     keys: dict[str, str]
@@ -49,12 +51,14 @@ async def look(stage: Stage) -> World:
     keys = dict(zip(names, _texts([await redis.type(name) for name in names]), strict=True))
     places: defaultdict[str, list[str]] = defaultdict(list)
     texts: dict[str, bytes] = {}
+    taken_by = [stage.source, *([stage.removed_run] if stage.removed else [])]
+    quarantines = tuple(f"{OPERATOR}quarantine:{uid}:" for uid in taken_by)
     for key, kind in keys.items():
         if key.startswith("ran:"):
             for task in _texts(await redis.lrange(key, 0, -1)):
                 places[task].append(RUN)
             continue
-        for name, where, text in await _messages(redis, key, kind, f"{OPERATOR}quarantine:{stage.source}:"):
+        for name, where, text in await _messages(redis, key, kind, quarantines):
             places[name].append(where)
             texts[name] = text
     times = dict(cast("list[tuple[bytes, float]]", await redis.zrange("unacked_index", 0, -1, withscores=True)))
@@ -63,6 +67,7 @@ async def look(stage: Stage) -> World:
         texts=texts,
         produced=_texts(await redis.lrange(PRODUCED, 0, -1)),
         run=await _record(redis, stage.run),
+        removed=await _record(redis, stage.removed_run) if stage.removed else {},
         source=await _record(redis, stage.source),
         keys=keys,
         documents={job.label: await stage.job(job.label) for job in stage.listed if job.document},
@@ -72,9 +77,9 @@ async def look(stage: Stage) -> World:
     )
 
 
-async def _messages(redis: Redis, key: str, kind: str, quarantine: str) -> list[tuple[str, str, bytes]]:
+async def _messages(redis: Redis, key: str, kind: str, quarantines: tuple[str, ...]) -> list[tuple[str, str, bytes]]:
     """Return the messages of the queue in a key: name, place and text of each."""
-    where = QUARANTINE if key.startswith(quarantine) else PLACE
+    where = QUARANTINE if key.startswith(quarantines) else PLACE
     if kind == "list" and (where is QUARANTINE or key == "work" or key.startswith(f"work{SEP}")):
         return [(_name(text), where, text) for text in cast("list[bytes]", await redis.lrange(key, 0, -1))]
     if kind == "hash" and (where is QUARANTINE or key == "unacked"):

@@ -4,12 +4,13 @@
 it may be allowed to pass.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from queue_recovery.workers.deployments import FENCE
 from queue_recovery.workers.snapshot import NOTE
 from tests.chaos.effects import PRODUCED
+from tests.chaos.removed_check import removed
 from tests.chaos.restored_check import restored
 from tests.chaos.scenario import REPLICAS, SEP, Listed, Stage
 from tests.chaos.world import OPERATOR, PLACE, QUARANTINE, RUN, World
@@ -20,7 +21,9 @@ _DONE: Final = 3
 
 def violations(stage: Stage, world: World) -> list[str]:
     """Return what does not hold."""
-    own = restored(stage, world) if stage.earlier else _recovered(stage, world)
+    own = removed(stage, world) if stage.removed else _recovered(stage, world)
+    if stage.earlier:
+        own = restored(stage, world)
     return [
         *own,
         *_others(stage, world),
@@ -146,14 +149,20 @@ def _own_keys(stage: Stage, world: World) -> Iterator[str]:
         yield f"locks are held: {locks}"
     if world.run and world.run["state"] != "closed":
         yield f"the run is {world.run['state']}"
-    endings = {name.removeprefix("taken:") for name in world.source if name.startswith("taken:")}
-    findable = {f"quarantine:{stage.source}:{ending}" for ending in endings}
+    findable = _keys_of(stage.source, world.source)
+    if stage.removed:
+        findable |= _keys_of(stage.removed_run, world.removed)
     findable |= {f"{key}_index" for key in findable}
     lost = {key for key in own if key.startswith("quarantine:")} - findable
     if lost:
         yield f"the sweeper will not find {sorted(lost)}"
     if strange := {key for key in own if not key.startswith(("quarantine:", "run:", "runs:", "lock:"))}:
         yield f"keys of the operator's that nobody knows: {sorted(strange)}"
+
+
+def _keys_of(run: str, record: Mapping[str, str]) -> set[str]:
+    """Return the quarantine's keys that a run's record knows of, but for the operator's prefix."""
+    return {f"quarantine:{run}:{name.removeprefix('taken:')}" for name in record if name.startswith("taken:")}
 
 
 def _retention(stage: Stage) -> int:

@@ -1,6 +1,7 @@
 """What a recovery asks of the API server grows neither with its jobs nor with the time that it waits."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
@@ -38,7 +39,10 @@ async def test_a_recovery_of_many_jobs_asks_for_as_much_as_one_of_few(team: Team
 
 
 async def _lock_deployment(team: Team) -> None:
-    note = '{"uid": "another", "recovery": "media/another", "replicas": 1}'
+    await team.recovery("another", targetRef={"name": "nobody"})  # which waits, and so asks for nothing
+    await team.waits("TargetNotFound", "another")
+    uid = (await team.get("QueueRecovery", "another"))["metadata"]["uid"]
+    note = json.dumps({"uid": uid, "recovery": f"{team.namespace}/another", "replicas": 1})
     await team.kubectl("annotate", "deployment/worker", f"queuerecovery.dev/restore={note}")
 
 

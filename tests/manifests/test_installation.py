@@ -49,6 +49,21 @@ def test_the_definitions_can_be_applied_by_themselves(cluster: Cluster) -> None:
     assert sorted(part["spec"]["names"]["kind"] for part in rendered) == ["QueueRecovery", "QueueTarget"]
 
 
+def test_the_operator_can_be_applied_without_the_definitions(cluster: Cluster) -> None:
+    def objects(folder: str) -> set[tuple[str, str]]:
+        rendered = yaml.safe_load_all(cluster.kubectl("kustomize", folder))
+        return {(part["kind"], part["metadata"]["name"]) for part in rendered}
+
+    assert objects("manifests") == objects("manifests/operator") | objects("crds")
+    assert "CustomResourceDefinition" not in {kind for kind, _ in objects("manifests/operator")}
+
+
+def test_what_the_uninstallation_finds_by_its_label_bears_it(cluster: Cluster) -> None:
+    rendered = list(yaml.safe_load_all(cluster.kubectl("kustomize", "manifests/operator")))
+
+    assert {part["metadata"]["labels"].get("app.kubernetes.io/name") for part in rendered} == {"queue-recovery"}
+
+
 def test_the_namespace_takes_the_operators_pod_under_the_restricted_standard(
     cluster: Cluster, deployment: dict[str, Any]
 ) -> None:

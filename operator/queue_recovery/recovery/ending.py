@@ -58,16 +58,18 @@ async def _close(scope: Scope) -> Update:
     return {**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books
 
 
-async def end_with_namespace(scope: Scope, error: RecoveryError) -> None:
-    """End a recovery whose namespace is being deleted, and with it what an ending needs.
+async def end_cut_off(scope: Scope, error: RecoveryError) -> None:
+    """End a deleted recovery whose way to the broker was deleted too, by its target or its whole namespace.
 
-    Its Deployments go with it. What the broker still holds can be reached with what was read before, or the next
-    recovery of the queue takes it over (`takeover.py`).
+    What the broker still holds can be reached with what was read before, or the next recovery of the queue takes it
+    over (`takeover.py`).
     """
     try:
         update = await _close(scope)
     except RecoveryError:
-        message = f"its namespace is being deleted; the next recovery of its queue ends its run ({error.message})"
+        message = (
+            f"its broker cannot be reached any more, so the next recovery of the queue ends its run: {error.message}"
+        )
         ending = scope.status.ending
         update = {} if ending is None else {"ending": ending.model_copy(update={"message": message})}
     await scope.finish(update)

@@ -10,7 +10,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
-from queue_recovery.recovery.ending import end, end_removed, end_with_namespace
+from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
@@ -76,8 +76,8 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float:
         else:
             await _perform(scope, action)
     except RecoveryError as error:
-        if action is Action.END and await _goes_with_its_namespace(scope, error, delay):
-            await end_with_namespace(scope, error)
+        if action is Action.END and await _is_cut_off(scope, error, delay):
+            await end_cut_off(scope, error)
             return FIRST_DELAY
         return await _after(scope, action, error, delay)
     return FIRST_DELAY
@@ -107,10 +107,16 @@ async def _perform(scope: Scope, action: Action) -> None:
             await asyncio.wait({step})
 
 
-async def _goes_with_its_namespace(scope: Scope, error: RecoveryError, delay: float) -> bool:
-    """Tell whether an ending cannot succeed any more, because what it needs is being deleted with its namespace."""
+async def _is_cut_off(scope: Scope, error: RecoveryError, delay: float) -> bool:
+    """Tell whether the ending of a deleted recovery cannot succeed, because what it needs has been deleted too.
+
+    A target may have gone with its definition, which takes no new one as long as a recovery is left. In a namespace
+    that is being deleted the Deployments go too; elsewhere they are scaled back before the target is asked for.
+    """
     if not scope.resource.wish.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
         return False
+    if error.reason == Reason.TARGET_NOT_FOUND:
+        return True
     with suppress(RecoveryError):
         return await scope.world.is_terminating()
     return False

@@ -1,0 +1,59 @@
+"""What must hold when a recovery was removed by force, and the next one of the same queue and jobs is over."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from tests.chaos.scenario import Listed, Stage
+from tests.chaos.world import QUARANTINE, RUN, World
+
+_DONE: Final = "done"
+
+
+def removed(stage: Stage, world: World) -> Iterator[str]:
+    """Yield what does not hold: each message is kept once, each job was enqueued once, and no run is open."""
+    uids = [stage.removed or "", stage.uid]
+    for name, text in stage.queue.items():
+        found = world.places.get(name, [])
+        if found != [QUARANTINE]:
+            yield f"message {name} should be in a quarantine, and is in {found}"
+        elif not name.startswith("poison") and world.texts[name] != text:
+            yield f"message {name} was changed"
+    for name in world.produced:
+        if world.places.get(name) not in ([QUARANTINE], [RUN]):
+            yield f"message {name}, produced meanwhile, is in {world.places.get(name)}"
+    strange = world.places.keys() - stage.queue.keys() - set(world.produced)
+    strange -= {job.task_id(uid) for job in stage.listed for uid in uids}
+    if strange:
+        yield f"messages that nobody sent: {sorted(strange)}"
+    for job in stage.listed:
+        yield from _job(world, job, uids)
+    yield from _left(world.removed, world)
+
+
+def _job(world: World, job: Listed, uids: list[str]) -> Iterator[str]:
+    """A job with an id was enqueued by one of the two and ran once; one that is written out, by each at most once."""
+    found = {uid: world.places.get(job.task_id(uid), []) for uid in uids}
+    document = world.documents.get(job.label)
+    if document is None or job.document is None:
+        if any(places not in ([], [RUN]) for places in found.values()):
+            yield f"job {job.label} is in {found}"
+        return
+    expected = [[]] if job.document["status"] == _DONE else [[RUN]]
+    if [places for places in found.values() if places] != [places for places in expected if places]:
+        yield f"job {job.label} should have run once if it was not done, and is in {found}"
+    for uid, places in found.items():
+        stamp = document.get("queueRecovery", {}).get(uid)
+        if not places and stamp is not None and not stamp.get("released"):
+            yield f"job {job.label} was not enqueued by {uid}, and its stamp is not released"
+        if places and (document["status"], document["task_id"]) != ("pending", job.task_id(uid)):
+            said = f"{document['status']} {document['task_id']}"
+            yield f"job {job.label} was enqueued by {uid}, and its document says {said}"
+
+
+def _left(record: Mapping[str, str], world: World) -> Iterator[str]:
+    if record and record["state"] != "closed":
+        yield f"the run of the removed one is {record['state']}"
+    if record and "expires" not in record:
+        yield "nobody has said when the quarantine of the removed one ends"
+    if world.run and "expires" not in world.run:
+        yield "nobody has said when the quarantine of the next one ends"
