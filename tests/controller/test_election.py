@@ -11,11 +11,13 @@ from http import HTTPStatus
 import pytest
 from typing_extensions import override
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.controller import election
 from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.leader import Record, Standing, Terms
 from queue_recovery.controller.lease import KubernetesLease
 from queue_recovery.controller.term import Term
+from queue_recovery.recovery.errors import Unavailable
 from sandbox.processes import until
 from tests.controller.replicas import LEASE, Link, Replica, Replicas
 
@@ -187,6 +189,37 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
     await replicas.allow("first")
     await replicas.led_by(first)
     await until(first.ready, "it to be ready")
+
+
+async def test_one_that_stands_by_is_ready_until_it_has_not_seen_the_lease_for_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Away(KubernetesLease):
+        def __init__(self) -> None:
+            self.read_so_far = 0
+
+        @override
+        async def read(self) -> Record | None:
+            self.read_so_far += 1
+            if self.read_so_far > 1:
+                raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503; trying again")
+            return Record(holder="another", seconds=LEASE, renewed="03:00:00")
+
+    lease = Away()
+
+    async def failed() -> bool:
+        return lease.read_so_far > 1
+
+    async def unready() -> str:
+        return part.waits_for()
+
+    part = election.Election(lease, Standing("me", TERMS), Term())
+    assert part.waits_for() == "waiting for the lease"
+    async with part.taking_part():
+        await until(failed, "the lease to be away")
+        assert part.waits_for() == ""
+        monkeypatch.setattr(election, "GRACE", 0.0)
+        assert "the API server answers 503" in await until(unready, "it to be unready")
 
 
 async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ async def test_it_is_ready_when_the_watches_of_both_are_answered(base: str) -> N
         ),
     ],
 )
-async def test_kopf_hears_of_the_resources_once_both_are_served(
+async def test_kopf_learns_of_the_resources_once_both_are_served(
     connection: Connection, path: str, without: list[Any], complete: dict[str, Any]
 ) -> None:
     connection.server.answers = [*((200, body) for body in without), (200, complete)]
@@ -158,6 +158,13 @@ async def test_what_kopf_itself_handles_is_passed_on(
     async with connection.session.request(method, f"{connection.configuration.host}{path}") as response:
         assert response.status == status
     assert len(connection.server.asked) == 1
+
+
+async def test_a_watch_that_is_refused_as_too_old_is_not_up(connection: Connection) -> None:
+    connection.server.answers = [(410, {})]
+    for path in WATCHES:
+        assert (await connection.get(path))[0] == 410
+    assert connection.watches.waits_for() == "waiting for the list of queuerecoveries, queuetargets"
 
 
 async def test_a_patch_whose_token_is_refused_is_sent_again(connection: Connection) -> None:

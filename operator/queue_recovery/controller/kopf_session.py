@@ -76,7 +76,7 @@ class _Patience:
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
             answer = await self._attempt(request, handler, asked)
             if not isinstance(answer, Failure):
-                if asked.which is not None and asked.watches:
+                if asked.which is not None and asked.watches and answer.ok:
                     self._watches.succeeds(asked.which)
                 return answer
             if asked.reads and not request.session.closed:

@@ -31,7 +31,7 @@ class Failure:
     """Why a watch is not up: as it is reported while that may pass by itself, and once it has lasted."""
 
     kind: Literal["not served", "not granted", "trouble"]
-    """Each is reported once, whatever its details."""
+    """Each kind is reported once, even if its details change."""
     passing: str
     lasting: str
 
