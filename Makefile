@@ -37,10 +37,11 @@ node-packages: $(READY) ## what `make node-test` needs of Debian's packages; as 
 
 node-test: $(READY) ## the real image and manifests on a real node of its own; root on Linux, see `make node-packages`
 	@$(BIN)/python -m sandbox.node.packages --check
-	$(BIN)/pytest tests/node
+	@$(BIN)/python -m sandbox.node.images
+	$(BIN)/pytest tests/node --timeout=900
 
 cluster-test: $(READY) ## the same on the cluster of KUBECONFIG; IMAGE names the operator's image there
-	$(BIN)/pytest tests/node --kubeconfig="$(or $(KUBECONFIG),$(HOME)/.kube/config)" $(if $(IMAGE),--image="$(IMAGE)")
+	$(BIN)/pytest tests/node --timeout=900 --kubeconfig="$(or $(KUBECONFIG),$(HOME)/.kube/config)" $(if $(IMAGE),--image="$(IMAGE)")
 
 chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes some 45 minutes
 	@$(BIN)/python -m sandbox.build

@@ -1,4 +1,4 @@
-"""Builds the images that a node's pods run, with buildah, from unchanged Dockerfiles.
+"""Builds the images that a node's pods run, with buildah, from unchanged Dockerfiles; `python -m` builds all of them.
 
 They are kept, with their layers, in the user's cache. No registry is asked: the image that the Dockerfiles' FROM names
 is made of Debian's packages. How this machine reaches package indexes (pip's configuration, certificate authorities) is
@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sandbox.go_build import built, cache_folder
-from sandbox.node.programs import PAUSE
+from sandbox.node.programs import PAUSE, find_node_programs
 from sandbox.processes import ROOT
+from sandbox.toolchain import GoError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -209,3 +210,17 @@ def _run(command: Sequence[str], what: str) -> None:
 
 def _say(message: str) -> None:
     print(f"sandbox: {message}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Build the node's programs and images, which are cached."""
+    try:
+        find_node_programs()
+        for image in build_all():
+            print(image.name)
+    except (GoError, ImageError) as error:
+        sys.exit(f"sandbox: {error}")
+
+
+if __name__ == "__main__":
+    main()
