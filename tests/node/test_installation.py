@@ -6,9 +6,7 @@ import re
 from tests.node import operator
 from tests.node.cluster import Cluster, KubectlError
 from tests.node.operator import LABEL, NAMESPACE
-from tests.node.team import Team, job_ids
-
-ONE = job_ids(1)
+from tests.node.team import Team
 
 
 async def test_both_replicas_are_ready_and_none_was_ever_restarted(cluster: Cluster) -> None:
@@ -83,7 +81,7 @@ async def test_a_team_needs_nothing_but_the_role_binding(team: Team) -> None:
     """Before it the target names the command; after it the target is ready."""
     await team.set_up()
     await team.kubectl("delete", "rolebinding", "queue-recovery")
-    await team.recover("without-access", ONE)
+    await team.recover("without-access", [])
 
     said = await team.says("without-access", "Forbidden")
     assert "queue-recovery-tenant" in said
@@ -96,7 +94,7 @@ async def test_a_service_without_its_namespace_is_told_to_be_written_with_it(tea
     """`redis://redis` is right for the workers; the operator would look for it in its own namespace."""
     await team.set_up()
     await team.kubectl("patch", "secret", "redis", "-p", '{"stringData": {"url": "redis://redis:6379/0"}}')
-    await team.recover("short-name", ONE)
+    await team.recover("short-name", [])
 
     await team.says("short-name", "BrokerUnavailable", "write redis.media.svc, not redis")
 
