@@ -184,7 +184,7 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
         "the API server does not grant the lease yet; trying again\n",
     }
     await until(told, "the missing right to be named", seconds=GRACE + BUSY, of=first.process)
-    assert "bind the Role of manifests/rights.yaml" in await first.waits_for()
+    assert "bind the Role of manifests/operator/rights.yaml" in await first.waits_for()
     assert len(first.log("does not grant the lease yet")) == 1
     await replicas.allow("first")
     await replicas.led_by(first)
