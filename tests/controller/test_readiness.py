@@ -1,5 +1,7 @@
 """`/readyz` of a running operator: whether it can read what it has to."""
 
+import re
+
 from queue_recovery.controller.api_server import GRACE
 from sandbox.cluster import Sandbox
 from sandbox.processes import until
@@ -23,13 +25,14 @@ async def test_it_is_unready_while_the_api_server_is_away_and_ready_again_withou
         await link.close()
         assert await first.ready()  # for a moment it does not matter
         await until(first.unready, "it to be unready", seconds=LONG, of=first.process)
-        assert "does not answer (ClientConnectorError). Trying again" in await first.waits_for()
+        assert re.search(r"does not answer \(\w+\)\. Trying again", await first.waits_for())
         await until(warned, "that to be logged", of=first.process)
         await link.listen()
         await until(first.ready, "it to be ready again", of=first.process)
         await replicas.recovery("lonely")
         await until(lambda: replicas.phase("lonely"), "it to take the recovery up")
-    assert len(first.log("does not answer")) == 2  # that may pass, and that has lasted
+    # That may pass, and that has lasted; once more each where a connection first broke in another way.
+    assert 2 <= len(first.log("does not answer")) <= 4
     assert first.log("Traceback") == []
 
 
