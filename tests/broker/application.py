@@ -107,16 +107,20 @@ class Application:
 
 def recovery(queue: str, *, cluster: str = "this-cluster", select: PurgeSelect | None = None) -> Run:
     """Return a new recovery of a queue."""
-    return Run(uid=str(uuid.uuid4()), name="media/tts-wrong-shape", cluster=cluster, queue=queue, select=select)
+    return Run(
+        uid=str(uuid.uuid4()),
+        name="media/tts-wrong-shape",
+        cluster=cluster,
+        cluster_uid=f"uid of {cluster}",
+        queue=queue,
+        select=select,
+    )
 
 
 def recovery_of(*queues: str, select: PurgeSelect | None = None) -> list[Run]:
     """Return a new recovery of several queues: a run for each."""
     uid = uuid.uuid4()
-    return [
-        Run(uid=f"{uid}/{queue}", name="media/everything", cluster="this-cluster", queue=queue, select=select)
-        for queue in queues
-    ]
+    return [replace(recovery(queue, select=select), uid=f"{uid}/{queue}", name="media/everything") for queue in queues]
 
 
 def selecting(**fields: object) -> Run:

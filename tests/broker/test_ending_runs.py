@@ -27,6 +27,7 @@ def holder(run: Run) -> Holder:
         name=run.name,
         run=run.uid,
         cluster=run.cluster,
+        cluster_uid=run.cluster_uid,
         retention_seconds=run.retention_seconds,
         lock="queuerecovery.dev:lock:tts",
         quarantine=f"queuerecovery.dev:quarantine:{run.uid}",

@@ -106,6 +106,9 @@ class Here:
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
         raise AssertionError(f"a restore looks up no job in {target.job_store}")
 
+    async def cluster_uid(self) -> str | None:
+        return "uid of this-cluster"
+
     async def exists(self, name: str, uid: str) -> bool | None:
         del name, uid
         return True

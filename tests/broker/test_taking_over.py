@@ -47,6 +47,7 @@ class Case:
     """A recovery that waits for a lock, and what it finds around it."""
 
     broker: RedisBroker
+    cluster_uid: str | None = "uid of this-cluster"
     exists: bool | None = False
     """What the API server says of the holder."""
     namespace: str = "media"
@@ -78,6 +79,7 @@ class Case:
             now=lambda: NOW,
             target=self._target,
             exists=self._exists,
+            cluster_uid=self._cluster_uid,
             broker=self._broker,
             job_store=self._job_store,
         )
@@ -94,6 +96,9 @@ class Case:
     async def _exists(self, name: str, uid: str) -> bool | None:
         self.asked.append((name, uid))
         return self.exists
+
+    async def _cluster_uid(self) -> str | None:
+        return self.cluster_uid
 
     async def _broker(self, _: QueueTargetSpec) -> RedisBroker:
         return self.broker
@@ -137,8 +142,19 @@ async def test_one_of_which_the_operator_may_not_ask_is_waited_for_and_the_messa
     await case.broker.take(run)
 
 
-async def test_one_of_another_cluster_is_never_taken_over_nor_asked_for_here(case: Case, run: Run) -> None:
-    await case.broker.open(replace(run, cluster="another-cluster"))
+@pytest.mark.parametrize(
+    ("cluster", "uid"),
+    [
+        ("another-cluster", "another's"),
+        ("this-cluster", "another's"),
+        ("another-cluster", None),
+    ],
+    ids=["another authority", "the same authority", "an authority alone"],
+)
+async def test_one_of_another_cluster_is_never_taken_over_nor_asked_for_here(
+    case: Case, run: Run, cluster: str, uid: str | None
+) -> None:
+    await case.broker.open(replace(run, cluster=cluster, cluster_uid=uid))
 
     message = await case.refusal()
 
@@ -146,6 +162,28 @@ async def test_one_of_another_cluster_is_never_taken_over_nor_asked_for_here(cas
     assert "DEL queuerecovery.dev:lock:tts" in message
     assert case.asked == []
     await case.broker.take(run)
+
+
+@pytest.mark.parametrize(("own", "uid"), [(None, "uid of this-cluster"), ("uid of this-cluster", None), (None, None)])
+async def test_one_whose_cluster_is_not_known_for_sure_is_waited_for(
+    case: Case, run: Run, own: str | None, uid: str | None
+) -> None:
+    case.cluster_uid = own
+    await case.broker.open(replace(run, cluster_uid=uid))
+
+    message = await case.refusal()
+
+    assert "another cluster" not in message
+    assert "DEL queuerecovery.dev:lock:tts" in message
+    assert case.asked == []
+
+
+async def test_one_of_a_cluster_whose_authority_has_changed_is_taken_over(case: Case, redis: Redis, run: Run) -> None:
+    await case.broker.open(replace(run, cluster="the-former-authority"))
+
+    await case.look()
+
+    assert await redis.zscore("queuerecovery.dev:runs:this-cluster", run.uid) is not None
 
 
 async def test_one_whose_record_the_broker_has_lost_is_waited_for(case: Case, redis: Redis, run: Run) -> None:
@@ -321,7 +359,7 @@ async def test_of_one_of_every_queue_only_the_queues_that_are_needed_are_taken_o
 
 async def test_a_recovery_of_every_queue_takes_over_what_is_gone_and_waits_for_the_rest(case: Case, run: Run) -> None:
     case.queue = "*"
-    living = replace(run, uid=str(uuid4()), name="media/living", queue="other", cluster="another-cluster")
+    living = replace(run, uid=str(uuid4()), name="media/living", queue="other", cluster_uid="another's")
     await case.broker.open(run)
     await case.broker.open(living)
 

@@ -44,7 +44,7 @@ class Trouble(StrEnum):
     REMOVED = "removed"
     """It is killed, the recovery is removed by force, and another one of the same queue and jobs is created."""
     REMOVED_LATE = "removed late"
-    """It stands still meanwhile, and goes on when the other recovery is over."""
+    """It is paused meanwhile, and goes on when the other recovery is over."""
     LATE = "late"
     """The operator is killed, another one ends the recovery, and then the effect arrives."""
     CRASH = "store crash"
@@ -159,6 +159,8 @@ async def judge(play: Play) -> None:
     if not play.operators[-1].alive:
         found.append("the operator has ended by itself")
     phase = stage.watched.status.get("phase", "")
+    if stage.watched.gone and "drainStartTime" not in stage.watched.status:
+        phase = ""  # it went at once, in whichever phase it was
     if phase not in _PHASES.get(play.case.trouble, {"Succeeded"}):
         found.append(f"the recovery is {phase}: {stage.watched.status.get('message')}")
     play.wrong += [line for line in found if line not in play.wrong]

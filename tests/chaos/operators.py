@@ -56,7 +56,8 @@ class Operator:
         """Return what it has written to its trace so far."""
         if not self._trace.exists():
             return []
-        return [Crossing.model_validate_json(line) for line in self._trace.read_text().splitlines()]
+        whole = self._trace.read_text().rpartition("\n")[0]  # the last line may be in the middle of being written
+        return [Crossing.model_validate_json(line) for line in whole.splitlines()]
 
     def hit(self) -> Crossing | None:
         """Return where it was hit, if it was."""

@@ -8,7 +8,7 @@ from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.recovery import FINALIZER
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.controller.existence import is_terminating, recovery_exists
+from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.resource import KubernetesResource, is_finished
 from queue_recovery.recovery.world import Gone, Superseded
 from sandbox.api import Api, ApiError, Json
@@ -214,6 +214,16 @@ async def test_a_server_that_does_not_let_the_operator_look_or_serves_no_such_ki
         assert await recovery_exists(client, namespace, "never", "uid") is None
     monkeypatch.setattr("queue_recovery.controller.existence.GROUP", "not-served.example.org")
     assert await recovery_exists(recovery.client, namespace, "never", "uid") is None
+
+
+async def test_the_cluster_is_told_by_what_only_it_has_where_the_operator_may_read_it(
+    recovery: Recovery, sandbox: Sandbox, namespace: str
+) -> None:
+    known = ClusterUID(recovery.client)
+    assert await known.read() == (await recovery.api.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
+    await sandbox.kubectl("-n", namespace, "create", "serviceaccount", "stranger")
+    async with connected(await sandbox.service_account_kubeconfig(namespace, "stranger")) as client:
+        assert await ClusterUID(client).read() is None
 
 
 async def test_a_namespace_that_is_being_deleted_is_told_from_one_that_is_not(

@@ -176,7 +176,7 @@ async def test_after_a_rescue_the_next_recovery_takes_over_what_the_broker_still
     assert await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 
-async def test_whoever_deletes_the_manifests_is_not_held_up_by_recoveries_that_have_touched_nothing(
+async def test_deleting_the_manifests_is_not_held_up_by_recoveries_that_have_touched_nothing(
     cluster: Cluster, team: Team
 ) -> None:
     await team.recovery("waiting", targetRef={"name": "nobody"})
@@ -188,7 +188,7 @@ async def test_whoever_deletes_the_manifests_is_not_held_up_by_recoveries_that_h
     await _serves(cluster, team)
 
 
-async def test_whoever_deletes_the_manifests_with_a_running_recovery_brings_its_workers_back_by_applying_them_again(
+async def test_after_deleting_the_manifests_under_a_running_recovery_applying_them_again_brings_its_workers_back(
     cluster: Cluster, team: Team
 ) -> None:
     await team.recovery()

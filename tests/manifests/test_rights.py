@@ -13,6 +13,7 @@ EVERYWHERE = {
     "queuerecovery.dev/queuerecoveries/status: patch",
     "queuerecovery.dev/queuetargets: get list watch",
     "queuerecovery.dev/queuetargets/status: patch",
+    "/namespaces kube-system: get",
     "events.k8s.io/events: create patch",
 }
 TENANT = {

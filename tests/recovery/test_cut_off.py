@@ -112,7 +112,7 @@ async def test_it_waits_without_its_target_when_it_is_not_deleted() -> None:
 
 
 @pytest.mark.parametrize("workers", [None, NO_RIGHTS], ids=["with rights", "without rights"])
-async def test_in_a_namespace_that_is_being_deleted_it_ends_whatever_of_it_is_gone(workers: NotYet | None) -> None:
+async def test_in_a_namespace_that_is_being_deleted_it_ends_without_what_is_gone(workers: NotYet | None) -> None:
     assert await Case(target=NO_SECRET, workers=workers, terminating=True).ends()
 
 

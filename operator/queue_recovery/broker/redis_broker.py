@@ -135,7 +135,12 @@ class RedisBroker:
             for run in runs
             for word in (run.uid, self._layout.bare_list(run.queue), run.restore.uid if run.restore else "")
         ]
-        recovery: list[Word] = [runs[0].name, runs[0].cluster, runs[0].retention_seconds]
+        recovery: list[Word] = [
+            runs[0].name,
+            runs[0].cluster,
+            runs[0].cluster_uid or "",
+            runs[0].retention_seconds,
+        ]
         answer = await run_script(self._client, Script.OPEN, keys, [*recovery, *identities])
         if answer[0] == b"LOCKED":
             numbers, uids = answer[1::2], answer[2::2]
@@ -229,18 +234,19 @@ class RedisBroker:
     async def _holders(self, runs: Mapping[str, str]) -> Mapping[str, Holder]:
         """Return the recoveries of these runs, given as UIDs by queue."""
         keys = [run_key(uid) for uid in runs.values()]
-        found = await self._client.hmget_each(keys, "name", "cluster", "retention")
+        found = await self._client.hmget_each(keys, "name", "cluster", "cluster_uid", "retention")
         return {
             queue: Holder(
                 uid=recovery_uid(uid),
                 name=recovery_uid(uid) if name is None else name.decode(),
                 run=uid,
                 cluster=None if cluster is None else cluster.decode(errors="replace"),
+                cluster_uid=None if cluster_uid is None else cluster_uid.decode(errors="replace"),
                 retention_seconds=_seconds(retention),
                 lock=self._lock(queue),
                 quarantine=quarantine_name(uid),
             )
-            for (queue, uid), (name, cluster, retention) in zip(runs.items(), found, strict=True)
+            for (queue, uid), (name, cluster, cluster_uid, retention) in zip(runs.items(), found, strict=True)
         }
 
     async def _bring_back(self, run: Run) -> None:

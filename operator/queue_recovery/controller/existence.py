@@ -1,6 +1,8 @@
-"""What the API server proves: that a recovery does not exist any more, or that a namespace is being deleted."""
+"""What the API server proves: which cluster it is, that a recovery is gone, that a namespace is being deleted."""
 
 import json
+import math
+import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -8,6 +10,7 @@ from uuid import uuid4
 from kubernetes.aio.client import (
     ApiClient,
     ApiException,
+    CoreV1Api,
     CustomObjectsApi,
     EventsV1Api,
     EventsV1Event,
@@ -21,6 +24,35 @@ from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _PLURAL = "queuerecoveries"
+_OLDEST_NAMESPACE = "kube-system"
+_ASK_AGAIN = 60.0
+"""Seconds until a right is asked for again that the operator did not have."""
+
+
+class ClusterUID:
+    """The UID by which a cluster is told from all others, read once in a process: that of its first namespace.
+
+    The authority that signs the API server (`api_server.cluster_identity`) may be shared by clusters, so it proves that
+    another cluster is another one, and not that it is the same.
+    """
+
+    def __init__(self, api: ApiClient) -> None:
+        """Take the connection."""
+        self._api = CoreV1Api(api)
+        self._uid: str | None = None
+        self._refused = -math.inf
+
+    async def read(self) -> str | None:
+        """Return it; None: the operator may not read it. Raises Unavailable (`KubernetesUnavailable`)."""
+        if self._uid is None and time.monotonic() - self._refused >= _ASK_AGAIN:
+            try:
+                with translated(expected=(_FORBIDDEN,)):
+                    found = await self._api.read_namespace(_OLDEST_NAMESPACE, _request_timeout=REQUEST_TIMEOUT)
+            except ApiException:
+                self._refused = time.monotonic()
+                return None
+            self._uid = found.metadata.uid if found.metadata else None
+        return self._uid
 
 
 async def recovery_exists(api: ApiClient, namespace: str, name: str, uid: str) -> bool | None:

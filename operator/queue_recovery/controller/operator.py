@@ -13,6 +13,7 @@ from kubernetes.aio.client import ApiClient
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.events import EventPoster, events_between
+from queue_recovery.controller.existence import ClusterUID
 from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.reconciler import Reconciler
@@ -34,6 +35,7 @@ class Operator:
         """Take the connection, the settings, and the name of this process."""
         self._api = api
         self._cluster = cluster_identity(api)
+        self._cluster_uid = ClusterUID(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
         self._sightings: WeakValueDictionary[str, Sightings] = WeakValueDictionary()
         self.watches = Watches(settings.namespaces)
@@ -54,7 +56,14 @@ class Operator:
     def world(self, namespace: str) -> KubernetesWorld:
         """Return the surroundings of recoveries of one namespace; all of them share what was last seen there."""
         sightings = self._sightings.setdefault(namespace, Sightings())
-        return KubernetesWorld(self._api, namespace, cluster=self._cluster, account=self._account, sightings=sightings)
+        return KubernetesWorld(
+            self._api,
+            namespace,
+            cluster=self._cluster,
+            cluster_uid=self._cluster_uid,
+            account=self._account,
+            sightings=sightings,
+        )
 
     def resource(self, body: Mapping[str, Any]) -> KubernetesResource:
         """Return the recovery of that body, with its status writes told to events, metrics and the log."""

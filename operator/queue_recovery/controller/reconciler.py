@@ -97,7 +97,7 @@ class Reconciler:
         except asyncio.CancelledError:
             _LOG.info("%s: stopped; the next process goes on from here", where)
             raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again
+        except Exception as error:  # noqa: BLE001  # any error is tried again
             _LOG.error("%s: unexpected %s; please report it; trying again in %.0f s", where, place_of(error), _RETRY)
         finally:
             watched.resource = None

@@ -18,7 +18,7 @@ from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, Passwo
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.tls import Certificates
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
-from queue_recovery.controller.existence import is_terminating, recovery_exists
+from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.jobs import store
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
@@ -55,15 +55,23 @@ class KubernetesWorld:
     """What a recovery of one namespace can reach. Implements `recovery.world.World`."""
 
     def __init__(
-        self, api: ApiClient, namespace: str, *, cluster: str, account: ServiceAccount, sightings: Sightings
+        self,
+        api: ApiClient,
+        namespace: str,
+        *,
+        cluster: str,
+        account: ServiceAccount,
+        sightings: Sightings,
+        cluster_uid: ClusterUID | None = None,
     ) -> None:
-        """Take the connection, the namespace, the cluster's identity and the operator's own ServiceAccount.
+        """Take the connection, the namespace, the cluster's identity and UID, and the operator's own ServiceAccount.
 
         `sightings` are the namespace's, and shared by all who read in it.
         """
         self.cluster = cluster
         self.workers = KubernetesWorkers(api, namespace, account)
         self._api = api
+        self._cluster_uid = cluster_uid or ClusterUID(api)
         self._namespace = namespace
         self._account = account
         self._sightings = sightings
@@ -120,6 +128,10 @@ class KubernetesWorld:
                 f"{self._namespace}`, or put its messages back by hand as docs/quarantined-messages.md tells",
             )
         return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
+
+    async def cluster_uid(self) -> str | None:
+        """See `recovery.world.World`."""
+        return await self._cluster_uid.read()
 
     async def exists(self, name: str, uid: str) -> bool | None:
         """See `recovery.world.World`; the end of one in this namespace is noticed from now on."""

@@ -36,6 +36,8 @@ class Scope:
     """When a pod of each of these addresses was last seen alive, by this process."""
     restored: bool = field(default=False, init=False)
     """Whether the ending has brought the workers back already."""
+    cluster_uid: str | None = field(default=None, init=False)
+    """What tells the cluster from all others, once it was read; None: not read, or the operator may not."""
     _target: QueueTargetSpec | None = field(default=None, init=False)
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
@@ -73,6 +75,7 @@ class Scope:
             select=self.spec.purge.select,
             restore=self.restore,
             retention_seconds=self.spec.purge.retention_seconds,
+            cluster_uid=self.cluster_uid,
         )
 
     @property

@@ -1,8 +1,8 @@
 """Taking over what a recovery holds that does not exist any more.
 
-It was removed by force, by somebody who removed its finalizer, or it went with its namespace. The API server has to
-prove that it is gone; a server that does not answer, or that does not let the operator look, proves nothing. A UID is
-never used again, so the proof stays true.
+It was removed by force, by somebody who removed its finalizer, or it went with its namespace. The API server of its own
+cluster has to prove that it is gone; a server that does not answer, or that does not let the operator look, proves
+nothing. A UID is never used again, so the proof stays true.
 
 What it holds in the broker is ended as it would have ended it itself: its run is closed, so that a late process of it
 can neither take nor enqueue anything; its jobs are settled; its quarantine is kept for its retention; its lock is
@@ -10,6 +10,7 @@ released. Of a Deployment the new recovery replaces its note, and gives the repl
 """
 
 from collections.abc import Iterable
+from shlex import quote
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
@@ -23,20 +24,22 @@ from queue_recovery.recovery.scope import Scope
 async def refuse_locked(scope: Scope, queues: Iterable[str]) -> None:
     """Raise NotYet (`Locked`) while other recoveries hold locks of these queues; end those that are gone."""
     broker = await scope.broker()
+    if scope.cluster_uid is None:
+        scope.cluster_uid = await scope.world.cluster_uid()
     held: dict[str, str] = {}
     remedies: list[str] = []
     for queue, holder in (await broker.holders(*queues)).items():
         if holder.uid == scope.resource.uid:
             continue
-        is_ours = holder.cluster == scope.world.cluster
+        is_ours = holder.cluster_uid is not None and holder.cluster_uid == scope.cluster_uid
         exists = await scope.exists(holder.name, holder.uid) if is_ours else None
         if exists is False:
             await _end(scope, queue, holder)
             continue
-        elsewhere = "" if is_ours or holder.cluster is None else " of another cluster"
+        elsewhere = " of another cluster" if _is_of_another_cluster(scope, holder) else ""
         held[f"queue {queue!r}"] = f"{holder.name}{elsewhere}"
         if exists is None:
-            remedies.append(f'redis-cli -u "$BROKER_URL" DEL {holder.lock}')
+            remedies.append(f'redis-cli -u "$BROKER_URL" DEL {quote(holder.lock)}')
     if held:
         raise locked_by(held, NotYet, remedies)
 
@@ -60,7 +63,7 @@ def as_it_was(scope: Scope, worker: Worker) -> WorkerStatus:
     is_own = note is not None and note.uid == scope.resource.uid
     replicas = worker.replicas
     if note is not None:
-        # Whoever has scaled it up since the other recovery went keeps that number.
+        # A number that somebody has set since the other recovery went is kept.
         replicas = note.replicas if is_own else replicas or note.replicas
     return WorkerStatus(
         name=worker.name,
@@ -71,12 +74,19 @@ def as_it_was(scope: Scope, worker: Worker) -> WorkerStatus:
     )
 
 
+def _is_of_another_cluster(scope: Scope, holder: Holder) -> bool:
+    if None not in {holder.cluster_uid, scope.cluster_uid}:
+        return holder.cluster_uid != scope.cluster_uid
+    return holder.cluster not in {None, scope.world.cluster}
+
+
 async def _end(scope: Scope, queue: str, holder: Holder) -> None:
     """End the run of a recovery that is gone; entered again, it does the same to the same effect."""
     run = Run(
         uid=holder.run,
         name=holder.name,
         cluster=scope.world.cluster,
+        cluster_uid=holder.cluster_uid,
         queue=queue,
         retention_seconds=holder.retention_seconds,
     )

@@ -68,7 +68,7 @@ class World(Protocol):
     """Everything else, of the recovery's namespace."""
 
     cluster: str
-    """Identity of the Kubernetes cluster."""
+    """Identity of the Kubernetes cluster, which others may share."""
 
     @property
     def workers(self) -> Workers:
@@ -92,6 +92,10 @@ class World(Protocol):
 
     async def recovery(self, name: str) -> Earlier:
         """Return the recovery of that name; raises Rejected (`RecoveryNotFound`)."""
+        ...
+
+    async def cluster_uid(self) -> str | None:
+        """Return what tells the cluster from all others; None: the operator may not read it. Raises Unavailable."""
         ...
 
     async def exists(self, name: str, uid: str) -> bool | None:

@@ -21,7 +21,9 @@ class Holder:
     run: str
     """UID of its run of that queue."""
     cluster: str | None
-    """Identity of its Kubernetes cluster; None where the record is lost."""
+    """Identity of its Kubernetes cluster, which others may share; None where the record is lost."""
+    cluster_uid: str | None
+    """What tells its cluster from all others; None where it is not known."""
     retention_seconds: int
     """How long it wants its quarantine to be kept."""
     lock: str

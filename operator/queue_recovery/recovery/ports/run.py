@@ -31,12 +31,14 @@ class Run:
     name: str
     """`namespace/name` of the QueueRecovery, for people who read the broker's keys."""
     cluster: str
-    """Identity of the Kubernetes cluster: the sweeper of another one leaves the run alone."""
+    """Identity of the Kubernetes cluster: the sweeper of another one leaves the run alone. Clusters may share it."""
     queue: str
     select: PurgeSelect | None = None
     """Which messages are taken; None: all."""
     restore: Restore | None = None
     """Which messages are put back, in a recovery that takes none."""
+    cluster_uid: str | None = None
+    """What tells the cluster from all others, where it is known: only there the run can be taken over."""
     retention_seconds: int = DEFAULT_RETENTION_SECONDS
     """How long its quarantine is kept once it has ended; 0: not at all if it has succeeded."""
 
