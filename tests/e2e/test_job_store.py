@@ -90,8 +90,9 @@ async def test_a_rule_of_the_collection_that_refuses_a_claim_fails_the_recovery_
 
 async def test_a_job_that_a_capped_collection_drops_is_skipped_and_named(team: Team) -> None:
     await team.workers(replicas=1)
-    await team.target()
+    # Before the target: the embedded server creates a collection for an update that matches nothing.
     await team.jobs.database.create_collection(team.jobs.name, capped=True, size=100_000, max=2)
+    await team.target()
     gone, there = [await team.failed_job() for _ in range(2)]
     await team.recovery(suspend=True, jobs=[{"id": gone}, {"id": there}])
     await team.waits("Suspended")
@@ -107,8 +108,9 @@ async def test_a_job_that_a_capped_collection_drops_is_skipped_and_named(team: T
 
 async def test_a_collation_of_the_collection_changes_neither_ids_nor_which_jobs_are_recoverable(team: Team) -> None:
     await team.workers(replicas=1)
-    await team.target()
+    # Before the target: the embedded server creates a collection for an update that matches nothing.
     await team.jobs.database.create_collection(team.jobs.name, collation={"locale": "en", "strength": 1})
+    await team.target()
     failed, shouting = await team.failed_job(), await team.failed_job(status="FAILED")
     await team.recovery(jobs=[{"id": failed}, {"id": shouting}])
 
