@@ -2,15 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+WHEELS := .venv/.wheels
 
-.PHONY: demo test check unit chaos bench sandbox generate uninstall clean
+# Only from the command line: a URL that a shell exports may lead to a server that is in use.
+ifeq ($(origin MONGODB_URL),command line)
+export QUEUE_RECOVERY_TEST_MONGODB_URL := $(MONGODB_URL)
+endif
+
+.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate uninstall clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
 
 test: check unit ## everything that a change must pass
 
-check: $(READY)
+check: $(READY) $(WHEELS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -18,9 +24,24 @@ check: $(READY)
 	$(BIN)/python -m queue_recovery.api.crd --check crds
 	$(BIN)/python -m queue_recovery.api.reference --check docs
 
-unit: $(READY)
+check-workflows: $(READY) ## actionlint and more on .github/workflows; `make test` does it too
+	$(BIN)/pytest tests/workflows
+
+unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
 	@$(BIN)/python -m sandbox.build
 	$(BIN)/pytest
+
+node-packages: $(READY) ## what `make node-test` needs of Debian's packages; as root
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$($(BIN)/python -m sandbox.node.packages)
+
+node-test: $(READY) ## the real image and manifests on a real node of its own; root on Linux, see `make node-packages`
+	@$(BIN)/python -m sandbox.node.packages --check
+	@$(BIN)/python -m sandbox.node.images
+	$(BIN)/pytest tests/node --timeout=900
+
+cluster-test: $(READY) ## the same on the cluster of KUBECONFIG; IMAGE names the operator's image there
+	$(BIN)/pytest tests/node --timeout=900 --kubeconfig="$(or $(KUBECONFIG),$(HOME)/.kube/config)" $(if $(IMAGE),--image="$(IMAGE)")
 
 chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes some 45 minutes
 	@$(BIN)/python -m sandbox.build
@@ -45,8 +66,13 @@ clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the b
 
 # A virtual environment with the pinned requirements, made anew when they change.
 $(READY): requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.13")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+# Asked of the package index again only when something of this changes.
+$(WHEELS): requirements/operator.txt requirements/build.txt requirements/wheels.py Dockerfile | $(READY)
+	$(BIN)/python -m requirements.wheels requirements/operator.txt requirements/build.txt
+	@touch $(WHEELS)

@@ -19,7 +19,7 @@ from sandbox.processes import ROOT
 
 BENCHMARKS = [module.BENCHMARK for module in (stall, selective, unacked, reenqueue, idle)]
 
-_PACKAGES = ("redis", "celery", "kombu", "pymongo", "kopf", "nx-27017")
+_PACKAGES = ("redis", "celery", "kombu", "pymongo", "kopf", "secantusdb")
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 

@@ -10,7 +10,7 @@ import time
 from rich.console import Console
 
 from demo import comparison, recovery, story
-from demo.application import Application
+from demo.application import Application, application_url
 from demo.facts import FactError, Facts
 from demo.narrate import Narrator
 from demo.scene import NAMESPACE, Scene
@@ -27,15 +27,16 @@ async def tell(narrator: Narrator) -> None:
     """Start a sandbox, tell the whole story in it, and end it."""
     began = time.monotonic()
     async with Sandbox.start() as sandbox:
-        broker, store = await asyncio.gather(sandbox.start_broker(), sandbox.start_job_store())
+        broker, store = await asyncio.gather(sandbox.start_broker(), sandbox.start_job_store(authentication=True))
         narrator.say(
             f"A Kubernetes API, a {broker.flavour} server and a job store: up after {time.monotonic() - began:.1f} s."
         )
         terminal = Terminal(narrator, sandbox, broker, NAMESPACE)
-        async with Application.connect(store.url, broker.url) as application:
+        mongo_url = await application_url(store)
+        async with Application.connect(mongo_url, broker.url) as application:
             scene = Scene(narrator, terminal, Facts(narrator), application)
             try:
-                await _story(scene, broker.url, store.url)
+                await _story(scene, broker.url, mongo_url)
             except Exception:
                 await _show_operator_log(terminal)
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +13,14 @@ from bson import ObjectId
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
+from sandbox.job_store import add_user
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from pymongo.asynchronous.database import AsyncDatabase
+
+    from sandbox.job_store import JobStore
 
 _DATABASE: Final = "app"
 
@@ -39,6 +44,11 @@ class Execution:
     pod: str
     outcome: str | None
     """`done`, the type of the exception, or None while it runs."""
+
+
+async def application_url(store: JobStore) -> str:
+    """Create the application's user in a job store; return its URL."""
+    return await add_user(store.url, "app", secrets.token_urlsafe(9), database=_DATABASE, roles=["readWrite"])
 
 
 class Application:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox.broker import Broker
     from sandbox.cluster import Sandbox
 
-_SECONDS: Final = 60
+_SECONDS: Final = 120
 
 
 class CommandError(Exception):
@@ -60,7 +60,7 @@ class Terminal:
 
         Raises:
             CommandError: it failed.
-            DeadlineError: it took longer than a minute.
+            DeadlineError: it took longer than two minutes.
         """
         self._narrator.command(command)
         return await self._complete(command, stdin, self._narrator.output)
@@ -77,7 +77,7 @@ class Terminal:
 
         Raises:
             CommandError: it ended by itself.
-            DeadlineError: there was no such line within a minute.
+            DeadlineError: there was no such line within two minutes.
         """
         self._narrator.command(command)
         async with self._deadline(command), self._child(command) as child:

@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sandbox.processes import LOOPBACK
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _LIFETIME: Final = dt.timedelta(days=30)
@@ -52,10 +55,16 @@ class Authority:
         _write_certificate(authority.path, certificate)
         return authority
 
-    def issue(self, name: str, *, expired: bool = False) -> KeyPair:
-        """Make a key and a certificate for a server or client of this name on 127.0.0.1, valid or not any more."""
+    def issue(self, name: str, *, expired: bool = False, hosts: Iterable[str] = (LOOPBACK, "localhost")) -> KeyPair:
+        """Make a key and a certificate for a server or client of this name, valid or not any more.
+
+        Args:
+            name: its common name, and that of its files.
+            expired: whether its time is over.
+            hosts: the names and addresses under which a server is reached.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names = [_host(host) for host in hosts]
         certificate = (
             _builder(_name(name), self._certificate.subject, key.public_key(), expired=expired)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -82,6 +91,13 @@ class Authority:
             key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
         return pair
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _name(common_name: str) -> x509.Name:

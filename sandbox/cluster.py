@@ -167,9 +167,9 @@ class Sandbox:
         """Start a broker that lives at most as long as the sandbox; see `Broker.start`."""
         return await Broker.start(self._scope, flavour=flavour, options=options, port=port)
 
-    async def start_job_store(self, *, port: int | None = None) -> JobStore:
+    async def start_job_store(self, *, port: int | None = None, authentication: bool = False) -> JobStore:
         """Start a job store that lives at most as long as the sandbox; see `JobStore.start`."""
-        return await JobStore.start(self._scope, port=port)
+        return await JobStore.start(self._scope, port=port, authentication=authentication)
 
     async def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
         """Write a kubeconfig with a token of a ServiceAccount, valid for a day, and return its path.

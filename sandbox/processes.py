@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Self, TypeVar
 
-from sandbox.janitor import MARK_VARIABLE, clear
+from sandbox.janitor import FOLDER_PREFIX, MARK_VARIABLE, clear, clear_abandoned, hold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -129,28 +129,31 @@ class Scope:
     @classmethod
     @asynccontextmanager
     async def open(cls) -> AsyncIterator[Self]:
-        """Open a scope and end everything in it afterwards."""
+        """Open a scope and end everything in it afterwards; clears up first what a killed one has left behind."""
+        clear_abandoned(Path(tempfile.gettempdir()))
         folder = _temporary_folder()
         mark = folder.name
-        janitor = await asyncio.create_subprocess_exec(
-            *python_module("sandbox.janitor"),
-            folder,
-            mark,
-            stdin=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        scope = cls(folder, mark, janitor)
-        try:
-            yield scope
-        finally:
-            assert janitor.stdin is not None
-            janitor.stdin.close()
-            if await janitor.wait():
-                # It was killed itself; what is left to do is then done from here.
-                clear(str(folder), mark)
-            for process in scope._processes:
-                await process.wait()
+        with hold(folder) as held:
+            janitor = await asyncio.create_subprocess_exec(
+                *python_module("sandbox.janitor"),
+                folder,
+                mark,
+                stdin=asyncio.subprocess.PIPE,
+                cwd=ROOT,
+                start_new_session=True,
+                pass_fds=[held],
+            )
+            scope = cls(folder, mark, janitor)
+            try:
+                yield scope
+            finally:
+                assert janitor.stdin is not None
+                janitor.stdin.close()
+                if await janitor.wait():
+                    # It was killed itself; what is left to do is then done from here.
+                    clear(str(folder), mark)
+                for process in scope._processes:
+                    await process.wait()
 
     def environment(self, **more: str) -> dict[str, str]:
         """The whole environment of a process in this scope: nothing of the caller's but where programs are."""
@@ -189,7 +192,7 @@ async def until(
     condition: Callable[[], Awaitable[T | None]],
     what: str,
     *,
-    seconds: float | None = 30,
+    seconds: float | None = 90,
     of: Process | None = None,
 ) -> T:
     """Wait until a condition returns something true, and return that.
@@ -197,7 +200,7 @@ async def until(
     Args:
         condition: asked again and again, however long each answer takes; what it raises is passed on.
         what: what is awaited, as an error message says it after "waited for".
-        seconds: how long at most; None waits for ever.
+        seconds: how long at most; None: as long as it takes. The default is for a machine that is busy with other work.
         of: the process that has to bring it about: its end ends the wait, and its log is shown.
 
     Raises:
@@ -263,7 +266,7 @@ def end_of(log: Path) -> str:
 
 def _temporary_folder() -> Path:
     # Without links in its path, so that it is the one that /proc shows for files in it.
-    return Path(tempfile.mkdtemp(prefix="queue-recovery-sandbox-")).resolve()
+    return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)).resolve()
 
 
 def _appending(path: Path) -> IO[bytes]:

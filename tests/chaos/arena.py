@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from sandbox.api import Access, Api, Json
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
 from sandbox.job_store import JobStore
+from sandbox.processes import LOOPBACK
 from tests.chaos.operators import Operators
 from tests.chaos.points import PRODUCER
 from tests.chaos.proxy import Proxy
 from tests.chaos.scenario import Stage
+from tests.mongodb import Database, open_database, through
 
 _DATABASES = 10_000
 
@@ -47,13 +50,15 @@ class Place:
     networks: Networks
     environment: Mapping[str, str]
     """Of its operators."""
+    own_store: JobStore | None
+    """The job store, when the case has one to itself."""
 
 
 class Arena:
     """The servers that all cases share, each case with a namespace, a database and a collection of its own."""
 
     def __init__(
-        self, sandbox: Sandbox, broker: Broker, store: JobStore, operators: Operators, api: Api, access: Access
+        self, sandbox: Sandbox, broker: Broker, database: Database, operators: Operators, api: Api, access: Access
     ) -> None:
         """Take what has been started; `access` is that of the operator's ServiceAccount."""
         self.operators = operators
@@ -61,7 +66,7 @@ class Arena:
         self.kubeconfig = sandbox.kubeconfig
         self._sandbox = sandbox
         self._broker = broker
-        self._store = store
+        self._database = database
         self._api = api
         self._access = access
         self._databases = count()
@@ -78,34 +83,40 @@ class Arena:
             await sandbox.kubectl("apply", *(f"--filename={path}" for path in rights))
             kubeconfig = await sandbox.service_account_kubeconfig("queue-recovery", "queue-recovery")
             broker = await sandbox.start_broker(options=["--databases", str(_DATABASES)])
-            store = await sandbox.start_job_store()
+            database = await stack.enter_async_context(
+                open_database(partial(sandbox.start_job_store, authentication=True))
+            )
             loading = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
             operators = await stack.enter_async_context(Operators.open(sandbox.folder / "operators", loading))
             api = await stack.enter_async_context(Api(sandbox.control_plane.admin))
-            yield cls(sandbox, broker, store, operators, api, Access.read_kubeconfig(kubeconfig))
+            yield cls(sandbox, broker, database, operators, api, Access.read_kubeconfig(kubeconfig))
 
     @asynccontextmanager
-    async def place(self, *, real_workers: bool = False) -> AsyncIterator[Place]:
-        """Make room for one case, and set it up."""
-        database = next(self._databases)
+    async def place(self, *, real_workers: bool = False, own_store: bool = False) -> AsyncIterator[Place]:
+        """Make room for one case, and set it up; a case that ends or breaks its job store has one to itself."""
+        number = next(self._databases)
         async with AsyncExitStack() as stack:
             namespace = await stack.enter_async_context(self._sandbox.namespace("chaos"))
-            networks = await self._networks(stack)
-            direct = f"redis://127.0.0.1:{self._broker.port}/{database}"
-            mongo: AsyncMongoClient[Json] = await stack.enter_async_context(AsyncMongoClient(self._store.url))
+            own = await self._own_store(stack) if own_store else None
+            database = self._database if own is None else Database(url=own.url, name="app")
+            networks = await self._networks(stack, database)
+            direct = f"redis://127.0.0.1:{self._broker.port}/{number}"
+            mongo: AsyncMongoClient[Json] = await stack.enter_async_context(AsyncMongoClient(database.url))
+            collection = namespace.replace("-", "_")
+            store_url = await database.operator_url(collection)
             stage = Stage(
                 sandbox=self._sandbox,
                 namespace=namespace,
                 broker_url=direct,
-                store_url=self._store.url,
+                store_url=store_url,
                 redis=await stack.enter_async_context(Redis.from_url(direct)),
-                jobs=mongo["app"][namespace.replace("-", "_")],
+                jobs=mongo[database.name][collection],
                 api=self._api,
                 real_workers=real_workers,
             )
             await stage.secrets(
-                redis=f"redis://127.0.0.1:{networks.redis.port}/{database}",
-                mongo=f"mongodb://127.0.0.1:{networks.mongo.port}/?directConnection=true",
+                redis=f"redis://127.0.0.1:{networks.redis.port}/{number}",
+                mongo=through(store_url, networks.mongo.port),
             )
             await stage.set_up()
             yield Place(
@@ -124,14 +135,21 @@ class Arena:
                     "QUEUE_RECOVERY_LOG_LEVEL": "DEBUG",
                     PRODUCER: direct,
                 },
+                own_store=own,
             )
 
-    async def _networks(self, stack: AsyncExitStack) -> Networks:
-        async def to(port: int) -> Proxy:
-            return await stack.enter_async_context(Proxy.open(port))
+    async def _own_store(self, stack: AsyncExitStack) -> JobStore:
+        store = await self._sandbox.start_job_store(authentication=True)
+        stack.push_async_callback(store.kill)
+        return store
+
+    async def _networks(self, stack: AsyncExitStack, database: Database) -> Networks:
+        async def to(port: int, host: str = LOOPBACK) -> Proxy:
+            return await stack.enter_async_context(Proxy.open(port, host))
 
         server: Any = urlsplit(self._access.server)
-        return Networks(redis=await to(self._broker.port), mongo=await to(self._store.port), k8s=await to(server.port))
+        host, port = await database.address()
+        return Networks(redis=await to(self._broker.port), mongo=await to(port, host), k8s=await to(server.port))
 
     def _kubeconfig(self, namespace: str, network: Proxy) -> Path:
         access = Access(f"https://127.0.0.1:{network.port}", self._access.authority, self._access.token)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from typing_extensions import override
 
@@ -15,7 +16,7 @@ from tests.chaos.scenario import Stage
 from tests.chaos.world import look
 from tests.chaos.world_check import violations
 
-_SETTLED_SECONDS = 15
+_SETTLED_SECONDS = 60
 
 
 class Trouble(StrEnum):
@@ -46,6 +47,18 @@ class Trouble(StrEnum):
     """It is paused meanwhile, and goes on when the other recovery is over."""
     LATE = "late"
     """The operator is killed, another one ends the recovery, and then the effect arrives."""
+    CRASH = "store crash"
+    """The job store is killed, and started again."""
+    FAILOVER = "failover"
+    """The job store refuses the effect: it is not the primary any more."""
+    CONFLICT = "write conflict"
+    """The job store refuses the effect: it conflicts with another write."""
+    NO_MAJORITY = "no majority"
+    """The job store takes the effect, and answers that no majority has acknowledged it."""
+
+
+OF_THE_STORE: Final = {Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY}
+"""They befall the job store, and so only its effects; each case has a server to itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,7 @@ class Operator:
         """Return where it was hit, if it was."""
         return next((one for one in self.crossings() if one.moment is Moment.HIT), None)
 
-    async def crosses(self, wanted: Callable[[Crossing], bool], what: str, *, seconds: float = 30) -> Crossing:
+    async def crosses(self, wanted: Callable[[Crossing], bool], what: str, *, seconds: float = 90) -> Crossing:
         """Wait until its trace holds such a line.
 
         Raises:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final, get_args
 
-from tests.chaos.cases import Case, Trouble
+from tests.chaos.cases import OF_THE_STORE, Case, Trouble
 from tests.chaos.points import Act, Crossing, Moment, Point, Side
 
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -19,7 +19,10 @@ _ACTS: Final = {
     Trouble.REMOVED_LATE: Act.STOP,
 }
 
-_NETWORK: Final = {Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE}
+_ONE_SIDED: Final = {
+    *(Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE),
+    *(Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY),
+}
 """They befall the effect itself, so have one side only."""
 
 _WAITING: Final = "AwaitingRollout"
@@ -54,9 +57,11 @@ def more(seen: Sequence[Crossing], than: Sequence[Crossing]) -> list[Crossing]:
 
 
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:
-    """Yield a case for each side of each effect, of recoveries like that one."""
+    """Yield a case for each side of each effect that the trouble can befall, of recoveries like that one."""
     for effect in seen:
-        for side in SIDES[:1] if trouble in _NETWORK else SIDES:
+        if trouble in OF_THE_STORE and not effect.name.removeprefix("(target) ").startswith("mongo "):
+            continue
+        for side in SIDES[:1] if trouble in _ONE_SIDED else SIDES:
             point = Point(name=effect.name, number=effect.number, side=side, act=_ACTS.get(trouble, Act.HOLD))
             yield replace(like, trouble=trouble, points=(point,))
 

@@ -9,21 +9,23 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from sandbox.processes import DeadlineError, until
 from tests.chaos.arena import Arena
-from tests.chaos.cases import Case, Play, Result, Trouble, judge
+from tests.chaos.cases import OF_THE_STORE, Case, Play, Result, Trouble, judge
 from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
 from tests.chaos.scenario import EARLIER, NEXT
+from tests.mongodb import fail_updates, take_updates
 
-_NOT_REACHED_SECONDS = 2
-_LEASE_SECONDS = 5
+_NOT_REACHED_SECONDS = 10
+_LEASE_SECONDS = 8
 """As short as an operator bears that shares its processors with those of other cases."""
 
 
 async def run(arena: Arena, case: Case) -> Result:
     """Play a case from its beginning to its judgement."""
     began = time.monotonic()
-    async with arena.place(real_workers=case.real_workers) as place:
+    own_store = case.trouble in OF_THE_STORE
+    async with arena.place(real_workers=case.real_workers, own_store=own_store) as place:
         play = Play(arena=arena, place=place, case=case)
         async with await _begun(play):
             reached = await _PLAYS[case.trouble](play)
@@ -156,6 +158,40 @@ async def _arrives_late(play: Play) -> bool:
     return reached
 
 
+async def _store_crashes(play: Play) -> bool:
+    store = play.place.own_store
+    assert store is not None
+    async with play.operator(*play.case.points) as operator:
+        reached = await _is_hit(play, operator)
+        await store.kill()
+        operator.send(signal.SIGUSR1)
+        await store.restart()
+        await judge(play)
+    return reached
+
+
+async def _store_refuses(play: Play) -> bool:
+    [point] = play.case.points
+    store = play.place.own_store
+    assert store is not None
+    async with play.operator(point) as operator:
+        reached = await _is_hit(play, operator)
+        await fail_updates(store.url, _FAULTS[play.case.trouble])
+        operator.send(signal.SIGUSR1)
+        with suppress(DeadlineError):
+            await operator.crosses(lambda one: _over(one, point), "the effect to be over", seconds=40)
+        await take_updates(store.url)
+        await judge(play)
+    return reached
+
+
+_FAULTS = {
+    Trouble.FAILOVER: "the primary has stepped down",
+    Trouble.CONFLICT: "a write conflict",
+    Trouble.NO_MAJORITY: "no majority acknowledges it",
+}
+
+
 async def _is_removed(play: Play) -> bool:
     """The recovery is removed by force; what is judged is the next one of the same queue."""
     async with play.operator(*play.case.points) as operator:
@@ -200,6 +236,10 @@ _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
     Trouble.REMOVED: _is_removed,
     Trouble.REMOVED_LATE: _is_removed,
     Trouble.LATE: _arrives_late,
+    Trouble.CRASH: _store_crashes,
+    Trouble.FAILOVER: _store_refuses,
+    Trouble.CONFLICT: _store_refuses,
+    Trouble.NO_MAJORITY: _store_refuses,
 }
 
 
@@ -210,7 +250,7 @@ async def _is_hit(play: Play, operator: Operator) -> bool:
         return operator.hit() is not None or play.stage.watched.let_go
 
     try:
-        await until(hit_or_over, "the operator to be hit", seconds=60)
+        await until(hit_or_over, "the operator to be hit")
         await operator.crosses(lambda one: one.moment is Moment.HIT, "it to be hit", seconds=_NOT_REACHED_SECONDS)
     except DeadlineError:
         return False
@@ -220,7 +260,9 @@ async def _is_hit(play: Play, operator: Operator) -> bool:
 async def _ends(play: Play, operator: Operator) -> bool:
     """Wait until the operator has died; False when the recovery is over and it lives."""
     try:
-        await asyncio.wait_for(_either(operator.ended(), play.stage.watched.becomes(lambda w: w.let_go, "its end")), 70)
+        await asyncio.wait_for(
+            _either(operator.ended(), play.stage.watched.becomes(lambda w: w.let_go, "its end")), 130
+        )
     except DeadlineError as error:
         play.wrong.append(str(error))
     if operator.alive:

@@ -24,23 +24,23 @@ class Network(Enum):
 
 
 class Proxy:
-    """Forwards connections to one port of this machine."""
+    """Forwards connections to one port of a server."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, host: str, port: int) -> None:
         """Forward to that port."""
         self.port = 0
         self.held = 0
         """Bytes on their way."""
-        self._target = target
+        self._target = (host, port)
         self._network = Network.OPEN
         self._connections: set[asyncio.Task[None]] = set()
         self._pairs: set[_Pair] = set()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, target: int) -> AsyncIterator[Self]:
+    async def open(cls, port: int, host: str = LOOPBACK) -> AsyncIterator[Self]:
         """Listen until the block is left."""
-        proxy = cls(target)
+        proxy = cls(host, port)
         server = await asyncio.start_server(proxy._accept, LOOPBACK, 0)
         proxy.port = server.sockets[0].getsockname()[1]
         try:
@@ -75,7 +75,7 @@ class Proxy:
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
         try:
-            there, back = await asyncio.open_connection(LOOPBACK, self._target)
+            there, back = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
             return

@@ -91,7 +91,7 @@ class Watched:
                     self.body, self.gone = body, kind == "DELETED"
                     self._news.notify_all()
 
-    async def becomes(self, condition: Callable[["Watched"], bool], what: str, *, seconds: float = 60) -> None:
+    async def becomes(self, condition: Callable[["Watched"], bool], what: str, *, seconds: float = 120) -> None:
         """Wait until the recovery is so.
 
         Raises:

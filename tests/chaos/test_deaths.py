@@ -61,6 +61,15 @@ async def test_an_answer_that_is_lost_and_a_request_that_comes_late_are_no_secon
     await in_order(arena, [*sample(steps, Trouble.LOST_ANSWER, 1), *sample(steps, Trouble.LATE, 1)])
 
 
+async def test_a_job_store_that_is_killed_before_or_after_a_claim_or_refuses_it_has_each_job_enqueued_once(
+    arena: Arena, steps: list[Crossing]
+) -> None:
+    claim = [one for one in steps if one.name == "mongo claim"][:1]
+    troubles = (Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY)
+
+    await in_order(arena, [case for trouble in troubles for case in plans.matrix(trouble, claim)])
+
+
 async def test_a_death_beside_the_finalizer_leaves_none_and_loses_none(arena: Arena) -> None:
     points = [
         Point(name=f"k8s {what} the finalizer", number=1, side=side)

@@ -24,7 +24,7 @@ async def test_a_quarantine_whose_time_ran_out_without_an_operator_goes_when_one
             async def gone() -> bool:
                 return not await _quarantine(stage, uid)
 
-            await until(gone, "the quarantine to be unlinked", seconds=20)
+            await until(gone, "the quarantine to be unlinked")
 
 
 async def _quarantine(stage: Stage, uid: str) -> list[bytes | str]:

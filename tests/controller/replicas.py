@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,19 @@ class Replica:
         """Tell whether it calls itself ready."""
         return "200 OK" in await self.get("/readyz")
 
+    async def unready(self) -> bool:
+        """Tell whether it answers that it is not ready."""
+        return "503 Service Unavailable" in await self.get("/readyz")
+
+    async def waits_for(self) -> str:
+        """Return what it says that it is not ready for."""
+        answer = await self.get("/readyz")
+        return answer.rpartition("\r\n")[2] if "503" in answer else ""
+
+    def log(self, text: str) -> list[str]:
+        """Return the lines of its log that hold a text."""
+        return [line for line in self.process.log.read_text().splitlines() if text in line]
+
     async def leads(self) -> bool:
         """Tell whether its metrics say that it leads."""
         return "queue_recovery_leader 1.0" in await self.get("/metrics")
@@ -64,27 +77,39 @@ class Replicas:
         program: Sequence[str | Path] = (PROGRAM,),
         allowed: bool = True,
         link: "Link | None" = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Replica:
-        """Start one under a new ServiceAccount that may do all in the namespace, or nothing."""
-        await self.sandbox.kubectl("-n", self.namespace, "create", "serviceaccount", name)
-        if allowed:
-            await self.allow(name)
+        """Start one under a new ServiceAccount that may do all in the namespace, or nothing.
+
+        `environment` is added to its settings, or replaces some.
+        """
+        await self.account(name, allowed=allowed)
         kubeconfig = await self.sandbox.service_account_kubeconfig(self.namespace, name)
         if link is not None:
             access = Access.read_kubeconfig(kubeconfig)
             Access(link.url, access.authority, access.token).write_kubeconfig(kubeconfig, namespace=self.namespace)
+        return await self.run(name, program, {"KUBECONFIG": str(kubeconfig), **(environment or {})})
+
+    async def account(self, name: str, *, allowed: bool = True) -> None:
+        """Create a ServiceAccount that may do all in the namespace, or nothing."""
+        await self.sandbox.kubectl("-n", self.namespace, "create", "serviceaccount", name)
+        if allowed:
+            await self.allow(name)
+
+    async def run(self, name: str, program: Sequence[str | Path], environment: Mapping[str, str]) -> Replica:
+        """Start one with these settings besides those of a replica; they say how it reaches the API server."""
         port = free_port()
         process = await self.scope.start(
             name,
             program,
             environment={
-                "KUBECONFIG": str(kubeconfig),
                 "QUEUE_RECOVERY_NAMESPACES": self.namespace,
                 "QUEUE_RECOVERY_HTTP_HOST": LOOPBACK,
                 "QUEUE_RECOVERY_HTTP_PORT": str(port),
                 "QUEUE_RECOVERY_LEASE_SECONDS": str(LEASE),
                 "QUEUE_RECOVERY_POD_NAME": name,
                 "QUEUE_RECOVERY_POD_NAMESPACE": self.namespace,
+                **environment,
             },
         )
         return Replica(name, f"system:serviceaccount:{self.namespace}:{name}", process, port)
@@ -143,6 +168,7 @@ class Link:
         self._passing = asyncio.Event()
         self._passing.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
         self.port = 0
 
     @property
@@ -154,20 +180,30 @@ class Link:
         """Let nothing through from now on."""
         self._passing.clear()
 
+    async def listen(self) -> None:
+        """Accept connections, after `close` on the same port as before."""
+        self._server = await asyncio.start_server(self._join, LOOPBACK, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Close all connections and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
     @classmethod
     @asynccontextmanager
     async def open(cls, sandbox: Sandbox) -> AsyncIterator["Link"]:
         """Listen until the block is left."""
         made = cls(int(sandbox.control_plane.admin.server.rpartition(":")[2]))
-        server = await asyncio.start_server(made._join, LOOPBACK, 0)
-        made.port = server.sockets[0].getsockname()[1]
+        await made.listen()
         try:
             yield made
         finally:
-            server.close()
-            for task in made._tasks:
-                task.cancel()
-            await asyncio.gather(*made._tasks, return_exceptions=True)
+            await made.close()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(LOOPBACK, self._target)

@@ -4,21 +4,21 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 import pytest
-import pytest_asyncio
 from typing_extensions import override
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.controller import election
+from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.leader import Record, Standing, Terms
 from queue_recovery.controller.lease import KubernetesLease
 from queue_recovery.controller.term import Term
-from sandbox.api import Api
-from sandbox.cluster import Sandbox
-from sandbox.processes import Scope, until
+from queue_recovery.recovery.errors import Unavailable
+from sandbox.processes import until
 from tests.controller.replicas import LEASE, Link, Replica, Replicas
 
 TERMS = Terms(LEASE)
@@ -26,13 +26,6 @@ KOPFS_PATIENCE = 5.0
 """Seconds that kopf gives, when it stops, what has not ended with its own tasks (`run_tasks` of its reactor)."""
 BUSY = 2.0
 """Seconds that a busy machine may take on top of what the terms say."""
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def replicas(sandbox: Sandbox, namespace: str) -> AsyncIterator[Replicas]:
-    await sandbox.kubectl("apply", "-k", "crds/")
-    async with Api(sandbox.control_plane.admin) as api, Scope.open() as scope:
-        yield Replicas(sandbox, namespace, api, scope)
 
 
 def requests(replicas: Replicas, replica: Replica, *, since: datetime | None = None) -> Iterator[tuple[str, int]]:
@@ -185,11 +178,48 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
     async def told() -> bool:
         return "bind the Role of manifests/operator/rights.yaml" in first.process.end_of_log()
 
-    await until(told, "the missing right to be named", of=first.process)
-    assert "503" in await first.get("/readyz")
+    await until(first.unready, "it to be unready", of=first.process)
+    assert await first.waits_for() in {
+        "waiting for the lease\n",
+        "the API server does not grant the lease yet; trying again\n",
+    }
+    await until(told, "the missing right to be named", seconds=GRACE + BUSY, of=first.process)
+    assert "bind the Role of manifests/operator/rights.yaml" in await first.waits_for()
+    assert len(first.log("does not grant the lease yet")) == 1
     await replicas.allow("first")
     await replicas.led_by(first)
     await until(first.ready, "it to be ready")
+
+
+async def test_one_that_stands_by_is_ready_until_it_has_not_seen_the_lease_for_longer_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Away(KubernetesLease):
+        def __init__(self) -> None:
+            self.read_so_far = 0
+
+        @override
+        async def read(self) -> Record | None:
+            self.read_so_far += 1
+            if self.read_so_far > 1:
+                raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503; trying again")
+            return Record(holder="another", seconds=LEASE, renewed="03:00:00")
+
+    lease = Away()
+
+    async def failed() -> bool:
+        return lease.read_so_far > 1
+
+    async def unready() -> str:
+        return part.waits_for()
+
+    part = election.Election(lease, Standing("me", TERMS), Term())
+    assert part.waits_for() == "waiting for the lease"
+    async with part.taking_part():
+        await until(failed, "the lease to be away")
+        assert part.waits_for() == ""
+        monkeypatch.setattr(election, "GRACE", 0.0)
+        assert "the API server answers 503" in await until(unready, "it to be unready")
 
 
 async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

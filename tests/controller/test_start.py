@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 from sandbox.cluster import Sandbox
@@ -12,9 +13,10 @@ from sandbox.processes import ROOT, free_port, until
 PROGRAM = Path(sys.executable).with_name("queue-recovery")
 
 
-async def start(**environment: str) -> asyncio.subprocess.Process:
+async def start(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         PROGRAM,
+        *arguments,
         env={"PATH": os.environ["PATH"], **environment},
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
@@ -31,6 +33,25 @@ async def test_a_wrong_setting_is_one_line_that_names_it() -> None:
         "QUEUE_RECOVERY_LOG_LEVEL",
         "QUEUE_RECOVERY_HTTP_PORT",
     ]
+
+
+async def answer(*arguments: str, **environment: str) -> tuple[int | None, list[str]]:
+    """Return the exit code and the lines that it writes."""
+    process = await start(*arguments, **environment)
+    output, _ = await process.communicate()
+    return process.returncode, output.decode().splitlines()
+
+
+async def test_it_tells_its_version_without_a_cluster() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert await answer("--version") == (0, [f"queue-recovery {version}"])
+
+
+async def test_without_a_cluster_it_ends_with_one_line() -> None:
+    code, [line] = await answer(HOME="/nonexistent")
+    assert code == 2
+    assert line.startswith("queue-recovery: there is no cluster to talk to: ")
+    assert '"/nonexistent/.kube/config"' in line
 
 
 async def test_it_serves_metrics_and_health_and_stops_when_it_is_told_to(sandbox: Sandbox) -> None:

@@ -52,7 +52,7 @@ async def test_ctrl_c_leaves_nothing_behind(demo: Process, half_way: str) -> Non
     async def told() -> bool:
         return half_way in demo.log.read_text()
 
-    await until(told, half_way, seconds=120, of=demo)
+    await until(told, half_way, seconds=240, of=demo)
     [folder] = demo.log.parent.glob("queue-recovery-sandbox-*")
     assert marked_processes(str(folder), folder.name)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -11,8 +12,8 @@ from redis.asyncio import Redis
 from sandbox.api import Api
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
-from sandbox.job_store import JobStore
 from tests.e2e.team import Team
+from tests.mongodb import Database, open_database
 
 _DATABASES = 400
 
@@ -42,9 +43,10 @@ async def broker(sandbox: Sandbox) -> Broker:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def store(sandbox: Sandbox) -> JobStore:
-    """A job store that all teams share, each with a collection of its own."""
-    return await sandbox.start_job_store()
+async def store(sandbox: Sandbox) -> AsyncIterator[Database]:
+    """A database that all teams share, each with a collection of its own."""
+    async with open_database(partial(sandbox.start_job_store, authentication=True)) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +57,7 @@ def databases() -> Iterator[int]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def team(
-    operator: Sandbox, namespace: str, broker: Broker, store: JobStore, databases: Iterator[int]
+    operator: Sandbox, namespace: str, broker: Broker, store: Database, databases: Iterator[int]
 ) -> AsyncIterator[Team]:
     """A team whose namespace the operator may act in, with its Secrets."""
     async with open_team(operator, namespace, broker, store, databases) as team:
@@ -64,20 +66,21 @@ async def team(
 
 @asynccontextmanager
 async def open_team(
-    operator: Sandbox, namespace: str, broker: Broker, store: JobStore, databases: Iterator[int]
+    operator: Sandbox, namespace: str, broker: Broker, store: Database, databases: Iterator[int]
 ) -> AsyncIterator[Team]:
-    """Make a team in a namespace."""
+    """Make a team in a namespace; of the job store the operator may use the team's collection only."""
     url = f"redis://127.0.0.1:{broker.port}/{next(databases)}"
+    collection = namespace.replace("-", "_")
     mongo: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(store.url)
     async with mongo, Redis.from_url(url) as redis, Api(operator.control_plane.admin) as api:
         made = Team(
             sandbox=operator,
             namespace=namespace,
             broker_url=url,
-            store_url=store.url,
+            store_url=await store.operator_url(collection),
             redis=redis,
             api=api,
-            jobs=mongo["app"][namespace.replace("-", "_")],
+            jobs=mongo[store.name][collection],
         )
         await made.let_the_operator_in()
         await made.secrets()

@@ -20,7 +20,7 @@ _LETTERS = 120
 _LEFT = 400
 _VISIBILITY = 1
 """The other application's `visibility_timeout`."""
-_SECONDS = 90
+_SECONDS = 120
 """For each wait: all kinds of workers share two cores."""
 
 
@@ -63,7 +63,7 @@ class Incident:
         # First of all: the sweep at its start would lose what came through the topic exchange (see `every_kind_app`).
         await self.team.workers("mailer", command=_MAILER, replicas=1)
         await self.started("mail", 1)
-        await self.team.workers(command=worker, replicas=replicas, grace=30)
+        await self.team.workers(command=worker, replicas=replicas)
         self.old_workers = await self.started("work", replicas)
         for topic in (True, False):
             for late in ("", "_late"):

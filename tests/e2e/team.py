@@ -1,8 +1,11 @@
 """A team with a queue, its workers and its jobs, as the operator's users are: everything through the API server."""
 
+import asyncio
 import json
+import signal
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -12,12 +15,26 @@ from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
 from redis.asyncio import Redis
 
-from sandbox.api import Api, Json
+from sandbox.api import Api, ApiError, Json
 from sandbox.cluster import Sandbox
 from sandbox.processes import ROOT, DeadlineError, until
 
 SLEEPER = ["python", "-c", "import signal; signal.pause()"]
 """A worker that does nothing and ends at once."""
+
+_STUBBORN = """
+import os, pathlib, signal
+signal.signal(signal.SIGTERM, lambda *_: signal.pause())
+pathlib.Path(os.environ["HOME"], "ready").touch()
+signal.pause()
+"""
+"""A worker whose warm shutdown takes all of its grace period."""
+
+_NEVER = 600
+"""A grace period that no test waits for."""
+
+_STUBBORN_READY: Json = {"exec": {"command": ["sh", "-c", 'test -e "$HOME/ready"']}}
+"""Before it is ready, SIGTERM would end it at once."""
 
 CELERY = ["celery", "-A", "tests.e2e.worker_app", "worker", "--queues=work", "--concurrency=2", "--loglevel=WARNING"]
 
@@ -89,15 +106,23 @@ class Team:
         await self.lay(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
 
     async def workers(
-        self, name: str = "worker", *, replicas: int = 2, command: list[str] | None = None, grace: int = 10
+        self,
+        name: str = "worker",
+        *,
+        replicas: int = 2,
+        command: list[str] | None = None,
+        grace: int = 60,
+        readiness: Json | None = None,
     ) -> None:
         """Create a Deployment of workers and wait until it is rolled out."""
-        container = {
+        container: Json = {
             "name": "worker",
             "image": "queue-recovery:test",
             "command": command or SLEEPER,
             "env": [{"name": "BROKER_URL", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}],
         }
+        if readiness is not None:
+            container["readinessProbe"] = readiness
         await self.lay(
             {
                 "apiVersion": "apps/v1",
@@ -121,6 +146,29 @@ class Team:
             return bool(seen and status.get("replicas", 0) == status.get("availableReplicas", 0) == replicas)
 
         await until(available, f"the pods of {name}")
+
+    async def stubborn_workers(self, name: str = "worker", *, replicas: int = 2, grace: int = _NEVER) -> None:
+        """Create a Deployment of workers that go on until their grace period is over, or `workers_end`."""
+        await self.workers(
+            name, replicas=replicas, command=["python", "-c", _STUBBORN], grace=grace, readiness=_STUBBORN_READY
+        )
+
+    @asynccontextmanager
+    async def workers_end(self) -> AsyncIterator[None]:
+        """While the block runs, kill each worker that has been told to end, as if its warm shutdown were over."""
+        ending = asyncio.ensure_future(self._end_workers())
+        try:
+            yield
+        finally:
+            ending.cancel()
+            await asyncio.wait({ending})
+
+    async def _end_workers(self) -> None:
+        async for kind, pod in self.api.follow(f"/api/v1/namespaces/{self.namespace}/pods"):
+            if kind != "DELETED" and "deletionTimestamp" in pod["metadata"]:
+                with suppress(ApiError, ProcessLookupError):  # it has ended
+                    name = pod["metadata"]["name"]
+                    await self.sandbox.signal_container(self.namespace, name, "worker", signal.SIGKILL)
 
     async def secrets(self, **urls: str) -> None:
         """Write the Secrets `redis` and `mongo`; `redis=` and `mongo=` replace their URLs."""
@@ -189,7 +237,7 @@ class Team:
         status: Json = (await self.get("QueueRecovery", name)).get("status", {})
         return status
 
-    async def reached(self, phase: str, name: str = "stuck", seconds: float = 45) -> Json:
+    async def reached(self, phase: str, name: str = "stuck", seconds: float = 120) -> Json:
         """Wait until a recovery is in that phase; return its status. Fails at once when it has ended in another one."""
         last: Json = {}
 
@@ -216,7 +264,7 @@ class Team:
             return str(last["message"]) if last.get("reason") == reason else None
 
         try:
-            return await until(there, f"reason {reason} of recovery {name}", seconds=30)
+            return await until(there, f"reason {reason} of recovery {name}")
         except DeadlineError as error:
             raise AssertionError(f"{error}; last: {last}") from None
 
@@ -240,6 +288,18 @@ class Team:
     async def replicas(self, name: str = "worker") -> int:
         """Return what a Deployment asks for."""
         return int((await self.get("Deployment", name))["spec"]["replicas"])
+
+    async def told(self, reason: str, name: str = "stuck") -> list[str]:
+        """Wait until a recovery has an event of that reason; return the reasons of all its events.
+
+        Events are posted after the status is written, in their order.
+        """
+
+        async def posted() -> list[str] | None:
+            reasons = await self.events(name)
+            return reasons if reason in reasons else None
+
+        return await until(posted, f"an event {reason} of recovery {name}")
 
     async def events(self, name: str = "stuck") -> list[str]:
         """Return the reasons of a recovery's events."""

@@ -9,11 +9,10 @@ import pytest
 from sandbox.api import ApiError
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
-from sandbox.job_store import JobStore
 from sandbox.processes import until
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
-from tests.e2e.test_ways_out import STUBBORN
+from tests.mongodb import Database
 
 NOTE = "queuerecovery.dev/restore"
 
@@ -70,7 +69,7 @@ async def test_one_that_has_touched_nothing_is_held_by_nobody_and_leaves_nothing
 
 
 async def test_the_finalizer_is_there_from_the_intent_to_stop_the_workers_until_the_end(team: Team) -> None:
-    await team.workers(command=STUBBORN, grace=3)
+    await team.stubborn_workers(grace=3)
     await team.target()
     await team.recovery()
     await team.reached("Draining")
@@ -84,7 +83,7 @@ async def test_the_finalizer_is_there_from_the_intent_to_stop_the_workers_until_
 
 
 async def test_one_whose_finalizer_is_removed_by_force_is_put_in_order_all_the_same(team: Team) -> None:
-    await team.workers(command=STUBBORN, grace=5)
+    await team.stubborn_workers(grace=5)
     await team.target()
     await team.recovery()
     await _drains(team)
@@ -104,7 +103,7 @@ async def _remove_by_force(team: Team) -> None:
 
 @asynccontextmanager
 async def _team_of_its_own(
-    operator: Sandbox, name: str, broker: Broker, store: JobStore, databases: Iterator[int]
+    operator: Sandbox, name: str, broker: Broker, store: Database, databases: Iterator[int]
 ) -> AsyncIterator[Team]:
     """Make a team whose namespace the test deletes."""
     await operator.kubectl("create", "namespace", name)
@@ -114,11 +113,11 @@ async def _team_of_its_own(
 
 @pytest.mark.parametrize("first", [(), ("secret/redis", "secret/mongo"), ("rolebinding/queue-recovery", "qt/team")])
 async def test_a_namespace_that_is_deleted_goes_with_its_running_recovery_in_any_order(
-    operator: Sandbox, broker: Broker, store: JobStore, databases: Iterator[int], namespace: str, first: tuple[str, ...]
+    operator: Sandbox, broker: Broker, store: Database, databases: Iterator[int], namespace: str, first: tuple[str, ...]
 ) -> None:
     doomed = f"{namespace}-doomed"
     async with _team_of_its_own(operator, doomed, broker, store, databases) as team:
-        await team.workers(command=STUBBORN, grace=5)
+        await team.stubborn_workers(grace=5)
         await team.target()
         await team.redis.lpush("work", envelope("t"))
         await team.recovery()

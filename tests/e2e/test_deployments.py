@@ -5,9 +5,6 @@ import re
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 
-SLOW = ["python", "-c", "import signal; signal.signal(15, lambda *_: signal.pause()); signal.pause()"]
-"""A worker whose warm shutdown takes all of its grace period."""
-
 
 async def test_of_several_deployments_each_gets_its_own_replicas_back_and_one_at_zero_stays_there(team: Team) -> None:
     for name, replicas in {"worker": 2, "extra": 1, "spare": 0}.items():
@@ -22,7 +19,7 @@ async def test_of_several_deployments_each_gets_its_own_replicas_back_and_one_at
 
 
 async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_until_when(team: Team) -> None:
-    await team.workers(replicas=1, command=SLOW, grace=4)
+    await team.stubborn_workers(replicas=1)
     await team.target()
     await team.recovery()
     said = ""
@@ -34,9 +31,10 @@ async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_
 
     await until(told, "the message to name the pod")
     assert "waiting for the last pod of worker: pod worker-" in said
-    await team.reached("Succeeded")
+    async with team.workers_end():
+        await team.reached("Succeeded")
     assert await team.replicas() == 1
-    assert "PodVanished" not in await team.events()
+    assert "PodVanished" not in await team.told("Completed")
 
 
 async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_workers_come_back(team: Team) -> None:
@@ -50,7 +48,7 @@ async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_wo
     await until(created, "the pod")
     await team.target()
     await team.redis.lpush("work", envelope("t"))
-    await team.recovery(activeDeadlineSeconds=4)
+    await team.recovery(activeDeadlineSeconds=8)
 
     status = await team.reached("Failed")
 
@@ -62,16 +60,16 @@ async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_wo
 
 
 async def test_a_pod_that_is_deleted_by_force_counts_as_ended_only_once_its_grace_period_is_over(team: Team) -> None:
-    await team.workers(replicas=1, command=SLOW, grace=5)
+    await team.stubborn_workers(replicas=1, grace=8)
     await team.target()
     await team.redis.lpush("work", envelope("t"))
+    pod = (await team.kubectl("get", "pods", "-o", "name")).strip().removeprefix("pod/")
     await team.recovery()
     await _until_scaled_to_zero(team)
-    pod = await team.kubectl("get", "pods", "-o", "name")
-    await team.kubectl("delete", pod.strip(), "--force", "--grace-period=0")
+    await team.api.delete(f"/api/v1/namespaces/{team.namespace}/pods/{pod}", {"gracePeriodSeconds": 0})
 
     message = await team.waits("PodVanished")
-    assert pod.strip().replace("pod/", "pod ") in message
+    assert f"pod {pod}" in message
     assert len(await team.queued()) == 1
 
     status = await team.reached("Succeeded")
@@ -79,30 +77,32 @@ async def test_a_pod_that_is_deleted_by_force_counts_as_ended_only_once_its_grac
     assert until_when is not None
     assert condition(status, "Drained")["lastTransitionTime"] >= until_when[1] > status["drainStartTime"]
     assert status["messages"]["quarantined"] == 1
-    assert "PodVanished" in await team.events()
+    await team.told("PodVanished")
 
 
 async def _break_image_in_the_drain(team: Team) -> None:
     """Have the workers come back with an image that nobody has."""
     await _until_scaled_to_zero(team)
     await team.kubectl("set", "image", "deployment/worker", "worker=nowhere:1")
-    message = await team.waits("AwaitingRollout")
+    message = ""
 
     async def told() -> bool:
         nonlocal message
         message = condition(await team.status(), "Ready")["message"]
         return "cannot get its image" in message
 
-    await until(told, "the message to say why the pod does not start")
+    async with team.workers_end():
+        await team.waits("AwaitingRollout")
+        await until(told, "the message to say why the pod does not start")
     assert "kubectl describe pod worker-" in message
 
 
 async def test_workers_that_do_not_start_again_end_it_at_the_deadline_with_the_pods_reason(team: Team) -> None:
-    await team.workers(replicas=1, command=SLOW, grace=3)
+    await team.stubborn_workers(replicas=1)
     await team.target()
     await team.redis.lpush("work", envelope("t"))
     job = await team.failed_job()
-    await team.recovery(activeDeadlineSeconds=9, jobs=[{"id": job}])
+    await team.recovery(activeDeadlineSeconds=15, jobs=[{"id": job}])
     await _break_image_in_the_drain(team)
 
     status = await team.reached("Failed")
@@ -118,15 +118,15 @@ async def test_workers_that_do_not_start_again_end_it_at_the_deadline_with_the_p
 async def test_a_deployment_that_is_created_anew_during_the_drain_is_stopped_and_gets_its_own_replicas_back(
     team: Team,
 ) -> None:
-    await team.workers(replicas=1, command=SLOW, grace=3)
+    await team.stubborn_workers(replicas=1)
     await team.target()
     await team.recovery()
     await _until_scaled_to_zero(team)
     await team.kubectl("delete", "deployment", "worker")
     assert "create it" in await team.waits("WorkerNotFound")
-    await team.workers(replicas=3)
-
-    status = await team.reached("Succeeded")
+    async with team.workers_end():
+        await team.workers(replicas=3)
+        status = await team.reached("Succeeded")
 
     assert await team.replicas() == 3
     assert status["workers"][0]["replicas"] == 3
@@ -134,7 +134,7 @@ async def test_a_deployment_that_is_created_anew_during_the_drain_is_stopped_and
 
 
 async def test_a_deployment_that_is_deleted_for_good_does_not_keep_the_others_from_coming_back(team: Team) -> None:
-    await team.workers(replicas=1, command=SLOW, grace=3)
+    await team.stubborn_workers(replicas=1)
     await team.workers("extra", replicas=1)
     await team.target(queue={"workers": [{"name": "worker"}, {"name": "extra"}]})
     await team.recovery()
@@ -150,7 +150,7 @@ async def test_a_deployment_that_is_deleted_for_good_does_not_keep_the_others_fr
 
 
 async def test_a_deployment_that_is_created_anew_while_it_restarts_ends_the_wait(team: Team) -> None:
-    await team.workers(replicas=1, command=SLOW, grace=2)
+    await team.stubborn_workers(replicas=1)
     await team.target()
     await team.recovery()
     await _break_image_in_the_drain(team)

@@ -1,6 +1,7 @@
 """Nothing else is touched, and nothing secret is said."""
 
 import re
+from collections import Counter
 
 from redis.asyncio import Redis
 
@@ -8,6 +9,11 @@ from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 
 _LINE = re.compile(r'^\+?[0-9.]+ \[(?P<db>\d+) (?P<client>[^\]]+)\] "(?P<command>[^"]*)"(?P<rest>.*)$')
+_OK = 200
+_CHANCE = 10
+"""How many more states of a drain and of a rollout may be seen one time than another."""
+_SURVEY = 20
+"""Commands at most of one look at the target: these come each second, however long the recovery takes."""
 _SECRET = "correct-horse-battery"  # to be found nowhere
 
 
@@ -31,12 +37,13 @@ async def test_the_operator_sends_no_command_that_changes_another_key(team: Team
         status = await team.reached("Succeeded")
         await redis.echo("the recovery is over")
         seen = []
-        sent = 0
+        sent: Counter[str] = Counter()
         async for entry in monitor.listen():
             if entry["command"].startswith("ECHO the recovery is over"):
                 break
             seen.append(entry["command"])
-            sent += entry["client_type"] != "lua"
+            if entry["client_type"] != "lua":
+                sent[entry["client_port"]] += 1
         assert status["messages"]["quarantined"] == messages + 75
         assert {"mail": await redis.dump("mail")} == others
         assert await redis.hlen("unacked") == await redis.zcard("unacked_index") == 75
@@ -65,7 +72,10 @@ async def test_the_operator_sends_no_command_that_changes_another_key(team: Team
             assert words[1].startswith(("work", "queuerecovery.dev:")), line
         if words[0].upper() in {"HDEL", "ZREM"}:
             assert words[1].startswith(("unacked", "queuerecovery.dev:")), line
-    assert sent - 303 < 800, "a constant (the TYPE of 256 possible lists, twice), and a bite for each 100 entries"
+    by_recovery = sum(count for count in sent.values() if count > _SURVEY) - 304
+    assert 500 < by_recovery < 800, (
+        "a constant (the TYPE of 256 possible lists, twice), and a bite for each 100 entries"
+    )
 
 
 async def test_no_secret_and_no_payload_stands_anywhere(team: Team) -> None:
@@ -131,18 +141,22 @@ async def test_status_writes_and_scalings_do_not_grow_with_the_jobs(team: Team) 
     await team.recovery("many", jobs=[{"task": "work.run"}] * 900)
     status = await team.reached("Succeeded", "many")
     assert status["jobs"]["enqueued"] == 900
-    assert _writes(team, "many") <= _writes(team, "few") + 2
+    assert _writes(team, "many") <= _writes(team, "few") + _CHANCE
     # To 0 and back, with the note; then the operator's name is taken out of managedFields.
     assert _writes(team, "worker") == 2 * 3
 
 
 def _writes(team: Team, name: str) -> int:
-    """Return how often the operator has written an object of the team, as the API server's audit log has it."""
+    """Return how often the operator has written an object of the team, as the API server's audit log has it.
+
+    A patch that came too late, and is tried again, is none.
+    """
     return sum(
         event["verb"] == "patch"
         and event.get("objectRef", {}).get("namespace") == team.namespace
         and event["objectRef"].get("name") == name
         and event["user"]["username"] == "system:serviceaccount:queue-recovery:queue-recovery"
         and event["stage"] == "ResponseComplete"
+        and event["responseStatus"]["code"] == _OK
         for event in team.sandbox.audit()
     )

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64decode
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sandbox.processes import until
 from tests.e2e.team import CELERY, Team, condition, envelope
@@ -19,15 +19,15 @@ async def test_a_poisoned_queue_of_real_workers_is_recovered_and_every_job_runs_
     async def all_failed_twice() -> bool:
         return all([len(await team.runs(job)) >= 2 for job in jobs])
 
-    await until(all_failed_twice, "every poisoned task to fail twice", seconds=60)
-    before = [await team.runs(job) for job in jobs]
+    await until(all_failed_twice, "every poisoned task to fail twice")
     await team.recovery(jobs=[{"id": job} for job in jobs])
     status = await team.reached("Succeeded")
 
     async def all_ran() -> bool:
-        return all([len(await team.runs(job)) > len(runs) for job, runs in zip(jobs, before, strict=True)])
+        # Under its new task id: a last run of the old message may come after any look at the old ones.
+        return all([(await team.job(job))["task_id"] in await team.runs(job) for job in jobs])
 
-    await until(all_ran, "every job to run once more", seconds=60)
+    await until(all_ran, "every job to run as its new task")
     for job in jobs:
         document = await team.job(job)
         fresh = [task for task in await team.runs(job) if task not in poison]
@@ -46,6 +46,7 @@ async def test_what_is_shown_at_a_glance(team: Team) -> None:
     job = await team.failed_job()
     await team.recovery(jobs=[{"id": job}])
     await team.reached("Succeeded")
+    await team.told("Completed")
     header, row = (await team.kubectl("get", "queuerecoveries")).splitlines()
     assert header.split() == ["NAME", "QUEUE", "PHASE", "PURGED", "RE-ENQUEUED", "AGE"]
     assert row.split()[:5] == ["stuck", "work", "Succeeded", "5", "1/1"]
@@ -63,12 +64,11 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
     await team.redis.lpush("work\x06\x163", envelope("low"))
     await team.redis.hset("unacked", "tag", json.dumps([{}, "", "elsewhere"]))
 
-    async def shown() -> str | None:
+    async def shown() -> bool:
         row = (await team.kubectl("get", "qt", "--no-headers")).split()
-        return " ".join(row) if "work=4" in row else None
+        return row[:5] == ["team", "Reachable", "Reachable", "work=4", "1"]
 
-    row = (await until(shown, "the depth of the queue in kubectl get qt")).split()
-    assert row[:5] == ["team", "Reachable", "Reachable", "work=4", "1"]
+    await until(shown, "the depth of the queue in kubectl get qt")
     status = (await team.get("QueueTarget", "team"))["status"]
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "True",
@@ -99,7 +99,8 @@ async def test_the_messages_lie_unchanged_in_the_quarantine(team: Team) -> None:
     assert status["quarantine"]["messages"] == 6
     expires = datetime.fromisoformat(status["quarantine"]["expirationTime"])
     ended = datetime.fromisoformat(status["completionTime"])
-    assert abs((expires - ended).total_seconds() - 604800) < 60
+    enqueued = datetime.fromisoformat(condition(status, "Reenqueued")["lastTransitionTime"])
+    assert enqueued <= expires - timedelta(days=7) <= ended
 
 
 async def test_without_retention_the_quarantine_goes_once_it_has_succeeded(team: Team) -> None:
@@ -209,7 +210,7 @@ async def test_an_empty_queue_is_no_error_but_gets_a_hint(team: Team) -> None:
     await team.target()
     await team.recovery(suspend=True)
     await team.waits("Suspended")
-    assert "NothingFound" in await team.events()
+    await team.told("NothingFound")
     await team.change(suspend=False)
     status = await team.reached("Succeeded")
     assert status["messages"]["found"] == 0

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 
 Arrange = Callable[[Team], Awaitable[dict[str, object]]]
@@ -97,11 +96,7 @@ async def test_what_is_wrong_in_the_recovery_itself_ends_it_as_failed(
     assert named in status["message"]
     assert {key: await team.redis.dump(key) for key in await team.redis.keys()} == keys
     assert await team.replicas() == 1
-
-    async def posted() -> bool:
-        return reason in await team.events()
-
-    await until(posted, f"an event {reason}")
+    await team.told(reason)
 
 
 async def test_a_target_that_is_not_there_is_waited_for(team: Team) -> None:

@@ -12,15 +12,15 @@ from benchmarks.requests import asked, kind_of
 from sandbox.api import Json
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
-from sandbox.job_store import JobStore
 from sandbox.processes import DeadlineError, until
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
+from tests.mongodb import Database
 
 _SURVEY = "patch queuetargets/status"
 """The last request of each survey of a target; one a second here."""
 
-_CHANCE = 3
+_CHANCE = 10
 """How many more states of a drain and of a rollout may be seen, told and watched one time than another."""
 
 _OF_A_SURVEY = ("get secrets", "get secrets", "list deployments", "list replicasets", "list pods", _SURVEY)
@@ -85,7 +85,7 @@ OBSTACLES: dict[str, tuple[str, Obstacle, Obstacle]] = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def waits(
-    operator: Sandbox, broker: Broker, store: JobStore, databases: Iterator[int]
+    operator: Sandbox, broker: Broker, store: Database, databases: Iterator[int]
 ) -> AsyncIterator[Mapping[str, "asyncio.Task[Counter[str]]"]]:
     """What was asked while a recovery waited for each obstacle, all at once."""
 
@@ -117,11 +117,7 @@ async def test_a_recovery_that_waits_asks_for_nothing_and_goes_on_when_it_can(
 async def _asked_while_it_waits(team: Team, reason: str) -> Counter[str]:
     """Return what was asked for between two surveys of the target, beside what the surveys themselves ask."""
     await team.waits(reason)
-
-    async def told() -> bool:
-        return reason in await team.events()
-
-    await until(told, "the event that tells of it")
+    await _told(team, reason)
     first, last = await _surveys(team, 1), await _surveys(team, 4)
     return _beside_surveys(_events(team)[first:last])
 
@@ -129,11 +125,7 @@ async def _asked_while_it_waits(team: Team, reason: str) -> Counter[str]:
 async def test_a_recovery_without_its_target_or_deployment_asks_for_nothing_and_wakes_when_it_comes(team: Team) -> None:
     await team.recovery()
     await team.waits("TargetNotFound")
-
-    async def told() -> bool:
-        return "TargetNotFound" in await team.events()
-
-    await until(told, "the event that tells of it")
+    await _told(team, "TargetNotFound")
     before = asked(_events(team))
     with pytest.raises(DeadlineError):
         await until(lambda: _differs(team, before), "another request", seconds=3)
@@ -163,6 +155,16 @@ async def test_a_restore_reads_the_recovery_that_it_waits_for_once_more_when_tha
         await until(lambda: more(before), "another look", seconds=3)
     await team.change("purge", suspend=False)
     await team.reached("Succeeded", "undo")
+
+
+async def _told(team: Team, reason: str) -> None:
+    """Wait until a recovery has an event of that reason, and the audit log has the requests for all its events."""
+    told = await team.told(reason)
+
+    async def logged() -> bool:
+        return asked(_events(team))["create events"] >= len(told)
+
+    await until(logged, "the audit log to have the requests for the events")
 
 
 def _same(one: Counter[str], other: Counter[str]) -> None:

@@ -33,7 +33,7 @@ async def test_a_purge_is_undone_in_part_and_then_whole_and_real_workers_run_eac
     async def all_ran() -> bool:
         return all([len(await team.runs(f"job-{name}")) >= 1 for name in ids])
 
-    await until(all_ran, "every message to run", seconds=60)
+    await until(all_ran, "every message to run")
     ran = {name: await team.runs(f"job-{name}") for name in ids}
     assert {name for name in ids if ran[name] == [name]} == {"t1", "t4", "t11"}
     assert {len(runs) for runs in ran.values()} == {1}

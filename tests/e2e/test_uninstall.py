@@ -7,12 +7,11 @@ import pytest_asyncio
 from sandbox.api import Json
 from sandbox.broker import Broker
 from sandbox.cluster import KubectlError, Sandbox
-from sandbox.job_store import JobStore
 from sandbox.processes import until
 from tests import readme
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
-from tests.e2e.test_ways_out import STUBBORN
+from tests.mongodb import Database
 
 LEFT = "crd,clusterrole,clusterrolebinding,namespace,rolebinding,deployment"
 _SECONDS = 120
@@ -73,14 +72,14 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def team(cluster: Cluster, broker: Broker, store: JobStore, databases: Iterator[int]) -> AsyncIterator[Team]:
+async def team(cluster: Cluster, broker: Broker, store: Database, databases: Iterator[int]) -> AsyncIterator[Team]:
     """A team in a cluster with the operator, which stays when everything of the operator is gone."""
     await cluster.install()
     async with (
         cluster.sandbox.namespace() as namespace,
         open_team(cluster.sandbox, namespace, broker, store, databases) as team,
     ):
-        await team.workers(command=STUBBORN, grace=3)
+        await team.stubborn_workers(grace=3)
         await team.target()
         await team.redis.lpush("work", envelope("t"))
         yield team

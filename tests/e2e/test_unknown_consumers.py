@@ -33,7 +33,7 @@ async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is
     async def at_work() -> bool:
         return await team.redis.hlen("unacked") > _FOREIGN
 
-    await until(at_work, "the stranger to be at work", seconds=60)
+    await until(at_work, "the stranger to be at work")
     await team.recovery("first")
     assert "CLIENT LIST" in await team.waits("UnknownConsumer", "first")
     assert await team.replicas() == 0
@@ -47,7 +47,7 @@ async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is
     enough.set()
     await producing
     await team.kubectl("scale", "deployment/stranger", "--replicas=0")
-    status = await team.reached("Succeeded", "second", seconds=90)
+    status = await team.reached("Succeeded", "second")
 
     assert await team.replicas() == 1
     assert await team.queued() == []

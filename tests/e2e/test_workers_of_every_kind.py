@@ -15,11 +15,11 @@ import pytest_asyncio
 
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
-from sandbox.job_store import JobStore
 from tests.e2e.conftest import open_team
 from tests.e2e.every_kind_app import application
 from tests.e2e.incident import PLAIN, Incident
 from tests.e2e.team import Team
+from tests.mongodb import Database
 
 POOLS = {"prefork": (2, 1), "threads": (2, 1), "gevent": (2, 1), "solo": (1, 2)}
 """Jobs that a worker runs at once, and workers."""
@@ -29,7 +29,7 @@ Recoveries = Mapping[str, "asyncio.Task[Incident]"]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def recoveries(
-    operator: Sandbox, broker: Broker, store: JobStore, databases: Iterator[int]
+    operator: Sandbox, broker: Broker, store: Database, databases: Iterator[int]
 ) -> AsyncIterator[Recoveries]:
     """A recovery for each kind of worker, all at the same time, each in a namespace of its own."""
     async with AsyncExitStack() as stack:
@@ -97,4 +97,4 @@ async def test_the_other_applications_work_is_done_and_nothing_else_is_touched(i
 
 async def test_callbacks_that_hang_on_the_messages_are_counted_and_warned_of(incident: Incident) -> None:
     assert incident.status["plan"]["tails"]["callbacks"] >= 1
-    assert "BreaksCanvas" in await incident.team.events()
+    await incident.team.told("BreaksCanvas")

@@ -1,55 +1,53 @@
 """A real server, a collection of jobs of its own for each test, and the job store that works on it."""
 
-import os
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.asynchronous.database import AsyncDatabase
 
 from queue_recovery.jobs.store import connect
 from queue_recovery.recovery.ports import JobStore
 from sandbox.job_store import JobStore as Server
 from sandbox.processes import Scope
 from tests.jobs.stores import Collection, MakeStore, spec
-
-NAMED_SERVER = os.environ.get("QUEUE_RECOVERY_TEST_MONGODB_URL")
-
-
-@pytest.fixture(scope="session", params=["embedded", *(["named"] if NAMED_SERVER else [])])
-async def server_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """URL of a server that speaks MongoDB's protocol: the embedded one, and the one that the environment names."""
-    if request.param == "named":
-        assert NAMED_SERVER is not None
-        yield NAMED_SERVER
-        return
-    async with Scope.open() as scope:
-        yield (await Server.start(scope)).url
+from tests.mongodb import Database, open_database
 
 
 @pytest.fixture(scope="session")
-async def database(server_url: str) -> AsyncIterator[AsyncDatabase[dict[str, object]]]:
-    """A database of the tests' own, as seen by the application, that is dropped at the end."""
-    name = f"queue_recovery_test_{uuid.uuid4().hex[:12]}"
-    async with AsyncMongoClient[dict[str, object]](server_url, w="majority") as client:
-        yield client[name]
-        await client.drop_database(name)
+async def database() -> AsyncIterator[Database]:
+    """A database of the tests' own."""
+    async with Scope.open() as scope, open_database(partial(Server.start, scope, authentication=True)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def operator_url(database: Database) -> str:
+    """URL of a user that may do what the operator needs, and nothing else."""
+    return await database.operator_url()
+
+
+@pytest.fixture(scope="session")
+async def application(database: Database) -> AsyncIterator[AsyncMongoClient[dict[str, object]]]:
+    """The application's client."""
+    async with AsyncMongoClient[dict[str, object]](database.url, w="majority") as client:
+        yield client
 
 
 @pytest.fixture
-def collection(database: AsyncDatabase[dict[str, object]]) -> Collection:
-    """Return an empty collection."""
-    return database[f"jobs_{uuid.uuid4().hex[:12]}"]
+def collection(database: Database, application: AsyncMongoClient[dict[str, object]]) -> Collection:
+    """Return an empty collection, as seen by the application."""
+    return application[database.name][f"jobs_{uuid.uuid4().hex[:12]}"]
 
 
 @pytest.fixture
-async def make_store(server_url: str, collection: Collection) -> AsyncIterator[MakeStore]:
-    """Make job stores on the collection."""
+async def make_store(operator_url: str, collection: Collection) -> AsyncIterator[MakeStore]:
+    """Make job stores on the collection, each as the operator's user unless another URL is given."""
     stores: list[JobStore] = []
 
-    def make(**settings: object) -> JobStore:
-        stores.append(connect(server_url, spec(collection.database.name, collection.name, **settings)))
+    def make(url: str = operator_url, /, **settings: object) -> JobStore:
+        stores.append(connect(url, spec(collection.database.name, collection.name, **settings)))
         return stores[-1]
 
     yield make

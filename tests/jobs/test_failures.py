@@ -88,17 +88,6 @@ async def test_an_error_of_the_server_is_named_by_its_code_and_its_text_is_not_p
     assert SECRET not in str(caught.value)
 
 
-async def test_a_user_that_may_read_but_not_update_is_found_out_by_the_check() -> None:
-    def reply(name: str, command: Command) -> Reply:
-        return failing(13)(name, command) if name == "update" else found()
-
-    async with store_on(reply) as (store, _):
-        with pytest.raises(Unavailable, match="readWrite") as caught:
-            await store.check()
-
-    assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
-
-
 async def test_a_wrong_password_is_told_apart_from_a_server_that_is_away() -> None:
     async with store_on(failing(18), user="bob:hunter2@") as (store, server):
         with pytest.raises(Unavailable) as caught:
@@ -162,6 +151,11 @@ async def test_a_document_that_cannot_be_read_rejects_the_recovery(document: byt
     assert says in caught.value.message
 
 
+async def test_a_document_that_only_a_collation_finds_by_the_id_is_not_the_jobs() -> None:
+    async with store_on(lambda _name, _command: found({"_id": "A", "status": "failed"})) as (store, _):
+        assert await store.look_up(["a"]) == {}
+
+
 def refusing(code: int, *, claimed: bool) -> Callable[[str, Command], Reply]:
     """Answer as a collection whose rules forbid every update; its one job is claimed, or failed."""
     became = {"status": "pending", "taskId": "t"}
@@ -178,7 +172,7 @@ def refusing(code: int, *, claimed: bool) -> Callable[[str, Command], Reply]:
     return reply
 
 
-@pytest.mark.parametrize("code", [28, 121, 11000])
+@pytest.mark.parametrize("code", [28, 121, 10003, 10334, 11000, 17419])
 async def test_a_claim_that_the_collections_rules_forbid_rejects_the_recovery_and_names_the_job(code: int) -> None:
     async with store_on(refusing(code, claimed=False)) as (store, _):
         with pytest.raises(Rejected, match=rf"documents of a \(code {code}\)") as caught:
@@ -188,7 +182,7 @@ async def test_a_claim_that_the_collections_rules_forbid_rejects_the_recovery_an
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("code", [28, 121])
+@pytest.mark.parametrize("code", [28, 121, 10003, 10334, 17419])
 async def test_a_job_that_can_bear_no_stamp_needs_none_to_be_settled(code: int) -> None:
     async with store_on(refusing(code, claimed=False)) as (store, _):
         await settle(store)

@@ -1,4 +1,4 @@
-"""What the Dockerfile promises, as far as it can be read: no image can be built where the tests run."""
+"""What the Dockerfile promises, as far as it can be read: `tests/node` builds it and looks inside."""
 
 import re
 from pathlib import Path
@@ -27,6 +27,11 @@ def test_it_does_not_run_as_root_and_says_so_by_number() -> None:
     assert int(group) > 0
 
 
+def test_arguments_of_a_container_are_arguments_of_the_operator() -> None:
+    assert instructions("ENTRYPOINT") == ['["queue-recovery"]']
+    assert instructions("CMD") == []
+
+
 def test_everything_from_an_index_is_a_wheel_with_a_known_hash() -> None:
     installs = [part for line in instructions("RUN") for part in line.split("&&") if " install" in part]
 
@@ -37,11 +42,22 @@ def test_everything_from_an_index_is_a_wheel_with_a_known_hash() -> None:
             assert "--only-binary :all:" in install
 
 
-def test_the_last_stage_copies_nothing_but_the_installed_package() -> None:
+def test_bytecode_is_made_valid_for_any_time_that_a_builder_gives_the_files() -> None:
+    installing = [line.split("&&") for line in instructions("RUN") if "/opt/queue-recovery/bin/python install" in line]
+
+    assert len(installing) == 2
+    for *_, install, compiling in installing:
+        assert "install --no-compile " in install
+        assert "-m compileall " in compiling
+        assert " --invalidation-mode unchecked-hash " in compiling
+
+
+def test_the_last_stage_copies_nothing_but_what_is_installed_and_the_operator_last() -> None:
     last = LINES[max(number for number, line in enumerate(LINES) if line.startswith("FROM ")) :]
 
     assert [line for line in last if line.startswith(("COPY", "ADD", "RUN"))] == [
-        "COPY --from=build /opt/queue-recovery /opt/queue-recovery"
+        "COPY --from=build /opt/queue-recovery /opt/queue-recovery",
+        "COPY --from=build /operator/opt/queue-recovery /opt/queue-recovery",
     ]
 
 

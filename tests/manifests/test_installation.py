@@ -73,6 +73,28 @@ def test_the_namespace_takes_the_operators_pod_under_the_restricted_standard(
     assert "created" in cluster.kubectl("create", "--dry-run=server", NAMESPACE, "-f", "-", given=pod(deployment))
 
 
+def test_it_runs_as_the_images_user_and_not_in_the_group_of_root(deployment: dict[str, Any]) -> None:
+    (user, group) = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1]
+    context = deployment["spec"]["template"]["spec"]["securityContext"]
+
+    assert (context["runAsUser"], context["runAsGroup"]) == (int(user), int(group))
+
+
+def test_on_openshift_no_user_is_named_and_all_else_is_the_same(cluster: Cluster) -> None:
+    def rendered(folder: str) -> list[Any]:
+        return list(yaml.safe_load_all(cluster.kubectl("kustomize", folder)))
+
+    def context(parts: list[Any]) -> Any:  # noqa: ANN401  # a part of any object
+        (operator,) = (part for part in parts if part["kind"] == "Deployment")
+        return operator["spec"]["template"]["spec"]["securityContext"]
+
+    ordinary, openshift = rendered("manifests"), rendered("manifests/openshift")
+    assert context(openshift) == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    for name in ("runAsUser", "runAsGroup"):
+        del context(ordinary)[name]
+    assert openshift == ordinary
+
+
 @pytest.mark.parametrize(
     "loosened", [{"hostNetwork": True}, {"securityContext": {"runAsNonRoot": False}}, {"securityContext": {}}]
 )

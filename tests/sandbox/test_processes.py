@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.broker import Broker
-from sandbox.janitor import marked_processes
+from sandbox.janitor import clear_abandoned, marked_processes
 from sandbox.processes import ROOT, DeadlineError, Process, Scope, python_module, until
 
 _DAEMON = (
@@ -47,6 +48,42 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
 
         await until(cleared, "every process and the folder to be gone", seconds=5)
         assert code == (-ending if ending == signal.SIGKILL else 0), owner.end_of_log()
+
+
+async def test_what_a_killed_owner_and_its_killed_janitor_have_left_is_cleared_up_by_the_next(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from sandbox.processes import Scope\n"
+        "async def main():\n"
+        "    async with Scope.open() as scope:\n"
+        "        await scope.start('left', ['sleep', '1000'])\n"
+        "        print(scope.folder, scope._janitor.pid, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())"
+    )
+    async with Scope.open() as scope:
+        owner = await Process.start(
+            "owner",
+            [sys.executable, "-c", program],
+            log=tmp_path / "log",
+            environment={**scope.environment(TMPDIR=str(tmp_path)), "SANDBOX_SCOPE": "not this test's"},
+            folder=ROOT,
+        )
+
+        async def started() -> list[str] | None:
+            return owner.end_of_log().split() or None
+
+        folder, janitor = await until(started, "the scope to be open", of=owner)
+        os.kill(int(janitor), signal.SIGKILL)
+        clear_abandoned(tmp_path)
+        assert len(marked_processes(folder, Path(folder).name)) == 1, "a scope whose owner lives is not abandoned"
+        await owner.kill()
+        assert len(marked_processes(folder, Path(folder).name)) == 1
+
+        clear_abandoned(tmp_path)
+
+        assert marked_processes(folder, Path(folder).name) == []
+        assert [path.name for path in tmp_path.iterdir()] == ["log"]  # noqa: ASYNC240  # nothing else runs
 
 
 async def test_a_process_that_hides_in_another_session_and_one_that_overwrites_its_environment_end_too() -> None:

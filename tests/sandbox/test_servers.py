@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pymongo import AsyncMongoClient
+from pymongo.errors import NetworkTimeout, OperationFailure
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -13,8 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sandbox.broker import Broker, flavours
-from sandbox.job_store import JobStore
-from sandbox.processes import Scope, free_port, until
+from sandbox.job_store import JobStore, add_user
+from sandbox.processes import ROOT, Scope, free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -99,15 +101,61 @@ async def test_sentinels_and_replicas_are_brokers_with_other_options(scope: Scop
     await ask(replica, "SET", "key", "value")
 
 
-async def test_a_job_store_that_was_killed_comes_back_on_its_port_with_its_data(scope: Scope) -> None:
+async def test_a_job_store_that_was_killed_comes_back_on_its_port_with_all_that_it_acknowledged(scope: Scope) -> None:
     port = free_port()
     store = await JobStore.start(scope, port=port)
-    async with AsyncMongoClient[dict[str, Any]](store.url, serverSelectionTimeoutMS=5000) as client:
+    async with AsyncMongoClient[dict[str, Any]](store.url, serverSelectionTimeoutMS=5000, w="majority") as client:
         jobs = client.app.jobs
-        await jobs.insert_one({"_id": 1, "status": "stuck"})
+        for number in range(40):
+            await jobs.insert_one({"_id": number})
         await store.kill()
 
         await store.restart()
 
-        assert await jobs.find_one({"_id": 1}) == {"_id": 1, "status": "stuck"}
+        assert await jobs.count_documents({}) == 40
     assert store.port == port
+
+
+async def test_a_paused_job_store_does_not_answer_until_it_is_resumed(scope: Scope) -> None:
+    store = await JobStore.start(scope)
+    async with AsyncMongoClient[dict[str, Any]](store.url, retryReads=False, socketTimeoutMS=300) as client:
+        await client.app.jobs.insert_one({"_id": 1})
+        store.pause()
+        with pytest.raises(NetworkTimeout):
+            await client.app.jobs.find_one()
+
+        store.resume()
+
+        assert await client.app.jobs.find_one() == {"_id": 1}
+
+
+async def test_a_job_store_with_authentication_asks_for_a_user_and_lets_it_do_what_its_role_says_after_a_restart_too(
+    scope: Scope,
+) -> None:
+    store = await JobStore.start(scope, authentication=True)
+    privilege = {"resource": {"db": "app", "collection": "jobs"}, "actions": ["find"]}
+    url = await add_user(store.url, "r/w", "p@ss:word", database="app", privileges=[privilege])
+    await store.kill()
+    await store.restart()
+
+    async with AsyncMongoClient[dict[str, Any]](f"mongodb://127.0.0.1:{store.port}") as stranger:
+        with pytest.raises(OperationFailure, match="requires authentication"):
+            await stranger.app.jobs.find_one()
+    async with AsyncMongoClient[dict[str, Any]](url) as reader:
+        assert await reader.app.jobs.find_one() is None
+        with pytest.raises(OperationFailure, match="not authorized"):
+            await reader.app.jobs.insert_one({})
+
+
+def test_no_code_of_this_project_imports_the_job_stores_server() -> None:
+    imported: set[str] = set()
+    for room in ("operator", "sandbox", "demo", "benchmarks", "examples", "tests"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    imported.add(node.module.partition(".")[0])
+
+    assert "pymongo" in imported
+    assert "secantus" not in imported

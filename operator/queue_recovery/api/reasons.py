@@ -191,8 +191,8 @@ class Reason(StrEnum):
     JOB_STORE_PERMISSION_DENIED = (
         "JobStorePermissionDenied",
         Outcome.UNAVAILABLE,
-        "The user in the URL may not read or write the collection.",
-        "Grant it the role `readWrite` on the database.",
+        "The user in the URL lacks a privilege on the collection of jobs, `find` or `update`; the message names it.",
+        "Grant it the role that `docs/operating.md` shows; the built-in role `readWrite` includes both.",
     )
     JOB_STORE_WRITE_REFUSED = (
         "JobStoreWriteRefused",

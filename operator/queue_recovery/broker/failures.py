@@ -127,8 +127,9 @@ def named(error: Exception) -> RecoveryError:
         return Unavailable(Reason.BROKER_CERTIFICATE_REFUSED, found)
     return Unavailable(
         Reason.BROKER_UNAVAILABLE,
-        f"the broker does not answer ({kind}); check that it runs, that host and port in the URL are right, that "
-        "redis:// or rediss:// fits it, and that network policies let the operator reach it",
+        f"the broker does not answer ({kind}); check that it runs, that host and port in the URL are right (the "
+        "operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// fits it, "
+        "and that network policies let the operator reach it",
     )
 
 

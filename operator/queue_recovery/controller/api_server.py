@@ -2,13 +2,16 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
+from kubernetes.aio.config import kube_config
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import Unavailable
@@ -16,17 +19,39 @@ from queue_recovery.recovery.errors import Unavailable
 REQUEST_TIMEOUT = 10.0
 """Seconds for one ordinary request; watches have their own."""
 
+GRACE = 15.0
+"""Seconds for which the API server may refuse or not answer before that is reported as lasting.
+
+After it was started it refuses for a moment what it has not loaded yet: RBAC, CustomResourceDefinitions.
+"""
+
+_POD_TOKEN_SECONDS = 10.0
+"""For so long a pod's token is used before its file is read again; the kubelet may renew it late."""
+
+_KUBECONFIG_SECONDS = 60.0
+"""The same for a kubeconfig, which may start a credential plugin each time."""
+
 _NOT_FOUND = 404
 
 
+class NoApiServer(Exception):
+    """No API server is configured, or not in a way that can be used; the message is one line without any secret."""
+
+
 async def connect() -> ApiClient:
-    """Connect as the pod's ServiceAccount, or, outside of a cluster, as the kubeconfig says."""
-    configuration = Configuration()
-    if os.environ.get("KUBERNETES_SERVICE_HOST"):
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    else:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    return ApiClient(configuration)
+    """Connect as the pod's ServiceAccount, or, outside of a cluster, as the kubeconfig says.
+
+    The token is read again while the connection is in use.
+
+    Raises:
+        NoApiServer: there is neither of them, or it cannot be used.
+    """
+    configuration = await _read()
+    configuration.refresh_api_key_hook = _renewal()  # type: ignore[assignment]  # the library types it as None
+    try:
+        return ApiClient(configuration)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise _unusable(f"a certificate in it: {type(error).__name__}") from None
 
 
 def cluster_identity(api: ApiClient) -> str:
@@ -61,3 +86,65 @@ def translated(*, gone: type[Exception] | None = None, expected: tuple[int, ...]
         raise Unavailable(
             Reason.KUBERNETES_UNAVAILABLE, f"the API server does not answer ({type(error).__name__}); trying again"
         ) from None
+
+
+def _in_pod() -> bool:
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+
+
+async def _read() -> Configuration:
+    """Read address, authority and credentials; raises NoApiServer."""
+    configuration = Configuration(host="")
+    if _in_pod():
+        try:
+            # Not its own renewal: that one keeps a token for a minute, longer than a short-lived one may have left.
+            config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration, try_refresh_token=False
+            )
+        except (config.ConfigException, OSError) as error:
+            raise _unusable(str(error)) from None
+        return configuration
+    await _read_kubeconfig(configuration)
+    return configuration
+
+
+async def _read_kubeconfig(configuration: Configuration) -> None:
+    paths = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    if not any(os.access(path, os.F_OK) for path in paths.split(os.pathsep)):
+        raise NoApiServer(
+            "there is no cluster to talk to: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and there is no "
+            f'kubeconfig "{paths}". Install the operator with kubectl apply -k manifests/, or set KUBECONFIG'
+        )
+    try:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except Exception as error:  # noqa: BLE001  # the library raises all that a broken file can lead to
+        # Its text may quote the file, and so a token.
+        raise _unusable(type(error).__name__) from None
+    server = urlsplit(configuration.host)
+    if server.scheme not in {"http", "https"} or not server.hostname:
+        raise _unusable("its server is not a URL")
+
+
+def _unusable(why: str) -> NoApiServer:
+    if _in_pod():
+        what, remedy = "the pod's mounted ServiceAccount", "Set automountServiceAccountToken: true in the pod"
+    else:
+        paths = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+        what, remedy = f'the kubeconfig "{paths}"', f"Check it with kubectl --kubeconfig={paths} version"
+    return NoApiServer(f"{what} cannot be used ({why.rstrip('.')}). {remedy}")
+
+
+def _renewal() -> Callable[[Configuration], Awaitable[None]]:
+    """Return what a client calls before each request: it reads the token again when the last one is old."""
+    seconds = _POD_TOKEN_SECONDS if _in_pod() else _KUBECONFIG_SECONDS
+    last = time.monotonic()
+
+    async def renew(configuration: Configuration) -> None:
+        nonlocal last
+        if time.monotonic() - last < seconds:
+            return
+        last = time.monotonic()
+        with suppress(NoApiServer):  # the old one is used until it is refused
+            configuration.api_key = (await _read()).api_key
+
+    return renew

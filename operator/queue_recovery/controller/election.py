@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.controller import api_server
+from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.leader import Action, Standing, Terms
 from queue_recovery.controller.lease import KubernetesLease, microtime
 from queue_recovery.controller.logs import place_of
@@ -25,13 +27,18 @@ class Election:
     def __init__(self, lease: KubernetesLease, standing: Standing, term: Term) -> None:
         """Take the lease, what is known so far, and the term that is ended when the lease is lost."""
         self.won = asyncio.Event()
-        self.standing_by = False
-        """Whether another one was seen to hold the lease when it was last looked at."""
+        self._standing_by = False
+        """Whether another one holds the lease, as far as is known."""
+        self._seen = -math.inf
+        """When the lease was last read."""
         self._lease = lease
         self._standing = standing
         self._term = term
         self._leaving = asyncio.Event()
         self._trouble = ""
+        """Why the lease can be neither acquired nor renewed, as last reported."""
+        self._refused: float | None = None
+        """Since when the API server does not grant it."""
 
     @asynccontextmanager
     async def taking_part(self) -> AsyncIterator[None]:
@@ -44,6 +51,10 @@ class Election:
             self.leave()
             await task
 
+    def waits_for(self) -> str:
+        """Return what is missing for one that does not lead to be ready, in one line; empty: nothing."""
+        return "" if self._standing_by else self._trouble or "waiting for the lease"
+
     def leave(self) -> None:
         """Let the lease be released, because nothing is at work any more."""
         self._leaving.set()
@@ -53,16 +64,29 @@ class Election:
             pause = self._standing.terms.retry
             try:
                 pause = await self._try()
-                self._trouble = ""
+                self._trouble, self._refused = "", None
             except Unavailable as error:
-                self.standing_by = False
-                if error.message != self._trouble:
-                    self._trouble = error.message
-                    _LOG.warning("the lease can neither be taken nor renewed: %s", error.message)
+                self._report(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._leaving.wait()
         await self._release()
+
+    def _report(self, error: Unavailable) -> None:
+        """Take in a failed look at the lease, and log its reason once.
+
+        A refusal that may pass by itself is not reported as a missing right.
+        """
+        now = time.monotonic()
+        self._standing_by &= now - self._seen < GRACE
+        self._refused = (self._refused or now) if error.reason == Reason.FORBIDDEN else None
+        if self._refused is not None and now - self._refused < GRACE:
+            level, trouble = logging.INFO, "the API server does not grant the lease yet; trying again"
+        else:
+            level, trouble = logging.WARNING, f"the lease can be neither acquired nor renewed: {error.message}"
+        if trouble != self._trouble:
+            self._trouble = trouble
+            _LOG.log(level, "%s", trouble)
 
     async def _try(self) -> float:
         """Look at the lease and do what follows; return the seconds until the next look."""
@@ -73,7 +97,7 @@ class Election:
         action = self._standing.decides(now)
         if action is Action.LOST:
             die(f"the lease is {(record and record.holder) or 'nobody'}'s")
-        self.standing_by = action is Action.WAIT
+        self._seen, self._standing_by = now, action is Action.WAIT
         if action is Action.WAIT:
             return min(retry, self._standing.waits(now))
         if not await self._lease.write(self._standing.claim(microtime())):
@@ -105,8 +129,6 @@ class Election:
 class Unopposed:
     """The part of a process that asks nobody."""
 
-    standing_by = False
-
     def __init__(self) -> None:
         """Win at once."""
         self.won = asyncio.Event()
@@ -116,6 +138,10 @@ class Unopposed:
     async def taking_part(self) -> AsyncIterator[None]:
         """Do nothing."""
         yield
+
+    def waits_for(self) -> str:
+        """Return nothing: it leads from the beginning."""
+        return ""
 
     def leave(self) -> None:
         """Do nothing."""

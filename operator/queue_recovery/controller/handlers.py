@@ -5,7 +5,6 @@ kopf's own, or annotations, on the resources.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import kopf
 
@@ -20,6 +19,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.scanning.disabled = True  # the operator may not read CRDs
     chosen.peering.standalone = True
     chosen.posting.enabled = False  # `events.py` posts
+    chosen.networking.request_timeout = None  # each try has its time (`kopf_session.py`); all of them may take long
     chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer cost twice the memory
     chosen.watching.server_timeout = 600
     chosen.watching.client_timeout = 660  # a connection that died without a word is noticed
@@ -31,9 +31,8 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
     chosen = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=chosen)
-    async def log_in(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  # kopf types them so
-        # As `api_server.connect` does; without a handler of its own this registry would try none.
-        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+    async def log_in(**_: object) -> kopf.AiohttpSession:
+        return operator.log_in()
 
     @kopf.on.event(GROUP, VERSION, "queuerecoveries", registry=chosen)
     async def hear_recovery(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name

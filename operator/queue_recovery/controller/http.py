@@ -9,8 +9,11 @@ from queue_recovery.controller.metrics import Metrics
 
 
 @asynccontextmanager
-async def serve(host: str | None, port: int, *, metrics: Metrics, ready: Callable[[], bool]) -> AsyncIterator[None]:
-    """Serve `/metrics`, `/healthz` (the event loop turns) and `/readyz` until the block is left."""
+async def serve(host: str | None, port: int, *, metrics: Metrics, waits_for: Callable[[], str]) -> AsyncIterator[None]:
+    """Serve `/metrics`, `/healthz` (the event loop turns) and `/readyz` until the block is left.
+
+    `waits_for` returns what is missing for readiness, in one line without any secret; empty: nothing.
+    """
 
     async def page(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
@@ -19,7 +22,8 @@ async def serve(host: str | None, port: int, *, metrics: Metrics, ready: Callabl
         return web.Response(text="ok\n")
 
     async def readyz(_request: web.Request) -> web.Response:
-        return web.Response(text="ok\n") if ready() else web.Response(text="starting\n", status=503)
+        missing = waits_for()
+        return web.Response(text=f"{missing}\n", status=503) if missing else web.Response(text="ok\n")
 
     app = web.Application()
     app.add_routes([web.get("/metrics", page), web.get("/healthz", healthz), web.get("/readyz", readyz)])

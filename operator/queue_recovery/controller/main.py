@@ -5,11 +5,12 @@ import logging
 import signal
 import sys
 from contextlib import suppress
+from typing import Any, cast
 
 import kopf
 from pydantic import ValidationError
 
-from queue_recovery.controller import api_server, handlers, logs
+from queue_recovery.controller import api_server, command_line, handlers, logs
 from queue_recovery.controller.election import Election, Unopposed, election
 from queue_recovery.controller.http import serve
 from queue_recovery.controller.operator import Operator
@@ -22,36 +23,42 @@ _LAST_EVENTS = 2.0
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; exits with 2 and one line when a setting is wrong."""
+    """Run until SIGTERM or SIGINT; exits with 2 and one line when a setting is wrong or there is no cluster."""
+    command_line.parse(sys.argv[1:])
     try:
         settings = Settings()
     except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            sys.stderr.write(f"queue-recovery: QUEUE_RECOVERY_{name}: {problem['msg']}\n")
-        sys.exit(2)
+        command_line.refuse(
+            *(
+                f"QUEUE_RECOVERY_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+                for problem in error.errors(include_input=False, include_url=False)
+            )
+        )
     logs.configure(settings.log_format, settings.log_level)
     term = Term()
-    with asyncio.Runner(loop_factory=term.new_loop) as runner:
-        runner.run(_operate(settings, term))
+    try:
+        with asyncio.Runner(loop_factory=term.new_loop) as runner:
+            runner.run(_operate(settings, term))
+    except api_server.NoApiServer as error:
+        command_line.refuse(str(error))
 
 
 async def _operate(settings: Settings, term: Term) -> None:
-    stop, watching = asyncio.Event(), asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf puts its own there once it runs
     async with await api_server.connect() as api, election(settings, term) as part:
         operator = Operator(api, settings, instance=settings.pod_name)
 
-        def ready() -> bool:
-            return part.standing_by or watching.is_set()
+        def waits_for() -> str:
+            return operator.watches.waits_for() if part.won.is_set() else part.waits_for()
 
         async with (
-            serve(settings.http_host, settings.http_port, metrics=operator.metrics, ready=ready),
+            serve(settings.http_host, settings.http_port, metrics=operator.metrics, waits_for=waits_for),
             part.taking_part(),
         ):
             if await _first(part.won, stop) is part.won:
-                await _lead(operator, settings, part, stop, watching)
+                await _lead(operator, settings, part, stop)
     _LOG.info("stopped")
 
 
@@ -66,9 +73,7 @@ async def _first(*events: asyncio.Event) -> asyncio.Event:
     return waiting[done.pop()]
 
 
-async def _lead(
-    operator: Operator, settings: Settings, part: Election | Unopposed, stop: asyncio.Event, watching: asyncio.Event
-) -> None:
+async def _lead(operator: Operator, settings: Settings, part: Election | Unopposed, stop: asyncio.Event) -> None:
     """Do all the work until told to stop, and leave the election when nothing is at work any more."""
     operator.metrics.leader.set(1)
     posting = asyncio.ensure_future(operator.events.run())
@@ -87,8 +92,8 @@ async def _lead(
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             standalone=True,
+            identity=cast(Any, settings.pod_name),  # else kopf asks for the user's name, and the image's has none
             stop_flag=stop,
-            ready_flag=watching,
         )
     finally:
         await operator.aclose()

@@ -7,18 +7,21 @@ from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
+import kopf
 from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.events import EventPoster, events_between
 from queue_recovery.controller.existence import ClusterUID
+from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.controller.targets import TargetBoard
+from queue_recovery.controller.watches import Watches
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.workers.permissions import ServiceAccount
 
@@ -35,6 +38,7 @@ class Operator:
         self._cluster_uid = ClusterUID(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
         self._sightings: WeakValueDictionary[str, Sightings] = WeakValueDictionary()
+        self.watches = Watches(settings.namespaces)
         self.metrics = Metrics()
         self.events = EventPoster(api, instance)
         self.targets = TargetBoard(api, settings, self.metrics, self.world)
@@ -44,6 +48,10 @@ class Operator:
         """End all that is in progress; it begins again with what the next watch tells of."""
         await self.recoveries.aclose()
         await self.targets.aclose()
+
+    def log_in(self) -> kopf.AiohttpSession:
+        """Return a connection for kopf, which reports its watches to `watches`."""
+        return open_session(self._api, self.watches)
 
     def world(self, namespace: str) -> KubernetesWorld:
         """Return the surroundings of recoveries of one namespace; all of them share what was last seen there."""

@@ -5,7 +5,7 @@ Nothing of the driver's own text is passed on: it can hold addresses and parts o
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Literal
 
 from bson.errors import BSONError
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
@@ -19,20 +19,28 @@ _AUTHENTICATION: Final = frozenset({11, 18, 8000})
 _PERMISSION: Final = 13
 _NAMED: Final = 10
 
-UNFIT: Final = frozenset({28, 121})
-"""PathNotViable, DocumentValidationFailure: the document itself has no room for the operator's stamp."""
+UNFIT: Final = frozenset({28, 121, 10003, 10334, 17419})
+"""PathNotViable, DocumentValidationFailure, CannotGrowDocumentInCappedNamespace, BSONObjectTooLarge and its code in
+older servers: the document itself has no room for the operator's stamp."""
 _NOT_TRANSIENT: Final = UNFIT | {11000}
+
+Action = Literal["find", "update"]
+"""What a user of the job store needs to be granted, as MongoDB's privileges call it: all that a recovery does."""
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn what the driver raises into the errors of a recovery, and heed a cancellation that it has left unheard."""
+def translated(action: Action, namespace: str) -> Iterator[None]:
+    """Turn what the driver raises into the errors of a recovery, and handle a cancellation that it has swallowed.
+
+    Args:
+        action: what is being done.
+        namespace: the collection with its database, such as `app.jobs`.
+    """
     try:
         yield
-    except BulkWriteError as error:
-        raise _meaning(error, _first_code(error)) from None
     except OperationFailure as error:
-        raise _meaning(error, error.code) from None
+        code = _first_code(error) if isinstance(error, BulkWriteError) else error.code
+        raise permission_denied([action], namespace) if code == _PERMISSION else _meaning(error, code) from None
     except BSONError:
         raise Rejected(
             Reason.INVALID_ARGUMENTS, "a document of the listed jobs is not valid BSON, so it cannot be read; mend it"
@@ -61,8 +69,20 @@ def named(ids: Sequence[str]) -> str:
     return f"{listed} and {len(ids) - _NAMED} more" if len(ids) > _NAMED else listed
 
 
+def permission_denied(actions: Sequence[Action], namespace: str) -> Unavailable:
+    """Return the error of a user whose roles lack these actions on the collection."""
+    missing = f"privilege {actions[0]}" if len(actions) == 1 else f"privileges {' and '.join(actions)}"
+    check = "" if len(actions) == 1 else ", or see that the URL names a user at all"
+    return Unavailable(
+        Reason.JOB_STORE_PERMISSION_DENIED,
+        f'the job store\'s user lacks the {missing} on the collection "{namespace}". '
+        f"Grant it a role with the actions find and update on this collection{check}",
+    )
+
+
 def _first_code(error: BulkWriteError) -> int | None:
-    return next((entry["code"] for entry in error.details["writeErrors"]), None)
+    details = error.details
+    return next((entry["code"] for entry in [*details["writeErrors"], *details["writeConcernErrors"]]), None)
 
 
 def _meaning(error: PyMongoError, code: int | None) -> RecoveryError:
@@ -71,13 +91,9 @@ def _meaning(error: PyMongoError, code: int | None) -> RecoveryError:
             Reason.JOB_STORE_AUTHENTICATION_FAILED,
             "the job store refuses the user or the password of its URL; mend it in the Secret",
         )
-    if code == _PERMISSION:
-        return Unavailable(
-            Reason.JOB_STORE_PERMISSION_DENIED,
-            "the job store's user may not both read and update the collection of jobs; grant it the role readWrite",
-        )
     return Unavailable(
         Reason.JOB_STORE_UNAVAILABLE,
         f"the job store does not answer as it should ({type(error).__name__}{'' if code is None else f' {code}'}); "
-        "see that it runs, has a primary, and can be reached from the operator",
+        "check that it runs, has a primary, and can be reached from the operator (it runs in another namespace: write "
+        "mongo.media.svc, not mongo)",
     )

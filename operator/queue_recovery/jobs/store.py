@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_args
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import AsyncMongoClient, ReadPreference, UpdateOne
@@ -16,7 +16,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import MongoDB
 from queue_recovery.jobs import documents, mapping, stamps, url
 from queue_recovery.jobs.documents import Document, TypedId
-from queue_recovery.jobs.failures import UNFIT, named, refused_writes, translated
+from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
 from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
@@ -90,14 +90,27 @@ class MongoJobStore:
         self._fields = spec.fields
 
     async def check(self) -> None:
-        """Find out whether jobs can be read and updated, by an update that matches no document.
+        """Find out whether jobs can be read and updated: try each with a condition that matches no document.
 
         Raises:
-            Unavailable: `JobStoreUnavailable`, `JobStoreAuthenticationFailed`, `JobStorePermissionDenied`.
+            Unavailable: `JobStoreUnavailable`, `JobStoreAuthenticationFailed`, or `JobStorePermissionDenied`, which
+                names every action that is missing.
         """
-        with translated():
-            await self._collection.find_one({"_id": {"$in": []}}, projection={"_id": 1})
-            await self._collection.update_one({"_id": {"$in": []}}, {"$set": {f"{stamps.ROOT}.check": True}})
+        nothing: Mapping[str, object] = {"_id": {"$in": []}}
+        denied: list[Action] = []
+        for action in get_args(Action):
+            try:
+                with translated(action, self._collection.full_name):
+                    if action == "find":
+                        await self._collection.find_one(nothing, projection={"_id": 1})
+                    else:
+                        await self._collection.update_one(nothing, {"$set": {f"{stamps.ROOT}.check": True}})
+            except Unavailable as error:
+                if error.reason != Reason.JOB_STORE_PERMISSION_DENIED:
+                    raise
+                denied.append(action)
+        if denied:
+            raise permission_denied(denied, self._collection.full_name)
 
     def fits(self, job_id: str | int) -> bool:
         """Tell whether the id has the one form that the collection's `idType` is written in; see `documents.fits`."""
@@ -217,7 +230,7 @@ class MongoJobStore:
         """Return these documents by the ids' texts, with the top-level fields that the paths lead into."""
         wanted: dict[object, str] = {self._key(job_id): job_id for job_id in ids}
         projection = dict.fromkeys((path.partition(".")[0] for path in paths if path), 1)
-        with translated():
+        with translated("find", self._collection.full_name):
             found = await self._collection.find({"_id": {"$in": list(wanted)}}, projection).to_list()
         # A collation of the collection may find more than was asked for.
         return {wanted[document["_id"]]: document for document in found if document["_id"] in wanted}
@@ -229,7 +242,7 @@ class MongoJobStore:
         """
         if not writes:
             return {}, 0
-        with translated():
+        with translated("update", self._collection.full_name):
             try:
                 result = await self._collection.bulk_write(list(writes.values()), ordered=False)
             except BulkWriteError as error:
@@ -248,5 +261,5 @@ def _refusal(refused: Mapping[str, int]) -> str:
     codes = ", ".join(map(str, sorted(set(refused.values()))))
     return (
         f"MongoDB refuses to change the documents of {named(list(refused))} (code {codes}); "
-        "see which rule of the collection (a validator, a unique index) forbids it"
+        "see which rule of the collection (a validator, a unique index, a limit of size) forbids it"
     )

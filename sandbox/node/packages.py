@@ -1,0 +1,65 @@
+"""What a real node needs of the machine; `python -m sandbox.node.packages` names Debian's packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+CNI_FOLDER: Final = Path("/usr/lib/cni")
+
+_PROGRAMS: Final = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+}
+"""Each program with the package that has it."""
+
+_FILES: Final = {
+    CNI_FOLDER / "bridge": "containernetworking-plugins",
+    Path("/usr/share/keyrings/debian-archive-keyring.gpg"): "debian-archive-keyring",
+}
+
+
+class NodeUnavailableError(Exception):
+    """No node can be started on this machine; the message says what is missing."""
+
+
+def packages() -> list[str]:
+    """Return the names of Debian's packages."""
+    return sorted({*_PROGRAMS.values(), *_FILES.values()})
+
+
+def check() -> None:
+    """Raise NodeUnavailableError, with one line that says what to do, unless a node can be started here."""
+    if sys.platform != "linux":
+        raise NodeUnavailableError("a real node needs Linux; use `make cluster-test` against a cluster instead")
+    if os.geteuid() != 0:
+        raise NodeUnavailableError("a real node needs root: sudo make node-test")
+    missing = {package for program, package in _PROGRAMS.items() if shutil.which(program) is None}
+    missing |= {package for path, package in _FILES.items() if not path.exists()}
+    if missing:
+        raise NodeUnavailableError(f"Debian's packages are missing: {', '.join(sorted(missing))}; make node-packages")
+
+
+def main() -> None:
+    """Print the packages, or with `--check` what is missing."""
+    if sys.argv[1:] != ["--check"]:
+        print(*packages())
+        return
+    try:
+        check()
+    except NodeUnavailableError as error:
+        sys.exit(f"sandbox: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What a user sees when the job store refuses: a condition that says what to do, and nothing lost."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from sandbox.job_store import add_user
+from tests.e2e.team import Team, condition, envelope
+from tests.mongodb import Database
+
+SECRET = "s3cret-payload"
+
+
+async def shown(team: Team) -> str:
+    """Return all that the operator tells of the team: conditions, events, logs."""
+    logs = await team.sandbox.kubectl(
+        "-n", "queue-recovery", "logs", "--selector", "app.kubernetes.io/name=queue-recovery", "--tail=-1"
+    )
+    told = [await team.get("QueueTarget", "team"), await team.get("QueueRecovery", "stuck")]
+    return f"{told}{await team.kubectl('get', 'events', '--output=yaml')}{logs}"
+
+
+async def test_a_user_without_a_privilege_is_named_with_the_collection_before_any_worker_is_stopped(
+    team: Team, store: Database
+) -> None:
+    await team.workers(replicas=2)
+    await team.redis.lpush("work", envelope("t"))
+    await team.secrets(mongo=await store.operator_url(team.jobs.name, actions=("find",)))
+    await team.target()
+    job = await team.failed_job()
+    generation = (await team.get("Deployment", "worker"))["metadata"]["generation"]
+    await team.recovery(jobs=[{"id": job}])
+
+    message = await team.waits("JobStorePermissionDenied")
+
+    assert f'lacks the privilege update on the collection "{store.name}.{team.jobs.name}"' in message
+    status = await team.status()
+    assert (status["phase"], "plan" in status) == ("Pending", False)
+    assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == generation
+    assert len(await team.queued()) == 1
+    found = condition((await team.get("QueueTarget", "team"))["status"], "JobStoreReachable")
+    assert (found["status"], found["reason"]) == ("False", "JobStorePermissionDenied")
+
+    await team.secrets()
+    status = await team.reached("Succeeded")
+    assert status["jobs"]["progress"] == "1/1"
+
+
+async def a_validator(team: Team) -> None:
+    validator = {"$jsonSchema": {"properties": {"queueRecovery": {"bsonType": "null"}}}}
+    await team.jobs.database.command("collMod", team.jobs.name, validator=validator)
+
+
+async def a_unique_index(team: Team) -> None:
+    await team.failed_job(status="pending")
+    await team.jobs.create_index("status", unique=True, partialFilterExpression={"status": "pending"})
+
+
+@pytest.mark.parametrize("rule", [a_validator, a_unique_index])
+async def test_a_rule_of_the_collection_that_refuses_a_claim_fails_the_recovery_and_nothing_is_lost(
+    team: Team, rule: Callable[[Team], Awaitable[None]]
+) -> None:
+    await team.workers(replicas=1)
+    await team.target()
+    await team.redis.lpush("work", envelope("t", args=(SECRET,)))
+    jobs = [await team.failed_job(text=SECRET) for _ in range(2)]
+    before = [await team.job(job) for job in jobs]
+    await rule(team)
+    await team.recovery(jobs=[{"id": job} for job in jobs])
+
+    status = await team.reached("Failed")
+
+    ended = condition(status, "Succeeded")
+    assert ended["reason"] == "JobStoreWriteRefused"
+    assert jobs[0] in ended["message"]
+    assert "which rule of the collection" in ended["message"]
+    assert status["messages"]["quarantined"] == 1
+    assert {row["reason"] for row in status["skipped"]} == {"NotAttempted"}
+    assert [row["id"] for row in status["skipped"]] == jobs
+    assert await team.queued() == []
+    assert await team.replicas() == 1
+    after = [await team.job(job) for job in jobs]
+    for document in after:
+        document.pop("queueRecovery", None)
+    assert after == before
+    told = await shown(team)
+    assert SECRET not in told
+    assert "Traceback" not in told
+
+
+async def test_a_job_that_a_capped_collection_drops_is_skipped_and_named(team: Team) -> None:
+    await team.workers(replicas=1)
+    # Before the target: the embedded server creates a collection for an update that matches nothing.
+    await team.jobs.database.create_collection(team.jobs.name, capped=True, size=100_000, max=2)
+    await team.target()
+    gone, there = [await team.failed_job() for _ in range(2)]
+    await team.recovery(suspend=True, jobs=[{"id": gone}, {"id": there}])
+    await team.waits("Suspended")
+    await team.failed_job()
+    await team.change(suspend=False)
+
+    status = await team.reached("Succeeded")
+
+    assert status["jobs"]["progress"] == "1/2"
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(gone, "NotFound")]
+    assert (await team.job(there))["status"] == "pending"
+
+
+async def test_a_collation_of_the_collection_changes_neither_ids_nor_which_jobs_are_recoverable(team: Team) -> None:
+    await team.workers(replicas=1)
+    # Before the target: the embedded server creates a collection for an update that matches nothing.
+    await team.jobs.database.create_collection(team.jobs.name, collation={"locale": "en", "strength": 1})
+    await team.target()
+    failed, shouting = await team.failed_job(), await team.failed_job(status="FAILED")
+    await team.recovery(jobs=[{"id": failed}, {"id": shouting}])
+
+    status = await team.reached("Succeeded")
+
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(shouting, "NotRecoverable")]
+    assert (await team.job(failed))["status"] == "pending"
+
+
+async def test_a_password_that_is_changed_in_the_secret_is_used_at_once(team: Team, store: Database) -> None:
+    await team.workers(replicas=1)
+    url = await add_user(store.url, f"{team.namespace}-old", "hunter2", database=store.name, roles=["readWrite"])
+    await team.secrets(mongo=url.replace("hunter2", "hunter3"))
+    await team.target()
+    await team.recovery(jobs=[{"id": await team.failed_job()}])
+    message = await team.waits("JobStoreAuthenticationFailed")
+    assert "hunter" not in message
+
+    await team.secrets(mongo=url)
+
+    await team.reached("Succeeded")
+    assert "hunter" not in await shown(team)

@@ -1,0 +1,77 @@
+"""What the operator's user has to be granted, and what a recovery is told when it is not."""
+
+import pytest
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.jobs.store import connect
+from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.ports import JobStore
+from tests.jobs.stores import FAILED, LATER, NOW, RUN, Collection, MakeStore, application_fields, spec, wish
+from tests.mongodb import Database
+
+
+async def test_the_role_in_the_documentation_is_enough_for_a_whole_recovery(
+    database: Database, collection: Collection
+) -> None:
+    await collection.insert_many([{"_id": name, **FAILED} for name in "ab"])
+    store = connect(await database.operator_url(collection.name), spec(database.name, collection.name))
+
+    await store.check()
+    await store.look_up(["a", "b"])
+    assert await store.claim(RUN, [wish()], now=NOW) == {"a"}
+    await store.settle(RUN, ["a", "b"], now=LATER)
+
+    assert await application_fields(collection, "a") == FAILED
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("granted", "missing"),
+    [
+        pytest.param(("find",), "privilege update on", id="it may read"),
+        pytest.param(("update",), "privilege find on", id="it may update"),
+        pytest.param(("insert", "remove"), "privileges find and update on", id="it may do something else"),
+    ],
+)
+async def test_the_check_names_every_privilege_that_is_missing_and_the_collection(
+    database: Database, collection: Collection, make_store: MakeStore, granted: tuple[str, ...], missing: str
+) -> None:
+    await collection.insert_one({"_id": "a"})
+    store = make_store(await database.operator_url(collection.name, actions=granted))
+
+    with pytest.raises(Unavailable) as caught:
+        await store.check()
+
+    assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
+    assert f'{missing} the collection "{database.name}.{collection.name}". Grant' in caught.value.message
+
+
+async def test_a_url_without_a_user_has_no_privileges(
+    database: Database, make_store: MakeStore, collection: Collection
+) -> None:
+    hosts = database.url.rpartition("@")[2]
+
+    with pytest.raises(Unavailable, match="see that the URL names a user") as caught:
+        await make_store(f"mongodb://{hosts}").check()
+
+    assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
+    assert collection.name in caught.value.message
+
+
+async def test_a_right_that_is_taken_away_after_the_check_is_named_by_the_step_that_needs_it(
+    database: Database, collection: Collection, make_store: MakeStore
+) -> None:
+    await collection.insert_one({"_id": "a", **FAILED})
+    store = make_store(await database.operator_url(collection.name, actions=("find",)))
+
+    async def claim(store: JobStore) -> None:
+        await store.claim(RUN, [wish()], now=NOW)
+
+    async def settle(store: JobStore) -> None:
+        await store.settle(RUN, ["a"], now=NOW)
+
+    for step in (claim, settle):
+        with pytest.raises(Unavailable, match="privilege update on") as caught:
+            await step(store)
+        assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
+    assert await application_fields(collection, "a") == FAILED

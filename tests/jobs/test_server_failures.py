@@ -1,0 +1,135 @@
+"""A server that fails in the middle of a write, or is killed after one: what is sent again is no second claim.
+
+It is always an embedded one of its own: another user's server is not to be killed, nor told to fail (`failCommand`).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeVar
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.jobs.store import connect
+from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.ports import JobStore
+from sandbox.job_store import JobStore as Server
+from sandbox.processes import Scope, until
+from tests.jobs.stores import (
+    FAILED,
+    LATER,
+    NOW,
+    OTHER_RUN,
+    PENDING,
+    RUN,
+    Collection,
+    application_fields,
+    document,
+    spec,
+    stamp,
+    wish,
+)
+from tests.mongodb import FAULTS, fail_updates, take_updates
+
+T = TypeVar("T")
+
+SECRET = "s3cret-payload"
+WRITES_OF_SETTLE: Final = ("release", "give back", "let go")
+
+
+@pytest.fixture(scope="module")
+async def server() -> AsyncIterator[Server]:
+    async with Scope.open() as scope:
+        yield await Server.start(scope)
+
+
+@pytest.fixture(scope="module")
+async def client(server: Server) -> AsyncIterator[AsyncMongoClient[dict[str, object]]]:
+    async with AsyncMongoClient[dict[str, object]](server.url, w="majority") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def collection(client: AsyncMongoClient[dict[str, object]]) -> AsyncIterator[Collection]:
+    jobs = client["app"]["jobs"]
+    yield jobs
+    await jobs.drop()
+
+
+@pytest.fixture
+async def store(server: Server, collection: Collection) -> AsyncIterator[JobStore]:
+    # A failover of MongoDB's own tells the driver at once; after a made-up one it looks again at its next heartbeat.
+    made = connect(f"{server.url}?heartbeatFrequencyMS=500", spec("app", collection.name))
+    yield made
+    await made.aclose()
+
+
+async def again(write: Callable[[], Awaitable[T]]) -> T:
+    """Send a write until the server takes it, as a recovery does; a primary that has stepped down is found again."""
+
+    async def sent() -> tuple[T] | None:
+        try:
+            return (await write(),)
+        except Unavailable:
+            return None
+
+    (answer,) = await until(sent, "the server to take the write")
+    return answer
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_claim_that_failed_is_ours_when_it_is_sent_again_and_nobody_elses(
+    server: Server, store: JobStore, collection: Collection, fault: str
+) -> None:
+    await collection.insert_many([{"_id": name, **FAILED} for name in "ab"])
+    await fail_updates(server.url, fault)
+
+    with pytest.raises(Unavailable) as caught:
+        await store.claim(RUN, [wish("a"), wish("b")], now=NOW)
+    await take_updates(server.url)
+
+    assert caught.value.reason == Reason.JOB_STORE_UNAVAILABLE
+    assert SECRET not in caught.value.message
+    assert await again(lambda: store.claim(RUN, [wish("a"), wish("b")], now=LATER)) == {"a", "b"}
+    assert await store.claim(OTHER_RUN, [wish("a", task_id="other")], now=LATER) == frozenset()
+    assert await application_fields(collection, "a") == PENDING
+    assert (await stamp(collection, "a", RUN))["was"] == {"status": "failed", "taskId": "old"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("write", WRITES_OF_SETTLE)
+async def test_jobs_whose_settling_failed_at_any_write_are_settled_when_it_is_done_again(
+    server: Server, store: JobStore, collection: Collection, fault: str, write: str
+) -> None:
+    await collection.insert_many([{"_id": name, **FAILED} for name in ("never", "claimed", "changed")])
+    await store.claim(RUN, [wish("claimed"), wish("changed")], now=NOW)
+    await collection.update_one({"_id": "changed"}, {"$set": {"status": "processing"}})
+    await fail_updates(server.url, fault, skip=WRITES_OF_SETTLE.index(write))
+
+    with pytest.raises(Unavailable):
+        await store.settle(RUN, ["never", "claimed", "changed"], now=NOW)
+    await take_updates(server.url)
+    await again(lambda: store.settle(RUN, ["never", "claimed", "changed"], now=LATER))
+
+    assert await application_fields(collection, "never") == FAILED
+    assert await application_fields(collection, "claimed") == FAILED
+    assert await application_fields(collection, "changed") == {"status": "processing", "task_id": "new"}
+    assert await store.claim(RUN, [wish(name) for name in ("never", "claimed", "changed")], now=LATER) == frozenset()
+
+
+async def test_a_claim_outlives_a_server_that_is_killed_right_after_it(
+    server: Server, store: JobStore, collection: Collection
+) -> None:
+    names = [f"{number:03}" for number in range(100)]
+    await collection.insert_many([{"_id": name, **FAILED} for name in names])
+    assert await store.claim(RUN, [wish(name) for name in names], now=NOW) == set(names)
+    before = await document(collection, names[-1])
+
+    await server.kill()
+    with pytest.raises(Unavailable):
+        await store.look_up(names)
+    await server.restart()
+
+    assert await store.claim(RUN, [wish(name) for name in names], now=LATER) == set(names)
+    assert await store.claim(OTHER_RUN, [wish(name, task_id="other") for name in names], now=LATER) == frozenset()
+    assert await document(collection, names[-1]) == before

@@ -1,0 +1,144 @@
+"""A node leaves nothing on the machine, however its owner ends."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.janitor import FOLDER_PREFIX, clear_abandoned
+from sandbox.processes import ROOT, Process, Scope, until
+
+pytestmark = pytest.mark.own_node
+
+SEED = int(os.environ.get("SEED", "1"))
+MOMENTS = int(os.environ.get("MOMENTS", "3"))
+_LONGEST = 12.0
+"""Seconds: by then an idle machine has a node that is ready."""
+
+_OWNER = """
+import asyncio
+from sandbox.node.cluster import NodeCluster
+from sandbox.node.images import ImageStore
+
+async def main():
+    with ImageStore.open() as store:
+        images = [store.pause()]
+    async with NodeCluster.start(images):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def traces(folder: Path) -> dict[str, set[str]]:
+    """Return what a node could leave behind, by kind."""
+    cgroups = Path("/sys/fs/cgroup")
+    sysctls = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
+    return {
+        "processes": {name for name in _processes() if str(folder) in name},
+        "mounts": {line for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line},
+        "links": {path.name for path in Path("/sys/class/net").iterdir()},
+        "cgroups": {str(path) for path in [*cgroups.glob("*"), *cgroups.glob("*/*")] if path.is_dir()} - _of_others(),
+        "rules": set(_run("iptables-save").splitlines()) - {""},
+        "sysctls": {f"{name}={Path('/proc/sys', name).read_text().strip()}" for name in sysctls},
+        "files": {str(path) for parent in ("/run", "/var/lib", "/var/log") for path in Path(parent).iterdir()},
+        "folders": {path.name for path in folder.iterdir()},
+    }
+
+
+def _of_others() -> set[str]:
+    """Return the control groups of the node of these tests, and of others that run beside."""
+    return {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{FOLDER_PREFIX}*") if path.is_dir()} & _BEFORE
+
+
+_BEFORE = {str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{FOLDER_PREFIX}*") if path.is_dir()}
+
+
+def _processes() -> set[str]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.add(entry.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def _run(*command: str) -> str:
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return "\n".join(line for line in lines.splitlines() if not line.startswith(("#", ":")))
+
+
+async def test_nothing_is_left_of_a_node_whose_owner_is_interrupted_or_killed_at_any_moment(tmp_path: Path) -> None:
+    dice = random.Random(SEED)  # noqa: S311  # moments, not secrets
+    async with Scope.open() as scope:
+        before = traces(tmp_path)
+        for number in range(MOMENTS):
+            moment = dice.uniform(0, _LONGEST)
+            ending = dice.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+            print(f"seed {SEED}, moment {number}: {ending.name} after {moment:.1f} s")  # noqa: T201  # how to repeat it
+            owner = await Process.start(
+                f"owner-{number}",
+                [sys.executable, "-c", _OWNER],
+                log=scope.folder / "owner.log",
+                environment={
+                    **scope.environment(TMPDIR=str(tmp_path), HOME=str(Path.home())),
+                    "SANDBOX_SCOPE": "not this test's",
+                },
+                folder=ROOT,
+            )
+            await _pass(owner, moment)
+            owner.send(ending)
+            await owner.wait()
+
+            async def cleared() -> bool:
+                return traces(tmp_path) == before
+
+            await until(cleared, f"nothing to be left; seen: {traces(tmp_path)}", seconds=60)
+
+
+async def test_the_next_run_clears_up_when_the_janitor_was_killed_too(tmp_path: Path) -> None:
+    async with Scope.open() as scope:
+        before = traces(tmp_path)
+        owner = await Process.start(
+            "owner",
+            [sys.executable, "-c", _OWNER],
+            log=scope.folder / "owner.log",
+            environment={
+                **scope.environment(TMPDIR=str(tmp_path), HOME=str(Path.home())),
+                "SANDBOX_SCOPE": "not this test's",
+            },
+            folder=ROOT,
+        )
+
+        async def ready() -> bool:
+            return "ready" in owner.end_of_log()
+
+        await until(ready, "the node", seconds=240, of=owner)
+        janitors = await asyncio.to_thread(
+            subprocess.run,
+            ["pgrep", "--full", f"sandbox.janitor {tmp_path}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for janitor in janitors.stdout.split():
+            os.kill(int(janitor), signal.SIGKILL)
+        await owner.kill()
+
+        clear_abandoned(tmp_path)
+
+        assert traces(tmp_path) == before
+
+
+async def _pass(owner: Process, seconds: float) -> None:
+    """Let the owner run for a time: the moment is what is tried."""
+    waiting = asyncio.ensure_future(owner.wait())
+    await asyncio.wait({waiting}, timeout=seconds)
+    waiting.cancel()

@@ -1,0 +1,145 @@
+"""Workers as they really are: slow to end, without an image, out of memory, behind a budget."""
+
+import json
+import re
+
+from tests.node.cluster import Object
+from tests.node.team import Team, deployment, job_ids, worker
+
+ONE = job_ids(1)
+_MODULE = """
+import os, time
+from tts.worker import app
+app.conf.task_acks_late = True
+
+@app.task(name="tts.slow")
+def slow():
+    app.backend
+    open("/tmp/began", "w").close()
+    time.sleep(40)
+    connection = app.connection_for_write()
+    connection.default_channel.client.set("slow", "finished")
+
+@app.task(name="tts.hog")
+def hog():
+    bytearray(512 * 2**20)
+"""
+"""Tasks of the queue `tts` that the example has no need of."""
+
+
+def special_worker(**container: object) -> list[Object]:
+    """Return a worker that knows the tasks of `_MODULE`, and the ConfigMap that has them."""
+    module = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "special"}, "data": {"special.py": _MODULE}}
+    celery = "celery --app special worker --queues tts --pool solo --loglevel INFO --without-mingle --without-gossip"
+    mounted = {
+        "volumeMounts": [{"name": "special", "mountPath": "/app/special.py", "subPath": "special.py"}],
+        **container,
+    }
+    pod: Object = {
+        "volumes": [{"name": "special", "configMap": {"name": "special"}}],
+        "terminationGracePeriodSeconds": 90,
+    }
+    return [module, deployment("tts-worker", celery.split(), container=mounted, pod=pod)]
+
+
+async def send(team: Team, task: str) -> None:
+    """Enqueue one of the tasks of `_MODULE`."""
+    program = "import os, sys, celery;celery.Celery(broker=os.environ['REDIS_URL']).send_task(sys.argv[1], queue='tts')"
+    await team.run("-c", program, task)
+
+
+async def test_a_warm_shutdown_of_40_s_behind_a_prestop_hook_is_waited_for_and_named(team: Team) -> None:
+    hook = {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+    await team.set_up(workers=special_worker(lifecycle=hook))
+    await send(team, "tts.slow")
+    await team.cluster.until(
+        lambda: team.kubectl("exec", "deployment/tts-worker", "--", "ls", "/tmp/began"),  # noqa: S108  # in its pod
+        "the slow task to begin",
+    )
+    [pod] = await team.pods("tts-worker")
+
+    await team.recover("patient", [])
+    await team.says("patient", "waiting for the last pod of tts-worker", pod["metadata"]["name"], "has until")
+    status = await team.reached("patient", "Succeeded")
+
+    assert await team.redis("GET", "slow") == "finished"
+    assert status["messages"]["quarantined"] == 0
+    assert await team.replicas("tts-worker") == 1
+
+
+async def test_a_pod_disruption_budget_that_allows_no_disruption_does_not_hinder_the_drain(team: Team) -> None:
+    await team.set_up()
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "all"},
+        "spec": {"minAvailable": "100%", "selector": {"matchLabels": {"app": "tts-worker"}}},
+    }
+    await team.cluster.apply(budget, namespace=team.namespace)
+    await team.poison(*ONE)
+    await team.failed(*ONE)
+
+    await team.recover("past-the-budget", ONE)
+    await team.reached("past-the-budget", "Succeeded")
+
+    await team.done(*ONE)
+    await team.ran_once(*ONE)
+
+
+async def test_an_image_that_cannot_be_pulled_after_the_restart_is_named_until_there_is_one(team: Team) -> None:
+    await team.set_up()
+    await team.poison(*ONE)
+    await team.failed(*ONE)
+    await team.kubectl("set", "image", "deployment/tts-worker", "worker=localhost/there-is-none:1")
+
+    await team.recover("no-image", ONE)
+    said = await team.says("no-image", "Restarting", "tts-worker", "cannot get its image", "ImagePull")
+    assert "kubectl describe pod" in said
+    await team.kubectl("set", "image", "deployment/tts-worker", "worker=stuck-queue-app:1")
+    await team.reached("no-image", "Succeeded")
+
+    await team.done(*ONE)
+    await team.ran_once(*ONE)
+
+
+async def test_a_worker_that_is_out_of_memory_again_and_again_is_freed_of_its_message(team: Team) -> None:
+    limited = {"resources": {"limits": {"memory": "160Mi"}, "requests": {"memory": "32Mi", "cpu": "10m"}}}
+    await team.set_up(workers=special_worker(**limited))
+    await send(team, "tts.hog")
+
+    async def killed() -> bool:
+        [pod] = await team.pods("tts-worker")
+        [container] = pod["status"]["containerStatuses"]
+        ends = [container["lastState"], container["state"]]
+        return any(end.get("terminated", {}).get("reason") == "OOMKilled" for end in ends)
+
+    await team.cluster.until(killed, "the worker to be killed for its memory", seconds=120)
+    await team.recover("hog", [])
+    status = await team.reached("hog", "Succeeded", seconds=180)
+
+    assert status["messages"]["quarantined"] == 1, json.dumps(status, indent=1)
+    [pod] = await team.pods("tts-worker")
+    assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_workers_on_the_network_of_their_node_are_no_unknown_consumers(team: Team) -> None:
+    """They share its address, so a connection from there says nothing of a pod that is gone."""
+    await team.set_up(workers=[worker(replicas=1, pod={"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"})])
+    await team.poison(*ONE)
+    await team.failed(*ONE)
+
+    await team.recover("on-the-host", ONE)
+    await team.reached("on-the-host", "Succeeded")
+
+    await team.done(*ONE)
+    await team.ran_once(*ONE)
+
+
+async def test_redis_sees_the_address_of_each_worker_pod_through_the_service(team: Team) -> None:
+    await team.set_up()
+    addresses = {pod["status"]["podIP"] for pod in await team.pods("tts-worker")}
+
+    clients = str(await team.redis("CLIENT", "LIST"))
+
+    assert len(addresses) == 2
+    assert addresses <= set(re.findall(r"\baddr=([0-9.]+):", clients))
