@@ -137,7 +137,7 @@ class NodeCluster:
         containerd = await self._start("containerd", ["containerd", f"--config={folder / 'containerd.toml'}"])
 
         async def listens() -> bool:
-            return self._files.socket.exists()
+            return b"containerd successfully booted" in containerd.log.read_bytes()
 
         await until(listens, "containerd to listen", of=containerd)
         importing = asyncio.create_task(self.import_images(images))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import ClassVar, Final
 
 import yaml
 
 from sandbox.node.images import PAUSE_IMAGE
 from sandbox.node.packages import CNI_FOLDER
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME: Final = "node-1"
 ADDRESS: Final = "10.244.77.1"
@@ -74,10 +72,8 @@ class NodeFiles:
         """What the node's parts write: in memory, and visible on the node only."""
         return self.folder / "state"
 
-    @property
-    def socket(self) -> Path:
-        """Where containerd listens."""
-        return self.folder / "containerd.sock"
+    socket: ClassVar[Path] = Path("/run/containerd.sock")
+    """Where containerd listens; /run is the node's own, and the path of a socket must be short."""
 
     def write(self, cgroup: str) -> None:
         """Write all configuration files; the kubeconfigs they name are `<user>.kubeconfig` in `pki/`."""

@@ -94,6 +94,7 @@ async def test_nothing_is_left_of_a_node_whose_owner_is_interrupted_or_killed_at
                 folder=ROOT,
             )
             await _pass(owner, moment)
+            assert owner.exit_code is None, f"the node ended by itself:\n{owner.end_of_log()}"
             owner.send(ending)
             await owner.wait()
 

@@ -139,7 +139,10 @@ async def test_redis_sees_the_address_of_each_worker_pod_through_the_service(tea
     await team.set_up()
     addresses = {pod["status"]["podIP"] for pod in await team.pods("tts-worker")}
 
-    clients = str(await team.redis("CLIENT", "LIST"))
-
     assert len(addresses) == 2
-    assert addresses <= set(re.findall(r"\baddr=([0-9.]+):", clients))
+
+    async def all_seen() -> bool:
+        clients = str(await team.redis("CLIENT", "LIST"))
+        return addresses <= set(re.findall(r"\baddr=([0-9.]+):", clients))
+
+    await team.cluster.until(all_seen, f"Redis to have clients at {addresses}")
