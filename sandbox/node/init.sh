@@ -9,11 +9,9 @@ mount --make-rshared /
 hostname "$2"
 
 # What the node writes outside of its folder is not the machine's: it vanishes with these mounts.
-mount -t tmpfs tmpfs /run
-mkdir "$folder/state"
-mount -t tmpfs -o mode=755 tmpfs "$folder/state" # in memory (2 GB): thousands of files are gone at once
-mkdir -p "$folder/state/var/upper" "$folder/state/var/work"
-mount -t overlay overlay -o "lowerdir=/var,upperdir=$folder/state/var/upper,workdir=$folder/state/var/work" /var
+mount -t tmpfs -o mode=755 tmpfs /run # in memory (2 GB): thousands of files are gone at once
+mkdir -p /run/node/var/upper /run/node/var/work
+mount -t overlay overlay -o lowerdir=/var,upperdir=/run/node/var/upper,workdir=/run/node/var/work /var
 
 # The kubelet sets these for the whole machine; here it sets files in front of them.
 mkdir -p "$folder/sysctl"

@@ -67,13 +67,10 @@ class NodeFiles:
 
     folder: Path
 
-    @property
-    def state(self) -> Path:
-        """What the node's parts write: in memory, and visible on the node only."""
-        return self.folder / "state"
-
-    socket: ClassVar[Path] = Path("/run/containerd.sock")
-    """Where containerd listens; /run is the node's own, and the path of a socket must be short."""
+    state: ClassVar[Path] = Path("/run/node")
+    """What the node's parts write: in its own /run, in memory, where paths are short enough for sockets."""
+    socket: ClassVar[Path] = state / "containerd.sock"
+    """Where containerd listens."""
 
     def write(self, cgroup: str) -> None:
         """Write all configuration files; the kubeconfigs they name are `<user>.kubeconfig` in `pki/`."""
