@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,20 +88,19 @@ class ImageStore:
 
     def pause(self) -> BuiltImage:
         """Build the image of the process that holds a pod's namespaces; raises ImageError and GoError."""
-        with tempfile.TemporaryDirectory() as context:
-            program = built(PAUSE) / PAUSE.slug
-            Path(context, "pause").write_bytes(program.read_bytes())
-            Path(context, "pause").chmod(0o755)
-            Path(context, "Dockerfile").write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
-            self._build(PAUSE_IMAGE, Path(context))
+        program = built(PAUSE) / PAUSE.slug
+        with self._context() as context:
+            shutil.copy(program, context / "pause")
+            (context / "Dockerfile").write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
+            self._build(PAUSE_IMAGE, context)
         return self._exported(PAUSE_IMAGE)
 
     def _base(self) -> None:
         if self._id(_BASE):
             return
         _say("building the base image from Debian's packages: this takes about two minutes, once")
-        with tempfile.TemporaryDirectory(dir=self._folder) as context:
-            Path(context, "Dockerfile").write_bytes((_HERE / "base_image" / "Dockerfile").read_bytes())
+        with self._context() as context:
+            shutil.copy(_HERE / "base_image" / "Dockerfile", context)
             _run(
                 [
                     "mmdebstrap",
@@ -112,7 +111,16 @@ class ImageStore:
                 ],
                 "the base image",
             )
-            self._build(_BASE, Path(context))
+            self._build(_BASE, context)
+
+    @contextmanager
+    def _context(self) -> Iterator[Path]:
+        """Make an empty folder to build from; it has one name, so that the next build removes a killed one's."""
+        context = self._folder / "context"
+        shutil.rmtree(context, ignore_errors=True)
+        context.mkdir()
+        yield context
+        shutil.rmtree(context)
 
     def _build(self, name: str, context: Path) -> None:
         _say(f"building {name}")
