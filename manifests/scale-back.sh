@@ -16,16 +16,18 @@ if [ -z "$found" ]; then
   exit 0
 fi
 
-# The operator's entries in managedFields would make a later server-side apply of other replicas fail.
+# The operator's entries in managedFields would make a later server-side apply of other replicas fail. Anybody's write
+# changes their order, so this tries again.
 disown() {
-  while :; do
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
     first=$(kubectl get deployment "$2" -n "$1" --show-managed-fields -o go-template='{{range $i, $e := .metadata.managedFields}}{{if eq $e.manager "queue-recovery"}}{{$i}} {{end}}{{end}}' | cut -d ' ' -f 1)
     [ -n "$first" ] || return 0
     path=/metadata/managedFields/$first
     kubectl patch deployment "$2" -n "$1" --type=json --field-manager=queue-recovery -p '[
       {"op": "test", "path": "'"$path"'/manager", "value": "queue-recovery"}, {"op": "remove", "path": "'"$path"'"}
-    ]' >/dev/null || return 0
+    ]' >/dev/null 2>&1 || true
   done
+  echo "$1/$2: managedFields still names queue-recovery; a server-side apply of other replicas needs --force-conflicts" >&2
 }
 
 printf '%s\n' "$found" | {

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -168,6 +168,7 @@ class Link:
         self._passing = asyncio.Event()
         self._passing.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -193,6 +194,10 @@ class Link:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        for writer in self._writers:  # also of those whose task had not begun
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+        self._writers.clear()
 
     @classmethod
     @asynccontextmanager
@@ -206,7 +211,9 @@ class Link:
             await made.close()
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         there, back = await asyncio.open_connection(LOOPBACK, self._target)
+        self._writers.add(back)
         for source, sink in ((reader, back), (there, writer)):
             task = asyncio.ensure_future(self._pass(source, sink))
             self._tasks.add(task)
@@ -221,5 +228,3 @@ class Link:
             return
         finally:
             sink.close()
-            with suppress(OSError):
-                await sink.wait_closed()

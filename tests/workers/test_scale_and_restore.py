@@ -47,11 +47,16 @@ async def test_one_write_sets_note_and_zero_replicas_and_nothing_else(fleet: Fle
 async def test_scaling_again_to_the_same_effect_writes_nothing(fleet: Fleet) -> None:
     await fleet.apply(manifest())
     await fleet.hold()
-    drained = await fleet.drained()
 
-    await fleet.workers.scale_to_zero(drained, note(2))
+    async def same() -> bool:
+        drained = await fleet.drained()
+        try:
+            await fleet.workers.scale_to_zero(drained, note(2))
+        except Unavailable:  # its controller has written the status meanwhile
+            return False
+        return await fleet.look() == drained
 
-    assert await fleet.look() == drained
+    await until(same, "the Deployment to be the same one after it as before")
 
 
 async def test_a_deployment_that_was_changed_since_it_was_seen_is_left_alone(fleet: Fleet) -> None:
