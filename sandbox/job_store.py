@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ANSWER_MILLISECONDS: Final = 500
 _ADMINISTRATOR: Final = "administrator"
 
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final = {
     # A commit reaches the kernel before it is acknowledged, so a killed process loses nothing that a majority has
     # acknowledged, as with MongoDB. By default it stays in the process's memory for a while. It is not synced to the
     # disk, which only a power failure would tell: `--sync-on-commit` costs a sync for each document of a bulk write.
@@ -159,7 +159,7 @@ async def _start(scope: Scope, port: int, *, authentication: bool) -> Process:
             "--enable-test-commands",
             *(["--auth"] if authentication else []),
         ],
-        environment=_ENVIRONMENT,
+        environment=ENVIRONMENT,
     )
     client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(
         LOOPBACK, port, serverSelectionTimeoutMS=_ANSWER_MILLISECONDS, directConnection=True

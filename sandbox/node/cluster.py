@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
     from sandbox.node.images import BuiltImage
 
 _INIT: Final = Path(__file__).resolve().with_name("init.sh")
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _START_SECONDS: Final = 120
 _IMPORT_SECONDS: Final = 300
-_SHARED: Final = ("--mount", "--net", "--pid", "--uts", "--ipc")
-"""The namespaces that are the node's own."""
 
 
 class NodeCluster:
@@ -121,6 +119,14 @@ class NodeCluster:
 
         await until(serves, "the cluster's DNS to serve", of=process)
 
+    async def allocate_next(self, address: str) -> None:
+        """Give this address to the next pod, once the pod that has it is gone; usually all others come before it."""
+        last = self._files.last_allocated
+        script = 'while [ -e "$1" ]; do sleep 0.1; done; printf %s "$2" >"$3"'
+        before = str(IPv4Address(address) - 1)
+        command: list[str | Path] = ["sh", "-c", script, "sh", last.with_name(address), before, last]
+        await self._completed(f"setting the next address to {address}", command)
+
     async def import_images(self, images: Iterable[BuiltImage]) -> None:
         """Let containers use these images."""
         for image in images:
@@ -171,7 +177,10 @@ class NodeCluster:
     async def _ctr(self, what: str, *arguments: str) -> None:
         """Run one of containerd's own commands for images, and wait for its end."""
         ctr = ["ctr", f"--address={self._files.socket}", "--namespace=k8s.io", "images", *arguments]
-        process = await self._start("ctr", ctr)
+        await self._completed(what, ctr)
+
+    async def _completed(self, what: str, command: Sequence[str | Path]) -> None:
+        process = await self._start(Path(command[0]).name, command)
 
         async def ended() -> bool:
             return process.exit_code is not None
@@ -181,7 +190,7 @@ class NodeCluster:
             raise DeadlineError(f"{what} failed\n{process.end_of_log()}")
 
     async def _start(self, name: str, command: Sequence[str | Path]) -> Process:
-        enter = ["nsenter", f"--target={self._init}", *_SHARED, "--"]
+        enter = ["nsenter", f"--target={self._init}", *packages.NAMESPACES, "--"]
         process = await self._scope.start(name, [*enter, *command], environment={"TMPDIR": str(self._files.state)})
         self._parts[name] = process
         return process
@@ -206,7 +215,7 @@ class KubectlFailedError(Exception):
 
 async def _start_namespaces(scope: Scope, files: NodeFiles) -> int:
     """Start process 1 of the node's namespaces and return its id on the machine."""
-    own = [*_SHARED, "--fork", "--kill-child", "--mount-proc"]
+    own = [*packages.NAMESPACES, "--fork", "--kill-child", "--mount-proc"]
     process = await scope.start("node", ["unshare", *own, _INIT, files.folder, NAME])
 
     async def prepared() -> bool:
@@ -222,8 +231,8 @@ def _first_child(process: int) -> int:
 
 def _create_cgroups(name: str) -> None:
     """Create the node's control group in every hierarchy; the scope's janitor removes it."""
-    unified = (_CGROUPS / "cgroup.controllers").exists()
-    for hierarchy in [_CGROUPS] if unified else _hierarchies():
+    unified = (packages.CGROUPS / "cgroup.controllers").exists()
+    for hierarchy in [packages.CGROUPS] if unified else _hierarchies():
         (hierarchy / name).mkdir()
         for inherited in ("cpuset.cpus", "cpuset.mems"):
             # With version 1 a new group has no processor and no memory until it is given some.
@@ -233,5 +242,5 @@ def _create_cgroups(name: str) -> None:
 
 def _hierarchies() -> list[Path]:
     """Return the mounted hierarchies of control groups of version 1."""
-    found = [path for path in _CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()]
+    found = [path for path in packages.CGROUPS.iterdir() if path.is_dir() and not path.is_symlink()]
     return [path for path in found if not (path / "cgroup.controllers").exists()]

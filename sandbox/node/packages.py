@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 CNI_FOLDER: Final = Path("/usr/lib/cni")
+
+CGROUPS: Final = Path("/sys/fs/cgroup")
+NAMESPACES: Final = ("--mount", "--net", "--pid", "--uts", "--ipc")
+"""Those that are a node's own, as `unshare` and `nsenter` name them."""
 
 _PROGRAMS: Final = {
     "containerd": "containerd",
@@ -48,6 +53,23 @@ def check() -> None:
     missing |= {package for path, package in _FILES.items() if not path.exists()}
     if missing:
         raise NodeUnavailableError(f"Debian's packages are missing: {', '.join(sorted(missing))}; make node-packages")
+    if not _may_isolate():
+        raise NodeUnavailableError(
+            "root may create no namespaces or control groups here, as in most containers; run it on a machine of its "
+            "own, or use `make cluster-test` against a cluster"
+        )
+
+
+def _may_isolate() -> bool:
+    """Tell whether namespaces and a control group can be created, by creating some."""
+    unshare = ["unshare", *NAMESPACES, "--fork", "--mount-proc", "true"]
+    group = (CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "memory") / f"probe-{os.getpid()}"
+    try:
+        group.mkdir()
+        group.rmdir()
+    except OSError:
+        return False
+    return subprocess.run(unshare, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
 def main() -> None:

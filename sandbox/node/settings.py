@@ -71,6 +71,8 @@ class NodeFiles:
     """What the node's parts write: in its own /run, in memory, where paths are short enough for sockets."""
     socket: ClassVar[Path] = state / "containerd.sock"
     """Where containerd listens."""
+    last_allocated: ClassVar[Path] = state / "ipam" / "node" / "last_reserved_ip.0"
+    """Where the CNI plugin host-local keeps the address that it gave last; the next pod gets the one after it."""
 
     def write(self, cgroup: str) -> None:
         """Write all configuration files; the kubeconfigs they name are `<user>.kubeconfig` in `pki/`."""
@@ -99,7 +101,7 @@ class NodeFiles:
     def _network(self) -> dict[str, object]:
         addresses = {
             "type": "host-local",
-            "dataDir": str(self.state / "ipam"),
+            "dataDir": str(self.last_allocated.parent.parent),
             "ranges": [[{"subnet": _POD_NETWORK, "gateway": ADDRESS}]],
             "routes": [{"dst": "0.0.0.0/0"}],
         }

@@ -121,11 +121,12 @@ class Replicas:
             "-n", self.namespace, "create", "rolebinding", name, "--clusterrole=cluster-admin", account
         )
 
-    async def two(self) -> tuple[Replica, Replica]:
-        """Start two; return the one that leads, and the one that stands by."""
-        first = await self.start("first")
+    async def two(self, *, lease: int = LEASE) -> tuple[Replica, Replica]:
+        """Start two with a lease of so many seconds; return the one that leads, and the one that stands by."""
+        environment = {"QUEUE_RECOVERY_LEASE_SECONDS": str(lease)}
+        first = await self.start("first", environment=environment)
         await self.led_by(first)
-        second = await self.start("second")
+        second = await self.start("second", environment=environment)
         await until(second.ready, "the other one to stand by", of=second.process)
         return first, second
 

@@ -102,7 +102,7 @@ async def test_it_is_unready_while_its_definitions_are_deleted_and_goes_on_when_
     asked = [
         event
         for event in replicas.sandbox.audit()
-        if event["user"]["username"] == first.user
+        if event["user"].get("username") == first.user
         and "queuerecovery.dev" in event["requestURI"]
         and datetime.fromisoformat(event["requestReceivedTimestamp"]) >= deleted
     ]

@@ -155,7 +155,7 @@ def _writes(team: Team, name: str) -> int:
         event["verb"] == "patch"
         and event.get("objectRef", {}).get("namespace") == team.namespace
         and event["objectRef"].get("name") == name
-        and event["user"]["username"] == "system:serviceaccount:queue-recovery:queue-recovery"
+        and event["user"].get("username") == "system:serviceaccount:queue-recovery:queue-recovery"
         and event["stage"] == "ResponseComplete"
         and event["responseStatus"]["code"] == _OK
         for event in team.sandbox.audit()

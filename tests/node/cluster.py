@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 Object = dict[str, Any]
 
+MONGODB_DATA = "/data/db"
+"""Where a MongoDB server keeps its data in its pod: a volume that its container's restart leaves."""
+
 
 class KubectlError(Exception):
     """kubectl ended with an error; the message is what it wrote."""
@@ -26,7 +29,7 @@ class Servers:
     redis: str
     mongodb: str
     redis_command: Sequence[str] = ("redis-server", "--protected-mode", "no", "--save", "")
-    mongodb_command: Sequence[str] = ("mongod", "--bind_ip_all")
+    mongodb_command: Sequence[str] = ("mongod", "--bind_ip_all", "--dbpath", MONGODB_DATA)
 
 
 @dataclass(frozen=True)

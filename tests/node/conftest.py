@@ -9,17 +9,21 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
+from sandbox import job_store
 from sandbox.node import images
 from sandbox.node.cluster import NodeCluster
 from tests.node import operator
-from tests.node.cluster import Cluster, Servers
+from tests.node.cluster import MONGODB_DATA, Cluster, Servers
 from tests.node.team import Team, job_ids
 
 _FAILED = pytest.StashKey[bool]()
 _OWN_SERVERS = Servers(
     redis=images.SERVERS,
     mongodb=images.SERVERS,
-    mongodb_command=("secantusd-py", "--standalone", "--host", "0.0.0.0", "--storage-path", "/tmp/data"),  # noqa: S104, S108  # in its container
+    mongodb_command=(
+        *("env", *(f"{name}={value}" for name, value in job_store.ENVIRONMENT.items())),
+        *("secantusd-py", "--standalone", "--host", "0.0.0.0", "--storage-path", MONGODB_DATA),  # noqa: S104  # in its pod
+    ),
 )
 
 
@@ -30,6 +34,7 @@ _ORDER = (
     # From here on the operator's tokens are over after ten minutes, which these files fill.
     "test_story",
     "test_workers",
+    "test_servers",
     "test_node_away",
     "test_tokens",
     # These restart the operator.

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 import yaml
 
 from sandbox.processes import ROOT
-from tests.node.cluster import Cluster, Object
+from tests.node.cluster import MONGODB_DATA, Cluster, Object
 
 EXAMPLE = ROOT / "examples" / "stuck-queue" / "manifests"
 
@@ -45,7 +45,7 @@ class Team:
             _secret("redis", f"redis://redis.{self.namespace}.svc:6379/0"),
             _secret("mongo", f"mongodb://mongo.{self.namespace}.svc:27017/"),
             *_server("redis", servers.redis, servers.redis_command, 6379),
-            *_server("mongo", servers.mongodb, servers.mongodb_command, 27017),
+            *_server("mongo", servers.mongodb, _as_child(servers.mongodb_command), 27017),
             deployment("shell", ["sleep", "infinity"]),
             namespace=self.namespace,
         )
@@ -243,6 +243,11 @@ def _secret(name: str, url: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
 
 
+def _as_child(command: Sequence[str]) -> Sequence[str]:
+    """Return a command that runs another one as its child: SIGKILL from inside a container spares process 1."""
+    return "sh", "-c", '"$@"; exit $?', "sh", *command
+
+
 def _server(name: str, image: str, command: Sequence[str], port: int) -> list[Object]:
     labels = {"app": name}
     container = {
@@ -251,8 +256,14 @@ def _server(name: str, image: str, command: Sequence[str], port: int) -> list[Ob
         "command": [*command],
         "workingDir": "/tmp",  # noqa: S108  # the container's own
         "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "data", "mountPath": MONGODB_DATA}],
     }
-    pod = {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 2, "containers": [container]}
+    pod = {
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 2,
+        "containers": [container],
+        "volumes": [{"name": "data", "emptyDir": {}}],
+    }
     return [
         {
             "apiVersion": "v1",

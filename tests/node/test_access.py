@@ -12,7 +12,9 @@ from tests.node.team import Team, deployment, job_ids, together, worker
 JOBS = job_ids(2)
 _TOKEN_SECONDS = 600
 _OUTAGE_SECONDS = 100
-_QUEUES = ("draining", "restarting", "enqueuing", "planning")
+_QUEUES = ("draining", "purging", "restarting", "enqueuing", "planning")
+_HOOKS = {"draining": 60, "purging": 20}
+"""Seconds that a pod of these queues takes to end."""
 
 
 async def test_rights_that_are_taken_away_in_the_drain_are_named_and_it_goes_on_with_them(team: Team) -> None:
@@ -90,10 +92,9 @@ def _target(name: str, secret: str, queues: tuple[str, ...]) -> Object:
 async def several_queues(team: Team) -> None:
     """Start a worker of each queue, and describe the queues in a target; another one's Secret is not there yet."""
     await team.set_up()
-    slow: Object = {"lifecycle": {"preStop": {"exec": {"command": ["sleep", "60"]}}}}
     await team.cluster.apply(
         *[
-            deployment(queue, ["sleep", "infinity"], container=slow if queue == "draining" else None, pod=pod(queue))
+            deployment(queue, ["sleep", "infinity"], container=container(queue), pod=pod(queue))
             for queue in (*_QUEUES, "pending")
         ],
         _target("several", "redis", _QUEUES),
@@ -103,30 +104,21 @@ async def several_queues(team: Team) -> None:
     await team.rolled_out(*_QUEUES)
 
 
+def container(queue: str) -> Object | None:
+    """Return what the container of that queue's worker has of its own."""
+    seconds = _HOOKS.get(queue)
+    return None if seconds is None else {"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(seconds)]}}}}
+
+
 def pod(queue: str) -> Object:
     """Return what a pod of that queue's worker has of its own: a grace period that its hook fits in."""
-    return {"terminationGracePeriodSeconds": 90 if queue == "draining" else 1}
+    return {"terminationGracePeriodSeconds": 90 if queue in _HOOKS else 1}
 
 
 async def bring_into_each_phase(team: Team) -> None:
     """Bring a recovery of each queue into the phase that the queue is called by."""
     await team.kubectl("set", "image", "deployment/restarting", "main=localhost/there-is-none:1")
-    for queue in (*_QUEUES, "pending"):
-        jobs = [{"task": "tts.render", "args": '["x"]'}] * (150 if queue == "enqueuing" else 0)
-        spec: Object = {
-            "targetRef": {"name": "late" if queue == "pending" else "several"},
-            "queue": queue,
-            "jobs": jobs,
-            "suspend": queue == "planning",
-            "reenqueue": {"ratePerSecond": 1},
-        }
-        body = {
-            "apiVersion": "queuerecovery.dev/v1alpha1",
-            "kind": "QueueRecovery",
-            "metadata": {"name": queue},
-            "spec": spec,
-        }
-        await team.cluster.apply(body, namespace=team.namespace)
+    await together(*(_recover(team, queue) for queue in (*_QUEUES, "pending") if queue != "purging"))
     await together(
         team.reached("pending", "Pending"),
         team.says("planning", "suspend"),
@@ -134,3 +126,26 @@ async def bring_into_each_phase(team: Team) -> None:
         team.says("restarting", "ImagePull"),
         team.reached("enqueuing", "Reenqueuing"),
     )
+    await _recover(team, "purging")
+    await team.says("purging", "waiting for the last pod")
+    # Redis answers no write from here on until the API server is away: a purge of nothing takes no time.
+    await team.redis("CLIENT", "PAUSE", str(1000 * (_HOOKS["purging"] + 30)), "WRITE")
+    await team.reached("purging", "Purging")
+
+
+async def _recover(team: Team, queue: str) -> None:
+    jobs = [{"task": "tts.render", "args": '["x"]'}] * (150 if queue == "enqueuing" else 0)
+    spec: Object = {
+        "targetRef": {"name": "late" if queue == "pending" else "several"},
+        "queue": queue,
+        "jobs": jobs,
+        "suspend": queue == "planning",
+        "reenqueue": {"ratePerSecond": 1},
+    }
+    body = {
+        "apiVersion": "queuerecovery.dev/v1alpha1",
+        "kind": "QueueRecovery",
+        "metadata": {"name": queue},
+        "spec": spec,
+    }
+    await team.cluster.apply(body, namespace=team.namespace)

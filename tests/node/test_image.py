@@ -1,5 +1,9 @@
 """What is in the operator's image, as its pod finds it."""
 
+import json
+
+import pytest
+
 from tests.node import operator
 from tests.node.cluster import Cluster
 from tests.node.operator import NAMESPACE
@@ -33,3 +37,38 @@ async def test_nothing_is_compiled_when_the_operator_starts(cluster: Cluster) ->
     )
 
     assert found.split() == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "words"),
+    [
+        ("--version", 0, "queue-recovery 0."),
+        ("--help", 0, "QUEUE_RECOVERY_"),
+        ("--nonsense", 2, "queue-recovery: unrecognized arguments: --nonsense. queue-recovery --help"),
+        (None, 2, "queue-recovery: "),
+    ],
+    ids=["version", "help", "nonsense", "no cluster"],
+)
+async def test_its_command_line_answers_where_there_is_no_cluster_to_talk_to(
+    cluster: Cluster, namespace: str, argument: str | None, code: int, words: str
+) -> None:
+    """As `docker run IMAGE` does: a container alone, without a ServiceAccount."""
+    [pod, *_] = await operator.pods(cluster)
+    container = {
+        "name": "main",
+        "image": pod["spec"]["containers"][0]["image"],
+        "args": [] if argument is None else [argument],
+    }
+    spec = {"automountServiceAccountToken": False, "restartPolicy": "Never", "containers": [container]}
+    alone = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone"}, "spec": spec}
+    await cluster.apply(alone, namespace=namespace)
+
+    async def ended() -> dict[str, int] | None:
+        [status] = (await cluster.read("pod", "alone", "-n", namespace))["status"]["containerStatuses"]
+        return {"code": status["state"]["terminated"]["exitCode"]} if "terminated" in status["state"] else None
+
+    assert await cluster.until(ended, "the container to end") == {"code": code}
+    said = await cluster.kubectl("logs", "alone", "-n", namespace)
+    assert words in said
+    if code:
+        assert said.count("\n") == 1, json.dumps(said)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from tests.node import operator
 from tests.node.cluster import Cluster
@@ -72,6 +73,26 @@ async def test_a_drained_node_takes_the_operator_away_and_gives_it_back(cluster:
 
     await ended_well(team, "drained-node")
     await operator.rolled_out(cluster)
+
+
+@pytest.mark.own_node
+async def test_it_runs_as_a_user_that_openshift_chooses(cluster: Cluster, team: Team) -> None:
+    """Its admission gives a pod a user ID of the namespace, which is in group 0 and nowhere in the image."""
+    objects = list(yaml.safe_load_all(await cluster.kubectl("kustomize", "manifests/openshift")))
+    [deployment] = [body for body in objects if body["kind"] == "Deployment"]
+    context = deployment["spec"]["template"]["spec"]["securityContext"]
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(context)
+    context |= {"runAsUser": 1000650000, "fsGroup": 1000650000}
+    await cluster.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(objects))
+    await operator.rolled_out(cluster)
+    try:
+        leader = await operator.leader(cluster)
+        identity = await cluster.kubectl("exec", "-n", NAMESPACE, leader, "--", "id")
+        assert "uid=1000650000 gid=0(root)" in identity
+        await drained_slowly(team, "openshift")
+        await ended_well(team, "openshift")
+    finally:
+        await operator.install(cluster)
 
 
 async def limit(cluster: Cluster, memory: str, *, replicas: int) -> None:

@@ -3,8 +3,10 @@
 import json
 import re
 
+import pytest
+
 from tests.node.cluster import Object
-from tests.node.team import Team, deployment, job_ids, worker
+from tests.node.team import Team, deployment, example, job_ids, worker
 
 ONE = job_ids(1)
 _MODULE = """
@@ -133,6 +135,47 @@ async def test_workers_on_the_network_of_their_node_are_no_unknown_consumers(tea
 
     await team.done(*ONE)
     await team.ran_once(*ONE)
+
+
+_NEIGHBOUR = """
+import os, redis
+client = redis.Redis.from_url(os.environ["REDIS_URL"], socket_timeout=None)
+while True:
+    client.brpop("another-queue", 600)
+"""
+
+
+@pytest.mark.own_node
+async def test_a_client_that_got_the_address_of_a_worker_pod_since_is_no_unknown_consumer(team: Team) -> None:
+    """While one worker takes its time to end, the address of another goes to a pod that has nothing to do with it."""
+    node = team.cluster.node
+    assert node is not None
+    slow = {"lifecycle": {"preStop": {"exec": {"command": ["sleep", "60"]}}}}
+    late = worker("tts-late", container=slow, pod={"terminationGracePeriodSeconds": 90})
+    await team.set_up(workers=[worker(), late])
+    [target] = example("queuetarget.yaml")
+    target["spec"]["queues"] = [{"name": "tts", "workers": [{"name": "tts-worker"}, {"name": "tts-late"}]}]
+    await team.cluster.apply(target, namespace=team.namespace)
+    [pod] = await team.pods("tts-worker")
+    address = pod["status"]["podIP"]
+    await team.recover("reused", [])
+    await team.says("reused", "waiting for the last pod of tts-late")
+
+    await node.allocate_next(address)
+    await team.cluster.apply(deployment("neighbour", ["python", "-c", _NEIGHBOUR]), namespace=team.namespace)
+    await team.rolled_out("neighbour")
+    [neighbour] = await team.pods("neighbour")
+    assert neighbour["status"]["podIP"] == address
+
+    async def waiting() -> list[str]:
+        clients = str(await team.redis("CLIENT", "LIST"))
+        return re.findall(rf"\bid=([0-9]+) addr={address}:[0-9]+ .*\bcmd=brpop\b", clients)
+
+    before = await team.cluster.until(waiting, f"a client at {address} to wait for messages")
+    assert (await team.status("reused"))["phase"] == "Draining"
+    await team.reached("reused", "Succeeded")
+
+    assert await waiting() == before
 
 
 async def test_redis_sees_the_address_of_each_worker_pod_through_the_service(team: Team) -> None:

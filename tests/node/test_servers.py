@@ -1,0 +1,33 @@
+"""The servers that a recovery works on, when one of them dies."""
+
+from tests.node.team import Team, job_ids
+
+JOBS = job_ids(12)
+
+
+async def test_a_mongodb_server_that_is_killed_while_jobs_are_enqueued_costs_no_job_and_doubles_none(
+    team: Team,
+) -> None:
+    await team.set_up()
+    await team.poison(*JOBS)
+    await team.failed(*JOBS)
+    await team.recover("store-killed", JOBS, reenqueue={"ratePerSecond": 1})
+
+    async def half_way() -> bool:
+        return bool((await team.status("store-killed")).get("jobs", {}).get("enqueued", 0) >= 3)
+
+    await team.cluster.until(half_way, "three jobs to be enqueued")
+    await team.kubectl("exec", "deployment/mongo", "--", "sh", "-c", "kill -s KILL -- -1")
+
+    async def restarted() -> bool:
+        [pod] = await team.pods("mongo")
+        [container] = pod["status"]["containerStatuses"]
+        return bool(container["restartCount"] == 1 and container["ready"])
+
+    await team.cluster.until(restarted, "the server to be restarted")
+    assert (await team.status("store-killed"))["phase"] == "Reenqueuing"
+    status = await team.reached("store-killed", "Succeeded")
+
+    assert (status["jobs"]["enqueued"], status["jobs"]["skipped"]) == (len(JOBS), 0)
+    await team.done(*JOBS)
+    await team.ran_once(*JOBS)
