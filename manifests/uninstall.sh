@@ -79,7 +79,8 @@ if [ -n "$defined" ]; then
         -o jsonpath='{.status.availableReplicas}')
       [ -n "$running" ] ||
         stop "these recoveries wait for the operator, which does not run in namespace $namespace. Apply it again
-(kubectl apply -k manifests/), wait until it is ready, and run this again"
+(kubectl apply -k manifests/), wait until it is ready, and run this again. Where it cannot run any more: see
+\"Without the operator\" in README.md, then \"A recovery that cannot end\". Nothing has been removed yet"
       stop "these recoveries have not ended within $timeout s. Do what their messages say and run this again, or see
 \"A recovery that cannot end\" in README.md. Nothing has been removed yet"
     fi

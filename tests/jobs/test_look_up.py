@@ -117,7 +117,7 @@ async def test_a_call_is_read_from_the_fields_that_the_target_names(
 async def test_documents_that_no_message_can_hold_are_named_without_their_values(
     make_store: MakeStore, collection: Collection
 ) -> None:
-    secret = ObjectId()
+    secret = ObjectId("662f1c0e9d3e4b0001a1b2c3")
     bad: list[dict[str, object]] = [{"_id": f"bad{number:02}", "args": [secret]} for number in range(12)]
     await collection.insert_many([*bad, {"_id": "good", "args": [1]}])
 
@@ -134,7 +134,7 @@ async def test_documents_that_no_message_can_hold_are_named_without_their_values
 @pytest.mark.parametrize(
     "call",
     [
-        {"args": [ObjectId()]},
+        {"args": [ObjectId("662f1c0e9d3e4b0001a1b2c3")]},
         {"args": [datetime(2026, 1, 1, tzinfo=UTC)]},
         {"args": [b"bytes"]},
         {"args": [Binary(b"bytes", 4)]},
@@ -152,7 +152,7 @@ async def test_documents_that_no_message_can_hold_are_named_without_their_values
         {"kwargs": ["not an object"]},
         {"kwargs": "[]"},
         {"kwargs": "null"},
-        {"kwargs": {"at": ObjectId()}},
+        {"kwargs": {"at": ObjectId("662f1c0e9d3e4b0001a1b2c3")}},
         {"task": 1},
         {"task": ""},
         {"task": Code("tts.render")},
