@@ -166,6 +166,10 @@ def test_a_message_is_cut_by_its_bytes_and_never_in_the_middle_of_a_character() 
     assert SkippedJob(id="a", reason="NotFound", message="€" * 160).message == "€" * 52 + "..."
 
 
+def test_a_message_is_one_line_whoever_has_written_a_part_of_it() -> None:
+    assert QueueRecoveryStatus(message="queue\n bank precious\r\x1b[2J").message == "queue  bank precious [2J"
+
+
 def test_a_queue_of_somebody_else_may_be_named_as_long_as_redis_lets_it() -> None:
     plan = Plan(time="2026-01-01T00:00:00Z", unlisted=["x" * 5000], ready=0, unacked=0, enqueue=0, skip=0)
 

@@ -47,6 +47,28 @@ async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect
     assert await broker.holders("tts") == {"tts": holder(run)}
 
 
+@pytest.mark.parametrize(
+    "name", [b"\xff/tts", b"../.", b"media/x\nbank precious", b"media", b"media/a/b", b""], ids=repr
+)
+async def test_a_name_that_no_recovery_has_is_not_taken_over_from_the_broker(
+    broker: RedisBroker, redis: Redis, run: Run, name: bytes
+) -> None:
+    await broker.open(run)
+    await redis.hset(f"queuerecovery.dev:run:{run.uid}", "name", name)
+
+    assert (await broker.holders("tts"))["tts"].name == run.uid
+
+
+async def test_a_lock_that_is_no_text_is_the_lock_of_somebody_unknown(
+    broker: RedisBroker, redis: Redis, run: Run
+) -> None:
+    await redis.set("queuerecovery.dev:lock:tts", b"\xff\xfe")
+
+    assert (await broker.holders("tts"))["tts"].cluster_uid is None
+    with pytest.raises(NotYet, match="Locked"):
+        await broker.open(run)
+
+
 async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, redis: Redis) -> None:
     await connect().open(recovery("tts"))
     await connect().open(recovery("mail"))

@@ -156,10 +156,28 @@ def test_a_paused_deployment_says_so() -> None:
 
 
 def test_a_note_is_read_as_it_was_written() -> None:
-    note = RestoreNote(uid="u", recovery='media/"quoted"', replicas=3)
+    note = RestoreNote(uid="u", recovery="media/tts.wrong-shape", replicas=3)
     annotations = {snapshot.NOTE: snapshot.note_text(note), "other": "kept"}
 
     assert at_zero(deployment__metadata__annotations=annotations).note == note
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        '{"uid": "u", "recovery": "media/a"}',
+        '{"uid": "u", "recovery": "media/a", "replicas": -1}',
+        '{"uid": "u", "recovery": "media/a", "replicas": 2147483648}',
+        '{"uid": "u", "recovery": "../.", "replicas": 1}',
+        '{"uid": "u", "recovery": "media/..", "replicas": 1}',
+        '{"uid": "u", "recovery": "media/a/b", "replicas": 1}',
+        '{"uid": "u", "recovery": "media/a\\nb", "replicas": 1}',
+    ],
+)
+def test_what_no_recovery_writes_is_no_note(text: str) -> None:
+    assert at_zero(deployment__metadata__annotations={snapshot.NOTE: text}).note is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What every model of the API group shares."""
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Self
@@ -56,8 +57,13 @@ class Explained(StrEnum):
         return self
 
 
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+_OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
+
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{_OBJECT_NAME}$")]
 """Name of a Kubernetes object (RFC 1123 subdomain)."""
+
+FullName = Annotated[str, Field(max_length=507, pattern=f"^{_OBJECT_NAME}/{_OBJECT_NAME}$")]
+"""Namespace and name of a Kubernetes object, with `/` between them."""
 
 QueueName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Name of a Celery queue, without prefix and separator; Celery's own separator is made of control characters."""
@@ -75,12 +81,22 @@ Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "da
 """A time as RFC 3339 has it; the API server checks the form."""
 
 
+def is_full_name(text: str) -> bool:
+    """Tell whether a text is a `FullName`: what anybody may have written has to be one before it goes into a path."""
+    return re.fullmatch(f"{_OBJECT_NAME}/{_OBJECT_NAME}", text) is not None
+
+
 def _cut(limit: int) -> Callable[[str], str]:
-    """Return what cuts a text of more bytes: the API server would refuse the whole status because of it."""
+    """Return what makes one line of a text and cuts it where it has more bytes.
+
+    The API server would refuse the whole status because of a longer one. Parts of a text may be somebody else's: with
+    line breaks or control characters they could pass for more than one line in a terminal or to a script.
+    """
 
     def cut(text: str) -> str:
-        stored = text.encode()
-        return text if len(stored) <= limit else f"{stored[: limit - 3].decode(errors='ignore')}..."
+        line = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+        stored = line.encode()
+        return line if len(stored) <= limit else f"{stored[: limit - 3].decode(errors='ignore')}..."
 
     return cut
 

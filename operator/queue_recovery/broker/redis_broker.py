@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Self, TypeVar
 
+from queue_recovery.api.base import is_full_name
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import inspection, restoring, sweeper, taking
@@ -125,7 +126,7 @@ class RedisBroker:
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
         """See `ports.Broker`."""
         uids = await self._client.get([self._lock(queue) for queue in queues])
-        return await self._holders({q: uid.decode() for q, uid in zip(queues, uids, strict=True) if uid is not None})
+        return await self._holders({q: _text(uid) for q, uid in zip(queues, uids, strict=True) if uid is not None})
 
     async def open(self, *runs: Run) -> None:
         """See `ports.Broker`."""
@@ -144,7 +145,7 @@ class RedisBroker:
         answer = await run_script(self._client, Script.OPEN, keys, [*recovery, *identities])
         if answer[0] == b"LOCKED":
             numbers, uids = answer[1::2], answer[2::2]
-            held = {runs[int(n) - 1].queue: uid.decode() for n, uid in zip(numbers, uids, strict=True)}
+            held = {runs[int(n) - 1].queue: _text(uid) for n, uid in zip(numbers, uids, strict=True)}
             raise locked_by({f"queue {q!r}": holder.name for q, holder in (await self._holders(held)).items()})
 
     async def freeze(self, run: Run, seen: Mapping[str, str]) -> Mapping[str, str]:
@@ -238,10 +239,10 @@ class RedisBroker:
         return {
             queue: Holder(
                 uid=recovery_uid(uid),
-                name=recovery_uid(uid) if name is None else name.decode(),
+                name=_text(name) if name is not None and is_full_name(_text(name)) else recovery_uid(uid),
                 run=uid,
-                cluster=None if cluster is None else cluster.decode(errors="replace"),
-                cluster_uid=None if cluster_uid is None else cluster_uid.decode(errors="replace"),
+                cluster=None if cluster is None else _text(cluster),
+                cluster_uid=None if cluster_uid is None else _text(cluster_uid),
                 retention_seconds=_seconds(retention),
                 lock=self._lock(queue),
                 quarantine=quarantine_name(uid),
@@ -262,6 +263,11 @@ class RedisBroker:
 
     def _identity(self, run: Run) -> list[str]:
         return [run.uid, run.name, run.cluster, self._layout.bare_list(run.queue)]
+
+
+def _text(value: bytes) -> str:
+    """Read what anybody with access to the broker may have written."""
+    return value.decode(errors="replace")
 
 
 def _seconds(retention: bytes | None) -> int:

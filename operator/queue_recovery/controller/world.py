@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
 from pydantic import BaseModel
 
-from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef
+from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef, is_full_name
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
@@ -135,9 +135,9 @@ class KubernetesWorld:
 
     async def exists(self, name: str, uid: str) -> bool | None:
         """See `recovery.world.World`; the end of one in this namespace is noticed from now on."""
-        namespace, _, rest = name.partition("/")
-        if not namespace or not rest or "/" in rest:
+        if not is_full_name(name):
             return None
+        namespace, _, rest = name.partition("/")
         if namespace == self._namespace:
             self._note(f"recovery {rest}", None)
         return await recovery_exists(self._api, namespace, rest, uid)

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Collection, Mapping
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from queue_recovery.api.base import Model
+from queue_recovery.api.base import FullName, Model
 from queue_recovery.recovery.ports import RESTORE_ANNOTATION, RestoreNote, Worker
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Requirement, Selector
 
@@ -25,8 +25,8 @@ _USUAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 class _Note(Model):
     uid: str
-    recovery: str
-    replicas: int
+    recovery: FullName
+    replicas: int = Field(ge=0, lt=2**31)
 
 
 def note_text(note: RestoreNote) -> str:

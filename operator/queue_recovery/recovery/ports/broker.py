@@ -17,7 +17,7 @@ class Holder:
     uid: str
     """UID of the QueueRecovery."""
     name: str
-    """`namespace/name` of it; its UID where the broker has lost the record of its run."""
+    """`namespace/name` of it; its UID where the broker has lost the record of its run, or has something else there."""
     run: str
     """UID of its run of that queue."""
     cluster: str | None
