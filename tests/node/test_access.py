@@ -128,9 +128,14 @@ async def bring_into_each_phase(team: Team) -> None:
     )
     await _recover(team, "purging")
     await team.says("purging", "waiting for the last pod")
-    # Redis answers no write from here on until the API server is away: a purge of nothing takes no time.
-    await team.redis("CLIENT", "PAUSE", str(1000 * (_HOOKS["purging"] + 30)), "WRITE")
-    await team.reached("purging", "Purging")
+
+    async def purges() -> bool:
+        # Redis answers no write for half a minute from now on, which ends while the API server is away: a purge of
+        # nothing takes no time.
+        await team.redis("CLIENT", "PAUSE", "30000", "WRITE")
+        return bool((await team.status("purging"))["phase"] == "Purging")
+
+    await team.cluster.until(purges, "recovery purging to be Purging", seconds=180)
 
 
 async def _recover(team: Team, queue: str) -> None:
