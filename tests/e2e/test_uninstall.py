@@ -142,7 +142,7 @@ async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are
     listed = await cluster.succeeds(readme.command("Uninstall", "kubectl get deployments"))
     (line,) = listed.splitlines()
     assert line.startswith(f"{team.namespace}/worker: ")
-    assert '"replicas": 2' in line
+    assert r'\"replicas\": 2' in line
 
     await _remove_by_hand(cluster, team)
     code, output = await cluster.run(readme.commands("Uninstall")[0])
