@@ -44,23 +44,27 @@ left_over() {
   unless='{{if true}}'
   [ -z "$keep" ] || unless='{{if not .status.completionTime}}'
   kubectl get $recoveries --all-namespaces \
-    -o go-template='{{range .items}}'"$unless"'{{.metadata.namespace}} {{.metadata.name}}{{with .status.phase}} {{.}}{{end}}{{with .status.message}}: {{.}}{{end}}{{"\n"}}{{end}}{{end}}'
+    -o go-template='{{range .items}}'"$unless"'{{.metadata.namespace}} {{.metadata.name}}{{with .status.phase}} {{.}}{{end}}{{with .status.message}}: {{printf "%q" .}}{{end}}{{"\n"}}{{end}}{{end}}'
 }
 
 delete_left_over() {
   if [ -z "$keep" ]; then
     kubectl delete $recoveries --all --all-namespaces --wait=false >/dev/null
   else
-    left_over | while read -r in name _; do
-      kubectl delete $recoveries "$name" -n "$in" --ignore-not-found --wait=false >/dev/null
+    # Names alone, which the API server validates: the message has its owner's text in it.
+    unfinished=$(kubectl get $recoveries --all-namespaces \
+      -o go-template='{{range .items}}{{if not .status.completionTime}}{{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}{{end}}')
+    printf '%s\n' "$unfinished" | while read -r in name; do
+      [ -z "$in" ] || kubectl delete $recoveries "$name" -n "$in" --ignore-not-found --wait=false >/dev/null </dev/null
     done
   fi
 }
 
-# Each Deployment that a recovery has scaled to 0 and not back: namespace/name, and what the recovery wrote down.
+# Each Deployment that a recovery has scaled to 0 and not back: namespace/name, and what the recovery wrote down, quoted
+# because anybody who may change the Deployment may have written something else there.
 waiting() {
   kubectl get deployments --all-namespaces \
-    -o go-template='{{range .items}}{{$d := .metadata}}{{with $d.annotations}}{{with index . "queuerecovery.dev/restore"}}  {{$d.namespace}}/{{$d.name}}: {{.}}{{"\n"}}{{end}}{{end}}{{end}}'
+    -o go-template='{{range .items}}{{$d := .metadata}}{{with $d.annotations}}{{with index . "queuerecovery.dev/restore"}}  {{$d.namespace}}/{{$d.name}}: {{printf "%q" .}}{{"\n"}}{{end}}{{end}}{{end}}'
 }
 
 say "from the cluster of kubectl's context $(kubectl config current-context 2>/dev/null || echo '(none)')"
@@ -109,10 +113,17 @@ shows its finalizers"
 fi
 
 say "removing its rights"
+# Names of RoleBindings may have any characters, newlines too. Quoted they have backslashes then.
 bindings=$(kubectl get rolebindings --all-namespaces \
-  -o go-template='{{range .items}}{{if eq .roleRef.name "'$role'"}}{{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}{{end}}')
-printf '%s\n' "$bindings" | while read -r in name; do
-  [ -z "$in" ] || kubectl delete rolebinding "$name" -n "$in" --ignore-not-found
+  -o go-template='{{range .items}}{{if and (eq .roleRef.kind "ClusterRole") (eq .roleRef.name "'$role'")}}{{.metadata.namespace}} {{printf "%q" .metadata.name}}{{"\n"}}{{end}}{{end}}')
+printf '%s\n' "$bindings" | while read -r in quoted; do
+  name=${quoted#\"}
+  case $quoted in
+  '') ;;
+  *\\*) say "RoleBinding $quoted in namespace $in is left: its name has unusual characters. It grants nothing without the
+ClusterRole; delete it yourself" ;;
+  *) kubectl delete rolebinding -n "$in" --ignore-not-found -- "${name%\"}" </dev/null ;;
+  esac
 done
 kubectl delete clusterrolebindings,clusterroles -l $label
 kubectl delete services,rolebindings,roles,serviceaccounts -n "$namespace" -l $label

@@ -142,7 +142,7 @@ async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are
     listed = await cluster.succeeds(readme.command("Uninstall", "kubectl get deployments"))
     (line,) = listed.splitlines()
     assert line.startswith(f"{team.namespace}/worker: ")
-    assert r'\"replicas\": 2' in line
+    assert r"\"replicas\": 2" in line
 
     await _remove_by_hand(cluster, team)
     code, output = await cluster.run(readme.commands("Uninstall")[0])
@@ -202,6 +202,63 @@ async def test_after_deleting_the_manifests_under_a_running_recovery_applying_th
 
     await _in_order(team)
     await until(gone, "the deletion to go on", seconds=_SECONDS)
+
+
+async def test_lines_of_a_tenants_message_delete_no_recovery_of_another_namespace(
+    cluster: Cluster, team: Team, broker: Broker, store: Database, databases: Iterator[int]
+) -> None:
+    async with (
+        cluster.sandbox.namespace() as other,
+        open_team(cluster.sandbox, other, broker, store, databases) as victim,
+    ):
+        await victim.recovery("precious", cancel=True)
+        await victim.reached("Cancelled", "precious")
+        lines = f"x\n{other} precious \n"
+        await team.redis.set("queuerecovery.dev:lock:work", "u")
+        await team.redis.hset("queuerecovery.dev:run:u", mapping={"uid": "u", "name": lines, "state": "preparing"})
+        await team.recovery()
+        assert lines in await team.waits("Locked")
+
+        code, output = await cluster.run("sh manifests/uninstall.sh --keep-definitions", TIMEOUT="0")
+        await cluster.succeeds("sh manifests/uninstall.sh --keep-definitions")
+
+        assert "/precious" in await victim.kubectl("get", "qr", "-o", "name")
+        assert await team.kubectl("get", "qr", "-o", "name") == ""
+        assert code == 1
+        (line,) = (line for line in output.splitlines() if "precious" in line)
+        assert line.startswith(f'{team.namespace} stuck Planning: "')
+
+
+async def test_lines_of_a_role_bindings_name_delete_no_role_binding_of_another_namespace(
+    cluster: Cluster, team: Team
+) -> None:
+    async with cluster.sandbox.namespace() as other:
+        path = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings"
+        odd = f"x\n{other} precious"
+        await team.api.create(path.format(other), _binding("precious", "ClusterRole", "view"))
+        await team.api.create(path.format(other), _binding("own", "Role", "queue-recovery-tenant"))
+        await team.api.create(path.format(team.namespace), _binding(odd, "ClusterRole", "queue-recovery-tenant"))
+
+        output = await cluster.succeeds("sh manifests/uninstall.sh")
+
+        assert await _names(team, path.format(other)) == ["own", "precious"]
+        assert await _names(team, path.format(team.namespace)) == [odd]
+        assert rf'"x\n{other} precious" in namespace {team.namespace}' in output
+
+
+def _binding(name: str, kind: str, role: str) -> Json:
+    """Return a RoleBinding of nobody's."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+    }
+
+
+async def _names(team: Team, path: str) -> list[str]:
+    """Return the names of the objects in a collection."""
+    return sorted(one["metadata"]["name"] for one in (await team.api.get(path))["items"])
 
 
 async def _serves(cluster: Cluster, team: Team) -> None:
