@@ -10,11 +10,34 @@ set -eu
 
 [ $# -gt 0 ] || set -- --all-namespaces
 
-found=$(kubectl get deployments "$@" -o go-template='{{range .items}}{{$d := .}}{{with .metadata.annotations}}{{with index . "queuerecovery.dev/restore"}}{{$d.metadata.namespace}} {{$d.metadata.name}} {{$d.metadata.resourceVersion}} {{$d.spec.replicas}} {{.}}{{"\n"}}{{end}}{{end}}{{end}}')
+# Only what the API server validates: the annotation is its owner's text, whose newlines would begin further lines here.
+found=$(kubectl get deployments "$@" -o go-template='{{range .items}}{{$d := .metadata}}{{with $d.annotations}}{{with index . "queuerecovery.dev/restore"}}{{$d.namespace}} {{$d.name}}{{"\n"}}{{end}}{{end}}{{end}}')
 if [ -z "$found" ]; then
   echo "no Deployment waits for a recovery"
   exit 0
 fi
+
+# Print a template of the Deployment $1/$2.
+show() { kubectl get deployment "$2" -n "$1" -o go-template="$3" </dev/null; }
+
+is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac }
+
+# Print the replicas that a note says. It has to be one line with one JSON object without others in it, as the operator
+# writes it: in anything else, what looks like replicas could be a part of a string.
+replicas_of() {
+  case $1 in *'
+'*) return 0 ;; esac
+  space='[[:space:]]*'
+  string='"([^"\\[:cntrl:]]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*"'
+  number='-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?'
+  member="$space$string$space:$space($string|$number|true|false|null)$space"
+  printf '%s\n' "$1" | LC_ALL=C grep -Eq "^$space\{$member(,$member)*\}$space\$" || return 0
+  said=$(printf '%s\n' "$1" | LC_ALL=C sed -n 's/.*[{,][[:space:]]*"replicas"[[:space:]]*:[[:space:]]*\([0-9]*\)[[:space:]]*[,}].*/\1/p')
+  # The length first: a shell need not compare numbers that are longer than its own.
+  if is_number "$said" && [ ${#said} -le 10 ] && [ "$said" -le 2147483647 ]; then
+    echo "$said"
+  fi
+}
 
 # The operator's entries in managedFields would make a later server-side apply of other replicas fail. Anybody's write
 # changes their order, so this tries again.
@@ -32,15 +55,26 @@ disown() {
 
 printf '%s\n' "$found" | {
   status=0
-  while read -r namespace name version replicas note; do
-    recorded=$(printf '%s' "$note" | sed -n 's/.*"replicas": *\([0-9][0-9]*\).*/\1/p')
+  while read -r namespace name; do
+    # The resourceVersion first, for the write below: it fails if the Deployment has changed since.
+    if ! { version=$(show "$namespace" "$name" '{{.metadata.resourceVersion}}') && is_number "$version" &&
+      replicas=$(show "$namespace" "$name" '{{.spec.replicas}}') && is_number "$replicas" &&
+      note=$(show "$namespace" "$name" '{{with .metadata.annotations}}{{with index . "queuerecovery.dev/restore"}}{{.}}{{end}}{{end}}'); }; then
+      echo "$namespace/$name: it could not be read; run this again" >&2
+      status=1
+      continue
+    fi
+    # Somebody else has brought it back since the list was made.
+    [ -n "$note" ] || continue
+    recorded=$(replicas_of "$note")
     if [ -z "$recorded" ]; then
-      echo "$namespace/$name: its annotation queuerecovery.dev/restore says no replicas: $note" >&2
+      quoted=$(show "$namespace" "$name" '{{with .metadata.annotations}}{{with index . "queuerecovery.dev/restore"}}{{printf "%q" .}}{{end}}{{end}}') || quoted='?'
+      # Not with echo, which may turn the quoted newlines into real ones.
+      printf '%s\n' "$namespace/$name: its annotation queuerecovery.dev/restore says no replicas: $quoted. Scale it as it has to be, and remove the annotation: kubectl annotate deployment $name -n $namespace queuerecovery.dev/restore-" >&2
       status=1
       continue
     fi
     [ "$replicas" -gt 0 ] || replicas=$recorded
-    # With the resourceVersion that was seen: the write fails if somebody else has changed the Deployment since.
     if kubectl patch deployment "$name" -n "$namespace" --type=merge --field-manager=queue-recovery -p '{
       "metadata": {
         "resourceVersion": "'"$version"'",

@@ -1,8 +1,12 @@
 """Uninstalling as README.md tells it, with recoveries in every state; in a cluster of its own, with its commands."""
 
+import shlex
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
+import yaml
 
 from sandbox.api import Json
 from sandbox.broker import Broker
@@ -14,8 +18,19 @@ from tests.e2e.team import Team, envelope
 from tests.mongodb import Database
 
 LEFT = "crd,clusterrole,clusterrolebinding,namespace,rolebinding,deployment"
+NOTE = "queuerecovery.dev/restore"
 _SECONDS = 120
 """For each wait: an operator starts, and its namespace goes, between others' tests."""
+
+_MEANWHILE = """#!/bin/sh
+# kubectl, and what others do right before the first of its commands that begins so.
+case "$*" in {beginning}*)
+  if mkdir {folder}/done 2>/dev/null; then
+    {others} >&2
+  fi
+esac
+exec {kubectl} "$@"
+"""
 
 
 class Cluster:
@@ -47,15 +62,31 @@ class Cluster:
             "delete", "-n", "queue-recovery", "--grace-period=1", "--ignore-not-found", *pods.split()
         )
 
-    async def run(self, command: str, **environment: str) -> tuple[int, str]:
+    async def run(self, command: str, *, kubectl: Path | None = None, **environment: str) -> tuple[int, str]:
         """Run a command as it is written in README.md."""
-        return await readme.run(
-            command, kubeconfig=self.sandbox.kubeconfig, kubectl=self.sandbox.kubectl_program, **environment
+        program = kubectl or self.sandbox.kubectl_program
+        return await readme.run(command, kubeconfig=self.sandbox.kubeconfig, kubectl=program, **environment)
+
+    def meanwhile(self, folder: Path, beginning: str, *others: tuple[str, ...]) -> Path:
+        """Write a kubectl that runs other kubectl commands before one of its own; return its path.
+
+        Args:
+            folder: an empty one.
+            beginning: of the command line before which the others are run, once.
+            others: the arguments of each.
+        """
+        real = self.sandbox.kubectl_program
+        lines = " && ".join(shlex.join([str(real), *one]) for one in others)
+        kubectl = folder / "kubectl"
+        kubectl.write_text(
+            _MEANWHILE.format(beginning=shlex.quote(beginning), folder=folder, others=f"{{ {lines}; }}", kubectl=real)
         )
+        kubectl.chmod(0o700)
+        return kubectl
 
     async def succeeds(self, command: str, **environment: str) -> str:
         """Run a command, and return what it wrote."""
-        code, output = await self.run(command, **environment)
+        code, output = await self.run(command, kubectl=None, **environment)
         assert code == 0, output
         return output
 
@@ -142,7 +173,7 @@ async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are
     listed = await cluster.succeeds(readme.command("Uninstall", "kubectl get deployments"))
     (line,) = listed.splitlines()
     assert line.startswith(f"{team.namespace}/worker: ")
-    assert '"replicas": 2' in line
+    assert r"\"replicas\": 2" in line
 
     await _remove_by_hand(cluster, team)
     code, output = await cluster.run(readme.commands("Uninstall")[0])
@@ -202,6 +233,159 @@ async def test_after_deleting_the_manifests_under_a_running_recovery_applying_th
 
     await _in_order(team)
     await until(gone, "the deletion to go on", seconds=_SECONDS)
+
+
+@pytest.mark.parametrize("options", ["", " --keep-definitions"])
+async def test_a_recovery_that_begins_while_the_operator_is_removed_stops_it_before_anything_else_is_removed(
+    cluster: Cluster, team: Team, tmp_path: Path, options: str
+) -> None:
+    await team.kubectl("delete", "deployment", "worker")
+    await team.stubborn_workers()
+    kubectl = cluster.meanwhile(
+        tmp_path, "delete deployment queue-recovery", *_created_again(team, tmp_path / "recovery.yaml")
+    )
+    before = await cluster.left()
+
+    code, output = await cluster.run(f"sh manifests/uninstall.sh{options}", kubectl=kubectl)
+
+    assert code == 1, output
+    assert f"{team.namespace} stuck Draining" in output
+    assert f"{team.namespace}/worker: " in output
+    assert "kubectl apply -k manifests/" in output
+    assert await cluster.left() == [name for name in before if not name.startswith("deployment.apps/")]
+
+    code, output = await cluster.run(f"sh manifests/uninstall.sh{options}", TIMEOUT="3")
+    assert code == 1, output
+    assert "these recoveries wait for the operator" in output
+
+    await cluster.install()
+    async with team.workers_end():
+        await cluster.succeeds(f"sh manifests/uninstall.sh{options}")
+    await _in_order(team)
+    assert await cluster.left() == [name for name in before if name.startswith("customresource") and options]
+
+
+async def test_a_recovery_that_begins_after_the_last_look_at_the_others_is_ended_too(
+    cluster: Cluster, team: Team, tmp_path: Path
+) -> None:
+    kubectl = cluster.meanwhile(
+        tmp_path, "get deployments --all-namespaces", *_created_again(team, tmp_path / "recovery.yaml")
+    )
+
+    code, output = await cluster.run("sh manifests/uninstall.sh", kubectl=kubectl)
+
+    assert code == 0, output
+    assert await cluster.left() == []
+    await _in_order(team)
+
+
+@pytest.mark.usefixtures("team")
+async def test_pods_of_an_operator_without_a_deployment_stop_it_before_anything_is_removed(cluster: Cluster) -> None:
+    operator = ("-n", "queue-recovery", "-l", "app.kubernetes.io/name=queue-recovery")
+    await cluster.sandbox.kubectl("delete", "deployment", *operator, "--cascade=orphan")
+    before = await cluster.left()
+
+    code, output = await cluster.run("sh manifests/uninstall.sh", TIMEOUT="3")
+
+    assert code == 1, output
+    assert "these pods of the operator still run in namespace queue-recovery" in output
+    assert await cluster.left() == before
+
+    await cluster.sandbox.kubectl("delete", "replicasets", *operator)
+    await cluster.succeeds("sh manifests/uninstall.sh")
+    assert await cluster.left() == []
+
+
+async def test_a_deployment_that_is_scaled_down_while_the_rights_are_removed_is_named_on_its_own_line(
+    cluster: Cluster, team: Team, tmp_path: Path
+) -> None:
+    note = '{"replicas": 2}\n  other/bank: x'
+    kubectl = cluster.meanwhile(
+        tmp_path,
+        "delete clusterrolebindings",
+        ("scale", "deployment/worker", "-n", team.namespace, "--replicas=0"),
+        ("annotate", "deployment/worker", "-n", team.namespace, f"{NOTE}={note}"),
+    )
+
+    code, output = await cluster.run("sh manifests/uninstall.sh", kubectl=kubectl)
+
+    assert code == 1, output
+    assert rf'  {team.namespace}/worker: "{{\"replicas\": 2}}\n  other/bank: x"' in output.splitlines()
+    assert "sh manifests/scale-back.sh" in output
+    assert await cluster.left() == []
+
+
+async def test_lines_of_a_tenants_message_delete_no_recovery_of_another_namespace(
+    cluster: Cluster, team: Team, broker: Broker, store: Database, databases: Iterator[int]
+) -> None:
+    async with (
+        cluster.sandbox.namespace() as other,
+        open_team(cluster.sandbox, other, broker, store, databases) as victim,
+    ):
+        await victim.recovery("precious", cancel=True)
+        await victim.reached("Cancelled", "precious")
+        lines = f"x\n{other} precious \n"
+        await team.redis.set("queuerecovery.dev:lock:work", "u")
+        await team.redis.hset("queuerecovery.dev:run:u", mapping={"uid": "u", "name": lines, "state": "preparing"})
+        await team.recovery()
+        assert lines in await team.waits("Locked")
+
+        code, output = await cluster.run("sh manifests/uninstall.sh --keep-definitions", TIMEOUT="0")
+        await cluster.succeeds("sh manifests/uninstall.sh --keep-definitions")
+
+        assert "/precious" in await victim.kubectl("get", "qr", "-o", "name")
+        assert await team.kubectl("get", "qr", "-o", "name") == ""
+        assert code == 1
+        (line,) = (line for line in output.splitlines() if "precious" in line)
+        assert line.startswith(f'{team.namespace} stuck Planning: "')
+
+
+async def test_lines_of_a_role_bindings_name_delete_no_role_binding_of_another_namespace(
+    cluster: Cluster, team: Team
+) -> None:
+    async with cluster.sandbox.namespace() as other:
+        path = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings"
+        odd = f"x\n{other} precious"
+        await team.api.create(path.format(other), _binding("precious", "ClusterRole", "view"))
+        await team.api.create(path.format(other), _binding("own", "Role", "queue-recovery-tenant"))
+        await team.api.create(path.format(team.namespace), _binding(odd, "ClusterRole", "queue-recovery-tenant"))
+
+        output = await cluster.succeeds("sh manifests/uninstall.sh")
+
+        assert await _names(team, path.format(other)) == ["own", "precious"]
+        assert await _names(team, path.format(team.namespace)) == [odd]
+        assert rf'"x\n{other} precious" in namespace {team.namespace}' in output
+
+
+def _created_again(team: Team, file: Path) -> list[tuple[str, ...]]:
+    """Return the commands that create a recovery, as a Git tool does, and wait until it has stopped the workers."""
+    recovery = {
+        "apiVersion": "queuerecovery.dev/v1alpha1",
+        "kind": "QueueRecovery",
+        "metadata": {"name": "stuck", "namespace": team.namespace},
+        "spec": {"targetRef": {"name": "team"}, "queue": "work"},
+    }
+    file.write_text(yaml.safe_dump(recovery))
+    scaled = "--for=jsonpath={.spec.replicas}=0"
+    return [
+        ("apply", "-f", str(file)),
+        ("wait", scaled, "deployment/worker", "-n", team.namespace, "--timeout=60s"),
+    ]
+
+
+def _binding(name: str, kind: str, role: str) -> Json:
+    """Return a RoleBinding of nobody's."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+    }
+
+
+async def _names(team: Team, path: str) -> list[str]:
+    """Return the names of the objects in a collection."""
+    return sorted(one["metadata"]["name"] for one in (await team.api.get(path))["items"])
 
 
 async def _serves(cluster: Cluster, team: Team) -> None:
