@@ -42,7 +42,7 @@ def _lock(turn: Turn) -> Outcome:
 def _add_finalizer(turn: Turn) -> Outcome:
     if turn.is_gone:
         return turn.gone()
-    if turn.world.statuses[turn.recovery] != turn.status:
+    if turn.world.statuses[turn.recovery] != turn.status or turn.takes_no_finalizer:
         return turn.read_again()
     return turn.go("write the intent", turn.world.with_finalizer(turn.recovery, there=True))
 

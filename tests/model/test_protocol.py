@@ -24,6 +24,7 @@ RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
 BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
 BROKER_FORGETS = beginning()._replace(losses=1)
 DELETED = beginning(old=0)._replace(deletions=1)
+KEPT_BY_ANOTHERS = DELETED._replace(kept=True, strippings=1)
 REMOVED = beginning(operators=(0, 1), old=0)._replace(removals=1)
 _LEFT = beginning(operators=(0, 1), old=0)._replace(processes=(Process(0), Process(0)), vanished=1, lock=1, cancels=1)
 LEFT_AT_ZERO = _LEFT._replace(
@@ -120,6 +121,12 @@ def test_a_deletion_at_any_moment_waits_for_what_was_touched_and_for_nothing_els
     endings = held(DELETED._replace(deaths=1)).endings
 
     assert endings == {(gone_at_once,), (ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+def test_one_that_lost_its_finalizer_and_is_kept_by_anothers_is_ended_as_any_that_is_deleted() -> None:
+    endings = held(KEPT_BY_ANOTHERS._replace(deaths=1)).endings
+
+    assert endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
 def test_what_a_recovery_leaves_that_was_removed_by_force_is_taken_over_by_the_next_one() -> None:
@@ -258,6 +265,12 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
         {"finalizer: removed only while it is not needed"},
         DELETED._replace(deaths=1),
         "workers left at 0",
+    ),
+    (
+        "an ending waits for a finalizer that cannot be added",
+        {"finalizer: not needed for an ending where it cannot be added"},
+        KEPT_BY_ANOTHERS,
+        "recovery without end",
     ),
     (
         "a recovery that exists is taken over",

@@ -132,6 +132,8 @@ class World(NamedTuple):
     """The user has cancelled the first recovery, or deleted it while it had the finalizer."""
     deleted: bool = False
     """The first recovery's resource goes with its finalizer."""
+    kept: bool = False
+    """Somebody else's finalizer keeps it after that."""
     finalizers: tuple[bool, ...] = ()
     """Which resources have it."""
     vanished: int = NOBODY
@@ -142,6 +144,7 @@ class World(NamedTuple):
     cancels: int = 0
     deletions: int = 0
     removals: int = 0
+    strippings: int = 0
     outages: int = 0
     producers: int = 0
     scalings: int = 0
@@ -159,7 +162,8 @@ class World(NamedTuple):
     def with_finalizer(self, recovery: int, *, there: bool) -> "World":
         """Return the world with the resource's finalizer added or removed; a deleted one goes without it."""
         world = self._replace(finalizers=put(self.finalizers, recovery, there))
-        return world._replace(vanished=recovery) if not there and self.deleted and recovery == 0 else world
+        goes = not there and self.deleted and not self.kept and recovery == 0
+        return world._replace(vanished=recovery) if goes else world
 
     def with_status(self, recovery: int, status: Status) -> "World":
         """Return the world with this status in the API server."""

@@ -56,7 +56,7 @@ class Resource(Protocol):
         """Store the status, if it is still the one that was last read or written here.
 
         From the status on that says that something is about to be touched (`drainStartTime`), and until the terminal
-        one, a deletion of the resource waits for the operator.
+        one, a deletion of the resource waits for the operator. Where it is too late for that, only an ending is stored.
 
         Raises Superseded when another process has written it since, or when it is too late to let a deletion wait, and
         Gone as `read`.
