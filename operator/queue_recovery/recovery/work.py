@@ -50,12 +50,17 @@ async def work(resource: Resource, world: World) -> None:
     Raises Gone when the resource is not there any more.
     """
     scope = Scope(resource=resource, world=world, status=await resource.read())
-    delay = FIRST_DELAY
+    delay, pause = FIRST_DELAY, 0.0
     try:
         while (action := decide(scope.spec, scope.status)) is not Action.NOTHING:
             try:
                 delay = await _turn(scope, action, delay)
+                pause = 0.0
             except Superseded:
+                # One write of another process is nothing to wait for; a reason that stays would be asked for in a loop.
+                if pause:
+                    await world.pause(pause)
+                pause = min(max(pause * 2, FIRST_DELAY), LONGEST_DELAY)
                 scope.status = await resource.read()
         await scope.acknowledge()
     except Gone:
