@@ -265,7 +265,7 @@ async def test_the_cluster_is_told_by_what_only_it_has_where_the_operator_may_re
         assert await ClusterUID(client).read() is None
 
 
-async def test_a_namespace_that_is_being_deleted_is_told_from_one_that_is_not(
+async def test_a_namespace_that_is_gone_or_being_deleted_is_told_from_one_that_is_not(
     recovery: Recovery, namespace: str
 ) -> None:
     await recovery.create(OTHERS)
@@ -276,5 +276,6 @@ async def test_a_namespace_that_is_being_deleted_is_told_from_one_that_is_not(
         return await is_terminating(recovery.client, namespace)
 
     await until(terminating, "the namespace to refuse what is created in it")
+    assert await is_terminating(recovery.client, "no-such-namespace")
     events = await recovery.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
     assert events["items"] == []

@@ -6,8 +6,9 @@ from typing import cast
 
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.recovery.backoff import LONGEST_DELAY
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.work import LONGEST_DELAY, work
+from queue_recovery.recovery.work import work
 from queue_recovery.recovery.world import Resource, Superseded, Wish, World
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -38,6 +39,10 @@ class Case:
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        return self.stored
 
     async def read(self) -> QueueRecoveryStatus:
         await asyncio.sleep(0)

@@ -75,6 +75,11 @@ class KubernetesResource:
         return self._wish
 
     @property
+    def last_status(self) -> QueueRecoveryStatus:
+        """The status as last heard, read or written."""
+        return self._status
+
+    @property
     def observed_generation(self) -> int:
         """Generation of the spec that the stored status was made from, as last read or written."""
         return self._status.observed_generation

@@ -41,6 +41,11 @@ class Resource(Protocol):
         """What the user wants, as last heard."""
         ...
 
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        """The status as last heard, read or written."""
+        ...
+
     async def changed(self) -> None:
         """Return once the wish has changed since the last call."""
         ...
@@ -108,7 +113,7 @@ class World(Protocol):
         ...
 
     async def is_terminating(self) -> bool:
-        """Tell whether the namespace is being deleted with all that is in it; raises Unavailable."""
+        """Tell whether the namespace is gone, or being deleted with all that is in it; raises Unavailable."""
         ...
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
