@@ -221,6 +221,53 @@ async def test_what_ends_in_an_error_is_tried_again(board: Reconciler, work: Wor
     assert work.most == 1
 
 
+async def test_one_that_is_removed_while_it_waits_to_be_tried_again_is_tried_until_it_is_put_in_order(
+    board: Reconciler, work: Work
+) -> None:
+    async def fail() -> None:
+        board.hear(recovery(2), gone=True)
+        if len(work.begun) < 3:
+            raise Unavailable("KubernetesUnavailable", "away")
+        raise Gone
+
+    work.outcome = fail
+    board.hear(recovery(), gone=False)
+
+    await idle(board)
+    assert work.begun == ["a"] * 3
+    assert work.resources[1].generation == 2
+
+
+async def test_one_that_cannot_be_read_is_forgotten_when_it_is_removed(
+    board: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Body] = []
+
+    def refuse(body: Body) -> None:
+        seen.append(body)
+        raise ValueError
+
+    monkeypatch.setattr(board, "_resource", refuse)
+    board.hear(recovery(), gone=False)
+
+    async def tried() -> bool:
+        return len(seen) > 1
+
+    await until(tried, "it to be tried again")
+    board.hear(recovery(), gone=True)
+    await idle(board)
+
+
+async def test_one_that_is_removed_once_it_has_ended_is_not_begun_again(board: Reconciler, work: Work) -> None:
+    board.hear(recovery(), gone=False)
+    work.go.set()
+    await work.has_begun(1)
+    board.hear(recovery(), gone=True)
+
+    await idle(board)
+    assert work.begun == ["a"]
+
+
 async def test_closing_ends_all_tasks_at_once_and_what_is_heard_later_begins_again(
     board: Reconciler, work: Work
 ) -> None:
