@@ -31,6 +31,7 @@ LEFT_AT_ZERO = _LEFT._replace(
     statuses=(Status(), Status(step="draining")), runs=(Run(), Run("preparing")), note=1, replicas=0, pods=0
 )
 """Nobody works any more on a recovery that was removed by force while its workers stopped."""
+LEFT_TO_ONE_THAT_STOPS_NONE = LEFT_AT_ZERO._replace(takes_none=True)
 LEFT_CLAIMED = _LEFT._replace(
     statuses=(Status(), Status(step="restarted")),
     runs=(Run(), Run("purged", sweep=1, complete=1, seen=(Claimed("failed", OLD),))),
@@ -141,6 +142,12 @@ def test_an_old_message_is_in_one_place_when_a_recovery_was_removed_by_force() -
 
 def test_a_next_one_that_is_cancelled_brings_the_workers_back_of_one_that_was_removed_by_force() -> None:
     endings = {next_one for next_one, _ in held(LEFT_AT_ZERO._replace(deaths=2)).endings}
+
+    assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
+
+
+def test_a_next_one_that_stops_no_workers_brings_those_back_of_one_that_was_removed_by_force() -> None:
+    endings = {next_one for next_one, _ in held(LEFT_TO_ONE_THAT_STOPS_NONE._replace(deaths=1)).endings}
 
     assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
 
@@ -289,6 +296,12 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
         {"take over: settles what was not pushed"},
         LEFT_CLAIMED,
         "stranded job",
+    ),
+    (
+        "a next one that stops no workers leaves those of one that is gone",
+        {"take over: brings the workers back where it stops none"},
+        LEFT_TO_ONE_THAT_STOPS_NONE,
+        "workers left at 0",
     ),
     (
         "the replicas that the next one has seen are given back",

@@ -12,6 +12,7 @@ Part = Literal[
     "take over: only what is gone",
     "take over: closes the run",
     "take over: settles what was not pushed",
+    "take over: brings the workers back where it stops none",
     "take over: with the recorded replicas",
     "take over: noted for the ending",
     "open: only while the lock is free",
@@ -79,6 +80,11 @@ class Turn(NamedTuple):
     def run(self) -> Run:
         """The recovery's record in Redis."""
         return self.world.runs[self.process.recovery]
+
+    @property
+    def stops_none(self) -> bool:
+        """Whether the recovery leaves the workers and the messages alone."""
+        return self.world.takes_none and self.recovery == 0
 
     @property
     def is_open(self) -> bool:

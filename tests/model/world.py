@@ -138,6 +138,8 @@ class World(NamedTuple):
     """Which resources have it."""
     vanished: int = NOBODY
     """The recovery whose resource is gone."""
+    takes_none: bool = False
+    """The first recovery takes no messages, so that it stops no workers."""
     broker_away: bool = False
     deaths: int = 0
     """How often an operator may still die; the fields that follow count moves of others in the same way."""
