@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.resource import KubernetesResource, is_finished
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.work import work
+from queue_recovery.recovery.work import report, work
 from queue_recovery.recovery.world import Gone
 
 _LOG = logging.getLogger(__name__)
@@ -101,11 +102,21 @@ class Reconciler:
             raise
         except Exception as error:  # noqa: BLE001  # any error is tried again
             _LOG.error("%s: unexpected %s; please report it; trying again in %.0f s", where, place_of(error), _RETRY)
+            if watched.resource is not None:
+                await self._report(watched.resource, error)
             # What cannot even be read holds nothing that this version has written.
             watched.is_ended = watched.gone and watched.resource is None
         finally:
             watched.resource = None
         return None
+
+    async def _report(self, resource: KubernetesResource, error: Exception) -> None:
+        message = (
+            f"the operator has met an unexpected {type(error).__name__} and tries again every {_RETRY:.0f} s; please "
+            "report it with the operator's log"
+        )
+        with suppress(Exception):  # the log has it; what is unexpected may be the status itself
+            await report(resource, self._world(resource.namespace), Reason.INTERNAL_ERROR, message)
 
 
 class _Watched:

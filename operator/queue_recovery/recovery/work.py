@@ -13,7 +13,7 @@ from queue_recovery.recovery.decide import Action, deadline, decide, forced_endi
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected, Unavailable
-from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reenqueue import reenqueue
@@ -66,6 +66,16 @@ async def work(resource: Resource, world: World) -> None:
         raise
     finally:
         await scope.forget()
+
+
+async def report(resource: Resource, world: World, reason: str, message: str) -> None:
+    """Say in the status of a recovery that has not ended what keeps it from being worked on.
+
+    Raises Superseded, Gone, or Unavailable (`KubernetesUnavailable`).
+    """
+    scope = Scope(resource=resource, world=world, status=resource.last_status)
+    if not is_terminal(scope.status):
+        await scope.wait_for(reason, message)
 
 
 async def _turn(scope: Scope, action: Action, delay: float) -> float:
