@@ -8,8 +8,10 @@ from typing import cast
 import pytest
 
 from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import RestoreNote, Worker
 from queue_recovery.recovery.restart import restart
@@ -45,7 +47,7 @@ class Case:
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
     wish = Wish(spec=SPEC, generation=1, deleting=False)
 
-    def __init__(self, *seen: Sequence[Worker]) -> None:
+    def __init__(self, *seen: Sequence[Worker], refused: str = "") -> None:
         self.stored = QueueRecoveryStatus(
             drain_start_time=timestamp(NOW),
             workers=[WorkerStatus(name=name, uid="d", replicas=n) for name, n in {"spare": 0, "worker": 2}.items()],
@@ -53,6 +55,7 @@ class Case:
         self.workers = self
         self.restored: list[str] = []
         self._seen = seen
+        self._refused = refused
 
     async def says(self) -> str:
         """Restart, and return what is said about the workers."""
@@ -68,6 +71,8 @@ class Case:
         self.stored = status
 
     async def restore(self, name: str, *_: str) -> None:
+        if name == self._refused:
+            raise Unavailable(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
         self.restored.append(name)
 
     async def follow(self, _: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
@@ -90,6 +95,15 @@ async def test_one_that_somebody_else_has_set_to_zero_is_not_said_to_be_back(fir
         "; worker has 0 replicas instead of 2: somebody else has set that; "
         "kubectl scale deployment/worker --replicas=2 -n media"
     )
+
+
+async def test_one_that_cannot_be_written_holds_up_no_other_one() -> None:
+    case = Case(refused="spare")
+
+    with pytest.raises(Unavailable, match="spare is refused"):
+        await case.says()
+
+    assert case.restored == ["worker"]
 
 
 async def test_one_that_was_created_again_with_the_note_is_brought_back_too() -> None:

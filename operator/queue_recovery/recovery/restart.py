@@ -6,6 +6,7 @@ from contextlib import aclosing
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.scope import Scope
 
@@ -57,7 +58,16 @@ def describe_back(workers: Sequence[Worker], before: Sequence[WorkerStatus], nam
 
 
 async def restore_replicas(scope: Scope) -> None:
-    """Give each worker that was scaled to 0 its replicas back; the same again when called again."""
+    """Give each worker that was scaled to 0 its replicas back; the same again when called again.
+
+    Raises NotYet or Unavailable, the first that was met: one Deployment that cannot be written holds up no other one.
+    """
+    errors: list[RecoveryError] = []
     for worker in scope.status.workers:
         taken_over = [] if worker.taken_over_from is None else [worker.taken_over_from]
-        await scope.world.workers.restore(worker.name, worker.uid, scope.resource.uid, *taken_over)
+        try:
+            await scope.world.workers.restore(worker.name, worker.uid, scope.resource.uid, *taken_over)
+        except RecoveryError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
