@@ -71,6 +71,10 @@ class Here:
     async def changed(self) -> None:
         """Nothing is heard while a process lives."""
 
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        return self.stored
+
     async def read(self) -> QueueRecoveryStatus:
         return self.stored
 

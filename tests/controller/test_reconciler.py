@@ -3,21 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 
+from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.recovery import FINALIZER
+from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller import reconciler
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.phase import set_ended
 from queue_recovery.recovery.world import Gone
 from sandbox.processes import until
 
 Body = dict[str, Any]
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Resource:
@@ -31,10 +36,16 @@ class Resource:
         self.observed_generation = 0
         self.released = 0
         self.heard: list[bool] = []
+        self.wish = SimpleNamespace(generation=self.generation)
+        self.last_status = QueueRecoveryStatus.model_validate(body["status"])
+        self.written: list[QueueRecoveryStatus] = []
 
     def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
         self.generation = body["metadata"]["generation"]
         self.heard.append(gone)
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        self.written.append(status)
 
     async def release(self) -> None:
         self.released += 1
@@ -81,7 +92,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 @pytest_asyncio.fixture(loop_scope="session")
 async def board(work: Work) -> AsyncIterator[Reconciler]:
     del work
-    world = cast("Any", SimpleNamespace(see_end=lambda _: None))
+    world = cast("Any", SimpleNamespace(see_end=lambda _: None, now=lambda: NOW))
     made = Reconciler(
         lambda body: cast("KubernetesResource", Resource(body)), lambda _: world, lambda _: nullcontext(None)
     )
@@ -219,6 +230,83 @@ async def test_what_ends_in_an_error_is_tried_again(board: Reconciler, work: Wor
 
     await work.has_begun(3)
     assert work.most == 1
+
+
+async def test_one_that_is_removed_while_it_waits_to_be_tried_again_is_tried_until_it_is_put_in_order(
+    board: Reconciler, work: Work
+) -> None:
+    async def fail() -> None:
+        board.hear(recovery(2), gone=True)
+        if len(work.begun) < 3:
+            raise Unavailable("KubernetesUnavailable", "away")
+        raise Gone
+
+    work.outcome = fail
+    board.hear(recovery(), gone=False)
+
+    await idle(board)
+    assert work.begun == ["a"] * 3
+    assert work.resources[1].generation == 2
+
+
+async def test_one_that_cannot_be_read_is_forgotten_when_it_is_removed(
+    board: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Body] = []
+
+    def refuse(body: Body) -> None:
+        seen.append(body)
+        raise ValueError
+
+    monkeypatch.setattr(board, "_resource", refuse)
+    board.hear(recovery(), gone=False)
+
+    async def tried() -> bool:
+        return len(seen) > 1
+
+    await until(tried, "it to be tried again")
+    board.hear(recovery(), gone=True)
+    await idle(board)
+
+
+async def test_one_that_is_removed_once_it_has_ended_is_not_begun_again(board: Reconciler, work: Work) -> None:
+    board.hear(recovery(), gone=False)
+    work.go.set()
+    await work.has_begun(1)
+    board.hear(recovery(), gone=True)
+
+    await idle(board)
+    assert work.begun == ["a"]
+
+
+async def test_an_unexpected_error_is_told_in_the_status_without_its_text(board: Reconciler, work: Work) -> None:
+    async def fail() -> None:
+        raise RuntimeError("a password")
+
+    work.outcome = fail
+    board.hear(recovery(), gone=False)
+    await work.has_begun(2)
+
+    (told,) = work.resources[0].written
+    ready = find(told.conditions, ConditionType.READY)
+    assert ready is not None
+    assert (ready.status, ready.reason) == ("False", "InternalError")
+    assert ready.message == told.message
+    assert told.message.startswith("the operator has met an unexpected RuntimeError and tries again every")
+
+
+async def test_an_unexpected_error_leaves_the_terminal_status_as_it_is(board: Reconciler, work: Work) -> None:
+    async def fail() -> None:
+        raise RuntimeError
+
+    work.outcome = fail
+    ending = Ending(phase="Cancelled", reason="Deleted", message="deleted")
+    ended = set_ended(QueueRecoveryStatus(ending=ending), now=NOW, generation=1)
+    body = recovery(2)
+    board.hear({**body, "status": ended.model_dump(by_alias=True, mode="json", exclude_none=True)}, gone=False)
+    await work.has_begun(2)
+
+    assert work.resources[0].written == []
 
 
 async def test_closing_ends_all_tasks_at_once_and_what_is_heard_later_begins_again(

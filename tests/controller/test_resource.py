@@ -7,7 +7,7 @@ import pytest_asyncio
 from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.recovery import FINALIZER
-from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.resource import KubernetesResource, is_finished
 from queue_recovery.recovery.world import Gone, Superseded
@@ -20,6 +20,7 @@ OTHERS = "example.org/others"
 NOW = "2026-05-01T03:00:00Z"
 PLANNED = QueueRecoveryStatus(message="planned")
 STARTED = QueueRecoveryStatus(message="stopping the workers", drain_start_time=NOW)
+ENDING = STARTED.model_copy(update={"ending": Ending(phase="Cancelled", reason="Deleted", message="deleted")})
 ENDED = QueueRecoveryStatus(message="done", drain_start_time=NOW, completion_time=NOW, observed_generation=1)
 
 
@@ -48,6 +49,9 @@ class Recovery:
     async def finalizers(self) -> list[str]:
         found: list[str] = (await self.get())["metadata"].get("finalizers", [])
         return found
+
+    async def set_finalizers(self, *finalizers: str) -> None:
+        await self.api.patch(f"{self.path}/stuck", {"metadata": {"finalizers": [*finalizers]}})
 
     async def delete(self) -> None:
         await self.api.delete(f"{self.path}/stuck", {})
@@ -135,6 +139,41 @@ async def test_one_that_is_held_by_others_only_and_being_deleted_touches_nothing
     assert resource.wish.deleting
     assert await recovery.finalizers() == [OTHERS]
     assert "drainStartTime" not in (await recovery.get())["status"]
+
+
+@pytest.mark.parametrize("when", ["before it is read", "unseen"])
+async def test_one_that_has_lost_its_finalizer_and_is_being_deleted_goes_no_further_and_can_be_ended(
+    recovery: Recovery, when: str
+) -> None:
+    await recovery.create()
+    resource = await recovery.resource()
+    await resource.write(STARTED)
+    await recovery.set_finalizers(OTHERS)
+    await recovery.delete()
+    if when != "unseen":
+        resource = await recovery.resource()
+
+    with pytest.raises(Superseded):
+        await resource.write(STARTED.model_copy(update={"message": "taking the messages"}))
+    await resource.write(ENDING)
+    assert (await recovery.get())["status"]["ending"]["reason"] == "Deleted"
+    await resource.write(ENDED)
+
+    await resource.release()
+    assert await recovery.finalizers() == [OTHERS]
+    assert "completionTime" in (await recovery.get())["status"]
+
+
+async def test_one_that_loses_its_finalizer_while_it_ends_can_be_ended(recovery: Recovery) -> None:
+    await recovery.create(OTHERS)
+    resource = await recovery.resource()
+    await resource.write(ENDING)
+    await recovery.delete()
+    await recovery.set_finalizers(OTHERS)
+
+    await resource.write(ENDED)
+
+    assert "completionTime" in (await recovery.get())["status"]
 
 
 async def test_one_that_is_gone_touches_nothing_any_more(recovery: Recovery) -> None:
@@ -226,7 +265,7 @@ async def test_the_cluster_is_told_by_what_only_it_has_where_the_operator_may_re
         assert await ClusterUID(client).read() is None
 
 
-async def test_a_namespace_that_is_being_deleted_is_told_from_one_that_is_not(
+async def test_a_namespace_that_is_gone_or_being_deleted_is_told_from_one_that_is_not(
     recovery: Recovery, namespace: str
 ) -> None:
     await recovery.create(OTHERS)
@@ -237,5 +276,6 @@ async def test_a_namespace_that_is_being_deleted_is_told_from_one_that_is_not(
         return await is_terminating(recovery.client, namespace)
 
     await until(terminating, "the namespace to refuse what is created in it")
+    assert await is_terminating(recovery.client, "no-such-namespace")
     events = await recovery.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
     assert events["items"] == []

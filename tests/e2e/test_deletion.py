@@ -96,6 +96,22 @@ async def test_one_whose_finalizer_is_removed_by_force_is_put_in_order_all_the_s
     await until(in_order, "the workers to be back and the lock to be free")
 
 
+async def test_one_that_lost_its_finalizer_and_is_kept_by_anothers_is_put_in_order(team: Team) -> None:
+    await team.stubborn_workers(grace=5)
+    await team.target()
+    await team.recovery()
+    await _drains(team)
+    await team.kubectl("patch", "qr", "stuck", "--type=merge", '--patch={"metadata":{"finalizers":["example.com/a"]}}')
+    await team.kubectl("delete", "qr", "stuck", "--wait=false")
+
+    await team.reached("Cancelled")
+
+    assert await team.replicas() == 2
+    assert (await team.get("QueueRecovery", "stuck"))["metadata"]["finalizers"] == ["example.com/a"]
+    assert not await team.redis.keys("queuerecovery.dev:lock:*")
+    await team.kubectl("patch", "qr", "stuck", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+
 async def _remove_by_force(team: Team) -> None:
     await team.kubectl("delete", "qr", "stuck", "--wait=false")
     await team.kubectl("patch", "qr", "stuck", "--type=merge", '--patch={"metadata":{"finalizers":null}}')

@@ -36,9 +36,10 @@ def _refuse_late_takers(turn: Turn) -> Outcome:
 
 
 def _bring_back(turn: Turn) -> Outcome:
+    world = turn.world if turn.stops_none else restored(turn)
     if turn.has("end: workers before the books"):
-        return turn.go("close", restored(turn))
-    return turn.stay(turn.process._replace(at="finish"), restored(turn))
+        return turn.go("close", world)
+    return turn.stay(turn.process._replace(at="finish"), world)
 
 
 def _close(turn: Turn) -> Outcome:

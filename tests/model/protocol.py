@@ -34,7 +34,7 @@ def _lock(turn: Turn) -> Outcome:
     world, free = turn.world, {NOBODY, turn.recovery}
     if world.lock not in free:
         return turn.go("close theirs") if turn.may_take_over(world.lock) else None
-    if world.note not in free and not turn.may_take_over(world.note):
+    if not turn.stops_none and world.note not in free and not turn.may_take_over(world.note):
         return None
     return turn.go("add the finalizer" if turn.has("finalizer: before the intent") else "write the intent")
 
@@ -42,7 +42,7 @@ def _lock(turn: Turn) -> Outcome:
 def _add_finalizer(turn: Turn) -> Outcome:
     if turn.is_gone:
         return turn.gone()
-    if turn.world.statuses[turn.recovery] != turn.status:
+    if turn.world.statuses[turn.recovery] != turn.status or turn.takes_no_finalizer:
         return turn.read_again()
     return turn.go("write the intent", turn.world.with_finalizer(turn.recovery, there=True))
 
@@ -51,7 +51,7 @@ def _write_intent(turn: Turn) -> Outcome:
     world, status = turn.world, turn.status._replace(step="draining")
     if not world.finalizers[turn.recovery] and not turn.is_gone and turn.has("finalizer: before the intent"):
         return turn.go("add the finalizer")
-    if world.note not in {NOBODY, turn.recovery}:
+    if world.note not in {NOBODY, turn.recovery} and not turn.stops_none:
         recorded = 1 if turn.has("take over: with the recorded replicas") else world.replicas
         noted = world.note if turn.has("take over: noted for the ending") else NOBODY
         status = status._replace(replicas=recorded, taken_over=noted)
@@ -76,7 +76,7 @@ def _open(turn: Turn) -> Outcome:
         return turn.go("close theirs") if turn.may_take_over(world.lock) else None
     if run.state == "absent":
         world = world.with_run(turn.recovery, run._replace(state="preparing"))
-    return turn.go("look", world._replace(lock=turn.recovery))
+    return turn.go("look at the jobs" if turn.stops_none else "look", world._replace(lock=turn.recovery))
 
 
 def _look(turn: Turn) -> Outcome:
@@ -132,6 +132,9 @@ def _begin_to_take(turn: Turn) -> Outcome:
     run, sweep = turn.run, turn.status.sweep
     if not turn.is_open:
         return turn.go("end as failed")
+    if turn.stops_none:
+        world = turn.world.with_run(turn.recovery, run._replace(state="purged"))
+        return turn.go("write that nothing is taken", world)
     if run.complete >= sweep:
         return turn.go("look again")
     if run.sweep >= sweep:
@@ -209,6 +212,10 @@ def _drain_held(turn: Turn) -> bool:
 
 def _write_purged(turn: Turn) -> Outcome:
     return turn.save(turn.status._replace(step="purged", held=False))
+
+
+def _write_taken_none(turn: Turn) -> Outcome:
+    return turn.save(turn.status._replace(step="restarted", held=False))
 
 
 def _write_draining_again(turn: Turn) -> Outcome:
@@ -302,6 +309,7 @@ EFFECTS: Final[Mapping[str, Callable[[Turn], Outcome]]] = {
     "complete": _complete,
     "look again": _look_again,
     "write that it is purged": _write_purged,
+    "write that nothing is taken": _write_taken_none,
     "write that it drains again": _write_draining_again,
     "restore": _restore,
     "wait for the rollout": _rollout,

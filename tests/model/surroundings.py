@@ -90,8 +90,7 @@ def _chances(world: World) -> Iterator[Move]:
         # With the broker away for good it is the deadline that comes, sooner or later.
         cancelled = world._replace(cancels=0, cancelled=True)
         yield Move("the user cancels the first recovery", cancelled, sure=world.broker_away)
-    if world.deletions:
-        yield _deletion(world._replace(deletions=0))
+    yield from _removals(world)
     last = len(world.statuses) - 1
     if world.removals and world.statuses[last].touched and world.statuses[0].step == "planned":
         yield Move("somebody removes the last recovery by force", world._replace(removals=0, vanished=last), sure=False)
@@ -110,8 +109,16 @@ def _chances(world: World) -> Iterator[Move]:
         yield Move("the application enqueues the job itself", _sent(taken, "rival", 0), sure=False)
 
 
+def _removals(world: World) -> Iterator[Move]:
+    if world.deletions:
+        yield _deletion(world._replace(deletions=0))
+    if world.strippings and world.finalizers[0]:
+        stripped = world._replace(strippings=0).with_finalizer(0, there=False)
+        yield Move("somebody removes the first recovery's finalizer, and leaves another", stripped, sure=False)
+
+
 def _deletion(world: World) -> Move:
-    if not world.finalizers[0]:
+    if not world.finalizers[0] and not world.kept:
         return Move("the user deletes the first recovery, which goes", world._replace(vanished=0), sure=False)
     waits = world._replace(deleted=True, cancelled=True)
     return Move("the user deletes the first recovery, which has the finalizer", waits, sure=False)

@@ -38,7 +38,18 @@ def _closed(turn: Turn) -> Outcome:
     todo = tuple(number for number in range(len(turn.world.jobs)) if number not in run.markers and run.seen)
     if not run.was_purged or not turn.has("take over: settles what was not pushed"):
         todo = ()
-    return turn.stay(turn.process._replace(at="settle theirs" if todo else "release theirs", todo=todo))
+    process = turn.process._replace(at="settle theirs" if todo else "release theirs", todo=todo)
+    if turn.stops_none and turn.has("take over: brings the workers back where it stops none"):
+        process = process._replace(at="scale theirs back")
+    return turn.stay(process)
+
+
+def _scale_back(turn: Turn) -> Outcome:
+    theirs = _theirs(turn)
+    if theirs is None:
+        return turn.go("close theirs")
+    at = "settle theirs" if turn.process.todo else "release theirs"
+    return turn.stay(turn.process._replace(at=at), ending.restored(theirs))  # a status begins with what each note says
 
 
 def _settle(turn: Turn) -> Outcome:
@@ -66,6 +77,7 @@ def _theirs(turn: Turn) -> Turn | None:
 EFFECTS: Final[Mapping[str, Callable[[Turn], Outcome]]] = {
     "close theirs": _close,
     "give theirs back": _give_back,
+    "scale theirs back": _scale_back,
     "settle theirs": _settle,
     "release theirs": _release,
 }

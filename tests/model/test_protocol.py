@@ -24,12 +24,14 @@ RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
 BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
 BROKER_FORGETS = beginning()._replace(losses=1)
 DELETED = beginning(old=0)._replace(deletions=1)
+KEPT_BY_ANOTHERS = DELETED._replace(kept=True, strippings=1)
 REMOVED = beginning(operators=(0, 1), old=0)._replace(removals=1)
 _LEFT = beginning(operators=(0, 1), old=0)._replace(processes=(Process(0), Process(0)), vanished=1, lock=1, cancels=1)
 LEFT_AT_ZERO = _LEFT._replace(
     statuses=(Status(), Status(step="draining")), runs=(Run(), Run("preparing")), note=1, replicas=0, pods=0
 )
 """Nobody works any more on a recovery that was removed by force while its workers stopped."""
+LEFT_TO_ONE_THAT_STOPS_NONE = LEFT_AT_ZERO._replace(takes_none=True)
 LEFT_CLAIMED = _LEFT._replace(
     statuses=(Status(), Status(step="restarted")),
     runs=(Run(), Run("purged", sweep=1, complete=1, seen=(Claimed("failed", OLD),))),
@@ -122,6 +124,12 @@ def test_a_deletion_at_any_moment_waits_for_what_was_touched_and_for_nothing_els
     assert endings == {(gone_at_once,), (ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+def test_one_that_lost_its_finalizer_and_is_kept_by_anothers_is_ended_as_any_that_is_deleted() -> None:
+    endings = held(KEPT_BY_ANOTHERS._replace(deaths=1)).endings
+
+    assert endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
 def test_what_a_recovery_leaves_that_was_removed_by_force_is_taken_over_by_the_next_one() -> None:
     endings = held(REMOVED._replace(deaths=1)).endings
 
@@ -134,6 +142,12 @@ def test_an_old_message_is_in_one_place_when_a_recovery_was_removed_by_force() -
 
 def test_a_next_one_that_is_cancelled_brings_the_workers_back_of_one_that_was_removed_by_force() -> None:
     endings = {next_one for next_one, _ in held(LEFT_AT_ZERO._replace(deaths=2)).endings}
+
+    assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
+
+
+def test_a_next_one_that_stops_no_workers_brings_those_back_of_one_that_was_removed_by_force() -> None:
+    endings = {next_one for next_one, _ in held(LEFT_TO_ONE_THAT_STOPS_NONE._replace(deaths=1)).endings}
 
     assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
 
@@ -260,6 +274,12 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
         "workers left at 0",
     ),
     (
+        "an ending waits for a finalizer that cannot be added",
+        {"finalizer: not needed for an ending where it cannot be added"},
+        KEPT_BY_ANOTHERS,
+        "recovery without end",
+    ),
+    (
         "a recovery that exists is taken over",
         {"take over: only what is gone"},
         REMOVED,
@@ -276,6 +296,12 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
         {"take over: settles what was not pushed"},
         LEFT_CLAIMED,
         "stranded job",
+    ),
+    (
+        "a next one that stops no workers leaves those of one that is gone",
+        {"take over: brings the workers back where it stops none"},
+        LEFT_TO_ONE_THAT_STOPS_NONE,
+        "workers left at 0",
     ),
     (
         "the replicas that the next one has seen are given back",

@@ -8,9 +8,11 @@ Part = Literal[
     "status: written over the known one only",
     "finalizer: before the intent",
     "finalizer: removed only while it is not needed",
+    "finalizer: not needed for an ending where it cannot be added",
     "take over: only what is gone",
     "take over: closes the run",
     "take over: settles what was not pushed",
+    "take over: brings the workers back where it stops none",
     "take over: with the recorded replicas",
     "take over: noted for the ending",
     "open: only while the lock is free",
@@ -80,6 +82,11 @@ class Turn(NamedTuple):
         return self.world.runs[self.process.recovery]
 
     @property
+    def stops_none(self) -> bool:
+        """Whether the recovery leaves the workers and the messages alone."""
+        return self.world.takes_none and self.recovery == 0
+
+    @property
     def is_open(self) -> bool:
         """Whether the scripts still let the run act."""
         return self.run.state in {"preparing", "purged"}
@@ -105,6 +112,11 @@ class Turn(NamedTuple):
         """Whether the recovery's resource is not there any more."""
         return self.world.vanished == self.recovery
 
+    @property
+    def takes_no_finalizer(self) -> bool:
+        """Whether the resource is being deleted, has lost the finalizer, and is kept by somebody else's."""
+        return self.world.deleted and self.recovery == 0 and not self.world.finalizers[0]
+
     def gone(self) -> tuple[World, Process]:
         """Put in order what was touched, once: there is nothing to write the status to."""
         if self.status.ending or not self.status.touched:
@@ -120,6 +132,9 @@ class Turn(NamedTuple):
         if self.is_gone:
             return self.gone()
         if self.world.statuses[self.recovery] != self.status and self.has("status: written over the known one only"):
+            return self.read_again()
+        without = status.ending and self.has("finalizer: not needed for an ending where it cannot be added")
+        if status.touched and self.takes_no_finalizer and not without:
             return self.read_again()
         return self.world.with_status(self.recovery, status), Process(self.recovery, self.next(status), status)
 

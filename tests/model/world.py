@@ -132,16 +132,21 @@ class World(NamedTuple):
     """The user has cancelled the first recovery, or deleted it while it had the finalizer."""
     deleted: bool = False
     """The first recovery's resource goes with its finalizer."""
+    kept: bool = False
+    """Somebody else's finalizer keeps it after that."""
     finalizers: tuple[bool, ...] = ()
     """Which resources have it."""
     vanished: int = NOBODY
     """The recovery whose resource is gone."""
+    takes_none: bool = False
+    """The first recovery takes no messages, so that it stops no workers."""
     broker_away: bool = False
     deaths: int = 0
     """How often an operator may still die; the fields that follow count moves of others in the same way."""
     cancels: int = 0
     deletions: int = 0
     removals: int = 0
+    strippings: int = 0
     outages: int = 0
     producers: int = 0
     scalings: int = 0
@@ -159,7 +164,8 @@ class World(NamedTuple):
     def with_finalizer(self, recovery: int, *, there: bool) -> "World":
         """Return the world with the resource's finalizer added or removed; a deleted one goes without it."""
         world = self._replace(finalizers=put(self.finalizers, recovery, there))
-        return world._replace(vanished=recovery) if not there and self.deleted and recovery == 0 else world
+        goes = not there and self.deleted and not self.kept and recovery == 0
+        return world._replace(vanished=recovery) if goes else world
 
     def with_status(self, recovery: int, status: Status) -> "World":
         """Return the world with this status in the API server."""

@@ -58,6 +58,10 @@ class Case:
     async def changed(self) -> None:
         await asyncio.Event().wait()
 
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        return self.stored
+
     async def read(self) -> QueueRecoveryStatus:
         return self.stored
 

@@ -222,18 +222,37 @@ async def test_a_deployment_that_another_recovery_holds_is_not_restored(fleet: F
     assert (found.replicas, found.note) == (0, note(2, OTHER_RUN))
 
 
-async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_restored(fleet: Fleet) -> None:
+@pytest.mark.parametrize("run", [None, OTHER_RUN], ids=["without a note", "with another recovery's note"])
+async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_restored(
+    fleet: Fleet, run: str | None
+) -> None:
     await fleet.apply(manifest(replicas=0))
     first = await fleet.look()
     await fleet.kubectl("delete", "deployment", "worker")
     assert await fleet.workers.restore("worker", first.uid, RUN) is None
     await fleet.apply(manifest(replicas=0))
-    await fleet.hold()
-    held = await fleet.drained()
+    if run is not None:
+        await fleet.hold(run=run)
+    before = await fleet.drained()
 
     assert await fleet.workers.restore("worker", first.uid, RUN) is None
 
-    assert await fleet.look() == held
+    assert await fleet.look() == before
+
+
+async def test_a_deployment_that_was_created_again_with_the_note_is_restored(fleet: Fleet) -> None:
+    await fleet.apply(manifest())
+    first = await fleet.hold()
+    saved = await fleet.kubectl("get", "deployment", "worker", "-o", "yaml")
+    await fleet.kubectl("replace", "--force", "-f", "-", input=saved)
+    held = await fleet.look()
+    assert (held.uid == first.uid, held.replicas, held.note) == (False, 0, note(2))
+
+    assert await fleet.workers.restore("worker", first.uid, RUN) == 2
+
+    restored = await fleet.await_rollout()
+    assert (restored.replicas, restored.note, restored.pods) == (2, None, 2)
+    assert traces(await fleet.deployment()) == []
 
 
 @pytest.mark.parametrize("text", ["", "{}", "not JSON", '{"uid": "u", "recovery": "r", "replicas": "many"}'])

@@ -219,6 +219,13 @@ class Reason(StrEnum):
         "See which policy or webhook forbids it; the message has the server's code.",
     )
 
+    INTERNAL_ERROR = (
+        "InternalError",
+        Outcome.UNAVAILABLE,
+        "The operator has met an error that it does not know, and tries again every 10 seconds.",
+        "Report it with the line of the operator's log that names this recovery and the error's place.",
+    )
+
     # What only a new recovery can cure.
     QUEUE_NOT_IN_TARGET = (
         "QueueNotInTarget",

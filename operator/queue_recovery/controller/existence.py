@@ -76,7 +76,7 @@ async def recovery_exists(api: ApiClient, namespace: str, name: str, uid: str) -
 
 
 async def is_terminating(api: ApiClient, namespace: str) -> bool:
-    """Tell whether a namespace is being deleted, by creating an event in it without storing it.
+    """Tell whether a namespace is gone or being deleted, by creating an event in it without storing it.
 
     Reading the namespace would need one more right in the whole cluster.
 
@@ -98,7 +98,10 @@ async def is_terminating(api: ApiClient, namespace: str) -> bool:
                 namespace, event, dry_run="All", _request_timeout=REQUEST_TIMEOUT
             )
     except ApiException as error:
-        return any(cause.get("reason") == "NamespaceTerminating" for cause in _details(error).get("causes", []))
+        details = _details(error)
+        if (details.get("kind"), details.get("name")) == ("namespaces", namespace):
+            return True
+        return any(cause.get("reason") == "NamespaceTerminating" for cause in details.get("causes", []))
     return False
 
 

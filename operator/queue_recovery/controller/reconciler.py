@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.resource import KubernetesResource, is_finished
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.work import work
+from queue_recovery.recovery.work import report, work
 from queue_recovery.recovery.world import Gone
 
 _LOG = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ class Reconciler:
                 done = await self._attempt(watched)
                 if done is not None:
                     await watched.catch_up(done)
+                    if watched.gone:
+                        return
                 elif not watched.is_over:
                     await asyncio.sleep(_RETRY)
         finally:
@@ -91,7 +94,7 @@ class Reconciler:
                 await resource.release()
                 return resource.observed_generation
         except Gone:
-            watched.gone = True
+            watched.is_ended = True
         except RecoveryError as error:
             _LOG.warning("%s: %s; trying again in %.0f s", where, error, _RETRY)
         except asyncio.CancelledError:
@@ -99,9 +102,21 @@ class Reconciler:
             raise
         except Exception as error:  # noqa: BLE001  # any error is tried again
             _LOG.error("%s: unexpected %s; please report it; trying again in %.0f s", where, place_of(error), _RETRY)
+            if watched.resource is not None:
+                await self._report(watched.resource, error)
+            # What cannot even be read holds nothing that this version has written.
+            watched.is_ended = watched.gone and watched.resource is None
         finally:
             watched.resource = None
         return None
+
+    async def _report(self, resource: KubernetesResource, error: Exception) -> None:
+        message = (
+            f"the operator has met an unexpected {type(error).__name__} and tries again every {_RETRY:.0f} s; please "
+            "report it with the operator's log"
+        )
+        with suppress(Exception):  # the log has it; what is unexpected may be the status itself
+            await report(resource, self._world(resource.namespace), Reason.INTERNAL_ERROR, message)
 
 
 class _Watched:
@@ -110,6 +125,9 @@ class _Watched:
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.body = body
         self.gone = False
+        """Whether the resource is not there any more, so that no later event will tell of it."""
+        self.is_ended = False
+        """Whether the resource is not there any more, and what it held is in order."""
         self.task: asyncio.Task[None] | None = None
         self.resource: KubernetesResource | None = None
         """Told of the events while it is being worked on."""
@@ -117,7 +135,7 @@ class _Watched:
 
     @property
     def is_over(self) -> bool:
-        return self.gone or is_finished(self.body)
+        return self.is_ended or is_finished(self.body)
 
     def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
         self.body, self.gone = body, self.gone or gone
@@ -129,6 +147,6 @@ class _Watched:
         """Wait until the watch shows that it is over, or a newer generation: its events lag behind the last write."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAG):
-                while not self.is_over and self.body["metadata"]["generation"] <= generation:
+                while not (self.is_over or self.gone) and self.body["metadata"]["generation"] <= generation:
                     self._heard.clear()
                     await self._heard.wait()

@@ -75,6 +75,11 @@ class KubernetesResource:
         return self._wish
 
     @property
+    def last_status(self) -> QueueRecoveryStatus:
+        """The status as last heard, read or written."""
+        return self._status
+
+    @property
     def observed_generation(self) -> int:
         """Generation of the spec that the stored status was made from, as last read or written."""
         return self._status.observed_generation
@@ -105,19 +110,23 @@ class KubernetesResource:
         """Store the status if it is still the one last read or written here.
 
         A status that tells of effects which a deletion has to wait for is stored only on a resource that has the
-        finalizer; it is added first. A change of anything else in the resource (a label, the spec) is no obstacle.
-        Raises Superseded (also when the finalizer is needed and the resource is being deleted), Gone, or Unavailable
+        finalizer; it is added first. A resource that is being deleted takes none: there a status is stored without it
+        that has its ending, and no other. A change of anything else in the resource (a label, the spec) is no obstacle.
+
+        Raises Superseded (also when the finalizer is needed and cannot be added), Gone, or Unavailable
         (`KubernetesUnavailable`).
         """
         before = self._status
         for _ in range(_TRIES):
+            if self._takes_no_finalizer and needs_finalizer(status) and status.ending is None:
+                raise Superseded
             try:
                 with translated(gone=Gone, expected=_REFUSED):
-                    if needs_finalizer(status) and not self._has_finalizer:
+                    if needs_finalizer(status) and not (self._has_finalizer or self._takes_no_finalizer):
                         self._store(await self._edit([_finalizers(*self._version.finalizers, FINALIZER)]))
                     stored = await self._patch_status(status)
             except ApiException:
-                if await self.read() != before or (needs_finalizer(status) and self._takes_no_finalizer):
+                if await self.read() != before:
                     raise Superseded from None
                 continue
             self._version = stored.metadata

@@ -5,6 +5,7 @@ broker for no more than a second. Entered again at any point, it does the same a
 """
 
 import asyncio
+import logging
 import operator
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from functools import reduce
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Quarantine, SkippedJob
+from queue_recovery.recovery.backoff import FIRST_DELAY, longer
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.phase import timestamp
@@ -25,6 +27,8 @@ from queue_recovery.recovery.restoring import restored_books
 from queue_recovery.recovery.scope import Scope, Update
 from queue_recovery.recovery.world import Gone
 
+_LOG = logging.getLogger(__name__)
+
 _PATIENCE_SECONDS = 1.0
 """How long the workers wait for the broker before they come back."""
 
@@ -34,11 +38,16 @@ async def end(scope: Scope) -> None:
     if scope.status.drain_start_time is None:
         await scope.finish({})
         return
-    if scope.scales_workers and not scope.restored and not is_true(scope.status.conditions, ConditionType.RESTARTED):
+    if _holds_workers(scope):
         await _refuse_late_takers(scope)
         await restore_replicas(scope)
         scope.restored = True
     await scope.finish(await _close(scope))
+
+
+def _holds_workers(scope: Scope) -> bool:
+    restarted = is_true(scope.status.conditions, ConditionType.RESTARTED)
+    return scope.scales_workers and not scope.restored and not restarted
 
 
 async def _close(scope: Scope) -> Update:
@@ -76,16 +85,42 @@ async def end_cut_off(scope: Scope, error: RecoveryError) -> None:
 
 
 async def end_removed(scope: Scope) -> None:
-    """End a recovery whose resource was removed by force, as far as that can be done at once and without its status.
+    """End a recovery whose resource was removed by force, without its status.
 
-    What is left is taken over by the next recovery that needs it (`takeover.py`).
+    Its workers are brought back however long that takes: nobody but this process knows of them. What it holds in the
+    broker is ended if that can be done at once; the next recovery of the queue takes it over otherwise (`takeover.py`).
     """
     if scope.status.drain_start_time is None or scope.status.completion_time is not None:
         return
     removed = Ending(phase="Cancelled", reason=Reason.DELETED, message="removed by force while it was running")
     scope.status = scope.status.model_copy(update={"ending": scope.status.ending or removed})
+    if _holds_workers(scope):
+        await _refuse_late_takers(scope)
+        await _scale_back_in_the_end(scope)
+        scope.restored = True
     with suppress(RecoveryError, Gone):
         await end(scope)
+
+
+async def _scale_back_in_the_end(scope: Scope) -> None:
+    """Give the workers their replicas back, and try again until that has succeeded or they are gone."""
+    delay, said = FIRST_DELAY, ""
+    while True:
+        try:
+            await restore_replicas(scope)
+        except RecoveryError as error:
+            with suppress(RecoveryError):
+                if await scope.world.is_terminating():
+                    return
+            if error.message != said:
+                _LOG.warning("%s: removed by force, and its workers are still at 0: %s", scope.full_name, error)
+            said = error.message
+        else:
+            if said:
+                _LOG.info("%s: removed by force; its workers have their replicas again", scope.full_name)
+            return
+        await scope.world.pause(delay)
+        delay = longer(delay)
 
 
 async def _refuse_late_takers(scope: Scope) -> None:

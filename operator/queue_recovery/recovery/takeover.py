@@ -6,7 +6,8 @@ nothing. A UID is never used again, so the proof stays true.
 
 What it holds in the broker is ended as it would have ended it itself: its run is closed, so that a late process of it
 can neither take nor enqueue anything; its jobs are settled; its quarantine is kept for its retention; its lock is
-released. Of a Deployment the new recovery replaces its note, and gives the replicas back that it had recorded.
+released. Of a Deployment the new recovery replaces its note, and gives the replicas back that it had recorded; one that
+stops no workers itself gives them back at once.
 """
 
 from collections.abc import Iterable
@@ -98,9 +99,32 @@ async def _end(scope: Scope, queue: str, holder: Holder) -> None:
     )
     broker = await scope.broker()
     closed = await broker.close(run)
+    if not scope.scales_workers:
+        await _scale_back(scope, queue, holder)
     if closed.was_purged:
         await _settle(scope, holder, closed)
     await broker.release(run, expires=expires, keep=True)
+
+
+async def _scale_back(scope: Scope, queue: str, holder: Holder) -> None:
+    """Give the queue's Deployments the replicas back that it has taken; only those of its own namespace have its note.
+
+    The name in the note is compared too: the broker's word for it is anybody's who can write there.
+    """
+    if holder.name.partition("/")[0] != scope.resource.namespace:
+        return
+    workers = scope.world.workers
+    listed = next((one.workers for one in (await scope.target()).queues if one.name == queue), [])
+    for name in [worker.name for worker in listed]:
+        try:
+            (worker,) = await workers.look([name])
+        except NotYet as error:
+            if error.reason == Reason.WORKER_NOT_FOUND:
+                continue
+            raise
+        if worker.note is None or worker.note.recovery == holder.name:
+            # Also without the note: a write of a late process of it, which would scale to 0, fails then.
+            await workers.restore(name, worker.uid, holder.uid)
 
 
 async def _settle(scope: Scope, holder: Holder, closed: Closed) -> None:

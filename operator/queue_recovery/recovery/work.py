@@ -8,11 +8,12 @@ from typing import Final
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
+from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, longer
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected, Unavailable
-from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reenqueue import reenqueue
@@ -20,10 +21,6 @@ from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.restoring import plan_restore, restore
 from queue_recovery.recovery.scope import Scope, failed
 from queue_recovery.recovery.world import Gone, Resource, Superseded, World
-
-FIRST_DELAY: Final = 0.5
-LONGEST_DELAY: Final = 10.0
-"""Seconds between two tries: doubled from the first to the longest."""
 
 LOCK_DELAY: Final = 1.0
 """Seconds between two looks at a queue's lock that another recovery holds; one GET of the broker."""
@@ -47,15 +44,21 @@ _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
 async def work(resource: Resource, world: World) -> None:
     """Work on a recovery until its terminal status is written; takes up where an earlier process stopped.
 
-    Raises Gone when the resource is not there any more.
+    Raises Gone when the resource is not there any more, once its workers are back.
     """
-    scope = Scope(resource=resource, world=world, status=await resource.read())
-    delay = FIRST_DELAY
+    scope = Scope(resource=resource, world=world, status=resource.last_status)
+    delay, pause = FIRST_DELAY, 0.0
     try:
+        scope.status = await resource.read()
         while (action := decide(scope.spec, scope.status)) is not Action.NOTHING:
             try:
                 delay = await _turn(scope, action, delay)
+                pause = 0.0
             except Superseded:
+                # One write of another process is nothing to wait for; a reason that stays would be asked for in a loop.
+                if pause:
+                    await world.pause(pause)
+                pause = longer(pause) or FIRST_DELAY
                 scope.status = await resource.read()
         await scope.acknowledge()
     except Gone:
@@ -63,6 +66,16 @@ async def work(resource: Resource, world: World) -> None:
         raise
     finally:
         await scope.forget()
+
+
+async def report(resource: Resource, world: World, reason: str, message: str) -> None:
+    """Say in the status of a recovery that has not ended what keeps it from being worked on.
+
+    Raises Superseded, Gone, or Unavailable (`KubernetesUnavailable`).
+    """
+    scope = Scope(resource=resource, world=world, status=resource.last_status)
+    if not is_terminal(scope.status):
+        await scope.wait_for(reason, message)
 
 
 async def _turn(scope: Scope, action: Action, delay: float) -> float:
@@ -146,7 +159,7 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
     if scope.news().done():
         await scope.forget()
         return FIRST_DELAY
-    return delay if error.reason == Reason.LOCKED else min(delay * 2, LONGEST_DELAY)
+    return delay if error.reason == Reason.LOCKED else longer(delay)
 
 
 def _patience(scope: Scope) -> str:

@@ -41,6 +41,11 @@ class Resource(Protocol):
         """What the user wants, as last heard."""
         ...
 
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        """The status as last heard, read or written."""
+        ...
+
     async def changed(self) -> None:
         """Return once the wish has changed since the last call."""
         ...
@@ -56,7 +61,7 @@ class Resource(Protocol):
         """Store the status, if it is still the one that was last read or written here.
 
         From the status on that says that something is about to be touched (`drainStartTime`), and until the terminal
-        one, a deletion of the resource waits for the operator.
+        one, a deletion of the resource waits for the operator. Where it is too late for that, only an ending is stored.
 
         Raises Superseded when another process has written it since, or when it is too late to let a deletion wait, and
         Gone as `read`.
@@ -108,7 +113,7 @@ class World(Protocol):
         ...
 
     async def is_terminating(self) -> bool:
-        """Tell whether the namespace is being deleted with all that is in it; raises Unavailable."""
+        """Tell whether the namespace is gone, or being deleted with all that is in it; raises Unavailable."""
         ...
 
     async def broker(self, target: QueueTargetSpec) -> Broker:

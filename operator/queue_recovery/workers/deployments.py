@@ -134,12 +134,13 @@ class KubernetesWorkers:
     async def restore(self, name: str, uid: str, *run_uids: str) -> int | None:
         """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
-        A Deployment that somebody has scaled up meanwhile keeps that number.
+        A Deployment that somebody has scaled up meanwhile keeps that number. The note counts on any Deployment of
+        that name: one that was deleted and created again from its manifest of that moment has it too, and 0 replicas.
 
         Returns:
             The replicas that it has now, or None when the note was not there. In that case too a scaling write that
             is still under way fails, because the Deployment's resourceVersion has been moved on. A Deployment that
-            is gone, or another one of the same name (by `uid`), is left alone.
+            is gone, or another one of the same name (by `uid`) without the note, is left alone.
 
         Raises:
             NotYet: `Forbidden`.
@@ -148,14 +149,13 @@ class KubernetesWorkers:
         for _ in range(_ATTEMPTS):
             try:
                 found = await self._namespace.read(name)
-                if found.metadata.uid != uid:
-                    return None
                 note = note_of(found)
                 if note is not None and note.uid in run_uids:
                     replicas = found.spec.replicas or note.replicas
-                    written = await self._namespace.merge(
-                        name, _held(uid, found.metadata.resource_version, None, replicas)
-                    )
+                    seen = found.metadata
+                    written = await self._namespace.merge(name, _held(seen.uid, seen.resource_version, None, replicas))
+                elif found.metadata.uid != uid:
+                    return None
                 else:
                     replicas = None
                     written = await self._fence(found)

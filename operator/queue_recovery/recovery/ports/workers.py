@@ -85,8 +85,10 @@ class Workers(Protocol):
     async def restore(self, name: str, uid: str, *run_uids: str) -> int | None:
         """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
+        The note counts on any Deployment of that name, also on one that was created again with it.
+
         Returns the replicas written, or None when the note was not there. In that case too, a scaling write that is
         still under way must fail: the Deployment's resourceVersion is moved on. A Deployment that is gone, or
-        another one of the same name (by `uid`), is left alone.
+        another one of the same name (by `uid`) without the note, is left alone.
         """
         ...

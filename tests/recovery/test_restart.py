@@ -1,0 +1,113 @@
+"""Workers are said to be back when they are, and one that was created again with the note is brought back too."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import RestoreNote, Worker
+from queue_recovery.recovery.restart import restart
+from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.world import Resource, Wish, World
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
+WORKER = Worker(
+    name="worker",
+    uid="d",
+    resource_version="5",
+    generation=2,
+    replicas=2,
+    paused=False,
+    note=None,
+    pods=2,
+    addresses=frozenset(),
+    stopping="",
+    vanished=(),
+    grace_seconds=30,
+    drained=False,
+    rollout=None,
+)
+ASLEEP = replace(WORKER, replicas=0, pods=0, drained=True)
+NOTED = replace(ASLEEP, uid="another", note=RestoreNote(uid="uid", recovery="media/stuck", replicas=2))
+SPARE = replace(ASLEEP, name="spare")
+
+
+class Case:
+    """A recovery whose Deployments have been given their replicas back; both its resource and its world."""
+
+    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
+    wish = Wish(spec=SPEC, generation=1, deleting=False)
+
+    def __init__(self, *seen: Sequence[Worker], refused: str = "") -> None:
+        self.stored = QueueRecoveryStatus(
+            drain_start_time=timestamp(NOW),
+            workers=[WorkerStatus(name=name, uid="d", replicas=n) for name, n in {"spare": 0, "worker": 2}.items()],
+        )
+        self.workers = self
+        self.restored: list[str] = []
+        self._seen = seen
+        self._refused = refused
+
+    async def says(self) -> str:
+        """Restart, and return what is said about the workers."""
+        await restart(Scope(resource=cast("Resource", self), world=cast("World", self), status=self.stored))
+        condition = find(self.stored.conditions, ConditionType.RESTARTED)
+        assert condition is not None
+        return condition.message
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        self.stored = status
+
+    async def restore(self, name: str, *_: str) -> None:
+        if name == self._refused:
+            raise Unavailable(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
+        self.restored.append(name)
+
+    async def follow(self, _: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
+        for workers in self._seen:
+            yield workers
+
+
+async def test_those_that_are_back_are_named_with_what_they_have() -> None:
+    case = Case([SPARE, replace(WORKER, replicas=3)])
+
+    assert await case.says() == "workers are back: spare stays at 0, as it was, worker 3"
+
+
+@pytest.mark.parametrize("first", [[], [[SPARE, replace(WORKER, rollout="starting")]]], ids=["at once", "later"])
+async def test_one_that_somebody_else_has_set_to_zero_is_not_said_to_be_back(first: list[Sequence[Worker]]) -> None:
+    said = await Case(*first, [SPARE, ASLEEP]).says()
+
+    assert "worker 2" not in said
+    assert said.endswith(
+        "; worker has 0 replicas instead of 2: somebody else has set that; "
+        "kubectl scale deployment/worker --replicas=2 -n media"
+    )
+
+
+async def test_one_that_cannot_be_written_holds_up_no_other_one() -> None:
+    case = Case(refused="spare")
+
+    with pytest.raises(Unavailable, match="spare is refused"):
+        await case.says()
+
+    assert case.restored == ["worker"]
+
+
+async def test_one_that_was_created_again_with_the_note_is_brought_back_too() -> None:
+    case = Case([SPARE, NOTED], [SPARE, WORKER])
+
+    assert await case.says() == "workers are back: spare stays at 0, as it was, worker 2"
+    assert case.restored == ["spare", "worker"] * 2

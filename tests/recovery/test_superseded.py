@@ -1,0 +1,73 @@
+"""A status that is not taken is read again at once, and with growing pauses when it is not taken again."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import cast
+
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.recovery.backoff import LONGEST_DELAY
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.work import work
+from queue_recovery.recovery.world import Resource, Superseded, Wish, World
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
+
+
+class Case:
+    """A deleted recovery whose status is taken after so many writes and reads; both its resource and its world."""
+
+    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
+    wish = Wish(spec=SPEC, generation=1, deleting=True)
+
+    def __init__(self, *, refused: int) -> None:
+        self.stored = QueueRecoveryStatus()
+        self.pauses: list[float] = []
+        self._refused = refused
+
+    async def works(self) -> None:
+        """Work until it has ended."""
+        async with asyncio.timeout(10):
+            await work(cast("Resource", self), cast("World", self))
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def changed(self) -> None:
+        await asyncio.Event().wait()
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        return self.stored
+
+    async def read(self) -> QueueRecoveryStatus:
+        await asyncio.sleep(0)
+        return self.stored
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        if self._refused:
+            self._refused -= 1
+            raise Superseded
+        self.stored = status
+
+
+async def test_what_another_process_has_written_once_is_read_at_once() -> None:
+    case = Case(refused=1)
+
+    await case.works()
+
+    assert case.stored.completion_time == timestamp(NOW)
+    assert case.pauses == []
+
+
+async def test_between_writes_that_are_refused_again_and_again_there_are_pauses_that_grow_and_are_bounded() -> None:
+    case = Case(refused=9)
+
+    await case.works()
+
+    assert case.stored.completion_time == timestamp(NOW)
+    assert case.pauses == [0.5, 1.0, 2.0, 4.0, 8.0, *[LONGEST_DELAY] * 3]

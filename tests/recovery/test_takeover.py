@@ -1,0 +1,192 @@
+"""Ending a recovery that is gone: its workers come back also where the next one stops none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
+from queue_recovery.recovery.ports import Closed, Holder, RestoreNote, Worker
+from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.takeover import refuse_locked
+from queue_recovery.recovery.world import Resource, Wish, World
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+CLUSTER = "this-cluster"
+TARGET = QueueTargetSpec.model_validate(
+    {
+        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+        "queues": [
+            {"name": "mail", "workers": [{"name": "mailer"}]},
+            {"name": "tts", "workers": [{"name": "worker"}, {"name": "extra"}]},
+        ],
+    }
+)
+HOLDER = Holder(
+    uid="gone",
+    name="media/removed",
+    run="gone",
+    cluster=CLUSTER,
+    cluster_uid=CLUSTER,
+    retention_seconds=60,
+    lock="lock",
+    quarantine="quarantine",
+)
+NO_MESSAGES: dict[str, object] = {"purge": {"mode": "None"}}
+MANUAL: dict[str, object] = {"restart": {"strategy": "Manual"}}
+RESTORES: dict[str, object] = {"restoreFrom": {"name": "earlier"}}
+RESTORED = [("worker", "uid of worker", "gone"), ("extra", "uid of extra", "gone")]
+
+
+def worker(name: str, note: RestoreNote | None) -> Worker:
+    return Worker(
+        name=name,
+        uid=f"uid of {name}",
+        resource_version="5",
+        generation=2,
+        replicas=0,
+        paused=False,
+        note=note,
+        pods=0,
+        addresses=frozenset(),
+        stopping="",
+        vanished=(),
+        grace_seconds=30,
+        drained=True,
+        rollout=None,
+    )
+
+
+class Case:
+    """A recovery that finds its queue's lock held by one that is gone; its resource, its world and its broker."""
+
+    uid, namespace, name, created, cluster = "uid", "media", "next", NOW, CLUSTER
+
+    def __init__(
+        self,
+        spec: Mapping[str, object],
+        *,
+        holder: Holder = HOLDER,
+        noted: str = HOLDER.name,
+        refusal: RecoveryError | None = None,
+    ) -> None:
+        wanted = {"targetRef": {"name": "media"}, "queue": "tts", **spec}
+        self.wish = Wish(spec=QueueRecoverySpec.model_validate(wanted), generation=1, deleting=False)
+        note = RestoreNote(uid="gone", recovery=noted, replicas=2)
+        self.deployments = {name: worker(name, note) for name in ("mailer", "worker", "extra")}
+        self.workers = self
+        self.restored: list[tuple[str, ...]] = []
+        self.done: list[str] = []
+        self._holder, self._refusal = holder, refusal
+
+    async def takes_over(self) -> None:
+        scope = Scope(resource=cast("Resource", self), world=cast("World", self), status=QueueRecoveryStatus())
+        await refuse_locked(scope, ["tts"])
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        """Nothing is read of it."""
+
+    async def cluster_uid(self) -> str:
+        return CLUSTER
+
+    async def exists(self, *_: str) -> bool:
+        return False
+
+    async def target(self, _: str) -> QueueTargetSpec:
+        return TARGET
+
+    async def broker(self, _: object) -> "Case":
+        return self
+
+    async def holders(self, *queues: str) -> Mapping[str, Holder]:
+        return dict.fromkeys(queues, self._holder)
+
+    async def close(self, _: object) -> Closed:
+        self.done.append("closed")
+        return Closed(was_purged=False, taken=None, pushed=frozenset())
+
+    async def release(self, *_: object, **__: object) -> None:
+        self.done.append("released")
+
+    async def look(self, names: Sequence[str]) -> Sequence[Worker]:
+        if missing := [name for name in names if name not in self.deployments]:
+            raise AwaitingChange(Reason.WORKER_NOT_FOUND, f"no Deployment {missing}")
+        return [self.deployments[name] for name in names]
+
+    async def restore(self, *worker: str) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        self.done.append("scaled back")
+        self.restored.append(worker)
+
+
+@pytest.mark.parametrize("spec", [NO_MESSAGES, RESTORES, MANUAL], ids=["takes no messages", "restores", "manual"])
+async def test_a_recovery_that_stops_no_workers_brings_those_back_of_one_that_is_gone(spec: dict[str, object]) -> None:
+    case = Case(spec)
+
+    await case.takes_over()
+
+    assert case.restored == RESTORED
+    assert case.done == ["closed", "scaled back", "scaled back", "released"]
+
+
+async def test_a_recovery_that_stops_the_workers_itself_leaves_them_at_zero() -> None:
+    case = Case({})
+
+    await case.takes_over()
+
+    assert case.restored == []
+    assert case.done == ["closed", "released"]
+
+
+async def test_a_deployment_that_is_gone_too_is_no_obstacle() -> None:
+    case = Case(NO_MESSAGES)
+    del case.deployments["worker"]
+
+    await case.takes_over()
+
+    assert case.restored == RESTORED[1:]
+    assert case.done[-1] == "released"
+
+
+async def test_a_scaling_write_that_is_still_under_way_is_fended_off_where_no_note_is() -> None:
+    case = Case(NO_MESSAGES)
+    case.deployments["worker"] = replace(case.deployments["worker"], note=None, replicas=2)
+
+    await case.takes_over()
+
+    assert case.restored == RESTORED
+
+
+async def test_deployments_are_left_alone_where_the_one_that_is_gone_was_in_another_namespace() -> None:
+    case = Case(NO_MESSAGES, holder=replace(HOLDER, name="other/removed"))
+
+    await case.takes_over()
+
+    assert case.restored == []
+
+
+async def test_a_uid_in_the_broker_that_is_of_another_recovery_than_its_name_brings_nothing_back() -> None:
+    case = Case(NO_MESSAGES, noted="media/runs")
+
+    await case.takes_over()
+
+    assert case.restored == []
+
+
+async def test_the_lock_is_kept_until_the_workers_are_back() -> None:
+    case = Case(NO_MESSAGES, refusal=Unavailable(Reason.KUBERNETES_UNAVAILABLE, "away"))
+
+    with pytest.raises(Unavailable):
+        await case.takes_over()
+
+    assert case.done == ["closed"]
