@@ -113,8 +113,10 @@ async def test_one_that_lost_its_finalizer_and_is_kept_by_anothers_is_put_in_ord
 
 
 async def _remove_by_force(team: Team) -> None:
-    await team.kubectl("delete", "qr", "stuck", "--wait=false")
-    await team.kubectl("patch", "qr", "stuck", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+    # Without kubectl, which takes so long that the operator may be done in between.
+    path = f"{team.path('QueueRecovery')}/stuck"
+    await team.api.delete(path, {})
+    await team.api.patch(path, {"metadata": {"finalizers": None}})
 
 
 @asynccontextmanager
