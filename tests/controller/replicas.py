@@ -130,7 +130,7 @@ class Replicas:
         await until(second.ready, "the other one to stand by", of=second.process)
         return first, second
 
-    async def led_by(self, replica: Replica, *, seconds: float = 30) -> None:
+    async def led_by(self, replica: Replica, *, seconds: float = 60) -> None:
         """Wait until a replica leads."""
         await until(replica.leads, f"{replica.name} to lead", seconds=seconds, of=replica.process)
 

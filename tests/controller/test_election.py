@@ -78,11 +78,11 @@ async def test_a_killed_leader_is_followed_within_the_leases_time(replicas: Repl
 
 
 async def test_a_leader_that_is_told_to_stop_hands_over_at_once(replicas: Replicas) -> None:
-    first, second = await replicas.two(lease=60)
+    first, second = await replicas.two(lease=120)
     await replicas.recovery("lonely")
     await until(lambda: replicas.phase("lonely"), "the leader to take the recovery up")
     first.process.send(signal.SIGTERM)
-    await replicas.led_by(second, seconds=40)  # long before a lease that is not released is over
+    await replicas.led_by(second, seconds=90)  # long before a lease that is not released is over
     assert await first.process.wait() == 0
     assert "the lease is released" in first.process.end_of_log()
 
