@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ VERSION: Final[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["proj
 
 _BASE: Final = "docker.io/library/python:3.11-slim-bookworm"
 _BASE_PACKAGES: Final = ("ca-certificates", "python3.11-venv", "python3-pip")
+_KEPT_SECONDS: Final = 3600
+"""How long an image's file is kept after its last use: another checkout's run may be about to import it."""
 _HERE: Final = Path(__file__).resolve().parent
 
 
@@ -154,11 +157,13 @@ class ImageStore:
         archive = archives / f"{slug}-{self._id(name)}.tar"
         if not archive.exists():
             for older in archives.glob(f"{slug}-*"):
-                older.unlink()
+                if time.time() - older.stat().st_mtime > _KEPT_SECONDS:
+                    older.unlink()
             unfinished = archives / f"unfinished-{slug}"
             unfinished.unlink(missing_ok=True)
             _run([*self._buildah(), "push", "--quiet", name, f"docker-archive:{unfinished}:{name}"], name)
             unfinished.rename(archive)
+        archive.touch()
         return BuiltImage(name, archive, tags)
 
     def _id(self, name: str) -> str:

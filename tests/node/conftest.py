@@ -42,6 +42,7 @@ _ORDER = (
     "test_operator_pods",
     "test_upgrade",
     "test_uninstall",
+    "test_images",
     "test_traces",
 )
 
