@@ -330,7 +330,7 @@ async def test_lines_of_a_tenants_message_delete_no_recovery_of_another_namespac
         lines = f"x\n{other} precious \n"
         await team.recovery(suspend=True)
         await team.waits("Suspended")
-        # The operator writes one line, whatever others have written; an earlier version of it did not.
+        # The operator writes one line, also of what others have written; an earlier version of it did not.
         status = json.dumps({"status": {"message": lines}})
         await team.kubectl("patch", "qr", "stuck", "--subresource=status", "--type=merge", "-p", status)
 
