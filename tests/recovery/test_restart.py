@@ -17,25 +17,10 @@ from queue_recovery.recovery.ports import RestoreNote, Worker
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Resource, Wish, World
+from tests.sample_worker import WORKER
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
-WORKER = Worker(
-    name="worker",
-    uid="d",
-    resource_version="5",
-    generation=2,
-    replicas=2,
-    paused=False,
-    note=None,
-    pods=2,
-    addresses=frozenset(),
-    stopping="",
-    vanished=(),
-    grace_seconds=30,
-    drained=False,
-    rollout=None,
-)
 ASLEEP = replace(WORKER, replicas=0, pods=0, drained=True)
 NOTED = replace(ASLEEP, uid="another", note=RestoreNote(uid="uid", recovery="media/stuck", replicas=2))
 SPARE = replace(ASLEEP, name="spare")

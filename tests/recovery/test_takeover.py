@@ -16,6 +16,7 @@ from queue_recovery.recovery.ports import Closed, Holder, RestoreNote, Worker
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import Resource, Wish, World
+from tests.sample_worker import WORKER
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 CLUSTER = "this-cluster"
@@ -45,22 +46,7 @@ RESTORED = [("worker", "uid of worker", "gone"), ("extra", "uid of extra", "gone
 
 
 def worker(name: str, note: RestoreNote | None) -> Worker:
-    return Worker(
-        name=name,
-        uid=f"uid of {name}",
-        resource_version="5",
-        generation=2,
-        replicas=0,
-        paused=False,
-        note=note,
-        pods=0,
-        addresses=frozenset(),
-        stopping="",
-        vanished=(),
-        grace_seconds=30,
-        drained=True,
-        rollout=None,
-    )
+    return replace(WORKER, name=name, uid=f"uid of {name}", replicas=0, note=note, pods=0, drained=True)
 
 
 class Case:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -9,32 +10,18 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
-from queue_recovery.recovery.ports import Worker, Workers
+from queue_recovery.recovery.ports import Workers
 from queue_recovery.workers import namespace
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import missing_permissions
 from queue_recovery.workers.snapshot import NOTE, note_text
 from sandbox.processes import free_port
+from tests.sample_worker import WORKER
 from tests.workers.fleet import RUN, note
 from tests.workers.scripted_api import DEPLOYMENT, Handler, Json, scripted
 
 SECRET = "s3cret-of-a-webhook"
-SEEN = Worker(
-    name="worker",
-    uid="d",
-    resource_version="5",
-    generation=1,
-    replicas=1,
-    paused=False,
-    note=None,
-    pods=1,
-    addresses=frozenset(),
-    stopping="",
-    vanished=(),
-    grace_seconds=30,
-    drained=False,
-    rollout=None,
-)
+SEEN = replace(WORKER, generation=1, replicas=1, pods=1)
 
 
 async def look(workers: Workers) -> object:

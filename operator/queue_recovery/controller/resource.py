@@ -76,7 +76,7 @@ class KubernetesResource:
 
     @property
     def last_status(self) -> QueueRecoveryStatus:
-        """The status as last heard, read or written."""
+        """The status as last received, read or written."""
         return self._status
 
     @property

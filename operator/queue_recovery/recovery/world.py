@@ -43,7 +43,7 @@ class Resource(Protocol):
 
     @property
     def last_status(self) -> QueueRecoveryStatus:
-        """The status as last heard, read or written."""
+        """The status as last received, read or written."""
         ...
 
     async def changed(self) -> None:

@@ -1,0 +1,20 @@
+"""A worker as a look at the API server describes it, for tests that change a few of its fields."""
+
+from queue_recovery.recovery.ports import Worker
+
+WORKER = Worker(
+    name="worker",
+    uid="d",
+    resource_version="5",
+    generation=2,
+    replicas=2,
+    paused=False,
+    note=None,
+    pods=2,
+    addresses=frozenset(),
+    stopping="",
+    vanished=(),
+    grace_seconds=30,
+    drained=False,
+    rollout=None,
+)
