@@ -174,11 +174,20 @@ class Team:
 
     async def ran_once(self, *jobs: str) -> None:
         """Assert that each of these jobs has run once under its new task id, and is done."""
-        for job in jobs:
-            document = await self.job(job)
-            assert document["status"] == "done"
-            runs = [run for run in await self.executions(job) if run["task_id"] == document["task_id"]]
-            assert [run["outcome"] for run in runs] == ["done"], runs
+        outcomes: dict[str, list[str | None]] = {}
+
+        async def all_ended() -> bool:
+            documents = {row["_id"]: row for row in await self.documents("jobs")}
+            assert all(documents[job]["status"] == "done" for job in jobs)
+            runs = await self.documents("executions")
+            for job in jobs:
+                new = [run for run in runs if run["task_id"] == documents[job]["task_id"]]
+                outcomes[job] = [run.get("outcome") for run in new]
+            return not any(None in ended for ended in outcomes.values())
+
+        # The application writes down the end of a run after that of the job.
+        await self.cluster.until(all_ended, f"each new run of jobs {jobs} to have ended", seconds=_SECONDS)
+        assert outcomes == {job: ["done"] for job in jobs}
 
 
 def job_ids(count: int, *, first: int = 0) -> list[str]:

@@ -12,9 +12,11 @@ from tests.node.team import Team, deployment, job_ids, together, worker
 JOBS = job_ids(2)
 _TOKEN_SECONDS = 600
 _OUTAGE_SECONDS = 100
+_ENQUEUED = 60
+"""Jobs, one per second: some are left when the outage begins."""
 _QUEUES = ("draining", "purging", "restarting", "enqueuing", "planning")
-_HOOKS = {"draining": 60, "purging": 20}
-"""Seconds that a pod of these queues takes to end."""
+_GRACE_SECONDS = {"draining": 90, "purging": 20}
+"""Seconds that a pod of these queues takes to end: its `sleep` is no answer to SIGTERM."""
 
 
 async def test_rights_that_are_taken_away_in_the_drain_are_named_and_it_goes_on_with_them(team: Team) -> None:
@@ -50,6 +52,7 @@ async def test_it_needs_no_cluster_dns_to_reach_the_api_server(cluster: Cluster)
 
 
 @pytest.mark.own_node
+@pytest.mark.timeout(600)  # the outage, and then the time in which the cluster itself comes back
 async def test_an_api_server_that_is_away_for_100_s_in_each_phase_costs_nothing_but_the_time(team: Team) -> None:
     node = team.cluster.node
     assert node is not None
@@ -72,7 +75,7 @@ async def test_an_api_server_that_is_away_for_100_s_in_each_phase_costs_nothing_
     for queue in _QUEUES:
         assert await team.replicas(queue) == 1
     status = await team.status("enqueuing")
-    assert (status["jobs"]["enqueued"], status["jobs"]["skipped"]) == (150, 0)
+    assert (status["jobs"]["enqueued"], status["jobs"]["skipped"]) == (_ENQUEUED, 0)
 
 
 def redis_url(team: Team) -> str:
@@ -94,7 +97,9 @@ async def several_queues(team: Team) -> None:
     await team.set_up()
     await team.cluster.apply(
         *[
-            deployment(queue, ["sleep", "infinity"], container=container(queue), pod=pod(queue))
+            deployment(
+                queue, ["sleep", "infinity"], pod={"terminationGracePeriodSeconds": _GRACE_SECONDS.get(queue, 1)}
+            )
             for queue in (*_QUEUES, "pending")
         ],
         _target("several", "redis", _QUEUES),
@@ -104,30 +109,18 @@ async def several_queues(team: Team) -> None:
     await team.rolled_out(*_QUEUES)
 
 
-def container(queue: str) -> Object | None:
-    """Return what the container of that queue's worker has of its own."""
-    seconds = _HOOKS.get(queue)
-    return None if seconds is None else {"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(seconds)]}}}}
-
-
-def pod(queue: str) -> Object:
-    """Return what a pod of that queue's worker has of its own: a grace period that its hook fits in."""
-    return {"terminationGracePeriodSeconds": 90 if queue in _HOOKS else 1}
-
-
 async def bring_into_each_phase(team: Team) -> None:
     """Bring a recovery of each queue into the phase that the queue is called by."""
     await team.kubectl("set", "image", "deployment/restarting", "main=localhost/there-is-none:1")
-    await together(*(_recover(team, queue) for queue in (*_QUEUES, "pending") if queue != "purging"))
+    await together(*(_recover(team, queue) for queue in (*_QUEUES, "pending") if queue not in _GRACE_SECONDS))
     await together(
         team.reached("pending", "Pending"),
         team.says("planning", "suspend"),
-        team.says("draining", "waiting for the last pod"),
         team.says("restarting", "ImagePull"),
         team.reached("enqueuing", "Reenqueuing"),
     )
-    await _recover(team, "purging")
-    await team.says("purging", "waiting for the last pod")
+    await together(*(_recover(team, queue) for queue in _GRACE_SECONDS))
+    await together(*(team.says(queue, "waiting for the last pod") for queue in _GRACE_SECONDS))
 
     async def purges() -> bool:
         # Redis answers no write for half a minute from now on, which ends while the API server is away: a purge of
@@ -136,10 +129,12 @@ async def bring_into_each_phase(team: Team) -> None:
         return bool((await team.status("purging"))["phase"] == "Purging")
 
     await team.cluster.until(purges, "recovery purging to be Purging", seconds=180)
+    assert (await team.status("draining"))["phase"] == "Draining"
+    assert (await team.status("enqueuing"))["phase"] == "Reenqueuing"
 
 
 async def _recover(team: Team, queue: str) -> None:
-    jobs = [{"task": "tts.render", "args": '["x"]'}] * (150 if queue == "enqueuing" else 0)
+    jobs = [{"task": "tts.render", "args": '["x"]'}] * (_ENQUEUED if queue == "enqueuing" else 0)
     spec: Object = {
         "targetRef": {"name": "late" if queue == "pending" else "several"},
         "queue": queue,

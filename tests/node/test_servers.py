@@ -16,7 +16,13 @@ async def test_a_mongodb_server_that_is_killed_while_jobs_are_enqueued_costs_no_
     async def half_way() -> bool:
         return bool((await team.status("store-killed")).get("jobs", {}).get("enqueued", 0) >= 3)
 
+    async def no_worker() -> bool:
+        return not await team.pods("tts-worker")
+
     await team.cluster.until(half_way, "three jobs to be enqueued")
+    # Only the operator is to meet the outage: the application gives up a task whose first write fails.
+    await team.kubectl("scale", "deployment/tts-worker", "--replicas=0")
+    await team.cluster.until(no_worker, "the workers to be gone")
     await team.kubectl("exec", "deployment/mongo", "--", "sh", "-c", "kill -s KILL -- -1")
 
     async def restarted() -> bool:
@@ -29,5 +35,6 @@ async def test_a_mongodb_server_that_is_killed_while_jobs_are_enqueued_costs_no_
     status = await team.reached("store-killed", "Succeeded")
 
     assert (status["jobs"]["enqueued"], status["jobs"]["skipped"]) == (len(JOBS), 0)
+    await team.kubectl("scale", "deployment/tts-worker", "--replicas=2")
     await team.done(*JOBS)
     await team.ran_once(*JOBS)
