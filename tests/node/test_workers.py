@@ -145,12 +145,16 @@ while True:
 """
 
 
+_END = "/dev/shm/end"  # noqa: S108  # in the worker's own container
+"""The file that the slow worker waits for."""
+
+
 @pytest.mark.own_node
 async def test_a_client_that_got_the_address_of_a_worker_pod_since_is_no_unknown_consumer(team: Team) -> None:
     """While one worker takes its time to end, the address of another goes to a pod that has nothing to do with it."""
     node = team.cluster.node
     assert node is not None
-    until_told = "until [ -e /dev/shm/end ]; do sleep 0.2; done"
+    until_told = f"until [ -e {_END} ]; do sleep 0.2; done"
     slow = {"lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", until_told]}}}}
     late = worker("tts-late", container=slow, pod={"terminationGracePeriodSeconds": 300})
     await team.set_up(workers=[worker(), late])
@@ -174,7 +178,7 @@ async def test_a_client_that_got_the_address_of_a_worker_pod_since_is_no_unknown
 
     before = await team.cluster.until(waiting, f"a client at {address} to wait for messages")
     assert (await team.status("reused"))["phase"] == "Draining"
-    await team.kubectl("exec", "deployment/tts-late", "--", "touch", "/dev/shm/end")
+    await team.kubectl("exec", "deployment/tts-late", "--", "touch", _END)
     await team.reached("reused", "Succeeded")
 
     assert await waiting() == before
