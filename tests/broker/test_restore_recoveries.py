@@ -14,6 +14,7 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
@@ -51,6 +52,7 @@ class Here:
     uid: str = "0d2b0a53-93b0-4bd6-a4fb-9b1b1b5b1b5b"
     namespace: str = "media"
     name: str = "undo"
+    admission: Admission = field(default_factory=lambda: Admission(1))
     created: datetime = NOW
     time: datetime = NOW
     stored: QueueRecoveryStatus = field(default_factory=QueueRecoveryStatus)
@@ -68,7 +70,7 @@ class Here:
     def wish(self) -> Wish:
         return Wish(spec=self.wanted, generation=1, deleting=self.deleting)
 
-    async def changed(self) -> None:
+    async def changed(self, **_: object) -> None:
         """Nothing is heard while a process lives."""
 
     @property

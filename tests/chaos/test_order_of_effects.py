@@ -10,14 +10,16 @@ import pytest
 
 from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.resource import KubernetesResource
-from queue_recovery.controller.sightings import Sightings
+from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.drain import lock, stop_workers
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports import RestoreNote
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Superseded
+from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
 from sandbox.processes import until
 from tests.chaos.arena import Arena, Place
@@ -88,10 +90,9 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Scope]]:
     async with arena.place() as place, place.stage.recovering(), connected(arena.kubeconfig) as api:
         world = KubernetesWorld(
             api,
-            place.stage.namespace,
+            Shared(Connections.all_by(api), place.stage.namespace, ServiceAccount()),
             cluster=cluster_identity(api),
-            account=ServiceAccount(),
-            sightings=Sightings(),
+            admission=Admission(1),
         )
         resource = KubernetesResource(api, place.stage.watched.body, written=lambda *_: None)
         scope = Scope(resource=resource, world=world, status=await resource.read())

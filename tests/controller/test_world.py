@@ -3,8 +3,10 @@
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
-from queue_recovery.controller.sightings import Sightings
+from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.recovery.admission import Admission
+from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
 
 
@@ -14,6 +16,7 @@ from queue_recovery.workers.permissions import ServiceAccount
 async def test_what_is_no_name_of_a_recovery_is_not_looked_for(name: str) -> None:
     """It stands where anybody may write, and would be a part of the request's path."""
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as unreachable:
-        world = KubernetesWorld(unreachable, "media", cluster="", account=ServiceAccount(), sightings=Sightings())
+        shared = Shared(Connections.all_by(unreachable), "media", ServiceAccount())
+        world = KubernetesWorld(unreachable, shared, cluster="", admission=Admission(1))
 
         assert await world.exists(name, "a-uid") is None

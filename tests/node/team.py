@@ -154,6 +154,13 @@ class Team:
         """Return the runs of a job that have begun, oldest first."""
         return [row for row in await self.documents("executions") if row["job"] == job]
 
+    async def suspend(self, name: str, *, held: bool) -> None:
+        """Set `spec.suspend` of a recovery; wait until it is held, if it is to be."""
+        patch = json.dumps({"spec": {"suspend": held}})
+        await self.kubectl("patch", "qr", name, "--type=merge", "-p", patch)
+        if held:
+            await self.says(name, "suspend")
+
     async def failed(self, *jobs: str) -> None:
         """Wait until each of these jobs has failed."""
 

@@ -51,8 +51,8 @@ async def test_it_needs_no_cluster_dns_to_reach_the_api_server(cluster: Cluster)
         await node.start_dns()
 
 
-@pytest.mark.own_node
 @pytest.mark.timeout(600)  # the outage, and then the time in which the cluster itself comes back
+@pytest.mark.own_node
 async def test_an_api_server_that_is_away_for_100_s_in_each_phase_costs_nothing_but_the_time(team: Team) -> None:
     node = team.cluster.node
     assert node is not None
@@ -67,8 +67,7 @@ async def test_an_api_server_that_is_away_for_100_s_in_each_phase_costs_nothing_
     await operator.rolled_out(team.cluster)
 
     await team.kubectl("set", "image", "deployment/restarting", "main=stuck-queue-app:1")
-    resume = '{"spec":{"suspend":false}}'
-    await team.kubectl("patch", "qr", "planning", "--type=merge", "-p", resume)
+    await team.suspend("planning", held=False)
     await team.kubectl("create", "secret", "generic", "late", f"--from-literal=url={redis_url(team)}")
     for name in (*_QUEUES, "pending"):
         await team.reached(name, "Succeeded", seconds=240)

@@ -9,6 +9,7 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.work import work
@@ -23,6 +24,7 @@ class Case:
     """A recovery that is deleted while its workers are at 0; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
+    admission = Admission(1)
 
     def __init__(
         self, *, target: RecoveryError, workers: RecoveryError | None = None, terminating: bool = False
@@ -55,7 +57,7 @@ class Case:
     def now(self) -> datetime:
         return NOW
 
-    async def changed(self) -> None:
+    async def changed(self, **_: object) -> None:
         await asyncio.Event().wait()
 
     @property

@@ -11,6 +11,7 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.work import work
@@ -29,6 +30,7 @@ class Case:
     """A recovery that is gone when it is looked at, as its last event told of it; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
+    admission = Admission(1)
     wish = Wish(spec=SPEC, generation=1, deleting=True)
 
     def __init__(

@@ -11,6 +11,7 @@ from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import RestoreNote, Worker
@@ -30,6 +31,7 @@ class Case:
     """A recovery whose Deployments have been given their replicas back; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
+    admission = Admission(1)
     wish = Wish(spec=SPEC, generation=1, deleting=False)
 
     def __init__(self, *seen: Sequence[Worker], refused: str = "") -> None:

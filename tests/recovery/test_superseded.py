@@ -6,6 +6,7 @@ from typing import cast
 
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.backoff import LONGEST_DELAY
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.work import work
@@ -19,6 +20,7 @@ class Case:
     """A deleted recovery whose status is taken after so many writes and reads; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
+    admission = Admission(1)
     wish = Wish(spec=SPEC, generation=1, deleting=True)
 
     def __init__(self, *, refused: int) -> None:
@@ -34,7 +36,7 @@ class Case:
     def now(self) -> datetime:
         return NOW
 
-    async def changed(self) -> None:
+    async def changed(self, **_: object) -> None:
         await asyncio.Event().wait()
 
     async def pause(self, seconds: float) -> None:

@@ -11,6 +11,10 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports import RestoreNote, Worker, Workers
+from queue_recovery.workers.connections import Connections
+from queue_recovery.workers.deployments import KubernetesWorkers
+from queue_recovery.workers.informers import Informers
+from queue_recovery.workers.permissions import ServiceAccount
 from sandbox.api import Access, Api, Json
 from sandbox.cluster import Sandbox
 from sandbox.processes import until
@@ -75,6 +79,11 @@ def manifest(name: str = "worker", *, replicas: int | None = 2, script: str = QU
         "metadata": {"name": name},
         "spec": {"selector": {"matchLabels": labels}, "template": template, **scale, **spec},
     }
+
+
+def workers_of(client: ApiClient, namespace: str = "media", account: ServiceAccount | None = None) -> KubernetesWorkers:
+    """Return the Deployments of a namespace, over one connection."""
+    return KubernetesWorkers(Informers(Connections.all_by(client), namespace, account))
 
 
 @asynccontextmanager

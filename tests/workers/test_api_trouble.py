@@ -12,12 +12,11 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import Workers
 from queue_recovery.workers import namespace
-from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import missing_permissions
 from queue_recovery.workers.snapshot import NOTE, note_text
 from sandbox.processes import free_port
 from tests.sample_worker import WORKER
-from tests.workers.fleet import RUN, note
+from tests.workers.fleet import RUN, note, workers_of
 from tests.workers.scripted_api import DEPLOYMENT, Handler, Json, scripted
 
 SECRET = "s3cret-of-a-webhook"
@@ -67,7 +66,7 @@ async def test_an_answer_is_named_by_its_code_and_its_text_is_not_passed_on(
 ) -> None:
     async with scripted(answering(status)) as api:
         with pytest.raises(kind) as caught:
-            await call(KubernetesWorkers(api.client, "media"))
+            await call(workers_of(api.client))
 
     assert caught.value.reason == reason
     assert SECRET not in str(caught.value)
@@ -82,7 +81,7 @@ async def test_an_answer_that_is_no_kubernetes_object_comes_from_something_else(
 
     async with scripted(handle) as api:
         with pytest.raises(Unavailable) as caught:
-            await call(KubernetesWorkers(api.client, "media"))
+            await call(workers_of(api.client))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
 
@@ -91,7 +90,7 @@ async def test_an_answer_that_is_no_kubernetes_object_comes_from_something_else(
 async def test_a_server_that_is_away_is_unavailable(call: Callable[[Workers], Awaitable[object]]) -> None:
     async with ApiClient(Configuration(host=f"http://127.0.0.1:{free_port()}")) as client:
         with pytest.raises(Unavailable) as caught:
-            await call(KubernetesWorkers(client, "media"))
+            await call(workers_of(client))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
 
@@ -108,7 +107,7 @@ async def test_a_server_that_never_answers_is_given_up(
 
     async with scripted(handle) as api:
         with pytest.raises(Unavailable) as caught:
-            await call(KubernetesWorkers(api.client, "media"))
+            await call(workers_of(api.client))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
 
@@ -137,7 +136,7 @@ async def test_others_that_write_at_the_same_time_do_not_keep_the_replicas_from_
         return web.json_response(held())
 
     async with scripted(handle) as api:
-        assert await KubernetesWorkers(api.client, "media").restore("worker", "d", RUN) == 3
+        assert await workers_of(api.client).restore("worker", "d", RUN) == 3
 
 
 async def test_others_that_write_all_the_time_are_not_fought_for_ever() -> None:
@@ -146,7 +145,7 @@ async def test_others_that_write_all_the_time_are_not_fought_for_ever() -> None:
 
     async with scripted(handle) as api:
         with pytest.raises(Unavailable) as caught:
-            await KubernetesWorkers(api.client, "media").restore("worker", "d", RUN)
+            await workers_of(api.client).restore("worker", "d", RUN)
 
     assert caught.value.reason == Reason.WORKER_CHANGED
 
@@ -161,7 +160,7 @@ async def test_replicas_are_back_even_if_the_operators_name_cannot_be_removed_fr
         return web.json_response(held())
 
     async with scripted(handle) as api:
-        assert await KubernetesWorkers(api.client, "media").restore("worker", "d", RUN) == 3
+        assert await workers_of(api.client).restore("worker", "d", RUN) == 3
 
     tried = [asked.body for asked in api.asked if isinstance(asked.body, list)]
     assert tried

@@ -9,9 +9,8 @@ from aiohttp import web
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet, Unavailable
-from queue_recovery.workers import following
-from queue_recovery.workers.deployments import KubernetesWorkers
-from tests.workers.fleet import SECONDS
+from queue_recovery.workers import informer
+from tests.workers.fleet import SECONDS, workers_of
 from tests.workers.scripted_api import (
     DEPLOYMENT,
     REPLICA_SET,
@@ -29,12 +28,12 @@ LIST = (False, None)
 
 @pytest.fixture(autouse=True)
 def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(informer, "_PAUSE_SECONDS", 0.0)
 
 
 async def follow_until(api: ScriptedApi, pods: int) -> None:
     """Follow the Deployment until it has that many pods."""
-    async with aclosing(KubernetesWorkers(api.client, "media").follow(["worker"])) as changes:
+    async with aclosing(workers_of(api.client).follow(["worker"])) as changes:
         async with asyncio.timeout(SECONDS):
             async for (worker,) in changes:
                 if worker.pods == pods:
@@ -87,7 +86,7 @@ async def test_a_pod_that_went_while_nobody_was_watching_was_not_seen_to_end() -
 
     async with (
         scripted(cluster([[GONE]], lists)) as api,
-        aclosing(KubernetesWorkers(api.client, "media").follow(["worker"])) as changes,
+        aclosing(workers_of(api.client).follow(["worker"])) as changes,
         asyncio.timeout(SECONDS),
     ):
         (before,) = await anext(changes)
@@ -134,7 +133,7 @@ async def test_a_drain_is_said_only_after_a_fresh_look_because_one_watch_may_lag
 
     async with (
         scripted(handle) as api,
-        aclosing(KubernetesWorkers(api.client, "media").follow(["worker"])) as changes,
+        aclosing(workers_of(api.client).follow(["worker"])) as changes,
         asyncio.timeout(SECONDS),
     ):
         seen = [await anext(changes)]

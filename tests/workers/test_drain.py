@@ -10,6 +10,7 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Worker
+from queue_recovery.workers import informer
 from sandbox.processes import until
 from tests.workers.fleet import QUICK, RUN, SECONDS, Fleet, SlowWorkers, manifest, note
 
@@ -298,7 +299,8 @@ async def test_following_ends_with_the_same_when_a_deployment_is_deleted(fleet: 
     assert caught.value.reason == Reason.WORKER_NOT_FOUND
 
 
-async def test_a_wait_that_is_cancelled_leaves_nothing_running(fleet: Fleet) -> None:
+async def test_a_wait_that_is_cancelled_leaves_nothing_running(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(informer, "_LINGER_SECONDS", 0.0)
     await fleet.apply(manifest(replicas=0))
     before = asyncio.all_tasks()
 
@@ -314,4 +316,7 @@ async def test_a_wait_that_is_cancelled_leaves_nothing_running(fleet: Fleet) -> 
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
-    assert asyncio.all_tasks() - before == set()
+    async def ended() -> bool:
+        return asyncio.all_tasks() - before == set()
+
+    await until(ended, "the watches to end")

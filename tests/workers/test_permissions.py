@@ -6,9 +6,8 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import ServiceAccount, forbidden, missing_permissions
-from tests.workers.fleet import RUN, Fleet, connected, manifest, note
+from tests.workers.fleet import RUN, Fleet, connected, manifest, note, workers_of
 
 ALL = [
     "get secrets",
@@ -54,7 +53,7 @@ async def test_without_a_role_binding_every_call_says_which_one_to_create(fleet:
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")
 
     async with connected(kubeconfig) as client:
-        workers = KubernetesWorkers(client, fleet.namespace, account)
+        workers = workers_of(client, fleet.namespace, account)
         for call in (
             workers.look(["worker"]),
             anext(workers.follow(["worker"])),
@@ -91,7 +90,7 @@ async def test_the_rights_of_the_tenants_role_are_all_that_is_needed(fleet: Flee
 
     async with connected(kubeconfig) as client:
         assert await missing_permissions(client, fleet.namespace) == []
-        fleet.workers = KubernetesWorkers(client, fleet.namespace, account)
+        fleet.workers = workers_of(client, fleet.namespace, account)
         seen = await fleet.hold()
         await fleet.drained()
         await anext(fleet.workers.follow(["worker"]))

@@ -132,6 +132,13 @@ class Reason(StrEnum):
         "Nothing: it starts when the other one has ended. Cancel the other one if it should not go on.",
     )
 
+    QUEUED = (
+        "Queued",
+        Outcome.NOT_YET,
+        "As many recoveries as may stop their workers at once are doing so; the message says how many come before it.",
+        "Nothing: it starts when it is its turn. `QUEUE_RECOVERY_MAX_DRAINING` sets the number.",
+    )
+
     RECOVERY_NOT_ENDED = (
         "RecoveryNotEnded",
         Outcome.NOT_YET,

@@ -1,20 +1,25 @@
 """The connection to the API server, and what its errors mean here."""
 
+import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException, Configuration
+from kubernetes.aio.client.rest import RESTClientObject, RESTResponse
 from kubernetes.aio.config import kube_config
+from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.workers.connections import Connections
 
 REQUEST_TIMEOUT = 10.0
 """Seconds for one ordinary request; watches have their own."""
@@ -31,11 +36,30 @@ _POD_TOKEN_SECONDS = 10.0
 _KUBECONFIG_SECONDS = 60.0
 """The same for a kubeconfig, which may start a credential plugin each time."""
 
+_ORDINARY_AT_ONCE = 32
+"""Requests under way; more of them would only wait for the same processor."""
+
+_WRITES_AT_ONCE = 16
+"""Reads and writes of Deployments that are stopped or brought back."""
+
 _NOT_FOUND = 404
 
 
 class NoApiServer(Exception):
     """No API server is configured, or not in a way that can be used; the message is one line without any secret."""
+
+
+class _InTurn(RESTClientObject):
+    """Sends a limited number of requests at once; the time of a request begins when it is sent."""
+
+    def __init__(self, configuration: Configuration, at_once: int) -> None:
+        super().__init__(configuration)
+        self._turns = asyncio.Semaphore(at_once)
+
+    @override
+    async def request(self, *args: Any, **kwargs: Any) -> RESTResponse | aiohttp.ClientResponse:
+        async with self._turns:
+            return await super().request(*args, **kwargs)  # type: ignore[no-untyped-call, no-any-return]
 
 
 async def connect() -> ApiClient:
@@ -46,8 +70,27 @@ async def connect() -> ApiClient:
     Raises:
         NoApiServer: there is neither of them, or it cannot be used.
     """
+    return _client(await _configuration())
+
+
+@asynccontextmanager
+async def connections() -> AsyncIterator[Connections]:
+    """Connect as `connect` does, once for each kind of request; raises as it does."""
+    configuration = await _configuration()
+    configuration.connection_pool_maxsize = 0  # no limit: watches are bounded by what is watched, the rest by turns
+    async with _client(configuration) as ordinary, _client(configuration) as writes, _client(configuration) as watches:
+        ordinary.rest_client = _InTurn(configuration, _ORDINARY_AT_ONCE)
+        writes.rest_client = _InTurn(configuration, _WRITES_AT_ONCE)
+        yield Connections(ordinary=ordinary, watches=watches, writes=writes)
+
+
+async def _configuration() -> Configuration:
     configuration = await _read()
     configuration.refresh_api_key_hook = _renewal()  # type: ignore[assignment]  # the library types it as None
+    return configuration
+
+
+def _client(configuration: Configuration) -> ApiClient:
     try:
         return ApiClient(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError

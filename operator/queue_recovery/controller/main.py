@@ -47,8 +47,8 @@ async def _operate(settings: Settings, term: Term) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf puts its own there once it runs
-    async with await api_server.connect() as api, election(settings, term) as part:
-        operator = Operator(api, settings, instance=settings.pod_name)
+    async with api_server.connections() as connections, election(settings, term) as part:
+        operator = Operator(connections, settings, instance=settings.pod_name)
 
         def waits_for() -> str:
             return operator.watches.waits_for() if part.won.is_set() else part.waits_for()

@@ -8,7 +8,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import kopf
-from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import cluster_identity
@@ -19,25 +18,30 @@ from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.settings import Settings
-from queue_recovery.controller.sightings import Sightings
+from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.watches import Watches
 from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.recovery.admission import Admission
+from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
 
 _LOG = logging.getLogger(__name__)
 
 
 class Operator:
-    """What handlers share: the connection, events, metrics, the reconciler, and the board of targets."""
+    """What handlers share: the connections, events, metrics, the reconciler, and the board of targets."""
 
-    def __init__(self, api: ApiClient, settings: Settings, instance: str) -> None:
-        """Take the connection, the settings, and the name of this process."""
+    def __init__(self, connections: Connections, settings: Settings, instance: str) -> None:
+        """Take the connections, the settings, and the name of this process."""
+        api = connections.ordinary
         self._api = api
+        self._connections = connections
+        self._admission = Admission(settings.max_draining)
         self._cluster = cluster_identity(api)
         self._cluster_uid = ClusterUID(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
-        self._sightings: WeakValueDictionary[str, Sightings] = WeakValueDictionary()
+        self._shared: WeakValueDictionary[str, Shared] = WeakValueDictionary()
         self.watches = Watches(settings.namespaces)
         self.metrics = Metrics()
         self.events = EventPoster(api, instance)
@@ -54,15 +58,12 @@ class Operator:
         return open_session(self._api, self.watches)
 
     def world(self, namespace: str) -> KubernetesWorld:
-        """Return the surroundings of recoveries of one namespace; all of them share what was last seen there."""
-        sightings = self._sightings.setdefault(namespace, Sightings())
+        """Return the surroundings of recoveries of one namespace; all of them share what was seen there."""
+        shared = self._shared.get(namespace)
+        if shared is None:
+            shared = self._shared[namespace] = Shared(self._connections, namespace, self._account)
         return KubernetesWorld(
-            self._api,
-            namespace,
-            cluster=self._cluster,
-            cluster_uid=self._cluster_uid,
-            account=self._account,
-            sightings=sightings,
+            self._api, shared, cluster=self._cluster, admission=self._admission, cluster_uid=self._cluster_uid
         )
 
     def resource(self, body: Mapping[str, Any]) -> KubernetesResource:

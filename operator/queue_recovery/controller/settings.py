@@ -27,6 +27,13 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(
         300, ge=1, le=86400, description="How often each broker is searched for quarantines whose time is over."
     )
+    max_draining: int = Field(
+        40,
+        ge=1,
+        le=1000,
+        description="How many recoveries may have their workers stopped at once; the others wait as `Queued`. One "
+        "namespace gets at most a quarter of them.",
+    )
     lease_seconds: int = Field(
         15,
         ge=0,

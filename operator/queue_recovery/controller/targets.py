@@ -17,6 +17,7 @@ from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.pace import Pace
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.survey import survey
 from queue_recovery.controller.world import KubernetesWorld
@@ -26,6 +27,10 @@ _LOG = logging.getLogger(__name__)
 _PLURAL = "queuetargets"
 _EXPECTED = (404, 409, 422)
 """Gone, or changed since: the next look sees it."""
+
+_LOOKS_PER_SECOND = 25.0
+_LOOKS_AT_ONCE = 10
+"""Looks at targets that begin; each has its own time, so a server that does not answer delays no other target."""
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -46,6 +51,7 @@ class TargetBoard:
         self._sweep_interval = settings.sweep_seconds
         self._metrics = metrics
         self._world = world
+        self._pace = Pace(_LOOKS_PER_SECOND, at_once=_LOOKS_AT_ONCE)
         self._bodies: dict[Key, Mapping[str, Any]] = {}
         self._wake: dict[Key, asyncio.Event] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -92,6 +98,7 @@ class TargetBoard:
         wake = self._wake[key]
         swept = -math.inf
         while True:
+            await self._pace.turn()
             wake.clear()
             spec = self._spec(key)
             # A new one reads everything anew. It is held until the next: what was seen lives as long as any world does.

@@ -19,14 +19,15 @@ from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.tls import Certificates
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
-from queue_recovery.controller.sightings import Sightings
+from queue_recovery.controller.shared import Shared
 from queue_recovery.jobs import store
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.recovery.world import Earlier
 from queue_recovery.workers.deployments import KubernetesWorkers
-from queue_recovery.workers.permissions import ServiceAccount, forbidden, missing_permissions
+from queue_recovery.workers.permissions import forbidden
 
 _TLS_KEYS = ("tls.crt", "tls.key")
 """What a Secret of type kubernetes.io/tls has."""
@@ -57,24 +58,21 @@ class KubernetesWorld:
     def __init__(
         self,
         api: ApiClient,
-        namespace: str,
+        shared: Shared,
         *,
         cluster: str,
-        account: ServiceAccount,
-        sightings: Sightings,
+        admission: Admission,
         cluster_uid: ClusterUID | None = None,
     ) -> None:
-        """Take the connection, the namespace, the cluster's identity and UID, and the operator's own ServiceAccount.
-
-        `sightings` are the namespace's, and shared by all who read in it.
-        """
+        """Take the connection, what the namespace's readers share, the cluster's identity, admission and UID."""
         self.cluster = cluster
-        self.workers = KubernetesWorkers(api, namespace, account)
+        self.admission = admission
+        self.workers = KubernetesWorkers(shared.informers)
         self._api = api
         self._cluster_uid = cluster_uid or ClusterUID(api)
-        self._namespace = namespace
-        self._account = account
-        self._sightings = sightings
+        self._shared = shared
+        self._namespace = shared.namespace
+        self._sightings = shared.sightings
         self._known_changes = 0
         self._permitted = False
         self._secrets: dict[str, Mapping[str, str | bytes]] = {}
@@ -166,18 +164,17 @@ class KubernetesWorld:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
         if self._permitted:
             return
-        missing = await missing_permissions(self._api, self._namespace)
+        missing = await self._shared.rights.missing()
         self._note("rights", tuple(missing))
         if missing:
-            raise forbidden(self._namespace, self._account, missing)
+            raise forbidden(self._namespace, self._shared.account, missing)
         self._permitted = True
 
-    async def changed(self) -> None:
+    async def changed(self, *, workers: bool) -> None:
         """See `recovery.world.World`."""
-        news = [
-            asyncio.ensure_future(self._sightings.changed(self._known_changes)),
-            asyncio.ensure_future(self.workers.changed()),
-        ]
+        news = [asyncio.ensure_future(self._sightings.changed(self._known_changes))]
+        if workers:
+            news.append(asyncio.ensure_future(self.workers.changed()))
         try:
             await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -249,7 +246,7 @@ class KubernetesWorld:
         except ApiException as error:
             self._note(f"secret {name}", error.status)
             if error.status == _FORBIDDEN:
-                raise forbidden(self._namespace, self._account) from None
+                raise forbidden(self._namespace, self._shared.account) from None
             raise AwaitingChange(
                 Reason.SECRET_NOT_FOUND,
                 f"Secret {name} in namespace {self._namespace} does not exist; create it, or mend its name in the "

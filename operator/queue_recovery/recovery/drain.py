@@ -24,8 +24,13 @@ async def lock(scope: Scope) -> None:
 
     From this write on every ending closes the run in the broker, so nothing is taken before it.
     """
+    scope.turn.refuse_behind()
     queues = await scope.queues()
+    scope.turn.stand_in_line(queues)
+    scope.turn.refuse_behind()
     await refuse_locked(scope, queues)
+    if scope.scales_workers:
+        scope.turn.refuse_queued()
     workers = await scope.world.workers.look(worker_names(queues.values())) if scope.takes_messages else []
     _note_addresses(scope, workers)
     await refuse_held(scope, workers)

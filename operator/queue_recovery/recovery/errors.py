@@ -33,6 +33,10 @@ class AwaitingChange(NotYet):
     """An object in Kubernetes has to change first: its change wakes the recovery, and nothing is asked meanwhile."""
 
 
+class AwaitingTurn(NotYet):
+    """Other recoveries of this process go first: they wake this one, and nothing is asked meanwhile."""
+
+
 class Unavailable(RecoveryError):
     """A server does not answer as it should: try again with back-off, until the deadline."""
 

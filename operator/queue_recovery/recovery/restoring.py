@@ -75,8 +75,9 @@ async def restore(scope: Scope) -> None:
 
     The intent to take the lock is written first: from then on every ending closes the run in the broker.
     """
-    broker = await scope.broker()
     if scope.status.drain_start_time is None:
+        scope.turn.stand_in_line([scope.spec.queue])
+        scope.turn.refuse_behind()
         await refuse_locked(scope, [scope.spec.queue])
         await scope.save(
             (ConditionType.RESTORED, "False", Reason.RESTORING, _MESSAGE),
@@ -84,6 +85,7 @@ async def restore(scope: Scope) -> None:
             update={"drain_start_time": timestamp(scope.world.now())},
         )
         return
+    broker = await scope.broker()
     await refuse_locked(scope, [scope.spec.queue])
     run = scope.runs[scope.spec.queue]
     await broker.open(run)

@@ -15,6 +15,7 @@ from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
 from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
+from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.world import Resource, Superseded, World
 
 Update = dict[str, object]
@@ -42,6 +43,7 @@ class Scope:
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
     _news: "asyncio.Future[None] | None" = field(default=None, init=False)
+    _turn: Turn | None = field(default=None, init=False)
     _existing: dict[str, tuple[datetime, bool | None]] = field(default_factory=dict, init=False)
     """Whether other recoveries exist, by UID, and when that was asked."""
 
@@ -165,8 +167,21 @@ class Scope:
     def news(self) -> "asyncio.Future[None]":
         """Return what is done once something that was read in Kubernetes has changed since."""
         if self._news is None:
-            self._news = asyncio.ensure_future(self.world.changed())
+            self._news = asyncio.ensure_future(self.world.changed(workers=True))
         return self._news
+
+    @property
+    def turn(self) -> Turn:
+        """The recovery's turn among others."""
+        if self._turn is None:
+            self._turn = Turn(
+                self.world.admission,
+                created=self.resource.created,
+                namespace=self.resource.namespace,
+                name=self.resource.name,
+                target=self.spec.target_ref.name,
+            )
+        return self._turn
 
     @property
     def still_drained(self) -> Sequence[Worker] | None:

@@ -1,18 +1,19 @@
 """The straight line of a recovery: decide, act through one step, note what happened, and around again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
+from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, longer
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end, end_cut_off, end_removed
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
@@ -28,9 +29,21 @@ LOCK_DELAY: Final = 1.0
 RESYNC: Final = 300.0
 """Seconds until a recovery that waits for a change in Kubernetes looks by itself: as rarely as a watch is renewed."""
 
+RETELL: Final = 30.0
+"""Seconds after which a recovery that waits for its turn says again who is before it."""
+
+
+def _in_turn(step: Callable[[Scope], Awaitable[None]]) -> Callable[[Scope], Awaitable[None]]:
+    async def planned(scope: Scope) -> None:
+        async with scope.world.admission.planning(scope.resource.namespace):
+            await step(scope)
+
+    return planned
+
+
 _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
-    Action.PLAN: plan,
-    Action.PLAN_RESTORE: plan_restore,
+    Action.PLAN: _in_turn(plan),
+    Action.PLAN_RESTORE: _in_turn(plan_restore),
     Action.LOCK: lock,
     Action.DRAIN: drain,
     Action.PURGE: purge,
@@ -50,6 +63,7 @@ async def work(resource: Resource, world: World) -> None:
     delay, pause = FIRST_DELAY, 0.0
     try:
         scope.status = await resource.read()
+        _take_place(scope)
         while (action := decide(scope.spec, scope.status)) is not Action.NOTHING:
             try:
                 delay = await _turn(scope, action, delay)
@@ -65,7 +79,15 @@ async def work(resource: Resource, world: World) -> None:
         await end_removed(scope)
         raise
     finally:
+        scope.turn.leave()
         await scope.forget()
+
+
+def _take_place(scope: Scope) -> None:
+    """Take the place among others that a recovery holds already."""
+    if scope.status.drain_start_time is not None and not is_terminal(scope.status):
+        stops_workers = scope.scales_workers and not is_true(scope.status.conditions, ConditionType.RESTARTED)
+        scope.turn.go_on(scope.runs, stops_workers=stops_workers)
 
 
 async def report(resource: Resource, world: World, reason: str, message: str) -> None:
@@ -84,6 +106,7 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float:
         if ending := _forced_ending(scope):
             await scope.end(ending)
         elif action is Action.HOLD:
+            await _stand_back(scope)
             await scope.wait_for(Reason.SUSPENDED, _held(scope))
             await _sleep(scope, None)
         else:
@@ -93,7 +116,16 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float:
             await end_cut_off(scope, error)
             return FIRST_DELAY
         return await _after(scope, action, error, delay)
+    if is_true(scope.status.conditions, ConditionType.RESTARTED):
+        scope.turn.give_slot_back()
     return FIRST_DELAY
+
+
+async def _stand_back(scope: Scope) -> None:
+    """Hold nothing that others wait for, as far as the recovery has not begun, and no connection."""
+    if scope.status.drain_start_time is None:
+        scope.turn.leave()
+    await scope.forget()
 
 
 async def _perform(scope: Scope, action: Action) -> None:
@@ -149,17 +181,27 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
             return delay
     with suppress(RecoveryError):
         await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
+    if isinstance(error, AwaitingTurn):
+        await scope.forget()
+        await _sleep_until(scope, RETELL, scope.turn.comes())
+        return FIRST_DELAY
+    if scope.status.drain_start_time is None:
+        scope.turn.give_slot_back()
     if isinstance(error, AwaitingChange):
         await _sleep(scope, RESYNC, until=scope.news())
         await scope.forget()
         return FIRST_DELAY
-    if error.reason != Reason.LOCKED:
-        await scope.disconnect()
-    await _sleep(scope, LOCK_DELAY if error.reason == Reason.LOCKED else delay, until=scope.news())
+    if error.reason == Reason.LOCKED:
+        # The broker is asked again; no Deployment is watched meanwhile.
+        if await _sleep_until(scope, LOCK_DELAY, scope.world.changed(workers=False)):
+            await scope.forget()
+        return delay
+    await scope.disconnect()
+    await _sleep(scope, delay, until=scope.news())
     if scope.news().done():
         await scope.forget()
         return FIRST_DELAY
-    return delay if error.reason == Reason.LOCKED else longer(delay)
+    return longer(delay)
 
 
 def _patience(scope: Scope) -> str:
@@ -181,6 +223,17 @@ async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[
         )
     finally:
         changed.cancel()
+
+
+async def _sleep_until(scope: Scope, seconds: float, event: Coroutine[None, None, None]) -> bool:
+    """Wait as `_sleep` does, until an event or for a time; tell whether it was the event."""
+    awaited = asyncio.ensure_future(event)
+    try:
+        await _sleep(scope, seconds, until=awaited)
+        return awaited.done()
+    finally:
+        awaited.cancel()
+        await asyncio.wait({awaited})
 
 
 def _forced_ending(scope: Scope) -> Ending | None:

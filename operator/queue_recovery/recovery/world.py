@@ -7,6 +7,7 @@ from typing import Protocol
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.ports import Broker, JobStore, Workers
 
 
@@ -80,6 +81,11 @@ class World(Protocol):
         """The Deployments of the namespace."""
         ...
 
+    @property
+    def admission(self) -> Admission:
+        """What all recoveries of this process share: whose turn it is."""
+        ...
+
     def now(self) -> datetime:
         """Return the time, with its zone."""
         ...
@@ -128,10 +134,11 @@ class World(Protocol):
         """Raise NotYet (`Forbidden`) when the operator may not act in the namespace."""
         ...
 
-    async def changed(self) -> None:
+    async def changed(self, *, workers: bool) -> None:
         """Return once something that was read here is seen to have changed: a target, a Secret, rights, a Deployment.
 
-        What was read is counted from the last call of `target` on; a Deployment from when it was last looked at.
+        What was read is counted from the last call of `target` on; a Deployment, which counts only with `workers`, from
+        when it was last looked at.
         Costs nothing that grows with the time, and raises nothing.
         """
         ...

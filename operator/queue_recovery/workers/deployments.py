@@ -1,21 +1,18 @@
 """The Deployments of one namespace, as `recovery.ports.Workers` describes them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
-
-from kubernetes.aio.client import ApiClient
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import suppress
+from typing import Final
 
 from queue_recovery.api.base import GROUP
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import RestoreNote, Worker
-from queue_recovery.workers.following import Following
-from queue_recovery.workers.namespace import FIELD_MANAGER, Conflict, Namespace, NotFound, Patch
+from queue_recovery.workers.informers import Informers
+from queue_recovery.workers.namespace import FIELD_MANAGER, Conflict, NotFound, Patch
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
-from queue_recovery.workers.permissions import ServiceAccount
-from queue_recovery.workers.snapshot import NOTE, ended_unseen, note_of, note_text, worker
+from queue_recovery.workers.snapshot import NOTE, note_of, note_text, worker
 
 FENCE: Final = f"{GROUP}/fence"
 """A label that comes and goes, so that the Deployment's resourceVersion moves on.
@@ -40,60 +37,63 @@ class KubernetesWorkers:
     webhook refuses a write.
     """
 
-    def __init__(self, api_client: ApiClient, namespace: str, account: ServiceAccount | None = None) -> None:
-        """Take a connection, the namespace, and whom the operator runs as (for messages that grant it rights)."""
-        self._namespace = Namespace(api_client, namespace, account or ServiceAccount())
+    def __init__(self, informers: Informers) -> None:
+        """Take the namespace's informers."""
+        self._informers = informers
+        self._namespace = informers.namespace
         self._seen: dict[str, _State] = {}
         self._looked = asyncio.Event()
 
     async def look(self, names: Sequence[str]) -> Sequence[Worker]:
-        """Return these Deployments as they are now, in the order of the names; three requests.
+        """Return these Deployments as they are now, in the order of the names; three requests at most.
 
         Raises:
             NotYet: `WorkerNotFound`, `Forbidden`.
             Unavailable: `KubernetesUnavailable`.
         """
-        return await self._look(names, ())
-
-    async def _look(self, names: Sequence[str], gone: Collection[Pod]) -> Sequence[Worker]:
+        if self._informers.are_running:
+            return self._described(names, *await self._informers.refresh(), ())
         # In this order and one after the other: see `snapshot.worker`.
-        deployments = await self._namespace.fetch(self._namespace.deployments, _only(names))
+        deployments = await self._namespace.fetch(self._namespace.deployments)
         replica_sets = await self._namespace.fetch(self._namespace.replica_sets)
         pods = await self._namespace.fetch(self._namespace.pods)
-        return self._described(names, deployments.items, replica_sets.items, pods.items, gone)
+        return self._described(names, deployments.items, replica_sets.items, pods.items, ())
 
     async def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
 
-        Holds three watches, which are closed with the generator. That a Deployment is drained is said only after a
+        The watches are shared by all who follow in the namespace. That a Deployment is drained is said only after a
         fresh look: the watches run side by side, and one of them may lag behind the others.
 
         Raises:
             NotYet: `WorkerNotFound` (also when one is deleted meanwhile), `Forbidden`.
             Unavailable: `KubernetesUnavailable`.
         """
-        changed = asyncio.Event()
-        here = self._namespace
-        deployments = Following(here, here.deployments, changed.set, _only(names))
-        replica_sets = Following(here, here.replica_sets, changed.set, None)
-        pods = Following(here, here.pods, changed.set, None, remember=ended_unseen)
+        here, changed = self._informers, asyncio.Event()
         last: Sequence[Worker] = ()
-        async with _changes(changed, deployments, replica_sets, pods) as next_change:
+        async with here.followed(changed.set):
+            earlier = {pod.metadata.uid for pod in here.pods.gone}
+
+            def gone() -> Collection[Pod]:
+                return [pod for pod in here.pods.gone if pod.metadata.uid not in earlier]
+
             while True:
-                await next_change()
-                if deployments.objects is None or replica_sets.objects is None or pods.objects is None:
-                    continue
-                now = self._described(names, deployments.objects, replica_sets.objects, pods.objects, pods.gone)
+                changed.clear()
+                here.check()
+                now = self._described(
+                    names, here.deployments.present, here.replica_sets.present, here.pods.objects, gone()
+                )
                 if now != last and all(worker.drained for worker in now):
-                    now = await self._look(names, pods.gone)
+                    now = self._described(names, *await here.refresh(), gone())
                 if now != last:
                     last = now
                     yield now
+                await changed.wait()
 
     async def changed(self) -> None:
         """Return once a Deployment is there, gone, or of another generation than when it was last looked at.
 
-        Holds one watch. While the API server refuses it, it is tried again now and then.
+        While the API server refuses the watch, it is tried again now and then.
         """
         await self._looked.wait()
         while True:
@@ -104,14 +104,16 @@ class KubernetesWorkers:
 
     async def _await_change(self) -> None:
         changed = asyncio.Event()
-        deployments = Following(self._namespace, self._namespace.deployments, changed.set, None)
-        async with _changes(changed, deployments) as next_change:
+        deployments = self._informers.deployments
+        async with deployments.followed(changed.set):
             while True:
-                await next_change()
-                now = _states(list(self._seen), deployments.objects or ())
+                changed.clear()
+                deployments.check()
+                now = _states(list(self._seen), deployments.objects)
                 if any(_moved_on(self._seen[name], state) for name, state in now.items()):
                     self._seen = now
                     return
+                await changed.wait()
 
     async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> int:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
@@ -217,31 +219,6 @@ class KubernetesWorkers:
         return [worker(by_name[name], replica_sets, pods, gone) for name in names]
 
 
-@asynccontextmanager
-async def _changes(changed: asyncio.Event, *followed: Following[Any]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Follow collections for as long as the block runs; what it gets returns after each change.
-
-    It raises what a collection cannot be followed for.
-    """
-    tasks = [asyncio.create_task(each.run()) for each in followed]
-    for task in tasks:
-        task.add_done_callback(lambda _: changed.set())
-
-    async def next_change() -> None:
-        await changed.wait()
-        changed.clear()
-        for task in tasks:
-            if task.done():
-                task.result()
-
-    try:
-        yield next_change
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 def _states(names: Sequence[str], deployments: Collection[Deployment]) -> dict[str, _State]:
     found = {one.metadata.name: (one.metadata.uid, one.metadata.generation) for one in deployments}
     return {name: found.get(name) for name in names}
@@ -252,10 +229,6 @@ def _moved_on(before: _State, now: _State) -> bool:
     if before is None or now is None:
         return before is not now
     return before[0] != now[0] or before[1] < now[1]
-
-
-def _only(names: Sequence[str]) -> str | None:
-    return names[0] if len(names) == 1 else None
 
 
 def _held(uid: str, resource_version: str, note: str | None, replicas: int) -> Patch:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Generic
 
 from aiohttp import ClientResponse
-from kubernetes.aio.client import ApiClient, AppsV1Api, CoreV1Api
+from kubernetes.aio.client import AppsV1Api, CoreV1Api
 from pydantic import ValidationError
 
 from queue_recovery.workers.calls import (
@@ -21,6 +21,7 @@ from queue_recovery.workers.calls import (
     meaning,
     opened,
 )
+from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.objects import (
     Bookmark,
     Changed,
@@ -62,7 +63,8 @@ class Interrupted(Exception):
 class Kind(Generic[ObjectT]):
     """One collection of the namespace."""
 
-    request: Callable[..., Awaitable[ClientResponse]]
+    lists: Callable[..., Awaitable[ClientResponse]]
+    watches: Callable[..., Awaitable[ClientResponse]]
     listed: type[ObjectList[ObjectT]]
     changed: type[Changed[ObjectT]]
 
@@ -95,31 +97,38 @@ class Namespace:
     (`KubernetesUnavailable`, `WorkerWriteRefused`).
     """
 
-    def __init__(self, api_client: ApiClient, name: str, account: ServiceAccount) -> None:
+    def __init__(self, connections: Connections, name: str, account: ServiceAccount) -> None:
         self.name = name
         self._account = account
-        self._apps = AppsV1Api(api_client)
-        core = CoreV1Api(api_client)
+        self._writes = AppsV1Api(connections.writes)
+        listed, watched = AppsV1Api(connections.ordinary), AppsV1Api(connections.watches)
         self.deployments = Kind(
-            self._apps.list_namespaced_deployment_without_preload_content,
+            listed.list_namespaced_deployment_without_preload_content,
+            watched.list_namespaced_deployment_without_preload_content,
             ObjectList[Deployment],
             Changed[Deployment],
         )
         self.replica_sets = Kind(
-            self._apps.list_namespaced_replica_set_without_preload_content,
+            listed.list_namespaced_replica_set_without_preload_content,
+            watched.list_namespaced_replica_set_without_preload_content,
             ObjectList[ReplicaSet],
             Changed[ReplicaSet],
         )
-        self.pods = Kind(core.list_namespaced_pod_without_preload_content, ObjectList[Pod], Changed[Pod])
+        self.pods = Kind(
+            CoreV1Api(connections.ordinary).list_namespaced_pod_without_preload_content,
+            CoreV1Api(connections.watches).list_namespaced_pod_without_preload_content,
+            ObjectList[Pod],
+            Changed[Pod],
+        )
 
-    async def fetch(self, kind: Kind[ObjectT], only: str | None = None) -> ObjectList[ObjectT]:
-        """Return a collection as it is now, or just the object called `only`."""
+    async def fetch(self, kind: Kind[ObjectT]) -> ObjectList[ObjectT]:
+        """Return a collection as it is now."""
         with self._understood():
-            body = await answer(kind.request(self.name, _request_timeout=SECONDS, **_fields(only)))
+            body = await answer(kind.lists(self.name, _request_timeout=SECONDS))
             return kind.listed.model_validate_json(body)
 
     async def watch(
-        self, kind: Kind[ObjectT], since: str, only: str | None = None
+        self, kind: Kind[ObjectT], since: str
     ) -> AsyncGenerator[Seen[ObjectT] | Deleted[ObjectT] | Reached, None]:
         """Report what changes after the version `since`, until the server ends the watch.
 
@@ -129,14 +138,13 @@ class Namespace:
         with self._understood():
             try:
                 response = await opened(
-                    kind.request(
+                    kind.watches(
                         self.name,
                         watch=True,
                         resource_version=since,
                         allow_watch_bookmarks=True,
                         timeout_seconds=_WATCH_SECONDS,
                         _request_timeout=_WATCH_SECONDS + SECONDS,
-                        **_fields(only),
                     )
                 )
             except Refused as error:
@@ -152,13 +160,13 @@ class Namespace:
             response.close()
 
     async def read(self, name: str) -> Deployment:
-        """Return a Deployment.
+        """Return a Deployment that is to be written to.
 
         Raises:
             NotFound: there is none of that name.
         """
         return await self._deployment(
-            self._apps.read_namespaced_deployment_without_preload_content(name, self.name, _request_timeout=SECONDS)
+            self._writes.read_namespaced_deployment_without_preload_content(name, self.name, _request_timeout=SECONDS)
         )
 
     async def merge(self, name: str, body: Patch) -> Deployment:
@@ -176,7 +184,7 @@ class Namespace:
 
     async def _patch(self, name: str, body: Patch | list[Patch], content_type: str) -> Deployment:
         return await self._deployment(
-            self._apps.patch_namespaced_deployment_without_preload_content(
+            self._writes.patch_namespaced_deployment_without_preload_content(
                 name,
                 self.name,
                 body,
@@ -207,10 +215,6 @@ class Namespace:
         except ValidationError:
             # Not the API server: something between here and there answers in its place.
             raise meaning(Unreachable(), forbidden=remedy) from None
-
-
-def _fields(only: str | None) -> dict[str, str]:
-    return {} if only is None else {"field_selector": f"metadata.name={only}"}
 
 
 async def _line(response: ClientResponse) -> bytes:

@@ -31,6 +31,11 @@ class Metadata(Model):
     """By when the object is to be gone: when it was deleted, and its grace period."""
 
     @property
+    def version(self) -> int:
+        """Return the resourceVersion as the number that it is."""
+        return int(self.resource_version)
+
+    @property
     def controller(self) -> OwnerReference | None:
         """Return the one owner that controls the object, if any."""
         return next((owner for owner in self.owner_references if owner.controller), None)

@@ -1,6 +1,8 @@
 """What the operator may do in a namespace, and how to grant it."""
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +13,8 @@ from kubernetes.aio.client import (
     V1ResourceAttributes,
     V1SelfSubjectAccessReview,
     V1SelfSubjectAccessReviewSpec,
+    V1SelfSubjectRulesReview,
+    V1SelfSubjectRulesReviewSpec,
 )
 from pydantic import ValidationError
 
@@ -21,6 +25,10 @@ from queue_recovery.workers.calls import SECONDS, Refused, Unreachable, answer, 
 
 TENANT_ROLE: Final = "queue-recovery-tenant"
 """The ClusterRole that a namespace grants to the operator by a RoleBinding."""
+
+
+_COMPLETE_SECONDS: Final = 10.0
+"""For so long it is remembered that nothing is missing: a crowd of recoveries asks at once."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,26 @@ _RIGHTS: Final = [
     *(_Right(verb, "pods") for verb in ("list", "watch")),
 ]
 """What the ClusterRole grants."""
+
+
+class _Rule(Model):
+    verbs: Sequence[str] = ()
+    api_groups: Sequence[str] = ()
+    resources: Sequence[str] = ()
+    resource_names: Sequence[str] = ()
+
+    def grants(self, right: _Right) -> bool:
+        """Tell whether it grants a right on all objects of its kind."""
+        pairs = ((right.verb, self.verbs), (right.group, self.api_groups), (right.resource, self.resources))
+        return not self.resource_names and all({wanted, "*"} & {*given} for wanted, given in pairs)
+
+
+class _RulesStatus(Model):
+    resource_rules: Sequence[_Rule] = ()
+
+
+class _Rules(Model):
+    status: _RulesStatus
 
 
 class _ReviewStatus(Model):
@@ -80,8 +108,38 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[str] = 
     )
 
 
+class Rights:
+    """Which rights of the tenant's role the operator lacks in a namespace, asked once for all who want to know."""
+
+    def __init__(self, api_client: ApiClient, namespace: str) -> None:
+        """Take a connection and the namespace."""
+        self._api = api_client
+        self._namespace = namespace
+        self._asking: asyncio.Task[list[str]] | None = None
+        self._complete_until = -math.inf
+
+    async def missing(self) -> list[str]:
+        """Return each that is missing as `patch deployments.apps`; empty when none is, now or some seconds ago.
+
+        Raises:
+            Unavailable: `KubernetesUnavailable`.
+        """
+        if time.monotonic() < self._complete_until:
+            return []
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(missing_permissions(self._api, self._namespace))
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
+        missing = await asyncio.shield(self._asking)
+        if not missing:
+            self._complete_until = time.monotonic() + _COMPLETE_SECONDS
+        return missing
+
+
 async def missing_permissions(api_client: ApiClient, namespace: str) -> list[str]:
     """Ask the API server which rights of the tenant's role the caller lacks in a namespace.
+
+    All rules that apply there are asked for at once; an authorizer other than RBAC may not name all of its own, so what
+    they do not grant is asked for one by one.
 
     Returns:
         Each as `patch deployments.apps`; empty when nothing is missing.
@@ -90,6 +148,13 @@ async def missing_permissions(api_client: ApiClient, namespace: str) -> list[str
         Unavailable: `KubernetesUnavailable`.
     """
     authorization = AuthorizationV1Api(api_client)
+
+    async def rules() -> Sequence[_Rule]:
+        review = V1SelfSubjectRulesReview(spec=V1SelfSubjectRulesReviewSpec(namespace=namespace))
+        body = await answer(
+            authorization.create_self_subject_rules_review_without_preload_content(review, _request_timeout=SECONDS)
+        )
+        return _Rules.model_validate_json(body).status.resource_rules
 
     async def allowed(right: _Right) -> bool:
         attributes = V1ResourceAttributes(
@@ -102,10 +167,12 @@ async def missing_permissions(api_client: ApiClient, namespace: str) -> list[str
         return _Review.model_validate_json(body).status.allowed
 
     try:
-        answers = await asyncio.gather(*map(allowed, _RIGHTS))
+        granted = await rules()
+        doubtful = [right for right in _RIGHTS if not any(rule.grants(right) for rule in granted)]
+        answers = await asyncio.gather(*map(allowed, doubtful))
     except (Refused, Unreachable) as error:
         # Every account may review its own rights: who may not is not known to the server at all.
         raise meaning(error, forbidden=forbidden(namespace, ServiceAccount())) from None
     except ValidationError:
         raise meaning(Unreachable(), forbidden=forbidden(namespace, ServiceAccount())) from None
-    return [right.name for right, given in zip(_RIGHTS, answers, strict=True) if not given]
+    return [right.name for right, given in zip(doubtful, answers, strict=True) if not given]

@@ -1,0 +1,200 @@
+"""Admission: which recoveries may go on, when many want to at once.
+
+Recoveries of the same queue go one after the other, the oldest first; each waits for the one before it without asking
+the broker. Of all others, a limited number may plan at once, and a limited number may have their workers stopped at
+once: a crowd that all stop their workers first and then compete for the processor keeps everybody's workers away for
+longer than one after the other. Namespaces take turns, and no namespace has more than its share, so a crowd in one of
+them delays no other.
+
+This orders the recoveries of one process. The locks in the broker and the notes on Deployments decide who holds what.
+"""
+
+import asyncio
+from bisect import insort
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+_SHARES = 4
+"""A namespace gets at most the limit's part by this number."""
+
+Lock = tuple[str, str, str]
+"""Namespace, target and queue."""
+
+
+class Slots:
+    """A limited number of slots that namespaces take in turn; within a namespace, first come, first served."""
+
+    def __init__(self, limit: int) -> None:
+        """Take how many may be taken at once."""
+        self._limit = limit
+        self._share = max(1, limit // _SHARES)
+        self._waiting: OrderedDict[str, deque[Slot]] = OrderedDict()
+        """By namespace; the one whose turn is next comes first."""
+        self._taken: dict[str, int] = {}
+        """How many each namespace has; none without any."""
+
+    def ask(self, namespace: str) -> "Slot":
+        """Return a slot that is taken, or waits to be."""
+        slot = Slot(self, namespace)
+        self._waiting.setdefault(namespace, deque()).append(slot)
+        self._fill()
+        return slot
+
+    def take(self, namespace: str) -> "Slot":
+        """Return a slot that is taken now, even beyond the limit: its owner cannot wait."""
+        slot = Slot(self, namespace)
+        self._grant(slot)
+        return slot
+
+    def before(self, slot: "Slot") -> int:
+        """Return how many that wait are to be served before this one."""
+        names = list(self._waiting)
+        own = self._waiting[slot.namespace].index(slot)
+        rank = names.index(slot.namespace)
+        return sum(min(len(queue), own + (names.index(name) < rank)) for name, queue in self._waiting.items())
+
+    def give_back(self, slot: "Slot") -> None:
+        """Take a slot back, whether it was taken or waits."""
+        if slot.is_taken:
+            slot.is_taken = False
+            self._taken[slot.namespace] -= 1
+            if not self._taken[slot.namespace]:
+                del self._taken[slot.namespace]
+        elif slot in self._waiting.get(slot.namespace, ()):
+            self._waiting[slot.namespace].remove(slot)
+            self._drop_empty(slot.namespace)
+        self._fill()
+
+    def _fill(self) -> None:
+        while sum(self._taken.values()) < self._limit:
+            name = next((name for name in self._waiting if self._taken.get(name, 0) < self._share), None)
+            if name is None:
+                return
+            slot = self._waiting[name].popleft()
+            self._waiting.move_to_end(name)
+            self._drop_empty(name)
+            self._grant(slot)
+
+    def _grant(self, slot: "Slot") -> None:
+        self._taken[slot.namespace] = self._taken.get(slot.namespace, 0) + 1
+        slot.is_taken = True
+        slot.changed.set()
+
+    def _drop_empty(self, namespace: str) -> None:
+        if not self._waiting[namespace]:
+            del self._waiting[namespace]
+
+
+@dataclass(eq=False)
+class Slot:
+    """One of the slots, or a wish for one."""
+
+    slots: Slots
+    namespace: str
+    is_taken: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it is taken."""
+
+    @property
+    def before(self) -> int:
+        """Return how many that wait are to be served before this one."""
+        return self.slots.before(self)
+
+    def give_back(self) -> None:
+        """Return it, or no longer wait for it."""
+        self.slots.give_back(self)
+
+
+@dataclass(eq=False, order=False)
+class Place:
+    """A recovery's place in the lines for its locks."""
+
+    created: datetime
+    name: str
+    """`namespace/name`."""
+    locks: frozenset[Lock]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is first in all of its lines."""
+
+    def __lt__(self, other: "Place") -> bool:
+        return (self.created, self.name) < (other.created, other.name)
+
+
+class Lines:
+    """One line for each lock. Who is first in all of its lines stays so until it leaves."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._first: dict[Lock, Place] = {}
+        self._waiting: dict[tuple[str, str], list[Place]] = {}
+        """By namespace and target, the oldest first."""
+
+    def join(self, place: Place) -> None:
+        """Stand in the lines of its locks, which are all of one target."""
+        if self.ahead_of(place) is None:
+            self._put_first(place)
+        else:
+            insort(self._waiting.setdefault(_target_of(place), []), place)
+
+    def ahead_of(self, place: Place) -> tuple[Lock, Place] | None:
+        """Return who is first in one of its lines, if that is another one; None: it is first in all of them."""
+        for lock in sorted(place.locks):
+            first = self._first.get(lock)
+            if first is not None and first is not place:
+                return lock, first
+        return None
+
+    def leave(self, place: Place) -> None:
+        """Leave all lines; those that are first then are woken."""
+        waiting = self._waiting.get(_target_of(place), [])
+        if place in waiting:
+            waiting.remove(place)
+        free = {lock for lock in place.locks if self._first.get(lock) is place}
+        for lock in free:
+            del self._first[lock]
+        for other in list(waiting):
+            if not free:
+                break
+            if free & other.locks and self.ahead_of(other) is None:
+                waiting.remove(other)
+                self._put_first(other)
+                free -= other.locks
+        if not waiting:
+            self._waiting.pop(_target_of(place), None)
+
+    def _put_first(self, place: Place) -> None:
+        self._first |= dict.fromkeys(place.locks, place)
+        place.changed.set()
+
+
+def _target_of(place: Place) -> tuple[str, str]:
+    return next(((namespace, target) for namespace, target, _ in place.locks), ("", ""))
+
+
+class Admission:
+    """What all recoveries of a process share."""
+
+    def __init__(self, draining: int) -> None:
+        """Take how many recoveries may have their workers stopped at once."""
+        self.lines = Lines()
+        self.draining = Slots(draining)
+        self._planning = Slots(draining)
+
+    def place(self, *, created: datetime, name: str, locks: Collection[Lock]) -> Place:
+        """Return a place in the lines of these locks."""
+        place = Place(created=created, name=name, locks=frozenset(locks))
+        self.lines.join(place)
+        return place
+
+    @asynccontextmanager
+    async def planning(self, namespace: str) -> AsyncIterator[None]:
+        """Let the block run when it may: planning costs requests of all servers."""
+        slot = self._planning.ask(namespace)
+        try:
+            await slot.changed.wait()
+            yield
+        finally:
+            slot.give_back()

@@ -1,0 +1,201 @@
+"""Whose turn it is: in the lines for locks, and among those that may stop their workers."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queue_recovery.recovery.admission import Admission, Lines, Place, Slot, Slots
+from queue_recovery.recovery.errors import AwaitingTurn
+from queue_recovery.recovery.turn import Turn
+
+NOW = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
+
+
+def place(name: str, *queues: str, after: int = 0, target: str = "media") -> Place:
+    locks = frozenset(("team", target, queue) for queue in queues)
+    return Place(created=NOW + timedelta(seconds=after), name=f"team/{name}", locks=locks)
+
+
+def standing(*places: Place) -> Lines:
+    lines = Lines()
+    for each in places:
+        lines.join(each)
+    return lines
+
+
+def test_namespaces_take_turns_however_many_wait_in_one_of_them() -> None:
+    slots = Slots(4)
+    crowd = [slots.ask("crowd") for _ in range(10)]
+    others = [slots.ask(f"team-{number}") for number in range(2)]
+
+    assert [slot.is_taken for slot in crowd] == [True, *[False] * 9]
+    assert all(slot.is_taken for slot in others)
+
+
+def test_a_slot_that_is_given_back_goes_to_the_namespace_whose_turn_it_is() -> None:
+    slots = Slots(1)
+    first, second, third, other = slots.ask("a"), slots.ask("a"), slots.ask("a"), slots.ask("b")
+
+    first.give_back()
+    assert second.is_taken
+    second.give_back()
+    assert (third.is_taken, other.is_taken) == (False, True)
+    other.give_back()
+    assert third.is_taken
+
+
+def test_who_no_longer_waits_is_passed_over() -> None:
+    slots = Slots(1)
+    first, second, third = (slots.ask("a") for _ in range(3))
+
+    second.give_back()
+    first.give_back()
+
+    assert third.is_taken
+    third.give_back()
+    assert slots.ask("a").is_taken
+
+
+def test_who_cannot_wait_takes_a_slot_beyond_the_limit_and_others_wait_for_it() -> None:
+    slots = Slots(1)
+    first, second = slots.take("a"), slots.take("b")
+    other = slots.ask("c")
+
+    first.give_back()
+    assert not other.is_taken
+    second.give_back()
+    assert other.is_taken
+
+
+class _Moves:
+    namespaces: ClassVar = st.integers(0, 4).map(lambda number: f"team-{number}")
+    asked: ClassVar = st.lists(namespaces, max_size=40)
+
+
+@given(limit=st.integers(1, 12), asked=_Moves.asked, order=st.randoms(use_true_random=False))
+def test_the_limit_and_each_share_hold_and_everybody_is_served(limit: int, asked: list[str], order: object) -> None:
+    slots = Slots(limit)
+    waiting = [slots.ask(namespace) for namespace in asked]
+    served: set[int] = set()
+    while len(served) < len(waiting):
+        taken = [number for number, slot in enumerate(waiting) if slot.is_taken]
+        assert len(taken) <= limit
+        for namespace in set(asked):
+            assert sum(asked[number] == namespace for number in taken) <= max(1, limit // 4)
+        assert taken, "nobody has a slot while some wait"
+        done = order.choice(taken)  # type: ignore[attr-defined]
+        served.add(done)
+        waiting[done].give_back()
+
+
+@given(asked=st.lists(_Moves.namespaces, min_size=1, max_size=30))
+def test_as_many_are_served_before_one_as_it_was_told(asked: list[str]) -> None:
+    slots = Slots(1)
+    held: Slot = slots.take("somebody")
+    waiting = [slots.ask(namespace) for namespace in asked]
+    told = {slot: slot.before for slot in waiting}
+
+    order: list[Slot] = []
+    while len(order) < len(waiting):
+        held.give_back()
+        (held,) = [slot for slot in waiting if slot.is_taken]
+        order.append(held)
+
+    assert told == {slot: number for number, slot in enumerate(order)}
+
+
+def test_the_oldest_recovery_of_a_queue_follows_the_one_that_is_at_work() -> None:
+    first, late, early = place("first", "tts", after=9), place("late", "tts", after=5), place("early", "tts", after=1)
+    lines = standing(first, late, early)
+
+    assert lines.ahead_of(first) is None
+    assert lines.ahead_of(late) == (("team", "media", "tts"), first)
+    lines.leave(first)
+
+    assert lines.ahead_of(early) is None
+    assert early.changed.is_set()
+    assert lines.ahead_of(late) == (("team", "media", "tts"), early)
+
+
+def test_queues_and_targets_do_not_wait_for_each_other() -> None:
+    places = [place("tts", "tts"), place("mail", "mail"), place("same-name", "tts", target="another")]
+    lines = standing(*places)
+
+    assert [lines.ahead_of(each) for each in places] == [None, None, None]
+
+
+def test_one_of_every_queue_waits_for_each_and_keeps_nobody_waiting_until_it_begins() -> None:
+    tts, every, mail = place("tts", "tts"), place("every", "mail", "tts"), place("mail", "mail")
+    lines = standing(tts, every, mail)
+
+    assert lines.ahead_of(mail) is None
+    lines.leave(mail)
+    assert lines.ahead_of(every) == (("team", "media", "tts"), tts)
+    lines.leave(tts)
+    assert lines.ahead_of(every) is None
+
+
+def test_who_leaves_the_line_without_its_turn_changes_nothing_for_the_others() -> None:
+    first, second, third = (place(name, "tts", after=number) for number, name in enumerate("abc"))
+    lines = standing(first, second, third)
+
+    lines.leave(second)
+    lines.leave(first)
+
+    assert lines.ahead_of(third) is None
+
+
+def turn(admission: Admission, name: str, namespace: str = "team") -> Turn:
+    return Turn(admission, created=NOW, namespace=namespace, name=name, target="media")
+
+
+async def test_a_recovery_that_has_to_wait_is_told_how_many_come_before_it_and_woken() -> None:
+    admission = Admission(1)
+    at_work, next_one, last = turn(admission, "a", "one"), turn(admission, "b", "two"), turn(admission, "c", "two")
+    at_work.go_on(["tts"], stops_workers=True)
+    with pytest.raises(AwaitingTurn, match="it comes next"):
+        next_one.refuse_queued()
+    with pytest.raises(AwaitingTurn, match="1 recovery comes before it"):
+        last.refuse_queued()
+
+    at_work.leave()
+    async with asyncio.timeout(5):
+        await next_one.comes()
+    next_one.refuse_queued()
+
+
+async def test_a_recovery_of_the_same_queue_is_told_which_one_comes_first_and_woken() -> None:
+    admission = Admission(9)
+    first, second = turn(admission, "first"), turn(admission, "second")
+    first.stand_in_line(["tts"])
+    second.stand_in_line(["tts"])
+    first.refuse_behind()
+    with pytest.raises(AwaitingTurn, match="queue 'tts' is held by recovery team/first"):
+        second.refuse_behind()
+
+    first.leave()
+    async with asyncio.timeout(5):
+        await second.comes()
+    second.refuse_behind()
+
+
+async def test_a_crowd_that_plans_in_one_namespace_lets_another_one_plan() -> None:
+    admission = Admission(4)
+    planning, over = [], asyncio.Event()
+
+    async def plan(namespace: str) -> None:
+        async with admission.planning(namespace):
+            planning.append(namespace)
+            await over.wait()
+
+    tasks = [asyncio.create_task(plan(namespace)) for namespace in [*["crowd"] * 5, "team"]]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert sorted(planning) == ["crowd", "team"]
+    over.set()
+    await asyncio.gather(*tasks)
+    assert len(planning) == len(tasks)
