@@ -5,12 +5,30 @@ kopf's own, or annotations, on the resources.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import kopf
+from typing_extensions import override
 
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.controller.operator import Operator
 from queue_recovery.controller.resource import is_finished
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """kopf copies and compares each body for handlers that ask for differences; none does here."""
+
+    @override
+    def build(self, **_: object) -> kopf.BodyEssence:
+        return cast("kopf.BodyEssence", {})
+
+    @override
+    def fetch(self, **_: object) -> None:
+        return None
+
+    @override
+    def store(self, **_: object) -> None:
+        return None
 
 
 def settings() -> kopf.OperatorSettings:
@@ -18,6 +36,7 @@ def settings() -> kopf.OperatorSettings:
     chosen = kopf.OperatorSettings()
     chosen.scanning.disabled = True  # the operator may not read CRDs
     chosen.peering.standalone = True
+    chosen.persistence.diffbase_storage = _NoDifferences()
     chosen.posting.enabled = False  # `events.py` posts
     chosen.networking.request_timeout = None  # each try has its time (`kopf_session.py`); all of them may take long
     chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer cost twice the memory

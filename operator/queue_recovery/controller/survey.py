@@ -92,7 +92,7 @@ async def _job_store(spec: QueueTargetSpec, world: World) -> Finding:
 
 
 async def _look(spec: QueueTargetSpec, world: World) -> None:
-    await world.workers.look(sorted({worker.name for queue in spec.queues for worker in queue.workers}))
+    await world.workers.paused(sorted({worker.name for queue in spec.queues for worker in queue.workers}))
 
 
 async def _judge(check: Awaitable[None], reason: Reason, message: str) -> Finding:

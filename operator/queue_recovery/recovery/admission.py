@@ -20,6 +20,9 @@ from datetime import datetime
 _SHARES = 4
 """A namespace gets at most the limit's part by this number."""
 
+_PLANNING = 4
+"""How many recoveries plan at once; more of them would keep the processor from those whose workers are stopped."""
+
 Lock = tuple[str, str, str]
 """Namespace, target and queue."""
 
@@ -181,7 +184,7 @@ class Admission:
         """Take how many recoveries may have their workers stopped at once."""
         self.lines = Lines()
         self.draining = Slots(draining)
-        self._planning = Slots(draining)
+        self._planning = Slots(_PLANNING)
 
     def place(self, *, created: datetime, name: str, locks: Collection[Lock]) -> Place:
         """Return a place in the lines of these locks."""

@@ -31,8 +31,7 @@ async def lock(scope: Scope) -> None:
     await refuse_locked(scope, queues)
     if scope.scales_workers:
         scope.turn.refuse_queued()
-    workers = await scope.world.workers.look(worker_names(queues.values())) if scope.takes_messages else []
-    _note_addresses(scope, workers)
+    workers = await _first_look(scope, worker_names(queues.values())) if scope.takes_messages else []
     await refuse_held(scope, workers)
     now = scope.world.now()
     await scope.save(
@@ -118,6 +117,12 @@ async def _stop(scope: Scope) -> Sequence[Worker]:
             before, workers = workers, await _next(scope, changes)
             if _generations(workers) != _generations(before):
                 scaled = scope.world.now()
+
+
+async def _first_look(scope: Scope, names: Sequence[str]) -> Sequence[Worker]:
+    """Return the workers as they are, and have them watched from now on: the drain follows them next."""
+    async with aclosing(scope.world.workers.follow(names)) as changes:
+        return await _next(scope, changes)
 
 
 async def _next(scope: Scope, changes: AsyncGenerator[Sequence[Worker], None]) -> Sequence[Worker]:

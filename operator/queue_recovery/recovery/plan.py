@@ -28,13 +28,12 @@ async def plan(scope: Scope) -> None:
     for job in jobs:
         check_task(job, stored.get(job.id) if job.id else None, queues[job.queue], scope.resource.uid)
     if scope.takes_messages:
-        for worker in await scope.world.workers.look(worker_names(queues.values())):
-            if worker.paused:
-                raise AwaitingChange(
-                    Reason.WORKER_PAUSED,
-                    f"Deployment {worker.name} is paused, so it would not start again; "
-                    f"kubectl rollout resume deployment/{worker.name} -n {scope.resource.namespace}",
-                )
+        for name in await scope.world.workers.paused(worker_names(queues.values())):
+            raise AwaitingChange(
+                Reason.WORKER_PAUSED,
+                f"Deployment {name} is paused, so it would not start again; "
+                f"kubectl rollout resume deployment/{name} -n {scope.resource.namespace}",
+            )
     select = scope.spec.purge.select
     nothing = Count(ready=0, unacked=0, undecodable=0)
     count = await broker.count(*queues, select=select) if scope.takes_messages else nothing

@@ -1,7 +1,9 @@
 """Restarting: bring the workers back and wait until they are there."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Final
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
@@ -9,6 +11,9 @@ from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.scope import Scope
+
+_SOON: Final = 1.0
+"""Seconds that a rollout may take for its next step before the status says what it waits for: most are quicker."""
 
 
 async def restart(scope: Scope) -> None:
@@ -26,23 +31,41 @@ async def restart(scope: Scope) -> None:
 async def _await_rollout(scope: Scope) -> Sequence[Worker]:
     """Return the workers as they are once all of them are rolled out."""
     names = sorted(w.name for w in scope.status.workers)
-    workers: Sequence[Worker] = ()
     async with aclosing(scope.world.workers.follow(names)) as changes:
-        async for workers in changes:
+        workers = await anext(changes)
+        while True:
+            waiting = None
             if scope.scales_workers and any(w.note and w.note.uid == scope.resource.uid for w in workers):
                 # Created again meanwhile, from a manifest with the note.
                 await restore_replicas(scope)
-                continue
-            asleep = " ".join(f"deployment/{w.name}" for w in workers if w.replicas == 0)
-            waiting = "; ".join(f"{w.name}: {w.rollout}" for w in workers if w.rollout is not None)
-            if asleep and not scope.scales_workers:
-                command = f"kubectl scale {asleep} --replicas=N -n {scope.resource.namespace}"
-                await scope.save(doing=(Reason.AWAITING_MANUAL_SCALE_UP, f"the queue is clean: {command}"))
-            elif waiting:
-                await scope.save(doing=(Reason.AWAITING_ROLLOUT, waiting))
-            else:
-                break
-    return workers
+            elif (waiting := _waits_for(scope, workers)) is None:
+                return workers
+            workers = await _next(scope, changes, waiting)
+
+
+async def _next(
+    scope: Scope, changes: AsyncGenerator[Sequence[Worker], None], waiting: tuple[str, str] | None
+) -> Sequence[Worker]:
+    """Return the workers after their next change; say what is awaited if that does not come soon."""
+    later = asyncio.ensure_future(anext(changes))
+    try:
+        await asyncio.wait({later}, timeout=_SOON)
+        if waiting is not None and not later.done():
+            await scope.save(doing=waiting)
+        return await later
+    finally:
+        later.cancel()
+        await asyncio.wait({later})
+
+
+def _waits_for(scope: Scope, workers: Sequence[Worker]) -> tuple[str, str] | None:
+    """Return what the rollout waits for, as reason and message; None: it is complete."""
+    asleep = " ".join(f"deployment/{w.name}" for w in workers if w.replicas == 0)
+    if asleep and not scope.scales_workers:
+        command = f"kubectl scale {asleep} --replicas=N -n {scope.resource.namespace}"
+        return Reason.AWAITING_MANUAL_SCALE_UP, f"the queue is clean: {command}"
+    rollouts = "; ".join(f"{w.name}: {w.rollout}" for w in workers if w.rollout is not None)
+    return (Reason.AWAITING_ROLLOUT, rollouts) if rollouts else None
 
 
 def describe_back(workers: Sequence[Worker], before: Sequence[WorkerStatus], namespace: str) -> str:

@@ -1,7 +1,7 @@
 """The Deployments of one namespace, as `recovery.ports.Workers` describes them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -58,6 +58,12 @@ class KubernetesWorkers:
         replica_sets = await self._namespace.fetch(self._namespace.replica_sets)
         pods = await self._namespace.fetch(self._namespace.pods)
         return self._described(names, deployments.items, replica_sets.items, pods.items, ())
+
+    async def paused(self, names: Sequence[str]) -> Sequence[str]:
+        """Return which of these Deployments are paused; one request. Raises as `look`."""
+        found = (await self._namespace.fetch(self._namespace.deployments)).items
+        self._see(names, found)
+        return [one.metadata.name for one in found if one.metadata.name in names and one.spec.paused]
 
     async def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
@@ -206,6 +212,11 @@ class KubernetesWorkers:
         pods: Collection[Pod],
         gone: Collection[Pod],
     ) -> Sequence[Worker]:
+        by_name = self._see(names, deployments)
+        return [worker(by_name[name], replica_sets, pods, gone) for name in names]
+
+    def _see(self, names: Sequence[str], deployments: Collection[Deployment]) -> Mapping[str, Deployment]:
+        """Note what was found, from which on changes count, and return it by name; raises NotYet (`WorkerNotFound`)."""
         self._seen = _states(names, deployments)
         self._looked.set()
         by_name = {deployment.metadata.name: deployment for deployment in deployments}
@@ -213,10 +224,10 @@ class KubernetesWorkers:
         if missing:
             raise AwaitingChange(
                 Reason.WORKER_NOT_FOUND,
-                f"no Deployment {', '.join(missing)} in namespace {self._namespace.name}; create it, or mend `workers` "
-                "in the target",
+                f"no Deployment {', '.join(missing)} in namespace {self._namespace.name}; create it, or correct "
+                "`workers` in the target",
             )
-        return [worker(by_name[name], replica_sets, pods, gone) for name in names]
+        return by_name
 
 
 def _states(names: Sequence[str], deployments: Collection[Deployment]) -> dict[str, _State]:

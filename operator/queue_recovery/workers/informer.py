@@ -74,10 +74,12 @@ class Informer(Generic[ObjectT]):
         return self._running is not None and not self._running.done()
 
     @asynccontextmanager
-    async def followed(self, changed: Callable[[], None]) -> AsyncIterator[None]:
-        """Keep the collection watched while the block runs, which begins after a refresh.
+    async def followed(self, changed: Callable[[], None], *, fresh: bool = True) -> AsyncIterator[None]:
+        """Keep the collection watched while the block runs.
 
-        `changed` is called after every change, and at an error.
+        Args:
+            changed: called after every change, and at an error.
+            fresh: whether the block begins after a refresh, also if the collection is being watched already.
 
         Raises:
             RecoveryError: the collection cannot be listed.
@@ -92,7 +94,8 @@ class Informer(Generic[ObjectT]):
             self._running = asyncio.ensure_future(self._run())
             self._running.add_done_callback(self._ended)
         try:
-            await self.refresh()
+            if fresh or not self._floor:
+                await self.refresh()
             yield
         finally:
             self._followers.discard(changed)

@@ -1,7 +1,7 @@
 """The informers of one namespace, shared by all who look at its Deployments."""
 
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.informer import Informer
@@ -28,13 +28,16 @@ class Informers:
 
     @asynccontextmanager
     async def followed(self, changed: Callable[[], None]) -> AsyncIterator[None]:
-        """Keep all of them watched while the block runs, which begins after a refresh of each, one after the other.
+        """Keep all of them watched while the block runs, which begins with Deployments as new as now.
 
-        `changed` is called after every change, and at an error. Raises a RecoveryError.
+        ReplicaSets and pods may lag behind if they are watched already. `changed` is called after every change, and at
+        an error. Raises a RecoveryError.
         """
-        async with AsyncExitStack() as stack:
-            for each in self._all:
-                await stack.enter_async_context(each.followed(changed))
+        async with (
+            self.deployments.followed(changed),
+            self.replica_sets.followed(changed, fresh=False),
+            self.pods.followed(changed, fresh=False),
+        ):
             yield
 
     def check(self) -> None:

@@ -60,6 +60,10 @@ class Workers(Protocol):
         """
         ...
 
+    async def paused(self, names: Sequence[str]) -> Sequence[str]:
+        """Return which of these Deployments are paused; raises as `look`, of which it is the cheap part."""
+        ...
+
     def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
 
