@@ -14,6 +14,52 @@ from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unav
 _COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
 """How Redis and Valkey name a command that the user may not use."""
 
+_COMMANDS = frozenset(
+    [
+        "auth",
+        "client",
+        "client|list",
+        "client|setname",
+        "del",
+        "eval",
+        "exists",
+        "get",
+        "hdel",
+        "hexists",
+        "hget",
+        "hgetall",
+        "hincrby",
+        "hlen",
+        "hmget",
+        "hscan",
+        "hset",
+        "info",
+        "llen",
+        "lpop",
+        "lpush",
+        "lrange",
+        "persist",
+        "ping",
+        "renamenx",
+        "role",
+        "rpop",
+        "rpush",
+        "scan",
+        "select",
+        "sentinel",
+        "set",
+        "sscan",
+        "type",
+        "unlink",
+        "zadd",
+        "zrangebyscore",
+        "zrem",
+        "zrevrange",
+        "zscore",
+    ]
+)
+"""The commands that a message may name: those that the operator uses. Other words of a server may be anything."""
+
 _FORBIDDEN_IN_SCRIPT = re.compile("can't run this command|ACL failure in script")
 """The wordings of Redis 7 and of Valkey."""
 
@@ -149,11 +195,12 @@ def _certificate_refused(error: BaseException | None) -> str | None:
     return closed
 
 
-def permission_denied(command: str) -> Unavailable:
-    """Return the error of an ACL that forbids a command."""
+def permission_denied(*commands: str) -> Unavailable:
+    """Return the error of an ACL that forbids these commands; those that the operator does not use are not named."""
+    names = [command.upper().replace("|", " ") for command in commands if command.lower() in _COMMANDS]
     return Unavailable(
         Reason.BROKER_PERMISSION_DENIED,
-        f"the broker's ACL forbids {command.upper().replace('|', ' ')}; grant it to the user in the URL",
+        f"the broker's ACL forbids {', '.join(names) or 'a command'}; grant it to the user in the URL",
     )
 
 

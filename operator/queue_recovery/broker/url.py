@@ -41,6 +41,51 @@ _WITHOUT_EFFECT = frozenset(
 )
 """Options that tune the application's own connections; the operator uses its own values."""
 
+_NAMED_OPTIONS = frozenset(
+    {
+        "credential_provider",
+        "db",
+        "decode_responses",
+        "encoding",
+        "encoding_errors",
+        "global_keyprefix",
+        "host",
+        "master_name",
+        "password",
+        "path",
+        "port",
+        "priority_steps",
+        "queue_order_strategy",
+        "retry_on_error",
+        "sentinel",
+        "sentinel_kwargs",
+        "sep",
+        "socket_read_size",
+        "socket_type",
+        "ssl",
+        "ssl_ca_certs",
+        "ssl_ca_data",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_exclude_verify_flags",
+        "ssl_include_verify_flags",
+        "ssl_keyfile",
+        "ssl_min_version",
+        "ssl_password",
+        "timeout",
+        "username",
+        "virtual_host",
+        "visibility_timeout",
+    }
+)
+"""Options of kombu and redis-py that a message may name. Any other may be a piece of a password with a '?' in it."""
+
+_HIGHEST_DIGITS = 10
+"""Digits of a database's number at most; Redis reads it as an integer of 32 bits."""
+
 _DEFAULT_PORT = 6379
 """kombu's, also for a Sentinel (`Transport.default_port`)."""
 
@@ -71,7 +116,7 @@ def parse_url(text: str) -> Address:
     says the login, the database and the options; what others say of them is without effect, as in kombu.
 
     Raises:
-        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options.
+        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options on a fixed list.
     """
     text = text.strip()
     if not text.startswith(_SENTINEL):
@@ -95,6 +140,8 @@ def _parse_one(text: str) -> Address:
             "it cannot be parsed; write redis://:password@host:6379/0, with special characters of the password "
             "percent-encoded"
         ) from None
+    if "@" in url.path or "@" in url.query:
+        raise _invalid("it has an '@' after the host; percent-encode a '/' or a '?' in the password (%2F, %3F)")
     # With kombu any option of TLS in a Sentinel's URL turns TLS on.
     may_tls = _may_tls(url.scheme)
     certificate_check, check_hostname = _certificate_options(query, tls=may_tls)
@@ -129,8 +176,10 @@ def _database(path: str) -> int:
     number = unquote(path).removeprefix("/").removeprefix("/")
     if not number:
         return 0
-    if not (number.isascii() and number.isdecimal()):
-        raise _invalid("after the host stands the number of the database and nothing else, as in redis://host:6379/0")
+    if not (number.isascii() and number.isdecimal() and len(number) <= _HIGHEST_DIGITS):
+        raise _invalid(
+            "only the number of the database is allowed after the host, as in redis://host:6379/0; correct the path"
+        )
     return int(number)
 
 
@@ -151,8 +200,11 @@ def _certificate_options(query: dict[str, str], *, tls: bool) -> tuple[_Certific
 
 
 def _refused_option(name: str) -> NotYet:
-    if not (name.isascii() and name.isidentifier() and len(name) <= 40):  # noqa: PLR2004 - no option is longer
-        return _invalid("it has an option after the '?' that cannot be one; percent-encode a '?' in the password")
+    if name not in _NAMED_OPTIONS:
+        return _invalid(
+            "it has an option after the '?' that the operator does not know; leave it out, or percent-encode a '?' in "
+            "the password (%3F)"
+        )
     if name.startswith("ssl_"):
         return _invalid(
             f"option {name} is not supported: ssl_cert_reqs and ssl_check_hostname are, with rediss://. Files named "

@@ -40,6 +40,8 @@ def translated(action: Action, namespace: str) -> Iterator[None]:
         yield
     except OperationFailure as error:
         code = _first_code(error) if isinstance(error, BulkWriteError) else error.code
+        if not isinstance(code, int):  # the server's answer, which may be anything
+            code = None
         raise permission_denied([action], namespace) if code == _PERMISSION else _meaning(error, code) from None
     except BSONError:
         raise Rejected(

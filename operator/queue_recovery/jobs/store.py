@@ -1,6 +1,5 @@
 """A collection of jobs in MongoDB, as `recovery.ports.JobStore` describes it."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar, get_args
@@ -25,6 +24,10 @@ _T = TypeVar("_T")
 _FIND_SERVER_MS: Final = 3_000
 _ANSWER_MS: Final = 10_000
 """For the answer to one command, and for a majority to acknowledge a write."""
+_HEARTBEAT_MS: Final = 10_000
+"""Between two looks at each server."""
+_CONNECTIONS: Final = 10
+"""To each server at most, besides the two that watch it."""
 _BATCH: Final = 500
 """Writes sent in one command."""
 
@@ -42,19 +45,21 @@ def connect(address: str, spec: MongoDB) -> JobStore:
     Raises:
         NotYet: `InvalidJobStoreURL`, `InvalidJobFields`, or `InvalidJobStoreName` (database or collection).
     """
-    url.check(address)
+    prepared = url.prepare(address)
     mapping.check(spec.fields)
     try:
-        # The driver warns of options that it does not know, such as those of another driver; its text may show values.
-        with warnings.catch_warnings(action="ignore"):
-            client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-                address,
-                appname="queue-recovery",
-                serverSelectionTimeoutMS=_FIND_SERVER_MS,
-                connectTimeoutMS=_FIND_SERVER_MS,
-                socketTimeoutMS=_ANSWER_MS,
-                timeoutMS=None,
-            )
+        client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
+            prepared,
+            appname="queue-recovery",
+            heartbeatFrequencyMS=_HEARTBEAT_MS,
+            serverSelectionTimeoutMS=_FIND_SERVER_MS,
+            connectTimeoutMS=_FIND_SERVER_MS,
+            socketTimeoutMS=_ANSWER_MS,
+            waitQueueTimeoutMS=_ANSWER_MS,
+            minPoolSize=0,
+            maxPoolSize=_CONNECTIONS,
+            timeoutMS=None,
+        )
     except (PyMongoError, ValueError, TypeError):
         raise url.refused("is not one that the MongoDB driver takes") from None
     try:
