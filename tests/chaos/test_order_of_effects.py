@@ -12,6 +12,7 @@ from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.recovery.drain import lock, stop_workers
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.plan import plan
@@ -92,6 +93,7 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Scope]]:
             cluster=cluster_identity(api),
             account=ServiceAccount(),
             sightings=Sightings(),
+            destinations=ANYWHERE,
         )
         resource = KubernetesResource(api, place.stage.watched.body, written=lambda *_: None)
         scope = Scope(resource=resource, world=world, status=await resource.read())

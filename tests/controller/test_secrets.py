@@ -30,6 +30,7 @@ from queue_recovery.controller.sightings import Sightings
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.jobs import store
+from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_running
 from queue_recovery.workers.permissions import ServiceAccount
@@ -186,7 +187,7 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
             return {"url": base64.b64encode(url.encode()).decode()}
 
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
-        world = World(api, "media", cluster="", account=ServiceAccount(), sightings=Sightings())
+        world = World(api, "media", cluster="", account=ServiceAccount(), sightings=Sightings(), destinations=ANYWHERE)
         metrics = Metrics()
         board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: world)
 

@@ -10,6 +10,7 @@ from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.workers.permissions import ServiceAccount
 
 BODY = {"metadata": {"namespace": "media", "name": "media", "uid": "1", "generation": 1}, "spec": {}}
@@ -19,7 +20,9 @@ BODY = {"metadata": {"namespace": "media", "name": "media", "uid": "1", "generat
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_target_that_goes_in_the_moment_in_which_it_is_looked_at_again_is_let_go(turns: int) -> None:
     async with ApiClient() as api:
-        world = KubernetesWorld(api, "media", cluster="", account=ServiceAccount(), sightings=Sightings())
+        world = KubernetesWorld(
+            api, "media", cluster="", account=ServiceAccount(), sightings=Sightings(), destinations=ANYWHERE
+        )
         board = TargetBoard(api, Settings(target_refresh_seconds=3600), Metrics(), lambda _: world)
         board.hear(BODY, gone=False)
         await asyncio.sleep(0)  # its task waits

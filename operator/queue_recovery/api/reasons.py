@@ -89,6 +89,12 @@ class Reason(StrEnum):
         "A name in the target's `fields` is not one of a field, or two that are written overlap.",
         "Mend `fields` in the target; the message names them.",
     )
+    ADDRESS_NOT_ALLOWED = (
+        "AddressNotAllowed",
+        Outcome.NOT_YET,
+        "A URL, a Sentinel or a replica set leads to an address to which the operator does not connect.",
+        "Name the server by an address of its own. The operator's settings say which addresses are allowed.",
+    )
     BROKER_IS_CLUSTER = (
         "BrokerIsCluster",
         Outcome.NOT_YET,

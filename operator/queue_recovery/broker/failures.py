@@ -9,6 +9,7 @@ from redis import exceptions
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.cancellation import heed_cancellation
+from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 
 _COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
@@ -169,14 +170,29 @@ def named(error: Exception) -> RecoveryError:
         return _of_answer(error)
     if isinstance(error, exceptions.BusyLoadingError):
         return of_text("LOADING")
+    return _of_connection(error)
+
+
+def _of_connection(error: Exception) -> RecoveryError:
+    if _behind(error, AddressNotAllowedError):
+        return address_not_allowed("broker")
     if found := _certificate_refused(error):
         return Unavailable(Reason.BROKER_CERTIFICATE_REFUSED, found)
     return Unavailable(
         Reason.BROKER_UNAVAILABLE,
-        f"the broker does not answer ({kind}); check that it runs, that host and port in the URL are right (the "
-        "operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// fits it, "
-        "and that network policies let the operator reach it",
+        f"the broker does not answer ({type(error).__name__}); check that it runs, that host and port in the URL are "
+        "right (the operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// "
+        "fits it, and that network policies let the operator reach it",
     )
+
+
+def _behind(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Tell whether an exception of this kind is behind an error."""
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _certificate_refused(error: BaseException | None) -> str | None:

@@ -33,6 +33,7 @@ from queue_recovery.broker.scripts import Script, run_script
 from queue_recovery.broker.tls import Certificates
 from queue_recovery.broker.unlisted import unlisted
 from queue_recovery.broker.url import parse_url
+from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import locked_by
 from queue_recovery.recovery.ports import (
     BrokerHealth,
@@ -73,6 +74,7 @@ class RedisBroker:
         *,
         certificates: Certificates | None = None,
         sentinel_password: str | None = None,
+        destinations: Destinations = ANYWHERE,
     ) -> Self:
         """Return the broker at a URL; connects with the first command.
 
@@ -81,13 +83,14 @@ class RedisBroker:
             options: the application's transport options.
             certificates: for TLS; None: nothing but what the URL says.
             sentinel_password: what the Sentinels ask for, if they do.
+            destinations: the addresses to which it connects.
 
         Raises:
             NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
             Unavailable: `PrimaryNotFound`.
         """
         address = parse_url(url)
-        client = Client(connect(address, options, certificates, sentinel_password), address.database)
+        client = Client(connect(address, options, certificates, sentinel_password, destinations), address.database)
         return cls(client, options)
 
     async def check(self) -> BrokerHealth:

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.failures import ClosedAfterHandshakeError
+from queue_recovery.broker.guarded import GuardedConnection
 from queue_recovery.broker.url import Address
 from queue_recovery.recovery.errors import NotYet
 
@@ -27,7 +28,7 @@ class Certificates:
     """The certificate that the broker is shown, with its chain and its key."""
 
 
-class TLSConnection(SSLConnection):
+class TLSConnection(GuardedConnection, SSLConnection):
     """A connection whose SSL context is made before: redis-py's own cannot hold a client's key that is in no file."""
 
     def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:  # noqa: ANN401 - as redis-py has them

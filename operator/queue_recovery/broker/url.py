@@ -4,6 +4,7 @@ kombu's reading is `kombu/utils/url.py`, and `Channel._connparams` and `Sentinel
 What names a file or a socket is refused: the URL comes from a tenant's Secret, and the files would be the operator's.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -91,6 +92,11 @@ _DEFAULT_PORT = 6379
 
 _SENTINEL = "sentinel://"
 
+_MOST_SENTINELS = 50
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What could end a line of a protocol or of a log."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
@@ -119,11 +125,15 @@ def parse_url(text: str) -> Address:
         NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options on a fixed list.
     """
     text = text.strip()
+    if _CONTROL.search(text):
+        raise _invalid("it contains a control character, such as a line break or a tab; remove it")
     if not text.startswith(_SENTINEL):
         return _parse_one(text)
     parts = text.split(";")
     if not all(part.startswith(_SENTINEL) for part in parts):
         raise _invalid("begin each Sentinel with sentinel://, separated by semicolons: kombu ignores others")
+    if len(parts) > _MOST_SENTINELS:
+        raise _invalid(f"it lists more than {_MOST_SENTINELS} Sentinels; a few of them are enough")
     sentinels = [_parse_one(part) for part in parts]
     return replace(sentinels[0], sentinels=tuple((each.host, each.port) for each in sentinels))
 
@@ -142,6 +152,8 @@ def _parse_one(text: str) -> Address:
         ) from None
     if "@" in url.path or "@" in url.query:
         raise _invalid("it has an '@' after the host; percent-encode a '/' or a '?' in the password (%2F, %3F)")
+    if any(_CONTROL.search(part) for part in (host, username, password)):
+        raise _invalid("its user, password or host contains a percent-encoded control character; remove it")
     # With kombu any option of TLS in a Sentinel's URL turns TLS on.
     may_tls = _may_tls(url.scheme)
     certificate_check, check_hostname = _certificate_options(query, tls=may_tls)

@@ -37,6 +37,7 @@ class Operator:
         self._cluster = cluster_identity(api)
         self._cluster_uid = ClusterUID(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
+        self._destinations = settings.destinations
         self._sightings: WeakValueDictionary[str, Sightings] = WeakValueDictionary()
         self.watches = Watches(settings.namespaces)
         self.metrics = Metrics()
@@ -63,6 +64,7 @@ class Operator:
             cluster_uid=self._cluster_uid,
             account=self._account,
             sightings=sightings,
+            destinations=self._destinations,
         )
 
     def resource(self, body: Mapping[str, Any]) -> KubernetesResource:

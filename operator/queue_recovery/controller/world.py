@@ -21,6 +21,7 @@ from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.jobs import store
+from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
@@ -62,11 +63,13 @@ class KubernetesWorld:
         cluster: str,
         account: ServiceAccount,
         sightings: Sightings,
+        destinations: Destinations,
         cluster_uid: ClusterUID | None = None,
     ) -> None:
         """Take the connection, the namespace, the cluster's identity and UID, and the operator's own ServiceAccount.
 
-        `sightings` are the namespace's, and shared by all who read in it.
+        `sightings` are the namespace's, and shared by all who read in it. `destinations` are the addresses to which
+        brokers and job stores may lead.
         """
         self.cluster = cluster
         self.workers = KubernetesWorkers(api, namespace, account)
@@ -75,6 +78,7 @@ class KubernetesWorld:
         self._namespace = namespace
         self._account = account
         self._sightings = sightings
+        self._destinations = destinations
         self._known_changes = 0
         self._permitted = False
         self._secrets: dict[str, Mapping[str, str | bytes]] = {}
@@ -160,7 +164,7 @@ class KubernetesWorld:
         if target.job_store is None:
             raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
-        return store.connect(await self._secret(mongodb.url_secret_ref), mongodb)
+        return store.connect(await self._secret(mongodb.url_secret_ref), mongodb, destinations=self._destinations)
 
     async def check_permissions(self) -> None:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
@@ -201,6 +205,7 @@ class KubernetesWorld:
             spec.transport_options,
             certificates=None if spec.tls is None else await self._certificates(spec.tls),
             sentinel_password=None if password is None else await self._secret(password),
+            destinations=self._destinations,
         )
 
     async def _certificates(self, tls: BrokerTLS) -> Certificates:

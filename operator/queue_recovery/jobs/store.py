@@ -16,6 +16,8 @@ from queue_recovery.api.target import MongoDB
 from queue_recovery.jobs import documents, mapping, stamps, url
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
+from queue_recovery.jobs.guarded import Reach
+from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
@@ -32,7 +34,7 @@ _BATCH: Final = 500
 """Writes sent in one command."""
 
 
-def connect(address: str, spec: MongoDB) -> JobStore:
+def connect(address: str, spec: MongoDB, *, destinations: Destinations = ANYWHERE) -> JobStore:
     """Make the job store that a target describes, without connecting yet.
 
     Whatever the URL says, writes are acknowledged by a majority and reads go to the primary and see only what a
@@ -41,12 +43,14 @@ def connect(address: str, spec: MongoDB) -> JobStore:
     Args:
         address: the whole URL, as it stands in the Secret.
         spec: the target's `jobStore.mongodb`.
+        destinations: the addresses to which it connects.
 
     Raises:
         NotYet: `InvalidJobStoreURL`, `InvalidJobFields`, or `InvalidJobStoreName` (database or collection).
     """
     prepared = url.prepare(address)
     mapping.check(spec.fields)
+    reach = Reach(destinations)
     try:
         client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
             prepared,
@@ -59,6 +63,7 @@ def connect(address: str, spec: MongoDB) -> JobStore:
             minPoolSize=0,
             maxPoolSize=_CONNECTIONS,
             timeoutMS=None,
+            _pool_class=reach.pool_class(),
         )
     except (PyMongoError, ValueError, TypeError):
         raise url.refused("is not one that the MongoDB driver takes") from None
@@ -76,7 +81,7 @@ def connect(address: str, spec: MongoDB) -> JobStore:
             Reason.INVALID_JOB_STORE_NAME,
             f'MongoDB takes no database "{spec.database}" with a collection "{spec.collection}"; mend the target',
         ) from None
-    return MongoJobStore(client, collection, spec)
+    return MongoJobStore(client, collection, spec, reach)
 
 
 class MongoJobStore:
@@ -87,8 +92,10 @@ class MongoJobStore:
         client: AsyncMongoClient[dict[str, object]],
         collection: AsyncCollection[dict[str, object]],
         spec: MongoDB,
+        reach: Reach,
     ) -> None:
         """Take a collection that writes and reads by majority on the primary; see `connect`."""
+        self._reach = reach
         self._client = client
         self._collection = collection
         self._spec = spec
@@ -105,7 +112,7 @@ class MongoJobStore:
         denied: list[Action] = []
         for action in get_args(Action):
             try:
-                with translated(action, self._collection.full_name):
+                with translated(action, self._collection.full_name, self._reach):
                     if action == "find":
                         await self._collection.find_one(nothing, projection={"_id": 1})
                     else:
@@ -235,7 +242,7 @@ class MongoJobStore:
         """Return these documents by the ids' texts, with the top-level fields that the paths lead into."""
         wanted: dict[object, str] = {self._key(job_id): job_id for job_id in ids}
         projection = dict.fromkeys((path.partition(".")[0] for path in paths if path), 1)
-        with translated("find", self._collection.full_name):
+        with translated("find", self._collection.full_name, self._reach):
             found = await self._collection.find({"_id": {"$in": list(wanted)}}, projection).to_list()
         # A collation of the collection may find more than was asked for.
         return {wanted[document["_id"]]: document for document in found if document["_id"] in wanted}
@@ -247,7 +254,7 @@ class MongoJobStore:
         """
         if not writes:
             return {}, 0
-        with translated("update", self._collection.full_name):
+        with translated("update", self._collection.full_name, self._reach):
             try:
                 result = await self._collection.bulk_write(list(writes.values()), ordered=False)
             except BulkWriteError as error:

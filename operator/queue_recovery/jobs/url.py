@@ -6,6 +6,7 @@ identity (cloud roles, Kerberos tickets, Kubernetes tokens) to a server of the a
 sockets and processor.
 """
 
+import re
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -38,6 +39,11 @@ All others are without effect: they tune the application's own connections (pool
 concerns), and the operator has its own values. The driver shows the values of those that it does not know in warnings.
 """
 
+_MOST_HOSTS: Final = 50
+"""The most members that a replica set can have."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 _FILES: Final = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsCRLFile")
 
 
@@ -65,9 +71,13 @@ def prepare(url: str) -> str:
     address, _, query = url.removeprefix(scheme).partition("?")
     if "@" in query:
         raise refused("has an '@' after the '?': a '?' in the password is written %3F")
+    if _CONTROL.search(unquote_plus(address)):
+        raise refused("contains a control character, such as a line break, in its user, password or host")
     hosts = [unquote_plus(host) for host in address.partition("/")[0].rpartition("@")[2].split(",")]
     if any("/" in host or host.casefold().endswith(".sock") for host in hosts):
         raise refused("names a socket file instead of a server")
+    if len(hosts) > _MOST_HOSTS:
+        raise refused(f"lists more than {_MOST_HOSTS} servers")
     options = _options(query)
     for name in _FILES:
         if name.lower() in options:
