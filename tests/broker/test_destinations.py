@@ -9,7 +9,7 @@ import pytest
 
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
-from queue_recovery.broker.tls import Certificates
+from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import NotYet, RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth

@@ -67,3 +67,38 @@ async def test_an_operator_with_the_shipped_settings_connects_to_nothing_on_loop
             assert error.value.reason == "AddressNotAllowed"
     for manifest in (ROOT / "manifests").rglob("*.yaml"):
         assert "QUEUE_RECOVERY_ALLOW" not in manifest.read_text()
+
+
+async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_target_names() -> None:
+    read = []
+
+    class World(KubernetesWorld):
+        """One whose Secrets hold a URL and no certificate."""
+
+        @override
+        async def _read_secret(self, name: str) -> Mapping[str, str | bytes]:
+            read.append(name)
+            values = {"url": "mongodb://db.example/", "ca.crt": "no PEM", "tls.crt": "no PEM", "tls.key": "no PEM"}
+            return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+
+    target = QueueTargetSpec.model_validate(
+        {
+            "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+            "jobStore": {
+                "mongodb": {
+                    "urlSecretRef": {"name": "mongodb", "key": "url"},
+                    "database": "app",
+                    "collection": "jobs",
+                    "tls": {"caSecretRef": {"name": "ca"}, "clientCertificateSecretRef": {"name": "mine"}},
+                }
+            },
+            "queues": [{"name": "tts", "workers": [{"name": "tts"}]}],
+        }
+    )
+    async with ApiClient() as api:
+        world = World(api, "media", cluster="", account=ServiceAccount(), sightings=Sightings(), destinations=ANYWHERE)
+        with pytest.raises(NotYet) as error:
+            await world.job_store(target)
+
+    assert error.value.reason == "InvalidCertificate"
+    assert read == ["mongodb", "ca", "mine"]

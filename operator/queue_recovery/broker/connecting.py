@@ -19,8 +19,9 @@ from queue_recovery.broker.sentinel import (
     SentinelTLSConnection,
     connect_to_primary,
 )
-from queue_recovery.broker.tls import Certificates, TLSConnection, ssl_context
+from queue_recovery.broker.tls import TLSConnection, ssl_context
 from queue_recovery.broker.url import Address
+from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import NotYet
 
@@ -49,6 +50,12 @@ def connect(
             Reason.INVALID_BROKER_URL,
             "the target has broker.tls, and the broker's URL in the Secret begins with redis://; write rediss://, or "
             "take broker.tls out of the target",
+        )
+    if certificates is not None and certificates.authorities is not None and address.certificate_check == "none":
+        raise NotYet(
+            Reason.INVALID_BROKER_URL,
+            "the target has broker.tls.caSecretRef, and the broker's URL in the Secret says ssl_cert_reqs=none, with "
+            "which no certificate is checked; take ssl_cert_reqs out of the URL",
         )
     encrypted = address.tls or certificates is not None
     of_sentinels = options.sentinel_kwargs

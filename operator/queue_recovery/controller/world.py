@@ -14,13 +14,19 @@ from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef, is_full_name
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, PasswordSecretRef, QueueTargetSpec
+from queue_recovery.api.target import (
+    BrokerTLS,
+    CertificateAuthorityRef,
+    MongoDBTLS,
+    PasswordSecretRef,
+    QueueTargetSpec,
+)
 from queue_recovery.broker.redis_broker import RedisBroker
-from queue_recovery.broker.tls import Certificates
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.sightings import Sightings
 from queue_recovery.jobs import store
+from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
@@ -164,7 +170,12 @@ class KubernetesWorld:
         if target.job_store is None:
             raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
-        return store.connect(await self._secret(mongodb.url_secret_ref), mongodb, destinations=self._destinations)
+        return store.connect(
+            await self._secret(mongodb.url_secret_ref),
+            mongodb,
+            certificates=None if mongodb.tls is None else await self._certificates(mongodb.tls),
+            destinations=self._destinations,
+        )
 
     async def check_permissions(self) -> None:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
@@ -208,7 +219,7 @@ class KubernetesWorld:
             destinations=self._destinations,
         )
 
-    async def _certificates(self, tls: BrokerTLS) -> Certificates:
+    async def _certificates(self, tls: BrokerTLS | MongoDBTLS) -> Certificates:
         authority, client = tls.ca_secret_ref, tls.client_certificate_secret_ref
         return Certificates(
             authorities=None if authority is None else await self._secret(authority),

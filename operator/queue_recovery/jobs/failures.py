@@ -51,7 +51,7 @@ def translated(action: Action, namespace: str, reach: Reach) -> Iterator[None]:
             Reason.INVALID_ARGUMENTS, "a document of the listed jobs is not valid BSON, so it cannot be read; mend it"
         ) from None
     except (PyMongoError, AddressNotAllowedError) as error:
-        raise (address_not_allowed("job store") if reach.refused else _meaning(error, None)) from None
+        raise _of_connection(error, reach) from None
     finally:
         heed_cancellation()
 
@@ -88,6 +88,19 @@ def permission_denied(actions: Sequence[Action], namespace: str) -> Unavailable:
 def _first_code(error: BulkWriteError) -> int | None:
     details = error.details
     return next((entry["code"] for entry in [*details["writeErrors"], *details["writeConcernErrors"]]), None)
+
+
+def _of_connection(error: Exception, reach: Reach) -> RecoveryError:
+    if reach.refused:
+        return address_not_allowed("job store")
+    if reach.certificate_refused():
+        return Unavailable(
+            Reason.JOB_STORE_CERTIFICATE_REFUSED,
+            "TLS to the job store fails: its certificate cannot be trusted or is for another host, or it refuses the "
+            "operator's or asks for one, or it does not speak TLS; see jobStore.mongodb.tls in the target and the "
+            "Secrets that it names",
+        )
+    return _meaning(error, None)
 
 
 def _meaning(error: Exception, code: int | None) -> RecoveryError:

@@ -17,6 +17,8 @@ from queue_recovery.jobs import documents, mapping, stamps, url
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
 from queue_recovery.jobs.guarded import Reach
+from queue_recovery.jobs.tls import TLS
+from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
@@ -34,7 +36,9 @@ _BATCH: Final = 500
 """Writes sent in one command."""
 
 
-def connect(address: str, spec: MongoDB, *, destinations: Destinations = ANYWHERE) -> JobStore:
+def connect(
+    address: str, spec: MongoDB, *, certificates: Certificates | None = None, destinations: Destinations = ANYWHERE
+) -> JobStore:
     """Make the job store that a target describes, without connecting yet.
 
     Whatever the URL says, writes are acknowledged by a majority and reads go to the primary and see only what a
@@ -43,14 +47,17 @@ def connect(address: str, spec: MongoDB, *, destinations: Destinations = ANYWHER
     Args:
         address: the whole URL, as it stands in the Secret.
         spec: the target's `jobStore.mongodb`.
+        certificates: of the target's `jobStore.mongodb.tls`; None: it has none.
         destinations: the addresses to which it connects.
 
     Raises:
-        NotYet: `InvalidJobStoreURL`, `InvalidJobFields`, or `InvalidJobStoreName` (database or collection).
+        NotYet: `InvalidJobStoreURL`, `InvalidCertificate`, `InvalidJobFields`, or
+            `InvalidJobStoreName` (database or collection).
     """
     prepared = url.prepare(address)
     mapping.check(spec.fields)
-    reach = Reach(destinations)
+    tls = TLS.of(url.tls_options(prepared), certificates)
+    reach = Reach(destinations, encrypted=tls.encrypted)
     try:
         client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
             prepared,
@@ -64,9 +71,12 @@ def connect(address: str, spec: MongoDB, *, destinations: Destinations = ANYWHER
             maxPoolSize=_CONNECTIONS,
             timeoutMS=None,
             _pool_class=reach.pool_class(),
+            **tls.options,
         )
     except (PyMongoError, ValueError, TypeError):
+        tls.close()
         raise url.refused("is not one that the MongoDB driver takes") from None
+    reach.watch(client)
     try:
         collection = client.get_database(spec.database).get_collection(
             spec.collection,
@@ -77,11 +87,12 @@ def connect(address: str, spec: MongoDB, *, destinations: Destinations = ANYWHER
             read_concern=ReadConcern("majority"),
         )
     except PyMongoError:
+        tls.close()
         raise NotYet(
             Reason.INVALID_JOB_STORE_NAME,
             f'MongoDB takes no database "{spec.database}" with a collection "{spec.collection}"; mend the target',
         ) from None
-    return MongoJobStore(client, collection, spec, reach)
+    return MongoJobStore(client, collection, spec, reach, tls)
 
 
 class MongoJobStore:
@@ -93,9 +104,12 @@ class MongoJobStore:
         collection: AsyncCollection[dict[str, object]],
         spec: MongoDB,
         reach: Reach,
+        tls: TLS,
     ) -> None:
         """Take a collection that writes and reads by majority on the primary; see `connect`."""
+        self.unverified = tls.unverified
         self._reach = reach
+        self._tls = tls
         self._client = client
         self._collection = collection
         self._spec = spec
@@ -179,7 +193,10 @@ class MongoJobStore:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        try:
+            await self._client.close()
+        finally:
+            self._tls.close()
 
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
         needed = [claim.id for claim in claims.values() if stamps.needs_its_document(claim, self._fields)]

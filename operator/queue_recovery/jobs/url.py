@@ -7,6 +7,7 @@ sockets and processor.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -43,6 +44,9 @@ _MOST_HOSTS: Final = 50
 """The most members that a replica set can have."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+_ENABLING: Final = {"tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "tlsinsecure"}
+"""Options of which the value false turns TLS on."""
 
 _FILES: Final = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsCRLFile")
 
@@ -87,6 +91,31 @@ def prepare(url: str) -> str:
     passed = "&".join(f"{name}={options[name.lower()]}" for name in _PASSED if name.lower() in options)
     path = address if "/" in address else f"{address}/"
     return f"{scheme}{path}?{passed}" if passed else f"{scheme}{path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TLSOptions:
+    """What a URL says of TLS."""
+
+    enabled: bool | None
+    """None: it does not say."""
+    certificate: bool
+    """Whether the server's certificate is checked."""
+    host: bool
+    """Whether the host in it is checked."""
+
+
+def tls_options(prepared: str) -> TLSOptions:
+    """Return what a URL that `prepare` has returned says of TLS, as the driver reads it."""
+    options = _options(prepared.partition("?")[2])
+    values = {name.lower(): options[name.lower()] == "true" for name in _PASSED if name.lower() in options}
+    insecure = values.get("tlsinsecure", False)
+    certificate = not values.get("tlsallowinvalidcertificates", insecure)
+    host = not values.get("tlsallowinvalidhostnames", insecure)
+    enabled = values.get("tls", values.get("ssl"))
+    if enabled is None and (prepared.startswith("mongodb+srv://") or not all(map(values.get, _ENABLING & set(values)))):
+        enabled = True
+    return TLSOptions(enabled=enabled, certificate=certificate, host=certificate and host)
 
 
 def _options(query: str) -> dict[str, str]:
