@@ -143,6 +143,7 @@ def searched(texts: list[str], written: io.StringIO) -> None:
     written.truncate()
 
 
+@pytest.mark.timeout(900)
 @given(url=broker_urls)
 @example(url=f"redis://:9137?{MARK}=zz@redis")
 @example(url=f"redis://:9137?{MARK}=zz")
@@ -158,6 +159,7 @@ async def test_of_a_brokers_url_no_piece_is_shown(written: io.StringIO, url: str
     searched(await shown(look), written)
 
 
+@pytest.mark.timeout(900)
 @given(url=store_urls)
 @example(url=f"mongodb://bob:9137?{MARK}file=zz@db")
 @example(url=f"mongodb://bob:pass@db/?{MARK}file=zz")
@@ -169,6 +171,7 @@ async def test_of_a_job_stores_url_no_piece_is_shown(written: io.StringIO, url: 
     searched(await shown(look), written)
 
 
+@pytest.mark.timeout(900)
 @given(broker=broker_urls, job_store=store_urls)
 @example(broker=f"redis://:9137?{MARK}=zz@redis", job_store=f"mongodb://bob:9137?{MARK}file=zz@db")
 @settings(FAST, max_examples=100)
