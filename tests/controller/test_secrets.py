@@ -47,7 +47,7 @@ punctuation = st.sampled_from(
     [*"?&=;@/#:%[],+ .\\\n\t\x00\x7f", "%2", "%40", "%00", "://", "=1&", "?a=", "ssl_", ".sock"]
 )
 secrets = st.lists(st.one_of(words, words, punctuation), min_size=1, max_size=7).map("".join)
-"""A password as somebody writes it who does not percent-encode it: words with what else is on a keyboard."""
+"""A password that is not percent-encoded: words, and what else is on a keyboard."""
 
 names = st.one_of(
     secrets,

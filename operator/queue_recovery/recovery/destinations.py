@@ -3,7 +3,7 @@
 A URL is written by any user who may write the Secret, and names are resolved by servers of that user's choice. So the
 address is asked for at the connect itself, where it is an address and nothing else: Python's audit event
 `socket.connect`, which the interpreter raises right before the system call (docs.python.org/3/library/audit_events).
-There is no gap between the check and the connect, whichever driver it is and whoever has told it the address.
+There is no gap between the check and the connect, for any driver and any source of the address.
 """
 
 import ipaddress
@@ -129,7 +129,7 @@ def _ip_address(address: object) -> IPAddress | None:
 
 
 def _embedded(address: IPAddress) -> IPAddress | None:
-    """Return the IPv4 address that one of IPv6 stands for."""
+    """Return the IPv4 address inside of an IPv6 address, or None."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:
