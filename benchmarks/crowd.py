@@ -221,6 +221,7 @@ async def operator(sandbox: Sandbox) -> AsyncIterator[Process]:
         "QUEUE_RECOVERY_HTTP_HOST": LOOPBACK,
         "QUEUE_RECOVERY_HTTP_PORT": str(free_port()),
         "QUEUE_RECOVERY_LEASE_SECONDS": "0",
+        "QUEUE_RECOVERY_ALLOW_LOCAL_ADDRESSES": "true",
     }
     log = sandbox.folder / "operator.log"
     process = await Process.start("operator", [_PROGRAM], log=log, environment=environment, folder=ROOT)

@@ -91,6 +91,7 @@ async def observe(sandbox: Sandbox, namespace: str, way: Way, idle_seconds: int)
         "PATH": os.environ["PATH"],
         "KUBECONFIG": str(sandbox.kubeconfig),
         "QUEUE_RECOVERY_NAMESPACES": namespace,
+        "QUEUE_RECOVERY_ALLOW_LOCAL_ADDRESSES": "true",
         "QUEUE_RECOVERY_HTTP_HOST": LOOPBACK,
         "QUEUE_RECOVERY_HTTP_PORT": str(port),
         "QUEUE_RECOVERY_LEASE_SECONDS": "0",

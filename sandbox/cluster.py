@@ -39,8 +39,13 @@ def default_images() -> Images:
         "queue-recovery": Image(
             folder=ROOT,
             entrypoint=("queue-recovery",),
-            # Pods share the machine's network: on all addresses, two operators would take each other's port.
-            environment={**environment, "QUEUE_RECOVERY_HTTP_HOST": "$(POD_IP)"},
+            # Pods share the machine's network: on all addresses, two operators would take each other's port, and
+            # brokers and job stores are on loopback.
+            environment={
+                **environment,
+                "QUEUE_RECOVERY_HTTP_HOST": "$(POD_IP)",
+                "QUEUE_RECOVERY_ALLOW_LOCAL_ADDRESSES": "true",
+            },
         ),
         "stuck-queue-app": Image(folder=ROOT / "examples" / "stuck-queue", environment=environment),
     }

@@ -6,6 +6,7 @@ Always a process of its own, never imported: its licence, GPL-2.0-only, does not
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import signal
 import sys
@@ -37,30 +38,36 @@ ENVIRONMENT: Final = {
 class JobStore:
     """A running server, and what can happen to one. Its data survives its process, as long as its scope lasts."""
 
-    def __init__(self, scope: Scope, port: int, process: Process, password: str | None) -> None:
+    def __init__(
+        self, scope: Scope, port: int, process: Process, password: str | None, options: Sequence[str] = ()
+    ) -> None:
         self.port = port
         self.process = process
         """Its process now; another after a restart."""
         self._scope = scope
+        self._options = options
         self._password = password
         """The administrator's, if the server asks for users and passwords."""
 
     @classmethod
-    async def start(cls, scope: Scope, *, port: int | None = None, authentication: bool = False) -> Self:
+    async def start(
+        cls, scope: Scope, *, port: int | None = None, authentication: bool = False, options: Sequence[str] = ()
+    ) -> Self:
         """Start a server with no data and wait until it answers.
 
         Args:
             scope: where it lives and with what it dies at the latest.
             port: a free one is found without it.
             authentication: whether clients have to be users (`add_user`) and may do what their roles say.
+            options: further ones of the command line, such as those of TLS; without authentication only.
 
         Raises:
             DeadlineError: it ended or did not answer in time; its log is in the message.
         """
         port = port or free_port()
-        process = await _start(scope, port, authentication=False)
+        process = await _start(scope, port, authentication=False, options=options)
         if not authentication:
-            return cls(scope, port, process, None)
+            return cls(scope, port, process, None, options)
         # It has no localhost exception: the first user is made while it does not ask for one.
         password = secrets.token_urlsafe(12)
         await add_user(_url(port), _ADMINISTRATOR, password, database="admin", roles=["root"])
@@ -85,7 +92,9 @@ class JobStore:
         """Start it again on the same port with the same data, ending it first if it still runs."""
         if self.process.exit_code is None:
             await self.stop()
-        self.process = await _start(self._scope, self.port, authentication=self._password is not None)
+        self.process = await _start(
+            self._scope, self.port, authentication=self._password is not None, options=self._options
+        )
 
     def pause(self) -> None:
         """Stop it from answering, with its connections open, until `resume`."""
@@ -142,7 +151,7 @@ def _url(port: int) -> str:
     return f"mongodb://{LOOPBACK}:{port}/"
 
 
-async def _start(scope: Scope, port: int, *, authentication: bool) -> Process:
+async def _start(scope: Scope, port: int, *, authentication: bool, options: Sequence[str] = ()) -> Process:
     name = f"job-store-{port}"
     process = await scope.start(
         name,
@@ -158,9 +167,13 @@ async def _start(scope: Scope, port: int, *, authentication: bool) -> Process:
             "--cache-size=64M",
             "--enable-test-commands",
             *(["--auth"] if authentication else []),
+            *options,
         ],
         environment=ENVIRONMENT,
     )
+    if options:  # it may speak TLS, and ask for a certificate
+        await until(lambda: _accepts(port), f"{name} to accept connections", of=process)
+        return process
     client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(
         LOOPBACK, port, serverSelectionTimeoutMS=_ANSWER_MILLISECONDS, directConnection=True
     )
@@ -175,6 +188,15 @@ async def _start(scope: Scope, port: int, *, authentication: bool) -> Process:
 
         await until(answers, f"{name} to answer", of=process)
     return process
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _empty(path: Path) -> Path:

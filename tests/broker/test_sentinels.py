@@ -4,7 +4,7 @@ import pytest
 
 from queue_recovery.api.target import SentinelKwargs, TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
-from queue_recovery.broker.tls import Certificates
+from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import RecoveryError, Unavailable
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Flavour, flavours

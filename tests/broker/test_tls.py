@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.target import SentinelKwargs, TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.tls import Certificates
+from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Broker as Server
@@ -203,6 +203,44 @@ def test_what_is_no_certificate_is_refused_before_anybody_is_asked(tmp_path: Pat
             RedisBroker.connect("rediss://redis/0", TransportOptions(), certificates=certificates)
         assert refused.value.reason == "InvalidCertificate"
         assert "hunter2" not in str(refused.value)
+
+
+def test_an_authority_and_a_url_that_checks_no_certificate_contradict_each_other(tmp_path: Path) -> None:
+    authorities = Authority.create(tmp_path / "ca").path.read_text()
+
+    for url in ("rediss://redis/0?ssl_cert_reqs=none", "sentinel://one/0?ssl_cert_reqs=CERT_NONE"):
+        with pytest.raises(NotYet, match="caSecretRef") as refused:
+            RedisBroker.connect(
+                url, TransportOptions(master_name="media"), certificates=Certificates(authorities=authorities)
+            )
+        assert refused.value.reason == "InvalidBrokerURL"
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "sentinels_tls", "says"),
+    [
+        ("redis://redis/0", False, False, "without TLS"),
+        ("rediss://redis/0", False, False, None),
+        ("rediss://redis/0?ssl_cert_reqs=none", False, False, "ssl_cert_reqs=none"),
+        ("rediss://redis/0?ssl_cert_reqs=none", True, False, "ssl_cert_reqs=none"),
+        ("rediss://redis/0?ssl_check_hostname=false", True, False, "ssl_check_hostname=false"),
+        ("sentinel://one/0", False, False, "without TLS"),
+        ("sentinel://one/0", True, False, "Sentinels"),
+        ("sentinel://one/0", True, True, None),
+    ],
+)
+async def test_a_broker_says_what_of_its_transport_is_not_verified(
+    url: str,
+    tls: bool,  # noqa: FBT001
+    sentinels_tls: bool,  # noqa: FBT001
+    says: str | None,
+) -> None:
+    options = TransportOptions(master_name="media", sentinel_kwargs=SentinelKwargs(ssl=sentinels_tls))
+    broker = RedisBroker.connect(url, options, certificates=Certificates() if tls else None)
+    await broker.aclose()
+
+    assert (broker.unverified is None) == (says is None)
+    assert (says or "") in (broker.unverified or "")
 
 
 def test_certificates_for_a_url_without_tls_are_refused() -> None:

@@ -127,6 +127,7 @@ class Arena:
                     "HOME": str(self.folder),
                     "KUBECONFIG": str(self._kubeconfig(namespace, networks.k8s)),
                     "QUEUE_RECOVERY_NAMESPACES": namespace,
+                    "QUEUE_RECOVERY_ALLOW_LOCAL_ADDRESSES": "true",
                     "QUEUE_RECOVERY_HTTP_HOST": "127.0.0.1",
                     "QUEUE_RECOVERY_HTTP_PORT": "0",
                     "QUEUE_RECOVERY_LEASE_SECONDS": "0",

@@ -13,6 +13,7 @@ from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.admission import Admission
+from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.recovery.drain import lock, stop_workers
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.plan import plan
@@ -93,6 +94,7 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Scope]]:
             Shared(Connections.all_by(api), place.stage.namespace, ServiceAccount()),
             cluster=cluster_identity(api),
             admission=Admission(1),
+            destinations=ANYWHERE,
         )
         resource = KubernetesResource(api, place.stage.watched.body, written=lambda *_: None)
         scope = Scope(resource=resource, world=world, status=await resource.read())

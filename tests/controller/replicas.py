@@ -104,6 +104,7 @@ class Replicas:
             program,
             environment={
                 "QUEUE_RECOVERY_NAMESPACES": self.namespace,
+                "QUEUE_RECOVERY_ALLOW_LOCAL_ADDRESSES": "true",
                 "QUEUE_RECOVERY_HTTP_HOST": LOOPBACK,
                 "QUEUE_RECOVERY_HTTP_PORT": str(port),
                 "QUEUE_RECOVERY_LEASE_SECONDS": str(LEASE),

@@ -7,12 +7,9 @@ from kubernetes.aio.client import ApiClient
 
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
-from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.world import KubernetesWorld
-from queue_recovery.recovery.admission import Admission
-from queue_recovery.workers.connections import Connections
-from queue_recovery.workers.permissions import ServiceAccount
+from tests.controller.worlds import world_of
 
 BODY = {"metadata": {"namespace": "media", "name": "media", "uid": "1", "generation": 1}, "spec": {}}
 """A target that is never looked at, because its spec is another version's."""
@@ -21,8 +18,7 @@ BODY = {"metadata": {"namespace": "media", "name": "media", "uid": "1", "generat
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_target_that_goes_in_the_moment_in_which_it_is_looked_at_again_is_let_go(turns: int) -> None:
     async with ApiClient() as api:
-        shared = Shared(Connections.all_by(api), "media", ServiceAccount())
-        world = KubernetesWorld(api, shared, cluster="", admission=Admission(1))
+        world = world_of(KubernetesWorld, api)
         board = TargetBoard(api, Settings(target_refresh_seconds=3600), Metrics(), lambda _: world)
         board.hear(BODY, gone=False)
         await asyncio.sleep(0)  # its task waits

@@ -77,6 +77,7 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
         "WorkersFound": "True",
         "Permitted": "True",
         "EvictionSafe": "True",
+        "TransportVerified": "False",  # redis:// and mongodb:// without TLS
     }
 
 

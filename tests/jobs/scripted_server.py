@@ -5,7 +5,7 @@ Format: the MongoDB manual, "MongoDB Wire Protocol". Only what a driver sends in
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -38,8 +38,15 @@ class ScriptedServer:
 
 
 @asynccontextmanager
-async def scripted(reply: Callable[[str, Command], Reply]) -> AsyncIterator[ScriptedServer]:
-    """Serve on a free port; `reply` gets the name and the body of each command that is no greeting."""
+async def scripted(
+    reply: Callable[[str, Command], Reply], *, members: Sequence[str] = ()
+) -> AsyncIterator[ScriptedServer]:
+    """Serve on a free port; `reply` gets the name and the body of each command that is no greeting.
+
+    Args:
+        reply: answers a command.
+        members: of the replica set, instead of this server alone, which is no primary then.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -71,10 +78,10 @@ async def scripted(reply: Callable[[str, Command], Reply]) -> AsyncIterator[Scri
             return {
                 "ok": 1,
                 "helloOk": True,
-                "isWritablePrimary": True,
-                "secondary": False,
+                "isWritablePrimary": not members,
+                "secondary": bool(members),
                 "setName": "rs0",
-                "hosts": [address],
+                "hosts": [address, *members],
                 "me": address,
                 "maxWireVersion": 21,
                 "minWireVersion": 0,

@@ -57,9 +57,10 @@ async def collection(client: AsyncMongoClient[dict[str, object]]) -> AsyncIterat
 
 
 @pytest.fixture
-async def store(server: Server, collection: Collection) -> AsyncIterator[JobStore]:
+async def store(server: Server, collection: Collection, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JobStore]:
     # A failover of MongoDB's own tells the driver at once; after a made-up one it looks again at its next heartbeat.
-    made = connect(f"{server.url}?heartbeatFrequencyMS=500", spec("app", collection.name))
+    monkeypatch.setattr("queue_recovery.jobs.store._HEARTBEAT_MS", 500)
+    made = connect(server.url, spec("app", collection.name))
     yield made
     await made.aclose()
 

@@ -38,6 +38,10 @@ class ConditionType(Explained):
     WORKERS_FOUND = "WorkersFound", "All Deployments that the target lists exist."
     PERMITTED = "Permitted", "The operator has the rights that it needs in the namespace."
     EVICTION_SAFE = "EvictionSafe", "The broker evicts no keys when it is short of memory. A warning only."
+    TRANSPORT_VERIFIED = (
+        "TransportVerified",
+        "The operator checks by TLS that it speaks to the right broker and job store. A warning only.",
+    )
 
 
 def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:

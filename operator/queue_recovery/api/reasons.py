@@ -68,7 +68,7 @@ class Reason(StrEnum):
     INVALID_CERTIFICATE = (
         "InvalidCertificate",
         Outcome.NOT_YET,
-        "What a Secret under the target's `broker.tls` holds is no certificate in PEM, or its key does not fit.",
+        "What a Secret under a `tls` of the target holds is no certificate in PEM, or its key does not fit.",
         "Put in what cert-manager or `kubectl create secret tls` would; the key without a password.",
     )
     INVALID_JOB_STORE_URL = (
@@ -88,6 +88,12 @@ class Reason(StrEnum):
         Outcome.NOT_YET,
         "A name in the target's `fields` is not one of a field, or two that are written overlap.",
         "Mend `fields` in the target; the message names them.",
+    )
+    ADDRESS_NOT_ALLOWED = (
+        "AddressNotAllowed",
+        Outcome.NOT_YET,
+        "A URL, a Sentinel or a replica set leads to an address to which the operator does not connect.",
+        "Name the server by an address of its own. The operator's settings say which addresses are allowed.",
     )
     BROKER_IS_CLUSTER = (
         "BrokerIsCluster",
@@ -188,6 +194,12 @@ class Reason(StrEnum):
         Outcome.UNAVAILABLE,
         "The job store does not answer.",
         "Check that it runs, and that network policies let the operator's namespace reach it.",
+    )
+    JOB_STORE_CERTIFICATE_REFUSED = (
+        "JobStoreCertificateRefused",
+        Outcome.UNAVAILABLE,
+        "The job store's certificate cannot be trusted, or the job store refuses the operator's, or asks for one.",
+        "See `jobStore.mongodb.tls` in the target and the Secrets that it names.",
     )
     JOB_STORE_AUTHENTICATION_FAILED = (
         "JobStoreAuthenticationFailed",
@@ -474,4 +486,21 @@ class Reason(StrEnum):
         Outcome.TARGET,
         "The broker does not tell its `maxmemory-policy`, as many managed servers do not.",
         "Look at its settings: it should be `noeviction`.",
+    )
+    VERIFIED = (
+        "Verified",
+        Outcome.TARGET,
+        "The operator speaks TLS to the broker and the job store, and checks their certificates and hosts.",
+    )
+    NOT_VERIFIED = (
+        "NotVerified",
+        Outcome.TARGET,
+        "TLS, or the check of a certificate or its host, is off: a host on the way can read and change what is sent.",
+        "Use `rediss://` and `tls=true`, with `caSecretRef` under `broker.tls` and `jobStore.mongodb.tls`.",
+    )
+    VERIFICATION_UNKNOWN = (
+        "VerificationUnknown",
+        Outcome.TARGET,
+        "A URL cannot be used yet, so it does not say whether the transport is verified.",
+        "See the conditions `BrokerReachable` and `JobStoreReachable`.",
     )

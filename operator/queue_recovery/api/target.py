@@ -156,10 +156,28 @@ class JobStatuses(Model):
     )
 
 
+class MongoDBTLS(Model):
+    """Certificates that the operator trusts and shows when it speaks TLS to the job store."""
+
+    ca_secret_ref: CertificateAuthorityRef | None = Field(
+        None,
+        description="The authority that has signed the job store's certificate; no other is trusted then. Without it "
+        "those that the operator's image trusts.",
+    )
+    client_certificate_secret_ref: SecretRef | None = Field(
+        None,
+        description="A Secret of type kubernetes.io/tls with the certificate (`tls.crt`) and the key (`tls.key`) that "
+        "the operator shows to the job store.",
+    )
+
+
 class MongoDB(Model):
     """One collection of jobs in MongoDB."""
 
     url_secret_ref: SecretKeyRef = Field(description="Where the whole URL stands: mongodb:// or mongodb+srv://.")
+    tls: MongoDBTLS | None = Field(
+        None, description="Certificates; where it is given, also `{}`, the operator speaks TLS to the job store."
+    )
     database: str = Field(min_length=1, max_length=63, description="Name of the database.")
     collection: str = Field(min_length=1, max_length=200, description="Name of the collection that holds the jobs.")
     id_type: IdType = Field("ObjectId", description="Type of `_id`.")
@@ -260,7 +278,8 @@ class QueueTargetStatus(Model):
     conditions: list[Condition] = Field(
         [],
         max_length=16,
-        description="Ready, BrokerReachable, JobStoreReachable, WorkersFound, Permitted, EvictionSafe.",
+        description="Ready, BrokerReachable, JobStoreReachable, WorkersFound, Permitted, EvictionSafe, "
+        "TransportVerified.",
         json_schema_extra=list_map("type"),
     )
 

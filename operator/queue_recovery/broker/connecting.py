@@ -4,17 +4,25 @@ import ssl
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import SentinelManagedConnection
 from redis.backoff import ExponentialBackoff
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker.failures import primary_unknown
-from queue_recovery.broker.sentinel import PrimaryPool, Sentinels, SentinelTLSConnection, connect_to_primary
-from queue_recovery.broker.tls import Certificates, TLSConnection, ssl_context
+from queue_recovery.broker.guarded import GuardedConnection
+from queue_recovery.broker.sentinel import (
+    PrimaryPool,
+    SentinelConnection,
+    Sentinels,
+    SentinelTLSConnection,
+    connect_to_primary,
+)
+from queue_recovery.broker.tls import TLSConnection, ssl_context
 from queue_recovery.broker.url import Address
+from queue_recovery.recovery.certificates import Certificates
+from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import NotYet
 
 _CLIENT_NAME = "queue-recovery"
@@ -25,7 +33,11 @@ _RETRIES = 2
 
 
 def connect(
-    address: Address, options: TransportOptions, certificates: Certificates | None, sentinel_password: str | None
+    address: Address,
+    options: TransportOptions,
+    certificates: Certificates | None,
+    sentinel_password: str | None,
+    destinations: Destinations,
 ) -> Redis:
     """Prepare a pool of connections to one database; connects with the first command.
 
@@ -39,19 +51,34 @@ def connect(
             "the target has broker.tls, and the broker's URL in the Secret begins with redis://; write rediss://, or "
             "take broker.tls out of the target",
         )
+    if certificates is not None and certificates.authorities is not None and address.certificate_check == "none":
+        raise NotYet(
+            Reason.INVALID_BROKER_URL,
+            "the target has broker.tls.caSecretRef, and the broker's URL in the Secret says ssl_cert_reqs=none, with "
+            "which no certificate is checked; take ssl_cert_reqs out of the URL",
+        )
     encrypted = address.tls or certificates is not None
     of_sentinels = options.sentinel_kwargs
     context = ssl_context(address, certificates or Certificates()) if encrypted or of_sentinels.ssl else None
-    login = {"db": address.database, "username": address.username, "password": address.password}
+    login = {
+        "db": address.database,
+        "username": address.username,
+        "password": address.password,
+        "destinations": destinations,
+    }
     if not address.sentinels:
         return _server(address.host, address.port, context, login)
     if not options.master_name:
         raise primary_unknown()
-    login_there = {"username": of_sentinels.username or None, "password": sentinel_password}
+    login_there = {
+        "username": of_sentinels.username or None,
+        "password": sentinel_password,
+        "destinations": destinations,
+    }
     sentinels = [
         _server(host, port, context if of_sentinels.ssl else None, login_there) for host, port in address.sentinels
     ]
-    kind: dict[str, Any] = {"connection_class": SentinelManagedConnection}
+    kind: dict[str, Any] = {"connection_class": SentinelConnection}
     if encrypted:
         kind = {"connection_class": SentinelTLSConnection, "context": context}
     return Redis.from_pool(
@@ -69,7 +96,7 @@ def connect(
 def _server(host: str, port: int, context: ssl.SSLContext | None, login: dict[str, Any]) -> Redis:
     """Return a client of one server, or Sentinel."""
     if context is None:
-        return Redis.from_pool(ConnectionPool(Connection, host=host, port=port, **login, **_options()))
+        return Redis.from_pool(ConnectionPool(GuardedConnection, host=host, port=port, **login, **_options()))
     pool = ConnectionPool(TLSConnection, host=host, port=port, context=context, **login, **_options())
     return Redis.from_pool(pool)
 

@@ -9,10 +9,57 @@ from redis import exceptions
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.cancellation import heed_cancellation
+from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 
 _COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
 """How Redis and Valkey name a command that the user may not use."""
+
+_COMMANDS = frozenset(
+    [
+        "auth",
+        "client",
+        "client|list",
+        "client|setname",
+        "del",
+        "eval",
+        "exists",
+        "get",
+        "hdel",
+        "hexists",
+        "hget",
+        "hgetall",
+        "hincrby",
+        "hlen",
+        "hmget",
+        "hscan",
+        "hset",
+        "info",
+        "llen",
+        "lpop",
+        "lpush",
+        "lrange",
+        "persist",
+        "ping",
+        "renamenx",
+        "role",
+        "rpop",
+        "rpush",
+        "scan",
+        "select",
+        "sentinel",
+        "set",
+        "sscan",
+        "type",
+        "unlink",
+        "zadd",
+        "zrangebyscore",
+        "zrem",
+        "zrevrange",
+        "zscore",
+    ]
+)
+"""The commands that a message may name: those that the operator uses. Other words of a server may be anything."""
 
 _FORBIDDEN_IN_SCRIPT = re.compile("can't run this command|ACL failure in script")
 """The wordings of Redis 7 and of Valkey."""
@@ -123,14 +170,29 @@ def named(error: Exception) -> RecoveryError:
         return _of_answer(error)
     if isinstance(error, exceptions.BusyLoadingError):
         return of_text("LOADING")
+    return _of_connection(error)
+
+
+def _of_connection(error: Exception) -> RecoveryError:
+    if _behind(error, AddressNotAllowedError):
+        return address_not_allowed("broker")
     if found := _certificate_refused(error):
         return Unavailable(Reason.BROKER_CERTIFICATE_REFUSED, found)
     return Unavailable(
         Reason.BROKER_UNAVAILABLE,
-        f"the broker does not answer ({kind}); check that it runs, that host and port in the URL are right (the "
-        "operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// fits it, "
-        "and that network policies let the operator reach it",
+        f"the broker does not answer ({type(error).__name__}); check that it runs, that host and port in the URL are "
+        "right (the operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// "
+        "fits it, and that network policies let the operator reach it",
     )
+
+
+def _behind(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Tell whether an exception of this kind is behind an error."""
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _certificate_refused(error: BaseException | None) -> str | None:
@@ -149,11 +211,12 @@ def _certificate_refused(error: BaseException | None) -> str | None:
     return closed
 
 
-def permission_denied(command: str) -> Unavailable:
-    """Return the error of an ACL that forbids a command."""
+def permission_denied(*commands: str) -> Unavailable:
+    """Return the error of an ACL that forbids these commands; those that the operator does not use are not named."""
+    names = [command.upper().replace("|", " ") for command in commands if command.lower() in _COMMANDS]
     return Unavailable(
         Reason.BROKER_PERMISSION_DENIED,
-        f"the broker's ACL forbids {command.upper().replace('|', ' ')}; grant it to the user in the URL",
+        f"the broker's ACL forbids {', '.join(names) or 'a command'}; grant it to the user in the URL",
     )
 
 

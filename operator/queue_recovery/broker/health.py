@@ -10,6 +10,12 @@ from queue_recovery.broker.scripts import Script, run_script
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import BrokerHealth
 
+_ORDERS = ("lfu", "lrm", "lru", "random")
+_POLICIES = frozenset(
+    ["noeviction", "volatile-ttl", *(f"{keys}-{order}" for keys in ("allkeys", "volatile") for order in _ORDERS)]
+)
+"""Values of `maxmemory-policy` that a message may name."""
+
 
 async def check_server(client: Client) -> BrokerHealth:
     """Find out whether the server is a primary, and no cluster's.
@@ -30,8 +36,10 @@ async def check_server(client: Client) -> BrokerHealth:
         raise is_cluster()
     if info.get("role") == "slave":
         raise of_text("READONLY")
-    policy = info.get("maxmemory_policy")
-    return BrokerHealth(eviction_policy=None if policy is None else str(policy))
+    if "maxmemory_policy" not in info:
+        return BrokerHealth(eviction_policy=None)
+    policy = str(info["maxmemory_policy"])
+    return BrokerHealth(eviction_policy=policy if policy in _POLICIES else "unknown")
 
 
 async def check_permissions(client: Client, keys: Sequence[str]) -> None:
@@ -44,4 +52,4 @@ async def check_permissions(client: Client, keys: Sequence[str]) -> None:
     if answer[:1] == [b"WRITES"]:
         raise of_text(answer[1].decode(errors="replace"))
     if answer:
-        raise permission_denied(", ".join(word.decode() for word in answer))
+        raise permission_denied(*(word.decode(errors="replace") for word in answer))

@@ -30,9 +30,11 @@ from queue_recovery.broker.keys import (
 from queue_recovery.broker.publish import Publisher
 from queue_recovery.broker.run import read_open_record, read_record
 from queue_recovery.broker.scripts import Script, run_script
-from queue_recovery.broker.tls import Certificates
+from queue_recovery.broker.tls import unverified
 from queue_recovery.broker.unlisted import unlisted
 from queue_recovery.broker.url import parse_url
+from queue_recovery.recovery.certificates import Certificates
+from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import locked_by
 from queue_recovery.recovery.ports import (
     BrokerHealth,
@@ -59,8 +61,9 @@ _BATCH = 500
 class RedisBroker:
     """Implements `recovery.ports.Broker`."""
 
-    def __init__(self, client: Client, options: TransportOptions) -> None:
-        """Take a client, and the transport options of the application."""
+    def __init__(self, client: Client, options: TransportOptions, *, unverified: str | None = None) -> None:
+        """Take a client, the transport options of the application, and what is not verified in the transport."""
+        self.unverified = unverified
         self._client = client
         self._layout = Layout(options)
         self._publisher = Publisher()
@@ -73,6 +76,7 @@ class RedisBroker:
         *,
         certificates: Certificates | None = None,
         sentinel_password: str | None = None,
+        destinations: Destinations = ANYWHERE,
     ) -> Self:
         """Return the broker at a URL; connects with the first command.
 
@@ -81,14 +85,20 @@ class RedisBroker:
             options: the application's transport options.
             certificates: for TLS; None: nothing but what the URL says.
             sentinel_password: what the Sentinels ask for, if they do.
+            destinations: the addresses to which it connects.
 
         Raises:
             NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
             Unavailable: `PrimaryNotFound`.
         """
         address = parse_url(url)
-        client = Client(connect(address, options, certificates, sentinel_password), address.database)
-        return cls(client, options)
+        client = Client(connect(address, options, certificates, sentinel_password, destinations), address.database)
+        transport = unverified(
+            address,
+            encrypted=address.tls or certificates is not None,
+            encrypted_sentinels=options.sentinel_kwargs.ssl,
+        )
+        return cls(client, options, unverified=transport)
 
     async def check(self) -> BrokerHealth:
         """See `ports.Broker`. Tries permissions on the operator's own keys and `unacked`."""

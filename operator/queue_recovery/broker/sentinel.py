@@ -1,7 +1,7 @@
 """Finding the primary by Sentinels, as redis.io's guidelines for clients ask: ask one after the other, then ROLE."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -15,8 +15,13 @@ from queue_recovery.broker.failures import (
     primary_unknown,
     sentinel_login_refused,
 )
+from queue_recovery.broker.guarded import GuardedConnection
 from queue_recovery.broker.tls import TLSConnection
 from queue_recovery.recovery.errors import RecoveryError
+
+
+class SentinelConnection(SentinelManagedConnection, GuardedConnection):
+    """A connection to the primary of the moment, without TLS."""
 
 
 class SentinelTLSConnection(SentinelManagedConnection, TLSConnection):
@@ -50,8 +55,8 @@ class Sentinels:
                 if answer is not None:
                     self._sentinels.remove(sentinel)
                     self._sentinels.insert(0, sentinel)
-                    host, port = answer
-                    return host.decode(), int(port)
+                    if (address := _address(answer)) is not None:
+                        return address
                 meaning = meaning or primary_unknown()
         if meaning is None and silent is not None:
             raise silent
@@ -61,6 +66,15 @@ class Sentinels:
         """Close all connections to Sentinels."""
         for sentinel in self._sentinels:
             await sentinel.aclose()
+
+
+def _address(answer: object) -> tuple[str, int] | None:
+    """Return host and port of a Sentinel's answer; None if it is none, as that of a server of another kind."""
+    try:
+        host, port = cast("Sequence[bytes]", answer)
+        return host.decode(), int(port)
+    except (AttributeError, TypeError, ValueError):
+        return None
 
 
 class PrimaryPool(SentinelConnectionPool):

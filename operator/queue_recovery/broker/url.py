@@ -4,6 +4,7 @@ kombu's reading is `kombu/utils/url.py`, and `Channel._connparams` and `Sentinel
 What names a file or a socket is refused: the URL comes from a tenant's Secret, and the files would be the operator's.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -41,10 +42,60 @@ _WITHOUT_EFFECT = frozenset(
 )
 """Options that tune the application's own connections; the operator uses its own values."""
 
+_NAMED_OPTIONS = frozenset(
+    {
+        "credential_provider",
+        "db",
+        "decode_responses",
+        "encoding",
+        "encoding_errors",
+        "global_keyprefix",
+        "host",
+        "master_name",
+        "password",
+        "path",
+        "port",
+        "priority_steps",
+        "queue_order_strategy",
+        "retry_on_error",
+        "sentinel",
+        "sentinel_kwargs",
+        "sep",
+        "socket_read_size",
+        "socket_type",
+        "ssl",
+        "ssl_ca_certs",
+        "ssl_ca_data",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_exclude_verify_flags",
+        "ssl_include_verify_flags",
+        "ssl_keyfile",
+        "ssl_min_version",
+        "ssl_password",
+        "timeout",
+        "username",
+        "virtual_host",
+        "visibility_timeout",
+    }
+)
+"""Options of kombu and redis-py that a message may name. Any other may be a piece of a password with a '?' in it."""
+
+_HIGHEST_DIGITS = 10
+"""Digits of a database's number at most; Redis reads it as an integer of 32 bits."""
+
 _DEFAULT_PORT = 6379
 """kombu's, also for a Sentinel (`Transport.default_port`)."""
 
 _SENTINEL = "sentinel://"
+
+_MOST_SENTINELS = 50
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What could end a line of a protocol or of a log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +122,18 @@ def parse_url(text: str) -> Address:
     says the login, the database and the options; what others say of them is without effect, as in kombu.
 
     Raises:
-        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options.
+        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options on a fixed list.
     """
     text = text.strip()
+    if _CONTROL.search(text):
+        raise _invalid("it contains a control character, such as a line break or a tab; remove it")
     if not text.startswith(_SENTINEL):
         return _parse_one(text)
     parts = text.split(";")
     if not all(part.startswith(_SENTINEL) for part in parts):
         raise _invalid("begin each Sentinel with sentinel://, separated by semicolons: kombu ignores others")
+    if len(parts) > _MOST_SENTINELS:
+        raise _invalid(f"it lists more than {_MOST_SENTINELS} Sentinels; a few of them are enough")
     sentinels = [_parse_one(part) for part in parts]
     return replace(sentinels[0], sentinels=tuple((each.host, each.port) for each in sentinels))
 
@@ -95,6 +150,10 @@ def _parse_one(text: str) -> Address:
             "it cannot be parsed; write redis://:password@host:6379/0, with special characters of the password "
             "percent-encoded"
         ) from None
+    if "@" in url.path or "@" in url.query:
+        raise _invalid("it has an '@' after the host; percent-encode a '/' or a '?' in the password (%2F, %3F)")
+    if any(_CONTROL.search(part) for part in (host, username, password)):
+        raise _invalid("its user, password or host contains a percent-encoded control character; remove it")
     # With kombu any option of TLS in a Sentinel's URL turns TLS on.
     may_tls = _may_tls(url.scheme)
     certificate_check, check_hostname = _certificate_options(query, tls=may_tls)
@@ -129,8 +188,10 @@ def _database(path: str) -> int:
     number = unquote(path).removeprefix("/").removeprefix("/")
     if not number:
         return 0
-    if not (number.isascii() and number.isdecimal()):
-        raise _invalid("after the host stands the number of the database and nothing else, as in redis://host:6379/0")
+    if not (number.isascii() and number.isdecimal() and len(number) <= _HIGHEST_DIGITS):
+        raise _invalid(
+            "only the number of the database is allowed after the host, as in redis://host:6379/0; correct the path"
+        )
     return int(number)
 
 
@@ -151,8 +212,11 @@ def _certificate_options(query: dict[str, str], *, tls: bool) -> tuple[_Certific
 
 
 def _refused_option(name: str) -> NotYet:
-    if not (name.isascii() and name.isidentifier() and len(name) <= 40):  # noqa: PLR2004 - no option is longer
-        return _invalid("it has an option after the '?' that cannot be one; percent-encode a '?' in the password")
+    if name not in _NAMED_OPTIONS:
+        return _invalid(
+            "it has an option after the '?' that the operator does not know; leave it out, or percent-encode a '?' in "
+            "the password (%3F)"
+        )
     if name.startswith("ssl_"):
         return _invalid(
             f"option {name} is not supported: ssl_cert_reqs and ssl_check_hostname are, with rediss://. Files named "

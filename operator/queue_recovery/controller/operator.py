@@ -41,6 +41,7 @@ class Operator:
         self._cluster = cluster_identity(api)
         self._cluster_uid = ClusterUID(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
+        self._destinations = settings.destinations
         self._shared: WeakValueDictionary[str, Shared] = WeakValueDictionary()
         self.watches = Watches(settings.namespaces)
         self.metrics = Metrics()
@@ -63,7 +64,12 @@ class Operator:
         if shared is None:
             shared = self._shared[namespace] = Shared(self._connections, namespace, self._account)
         return KubernetesWorld(
-            self._api, shared, cluster=self._cluster, admission=self._admission, cluster_uid=self._cluster_uid
+            self._api,
+            shared,
+            cluster=self._cluster,
+            admission=self._admission,
+            destinations=self._destinations,
+            cluster_uid=self._cluster_uid,
         )
 
     def resource(self, body: Mapping[str, Any]) -> KubernetesResource:

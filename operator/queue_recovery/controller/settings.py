@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from queue_recovery.recovery.destinations import Destinations, is_host_pattern
+
 
 class Settings(BaseSettings):
     """Everything that can be set; each field is the environment variable `QUEUE_RECOVERY_<NAME>`."""
@@ -41,6 +43,16 @@ class Settings(BaseSettings):
         description="How long a leader that is gone without a word keeps the others waiting; 0: no election, for one "
         "replica alone.",
     )
+    allow_local_addresses: bool = Field(
+        default=False,
+        description="Whether brokers and job stores may be at loopback, link-local and metadata addresses: the "
+        "operator's own pod, its node, and the cloud's metadata service.",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The only hosts of brokers and job stores, separated by commas: names, *. and a domain, addresses "
+        "and networks; empty: all of them.",
+    )
     pod_name: str = Field(
         default_factory=socket.gethostname, description="The pod's name, as the lease and events report it."
     )
@@ -53,10 +65,22 @@ class Settings(BaseSettings):
         "queue-recovery", description="The operator's ServiceAccount, named in the RoleBinding that a message asks for."
     )
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(is_host_pattern, value)):
+            raise ValueError("should be names, *. and a domain, addresses or networks, separated by commas")
+        return value
+
+    @property
+    def destinations(self) -> Destinations:
+        """To which addresses the operator connects for a tenant."""
+        return Destinations(local_addresses=self.allow_local_addresses, hosts=self.allowed_hosts)
 
     @field_validator("lease_seconds")
     @classmethod

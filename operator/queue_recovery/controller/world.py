@@ -14,14 +14,21 @@ from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef, is_full_name
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.api.target import BrokerTLS, CertificateAuthorityRef, PasswordSecretRef, QueueTargetSpec
+from queue_recovery.api.target import (
+    BrokerTLS,
+    CertificateAuthorityRef,
+    MongoDBTLS,
+    PasswordSecretRef,
+    QueueTargetSpec,
+)
 from queue_recovery.broker.redis_broker import RedisBroker
-from queue_recovery.broker.tls import Certificates
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.shared import Shared
 from queue_recovery.jobs import store
 from queue_recovery.recovery.admission import Admission
+from queue_recovery.recovery.certificates import Certificates
+from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
@@ -62,9 +69,13 @@ class KubernetesWorld:
         *,
         cluster: str,
         admission: Admission,
+        destinations: Destinations,
         cluster_uid: ClusterUID | None = None,
     ) -> None:
-        """Take the connection, what the namespace's readers share, the cluster's identity, admission and UID."""
+        """Take the connection, what the namespace's readers share, and the cluster's identity and UID.
+
+        `admission` is shared by all recoveries. `destinations` are the addresses that brokers and job stores may have.
+        """
         self.cluster = cluster
         self.admission = admission
         self.workers = KubernetesWorkers(shared.informers)
@@ -73,6 +84,7 @@ class KubernetesWorld:
         self._shared = shared
         self._namespace = shared.namespace
         self._sightings = shared.sightings
+        self._destinations = destinations
         self._known_changes = 0
         self._permitted = False
         self._secrets: dict[str, Mapping[str, str | bytes]] = {}
@@ -158,7 +170,12 @@ class KubernetesWorld:
         if target.job_store is None:
             raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
-        return store.connect(await self._secret(mongodb.url_secret_ref), mongodb)
+        return store.connect(
+            await self._secret(mongodb.url_secret_ref),
+            mongodb,
+            certificates=None if mongodb.tls is None else await self._certificates(mongodb.tls),
+            destinations=self._destinations,
+        )
 
     async def check_permissions(self) -> None:
         """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
@@ -198,9 +215,10 @@ class KubernetesWorld:
             spec.transport_options,
             certificates=None if spec.tls is None else await self._certificates(spec.tls),
             sentinel_password=None if password is None else await self._secret(password),
+            destinations=self._destinations,
         )
 
-    async def _certificates(self, tls: BrokerTLS) -> Certificates:
+    async def _certificates(self, tls: BrokerTLS | MongoDBTLS) -> Certificates:
         authority, client = tls.ca_secret_ref, tls.client_certificate_secret_ref
         return Certificates(
             authorities=None if authority is None else await self._secret(authority),

@@ -11,7 +11,9 @@ from bson.errors import BSONError
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.jobs.guarded import Reach
 from queue_recovery.recovery.cancellation import heed_cancellation
+from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import RecoveryError, Rejected, Unavailable
 
 _AUTHENTICATION: Final = frozenset({11, 18, 8000})
@@ -29,24 +31,27 @@ Action = Literal["find", "update"]
 
 
 @contextmanager
-def translated(action: Action, namespace: str) -> Iterator[None]:
+def translated(action: Action, namespace: str, reach: Reach) -> Iterator[None]:
     """Turn what the driver raises into the errors of a recovery, and handle a cancellation that it has swallowed.
 
     Args:
         action: what is being done.
         namespace: the collection with its database, such as `app.jobs`.
+        reach: where the client connects.
     """
     try:
         yield
     except OperationFailure as error:
         code = _first_code(error) if isinstance(error, BulkWriteError) else error.code
+        if not isinstance(code, int):  # the server's answer, which may be anything
+            code = None
         raise permission_denied([action], namespace) if code == _PERMISSION else _meaning(error, code) from None
     except BSONError:
         raise Rejected(
             Reason.INVALID_ARGUMENTS, "a document of the listed jobs is not valid BSON, so it cannot be read; mend it"
         ) from None
-    except PyMongoError as error:
-        raise _meaning(error, None) from None
+    except (PyMongoError, AddressNotAllowedError) as error:
+        raise _of_connection(error, reach) from None
     finally:
         heed_cancellation()
 
@@ -85,7 +90,20 @@ def _first_code(error: BulkWriteError) -> int | None:
     return next((entry["code"] for entry in [*details["writeErrors"], *details["writeConcernErrors"]]), None)
 
 
-def _meaning(error: PyMongoError, code: int | None) -> RecoveryError:
+def _of_connection(error: Exception, reach: Reach) -> RecoveryError:
+    if reach.refused:
+        return address_not_allowed("job store")
+    if reach.certificate_refused():
+        return Unavailable(
+            Reason.JOB_STORE_CERTIFICATE_REFUSED,
+            "TLS to the job store fails: its certificate cannot be trusted or is for another host, or it refuses the "
+            "operator's or asks for one, or it does not speak TLS; see jobStore.mongodb.tls in the target and the "
+            "Secrets that it names",
+        )
+    return _meaning(error, None)
+
+
+def _meaning(error: Exception, code: int | None) -> RecoveryError:
     if code in _AUTHENTICATION:
         return Unavailable(
             Reason.JOB_STORE_AUTHENTICATION_FAILED,

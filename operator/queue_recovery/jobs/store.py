@@ -1,6 +1,5 @@
 """A collection of jobs in MongoDB, as `recovery.ports.JobStore` describes it."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar, get_args
@@ -17,6 +16,10 @@ from queue_recovery.api.target import MongoDB
 from queue_recovery.jobs import documents, mapping, stamps, url
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
+from queue_recovery.jobs.guarded import Reach
+from queue_recovery.jobs.tls import TLS
+from queue_recovery.recovery.certificates import Certificates
+from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
@@ -25,11 +28,17 @@ _T = TypeVar("_T")
 _FIND_SERVER_MS: Final = 3_000
 _ANSWER_MS: Final = 10_000
 """For the answer to one command, and for a majority to acknowledge a write."""
+_HEARTBEAT_MS: Final = 10_000
+"""Between two looks at each server."""
+_CONNECTIONS: Final = 10
+"""To each server at most, besides the two that watch it."""
 _BATCH: Final = 500
 """Writes sent in one command."""
 
 
-def connect(address: str, spec: MongoDB) -> JobStore:
+def connect(
+    address: str, spec: MongoDB, *, certificates: Certificates | None = None, destinations: Destinations = ANYWHERE
+) -> JobStore:
     """Make the job store that a target describes, without connecting yet.
 
     Whatever the URL says, writes are acknowledged by a majority and reads go to the primary and see only what a
@@ -38,25 +47,36 @@ def connect(address: str, spec: MongoDB) -> JobStore:
     Args:
         address: the whole URL, as it stands in the Secret.
         spec: the target's `jobStore.mongodb`.
+        certificates: of the target's `jobStore.mongodb.tls`; None: it has none.
+        destinations: the addresses to which it connects.
 
     Raises:
-        NotYet: `InvalidJobStoreURL`, `InvalidJobFields`, or `InvalidJobStoreName` (database or collection).
+        NotYet: `InvalidJobStoreURL`, `InvalidCertificate`, `InvalidJobFields`, or
+            `InvalidJobStoreName` (database or collection).
     """
-    url.check(address)
+    prepared = url.prepare(address)
     mapping.check(spec.fields)
+    tls = TLS.of(url.tls_options(prepared), certificates)
+    reach = Reach(destinations, encrypted=tls.encrypted)
     try:
-        # The driver warns of options that it does not know, such as those of another driver; its text may show values.
-        with warnings.catch_warnings(action="ignore"):
-            client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-                address,
-                appname="queue-recovery",
-                serverSelectionTimeoutMS=_FIND_SERVER_MS,
-                connectTimeoutMS=_FIND_SERVER_MS,
-                socketTimeoutMS=_ANSWER_MS,
-                timeoutMS=None,
-            )
+        client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
+            prepared,
+            appname="queue-recovery",
+            heartbeatFrequencyMS=_HEARTBEAT_MS,
+            serverSelectionTimeoutMS=_FIND_SERVER_MS,
+            connectTimeoutMS=_FIND_SERVER_MS,
+            socketTimeoutMS=_ANSWER_MS,
+            waitQueueTimeoutMS=_ANSWER_MS,
+            minPoolSize=0,
+            maxPoolSize=_CONNECTIONS,
+            timeoutMS=None,
+            _pool_class=reach.pool_class(),
+            **tls.options,
+        )
     except (PyMongoError, ValueError, TypeError):
+        tls.close()
         raise url.refused("is not one that the MongoDB driver takes") from None
+    reach.watch(client)
     try:
         collection = client.get_database(spec.database).get_collection(
             spec.collection,
@@ -67,11 +87,12 @@ def connect(address: str, spec: MongoDB) -> JobStore:
             read_concern=ReadConcern("majority"),
         )
     except PyMongoError:
+        tls.close()
         raise NotYet(
             Reason.INVALID_JOB_STORE_NAME,
             f'MongoDB takes no database "{spec.database}" with a collection "{spec.collection}"; mend the target',
         ) from None
-    return MongoJobStore(client, collection, spec)
+    return MongoJobStore(client, collection, spec, reach, tls)
 
 
 class MongoJobStore:
@@ -82,8 +103,13 @@ class MongoJobStore:
         client: AsyncMongoClient[dict[str, object]],
         collection: AsyncCollection[dict[str, object]],
         spec: MongoDB,
+        reach: Reach,
+        tls: TLS,
     ) -> None:
         """Take a collection that writes and reads by majority on the primary; see `connect`."""
+        self.unverified = tls.unverified
+        self._reach = reach
+        self._tls = tls
         self._client = client
         self._collection = collection
         self._spec = spec
@@ -100,7 +126,7 @@ class MongoJobStore:
         denied: list[Action] = []
         for action in get_args(Action):
             try:
-                with translated(action, self._collection.full_name):
+                with translated(action, self._collection.full_name, self._reach):
                     if action == "find":
                         await self._collection.find_one(nothing, projection={"_id": 1})
                     else:
@@ -167,7 +193,10 @@ class MongoJobStore:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        try:
+            await self._client.close()
+        finally:
+            self._tls.close()
 
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
         needed = [claim.id for claim in claims.values() if stamps.needs_its_document(claim, self._fields)]
@@ -230,7 +259,7 @@ class MongoJobStore:
         """Return these documents by the ids' texts, with the top-level fields that the paths lead into."""
         wanted: dict[object, str] = {self._key(job_id): job_id for job_id in ids}
         projection = dict.fromkeys((path.partition(".")[0] for path in paths if path), 1)
-        with translated("find", self._collection.full_name):
+        with translated("find", self._collection.full_name, self._reach):
             found = await self._collection.find({"_id": {"$in": list(wanted)}}, projection).to_list()
         # A collation of the collection may find more than was asked for.
         return {wanted[document["_id"]]: document for document in found if document["_id"] in wanted}
@@ -242,7 +271,7 @@ class MongoJobStore:
         """
         if not writes:
             return {}, 0
-        with translated("update", self._collection.full_name):
+        with translated("update", self._collection.full_name, self._reach):
             try:
                 result = await self._collection.bulk_write(list(writes.values()), ordered=False)
             except BulkWriteError as error:

@@ -80,6 +80,11 @@ class Unlisted:
 class Broker(Protocol):
     """One broker database, with the transport options of one target."""
 
+    @property
+    def unverified(self) -> str | None:
+        """How the operator speaks to the server if it cannot know that it is the right one, such as `without TLS`."""
+        ...
+
     async def check(self) -> BrokerHealth:
         """Find out whether the server can be worked with.
 

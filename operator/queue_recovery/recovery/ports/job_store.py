@@ -35,6 +35,11 @@ class Claim:
 class JobStore(Protocol):
     """One collection of jobs. Ids are texts that fit the collection's `idType`."""
 
+    @property
+    def unverified(self) -> str | None:
+        """How the operator speaks to the server if it cannot know that it is the right one, such as `without TLS`."""
+        ...
+
     async def check(self) -> None:
         """Find out whether the store answers.
 

@@ -1,0 +1,206 @@
+"""No piece of a secret is in a status, an event, the log or the metrics, however the URL that holds it is written."""
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import socket
+import warnings
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import NoReturn, cast
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from kubernetes.aio.client import ApiClient, Configuration, CustomObjectsApi
+from typing_extensions import override
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.target import MongoDB, TransportOptions
+from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.controller import logs
+from queue_recovery.controller.events import events_between
+from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.targets import TargetBoard
+from queue_recovery.controller.world import KubernetesWorld
+from queue_recovery.jobs import store
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.phase import set_running
+from tests.controller.worlds import world_of
+
+MARK = "wqx"
+"""In each word of a secret, and in no word of the operator's; searched for without regard to case."""
+
+FAST = settings(
+    derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+words = st.integers(0, 9999).map(lambda number: f"{MARK}{number}")
+punctuation = st.sampled_from(
+    [*"?&=;@/#:%[],+ .\\\n\t\x00\x7f", "%2", "%40", "%00", "://", "=1&", "?a=", "ssl_", ".sock"]
+)
+secrets = st.lists(st.one_of(words, words, punctuation), min_size=1, max_size=7).map("".join)
+"""A password that is not percent-encoded: words, and what else is on a keyboard."""
+
+names = st.one_of(
+    secrets,
+    st.sampled_from(
+        [
+            *("ssl_cert_reqs", "ssl_ca_certs", "ssl_check_hostname", "db", "timeout", "protocol", "password"),
+            *("authSource", "authMechanism", "tls", "tlsCAFile", "tlsInsecure", "compressors", "replicaSet", "w"),
+            *("readPreference", "readPreferenceTags", "maxPoolSize", "authMechanismProperties", "srvMaxHosts", "ssl"),
+        ]
+    ),
+)
+options = st.lists(st.tuples(names, secrets), max_size=3).map(
+    lambda pairs: "".join(f"{'&' if number else '?'}{name}={value}" for number, (name, value) in enumerate(pairs))
+)
+
+
+def urls(schemes: list[str]) -> st.SearchStrategy[str]:
+    """Return URLs of which any part may be a secret, whole ones and broken ones."""
+    logins = st.one_of(
+        st.just(""),
+        secrets.map(lambda password: f":{password}@"),
+        st.tuples(secrets, secrets).map(lambda login: f"{login[0]}:{login[1]}@"),
+    )
+    hosts = st.one_of(st.sampled_from(["redis", "db.example:6379", "a,b", "[::1]:1", ""]), secrets)
+    paths = st.one_of(st.sampled_from(["", "/", "/0", "/app"]), secrets.map(lambda path: f"/{path}"))
+    return st.tuples(st.sampled_from(schemes), logins, hosts, paths, options).map("".join)
+
+
+broker_urls = urls(["redis://", "rediss://", "sentinel://", "unix://", ""])
+store_urls = urls(["mongodb://", "mongodb+srv://", "redis://", ""])
+SPEC = MongoDB.model_validate(
+    {"urlSecretRef": {"name": "mongo", "key": "url"}, "database": "app", "collection": "jobs"}
+)
+
+TARGET = {
+    "metadata": {"namespace": "media", "name": "media", "uid": "1", "generation": 1},
+    "spec": {
+        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+        "jobStore": {"mongodb": SPEC.model_dump(by_alias=True)},
+        "queues": [{"name": "tts", "workers": [{"name": "tts"}]}],
+    },
+}
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What the operator writes at DEBUG; no name is looked up, and nothing is waited for."""
+
+    def no_such_host(host: object, *_: object, **__: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, f"no such host: {host!r}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
+    monkeypatch.setattr("dns.asyncresolver.resolve", no_such_host)
+    monkeypatch.setattr(connecting, "_RETRIES", 0)
+    monkeypatch.setattr(store, "_FIND_SERVER_MS", 1)
+    root, written = logging.getLogger(), io.StringIO()
+    handlers, level = list(root.handlers), root.level
+    root.handlers = []
+    monkeypatch.setattr("sys.stderr", written)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logs.configure("console", "DEBUG")
+        yield written
+    root.handlers = handlers
+    root.setLevel(level)
+    for name in (*logs._TALKATIVE, *logs._DRIVERS, "queue_recovery"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+async def shown(attempt: Callable[[], Awaitable[object]]) -> list[str]:
+    """Return what status and events show of an attempt, which may fail for reasons that are named and for no others."""
+    error = None
+    try:
+        await attempt()
+    except RecoveryError as raised:
+        error = raised
+    if error is None:
+        return []
+    assert error.reason in set(Reason)
+    assert error.__suppress_context__ or error.__context__ is None
+    logging.getLogger("queue_recovery.test").info("%s", error.message)
+    status = set_running(
+        QueueRecoveryStatus(), error.reason, error.message, now=datetime(2026, 5, 1, tzinfo=UTC), generation=1
+    )
+    notes = [event.note for event in events_between(QueueRecoveryStatus(), status)]
+    return [str(error), status.model_dump_json(), *notes]
+
+
+def searched(texts: list[str], written: io.StringIO) -> None:
+    found = [text for text in [*texts, written.getvalue()] if MARK in text.lower()]
+    assert not found
+    written.seek(0)
+    written.truncate()
+
+
+@pytest.mark.timeout(900)
+@given(url=broker_urls)
+@example(url=f"redis://:9137?{MARK}=zz@redis")
+@example(url=f"redis://:9137?{MARK}=zz")
+@settings(FAST, max_examples=5000)
+async def test_of_a_brokers_url_no_piece_is_shown(written: io.StringIO, url: str) -> None:
+    async def look() -> None:
+        broker = RedisBroker.connect(url.strip(), TransportOptions(master_name="media"))
+        try:
+            await broker.check()
+        finally:
+            await broker.aclose()
+
+    searched(await shown(look), written)
+
+
+@pytest.mark.timeout(900)
+@given(url=store_urls)
+@example(url=f"mongodb://bob:9137?{MARK}file=zz@db")
+@example(url=f"mongodb://bob:pass@db/?{MARK}file=zz")
+@settings(FAST, max_examples=5000)
+async def test_of_a_job_stores_url_no_piece_is_shown(written: io.StringIO, url: str) -> None:
+    async def look() -> None:
+        await store.connect(url.strip(), SPEC).aclose()
+
+    searched(await shown(look), written)
+
+
+@pytest.mark.timeout(900)
+@given(broker=broker_urls, job_store=store_urls)
+@example(broker=f"redis://:9137?{MARK}=zz@redis", job_store=f"mongodb://bob:9137?{MARK}file=zz@db")
+@settings(FAST, max_examples=100)
+async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_the_metrics(
+    written: io.StringIO, broker: str, job_store: str
+) -> None:
+    statuses: list[str] = []
+    written_once = asyncio.Event()
+
+    class World(KubernetesWorld):
+        """One whose Secrets hold these URLs, and whose API server is away."""
+
+        @override
+        async def _read_secret(self, name: str) -> Mapping[str, str | bytes]:
+            url = {"redis": broker, "mongo": job_store}[name]
+            return {"url": base64.b64encode(url.encode()).decode()}
+
+    async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
+        world = world_of(World, api)
+        metrics = Metrics()
+        board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: world)
+
+        async def patched(*arguments: object, **_: object) -> None:
+            statuses.append(json.dumps(arguments[5]))
+            written_once.set()
+
+        board._api = cast("CustomObjectsApi", SimpleNamespace(patch_namespaced_custom_object_status=patched))
+        board.hear(TARGET, gone=False)
+        async with asyncio.timeout(60):
+            await written_once.wait()
+        await board.aclose()
+
+    assert "BrokerReachable" in statuses[0]
+    searched([*statuses, metrics.page().decode()], written)

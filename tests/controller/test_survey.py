@@ -1,0 +1,94 @@
+"""What a look at a target says of the transport to its servers."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from queue_recovery.api.conditions import Condition, ConditionType, find
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+from queue_recovery.controller.survey import survey
+from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.ports import BrokerHealth
+from queue_recovery.recovery.world import World
+
+SPEC = {
+    "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+    "queues": [{"name": "tts", "workers": [{"name": "tts"}]}],
+}
+STORE = {
+    "mongodb": {"urlSecretRef": {"name": "mongo", "key": "url"}, "database": "app", "collection": "jobs"},
+}
+INVALID = "invalid"
+
+
+async def nothing(*_: object) -> None:
+    pass
+
+
+def server(unverified: str | None) -> SimpleNamespace:
+    async def check() -> BrokerHealth:
+        return BrokerHealth(eviction_policy="noeviction")
+
+    async def depths(_: object) -> tuple[dict[str, int], int]:
+        return {"tts": 0}, 0
+
+    return SimpleNamespace(unverified=unverified, check=check, depths=depths, aclose=nothing)
+
+
+def world(broker: str | None, job_store: str | None) -> World:
+    """Return one whose servers are healthy and reached in this way; INVALID: their URL cannot be used."""
+
+    async def connected(how: str | None) -> SimpleNamespace:
+        if how == INVALID:
+            raise NotYet(Reason.INVALID_BROKER_URL, "it cannot be used")
+        return server(how)
+
+    made = SimpleNamespace(
+        now=lambda: datetime(2026, 5, 1, tzinfo=UTC),
+        broker=lambda _: connected(broker),
+        job_store=lambda _: connected(job_store),
+        check_permissions=nothing,
+        workers=SimpleNamespace(look=nothing),
+    )
+    return cast("World", made)
+
+
+async def seen(broker: str | None, job_store: str | None, *, with_store: bool) -> tuple[Condition, Condition]:
+    """Return the conditions TransportVerified and Ready."""
+    spec = QueueTargetSpec.model_validate(SPEC | ({"jobStore": STORE} if with_store else {}))
+    status = await survey(spec, QueueTargetStatus(), world(broker, job_store), generation=1)
+    verified = find(status.conditions, ConditionType.TRANSPORT_VERIFIED)
+    ready = find(status.conditions, ConditionType.READY)
+    assert verified is not None
+    assert ready is not None
+    return verified, ready
+
+
+@pytest.mark.parametrize(
+    ("broker", "job_store", "with_store", "status", "says"),
+    [
+        (None, None, True, "True", "checked"),
+        (None, None, False, "True", "checked"),
+        ("without TLS", None, True, "False", "to the broker without TLS:"),
+        (None, "without TLS", True, "False", "to the job store without TLS:"),
+        ("without TLS", "without TLS", True, "False", "to the broker without TLS and to the job store without TLS:"),
+        ("without TLS", INVALID, True, "False", "to the broker without TLS:"),
+        (None, INVALID, True, "Unknown", "cannot be used yet"),
+        (INVALID, None, False, "Unknown", "cannot be used yet"),
+    ],
+)
+async def test_a_transport_that_is_not_verified_is_said_in_a_condition(
+    broker: str | None,
+    job_store: str | None,
+    with_store: bool,  # noqa: FBT001
+    status: str,
+    says: str,
+) -> None:
+    verified, ready = await seen(broker, job_store, with_store=with_store)
+
+    assert verified.status == status
+    assert says in verified.message
+    assert (ready.status == "True") is (INVALID not in {broker, job_store}), "it is a warning only"

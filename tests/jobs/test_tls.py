@@ -1,0 +1,181 @@
+"""TLS to a job store that shows a certificate, and asks for one."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from queue_recovery.jobs import store
+from queue_recovery.jobs.store import connect
+from queue_recovery.recovery.certificates import Certificates
+from queue_recovery.recovery.errors import NotYet, RecoveryError
+from sandbox.certificates import Authority, KeyPair
+from sandbox.job_store import JobStore as Server
+from sandbox.processes import Scope
+from tests.jobs.stores import spec
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A server that speaks TLS and asks for a certificate, and the authority that it trusts and is trusted by."""
+
+    port: int
+    authority: Authority
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self.port}/"
+
+    def certificates(self, client: KeyPair | None = None) -> Certificates:
+        """Return what a target's Secrets would hold."""
+        return Certificates(authorities=self.authority.path.read_text(), client=pem(client) if client else None)
+
+
+def pem(pair: KeyPair) -> str:
+    return f"{pair.certificate.read_text()}\n{pair.key.read_text()}"
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[Secured]:
+    """One for each test: it agrees on TLS with one client after the other, and waits for one that has given up."""
+    async with Scope.open() as scope:
+        authority = Authority.create(scope.folder / "ca")
+        pair = authority.issue("mongo")
+        options = {"cert-file": pair.certificate, "key-file": pair.key, "ca-file": authority.path}
+        words = [f"--tls-{name}={path}" for name, path in options.items()]
+        server = await Server.start(scope, options=[*words, "--tls-require-client-cert"])
+        yield Secured(server.port, authority)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_FIND_SERVER_MS", 3000)
+
+
+def open_files() -> list[str]:
+    """Return what this process has open."""
+    return [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+
+
+async def check(url: str, certificates: Certificates | None) -> str | None:
+    """Connect, and return what is not verified."""
+    made = connect(url, spec("app", "jobs"), certificates=certificates)
+    try:
+        await made.check()
+        return made.unverified
+    finally:
+        await made.aclose()
+
+
+async def refusal(url: str, certificates: Certificates | None) -> RecoveryError:
+    with pytest.raises(RecoveryError) as error:
+        await check(url, certificates)
+    assert "BEGIN" not in repr(certificates) + str(error.value)
+    assert error.value.__suppress_context__ or error.value.__context__ is None
+    return error.value
+
+
+async def test_a_client_certificate_and_an_own_authority_are_enough(strict: Secured) -> None:
+    pair = strict.authority.issue("operator")
+    certificates = strict.certificates(pair)
+    pair.key.unlink()
+
+    assert await check(strict.url, certificates) is None
+    assert not [name for name in open_files() if "memfd:certificate" in name]
+
+
+async def test_a_server_that_asks_for_a_certificate_and_gets_none_says_so(strict: Secured) -> None:
+    error = await refusal(strict.url, strict.certificates())
+
+    assert error.reason == "JobStoreCertificateRefused"
+    assert "jobStore.mongodb.tls" in error.message
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_server_whose_authority_nobody_trusts_is_refused(strict: Secured, tmp_path: Path, own: bool) -> None:  # noqa: FBT001 - pytest names it
+    other = Authority.create(tmp_path / "ca").path.read_text() if own else None
+    client = pem(strict.authority.issue("operator"))
+
+    error = await refusal(strict.url, Certificates(authorities=other, client=client))
+
+    assert error.reason == "JobStoreCertificateRefused"
+
+
+async def test_a_certificate_of_another_host_is_refused(strict: Secured) -> None:
+    certificates = strict.certificates(strict.authority.issue("operator"))
+
+    error = await refusal(strict.url.replace("127.0.0.1", "127.1"), certificates)
+
+    assert error.reason == "JobStoreCertificateRefused"
+
+
+async def test_a_url_may_say_that_the_host_in_a_certificate_does_not_matter_which_is_shown(strict: Secured) -> None:
+    certificates = strict.certificates(strict.authority.issue("operator"))
+    url = f"{strict.url.replace('127.0.0.1', '127.1')}?tlsAllowInvalidHostnames=true&directConnection=true"
+
+    assert "host" in str(await check(url, certificates))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("tls=false", "turns TLS off"),
+        ("ssl=false", "turns TLS off"),
+        ("tlsInsecure=true", "caSecretRef"),
+        ("tls=true&tlsAllowInvalidCertificates=true", "caSecretRef"),
+        ("TLSALLOWINVALIDCERTIFICATES=true", "caSecretRef"),
+    ],
+)
+async def test_an_authority_and_a_url_that_checks_no_certificate_contradict_each_other(
+    strict: Secured, options: str, says: str
+) -> None:
+    error = await refusal(f"{strict.url}?{options}", strict.certificates())
+
+    assert error.reason == "InvalidJobStoreURL"
+    assert says in error.message
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "says"),
+    [
+        ("mongodb://db.example/", False, "without TLS"),
+        ("mongodb://db.example/?ssl=true", False, None),
+        ("mongodb://db.example/?tls=true", False, None),
+        ("mongodb://db.example/?tlsAllowInvalidHostnames=false", False, None),
+        ("mongodb://db.example/", True, None),
+        ("mongodb://db.example/?tls=true&tlsInsecure=true", False, "its certificate"),
+        ("mongodb://db.example/?tls=true&tlsAllowInvalidCertificates=true", False, "its certificate"),
+        ("mongodb://db.example/?tls=true&tlsAllowInvalidHostnames=true", True, "the host"),
+        ("mongodb+srv://db.example/", False, None),
+        ("mongodb+srv://db.example/?tls=false", False, "without TLS"),
+    ],
+)
+async def test_a_job_store_says_what_of_its_transport_is_not_verified(
+    url: str,
+    tls: bool,  # noqa: FBT001
+    says: str | None,
+) -> None:
+    made = connect(url, spec("app", "jobs"), certificates=Certificates() if tls else None)
+    await made.aclose()
+
+    assert (made.unverified is None) == (says is None)
+    assert (says or "") in (made.unverified or "")
+
+
+def test_what_is_no_certificate_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    one = Authority.create(tmp_path / "ca").issue("one")
+    unusable = [
+        Certificates(authorities="hunter2"),
+        Certificates(client="hunter2"),
+        Certificates(client=one.certificate.read_text()),
+        Certificates(client="\u00e4"),
+    ]
+
+    for certificates in unusable:
+        with pytest.raises(NotYet) as refused:
+            connect("mongodb://db.example/", spec("app", "jobs"), certificates=certificates)
+        assert refused.value.reason == "InvalidCertificate"
+        assert "jobStore.mongodb.tls" in refused.value.message
+        assert "hunter2" not in str(refused.value)
+    assert not [name for name in open_files() if "memfd:certificate" in name]
