@@ -19,19 +19,18 @@ async def check_server(client: Client) -> BrokerHealth:
         Unavailable: `BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`, `BrokerPermissionDenied`.
     """
     await client.ping()
-    info: Mapping[str, object] = await client.info() or {}
+    info: Mapping[str, str] = await client.info() or {}
     if info.get("redis_mode") == "sentinel":
         raise NotYet(
             Reason.INVALID_BROKER_URL,
             "the URL in the Secret leads to a Sentinel; begin it with sentinel://, and set "
             "transportOptions.masterName in the target",
         )
-    if info.get("cluster_enabled") == 1:
+    if info.get("cluster_enabled") == "1":
         raise is_cluster()
     if info.get("role") == "slave":
         raise of_text("READONLY")
-    policy = info.get("maxmemory_policy")
-    return BrokerHealth(eviction_policy=None if policy is None else str(policy))
+    return BrokerHealth(eviction_policy=info.get("maxmemory_policy"))
 
 
 async def check_permissions(client: Client, keys: Sequence[str]) -> None:

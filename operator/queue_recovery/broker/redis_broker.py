@@ -121,11 +121,11 @@ class RedisBroker:
 
     async def consumers(self) -> Sequence[Consumer]:
         """See `ports.Broker`."""
-        return consumers(await self._client.clients(), self._client.database)
+        return await consumers(await self._client.clients(), self._client.database)
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
         """See `ports.Broker`."""
-        uids = await self._client.get([self._lock(queue) for queue in queues])
+        uids = await self._client.words([self._lock(queue) for queue in queues])
         return await self._holders({q: _text(uid) for q, uid in zip(queues, uids, strict=True) if uid is not None})
 
     async def open(self, *runs: Run) -> None:
