@@ -119,10 +119,16 @@ async def _main(operation: str, url: str) -> None:
     except RecoveryError as error:
         found = error.reason
     await broker.aclose()
-    # Not `getrusage`: its figure is that of the process which started this one, if that was larger.
+    sys.stdout.write(json.dumps([_peak_kib(), found]))
+
+
+def _peak_kib() -> int:
+    """Return the largest resident size of this process.
+
+    Not that of `getrusage`, which is that of the process that started this one if it was larger.
+    """
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    kibibytes = int(status.partition("VmHWM:")[2].split()[0])
-    sys.stdout.write(json.dumps([kibibytes, found]))
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 if __name__ == "__main__":

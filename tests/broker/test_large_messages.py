@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -185,6 +186,7 @@ async def test_a_large_message_goes_back_byte_for_byte_and_in_its_order(
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
+    await broker.release(run, expires=datetime.now(UTC), keep=True)
     undo = restoring(run, task_ids=["old", "new", "newest"])
 
     await broker.open(undo)
@@ -206,6 +208,7 @@ async def test_a_large_message_cannot_be_made_new_so_it_stays_in_the_quarantine(
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
+    await broker.release(run, expires=datetime.now(UTC), keep=True)
     undo = restoring(run, fresh=True)
 
     assert undo.restore is not None
