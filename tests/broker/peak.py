@@ -1,49 +1,18 @@
-"""How much memory an operation on a broker takes: the peak of a process that does nothing else."""
+"""Operations on a broker, for a process of their own (`tests/memory.py`)."""
 
 import asyncio
-import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final, NamedTuple
 
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import NotYet, RecoveryError
 from queue_recovery.recovery.ports import Restored, Run
 from tests.broker.application import recovery, restoring, selecting, tasks
-
-LIMIT_MIB: Final = 256
-"""What the operator may take, all of it."""
-
-_ROOT = Path(__file__).parents[2]
-
-
-class Peak(NamedTuple):
-    """What became of an operation."""
-
-    mib: float
-    """The largest resident size of the process, with the interpreter and all modules."""
-    found: object
-    """What it returned, as far as JSON holds it; for an error its reason."""
-
-
-async def peak_of(operation: str, url: str) -> Peak:
-    """Do one of the operations below in a process of its own."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.broker.peak", operation, url),
-        cwd=_ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-    )
-    output, _ = await child.communicate()
-    assert child.returncode == 0
-    kibibytes, found = json.loads(output)
-    return Peak(kibibytes / 1024, found)
+from tests.memory import tell
 
 
 async def _check(broker: RedisBroker) -> object:
@@ -119,16 +88,7 @@ async def _main(operation: str, url: str) -> None:
     except RecoveryError as error:
         found = error.reason
     await broker.aclose()
-    sys.stdout.write(json.dumps([_peak_kib(), found]))
-
-
-def _peak_kib() -> int:
-    """Return the largest resident size of this process.
-
-    Not that of `getrusage`, which is that of the process that started this one if it was larger.
-    """
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0])
+    tell(found)
 
 
 if __name__ == "__main__":

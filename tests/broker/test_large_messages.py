@@ -18,7 +18,7 @@ from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, restoring, selecting
 from tests.broker.conftest import Connect
-from tests.broker.peak import LIMIT_MIB, peak_of
+from tests.memory import LIMIT_MIB, peak_of
 
 MIB = 2**20
 
@@ -65,7 +65,7 @@ async def test_a_queue_of_messages_of_16_mib_is_recovered_and_put_back_in_less_t
         await redis.zadd("unacked_index", {f"tag-u{n}": 1000 + n})
     await redis.lpush("tts", message("small"))
 
-    peak = await peak_of(operation, server.url)
+    peak = await peak_of("tests.broker.peak", operation, server.url)
 
     everything = operation == "recover"
     assert peak.found == {
@@ -85,7 +85,7 @@ async def test_many_messages_below_the_limit_come_one_by_one(redis: Redis, serve
         await redis.lpush("tts", message(f"l{n}", size=LARGEST - 2 * 1024))
         await redis.hset("unacked", f"tag-u{n}", entry(f"u{n}", size=LARGEST - 2 * 1024))
 
-    peak = await peak_of("recover a part", server.url)
+    peak = await peak_of("tests.broker.peak", "recover a part", server.url)
 
     assert isinstance(peak.found, dict)
     assert (peak.found["planned"], peak.found["oversized"]) == ([24, 924, 948], 0)
@@ -117,7 +117,7 @@ async def test_a_forged_value_of_200_mb_costs_no_memory(
     else:
         await redis.hset(key, value, entry("mine"))
 
-    peak = await peak_of(operation, server.url)
+    peak = await peak_of("tests.broker.peak", operation, server.url)
 
     if found is not None:
         assert peak.found == found

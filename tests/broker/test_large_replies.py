@@ -16,7 +16,7 @@ from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.replies import LARGEST_REPLY, Measure, ReplyTooLargeError
 from queue_recovery.recovery.errors import Unavailable
-from tests.broker.peak import LIMIT_MIB, peak_of
+from tests.memory import LIMIT_MIB, peak_of
 
 MIB = 2**20
 MOST = 2**30
@@ -85,7 +85,7 @@ HOSTILE = [_endless_string, _endless_line, _endless_list, _announced_lists, _lon
 @pytest.mark.parametrize("answer", HOSTILE)
 async def test_an_answer_without_an_end_costs_no_memory_and_is_named(answer: Answer) -> None:
     async with hostile(answer) as url:
-        peak = await peak_of("check", url)
+        peak = await peak_of("tests.broker.peak", "check", url)
 
     assert peak.found == "BrokerReplyTooLarge"
     assert peak.mib < LIMIT_MIB
