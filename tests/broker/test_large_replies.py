@@ -105,15 +105,15 @@ async def test_the_message_says_what_is_wrong_and_what_to_do() -> None:
 async def test_the_command_is_not_sent_again_and_the_next_one_gets_a_connection_of_its_own(
     broker: RedisBroker, redis: Redis
 ) -> None:
-    await redis.hset("queuerecovery.dev:large", "field", b"x" * LARGEST_REPLY)
+    await redis.zadd("queuerecovery.dev:large", {b"x" * LARGEST_REPLY: 1})
     await redis.config_resetstat()
 
     with pytest.raises(Unavailable) as raised:
-        await broker._client.hmget("queuerecovery.dev:large", "field")
+        await broker._client.by_rank("queuerecovery.dev:large", 0, 0)
 
     assert raised.value.reason == "BrokerReplyTooLarge"
-    assert (await redis.info("commandstats"))["cmdstat_hmget"]["calls"] == 1
-    assert await broker._client.hmget("queuerecovery.dev:large", "other") == [None]
+    assert (await redis.info("commandstats"))["cmdstat_zrevrange"]["calls"] == 1
+    assert await broker._client.by_rank("queuerecovery.dev:none", 0, 0) == []
 
 
 def _feed(measure: Measure, parts: list[bytes], limit: int) -> None:

@@ -115,7 +115,7 @@ def test_matching_takes_no_longer_than_reading_the_names(binding: str) -> None:
     for key in keys * 100:
         topic_matches(binding, key)
 
-    assert process_time() - began < 0.3
+    assert process_time() - began < 0.06
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "", "*", "#"]), min_size=1, max_size=12)
