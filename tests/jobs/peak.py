@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
+from contextlib import suppress
 
 from queue_recovery.jobs.store import connect
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import RecoveryError, Unavailable
 from tests.jobs.stores import LATER, NOW, RUN, spec, wish
 from tests.memory import tell
 
@@ -17,8 +18,9 @@ async def _main(url: str, database: str, collection: str, count: int) -> None:
         found = sum([len(job.args or "") async for job in store.look_up(ids)])
     except RecoveryError as error:
         found = error.message
-    await store.claim(RUN, [wish(name) for name in ids], now=NOW)
-    await store.settle(RUN, ids, now=LATER)
+    with suppress(Unavailable):
+        await store.claim(RUN, [wish(name) for name in ids], now=NOW)
+        await store.settle(RUN, ids, now=LATER)
     await store.aclose()
     tell(found)
 

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.reading import MOST_READ, portions
 from queue_recovery.recovery.errors import Rejected
+from tests.jobs.scripted_server import Command, Reply, scripted
 from tests.jobs.stores import FAILED, NOW, RUN, Collection, MakeStore, looked_up, stamp, wish
 from tests.memory import LIMIT_MIB, peak_of
 
 KIB = 1024
 
 
-async def test_documents_of_8_mib_are_named_and_not_read(operator_url: str, collection: Collection) -> None:
+async def test_documents_of_7_mib_are_named_and_not_read(operator_url: str, collection: Collection) -> None:
     for number in range(30):
-        await collection.insert_one({"_id": f"{number:04}", **FAILED, "args": ["x" * 8 * KIB * KIB]})
+        await collection.insert_one({"_id": f"{number:04}", **FAILED, "args": ["x" * 7 * KIB * KIB]})
 
     peak = await peak_of("tests.jobs.peak", operator_url, collection.database.name, collection.name, "30")
 
@@ -27,12 +28,12 @@ async def test_documents_of_8_mib_are_named_and_not_read(operator_url: str, coll
 async def test_many_documents_of_400_kib_are_read_one_after_the_other(
     operator_url: str, collection: Collection
 ) -> None:
-    for number in range(500):
+    for number in range(250):
         await collection.insert_one({"_id": f"{number:04}", **FAILED, "args": ["x" * 400 * KIB]})
 
-    peak = await peak_of("tests.jobs.peak", operator_url, collection.database.name, collection.name, "500")
+    peak = await peak_of("tests.jobs.peak", operator_url, collection.database.name, collection.name, "250")
 
-    assert peak.found == 500 * (400 * KIB + 4)
+    assert peak.found == 250 * (400 * KIB + 4)
     assert peak.mib < LIMIT_MIB
 
 
@@ -72,11 +73,26 @@ async def test_a_very_long_status_or_task_id_is_refused_by_name(
 async def test_a_claim_is_found_again_beside_a_forged_stamp_of_any_size(
     make_store: MakeStore, collection: Collection
 ) -> None:
-    await collection.insert_one({"_id": "a", **FAILED, "queueRecovery": {"forged": "x" * 8 * KIB * KIB}})
+    await collection.insert_one({"_id": "a", **FAILED, "queueRecovery": {"forged": "x" * 4 * KIB * KIB}})
 
     assert await make_store().claim(RUN, [wish()], now=NOW) == {"a"}
     assert await make_store().claim(RUN, [wish()], now=NOW) == {"a"}
     assert (await stamp(collection, "a", RUN))["became"] == {"status": "pending", "taskId": "new"}
+
+
+async def test_a_server_that_answers_with_40_mb_of_structure_costs_no_memory() -> None:
+    answer: list[dict[str, object]] = [{"_id": "0000", "size": 1, "args": [{}] * 4_000_000}]
+
+    def reply(name: str, _command: Command) -> Reply:
+        if name == "find":
+            return {"ok": 1, "cursor": {"id": 0, "ns": "app.jobs", "firstBatch": answer}}
+        return {"ok": 1, "n": 0, "nModified": 0}
+
+    async with scripted(reply) as server:
+        peak = await peak_of("tests.jobs.peak", server.url, "app", "jobs", "1")
+
+    assert str(peak.found).startswith("the job store does not answer as it should (ProtocolError")
+    assert peak.mib < LIMIT_MIB
 
 
 @given(st.dictionaries(st.integers(), st.integers(0, 2 * MOST_READ), max_size=30))

@@ -18,10 +18,13 @@ from queue_recovery.api.target import MongoDB
 from queue_recovery.jobs import documents, mapping, reading, stamps, url
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
+from queue_recovery.jobs.replies import bound_replies
 from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
 _T = TypeVar("_T")
+
+bound_replies()
 
 _FIND_SERVER_MS: Final = 3_000
 _ANSWER_MS: Final = 10_000
