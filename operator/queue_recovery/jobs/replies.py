@@ -1,7 +1,7 @@
 """A limit on what a job store may answer at once, whatever it says of itself.
 
-PyMongo takes messages of up to 48 MB, and larger ones from a server that says so in its greeting (`pymongo/hello.py`). It
-has no option for it; the operator is the only user of the driver in its process.
+PyMongo takes messages of up to 48 MB, and larger ones from a server that says so in its greeting
+(`pymongo/hello.py`). It has no option for it; the operator is the only user of the driver in its process.
 """
 
 from typing import Any, Final, cast
