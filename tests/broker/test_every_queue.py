@@ -329,9 +329,10 @@ async def test_a_hundred_queues_cost_one_look_at_unacked_and_no_script_touches_t
             taken = await broker.take(*runs)
         assert taken.unacked == 20 * count
         scripts = [words for words in sent.direct if words[0].upper() == "EVAL"]
-        spent[count] = sum(words[1].startswith("-- Reads the next entries of a hash") for words in scripts)
+        looks = [words for words in scripts if words[1].startswith("-- Reads the next entries of a hash")]
+        spent[count] = len(looks)
         assert len(sent.direct) <= 10 * count + spent[count] + 5  # PINGs too, one for each pass
-        for words in scripts[1:]:
+        for words in [words for words in scripts[1:] if words not in looks]:
             queues = {key.partition("/")[2][:3] for key in words[3 : 3 + int(words[2])] if "/" in key}
             assert len(queues) == 1
 
