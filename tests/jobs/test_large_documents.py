@@ -28,13 +28,14 @@ async def test_documents_of_7_mib_are_named_and_not_read(operator_url: str, coll
 async def test_many_documents_of_400_kib_are_read_one_after_the_other(
     operator_url: str, collection: Collection
 ) -> None:
-    for number in range(250):
+    for number in range(500):
         await collection.insert_one({"_id": f"{number:04}", **FAILED, "args": ["x" * 400 * KIB]})
 
-    peak = await peak_of("tests.jobs.peak", operator_url, collection.database.name, collection.name, "250")
+    peak = await peak_of("tests.jobs.peak", operator_url, collection.database.name, collection.name, "500")
 
-    assert peak.found == 250 * (400 * KIB + 4)
-    assert peak.mib < LIMIT_MIB
+    assert peak.found == 500 * (400 * KIB + 4)
+    # Together they are as large as what else there is room for.
+    assert peak.mib < LIMIT_MIB / 2
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -80,8 +81,8 @@ async def test_a_claim_is_found_again_beside_a_forged_stamp_of_any_size(
     assert (await stamp(collection, "a", RUN))["became"] == {"status": "pending", "taskId": "new"}
 
 
-async def test_a_server_that_answers_with_40_mb_of_structure_costs_no_memory() -> None:
-    answer: list[dict[str, object]] = [{"_id": "0000", "size": 1, "args": [{}] * 4_000_000}]
+async def test_a_server_that_answers_with_30_mb_of_structure_costs_no_memory() -> None:
+    answer: list[dict[str, object]] = [{"_id": "0000", "size": 1, "args": [{}] * 2_500_000}]
 
     def reply(name: str, _command: Command) -> Reply:
         if name == "find":
