@@ -3,7 +3,7 @@
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker, bites
+from queue_recovery.broker.client import Word
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, recovery, restoring, selecting, tasks
@@ -22,6 +23,7 @@ WRITES = {
 }
 READS = {
     *("PING", "INFO", "GET", "TYPE", "EXISTS", "LLEN", "LRANGE", "HLEN", "HGET", "HMGET", "HGETALL", "HEXISTS"),
+    *("GETRANGE", "HSTRLEN"),
     *("HSCAN", "SSCAN", "ZSCORE", "ZRANGEBYSCORE", "ZREVRANGE", "EVAL"),
 }
 CONNECTING = {"CLIENT", "SELECT", "HELLO", "AUTH"}
@@ -151,7 +153,7 @@ async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
         assert (taken.ready, taken.unacked) == (count, count // 2)
         spent[count] = len(sent.direct)
         bites = [words for words in sent.direct if words[0] == "EVAL" and len(words) > 10]
-        assert all(len(words) <= 3 + 5 + 3 + 100 for words in bites if words[2] == "5")
+        assert all(len(words) <= 3 + 5 + 5 + 100 for words in bites if words[2] == "5")
 
     # Three scans of what is there, and the bites of what is ours.
     assert spent[3000] - spent[1000] <= (3 * 2000 + 1000) / 100 + 20
@@ -191,6 +193,31 @@ async def test_the_connection_bears_the_operators_name(broker: RedisBroker, redi
     await broker.depths([])
 
     assert "queue-recovery" in {client["name"] for client in await redis.client_list()}
+
+
+@pytest.mark.parametrize(("more", "sent_in"), [(0, [3, 1]), (1, [2, 2])])
+async def test_pushing_sends_no_more_than_a_mebibyte_at_once(
+    broker: RedisBroker, redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch, more: int, sent_in: list[int]
+) -> None:
+    await broker.open(run)
+    await broker.pass_boundary(run)
+    jobs = tasks(4)
+    monkeypatch.setattr(
+        broker._publisher, "message", lambda _queue, task: b"m" * (2**20 // 3 + (task in jobs[:3]) * more)
+    )
+    send, counts = broker._client.script, []
+
+    async def script(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
+        counts.append((len(arguments) - 1) // 3)
+        return await send(text, keys, arguments)
+
+    monkeypatch.setattr(broker._client, "script", script)
+
+    await broker.push(run, jobs)
+    await broker.push(run, jobs)
+
+    assert counts == sent_in * 2
+    assert await redis.llen("tts") == 4
 
 
 async def test_pushing_sends_five_hundred_jobs_at_once(

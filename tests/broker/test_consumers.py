@@ -36,9 +36,9 @@ cmd=brpop user=default redir=-1 resp=3 lib-name=redis-py lib-ver=8.1.0 tot-net-i
     [(REDIS_7_0, "10.1.0.7"), (VALKEY_9_1, "fd00::7"), ("", None)],
     ids=["redis", "valkey", "none"],
 )
-def test_only_those_that_wait_in_the_database_count(listed: str, address: str | None) -> None:
+async def test_only_those_that_wait_in_the_database_count(listed: str, address: str | None) -> None:
     expected = [] if address is None else [Consumer(id="4", address=address, age_seconds=91)]
-    assert consumers(listed, 3) == expected
+    assert await consumers(listed.encode(), 3) == expected
 
 
 async def test_a_connection_that_waits_is_seen_as_long_as_it_lasts(

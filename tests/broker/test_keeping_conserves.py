@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.client import Word
 from queue_recovery.broker.scripts import Script
+from queue_recovery.broker.values import Value
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP, Application, everything, selecting
@@ -194,7 +195,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     await late.open(run)
     lrange = late._client.lrange
 
-    async def paused(key: str, first: int, last: int) -> list[bytes]:
+    async def paused(key: str, first: int, last: int) -> list[Value]:
         monkeypatch.undo()
         stale = await lrange(key, first, last)
         await other.take(run)

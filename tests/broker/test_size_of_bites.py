@@ -73,7 +73,7 @@ def test_a_read_asks_for_as_many_entries_as_fit_by_the_size_of_the_last_ones() -
     portion, asked = Portion(), []
     for size in (10, 10_000, 2 * MIB, 100):
         asked.append(portion.entries)
-        portion.note([b"x" * size] * portion.entries)
+        portion.note([size] * portion.entries)
 
     assert asked == [10, 100, 26, 1]
     assert portion.entries == 100
@@ -89,7 +89,7 @@ async def test_a_server_that_takes_long_gets_smaller_bites_and_loses_none(
     async def slow(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
         for kind, sizes in held.items():
             if text == _text(kind):
-                sizes.append(len(str(arguments[5])) if kind is Script.SORT else len(arguments) - 3)
+                sizes.append(len(str(arguments[6])) if kind is Script.SORT else len(arguments) - 5)
                 clock.now += 0.001 * sizes[-1]
         return await script(text, keys, arguments)
 

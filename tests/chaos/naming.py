@@ -16,13 +16,15 @@ _READS = frozenset(
         *("LRANGE", "ZRANGEBYSCORE", "ZREVRANGE"),
     }
 )
-_SCRIPTS = {_text(script): script.value for script in Script}
+_SCRIPTS = {_text(script): script.value for script in Script if script is not Script.DUE}
+"""Not those that only read, and not the one that removes forged UIDs from an index."""
 
 
 def of_redis(command: Sequence[Any]) -> str | None:
     """Name a command."""
     if command[0] == "EVAL":
-        return f"redis {_SCRIPTS[command[1]]}"
+        script = _SCRIPTS.get(command[1])
+        return None if script is None else f"redis {script}"
     return None if command[0] in _READS else f"redis {command[0]}"
 
 

@@ -47,7 +47,7 @@ async def test_every_queue_is_taken_in_one_drain_and_nothing_else_and_jobs_go_to
     await team.change(suspend=False)
     status = await team.reached("Succeeded")
 
-    assert status["messages"] == {"found": 5, "quarantined": 5, "kept": 0, "undecodable": 0}
+    assert status["messages"] == {"found": 5, "quarantined": 5, "kept": 0, "oversized": 0, "undecodable": 0}
     assert [(one["name"], one["replicas"]) for one in status["workers"]] == [("indexer", 1), ("worker", 2)]
     assert (await team.replicas("worker"), await team.replicas("indexer")) == (2, 1)
     for job, queue in ((first, "work"), (second, "mail")):

@@ -23,7 +23,7 @@ async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_kept_is
 
     status = await team.reached("Succeeded")
 
-    assert status["messages"] == {"found": 9, "quarantined": 4, "kept": 5, "undecodable": 0}
+    assert status["messages"] == {"found": 9, "quarantined": 4, "kept": 5, "oversized": 0, "undecodable": 0}
     assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(kept, "StillQueued"), (held, "StillQueued")]
     *stayed, fresh = [*(await team.queued())[:4], (await team.queued())[-1]]
     assert stayed == messages[0:6:2] + messages[6:]

@@ -1,12 +1,12 @@
 """What the tests of the job store share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from queue_recovery.api.target import MongoDB
-from queue_recovery.recovery.ports import Claim, JobStore
+from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
 Collection = AsyncCollection[dict[str, object]]
 
@@ -38,6 +38,11 @@ def spec(database: str, collection: str, **settings: object) -> MongoDB:
 
 def wish(job_id: str = "a", *, status: str | None = "failed", seen: str | None = "old", task_id: str = "new") -> Claim:
     return Claim(id=job_id, seen_status=status, seen_task_id=seen, task_id=task_id)
+
+
+async def looked_up(store: JobStore, ids: Sequence[str]) -> dict[str, StoredJob]:
+    """Return all documents that exist, by id."""
+    return {job.id: job async for job in store.look_up(ids)}
 
 
 async def document(collection: Collection, job_id: object) -> dict[str, object]:

@@ -16,7 +16,7 @@ from queue_recovery.recovery.errors import RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore
 from sandbox.processes import free_port
 from tests.jobs.scripted_server import Command, Reply, ScriptedServer, scripted
-from tests.jobs.stores import spec
+from tests.jobs.stores import looked_up, spec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ async def settle(store: JobStore) -> None:
 
 
 async def look_up(store: JobStore) -> object:
-    return await store.look_up(["a"])
+    return await looked_up(store, ["a"])
 
 
 async def check(store: JobStore) -> None:
@@ -144,7 +144,7 @@ async def test_a_document_that_cannot_be_read_rejects_the_recovery(document: byt
     async with scripted(lambda _name, _command: found(RawBSONDocument(document))) as server:
         store = connect(server.url, spec("app", "jobs", fields={"args": "args"}))
         with pytest.raises(Rejected) as caught:
-            await store.look_up(["a"])
+            await looked_up(store, ["a"])
         await store.aclose()
 
     assert caught.value.reason == Reason.INVALID_ARGUMENTS
@@ -153,7 +153,7 @@ async def test_a_document_that_cannot_be_read_rejects_the_recovery(document: byt
 
 async def test_a_document_that_only_a_collation_finds_by_the_id_is_not_the_jobs() -> None:
     async with store_on(lambda _name, _command: found({"_id": "A", "status": "failed"})) as (store, _):
-        assert await store.look_up(["a"]) == {}
+        assert await looked_up(store, ["a"]) == {}
 
 
 def refusing(code: int, *, claimed: bool) -> Callable[[str, Command], Reply]:

@@ -13,7 +13,7 @@ from queue_recovery.api.target import IdType, JobFields
 from queue_recovery.jobs import documents
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import JobStore, StoredJob
-from tests.jobs.stores import Collection, MakeStore
+from tests.jobs.stores import Collection, MakeStore, looked_up
 
 OBJECT_ID = "662f1c0e9d3e4b0001a1b2c3"
 CALL = JobFields(task="task", args="args", kwargs="kwargs")
@@ -71,14 +71,14 @@ async def test_the_documents_that_exist_are_returned_by_their_ids(store: JobStor
         [{"_id": "a", "status": "failed", "task_id": "t", "args": "not mapped"}, {"_id": "b"}, {"_id": "unasked"}]
     )
 
-    assert await store.look_up(["a", "b", "missing"]) == {
+    assert await looked_up(store, ["a", "b", "missing"]) == {
         "a": StoredJob(id="a", status="failed", task_id="t", task=None, args=None, kwargs=None),
         "b": StoredJob(id="b", status=None, task_id=None, task=None, args=None, kwargs=None),
     }
 
 
 async def test_no_ids_are_no_jobs(store: JobStore) -> None:
-    assert await store.look_up([]) == {}
+    assert await looked_up(store, []) == {}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ async def test_an_id_of_another_type_is_another_job(
 ) -> None:
     await collection.insert_one({"_id": key_of_another, "status": "failed"})
 
-    assert await make_store(idType=id_type).look_up([job_id]) == {}
+    assert await looked_up(make_store(idType=id_type), [job_id]) == {}
 
 
 async def test_a_call_is_read_from_the_fields_that_the_target_names(
@@ -107,7 +107,7 @@ async def test_a_call_is_read_from_the_fields_that_the_target_names(
     call = {"name": "tts.render", "args": ["ä", 1.0, 2**53 + 1, None, {"k": [True]}], "kwargs": {"voice": "alto"}}
     await collection.insert_one({"_id": "a", "call": call, "state": {"now": "failed"}})
 
-    job = (await store.look_up(["a"]))["a"]
+    job = (await looked_up(store, ["a"]))["a"]
 
     assert (job.status, job.task) == ("failed", "tts.render")
     assert job.args == '["ä", 1.0, 9007199254740993, null, {"k": [true]}]'
@@ -122,7 +122,7 @@ async def test_documents_that_no_message_can_hold_are_named_without_their_values
     await collection.insert_many([*bad, {"_id": "good", "args": [1]}])
 
     with pytest.raises(Rejected) as caught:
-        await make_store(fields={"args": "args"}).look_up(["good", *(f"bad{number:02}" for number in range(12))])
+        await looked_up(make_store(fields={"args": "args"}), ["good", *(f"bad{number:02}" for number in range(12))])
 
     assert caught.value.reason == Reason.INVALID_ARGUMENTS
     assert "bad03" in caught.value.message

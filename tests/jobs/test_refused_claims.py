@@ -7,7 +7,7 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import JobStore
-from tests.jobs.stores import FAILED, LATER, NOW, PENDING, RUN, Collection, application_fields, wish
+from tests.jobs.stores import FAILED, LATER, NOW, PENDING, RUN, Collection, application_fields, looked_up, wish
 
 SECRET = "s3cret-payload"
 JOB: dict[str, object] = {**FAILED, "text": SECRET}
@@ -81,7 +81,7 @@ async def test_under_a_collation_only_the_very_id_is_found_and_a_claim_says_what
     await collection.update_one({"_id": "b"}, {"$set": {"status": "FAILED"}})
     await collection.update_one({"_id": "c"}, {"$set": {"status": "done"}})
 
-    assert set(await store.look_up(["a", "b", "c"])) == {"b", "c"}
+    assert set(await looked_up(store, ["a", "b", "c"])) == {"b", "c"}
     ours = await store.claim(RUN, [wish("b"), wish("c")], now=NOW)
 
     # MongoDB takes "FAILED" for "failed" here; the embedded server has no default collations.

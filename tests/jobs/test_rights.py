@@ -6,7 +6,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.store import connect
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports import JobStore
-from tests.jobs.stores import FAILED, LATER, NOW, RUN, Collection, MakeStore, application_fields, spec, wish
+from tests.jobs.stores import FAILED, LATER, NOW, RUN, Collection, MakeStore, application_fields, looked_up, spec, wish
 from tests.mongodb import Database
 
 
@@ -17,7 +17,7 @@ async def test_the_role_in_the_documentation_is_enough_for_a_whole_recovery(
     store = connect(await database.operator_url(collection.name), spec(database.name, collection.name))
 
     await store.check()
-    await store.look_up(["a", "b"])
+    await looked_up(store, ["a", "b"])
     assert await store.claim(RUN, [wish()], now=NOW) == {"a"}
     await store.settle(RUN, ["a", "b"], now=LATER)
 

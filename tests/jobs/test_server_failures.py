@@ -25,6 +25,7 @@ from tests.jobs.stores import (
     Collection,
     application_fields,
     document,
+    looked_up,
     spec,
     stamp,
     wish,
@@ -128,7 +129,7 @@ async def test_a_claim_outlives_a_server_that_is_killed_right_after_it(
 
     await server.kill()
     with pytest.raises(Unavailable):
-        await store.look_up(names)
+        await looked_up(store, names)
     await server.restart()
 
     assert await store.claim(RUN, [wish(name) for name in names], now=LATER) == set(names)

@@ -189,6 +189,12 @@ class Reason(StrEnum):
         "The broker's ACL forbids a command or a key that the operator needs.",
         "Widen the ACL of the user in the URL; the message names the command.",
     )
+    BROKER_REPLY_TOO_LARGE = (
+        "BrokerReplyTooLarge",
+        Outcome.UNAVAILABLE,
+        "The broker's reply to one command is larger than the operator reads (8 MiB), so the connection was closed.",
+        "Check that the URL leads to the Redis server of the queue; then find the large key and remove it.",
+    )
     JOB_STORE_UNAVAILABLE = (
         "JobStoreUnavailable",
         Outcome.UNAVAILABLE,

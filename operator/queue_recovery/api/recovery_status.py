@@ -68,6 +68,13 @@ class Messages(Model):
     found: int = Field(0, ge=0, description="Messages of the queue at the boundary.")
     quarantined: int = Field(0, ge=0, description="Messages taken out and kept safe.")
     kept: int = Field(0, ge=0, description="Messages that `purge.select` left in the queue.")
+    oversized: int = Field(
+        0,
+        ge=0,
+        description="Messages that are too large to be read (over 4 MiB), as far as they were found: with "
+        "`purge.select` they are left in the queue, else those that workers hold are quarantined. They are part of the "
+        "counts above.",
+    )
     undecodable: int = Field(
         0,
         ge=0,

@@ -71,12 +71,12 @@ class Bite:
 class Portion:
     """How many entries the next read asks for, by the size of those that the last one returned."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = _FIRST_READ) -> None:
         """Begin with few: they may be large."""
-        self.entries = _FIRST_READ
+        self.entries = first
 
-    def note(self, values: Collection[bytes]) -> None:
-        """Learn from what was read; reading nothing teaches nothing."""
-        if values:
-            fitting = MOST_BYTES * len(values) // max(1, sum(map(len, values)))
+    def note(self, sizes: Collection[int]) -> None:
+        """Learn from the sizes of what was read; reading nothing teaches nothing."""
+        if sizes:
+            fitting = MOST_BYTES * len(sizes) // max(1, sum(sizes))
             self.entries = max(1, min(MOST_ENTRIES, fitting))

@@ -1,13 +1,21 @@
-"""The only door to Redis: the commands that this room uses, in bytes, with the driver's exceptions named."""
+"""The only door to Redis: the commands that this room uses, in bytes, with the driver's exceptions named.
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+No value that somebody else may have written is read before its size is known: where no command tells it, a script does
+(`script_files.Reading`).
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from queue_recovery.broker.bites import Portion
+from queue_recovery.broker.bites import MOST_BYTES, Portion
 from queue_recovery.broker.failures import failures_named, named
+from queue_recovery.broker.replies import LARGEST_REPLY, replies_up_to
+from queue_recovery.broker.script_files import Reading, text_of
+from queue_recovery.broker.values import END, LARGEST, Large, Value
 
 Word = str | bytes | int | float
 
@@ -16,6 +24,26 @@ _SCAN_COUNT = 100
 
 SCAN_KEYS_COUNT = 1000
 """Keys looked at at once, by their names alone: a database may hold millions of results beside the queues."""
+
+LONGEST_WORD = 1024
+"""Bytes of a name that somebody else may have written and that is read whole: a UID, a delivery tag, a binding."""
+
+_MOST_FIELDS = 10_000
+"""Fields of a record: a recovery lists at most 1,000 jobs, each of which has up to three."""
+
+_MOST_OF_RECORD = 4 * 2**20
+"""Bytes of a record."""
+
+_LARGEST_NEWEST = 64 * 2**10
+"""Bytes of a message that is only looked at to tell Celery's lists from others."""
+
+_LARGEST_INFO = 2**18
+"""Bytes of INFO, which takes some ten thousand."""
+
+_SMALL = 1024
+"""Bytes of a reply that is a number, a name, or an error."""
+
+_INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
 
 
 class Client:
@@ -31,55 +59,73 @@ class Client:
         with failures_named():
             await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]
 
-    async def info(self) -> Mapping[str, object] | None:
+    async def info(self) -> Mapping[str, str] | None:
         """INFO, or None where the ACL does not grant it: it belongs to the dangerous commands."""
-        with failures_named():
+        # The driver would parse all of it at once, whatever its size.
+        self._redis.response_callbacks.pop("INFO", None)
+        with failures_named(), replies_up_to(_LARGEST_INFO):
             try:
-                return await self._redis.info()
+                answer = cast("bytes", await self._redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
                 return None
+        return {name.decode(): value.decode(errors="replace") for name, value in _INFO.findall(answer)}
 
-    async def clients(self) -> str:
+    async def clients(self) -> bytes:
         """CLIENT LIST; empty where the ACL does not grant it: it belongs to the dangerous commands."""
         with failures_named():
             try:
-                answer = await self._redis.execute_command("CLIENT", "LIST")  # type: ignore[no-untyped-call]
+                return cast("bytes", await self._redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
-                return ""
-            return cast("bytes", answer).decode(errors="replace")
+                return b""
 
-    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """GET of each key in one round trip."""
-        return [cast("bytes | None", answer) for answer in await self._pipelined([("GET", key) for key in keys])]
+    async def words(self, keys: Sequence[str]) -> list[bytes | None]:
+        """GETRANGE of each key in one round trip: what it begins with; None for one that is empty or not there."""
+        answers = await self._pipelined([("GETRANGE", key, 0, LONGEST_WORD - 1) for key in keys])
+        return [cast("bytes", answer) or None for answer in answers]
 
     async def hmget_each(self, keys: Sequence[str], *fields: str) -> list[list[bytes | None]]:
-        """HMGET of the same fields of each key in one round trip."""
-        answers = await self._pipelined([("HMGET", key, *fields) for key in keys])
-        return [cast("list[bytes | None]", answer) for answer in answers]
+        """Return the same fields of each key in one round trip; None for a value that is not there or too long."""
+        if not keys:
+            return []
+        answer = cast("list[bytes | None]", await self._read(Reading.EACH, keys, [LONGEST_WORD, *fields]))
+        return [answer[first : first + len(fields)] for first in range(0, len(answer), len(fields))]
 
-    async def hmget(self, key: str, *fields: str | bytes) -> list[bytes | None]:
-        """HMGET."""
-        with failures_named():
-            return cast("list[bytes | None]", await self._redis.hmget(key, list(fields)))
+    async def hmget(self, key: str, *fields: str) -> list[bytes | None]:
+        """Return fields of one key; None for a value that is not there or too long."""
+        (found,) = await self.hmget_each([key], *fields)
+        return found
 
-    async def hgetall(self, key: str) -> dict[bytes, bytes]:
-        """HGETALL; only for hashes of the operator's own, whose size is bounded."""
-        with failures_named():
-            return cast("dict[bytes, bytes]", await self._redis.hgetall(key))
+    async def values(self, key: str, fields: Sequence[bytes]) -> list[Value | None]:
+        """Return the values of the first of these fields, at least of one: as many as one reply may hold."""
+        return list(_shown(await self._read(Reading.FIELDS, [key], [LARGEST, END, MOST_BYTES, *fields])))
 
-    async def scan_hash(self, key: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
-        """HSCAN over a whole hash, in portions.
+    async def record(self, key: str) -> dict[bytes, bytes] | None:
+        """Return a hash of the operator's own; None if it is larger than any that the operator writes."""
+        kind, *words = cast("list[bytes]", await self._read(Reading.RECORD, [key], [_MOST_FIELDS, _MOST_OF_RECORD]))
+        return None if kind == b"LARGE" else dict(zip(words[::2], words[1::2], strict=True))
+
+    async def scan_hash(self, key: str) -> AsyncIterator[list[tuple[bytes | None, Value]]]:
+        """HSCAN over a whole hash, in portions; None for a field that is too long.
 
         Every entry that is there from beginning to end is returned at least once (documented for SCAN).
         """
         cursor = 0
-        portion = Portion()
+        portion = Portion(first=1)  # HSCAN copies all that it finds
         while True:
-            with failures_named():
-                cursor, found = await self._redis.hscan(key, cursor, count=portion.entries)
-            entries = cast("dict[bytes, bytes]", found)
-            portion.note(entries.values())
-            yield list(entries.items())
+            limits = [LARGEST, END, MOST_BYTES, LONGEST_WORD]
+            answer = await self._read(Reading.HASH, [key], [cursor, portion.entries, *limits])
+            cursor = int(cast("bytes", answer[0]))
+            fields = [cast("bytes | None", field) for field in answer[1::3]]
+            sizes = cast("list[int]", answer[2::3])
+            shown = list(_values(sizes, cast("list[bytes | None]", answer[3::3])))
+            portion.note(sizes)
+            yield [(field, value) for field, value in zip(fields, shown, strict=True) if value is not None]
+            # Those of which no more fitted into the reply; one that is gone by now was not there to the end.
+            rest = [field for field, value in zip(fields, shown, strict=True) if field is not None and value is None]
+            while rest:
+                values = await self.values(key, rest)
+                yield [(field, value) for field, value in zip(rest, values, strict=False) if value is not None]
+                rest = rest[len(values) :]
             if cursor == 0:
                 return
 
@@ -94,30 +140,32 @@ class Client:
                 return
 
     async def scan_set(self, key: str | bytes) -> AsyncIterator[bytes]:
-        """SSCAN over a whole set."""
-        cursor = 0
+        """SSCAN over a whole set, without members that are too long."""
+        cursor = b"0"
         while True:
-            with failures_named():
-                cursor, members = await self._redis.sscan(key, cursor, count=_SCAN_COUNT)
-            for member in cast("list[bytes]", members):
+            cursor, *members = cast(
+                "list[bytes]", await self._read(Reading.SET, [], [cursor, _SCAN_COUNT, LONGEST_WORD, key])
+            )
+            for member in members:
                 yield member
-            if cursor == 0:
+            if cursor == b"0":
                 return
 
-    async def lrange(self, key: str, first: int, last: int) -> list[bytes]:
-        """LRANGE."""
-        with failures_named():
-            return cast("list[bytes]", await self._redis.lrange(key, first, last))
+    async def lrange(self, key: str, first: int, last: int) -> list[Value]:
+        """LRANGE, as far as one reply may hold; at least one message if there is one."""
+        shown = _shown(await self._read(Reading.LIST, [key], [first, last, LARGEST, END, MOST_BYTES]))
+        return [value for value in shown if value is not None]
 
-    async def newest(self, lists: Sequence[str | bytes]) -> list[bytes | None]:
-        """LRANGE of each list's producers' end in one round trip; None for one that is gone or of another type."""
-        answers = await self._pipelined([("LRANGE", key, 0, 0) for key in lists])
-        return [answer[0] if isinstance(answer, list) and answer else None for answer in answers]
-
-    async def due(self, key: str, until: float, limit: int) -> list[bytes]:
-        """ZRANGEBYSCORE: the first members of a sorted set whose score has come."""
-        with failures_named():
-            return cast("list[bytes]", await self._redis.zrangebyscore(key, min="-inf", max=until, start=0, num=limit))
+    async def newest(self, lists: Sequence[bytes]) -> AsyncIterator[tuple[bytes, Value]]:
+        """Return each list's newest message; a list that is gone or of another type is left out."""
+        rest = lists
+        while rest:
+            answer = await self._read(Reading.NEWEST, [], [_LARGEST_NEWEST, END, MOST_BYTES, *rest])
+            values = list(_shown(answer))
+            for key, value in zip(rest, values, strict=False):
+                if value is not None:
+                    yield key, value
+            rest = rest[len(values) :]
 
     async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
         """ZREVRANGE: members of a sorted set by rank, those of the highest score first."""
@@ -166,9 +214,15 @@ class Client:
         except (RedisError, OSError) as error:
             raise named(error) from None
 
+    async def _read(self, script: Reading, keys: Sequence[str | bytes], arguments: Sequence[Word]) -> list[object]:
+        """Run a script that changes nothing."""
+        with failures_named():
+            return cast("list[object]", await self._redis.eval(text_of(script), len(keys), *keys, *arguments))
+
     async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
         """Send all commands at once, without MULTI; an answer may be a ResponseError of WRONGTYPE and no other."""
-        with failures_named():
+        # All answers are kept until the last has come.
+        with failures_named(), replies_up_to(max(_SMALL, LARGEST_REPLY // max(1, len(commands)))):
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
@@ -177,3 +231,13 @@ class Client:
             if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
                 raise named(answer)
         return answers
+
+
+def _shown(answer: Sequence[object]) -> Iterator[Value | None]:
+    """Read a script's answer: for each value its size and what is shown of it."""
+    return _values(cast("Sequence[int]", answer[::2]), cast("Sequence[bytes | None]", answer[1::2]))
+
+
+def _values(sizes: Sequence[int], shown: Sequence[bytes | None]) -> Iterator[Value | None]:
+    for size, part in zip(sizes, shown, strict=True):
+        yield part if part is None or len(part) == size else Large(size, part)

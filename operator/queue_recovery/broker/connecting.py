@@ -12,6 +12,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker.failures import primary_unknown
 from queue_recovery.broker.guarded import GuardedConnection
+from queue_recovery.broker.replies import BoundedParser
 from queue_recovery.broker.sentinel import (
     PrimaryPool,
     SentinelConnection,
@@ -109,4 +110,5 @@ def _options() -> dict[str, Any]:
         "retry": Retry(ExponentialBackoff(cap=1, base=0.1), _RETRIES),
         "client_name": _CLIENT_NAME,
         "protocol": 2,
+        "parser_class": BoundedParser,
     }

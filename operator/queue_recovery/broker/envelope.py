@@ -7,10 +7,25 @@ An envelope is what kombu's virtual transports write (`kombu/transport/virtual/b
 
 import json
 from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
+from queue_recovery.broker.values import Large, Value
+
+LONGEST_NAME: Final = 255
+"""Bytes of a routing key or of an exchange's name: what AMQP's short strings hold."""
+
 _DECODER = json.JSONDecoder()
+
+_STRUCTURE: Final = (b"[", b"{", b",", b":", b"\\")
+_MOST_STRUCTURE: Final = 2**16
+"""Characters that begin a value or an escape in one message. Its body has none of them, because it is in base64; a list
+of that many lists takes some milliseconds and 5 MiB."""
+
+_PROPERTIES: Final = b'"properties"'
+
+_SPACE: Final = b" \t\r\n"
 
 
 @dataclass(frozen=True)
@@ -22,17 +37,29 @@ class Entry:
     routing_key: str
 
 
-def read_entry(value: bytes) -> Entry | None:
+def read_entry(value: Value) -> Entry | None:
     """Return an entry of `unacked`, or None if it cannot be attributed to a queue."""
+    if isinstance(value, Large):
+        return _read_end(value.end)
     match read_json(value):
         case [envelope, str() | None as exchange, str() | None as routing_key]:
-            return Entry(envelope, exchange or "", routing_key or "")
+            return _entry(envelope, exchange, routing_key)
         case _:
             return None
 
 
+def read_message(value: Value) -> object:
+    """Return a message's envelope, or None if it cannot be read; of a large one no more than its properties."""
+    return _properties(value.end) if isinstance(value, Large) else read_json(value)
+
+
 def read_json(value: bytes) -> object:
-    """Return what JSON holds, or None if it is none; a JSON null is no message either."""
+    """Return what JSON holds, or None if it is none; a JSON null is no message either.
+
+    What has more structure than any message is not read: it would take many times its size, and hold everybody up.
+    """
+    if not _is_simple(value):
+        return None
     try:
         parsed: object = orjson.loads(value)
     except orjson.JSONDecodeError:
@@ -44,8 +71,25 @@ def read_json(value: bytes) -> object:
     return parsed
 
 
+def after_envelope(value: Value) -> int | None:
+    """Return how many bytes of an entry of `unacked` follow its envelope, or None if that cannot be read."""
+    if isinstance(value, Large):
+        before = _before_route(value.end)
+        return None if before is None else len(value.end) - len(before[0])
+    span = _span(value)
+    return None if span is None else len(span[0][span[2] :].encode())
+
+
 def envelope_of(value: bytes) -> bytes | None:
     """Return the envelope of an entry of `unacked` in the bytes that it has there, or None if it cannot be read."""
+    span = _span(value)
+    return None if span is None else span[0][span[1] : span[2]].encode()
+
+
+def _span(value: bytes) -> tuple[str, int, int] | None:
+    """Return an entry's text, and where its envelope begins and ends in it."""
+    if not _is_simple(value):
+        return None
     try:
         text = value.decode()
         first = text.index("[") + 1
@@ -54,7 +98,75 @@ def envelope_of(value: bytes) -> bytes | None:
         _, end = _DECODER.raw_decode(text, first)
     except (ValueError, IndexError, RecursionError):
         return None
-    return text[first:end].encode()
+    return text, first, end
+
+
+def _is_simple(value: bytes) -> bool:
+    return sum(map(value.count, _STRUCTURE)) <= _MOST_STRUCTURE
+
+
+def _entry(envelope: object, exchange: str | None, routing_key: str | None) -> Entry | None:
+    if any(len((name or "").encode(errors="replace")) > LONGEST_NAME for name in (exchange, routing_key)):
+        return None
+    return Entry(envelope, exchange or "", routing_key or "")
+
+
+def _read_end(end: bytes) -> Entry | None:
+    """Read the end of an entry: its route is there, behind an envelope that closes with a brace."""
+    before = _before_route(end)
+    return None if before is None else _entry(_properties(before[0]), *before[1:])
+
+
+def _before_route(end: bytes) -> tuple[bytes, str | None, str | None] | None:
+    """Return what precedes the exchange and the routing key at the end of an entry, and these."""
+    rest = end.rstrip(_SPACE)
+    if not rest.endswith(b"]"):
+        return None
+    rest, found = rest[:-1], []
+    for _ in range(2):
+        cut = _last_word(rest)
+        if cut is None:
+            return None
+        rest = cut[0]
+        found.append(cut[1])
+    return (rest, found[1], found[0]) if rest.endswith(b"}") else None
+
+
+def _last_word(text: bytes) -> tuple[bytes, str | None] | None:
+    """Take a string or null, and the comma before it, off the end of JSON text.
+
+    A quote inside a string has an odd number of backslashes before it: so the last string begins at the last quote that
+    has not.
+    """
+    text = text.rstrip(_SPACE)
+    first = len(text) - len(b"null")
+    if not text.endswith(b"null"):
+        first = len(text) - 1
+        while first > 0:
+            first = text.rfind(b'"', 0, first)
+            before = text[: max(0, first)]
+            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+                break
+    try:
+        word = json.loads(text[max(0, first) :])
+    except ValueError:
+        return None
+    rest = text[: max(0, first)].rstrip(_SPACE)
+    if not rest.endswith(b",") or not isinstance(word, str | None):
+        return None
+    return rest[:-1].rstrip(_SPACE), word
+
+
+def _properties(end: bytes) -> object:
+    """Return what the end of an envelope tells of it: kombu writes the properties last (`prepare_message`)."""
+    try:
+        text = end[end.rindex(_PROPERTIES) + len(_PROPERTIES) :].decode().lstrip().removeprefix(":").lstrip()
+        properties, last = _DECODER.raw_decode(text)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    if text[last:].strip() != "}" or not isinstance(properties, dict):
+        return None
+    return {"body": None, "properties": properties}
 
 
 def priority(envelope: object) -> int:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from redis import exceptions
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import OPERATOR_KEYS
+from queue_recovery.broker.replies import ReplyTooLargeError
 from queue_recovery.recovery.cancellation import heed_cancellation
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
@@ -158,13 +160,14 @@ def failures_named() -> Iterator[None]:
 
 def named(error: Exception) -> RecoveryError:
     """Return what an exception of redis-py means."""
-    kind = type(error).__name__
     if isinstance(error, PrimaryNotFoundError):
         return error.meaning
+    if isinstance(error, ReplyTooLargeError):
+        return _reply_too_large()
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthenticationWrongNumberOfArgsError)):
         return Unavailable(
             Reason.BROKER_AUTHENTICATION_FAILED,
-            f"the broker refuses the user or the password ({kind}); mend the URL in the Secret",
+            f"the broker refuses the user or the password ({type(error).__name__}); mend the URL in the Secret",
         )
     if isinstance(error, exceptions.ResponseError):
         return _of_answer(error)
@@ -183,6 +186,15 @@ def _of_connection(error: Exception) -> RecoveryError:
         f"the broker does not answer ({type(error).__name__}); check that it runs, that host and port in the URL are "
         "right (the operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// "
         "fits it, and that network policies let the operator reach it",
+    )
+
+
+def _reply_too_large() -> Unavailable:
+    return Unavailable(
+        Reason.BROKER_REPLY_TOO_LARGE,
+        "the broker's reply to a command is larger than the operator reads, so the connection was closed. Check that "
+        "the URL in the Secret leads to the Redis server of the queue. If it does, a key is too large: look with "
+        f"redis-cli --memkeys among unacked, unacked_index, _kombu.binding.* and {OPERATOR_KEYS}*",
     )
 
 

@@ -25,21 +25,19 @@ async def check_server(client: Client) -> BrokerHealth:
         Unavailable: `BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`, `BrokerPermissionDenied`.
     """
     await client.ping()
-    info: Mapping[str, object] = await client.info() or {}
+    info: Mapping[str, str] = await client.info() or {}
     if info.get("redis_mode") == "sentinel":
         raise NotYet(
             Reason.INVALID_BROKER_URL,
             "the URL in the Secret leads to a Sentinel; begin it with sentinel://, and set "
             "transportOptions.masterName in the target",
         )
-    if info.get("cluster_enabled") == 1:
+    if info.get("cluster_enabled") == "1":
         raise is_cluster()
     if info.get("role") == "slave":
         raise of_text("READONLY")
-    if "maxmemory_policy" not in info:
-        return BrokerHealth(eviction_policy=None)
-    policy = str(info["maxmemory_policy"])
-    return BrokerHealth(eviction_policy=policy if policy in _POLICIES else "unknown")
+    policy = info.get("maxmemory_policy")
+    return BrokerHealth(eviction_policy=policy if policy is None or policy in _POLICIES else "unknown")
 
 
 async def check_permissions(client: Client, keys: Sequence[str]) -> None:

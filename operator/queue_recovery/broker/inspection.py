@@ -6,12 +6,13 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import is_envelope, read_json, task_id
+from queue_recovery.broker.envelope import is_envelope, read_message, task_id
 from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.scripts import wrong_type
 from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.tails import TailCount
 from queue_recovery.broker.unacked import entries_of, refuse_shared
+from queue_recovery.broker.values import size_of
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Count
 
@@ -59,7 +60,7 @@ async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> N
     foreign = False
     for key in lists:
         sample = [*await client.lrange(key, 0, _SAMPLE - 1), *await client.lrange(key, -_SAMPLE, -1)]
-        readable = [message for message in map(read_json, sample) if message is not None]
+        readable = [message for message in map(read_message, sample) if message is not None]
         if any(map(is_envelope, readable)):
             return
         foreign = foreign or bool(readable)
@@ -158,9 +159,9 @@ async def _in_lists(client: Client, lengths: Mapping[str, int]) -> AsyncIterator
         first = 0
         portion = Portion()
         while length and (messages := await client.lrange(key, first, first + portion.entries - 1)):
-            yield [read_json(message) for message in messages]
+            yield [read_message(message) for message in messages]
             first += len(messages)
-            portion.note(messages)
+            portion.note(list(map(size_of, messages)))
 
 
 async def _at_ends(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
@@ -174,6 +175,6 @@ async def _at_ends(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[
                 messages = await client.lrange(key, first, min(first + portion.entries, end.stop) - 1)
                 if not messages:
                     break  # consumed meanwhile
-                yield [read_json(message) for message in messages]
+                yield [read_message(message) for message in messages]
                 first += len(messages)
-                portion.note(messages)
+                portion.note(list(map(size_of, messages)))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from queue_recovery.broker.bites import Bite, Portion
 from queue_recovery.broker.client import Client, Word
-from queue_recovery.broker.envelope import read_json, task_id
+from queue_recovery.broker.envelope import read_message, task_id
 from queue_recovery.broker.keys import (
     KEPT_FIELD,
     KEPT_ID_FIELD,
+    LARGE_KEPT_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
     Layout,
@@ -26,6 +27,7 @@ from queue_recovery.broker.keys import (
 from queue_recovery.broker.run import read_record
 from queue_recovery.broker.scripts import Script, lost_data, run_script
 from queue_recovery.broker.selection import Selection
+from queue_recovery.broker.values import Large, Value, size_of
 from queue_recovery.recovery.ports import Run
 
 
@@ -35,13 +37,15 @@ class Verdict:
 
     stays: bool
     """Whether it stays in the quarantine."""
+    unread: bool = False
+    """Whether it is kept because it is too large to be read."""
     instead: bytes | None = None
     """What is kept in its place."""
     kept_id: str | None = None
     """Its task id, to be remembered: that of a listed job whose message is kept."""
 
 
-Judge = Callable[[bytes, str], Verdict]
+Judge = Callable[[Value, str], Verdict]
 """Judges a message; the text names its place among all that are sorted, and is the same when it is judged again."""
 
 
@@ -66,12 +70,12 @@ async def give_back_kept(client: Client, layout: Layout, run: Run, among: Collec
 def _selects(run: Run, among: frozenset[str]) -> Judge:
     selection = Selection(run.select)
 
-    def judge(message: bytes, _: str) -> Verdict:
-        envelope = read_json(message)
+    def judge(message: Value, _: str) -> Verdict:
+        envelope = read_message(message)
         if selection.matches(envelope):
             return Verdict(stays=True)
         name = task_id(envelope)
-        return Verdict(stays=False, kept_id=name if name in among else None)
+        return Verdict(stays=False, unread=isinstance(message, Large), kept_id=name if name in among else None)
 
     return judge
 
@@ -79,7 +83,7 @@ def _selects(run: Run, among: frozenset[str]) -> Judge:
 async def sort(client: Client, run: Run, ending: str, quarantined: str, *, kept: str, judge: Judge) -> None:
     """Sort one list. Each bite says which message it begins with, and another process's bite makes it do nothing."""
     keys = [run_key(run.uid), quarantined, kept]
-    fields = [UNSORTED_FIELD + ending, TAKEN_FIELD + ending, KEPT_FIELD + ending]
+    fields = [field + ending for field in (UNSORTED_FIELD, TAKEN_FIELD, KEPT_FIELD, LARGE_KEPT_FIELD)]
     left = await _unsorted(client, run, ending)
     portion, bite = Portion(), await Bite.of(client.ping)
     while left:
@@ -89,16 +93,26 @@ async def sort(client: Client, run: Run, ending: str, quarantined: str, *, kept:
             if left == known:
                 raise lost_data()
             continue  # another process has sorted the list to its end meanwhile
-        portion.note(messages)
-        mouthful = messages[: bite.holds(map(len, messages))]
+        sizes = list(map(size_of, messages))
+        portion.note(sizes)
+        mouthful = messages[: bite.holds(sizes)]
         verdicts = [judge(message, f"{ending}:{left - place}") for place, message in enumerate(mouthful)]
-        stays = "".join("1" if v.stays else "0" if v.instead is None else "2" for v in verdicts)
+        stays = "".join(map(_letter, verdicts))
         instead = [v.instead for v in verdicts if v.instead is not None]
         found = [KEPT_ID_FIELD + name for name in sorted({v.kept_id for v in verdicts if v.kept_id is not None})]
         arguments: list[Word] = [run.uid, *fields, left, stays, len(instead), *instead, *found]
         with bite.timed():
             _, rest = await run_script(client, Script.SORT, keys, arguments)
         left = int(rest)
+
+
+def _letter(verdict: Verdict) -> str:
+    """Return a verdict as `sort.lua` takes it."""
+    if verdict.stays:
+        return "1"
+    if verdict.instead is not None:
+        return "2"
+    return "3" if verdict.unread else "0"
 
 
 async def rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> None:

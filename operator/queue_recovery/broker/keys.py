@@ -27,6 +27,12 @@ KEPT_FIELD = "kept:"
 KEPT_ID_FIELD = "kept_id:"
 """What those fields of a run begin with that name task ids of jobs whose message was kept."""
 
+LARGE_FIELD = "large:"
+"""What those fields of a run begin with that count entries of `unacked` that were taken, too large to be read."""
+
+LARGE_KEPT_FIELD = "large_kept:"
+"""What those fields of a run begin with that count the messages that were left because they are too large to read."""
+
 SEEN_FIELD = "seen:"
 """What those fields of a run begin with that say what a job looked like when nothing ran."""
 

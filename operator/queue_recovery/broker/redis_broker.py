@@ -1,5 +1,6 @@
 """A broker database on Redis or Valkey, as the steps of a recovery use it."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -53,6 +54,9 @@ from queue_recovery.recovery.ports import (
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 
 T = TypeVar("T")
+
+_MOST_PUSHED = 2**20
+"""Bytes of messages that one script enqueues at most, unless one alone is larger."""
 
 _BATCH = 500
 """Jobs or notes that one script writes at most."""
@@ -131,11 +135,11 @@ class RedisBroker:
 
     async def consumers(self) -> Sequence[Consumer]:
         """See `ports.Broker`."""
-        return consumers(await self._client.clients(), self._client.database)
+        return await consumers(await self._client.clients(), self._client.database)
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
         """See `ports.Broker`."""
-        uids = await self._client.get([self._lock(queue) for queue in queues])
+        uids = await self._client.words([self._lock(queue) for queue in queues])
         return await self._holders({q: _text(uid) for q, uid in zip(queues, uids, strict=True) if uid is not None})
 
     async def open(self, *runs: Run) -> None:
@@ -182,10 +186,18 @@ class RedisBroker:
     async def push(self, run: Run, tasks: Sequence[Task]) -> None:
         """See `ports.Broker`. The messages go to the queue's first priority list."""
         keys = [run_key(run.uid), self._layout.bare_list(run.queue)]
-        for portion in _portions(tasks, _BATCH):
-            jobs = [
-                word for t in portion for word in (JOB_FIELD + t.key, t.task_id, self._publisher.message(run.queue, t))
-            ]
+        jobs: list[Word] = []
+        size = 0
+        for task in tasks:
+            message = self._publisher.message(run.queue, task)
+            if jobs and (len(jobs) == 3 * _BATCH or size + len(message) > _MOST_PUSHED):
+                await run_script(self._client, Script.PUSH, keys, [run.uid, *jobs])
+                jobs, size = [], 0
+            jobs += [JOB_FIELD + task.key, task.task_id, message]
+            size += len(message)
+            if len(message) > _MOST_PUSHED // 8:
+                await asyncio.sleep(0)  # others go on meanwhile: its arguments took some milliseconds
+        if jobs:
             await run_script(self._client, Script.PUSH, keys, [run.uid, *jobs])
 
     async def refuse(self, run: Run) -> None:

@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.bites import MOST_ENTRIES, Bite, Portion
 from queue_recovery.broker.client import Client, Word
-from queue_recovery.broker.envelope import envelope_of, priority, read_json, task_id
+from queue_recovery.broker.envelope import (
+    after_envelope,
+    envelope_of,
+    priority,
+    read_entry,
+    read_message,
+    task_id,
+)
 from queue_recovery.broker.fresh import can_be_fresh, fresh
 from queue_recovery.broker.keeping import Judge, Verdict, rejoin, sort
 from queue_recovery.broker.keys import (
@@ -30,6 +37,7 @@ from queue_recovery.broker.keys import (
 from queue_recovery.broker.run import Record, read_open_record, read_record
 from queue_recovery.broker.scripts import Script, lost_data, run_script
 from queue_recovery.broker.unacked import Found, bites
+from queue_recovery.broker.values import Value, size_of
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Restorable, Restore, Restored, Run
 
@@ -45,13 +53,24 @@ class Choice:
         self._fresh = restore.fresh
         self.takes_all = restore.task_ids is None and not self._not and not restore.fresh
 
-    def goes(self, message: bytes) -> bool:
+    def goes(self, message: Value) -> bool:
         """Tell whether a message goes back; one that cannot be read has no id, and cannot be made new."""
         if self.takes_all:
             return True
-        name = task_id(read_json(message))
-        chosen = name not in self._not if self._task_ids is None else name in self._task_ids
-        return chosen and (not self._fresh or can_be_fresh(message))
+        new = not self._fresh or (isinstance(message, bytes) and can_be_fresh(message))
+        return new and self._chosen(read_message(message))
+
+    def goes_of(self, entry: Value) -> bool:
+        """Tell whether the message of an entry of `unacked` goes back; it has to be possible to cut it out."""
+        if isinstance(entry, bytes):
+            message = envelope_of(entry)
+            return message is not None and self.goes(message)
+        held = read_entry(entry)
+        return held is not None and (self.takes_all or (not self._fresh and self._chosen(held.envelope)))
+
+    def _chosen(self, envelope: object) -> bool:
+        name = task_id(envelope)
+        return name not in self._not if self._task_ids is None else name in self._task_ids
 
 
 async def restorable(client: Client, layout: Layout, queue: str, restore: Restore) -> Restorable:
@@ -81,10 +100,10 @@ async def restorable(client: Client, layout: Layout, queue: str, restore: Restor
         while messages := await client.lrange(_key(earlier, ending), first, first + portion.entries - 1):
             goes += sum(map(choice.goes, messages))
             first += len(messages)
-            portion.note(messages)
+            portion.note(list(map(size_of, messages)))
     for ending in hashes:
         async for entries in client.scan_hash(_key(earlier, ending)):
-            goes += sum(choice.goes(envelope_of(value) or b"") for _, value in entries)
+            goes += sum(choice.goes_of(value) for _, value in entries)
     return Restorable(found=found, restore=min(goes, found))
 
 
@@ -122,7 +141,7 @@ async def bring_back(client: Client, layout: Layout, run: Run, judge: Judge) -> 
         await rejoin(client, run, ending, kept, layout.list_of(run.queue, of))
 
 
-def stays(message: bytes, place: str) -> Verdict:
+def stays(message: Value, place: str) -> Verdict:
     """Judge that a message stays in the quarantine: a restore that ends half-way brings nothing more."""
     del message, place
     return Verdict(stays=True)
@@ -131,10 +150,11 @@ def stays(message: bytes, place: str) -> Verdict:
 def _chooses(run: Run, choice: Choice) -> Judge:
     as_new = run.restore is not None and run.restore.fresh
 
-    def judge(message: bytes, place: str) -> Verdict:
+    def judge(message: Value, place: str) -> Verdict:
         if not choice.goes(message):
             return Verdict(stays=True)
-        return Verdict(stays=False, instead=fresh(message, run.uid, place) if as_new else None)
+        instead = fresh(message, run.uid, place) if as_new and isinstance(message, bytes) else None
+        return Verdict(stays=False, instead=instead)
 
     return judge
 
@@ -150,17 +170,17 @@ async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Cho
 
     bite = await Bite.of(client.ping)
 
-    async def lay(found: Mapping[bytes, bytes]) -> int:
+    async def lay(found: Mapping[bytes, Value]) -> int:
         """Lay the chosen ones of some entries; return how many those are."""
-        messages = {tag: envelope_of(entry) for tag, entry in found.items()}
-        chosen = {tag: message for tag, message in messages.items() if message is not None and choice.goes(message)}
-        for tags in bites([Found(tag, len(message), None) for tag, message in chosen.items()], bite):
-            places = {tag: layout.step(priority(read_json(chosen[tag]))) for tag in tags}
+        chosen = {tag: entry for tag, entry in found.items() if choice.goes_of(entry)}
+        for tags in bites([Found(tag, size_of(entry), None) for tag, entry in chosen.items()], bite):
+            places = {tag: layout.step(_priority(chosen[tag])) for tag in tags}
             endings = [ready_ending(sweep, of) for of in sorted(set(places.values()))]
             keys = [run_key(run.uid), run_key(earlier.uid), entries, times]
             words: list[Word] = [run.uid, len(endings), *(TAKEN_FIELD + ending for ending in endings)]
             for tag in tags:
-                words += [tag, endings.index(ready_ending(sweep, places[tag])) + 1, chosen[tag]]
+                after = after_envelope(chosen[tag]) or 0
+                words += [tag, endings.index(ready_ending(sweep, places[tag])) + 1, after]
             with bite.timed():
                 await run_script(client, Script.LAY, [*keys, *(_key(earlier, ending) for ending in endings)], words)
         return len(chosen)
@@ -168,13 +188,20 @@ async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Cho
     (count,) = await client.lengths([], [entries])
     first = 0
     while tags := await client.by_rank(times, first, first + MOST_ENTRIES - 1):
-        values = zip(tags, await client.hmget(entries, *tags), strict=True)
-        moved = await lay({tag: entry for tag, entry in values if entry is not None})
+        values = await client.values(entries, tags)  # of the first of them, as many as fit into one reply
+        tags = tags[: len(values)]
+        moved = await lay({tag: entry for tag, entry in zip(tags, values, strict=True) if entry is not None})
         (left,) = await client.lengths([], [entries])
         first = first + len(tags) - moved if left == count - moved else 0
         count = left
     async for portion in client.scan_hash(entries):
-        await lay(dict(portion))
+        await lay({tag: entry for tag, entry in portion if tag is not None})
+
+
+def _priority(entry: Value) -> int:
+    """Return the priority of the message of an entry of `unacked`."""
+    held = read_entry(entry)
+    return priority(held.envelope if held else None)
 
 
 async def _stage(client: Client, run: Run, uid: str) -> None:

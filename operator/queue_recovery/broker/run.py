@@ -9,6 +9,8 @@ from queue_recovery.broker.keys import (
     JOB_FIELD,
     KEPT_FIELD,
     KEPT_ID_FIELD,
+    LARGE_FIELD,
+    LARGE_KEPT_FIELD,
     SEEN_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
@@ -18,7 +20,7 @@ from queue_recovery.broker.keys import (
     run_key,
     sweep_of,
 )
-from queue_recovery.broker.scripts import already_closed, lost_data
+from queue_recovery.broker.scripts import already_closed, forged, lost_data
 from queue_recovery.recovery.ports import Restored, Taken
 
 
@@ -65,6 +67,12 @@ class Record:
         return sum(int(count) for ending, count in self._named(KEPT_FIELD).items() if sweep_of(ending) == self.sweep)
 
     @property
+    def oversized(self) -> int:
+        """How many messages are too large to be read: entries of `unacked` that were taken, and any that stay."""
+        stay = sum(int(n) for ending, n in self._named(LARGE_KEPT_FIELD).items() if sweep_of(ending) == self.sweep)
+        return stay + sum(map(int, self._named(LARGE_FIELD).values()))
+
+    @property
     def taken(self) -> Taken:
         """What has been moved into the quarantine."""
         unacked = sum(count for ending, count in self.quarantined.items() if ending.endswith(":unacked"))
@@ -74,6 +82,7 @@ class Record:
             unacked=unacked,
             undecodable=int(self.fields.get("undecodable", 0)),
             kept=self.kept,
+            oversized=self.oversized,
             kept_ids=frozenset(self._named(KEPT_ID_FIELD)),
         )
 
@@ -109,11 +118,19 @@ class Record:
 
 
 async def read_record(client: Client, uid: str) -> Record | None:
-    """Return the record of a run, or None if there is none."""
-    fields = await client.hgetall(run_key(uid))
+    """Return the record of a run, or None if there is none.
+
+    Raises:
+        Rejected: `BrokerLostData`, if it is larger than any that the operator writes.
+    """
+    fields = await client.record(run_key(uid))
+    if fields is None:
+        raise forged(run_key(uid))
     if not fields:
         return None
-    return Record(uid, {name.decode(): value.decode(errors="replace") for name, value in fields.items()})
+    return Record(
+        uid, {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
+    )
 
 
 async def read_open_record(client: Client, uid: str) -> Record:

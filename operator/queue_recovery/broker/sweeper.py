@@ -7,7 +7,7 @@ server up where UNLINK does not.
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from queue_recovery.broker.client import Client
+from queue_recovery.broker.client import LONGEST_WORD, Client
 from queue_recovery.broker.keys import lock_key, recovery_uid, run_key, runs_key
 from queue_recovery.broker.run import read_record
 from queue_recovery.broker.scripts import Script, run_script
@@ -47,11 +47,19 @@ async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awai
         return live[recovery]
 
     looked_at = 0
-    while due := await client.due(index, now.timestamp(), _AT_ONCE):
+    while due := await _due(client, index, now):
         for uid in due:
             await _look_at(client, index, uid.decode(), lives, now=now)
         looked_at += len(due)
     return looked_at
+
+
+async def _due(client: Client, index: str, now: datetime) -> list[bytes]:
+    """Return the first runs of the index whose time has come."""
+    answer = [b"AGAIN"]
+    while answer[:1] == [b"AGAIN"]:
+        answer = await run_script(client, Script.DUE, [index], [now.timestamp(), _AT_ONCE, LONGEST_WORD])
+    return answer[1:]
 
 
 async def _look_at(

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from queue_recovery.broker.bites import Bite
-from queue_recovery.broker.client import Client
+from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.envelope import task_id
 from queue_recovery.broker.failures import unknown_consumer
 from queue_recovery.broker.keeping import give_back_kept
 from queue_recovery.broker.keys import (
     KEPT_FIELD,
     KEPT_ID_FIELD,
+    LARGE_FIELD,
+    LARGE_KEPT_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
     Layout,
@@ -31,6 +33,7 @@ from queue_recovery.broker.run import read_open_record
 from queue_recovery.broker.scripts import Script, run_script
 from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.unacked import Found, bites, entries_of, refuse_shared
+from queue_recovery.broker.values import LARGEST, size_of
 from queue_recovery.recovery.ports import Run, Taken
 
 _PASSES = 3
@@ -43,6 +46,8 @@ class _Seen:
 
     moved: int = 0
     kept: int = 0
+    kept_large: int = 0
+    """Those of the kept that are too large to be read."""
     kept_ids: set[str] = field(default_factory=set)
     undecodable: int = 0
     """Of no queue, so the same for each."""
@@ -85,7 +90,8 @@ async def pass_boundary(
         ending = ready_ending(sweep, priority)
         keys += [key, quarantine_key(run.uid, ending)]
         fields += [TAKEN_FIELD + ending, UNSORTED_FIELD + ending]
-    kept = [seen.kept if run.select else "", KEPT_FIELD + unacked_ending(sweep)]
+    ending = unacked_ending(sweep)
+    kept = [seen.kept if run.select else "", KEPT_FIELD + ending, seen.kept_large, LARGE_KEPT_FIELD + ending]
     kept_ids = [KEPT_ID_FIELD + found for found in seen.kept_ids]
     await run_script(client, Script.BOUNDARY, keys, [run.uid, sweep, seen.undecodable, *kept, *fields, *kept_ids])
 
@@ -98,7 +104,8 @@ async def give_back(client: Client, layout: Layout, run: Run) -> None:
     keys = _keys(layout, run, 1)
     bite = await Bite.of(client.ping)
     async for portion in client.scan_hash(quarantine_key(run.uid, unacked_ending(1))):
-        for tags in bites([Found(tag, len(value), None) for tag, value in portion], bite):
+        entries = [Found(tag, size_of(value), None) for tag, value in portion if tag is not None]
+        for tags in bites(entries, bite):
             with bite.timed():
                 await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])
 
@@ -125,14 +132,15 @@ async def _move_unacked(
     of_queue = {run.queue: run for run in runs}
     selections = {run.queue: Selection(run.select) for run in runs}
     seen = {run.queue: _Seen() for run in runs}
-    counter = TAKEN_FIELD + unacked_ending(sweep)
+    counters = [field + unacked_ending(sweep) for field in (TAKEN_FIELD, LARGE_FIELD)]
     bite = await Bite.of(client.ping)
 
     async def move(queue: str) -> None:
         run = of_queue[queue]
         for tags in bites(seen[queue].waiting, bite):
             with bite.timed():
-                await run_script(client, Script.BITE, _keys(layout, run, sweep), [run.uid, sweep, counter, *tags])
+                words: list[Word] = [run.uid, sweep, *counters, LARGEST, *tags]
+                await run_script(client, Script.BITE, _keys(layout, run, sweep), words)
         seen[queue].waiting.clear()
 
     async for found in entries_of(client, layout, of_queue):
@@ -143,6 +151,7 @@ async def _move_unacked(
         mine = seen[found.queue]
         if not selections[found.queue].matches(found.entry.envelope):
             mine.kept += 1
+            mine.kept_large += found.is_large
             mine.kept_ids |= among & {task_id(found.entry.envelope) or ""}
             continue
         refuse_shared(found.entry, found.shared_with)

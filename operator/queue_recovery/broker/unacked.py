@@ -9,6 +9,7 @@ from queue_recovery.broker.bites import Bite
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import Entry, read_entry
 from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.values import LARGEST, size_of
 from queue_recovery.recovery.errors import Rejected
 
 
@@ -18,11 +19,17 @@ class Found:
 
     tag: bytes
     size: int
+    """Of the entry, in bytes."""
     entry: Entry | None
     queue: str = ""
     """The queue that it belongs to; the first by name when its exchange copied it to several of those asked for."""
     shared_with: frozenset[str] = frozenset()
-    """Other queues that its exchange copied it to: the copies bear one delivery tag, so it may be any of them."""
+    """The first others that its exchange copied it to: the copies bear one delivery tag, so it may be any of them."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is too large to be read whole."""
+        return self.size > LARGEST
 
 
 async def entries_of(client: Client, layout: Layout, queues: Collection[str]) -> AsyncIterator[Found]:
@@ -30,17 +37,16 @@ async def entries_of(client: Client, layout: Layout, queues: Collection[str]) ->
 
     An entry may be seen twice while the server resizes the hash.
     """
-    bindings = Bindings(client, layout)
-    wanted = frozenset(queues)
+    bindings = Bindings(client, layout, queues)
     async for portion in client.scan_hash(layout.unacked):
         for tag, value in portion:
-            entry = read_entry(value)
-            if entry is None:
-                yield Found(tag, len(value), None)
+            entry = None if tag is None else read_entry(value)
+            if tag is None or entry is None:
+                yield Found(b"", size_of(value), None)
                 continue
-            routed = await bindings.queues(entry.exchange, entry.routing_key)
-            if mine := routed & wanted:
-                yield Found(tag, len(value), entry, min(mine), routed - wanted)
+            route = await bindings.route(entry.exchange, entry.routing_key)
+            if route.wanted:
+                yield Found(tag, size_of(value), entry, min(route.wanted), route.others)
 
 
 def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
@@ -52,7 +58,7 @@ def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
     if shared_with:
         raise Rejected(
             Reason.SHARED_ROUTE,
-            f"exchange {entry.exchange!r} copies messages of the queue to {', '.join(sorted(shared_with)[:5])} too; in "
+            f"exchange {entry.exchange!r} copies messages of the queue to {', '.join(sorted(shared_with))} too; in "
             "unacked the copies cannot be told apart, so neither queue can be purged alone: let the workers finish "
             "what they hold, or bind the queues to routing keys of their own",
         )

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection
 from queue_recovery.api.target import OPERATOR_KEYS
 from queue_recovery.broker.bindings import read_bindings
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import is_envelope, read_json
+from queue_recovery.broker.envelope import is_envelope, read_message
 from queue_recovery.broker.keys import Layout
 from queue_recovery.recovery.ports import Unlisted
 
@@ -47,8 +47,8 @@ async def _queues(client: Client, layout: Layout) -> AsyncIterator[str]:
                     yield queue
     async for keys in client.scan_keys(f"{_literal(layout.bare_list(''))}*", "list"):
         theirs = [key for key in keys if not _text(key).startswith(OPERATOR_KEYS)]
-        for key, newest in zip(theirs, await client.newest(theirs), strict=True):
-            if newest is not None and is_envelope(read_json(newest)):
+        async for key, newest in client.newest(theirs):
+            if is_envelope(read_message(newest)):
                 yield layout.queue_of_list(_text(key))
 
 

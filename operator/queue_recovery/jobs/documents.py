@@ -17,6 +17,8 @@ TypedId = ObjectId | str | int
 _INT64: Final = range(-(2**63), 2**63)
 _HEX: Final = frozenset("0123456789abcdef")
 _OBJECT_ID_LENGTH: Final = 24
+_LONGEST_NAME: Final = 1024
+"""Characters of a status, a task id or a task's name: those of all listed jobs are kept in memory."""
 
 
 class Unreadable(Exception):
@@ -87,16 +89,22 @@ def stored_job(job_id: str, document: Document, fields: JobFields) -> StoredJob:
     """Read a job from its document.
 
     Raises:
-        Unreadable: the mapped task, args or kwargs are not what a message in JSON holds.
+        Unreadable: the mapped task, args or kwargs are not what a message in JSON holds, or a name is very long.
     """
     return StoredJob(
         id=job_id,
-        status=text(document, fields.status),
-        task_id=text(document, fields.task_id),
-        task=_task(document, fields.task),
+        status=_short(text(document, fields.status)),
+        task_id=_short(text(document, fields.task_id)),
+        task=_short(_task(document, fields.task)),
         args=_json(document, fields.args, list),
         kwargs=_json(document, fields.kwargs, dict),
     )
+
+
+def _short(value: str | None) -> str | None:
+    if value is not None and len(value) > _LONGEST_NAME:
+        raise Unreadable
+    return value
 
 
 def _task(document: Document, path: str) -> str | None:

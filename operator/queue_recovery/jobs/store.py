@@ -1,6 +1,7 @@
 """A collection of jobs in MongoDB, as `recovery.ports.JobStore` describes it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeVar, get_args
 
@@ -13,10 +14,11 @@ from pymongo.write_concern import WriteConcern
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import MongoDB
-from queue_recovery.jobs import documents, mapping, stamps, url
+from queue_recovery.jobs import documents, mapping, reading, stamps, url
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
 from queue_recovery.jobs.guarded import Reach
+from queue_recovery.jobs.replies import bound_replies
 from queue_recovery.jobs.tls import TLS
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
@@ -24,6 +26,8 @@ from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
 _T = TypeVar("_T")
+
+bound_replies()
 
 _FIND_SERVER_MS: Final = 3_000
 _ANSWER_MS: Final = 10_000
@@ -142,27 +146,40 @@ class MongoJobStore:
         """Tell whether the id has the one form that the collection's `idType` is written in; see `documents.fits`."""
         return documents.fits(job_id, self._spec.id_type)
 
-    async def look_up(self, ids: Sequence[str]) -> Mapping[str, StoredJob]:
-        """Return the documents that exist, by id, in one query.
+    async def look_up(self, ids: Sequence[str]) -> AsyncIterator[StoredJob]:
+        """Return the documents that exist, one after the other.
 
         Raises:
-            Rejected: `InvalidArguments`, naming the jobs whose task, args or kwargs JSON cannot hold.
+            Rejected: `InvalidArguments`, at the end, naming the jobs of which JSON cannot hold what the target maps, or
+                where that is too large.
             Unavailable: as `check` does.
         """
-        jobs: dict[str, StoredJob] = {}
         unreadable: list[str] = []
-        for job_id, document in (await self._find(ids, self._fields.model_dump().values())).items():
+        large: list[str] = []
+        paths = [self._top(path) for path in self._fields.model_dump().values() if path]
+        async for job_id, document in self._find(ids, paths):
+            if document is None:
+                large.append(job_id)
+                continue
             try:
-                jobs[job_id] = documents.stored_job(job_id, document, self._fields)
+                job = documents.stored_job(job_id, document, self._fields)
             except documents.Unreadable:
                 unreadable.append(job_id)
+            else:
+                yield job
+            await asyncio.sleep(0)  # others go on meanwhile: large arguments take some milliseconds
+        if large:
+            raise Rejected(
+                Reason.INVALID_ARGUMENTS,
+                f"the mapped fields in the documents of {named(large)} take more than {reading.MOST_READ} bytes, so "
+                "they are not read; store large arguments elsewhere and refer to them, or leave these jobs out",
+            )
         if unreadable:
             raise Rejected(
                 Reason.INVALID_ARGUMENTS,
                 f"the task or the arguments in the documents of {named(unreadable)} are not what JSON can hold; "
-                "mend the documents, or write these jobs out in a new recovery",
+                "correct the documents, or write these jobs out in a new recovery",
             )
-        return jobs
 
     async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
         """Claim each job that still looks as it was seen; return the ids that are ours, by this call or an earlier one.
@@ -200,7 +217,8 @@ class MongoJobStore:
 
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
         needed = [claim.id for claim in claims.values() if stamps.needs_its_document(claim, self._fields)]
-        found = await self._find(needed, [self._fields.status, self._fields.task_id]) if needed else {}
+        written = [self._top(path) for path in (self._fields.status, self._fields.task_id) if path]
+        found = {job_id: document or {} async for job_id, document in self._find(needed, written)}
         refused, matched = await self._write(
             {
                 job_id: stamps.claim_write(
@@ -221,8 +239,8 @@ class MongoJobStore:
             return set(claims)
         return {
             job_id
-            for job_id, document in (await self._find(list(claims), [stamps.ROOT])).items()
-            if stamps.is_claimed_as(stamps.stamp_of(document, run_uid), claims[job_id])
+            async for job_id, document in self._find(list(claims), [stamps.path(run_uid)])
+            if stamps.is_claimed_as(stamps.stamp_of(document or {}, run_uid), claims[job_id])
         }
 
     async def _settle(self, run_uid: str, ids: Sequence[str], now: datetime) -> dict[str, int]:
@@ -233,8 +251,8 @@ class MongoJobStore:
         )
         claimed = {
             job_id: stamp
-            for job_id, document in (await self._find(ids, [stamps.ROOT])).items()
-            if (stamp := stamps.stamp_of(document, run_uid)) is not None and stamps.is_claimed(stamp)
+            async for job_id, document in self._find(ids, [stamps.path(run_uid)])
+            if (stamp := stamps.stamp_of(document or {}, run_uid)) is not None and stamps.is_claimed(stamp)
         }
         not_given_back, _ = await self._write(
             {
@@ -255,14 +273,20 @@ class MongoJobStore:
     def _key(self, job_id: str) -> TypedId:
         return documents.typed(job_id, self._spec.id_type)
 
-    async def _find(self, ids: Sequence[str], paths: Iterable[str]) -> dict[str, Document]:
-        """Return these documents by the ids' texts, with the top-level fields that the paths lead into."""
-        wanted: dict[object, str] = {self._key(job_id): job_id for job_id in ids}
-        projection = dict.fromkeys((path.partition(".")[0] for path in paths if path), 1)
-        with translated("find", self._collection.full_name, self._reach):
-            found = await self._collection.find({"_id": {"$in": list(wanted)}}, projection).to_list()
-        # A collation of the collection may find more than was asked for.
-        return {wanted[document["_id"]]: document for document in found if document["_id"] in wanted}
+    @staticmethod
+    def _top(path: str) -> str:
+        """Return the top-level field that a path leads into: the whole of it is read."""
+        return path.partition(".")[0]
+
+    async def _find(self, ids: Sequence[str], paths: Iterable[str]) -> AsyncIterator[tuple[str, Document | None]]:
+        """Return these documents by the ids' texts, with these paths; None for one in which they are too large."""
+        fields = list(dict.fromkeys(paths))
+        for batch in _batches(ids):
+            wanted: dict[object, str] = {self._key(job_id): job_id for job_id in batch}
+            async for key, document in reading.read(self._collection, list(wanted), fields, self._reach):
+                # A collation of the collection may find more than was asked for.
+                if key in wanted:
+                    yield wanted[key], document
 
     async def _write(self, writes: Mapping[str, UpdateOne]) -> tuple[dict[str, int], int]:
         """Send the writes, each on its own.

@@ -247,7 +247,7 @@ async def _freeze_jobs(scope: Scope) -> None:
     jobs = [job for job in listed(scope.spec) if job.id is not None]
     if not jobs:
         return
-    await freeze(scope, jobs, await look_up(scope, jobs))
+    await freeze(scope, jobs, {one.id: one.without_arguments() async for one in look_up(scope, jobs)})
 
 
 async def freeze(scope: Scope, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]) -> Mapping[str, str]:

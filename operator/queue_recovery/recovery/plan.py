@@ -1,6 +1,6 @@
 """Planning: check the recovery against its target and the world, and count what it would do. Touches nothing."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.reasons import Reason
@@ -23,10 +23,7 @@ async def plan(scope: Scope) -> None:
     await broker.check()
     for name in queues:
         await broker.check_queue(name)
-    stored = await look_up(scope, jobs)
-    check_found(jobs, stored)
-    for job in jobs:
-        check_task(job, stored.get(job.id) if job.id else None, queues[job.queue], scope.resource.uid)
+    stored = await _checked(scope, jobs, queues)
     if scope.takes_messages:
         for name in await scope.world.workers.paused(worker_names(queues.values())):
             raise AwaitingChange(
@@ -75,14 +72,36 @@ def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
     return names
 
 
-async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
-    """Return the documents of the jobs that are listed by id.
+async def _checked(scope: Scope, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:
+    """Return the documents of the jobs, without their arguments, having checked that every job can be enqueued."""
+    uid = scope.resource.uid
+    listed_by_id = {job.id: job for job in jobs if job.id is not None}
+    stored: dict[str, StoredJob] = {}
+    refused: dict[str, Rejected] = {}
+    async for document in look_up(scope, jobs):
+        job = listed_by_id[document.id]
+        stored[document.id] = document.without_arguments()
+        try:
+            check_task(job, document, queues[job.queue], uid)
+        except Rejected as error:
+            refused[job.key] = error
+    check_found(jobs, stored)
+    for job in jobs:
+        if job.id is None:
+            check_task(job, None, queues[job.queue], uid)
+        elif job.key in refused:
+            raise refused[job.key]
+    return stored
+
+
+async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
+    """Return the documents of the jobs that are listed by id, one after the other.
 
     Raises Rejected (`InvalidJobId`) for ids that cannot be ids of the collection.
     """
     wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
     if not wanted:
-        return {}
+        return
     store = await scope.job_store()
     misfits = [text for text, typed in wanted if not store.fits(typed)]
     if misfits:
@@ -93,7 +112,8 @@ async def look_up(scope: Scope, jobs: list[ListedJob]) -> dict[str, StoredJob]:
             "ids, or mend idType in the target",
         )
     await store.check()
-    return dict(await store.look_up([text for text, _ in wanted]))
+    async for document in store.look_up([text for text, _ in wanted]):
+        yield document
 
 
 async def _count_skips(

@@ -41,6 +41,8 @@ async def purge(scope: Scope) -> None:
     message = f"{messages.quarantined} messages quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
     if scope.spec.purge.select:
         message += f"; {taken.kept} kept in the queue"
+    if taken.oversized:
+        message += f"; {taken.oversized} of them are larger than 4 MiB, so their headers were not read"
     if taken.undecodable:
         message += f"; {taken.undecodable} entries of unacked cannot be read, so they stay"
     await scope.save(
@@ -59,7 +61,11 @@ def count_messages(taken: Taken) -> Messages:
     """Return what became of the queue's messages."""
     quarantined = taken.ready + taken.unacked
     return Messages(
-        found=quarantined + taken.kept, quarantined=quarantined, kept=taken.kept, undecodable=taken.undecodable
+        found=quarantined + taken.kept,
+        quarantined=quarantined,
+        kept=taken.kept,
+        oversized=taken.oversized,
+        undecodable=taken.undecodable,
     )
 
 

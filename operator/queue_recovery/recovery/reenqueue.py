@@ -12,12 +12,15 @@ from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.plan import look_up
-from queue_recovery.recovery.ports import Claim, StoredJob
+from queue_recovery.recovery.ports import Claim, StoredJob, Task
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.still_queued import known_still_queued, still_queued
 
 _BATCH = 500
 """Jobs in one push: what a Redis script may hold up other clients for (`exactly-once.md` of the design: 500)."""
+
+_MOST_ARGUMENTS = 2 * 2**20
+"""Characters of arguments that are kept in memory at once."""
 
 _REPORTS = 10
 _REPORT_EVERY = timedelta(seconds=5)
@@ -31,7 +34,7 @@ async def reenqueue(scope: Scope) -> None:
     """Enqueue every listed job that may be, then bind the recovery to succeed."""
     jobs = listed(scope.spec)
     broker = await scope.broker()
-    stored = await look_up(scope, [job for job in jobs if job.id is not None])
+    stored = {one.id: one.without_arguments() async for one in look_up(scope, jobs)}
     frozen = await freeze(scope, jobs, stored)
     done = {key for run in scope.runs.values() for key in await broker.pushed(run)}
     skipped = await _skipped_as_seen(scope, jobs, frozen)
@@ -40,7 +43,7 @@ async def reenqueue(scope: Scope) -> None:
     rest = (job for job in jobs if job.key not in done and job.key not in skipped)
     told, reported = 0, scope.world.now()
     while batch := list(islice(rest, size)):
-        skipped |= await _enqueue(scope, batch, frozen, stored)
+        skipped |= await _enqueue(scope, batch, frozen)
         done |= {job.key for job in batch if job.key not in skipped}
         if len(done) + len(skipped) == len(jobs):
             break
@@ -80,23 +83,51 @@ async def _skipped_as_seen(scope: Scope, jobs: Sequence[ListedJob], frozen: Mapp
     return skipped
 
 
-async def _enqueue(
-    scope: Scope, batch: list[ListedJob], frozen: Mapping[str, str], stored: Mapping[str, StoredJob]
-) -> dict[str, SkippedJob]:
-    """Claim and push one batch; return the jobs that were not enqueued."""
+async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, str]) -> dict[str, SkippedJob]:
+    """Claim and push one batch; return the jobs that were not enqueued.
+
+    A batch whose arguments are large is claimed and pushed in parts, so that they are not all kept in memory.
+    """
     uid, queues = scope.resource.uid, await scope.queues()
-    skipped: dict[str, SkippedJob] = {}
-    tasks = {}
-    for job in batch:
+    listed_by_id = {job.id: job for job in batch if job.id is not None}
+    skipped = {job.key: _skip(job, Reason.CHANGED_MEANWHILE, "its document is gone") for job in listed_by_id.values()}
+    part: list[tuple[ListedJob, Task]] = []
+    size = 0
+
+    async def add(job: ListedJob, document: StoredJob | None) -> None:
+        nonlocal part, size
+        skipped.pop(job.key, None)
         try:
-            document = stored[job.id] if job.id is not None else None
-            tasks[job.key] = check_task(job, document, queues[job.queue], uid)
-        except (Rejected, KeyError) as error:
-            message = error.message if isinstance(error, Rejected) else "its document is gone"
-            skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, message)
-    claims = []
+            task = check_task(job, document, queues[job.queue], uid)
+        except Rejected as error:
+            skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, error.message)
+            return
+        length = len(task.args) + len(task.kwargs)
+        if part and size + length > _MOST_ARGUMENTS:
+            skipped.update(await _claim_and_push(scope, part, frozen))
+            part, size = [], 0
+        part.append((job, task))
+        size += length
+
     for job in batch:
-        if job.id is not None and job.key in tasks:
+        if job.id is None:
+            await add(job, None)
+    async for document in look_up(scope, batch):
+        await add(listed_by_id[document.id], document)
+    skipped |= await _claim_and_push(scope, part, frozen)
+    return skipped
+
+
+async def _claim_and_push(
+    scope: Scope, part: Sequence[tuple[ListedJob, Task]], frozen: Mapping[str, str]
+) -> dict[str, SkippedJob]:
+    """Claim some jobs and push those that are ours; return the others."""
+    uid = scope.resource.uid
+    skipped: dict[str, SkippedJob] = {}
+    tasks = {job.key: task for job, task in part}
+    claims = []
+    for job, _ in part:
+        if job.id is not None:
             seen = json.loads(frozen[job.key])
             claims.append(
                 Claim(
@@ -107,12 +138,12 @@ async def _enqueue(
                 )
             )
     ours = await (await scope.job_store()).claim(uid, claims, now=scope.world.now()) if claims else frozenset()
-    for job in batch:
-        if job.id is not None and job.key in tasks and job.id not in ours:
+    for job, _ in part:
+        if job.id is not None and job.id not in ours:
             del tasks[job.key]
             skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
     broker = await scope.broker()
-    for queue, own in by_queue(job for job in batch if job.key in tasks).items():
+    for queue, own in by_queue(job for job, _ in part if job.key in tasks).items():
         await broker.push(scope.runs[queue], [tasks[job.key] for job in own])
     return skipped
 

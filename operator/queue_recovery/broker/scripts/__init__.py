@@ -4,34 +4,16 @@ Lua on Redis does not roll back: what a script has written before an error stays
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
-from functools import cache
-from importlib.resources import files
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.failures import unknown_consumer
+from queue_recovery.broker.script_files import Script, text_of
 from queue_recovery.recovery.errors import Rejected
 
+__all__ = ["Script", "already_closed", "forged", "lost_data", "run_script", "wrong_type"]
 
-class Script(StrEnum):
-    """The scripts by their files' names; keys, arguments and answers stand at the head of each."""
-
-    OPEN = "open"
-    FREEZE = "freeze"
-    BITE = "bite"
-    BOUNDARY = "boundary"
-    SORT = "sort"
-    REJOIN = "rejoin"
-    COMPLETE = "complete"
-    PUSH = "push"
-    CLOSE = "close"
-    GIVE_BACK = "give_back"
-    RELEASE = "release"
-    LAY = "lay"
-    STAGE = "stage"
-    EXPIRE = "expire"
-    PERMISSIONS = "permissions"
+_text = text_of
 
 
 async def run_script(client: Client, script: Script, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
@@ -69,6 +51,15 @@ def lost_data() -> Rejected:
     )
 
 
+def forged(key: str) -> Rejected:
+    """Return the error of a record that the operator cannot have written."""
+    return Rejected(
+        Reason.BROKER_LOST_DATA,
+        f"key {key!r} is larger than any record that the operator writes, so somebody else has changed it; see who may "
+        "write the operator's keys (the broker's ACL), remove the key, and recover the rest by a new recovery",
+    )
+
+
 def already_closed() -> Rejected:
     """Return the error of a run that has been closed."""
     return Rejected(
@@ -83,8 +74,3 @@ def wrong_type(key: str) -> Rejected:
         f"key {key!r} is not of the type that Celery uses, so it belongs to something else; check the queue's name, "
         "the database in the URL and the target's transportOptions",
     )
-
-
-@cache
-def _text(script: Script) -> str:
-    return (files(__name__) / f"{script}.lua").read_text(encoding="utf-8")

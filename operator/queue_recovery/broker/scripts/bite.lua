@@ -1,6 +1,7 @@
 -- Moves some entries of `unacked` into the quarantine, each unchanged and with the time of its delivery.
 -- KEYS: the run, unacked, unacked_index, the quarantine's hash and sorted set
--- ARGV: UID; number of the sweep; the run's field that counts these entries; delivery tags, at most 100
+-- ARGV: UID; number of the sweep; the run's fields that count these entries, and the large ones among them; the size of the
+--       largest entry that is not large, in bytes; delivery tags, at most 100
 -- Returns: OK (also for entries that are gone or moved already, and when the sweep is complete)
 --          | LOST | CLOSED | PUSHED | SKIPPED (the sweep before has not passed its boundary) | WRONGTYPE, key
 --          | UNKNOWNCONSUMER (an entry has come again that was moved before)
@@ -18,14 +19,14 @@ for key, kind in pairs(wanted) do
   local found = redis.call('TYPE', key)['ok']
   if found ~= kind and found ~= 'none' then return {'WRONGTYPE', key} end
 end
-for i = 4, #ARGV do
+for i = 6, #ARGV do
   if redis.call('HEXISTS', unacked, ARGV[i]) == 1 and redis.call('HEXISTS', entries, ARGV[i]) == 1 then
     return {'UNKNOWNCONSUMER'}
   end
 end
 
-local moved = 0
-for i = 4, #ARGV do
+local moved, large = 0, 0
+for i = 6, #ARGV do
   local tag = ARGV[i]
   local entry = redis.call('HGET', unacked, tag)
   if entry then
@@ -35,7 +36,9 @@ for i = 4, #ARGV do
     redis.call('HSET', entries, tag, entry)
     if time then redis.call('ZADD', times, time, tag) end
     moved = moved + 1
+    if #entry > tonumber(ARGV[5]) then large = large + 1 end
   end
 end
+if large > 0 then redis.call('HINCRBY', run, ARGV[4], large) end
 if moved > 0 then redis.call('HINCRBY', run, ARGV[3], moved) end
 return {'OK'}

@@ -1,8 +1,9 @@
 -- Takes every list of a queue at one moment, and marks the run as purged.
 -- KEYS: the run; then, for each list, its key and the key that it gets in the quarantine
 -- ARGV: UID; number of the sweep, from 1; undecodable entries seen in unacked; entries of the queue that stay there, or
---       nothing when all of the queue is taken; the run's field that counts those; then, for each list, the run's fields
---       that count its messages, and those not sorted yet; then the run's fields of the staying entries' task ids
+--       nothing when all of the queue is taken; the run's field that counts those; how many of those are too large to be
+--       read; the run's field that counts them; then, for each list, the run's fields that count its messages, and those
+--       not sorted yet; then the run's fields of the staying entries' task ids
 -- Returns: OK (also when this boundary has been passed already) | LOST | CLOSED | PUSHED | WRONGTYPE, key
 --          | OCCUPIED (something lies where a list would go)
 --          | SKIPPED (the sweep before has not been made, or what it keeps is not back)
@@ -28,14 +29,14 @@ for i = 2, #KEYS, 2 do
     redis.call('RENAMENX', KEYS[i], KEYS[i + 1])
     -- A queue with `x-expires` has a TTL, which travels with its key.
     redis.call('PERSIST', KEYS[i + 1])
-    redis.call('HSET', run, ARGV[4 + i], length)
+    redis.call('HSET', run, ARGV[6 + i], length)
     if ARGV[4] ~= '' then
-      redis.call('HSET', run, ARGV[5 + i], length)
+      redis.call('HSET', run, ARGV[7 + i], length)
       redis.call('HINCRBY', run, 'unsorted', 1)
     end
   end
 end
-if ARGV[4] ~= '' then redis.call('HSET', run, ARGV[5], ARGV[4]) end
-for i = 5 + #KEYS, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
+if ARGV[4] ~= '' then redis.call('HSET', run, ARGV[5], ARGV[4], ARGV[7], ARGV[6]) end
+for i = 7 + #KEYS, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
 redis.call('HSET', run, 'undecodable', ARGV[3], 'sweep', sweep, 'state', 'purged')
 return {'OK'}

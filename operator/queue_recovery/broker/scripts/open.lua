@@ -13,7 +13,7 @@ for i = 1, #KEYS, 2 do
   if states[i] == 'closing' or states[i] == 'closed' then return {'CLOSED'} end
   if holder and holder ~= uid then
     locked[#locked + 1] = tostring((i + 1) / 2)
-    locked[#locked + 1] = holder
+    locked[#locked + 1] = holder:sub(1, 1024) -- anybody may have written it
   elseif holder and not states[i] then
     return {'LOST'}
   end

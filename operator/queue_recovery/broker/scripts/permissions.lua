@@ -4,9 +4,9 @@
 -- Returns: the names of the commands that the user may not use | WRITES, text of the error of a server that takes none
 local probe = KEYS[1]
 local forms = {
-  {'GET', probe}, {'TYPE', probe}, {'EXISTS', probe}, {'LLEN', probe}, {'HLEN', probe},
+  {'GET', probe}, {'GETRANGE', probe, '0', '0'}, {'TYPE', probe}, {'EXISTS', probe}, {'LLEN', probe}, {'HLEN', probe},
   {'LRANGE', probe, '0', '0'}, {'HSCAN', probe, '0'}, {'SSCAN', probe, '0'}, {'HGETALL', probe},
-  {'ZRANGEBYSCORE', probe, '0', '0'}, {'HGET', probe, ''}, {'HMGET', probe, ''}, {'HEXISTS', probe, ''}, {'ZSCORE', probe, ''},
+  {'ZRANGEBYSCORE', probe, '0', '0'}, {'HGET', probe, ''}, {'HMGET', probe, ''}, {'HEXISTS', probe, ''}, {'HSTRLEN', probe, ''}, {'ZSCORE', probe, ''},
   {'ZREVRANGE', probe, '0', '0'},
   {'DEL', probe}, {'UNLINK', probe}, {'PERSIST', probe}, {'HDEL', probe, ''}, {'ZREM', probe, ''},
   {'SET', probe, '', 'XX'}, {'ZADD', probe, 'XX', '0', ''},

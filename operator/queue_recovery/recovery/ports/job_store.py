@@ -1,7 +1,7 @@
 """What a recovery needs of the job store."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -19,6 +19,10 @@ class StoredJob:
     """JSON array as text."""
     kwargs: str | None
     """JSON object as text."""
+
+    def without_arguments(self) -> "StoredJob":
+        """Return what may be kept of many jobs at once."""
+        return replace(self, args=None, kwargs=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +55,11 @@ class JobStore(Protocol):
         """Tell whether the id has the form of the collection's `idType`."""
         ...
 
-    async def look_up(self, ids: Sequence[str]) -> Mapping[str, StoredJob]:
-        """Return the documents that exist, by id, in one query.
+    def look_up(self, ids: Sequence[str]) -> AsyncIterator[StoredJob]:
+        """Return the documents that exist, one after the other: all of them together may be too large to be kept.
 
-        Raises Rejected (`InvalidArguments`) naming the jobs whose mapped task, args or kwargs are not what JSON
-        holds.
+        Raises Rejected (`InvalidArguments`) at the end, naming the jobs whose mapped task, args or kwargs are not what
+        JSON holds, or are too large.
         """
         ...
 

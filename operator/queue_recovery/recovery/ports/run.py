@@ -60,6 +60,8 @@ class Taken:
     """Entries of `unacked` that cannot be read; they stay."""
     kept: int = 0
     """Messages that the selection left in the queue, in its lists and in `unacked`."""
+    oversized: int = 0
+    """Messages found that are too large to be read: entries of `unacked`, and with a selection any that it left."""
     kept_ids: frozenset[str] = frozenset()
     """Those of the task ids asked for that have a message among the kept ones."""
 
@@ -71,6 +73,7 @@ class Taken:
             unacked=self.unacked + other.unacked,
             undecodable=max(self.undecodable, other.undecodable),
             kept=self.kept + other.kept,
+            oversized=self.oversized + other.oversized,
             kept_ids=self.kept_ids | other.kept_ids,
         )
 

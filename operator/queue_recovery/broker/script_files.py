@@ -1,0 +1,44 @@
+"""The Lua scripts by the names of their files in `scripts/`; keys, arguments and answers are at the head of each."""
+
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+
+
+class Script(StrEnum):
+    """Those that change something: each checks everything, then acts, its marker last."""
+
+    OPEN = "open"
+    FREEZE = "freeze"
+    BITE = "bite"
+    BOUNDARY = "boundary"
+    SORT = "sort"
+    REJOIN = "rejoin"
+    COMPLETE = "complete"
+    PUSH = "push"
+    CLOSE = "close"
+    GIVE_BACK = "give_back"
+    RELEASE = "release"
+    LAY = "lay"
+    STAGE = "stage"
+    EXPIRE = "expire"
+    DUE = "due"
+    PERMISSIONS = "permissions"
+
+
+class Reading(StrEnum):
+    """Those that only read: the server decides by the size of a value how much of it is sent."""
+
+    LIST = "read_list"
+    NEWEST = "read_newest"
+    HASH = "read_hash"
+    FIELDS = "read_fields"
+    EACH = "read_each"
+    RECORD = "read_record"
+    SET = "read_set"
+
+
+@cache
+def text_of(script: Script | Reading) -> str:
+    """Return a script's text."""
+    return (files("queue_recovery.broker.scripts") / f"{script}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,27 @@
+"""What is read of a message or of an entry of `unacked`: all of it, or of a large one its size and its end."""
+
+from dataclasses import dataclass
+from typing import Final
+
+LARGEST: Final = 4 * 2**20
+"""Bytes of a message that is read whole. Larger ones are moved by the server, and never read."""
+
+END: Final = 8 * 2**10
+"""Bytes that are read of the end of a larger one: its properties and, in `unacked`, its route are there."""
+
+
+@dataclass(frozen=True)
+class Large:
+    """A value that is not read whole."""
+
+    size: int
+    """Of all of it, in bytes."""
+    end: bytes
+
+
+Value = bytes | Large
+
+
+def size_of(value: Value) -> int:
+    """Return the size of a value in the broker, in bytes."""
+    return value.size if isinstance(value, Large) else len(value)

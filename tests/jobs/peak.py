@@ -1,0 +1,30 @@
+"""Operations on a job store, for a process of their own (`tests/memory.py`)."""
+
+import asyncio
+import sys
+from contextlib import suppress
+
+from queue_recovery.jobs.store import connect
+from queue_recovery.recovery.errors import RecoveryError, Unavailable
+from tests.jobs.stores import LATER, NOW, RUN, spec, wish
+from tests.memory import tell
+
+
+async def _main(url: str, database: str, collection: str, count: int) -> None:
+    ids = [f"{number:04}" for number in range(count)]
+    store = connect(url, spec(database, collection, fields={"args": "args"}))
+    found: object = 0
+    try:
+        found = sum([len(job.args or "") async for job in store.look_up(ids)])
+    except RecoveryError as error:
+        found = error.message
+    with suppress(Unavailable):
+        await store.claim(RUN, [wish(name) for name in ids], now=NOW)
+        await store.settle(RUN, ids, now=LATER)
+    await store.aclose()
+    tell(found)
+
+
+if __name__ == "__main__":
+    url, database, collection, count = sys.argv[1:]
+    asyncio.run(_main(url, database, collection, int(count)))
