@@ -10,10 +10,13 @@ from pathlib import Path
 from tests.chaos import plans, report
 from tests.chaos.arena import Arena
 from tests.chaos.cases import Case, Result, Trouble
+from tests.chaos.crowd import play_crowd
 from tests.chaos.plays import run
 from tests.chaos.points import Crossing
 
 _MATRICES = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
+_CROWD = 20
+"""Recoveries in a crowd, and deaths of its operator."""
 _KINDS = (plans.PLAIN, plans.UNLINKING, plans.EVERY_QUEUE, plans.RESTORING)
 
 
@@ -38,6 +41,7 @@ async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) 
         seen = {kind: plans.effects(result.traces[0]) for kind, result in undisturbed.items()}
         cases = [case for case in _cases(arguments, troubles, seen) if arguments.effects in str(case)]
         results = [*undisturbed.values(), *await _play(arena, cases, arguments)]
+        crowd = await play_crowd(arena, plans.chance(arguments.seed), recoveries=_CROWD, deaths=_CROWD)
     effects = ", ".join(f"{kind.kind or 'plain'} {len(found)}" for kind, found in seen.items())
     text = "\n\n".join(
         [
@@ -45,12 +49,13 @@ async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) 
             f"Effects of undisturbed recoveries: {effects}. {report.summary(results, time.monotonic() - began)}",
             report.table(results, seen[plans.PLAIN]),
             report.findings(results),
+            f"A crowd of {_CROWD} recoveries whose operator was killed {_CROWD} times: {'; '.join(crowd) or 'holds'}.",
         ]
     )
     sys.stdout.write(f"\n{text}\n")
     if arguments.report:
         _write(arguments.report, "report.md", text)
-    return 1 if any(one.violations for one in results) else 0
+    return 1 if crowd or any(one.violations for one in results) else 0
 
 
 def _cases(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tests.chaos import plans, report
 from tests.chaos.arena import Arena
 from tests.chaos.cases import Case, Trouble
+from tests.chaos.crowd import play_crowd
 from tests.chaos.plays import run
 from tests.chaos.points import Act, Crossing, Point
 
@@ -68,6 +69,12 @@ async def test_a_job_store_that_is_killed_before_or_after_a_claim_or_refuses_it_
     troubles = (Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY)
 
     await in_order(arena, [case for trouble in troubles for case in plans.matrix(trouble, claim)])
+
+
+async def test_a_crowd_whose_leader_is_killed_among_them_ends_in_order_and_never_stops_too_many_at_once(
+    arena: Arena,
+) -> None:
+    assert await play_crowd(arena, plans.chance(SEED), recoveries=6, deaths=3) == []
 
 
 async def test_a_death_beside_the_finalizer_leaves_none_and_loses_none(arena: Arena) -> None:
