@@ -21,7 +21,7 @@ from benchmarks.benchmark import Benchmark, Way
 from benchmarks.server import QUEUE, Server
 from queue_recovery.api.target import MongoDB, TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.ports import Claim, Run, Task
 from sandbox.job_store import JobStore
 from sandbox.processes import Scope

@@ -28,7 +28,7 @@ from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.world import KubernetesWorld
-from queue_recovery.jobs import store
+from queue_recovery.jobs import connecting as connecting_stores
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_running
 from tests.controller.worlds import world_of
@@ -100,7 +100,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
     monkeypatch.setattr("dns.asyncresolver.resolve", no_such_host)
     monkeypatch.setattr(connecting, "_RETRIES", 0)
-    monkeypatch.setattr(store, "_FIND_SERVER_MS", 1)
+    monkeypatch.setattr(connecting_stores, "_FIND_SERVER_MS", 1)
     root, written = logging.getLogger(), io.StringIO()
     handlers, level = list(root.handlers), root.level
     root.handlers = []
@@ -164,7 +164,7 @@ async def test_of_a_brokers_url_no_piece_is_shown(written: io.StringIO, url: str
 @settings(FAST, max_examples=5000)
 async def test_of_a_job_stores_url_no_piece_is_shown(written: io.StringIO, url: str) -> None:
     async def look() -> None:
-        await store.connect(url.strip(), SPEC).aclose()
+        await connecting_stores.connect(url.strip(), SPEC).aclose()
 
     searched(await shown(look), written)
 

@@ -51,7 +51,7 @@ def world(broker: str | None, job_store: str | None) -> World:
         broker=lambda _: connected(broker),
         job_store=lambda _: connected(job_store),
         check_permissions=nothing,
-        workers=SimpleNamespace(look=nothing),
+        workers=SimpleNamespace(paused=nothing),
     )
     return cast("World", made)
 

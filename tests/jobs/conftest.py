@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from pymongo import AsyncMongoClient
 
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.ports import JobStore
 from sandbox.job_store import JobStore as Server
 from sandbox.processes import Scope

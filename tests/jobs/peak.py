@@ -4,7 +4,7 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.errors import RecoveryError, Unavailable
 from tests.jobs.stores import LATER, NOW, RUN, spec, wish
 from tests.memory import tell

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from queue_recovery.jobs import store, url
+from queue_recovery.jobs import connecting, url
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.jobs.guarded import Reach
-from queue_recovery.jobs.store import connect
 from queue_recovery.recovery.destinations import AddressNotAllowedError, Destinations
 from queue_recovery.recovery.errors import NotYet, Unavailable
 from tests.jobs.scripted_server import Command, Reply, scripted
@@ -48,7 +48,7 @@ async def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_FIND_SERVER_MS", 500)
+    monkeypatch.setattr(connecting, "_FIND_SERVER_MS", 500)
 
 
 def reply(_name: str, _command: Command) -> Reply:

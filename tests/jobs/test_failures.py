@@ -11,7 +11,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.errors import RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, JobStore
 from sandbox.processes import free_port

@@ -3,7 +3,7 @@
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports import JobStore
 from tests.jobs.stores import FAILED, LATER, NOW, RUN, Collection, MakeStore, application_fields, looked_up, spec, wish

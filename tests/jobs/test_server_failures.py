@@ -10,7 +10,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports import JobStore
 from sandbox.job_store import JobStore as Server
@@ -60,7 +60,7 @@ async def collection(client: AsyncMongoClient[dict[str, object]]) -> AsyncIterat
 @pytest.fixture
 async def store(server: Server, collection: Collection, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JobStore]:
     # A failover of MongoDB's own tells the driver at once; after a made-up one it looks again at its next heartbeat.
-    monkeypatch.setattr("queue_recovery.jobs.store._HEARTBEAT_MS", 500)
+    monkeypatch.setattr("queue_recovery.jobs.connecting._HEARTBEAT_MS", 500)
     made = connect(server.url, spec("app", collection.name))
     yield made
     await made.aclose()

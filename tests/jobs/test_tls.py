@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from queue_recovery.jobs import store
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs import connecting
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import NotYet, RecoveryError
 from sandbox.certificates import Authority, KeyPair
@@ -50,7 +50,7 @@ async def strict() -> AsyncIterator[Secured]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_FIND_SERVER_MS", 3000)
+    monkeypatch.setattr(connecting, "_FIND_SERVER_MS", 3000)
 
 
 def open_files() -> list[str]:

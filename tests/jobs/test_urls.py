@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.jobs.store import connect
+from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.errors import NotYet
 from tests.jobs.stores import spec
 

@@ -4,8 +4,10 @@ No value that somebody else may have written is read before its size is known: w
 (`script_files.Reading`).
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import cast
 
 from redis.asyncio import Redis
@@ -16,6 +18,10 @@ from queue_recovery.broker.failures import failures_named, named
 from queue_recovery.broker.replies import LARGEST_REPLY, replies_up_to
 from queue_recovery.broker.script_files import Reading, text_of
 from queue_recovery.broker.values import END, LARGEST, Large, Value
+from queue_recovery.recovery.errors import Unavailable
+
+_AT_ONCE = 8
+"""Commands under way, and so connections: all recoveries of a target share them."""
 
 Word = str | bytes | int | float
 
@@ -51,19 +57,22 @@ class Client:
 
     def __init__(self, redis: Redis, database: int) -> None:
         """Take the driver's client, which is closed with this one, and the number of its database."""
-        self._redis = redis
         self.database = database
+        self.is_sound = True
+        """Whether the server has answered as it should so far; another connection may lead to another server."""
+        self._redis = redis
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def ping(self) -> None:
         """PING."""
-        with failures_named():
+        async with self._commanding():
             await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]
 
     async def info(self) -> Mapping[str, str] | None:
         """INFO, or None where the ACL does not grant it: it belongs to the dangerous commands."""
         # The driver would parse all of it at once, whatever its size.
         self._redis.response_callbacks.pop("INFO", None)
-        with failures_named(), replies_up_to(_LARGEST_INFO):
+        async with self._commanding(_LARGEST_INFO):
             try:
                 answer = cast("bytes", await self._redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
@@ -72,7 +81,7 @@ class Client:
 
     async def clients(self) -> bytes:
         """CLIENT LIST; empty where the ACL does not grant it: it belongs to the dangerous commands."""
-        with failures_named():
+        async with self._commanding():
             try:
                 return cast("bytes", await self._redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
@@ -133,7 +142,7 @@ class Client:
         """SCAN over the whole database for keys of that type, in portions; a key may come twice."""
         cursor = 0
         while True:
-            with failures_named():
+            async with self._commanding():
                 cursor, keys = await self._redis.scan(cursor, match=pattern, count=SCAN_KEYS_COUNT, _type=kind)
             yield cast("list[bytes]", keys)
             if cursor == 0:
@@ -169,7 +178,7 @@ class Client:
 
     async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
         """ZREVRANGE: members of a sorted set by rank, those of the highest score first."""
-        with failures_named():
+        async with self._commanding():
             return cast("list[bytes]", await self._redis.zrevrange(key, first, last))
 
     async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
@@ -185,17 +194,17 @@ class Client:
     async def unlink(self, keys: Sequence[str]) -> None:
         """UNLINK."""
         if keys:
-            with failures_named():
+            async with self._commanding():
                 await self._redis.unlink(*keys)
 
     async def reschedule(self, key: str, member: str, score: float) -> None:
         """ZADD XX: give a member of a sorted set another score, if it is still there."""
-        with failures_named():
+        async with self._commanding():
             await self._redis.zadd(key, {member: score}, xx=True)
 
     async def forget(self, key: str, member: str) -> None:
         """ZREM."""
-        with failures_named():
+        async with self._commanding():
             await self._redis.zrem(key, member)
 
     async def script(self, text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
@@ -204,7 +213,7 @@ class Client:
         Not EVALSHA: the text is short beside what it moves, and needs neither SCRIPT LOAD nor a second try after
         a restart or a fail-over.
         """
-        with failures_named():
+        async with self._commanding():
             return cast("list[bytes]", await self._redis.eval(text, len(keys), *keys, *arguments))
 
     async def aclose(self) -> None:
@@ -214,15 +223,26 @@ class Client:
         except (RedisError, OSError) as error:
             raise named(error) from None
 
+    @asynccontextmanager
+    async def _commanding(self, largest: int | None = None) -> AsyncIterator[None]:
+        """Let a limited number of commands run at once, and name their failures; with the largest reply, if given."""
+        async with self._turns:
+            try:
+                with failures_named(), nullcontext() if largest is None else replies_up_to(largest):
+                    yield
+            except Unavailable:
+                self.is_sound = False
+                raise
+
     async def _read(self, script: Reading, keys: Sequence[str | bytes], arguments: Sequence[Word]) -> list[object]:
         """Run a script that changes nothing."""
-        with failures_named():
+        async with self._commanding():
             return cast("list[object]", await self._redis.eval(text_of(script), len(keys), *keys, *arguments))
 
     async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
         """Send all commands at once, without MULTI; an answer may be a ResponseError of WRONGTYPE and no other."""
         # All answers are kept until the last has come.
-        with failures_named(), replies_up_to(max(_SMALL, LARGEST_REPLY // max(1, len(commands)))):
+        async with self._commanding(max(_SMALL, LARGEST_REPLY // max(1, len(commands)))):
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Self, TypeVar
 
 from queue_recovery.api.base import is_full_name
@@ -65,12 +66,36 @@ _BATCH = 500
 class RedisBroker:
     """Implements `recovery.ports.Broker`."""
 
-    def __init__(self, client: Client, options: TransportOptions, *, unverified: str | None = None) -> None:
-        """Take a client, the transport options of the application, and what is not verified in the transport."""
+    def __init__(
+        self,
+        client: Client,
+        options: TransportOptions,
+        *,
+        unverified: str | None = None,
+        release: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Take a client, the transport options of the application, and what is not verified in the transport.
+
+        `release` is called at the end instead of closing the client, if others use it too.
+        """
         self.unverified = unverified
         self._client = client
+        self._options = options
         self._layout = Layout(options)
-        self._publisher = Publisher()
+        self._release = release or client.aclose
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the server has answered as it should so far."""
+        return self._client.is_sound
+
+    def lent(self, release: Callable[[], Awaitable[None]]) -> Self:
+        """Return the broker over the same connections, for one user; its `aclose` calls `release`."""
+        return type(self)(self._client, self._options, unverified=self.unverified, release=release)
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher()
 
     @classmethod
     def connect(
@@ -245,7 +270,7 @@ class RedisBroker:
 
     async def aclose(self) -> None:
         """See `ports.Broker`."""
-        await self._client.aclose()
+        await self._release()
 
     async def _send_close(self, run: Run, *, given_back: bool) -> list[bytes]:
         ending = unacked_ending(1)

@@ -25,7 +25,7 @@ from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.shared import Shared
-from queue_recovery.jobs import store
+from queue_recovery.jobs import connecting
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import Destinations
@@ -170,11 +170,11 @@ class KubernetesWorld:
         if target.job_store is None:
             raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
-        return store.connect(
-            await self._secret(mongodb.url_secret_ref),
-            mongodb,
-            certificates=None if mongodb.tls is None else await self._certificates(mongodb.tls),
-            destinations=self._destinations,
+        url = await self._secret(mongodb.url_secret_ref)
+        certificates = None if mongodb.tls is None else await self._certificates(mongodb.tls)
+        return self._shared.job_stores.use(
+            (url, mongodb.model_dump_json(), certificates),
+            lambda: connecting.connect(url, mongodb, certificates=certificates, destinations=self._destinations),
         )
 
     async def check_permissions(self) -> None:
@@ -209,13 +209,19 @@ class KubernetesWorld:
 
     async def _redis(self, target: QueueTargetSpec) -> RedisBroker:
         spec = target.broker
-        password = spec.transport_options.sentinel_kwargs.password_secret_ref
-        return RedisBroker.connect(
-            await self._secret(spec.url_secret_ref),
-            spec.transport_options,
-            certificates=None if spec.tls is None else await self._certificates(spec.tls),
-            sentinel_password=None if password is None else await self._secret(password),
-            destinations=self._destinations,
+        of_sentinels = spec.transport_options.sentinel_kwargs.password_secret_ref
+        url = await self._secret(spec.url_secret_ref)
+        certificates = None if spec.tls is None else await self._certificates(spec.tls)
+        password = None if of_sentinels is None else await self._secret(of_sentinels)
+        return self._shared.brokers.use(
+            (url, spec.transport_options.model_dump_json(), certificates, password),
+            lambda: RedisBroker.connect(
+                url,
+                spec.transport_options,
+                certificates=certificates,
+                sentinel_password=password,
+                destinations=self._destinations,
+            ),
         )
 
     async def _certificates(self, tls: BrokerTLS | MongoDBTLS) -> Certificates:

@@ -1,102 +1,28 @@
 """A collection of jobs in MongoDB, as `recovery.ports.JobStore` describes it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeVar, get_args
+from typing import Final, Self, TypeVar, get_args
 
-from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import AsyncMongoClient, ReadPreference, UpdateOne
+from pymongo import AsyncMongoClient, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, PyMongoError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
+from pymongo.errors import BulkWriteError
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import MongoDB
-from queue_recovery.jobs import documents, mapping, reading, stamps, url
+from queue_recovery.jobs import documents, reading, stamps
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
 from queue_recovery.jobs.guarded import Reach
-from queue_recovery.jobs.replies import bound_replies
 from queue_recovery.jobs.tls import TLS
-from queue_recovery.recovery.certificates import Certificates
-from queue_recovery.recovery.destinations import ANYWHERE, Destinations
-from queue_recovery.recovery.errors import NotYet, Rejected, Unavailable
-from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
+from queue_recovery.recovery.errors import Rejected, Unavailable
+from queue_recovery.recovery.ports import Claim, StoredJob
 
 _T = TypeVar("_T")
 
-bound_replies()
-
-_FIND_SERVER_MS: Final = 3_000
-_ANSWER_MS: Final = 10_000
-"""For the answer to one command, and for a majority to acknowledge a write."""
-_HEARTBEAT_MS: Final = 10_000
-"""Between two looks at each server."""
-_CONNECTIONS: Final = 10
-"""To each server at most, besides the two that watch it."""
 _BATCH: Final = 500
 """Writes sent in one command."""
-
-
-def connect(
-    address: str, spec: MongoDB, *, certificates: Certificates | None = None, destinations: Destinations = ANYWHERE
-) -> JobStore:
-    """Make the job store that a target describes, without connecting yet.
-
-    Whatever the URL says, writes are acknowledged by a majority and reads go to the primary and see only what a
-    majority holds: a claim that could be rolled back would enqueue a job twice.
-
-    Args:
-        address: the whole URL, as it stands in the Secret.
-        spec: the target's `jobStore.mongodb`.
-        certificates: of the target's `jobStore.mongodb.tls`; None: it has none.
-        destinations: the addresses to which it connects.
-
-    Raises:
-        NotYet: `InvalidJobStoreURL`, `InvalidCertificate`, `InvalidJobFields`, or
-            `InvalidJobStoreName` (database or collection).
-    """
-    prepared = url.prepare(address)
-    mapping.check(spec.fields)
-    tls = TLS.of(url.tls_options(prepared), certificates)
-    reach = Reach(destinations, encrypted=tls.encrypted)
-    try:
-        client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
-            prepared,
-            appname="queue-recovery",
-            heartbeatFrequencyMS=_HEARTBEAT_MS,
-            serverSelectionTimeoutMS=_FIND_SERVER_MS,
-            connectTimeoutMS=_FIND_SERVER_MS,
-            socketTimeoutMS=_ANSWER_MS,
-            waitQueueTimeoutMS=_ANSWER_MS,
-            minPoolSize=0,
-            maxPoolSize=_CONNECTIONS,
-            timeoutMS=None,
-            _pool_class=reach.pool_class(),
-            **tls.options,
-        )
-    except (PyMongoError, ValueError, TypeError):
-        tls.close()
-        raise url.refused("is not one that the MongoDB driver takes") from None
-    reach.watch(client)
-    try:
-        collection = client.get_database(spec.database).get_collection(
-            spec.collection,
-            # Dates beyond those that Python knows are left as they are, to be refused by name.
-            codec_options=CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO),
-            read_preference=ReadPreference.PRIMARY,
-            write_concern=WriteConcern("majority", wtimeout=_ANSWER_MS),
-            read_concern=ReadConcern("majority"),
-        )
-    except PyMongoError:
-        tls.close()
-        raise NotYet(
-            Reason.INVALID_JOB_STORE_NAME,
-            f'MongoDB takes no database "{spec.database}" with a collection "{spec.collection}"; mend the target',
-        ) from None
-    return MongoJobStore(client, collection, spec, reach, tls)
 
 
 class MongoJobStore:
@@ -109,8 +35,14 @@ class MongoJobStore:
         spec: MongoDB,
         reach: Reach,
         tls: TLS,
+        *,
+        release: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Take a collection that writes and reads by majority on the primary; see `connect`."""
+        """Take a collection that writes and reads by majority on the primary; see `connecting.connect`.
+
+        `release` is called at the end instead of closing the client, if others use it too.
+        """
+        self._release = release or self._close
         self.unverified = tls.unverified
         self._reach = reach
         self._tls = tls
@@ -208,8 +140,20 @@ class MongoJobStore:
         if stuck:
             raise Unavailable(Reason.JOB_STORE_WRITE_REFUSED, _refusal(stuck))
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it may reach the servers that it was led to; the driver itself finds a new primary."""
+        return not self._reach.refused
+
+    def lent(self, release: Callable[[], Awaitable[None]]) -> Self:
+        """Return the job store over the same connections, for one user; its `aclose` calls `release`."""
+        return type(self)(self._client, self._collection, self._spec, self._reach, self._tls, release=release)
+
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, or let them go if others use them too."""
+        await self._release()
+
+    async def _close(self) -> None:
         try:
             await self._client.close()
         finally:
