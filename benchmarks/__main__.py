@@ -13,11 +13,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import idle, reenqueue, requests, selective, stall, unacked
+from benchmarks import crowd, idle, reenqueue, requests, selective, stall, unacked
 from sandbox.broker import flavours
 from sandbox.processes import ROOT
 
-BENCHMARKS = [module.BENCHMARK for module in (stall, selective, unacked, reenqueue, idle)]
+BENCHMARKS = [module.BENCHMARK for module in (stall, selective, unacked, reenqueue, idle, crowd)]
 
 _PACKAGES = ("redis", "celery", "kombu", "pymongo", "kopf", "secantusdb")
 
