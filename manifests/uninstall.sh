@@ -180,6 +180,12 @@ ClusterRole; delete it yourself" ;;
   esac
 done
 kubectl delete clusterrolebindings,clusterroles -l $label
+kinds=$(kubectl api-resources --api-group=admissionregistration.k8s.io -o name)
+case $kinds in
+*validatingadmissionpolicies*)
+  kubectl delete validatingadmissionpolicybindings,validatingadmissionpolicies -l $label --ignore-not-found
+  ;;
+esac
 kubectl delete services,rolebindings,roles,serviceaccounts -n "$namespace" -l $label
 kubectl delete lease queue-recovery -n "$namespace" --ignore-not-found
 if [ "$namespace" = queue-recovery ]; then

@@ -20,8 +20,12 @@ _DATABASES = 400
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def operator(sandbox: Sandbox) -> Sandbox:
-    """The sandbox with the operator in it, looking at targets each second and logging all it ever logs."""
+    """The sandbox with the operator in it, looking at targets each second and logging all it ever logs.
+
+    Under the admission policy: nothing that it does needs more.
+    """
     await sandbox.kubectl("apply", "-k", "manifests/")
+    await sandbox.kubectl("apply", "-k", "manifests/admission")
     await sandbox.kubectl(
         "set",
         "env",
