@@ -70,7 +70,7 @@ class Client:
 
     async def info(self) -> Mapping[str, str] | None:
         """INFO, or None where the ACL does not grant it: it belongs to the dangerous commands."""
-        # The driver would parse all of it at once, whatever its size.
+        # The driver would parse all of it at once, of any size.
         self._redis.response_callbacks.pop("INFO", None)
         async with self._commanding(_LARGEST_INFO):
             try:

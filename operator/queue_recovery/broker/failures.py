@@ -167,7 +167,7 @@ def named(error: Exception) -> RecoveryError:
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthenticationWrongNumberOfArgsError)):
         return Unavailable(
             Reason.BROKER_AUTHENTICATION_FAILED,
-            f"the broker refuses the user or the password ({type(error).__name__}); mend the URL in the Secret",
+            f"the broker refuses the user or the password ({type(error).__name__}); correct the URL in the Secret",
         )
     if isinstance(error, exceptions.ResponseError):
         return _of_answer(error)

@@ -1,4 +1,4 @@
-"""Making the job store of a target: what each connection is made with, whatever the URL says."""
+"""Making the job store of a target: what each connection is made with, also against what the URL says."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""A limit on what a job store may answer at once, whatever it says of itself.
+"""A limit on what a job store may answer at once, also if it announces another one.
 
 PyMongo takes messages of up to 48 MB, and larger ones from a server that says so in its greeting
 (`pymongo/hello.py`). It has no option for it; the operator is the only user of the driver in its process.
