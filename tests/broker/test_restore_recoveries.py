@@ -285,7 +285,7 @@ async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
             UNDO,
             {"quarantine": {"name": "q", "messages": 1, "expirationTime": timestamp(NOW)}},
             "RetentionOver",
-            "enqueue the jobs anew",
+            "enqueue the jobs again",
         ),
         (
             "without them",

@@ -155,10 +155,10 @@ def _record_mongo(recorder: Recorder) -> None:
 
 
 def _record_work(recorder: Recorder) -> None:
-    hear = KubernetesResource.hear
+    receive = KubernetesResource.receive
 
-    def heard(self: KubernetesResource, body: Mapping[str, Any], *, gone: bool = False) -> None:
-        hear(self, body, gone=gone)
+    def received(self: KubernetesResource, body: Mapping[str, Any], *, gone: bool = False) -> None:
+        receive(self, body, gone=gone)
         recorder.note(Moment.HEARD, json.dumps([self.wish.generation, self.wish.deleting]))
 
     async def worked(resource: Resource, world: World) -> None:
@@ -167,5 +167,5 @@ def _record_work(recorder: Recorder) -> None:
         finally:
             recorder.note(Moment.IDLE, "work")
 
-    KubernetesResource.hear = heard  # type: ignore[method-assign]
+    KubernetesResource.receive = received  # type: ignore[method-assign]
     setattr(reconciler, "work", worked)  # noqa: B010  # the name is the module's by import only

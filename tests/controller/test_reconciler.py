@@ -40,7 +40,7 @@ class Resource:
         self.last_status = QueueRecoveryStatus.model_validate(body["status"])
         self.written: list[QueueRecoveryStatus] = []
 
-    def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
+    def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         self.generation = body["metadata"]["generation"]
         self.heard.append(gone)
 
@@ -120,7 +120,7 @@ async def test_of_a_recovery_that_is_finished_nothing_is_kept_and_nothing_is_beg
     board: Reconciler, work: Work
 ) -> None:
     for number in range(1000):
-        board.hear(recovery(ended=1, uid=str(number)), gone=False)
+        board.receive(recovery(ended=1, uid=str(number)), gone=False)
 
     assert board._watched == {}
     assert work.begun == []
@@ -134,11 +134,11 @@ async def test_of_a_recovery_that_is_finished_nothing_is_kept_and_nothing_is_beg
 async def test_a_recovery_is_reconciled_until_it_has_ended_its_spec_was_seen_and_it_is_released(
     board: Reconciler, work: Work, body: Body
 ) -> None:
-    board.hear(body, gone=False)
+    board.receive(body, gone=False)
     await work.has_begun(1)
     work.go.set()
     generation = body["metadata"]["generation"]
-    board.hear(recovery(generation, ended=generation), gone=False)
+    board.receive(recovery(generation, ended=generation), gone=False)
 
     await idle(board)
     assert work.begun == ["a"]
@@ -149,7 +149,7 @@ async def test_events_of_a_recovery_that_is_being_reconciled_are_told_to_its_one
     board: Reconciler, work: Work
 ) -> None:
     for generation in (1, 2, 3):
-        board.hear(recovery(generation), gone=False)
+        board.receive(recovery(generation), gone=False)
         await work.has_begun(1)
 
     assert (work.begun, work.most) == (["a"], 1)
@@ -157,25 +157,25 @@ async def test_events_of_a_recovery_that_is_being_reconciled_are_told_to_its_one
 
 
 async def test_events_that_lag_behind_the_end_start_nothing(board: Reconciler, work: Work) -> None:
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
     work.go.set()
     await work.has_begun(1)
     for _ in range(3):
-        board.hear(recovery(), gone=False)
+        board.receive(recovery(), gone=False)
         await asyncio.sleep(0)
-    board.hear(recovery(ended=1), gone=False)
+    board.receive(recovery(ended=1), gone=False)
 
     await idle(board)
     assert work.begun == ["a"]
 
 
 async def test_a_spec_that_changes_while_the_end_is_written_is_seen(board: Reconciler, work: Work) -> None:
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
     work.go.set()
     await work.has_begun(1)
-    board.hear(recovery(2, ended=1), gone=False)
+    board.receive(recovery(2, ended=1), gone=False)
     await work.has_begun(2)
-    board.hear(recovery(2, ended=2), gone=False)
+    board.receive(recovery(2, ended=2), gone=False)
 
     await idle(board)
     assert work.most == 1
@@ -185,7 +185,7 @@ async def test_a_watch_that_never_tells_of_the_end_has_it_read_again(
     board: Reconciler, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "_LAG", 0.01)
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
     work.go.set()
 
     await work.has_begun(2)
@@ -198,9 +198,9 @@ async def test_a_recovery_that_is_gone_ends_its_task_and_its_work_hears_of_it(bo
         raise Gone
 
     work.outcome = find_it_gone
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
     await work.has_begun(1)
-    board.hear(recovery(), gone=True)
+    board.receive(recovery(), gone=True)
     work.go.set()
 
     await idle(board)
@@ -214,7 +214,7 @@ async def test_a_recovery_that_went_unseen_by_the_watch_ends_its_task_when_it_is
         raise Gone
 
     work.outcome = find_it_gone
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
 
     await idle(board)
     assert work.begun == ["a"]
@@ -226,7 +226,7 @@ async def test_what_ends_in_an_error_is_tried_again(board: Reconciler, work: Wor
         raise error
 
     work.outcome = fail
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
 
     await work.has_begun(3)
     assert work.most == 1
@@ -236,13 +236,13 @@ async def test_one_that_is_removed_while_it_waits_to_be_tried_again_is_tried_unt
     board: Reconciler, work: Work
 ) -> None:
     async def fail() -> None:
-        board.hear(recovery(2), gone=True)
+        board.receive(recovery(2), gone=True)
         if len(work.begun) < 3:
             raise Unavailable("KubernetesUnavailable", "away")
         raise Gone
 
     work.outcome = fail
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
 
     await idle(board)
     assert work.begun == ["a"] * 3
@@ -259,21 +259,21 @@ async def test_one_that_cannot_be_read_is_forgotten_when_it_is_removed(
         raise ValueError
 
     monkeypatch.setattr(board, "_resource", refuse)
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
 
     async def tried() -> bool:
         return len(seen) > 1
 
     await until(tried, "it to be tried again")
-    board.hear(recovery(), gone=True)
+    board.receive(recovery(), gone=True)
     await idle(board)
 
 
 async def test_one_that_is_removed_once_it_has_ended_is_not_begun_again(board: Reconciler, work: Work) -> None:
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
     work.go.set()
     await work.has_begun(1)
-    board.hear(recovery(), gone=True)
+    board.receive(recovery(), gone=True)
 
     await idle(board)
     assert work.begun == ["a"]
@@ -284,7 +284,7 @@ async def test_an_unexpected_error_is_told_in_the_status_without_its_text(board:
         raise RuntimeError("a password")
 
     work.outcome = fail
-    board.hear(recovery(), gone=False)
+    board.receive(recovery(), gone=False)
     await work.has_begun(2)
 
     (told,) = work.resources[0].written
@@ -303,7 +303,7 @@ async def test_an_unexpected_error_leaves_the_terminal_status_as_it_is(board: Re
     ending = Ending(phase="Cancelled", reason="Deleted", message="deleted")
     ended = set_ended(QueueRecoveryStatus(ending=ending), now=NOW, generation=1)
     body = recovery(2)
-    board.hear({**body, "status": ended.model_dump(by_alias=True, mode="json", exclude_none=True)}, gone=False)
+    board.receive({**body, "status": ended.model_dump(by_alias=True, mode="json", exclude_none=True)}, gone=False)
     await work.has_begun(2)
 
     assert work.resources[0].written == []
@@ -313,12 +313,12 @@ async def test_closing_ends_all_tasks_at_once_and_what_is_heard_later_begins_aga
     board: Reconciler, work: Work
 ) -> None:
     for uid in ("started", "also started"):
-        board.hear(recovery(uid=uid), gone=False)
+        board.receive(recovery(uid=uid), gone=False)
     await work.has_begun(2)
-    board.hear(recovery(uid="not started yet"), gone=False)
+    board.receive(recovery(uid="not started yet"), gone=False)
     async with asyncio.timeout(5):
         await board.aclose()
     assert (work.running, board._watched) == (0, {})
 
-    board.hear(recovery(uid="started"), gone=False)
+    board.receive(recovery(uid="started"), gone=False)
     await work.has_begun(3)

@@ -197,7 +197,7 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
             written_once.set()
 
         board._api = cast("CustomObjectsApi", SimpleNamespace(patch_namespaced_custom_object_status=patched))
-        board.hear(TARGET, gone=False)
+        board.receive(TARGET, gone=False)
         async with asyncio.timeout(60):
             await written_once.wait()
         await board.aclose()

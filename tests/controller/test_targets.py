@@ -20,7 +20,7 @@ async def test_a_target_that_goes_in_the_moment_in_which_it_is_looked_at_again_i
     async with ApiClient() as api:
         world = world_of(KubernetesWorld, api)
         board = TargetBoard(api, Settings(target_refresh_seconds=3600), Metrics(), lambda _: world)
-        board.hear(BODY, gone=False)
+        board.receive(BODY, gone=False)
         await asyncio.sleep(0)  # its task waits
         board.look_again("media", "media")
         for _ in range(turns):

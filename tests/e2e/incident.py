@@ -40,7 +40,7 @@ class Incident:
     left: list[str] = field(default_factory=list)
     """Held by no worker any more."""
     jobs: list[str] = field(default_factory=list)
-    """To be enqueued anew."""
+    """To be enqueued again."""
     old_workers: list[str] = field(default_factory=list)
     others: object = None
     """Keys of other programs, as they were."""

@@ -254,7 +254,7 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
         "message taken from a worker's hands",
     ),
     (
-        "a sweep that is disturbed begins anew with the next drain",
+        "a sweep that is disturbed begins again with the next drain",
         {"take: goes on to the end of a sweep that consumers disturb"},
         SOMEBODY_SCALES,
         "old message left behind",

@@ -1,6 +1,6 @@
 """The producer: `python -m mail.send` sends a mail every twentieth of a second until it is asked to stop.
 
-Each one is a document in `mails`, so that whoever compares those with `deliveries` sees what was lost or doubled.
+Each one is a document in `mails`, so that a comparison of those with `deliveries` sees what was lost or doubled.
 """
 
 import signal

@@ -35,7 +35,7 @@ def render(self: Task, job_id: str, text: str | None = None) -> None:
     except Exception as error:
         database.app().jobs.update_one(job, {"$set": {"status": "failed", "error": f"{type(error).__name__}: {error}"}})
         end(execution, type(error).__name__)
-        # Whatever it was, it might go well next time, they thought.
+        # It might go well next time, they thought.
         raise self.retry(exc=error, countdown=RETRY_SECONDS) from error
     database.app().jobs.update_one(job, {"$set": {"status": "done", "seconds": seconds}, "$unset": {"error": ""}})
     end(execution, "done")

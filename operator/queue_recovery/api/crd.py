@@ -60,7 +60,7 @@ QUEUE_RECOVERY = Resource(
     plural="queuerecoveries",
     short_name="qr",
     description="One recovery of one stuck Celery queue: its workers are stopped, its messages are taken out and "
-    "kept, its workers are started, and the listed jobs are enqueued anew, once each.",
+    "kept, its workers are started, and the listed jobs are enqueued as new tasks, once each.",
     spec=QueueRecoverySpec,
     status=QueueRecoveryStatus,
     columns=(
@@ -85,7 +85,7 @@ QUEUE_TARGET = Resource(
     plural="queuetargets",
     short_name="qt",
     description="What may be recovered in this namespace, and how to reach it: a broker, a job store, and the queues "
-    "with their workers. Written once, by whoever owns the platform.",
+    "with their workers. Written once, by the owner of the platform.",
     spec=QueueTargetSpec,
     status=QueueTargetStatus,
     columns=(
@@ -222,7 +222,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 def files() -> Mapping[str, str]:
     """Return the text of each file in `crds/`, by its name."""
-    import yaml  # noqa: PLC0415 -- a dependency of the Kubernetes client; whoever only reads models needs none
+    import yaml  # noqa: PLC0415 -- a dependency of the Kubernetes client; a reader of models alone needs none
 
     return {
         f"{resource.plural}.yaml": _HEADER + yaml.safe_dump(_unshared(definition(resource)), width=110)

@@ -60,7 +60,7 @@ JOBS_ENQUEUED = Metric(
     "queue_recovery_jobs_enqueued_total",
     MetricKind.COUNTER,
     (),
-    "Jobs that were enqueued anew.",
+    "Jobs that were enqueued as new tasks.",
 )
 JOBS_SKIPPED = Metric(
     "queue_recovery_jobs_skipped_total",

@@ -51,13 +51,13 @@ class Reason(StrEnum):
         "SecretNotFound",
         Outcome.NOT_YET,
         "The Secret that the target names is not in this namespace.",
-        "Create the Secret, or mend its name in the target.",
+        "Create the Secret, or correct its name in the target.",
     )
     SECRET_KEY_MISSING = (
         "SecretKeyMissing",
         Outcome.NOT_YET,
         "The Secret is there and has no such key, or it is empty.",
-        "Put the value under that key (of a URL the whole), or mend the key in the target.",
+        "Put the value under that key (of a URL the whole), or correct the key in the target.",
     )
     INVALID_BROKER_URL = (
         "InvalidBrokerURL",
@@ -81,13 +81,13 @@ class Reason(StrEnum):
         "InvalidJobStoreName",
         Outcome.NOT_YET,
         "`database` or `collection` of the target is not a name that MongoDB takes.",
-        "Mend it in the target.",
+        "Correct it in the target.",
     )
     INVALID_JOB_FIELDS = (
         "InvalidJobFields",
         Outcome.NOT_YET,
         "A name in the target's `fields` is not one of a field, or two that are written overlap.",
-        "Mend `fields` in the target; the message names them.",
+        "Correct `fields` in the target; the message names them.",
     )
     ADDRESS_NOT_ALLOWED = (
         "AddressNotAllowed",
@@ -117,7 +117,7 @@ class Reason(StrEnum):
         "WorkerNotFound",
         Outcome.NOT_YET,
         "A Deployment that the target lists as worker does not exist.",
-        "Create the Deployment, or mend `workers` in the target.",
+        "Create the Deployment, or correct `workers` in the target.",
     )
     WORKER_PAUSED = (
         "WorkerPaused",
@@ -163,7 +163,7 @@ class Reason(StrEnum):
         "BrokerAuthenticationFailed",
         Outcome.UNAVAILABLE,
         "The broker refuses the user or the password in the URL.",
-        "Mend the URL in the Secret.",
+        "Correct the URL in the Secret.",
     )
     BROKER_CERTIFICATE_REFUSED = (
         "BrokerCertificateRefused",
@@ -211,7 +211,7 @@ class Reason(StrEnum):
         "JobStoreAuthenticationFailed",
         Outcome.UNAVAILABLE,
         "The job store refuses the user or the password in the URL.",
-        "Mend the URL in the Secret; `authSource` is part of it.",
+        "Correct the URL in the Secret; `authSource` is part of it.",
     )
     JOB_STORE_PERMISSION_DENIED = (
         "JobStorePermissionDenied",
@@ -310,7 +310,7 @@ class Reason(StrEnum):
         "InvalidArguments",
         Outcome.FAILED,
         "`args` is not a JSON array, or `kwargs` is not a JSON object.",
-        "Create a recovery with the JSON mended; the message names the job.",
+        "Create a recovery with valid JSON; the message names the job.",
     )
     WRONG_KEY_TYPE = (
         "WrongKeyType",
@@ -352,7 +352,7 @@ class Reason(StrEnum):
         "RetentionOver",
         Outcome.FAILED,
         "The retention of the earlier recovery's quarantine has passed: its messages are removed for good.",
-        "Enqueue the jobs anew, by a recovery that lists them. Next time, ask for a longer `purge.retentionSeconds`.",
+        "Enqueue the jobs again, by a recovery that lists them. Next time, ask for a longer `purge.retentionSeconds`.",
     )
     BROKER_LOST_DATA = (
         "BrokerLostData",
@@ -385,17 +385,17 @@ class Reason(StrEnum):
     SUSPENDED = (
         "Suspended",
         Outcome.HELD,
-        "`spec.suspend` is true: the plan stands in status, and nothing is done.",
+        "`spec.suspend` is true: the plan is in the status, and nothing is done.",
         "Set `suspend` to false to go on, or `cancel` to true to end it.",
     )
 
     # How it goes.
-    PLANNED = ("Planned", Outcome.PROGRESS, "What would be done has been counted and stands in `status.plan`.")
+    PLANNED = ("Planned", Outcome.PROGRESS, "What would be done has been counted and is in `status.plan`.")
     BREAKS_CANVAS = (
         "BreaksCanvas",
         Outcome.PROGRESS,
         "Chords, groups, chains or callbacks that hang on messages to be taken will not go on; an event says so.",
-        "Start what came after the jobs yourself: jobs enqueued anew have none of it, the quarantined messages all.",
+        "Start what came after the jobs yourself: the new tasks have none of it, the quarantined messages all.",
     )
     TAKEN_OVER = (
         "TakenOver",

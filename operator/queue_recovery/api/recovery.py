@@ -46,7 +46,7 @@ fit in beside. Bytes are counted when it is planned (`SpecTooLarge`): here that 
 
 
 class JobSpec(Model):
-    """One job to enqueue anew: looked up by `id`, or written out by `task`."""
+    """One job to enqueue as a new task: looked up by `id`, or written out by `task`."""
 
     id: JobId | None = Field(
         None, description="Id in the job store, as the target's `idType` says: text, or an integer."
@@ -73,7 +73,7 @@ class JobSpec(Model):
 
 
 class PurgeSpec(Model):
-    """What happens to the messages that lie in the queue."""
+    """What happens to the messages that are in the queue."""
 
     mode: Literal["Quarantine", "None"] = Field(
         "Quarantine",
@@ -149,7 +149,7 @@ class QueueRecoverySpec(Model):
     jobs: list[JobSpec] = Field(
         [],
         max_length=1000,
-        description="Jobs to enqueue anew, once each; none: the queue is only purged.",
+        description="Jobs to enqueue as new tasks, once each; none: the queue is only purged.",
         json_schema_extra={"x-kubernetes-validations": [_MOST_TEXT]},
     )
     purge: PurgeSpec = Field(PurgeSpec(), description="What happens to the messages in the queue.")

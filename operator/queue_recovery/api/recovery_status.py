@@ -148,7 +148,7 @@ class Ending(Model):
 
 
 MOST_WORKERS = 200
-"""Deployments that one recovery stops at most: each of them stands in its status."""
+"""Deployments that one recovery stops at most: each of them is listed in its status."""
 
 
 class QueueRecoveryStatus(Model):

@@ -17,7 +17,7 @@ class RestoreFrom(Model):
         min_length=1,
         max_length=1000,
         description="Put only the messages with one of these Celery task ids back. Left out: all of them, but for "
-        "those whose job the earlier recovery has enqueued anew.",
+        "those whose job the earlier recovery has enqueued again.",
         json_schema_extra=LIST_SET,
     )
     form: Literal["Original", "Fresh"] = Field(

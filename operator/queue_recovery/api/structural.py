@@ -3,7 +3,7 @@
 The rules are those of k8s.io/apiextensions-apiserver: `pkg/apiserver/schema` (what is structural) and
 `pkg/apis/apiextensions/validation` (what a definition may hold). A keyword that the server does not know is the
 dangerous case: a client without strict validation is told 201, and the bound that the keyword stood for is gone.
-So whatever is not known here is refused.
+So all that is not known here is refused.
 """
 
 import re
@@ -48,7 +48,7 @@ _MOST_REPEATS = 1000
 
 
 class NotStructural(ValueError):
-    """The schema holds something that the API server would refuse, or drop without a word."""
+    """The schema holds something that the API server would refuse, or drop without an error."""
 
     def __init__(self, path: str, problem: str) -> None:
         """Take the place within the schema and what is wrong there."""
@@ -161,7 +161,7 @@ def _int_or_string(alternatives: Sequence[Schema], path: str) -> Schema:
     return {"x-kubernetes-int-or-string": True} | integer | text
 
 
-def _type_of(schema: Schema) -> Any:  # noqa: ANN401 -- whatever pydantic put there, also lists
+def _type_of(schema: Schema) -> Any:  # noqa: ANN401 -- what pydantic put there, also lists
     return "integer or string" if schema.get("x-kubernetes-int-or-string") else schema.get("type")
 
 

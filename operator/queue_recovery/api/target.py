@@ -151,7 +151,7 @@ class JobStatuses(Model):
         ["failed"],
         min_length=1,
         max_length=20,
-        description="Statuses from which a job may be enqueued anew; jobs with another one are skipped and named.",
+        description="Statuses from which a job may be enqueued again; jobs with another one are skipped and named.",
         json_schema_extra=LIST_SET,
     )
 
@@ -225,7 +225,7 @@ class QueueSpec(Model):
 
 
 class QueueTargetSpec(Model):
-    """Written once by whoever owns the platform: what may be recovered and how to reach it."""
+    """Written once by the owner of the platform: what may be recovered and how to reach it."""
 
     broker: BrokerSpec = Field(description="The Redis server that carries the queues.")
     job_store: JobStoreSpec | None = Field(

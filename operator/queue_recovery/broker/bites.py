@@ -1,4 +1,4 @@
-"""How much one command reads or moves, so that the server serves others in between whatever lies in a queue."""
+"""How much one command reads or moves, so that the server serves others in between, however much is in a queue."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager

@@ -10,7 +10,7 @@ from redis import exceptions
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import OPERATOR_KEYS
 from queue_recovery.broker.replies import ReplyTooLargeError
-from queue_recovery.recovery.cancellation import heed_cancellation
+from queue_recovery.recovery.cancellation import raise_cancellation
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 
@@ -149,13 +149,13 @@ class ClosedAfterHandshakeError(exceptions.ConnectionError):
 
 @contextmanager
 def failures_named() -> Iterator[None]:
-    """Turn what redis-py raises into NotYet or Unavailable, and heed a cancellation that it has left unheard."""
+    """Turn what redis-py raises into NotYet or Unavailable, and raise a cancellation that it has swallowed."""
     try:
         yield
     except (exceptions.RedisError, OSError) as error:
         raise named(error) from None
     finally:
-        heed_cancellation()
+        raise_cancellation()
 
 
 def named(error: Exception) -> RecoveryError:

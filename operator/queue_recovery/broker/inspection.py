@@ -67,7 +67,7 @@ async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> N
     if foreign:
         raise Rejected(
             Reason.FOREIGN_QUEUE,
-            f"what lies in queue {queue!r} is JSON but no message of Celery (body, headers, properties), so the list "
+            f"what is in queue {queue!r} is JSON but no message of Celery (body, headers, properties), so the list "
             "belongs to another program; check the queue's name, the database in the URL and the target's "
             "transportOptions",
         )

@@ -14,7 +14,7 @@ PROBE = f"{OPERATOR_KEYS}probe"
 """Never holds anything for longer than one script: permissions are tried out on it."""
 
 TAKEN_FIELD = "taken:"
-"""What those fields of a run begin with that count what lies in the quarantine's key of the same ending."""
+"""What those fields of a run begin with that count what is in the quarantine's key of the same ending."""
 
 UNSORTED_FIELD = "unsorted:"
 """What those fields of a run begin with that say how many messages of a taken list are not sorted yet.
@@ -87,7 +87,7 @@ class Layout:
         return {priority: self.list_of(queue, priority) for priority in _PRIORITIES}
 
     def queue_of_list(self, key: str) -> str:
-        """The queue that has this list, whatever its priority."""
+        """The queue that has this list, of any priority."""
         name, separator, priority = key.removeprefix(self.options.global_key_prefix).rpartition(self.options.sep)
         return name if separator and priority.isdecimal() else name + separator + priority
 

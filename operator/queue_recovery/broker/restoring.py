@@ -74,7 +74,7 @@ class Choice:
 
 
 async def restorable(client: Client, layout: Layout, queue: str, restore: Restore) -> Restorable:
-    """Count what lies in the quarantine, and what of it would go back."""
+    """Count what is in the quarantine, and what of it would go back."""
     earlier = await read_record(client, restore.uid)
     if earlier is None:
         raise Rejected(
@@ -86,7 +86,7 @@ async def restorable(client: Client, layout: Layout, queue: str, restore: Restor
         raise Rejected(
             Reason.RECOVERY_OF_ANOTHER_QUEUE,
             f"the earlier recovery took its messages from the list {earlier.fields.get('list')!r}, and queue "
-            f"{queue!r} is {layout.bare_list(queue)!r} now; create a recovery of that queue, or mend "
+            f"{queue!r} is {layout.bare_list(queue)!r} now; create a recovery of that queue, or correct "
             "the target's globalKeyPrefix",
         )
     choice = Choice(restore, earlier)
@@ -163,7 +163,7 @@ async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Cho
     """Lay what workers held of one sweep to the consumers' end of the quarantine's lists, the newest first.
 
     What stays in the quarantine stays as it is, and is passed over by its rank; when another process has laid some
-    too, the ranks are counted anew. Entries without a time come last: nobody can tell how old they are.
+    too, the ranks are counted again. Entries without a time come last: nobody can tell how old they are.
     """
     earlier = choice.earlier
     entries, times = (quarantine_key(earlier.uid, name(sweep)) for name in (unacked_ending, unacked_index_ending))

@@ -105,7 +105,7 @@ class PrimaryPool(SentinelConnectionPool):
 
 
 async def connect_to_primary(connection: AbstractConnection) -> None:
-    """Log in, and make sure by ROLE that it is a primary: a Sentinel may not have heard yet that it is none any more.
+    """Log in, and make sure by ROLE that it is a primary: a Sentinel may not know yet that it is none any more.
 
     Raises:
         PrimaryNotFoundError: it is a replica.

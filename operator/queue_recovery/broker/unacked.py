@@ -24,7 +24,7 @@ class Found:
     queue: str = ""
     """The queue that it belongs to; the first by name when its exchange copied it to several of those asked for."""
     shared_with: frozenset[str] = frozenset()
-    """The first others that its exchange copied it to: the copies bear one delivery tag, so it may be any of them."""
+    """The first others that its exchange copied it to: the copies have one delivery tag, so it may be any of them."""
 
     @property
     def is_large(self) -> bool:

@@ -25,7 +25,7 @@ _TALK = re.compile(r".*\.pidbox|celeryev(\..*)?", re.DOTALL)
 async def unlisted(client: Client, layout: Layout, listed: Collection[str]) -> Unlisted:
     """Return the queues that are not among these; counts up to 1,000 of them.
 
-    Whoever declares a queue of Celery's writes its binding, which is there also while the queue is empty or all of its
+    A declaration of a queue of Celery's writes its binding, which is there also while the queue is empty or all of its
     messages are held. Queues that nobody has declared, and those under another prefix, are known by a list whose newest
     element has the form of a message. Both are found by scans over all keys of the database, in portions.
     """

@@ -101,7 +101,7 @@ def cluster_identity(api: ApiClient) -> str:
     """Return what tells this cluster from others: a digest of the authority that signs its API server.
 
     It needs no permission (the UID of a namespace would), is mounted into every pod, and survives a new installation
-    of the operator. Without an authority the server's address stands in.
+    of the operator. Without an authority the server's address takes its place.
     """
     configuration = api.configuration
     authority = configuration.ssl_ca_cert

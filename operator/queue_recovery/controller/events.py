@@ -41,7 +41,7 @@ class Event:
 
 
 def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Event]:
-    """Yield what is worth an event in a change of status: a new phase, a new thing that stands in the way, lost tails.
+    """Yield what is worth an event in a change of status: a new phase, a new obstacle, lost tails.
 
     Pure.
     """
@@ -90,7 +90,7 @@ class EventPoster:
             _LOG.warning("an event (%s) of %s/%s is dropped: too many wait", event.reason, namespace, name)
 
     async def run(self) -> None:
-        """Post for ever."""
+        """Post until cancelled."""
         while True:
             namespace, body = await self._queue.get()
             try:
@@ -139,5 +139,5 @@ def _tails_lost(plan: Plan) -> str | None:
     looked = f" ({', '.join(aside)})" if aside else ""
     return (
         f"Of {plan.purge} messages to be taken{looked}: {'; '.join(lost)}. The quarantined messages still hold it; "
-        "jobs that are enqueued anew do not, so start what came after them yourself"
+        "jobs that are enqueued as new tasks do not, so start what came after them yourself"
     )

@@ -41,7 +41,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.networking.request_timeout = None  # each try has its time (`kopf_session.py`); all of them may take long
     chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer cost twice the memory
     chosen.watching.server_timeout = 600
-    chosen.watching.client_timeout = 660  # a connection that died without a word is noticed
+    chosen.watching.client_timeout = 660  # a connection that died silently is noticed
     return chosen
 
 
@@ -54,14 +54,14 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
         return operator.log_in()
 
     @kopf.on.event(GROUP, VERSION, "queuerecoveries", registry=chosen)
-    async def hear_recovery(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
-        operator.recoveries.hear(body, gone=type == "DELETED")
+    async def receive_recovery(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
+        operator.recoveries.receive(body, gone=type == "DELETED")
         if is_finished(body):
             _lighten(body)
 
     @kopf.on.event(GROUP, VERSION, "queuetargets", registry=chosen)
-    async def hear_target(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
-        operator.targets.hear(body, gone=type == "DELETED")
+    async def receive_target(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
+        operator.targets.receive(body, gone=type == "DELETED")
 
     @kopf.on.cleanup(registry=chosen)
     async def clean_up_process(**_: object) -> None:

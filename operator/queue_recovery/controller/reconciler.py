@@ -47,20 +47,20 @@ class Reconciler:
         self._watched: dict[str, _Watched] = {}
         """The recoveries that have a task, by UID."""
 
-    def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
+    def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Take in a watch event: start the recovery's task, or tell it what has changed."""
         metadata = body["metadata"]
         if gone or "completionTime" in body.get("status", {}):
             self._world(metadata["namespace"]).see_end(metadata["name"])
         watched = self._watched.get(metadata["uid"])
         if watched is not None:
-            watched.hear(body, gone=gone)
+            watched.receive(body, gone=gone)
         elif not gone and not is_finished(body):
             watched = self._watched[metadata["uid"]] = _Watched(body)
             watched.task = asyncio.ensure_future(self._reconcile(metadata["uid"], watched))
 
     async def aclose(self) -> None:
-        """End all tasks at once, as a death of the process would; a recovery that is heard of later gets a new one."""
+        """End all tasks at once, as a death of the process would; a recovery that is reported later gets a new one."""
         tasks = [watched.task for watched in self._watched.values() if watched.task is not None]
         for task in tasks:
             task.cancel()
@@ -79,7 +79,7 @@ class Reconciler:
                 elif not watched.is_over:
                     await asyncio.sleep(_RETRY)
         finally:
-            # Nothing is awaited after the last look at `is_over`: what is heard from now on starts another task.
+            # Nothing is awaited after the last look at `is_over`: what is reported from now on starts another task.
             del self._watched[uid]
 
     async def _attempt(self, watched: "_Watched") -> int | None:
@@ -131,22 +131,22 @@ class _Watched:
         self.task: asyncio.Task[None] | None = None
         self.resource: KubernetesResource | None = None
         """Told of the events while it is being worked on."""
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
 
     @property
     def is_over(self) -> bool:
         return self.is_ended or is_finished(self.body)
 
-    def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
+    def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         self.body, self.gone = body, self.gone or gone
-        self._heard.set()
+        self._received.set()
         if self.resource is not None:
-            self.resource.hear(body, gone=gone)
+            self.resource.receive(body, gone=gone)
 
     async def catch_up(self, generation: int) -> None:
         """Wait until the watch shows that it is over, or a newer generation: its events lag behind the last write."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAG):
                 while not (self.is_over or self.gone) and self.body["metadata"]["generation"] <= generation:
-                    self._heard.clear()
-                    await self._heard.wait()
+                    self._received.clear()
+                    await self._received.wait()

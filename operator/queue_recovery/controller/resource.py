@@ -64,14 +64,14 @@ class KubernetesResource:
         self.created = parsed.metadata.created
         self._api = CustomObjectsApi(api)
         self._written = written
-        self._heard = asyncio.Event()
+        self._received = asyncio.Event()
         self._status = parsed.status
         self._version = parsed.metadata
         self._wish = _wish(parsed)
 
     @property
     def wish(self) -> Wish:
-        """What the user wants, as last heard."""
+        """What the user wants, as last received."""
         return self._wish
 
     @property
@@ -84,15 +84,15 @@ class KubernetesResource:
         """Generation of the spec that the stored status was made from, as last read or written."""
         return self._status.observed_generation
 
-    def hear(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
+    def receive(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
         """Take in a watch event; `gone`: the resource is not there any more."""
         wish = _wish(_Body.model_validate(body))
         self._take_in(replace(wish, deleting=True) if gone else wish)
 
     async def changed(self) -> None:
         """Return once the wish has changed since the last call."""
-        await self._heard.wait()
-        self._heard.clear()
+        await self._received.wait()
+        self._received.clear()
 
     async def read(self) -> QueueRecoveryStatus:
         """Return the stored status; raises Gone, or Unavailable (`KubernetesUnavailable`)."""
@@ -206,7 +206,7 @@ class KubernetesResource:
     def _take_in(self, wish: Wish) -> None:
         if wish != self._wish:
             self._wish = wish
-            self._heard.set()
+            self._received.set()
 
 
 def is_finished(body: Mapping[str, Any]) -> bool:

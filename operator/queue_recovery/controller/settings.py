@@ -40,8 +40,8 @@ class Settings(BaseSettings):
         15,
         ge=0,
         le=3600,
-        description="How long a leader that is gone without a word keeps the others waiting; 0: no election, for one "
-        "replica alone.",
+        description="How long a leader that is gone without releasing its lease keeps the others waiting; 0: no "
+        "election, for one replica alone.",
     )
     allow_local_addresses: bool = Field(
         default=False,

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 
 class Sightings:
-    """Notes of a namespace's targets, Secrets, rights and awaited recoveries, by whoever sees them.
+    """Notes of a namespace's targets, Secrets, rights and awaited recoveries, by those who see them.
 
     The operator may not watch Secrets, and nobody can watch rights. The board of targets reads both of every target at
     an interval anyway, and recoveries are watched, so a recovery that waits for one asks nothing itself: it is woken
@@ -23,7 +23,7 @@ class Sightings:
         """Note the state in which something was found, and return whether that is a change.
 
         A state is what tells it from another one; None when it is not there. The first note of something is no change:
-        whoever waits for it has read it, and so noted it before.
+        who waits for it has read it, and so noted it before.
         """
         if self._states.setdefault(what, state) == state:
             return False

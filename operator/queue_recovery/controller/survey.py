@@ -19,7 +19,7 @@ Finding = tuple[ConditionStatus, str, str]
 async def survey(spec: QueueTargetSpec, old: QueueTargetStatus, world: World, *, generation: int) -> QueueTargetStatus:
     """Look at everything that a recovery of this target would need; raises nothing that a server causes.
 
-    Costs the broker a fixed number of O(1) commands, whatever lies in its queues.
+    Costs the broker a fixed number of O(1) commands, however much is in its queues.
     """
     now = timestamp(world.now())
     transports: dict[str, str | None] = {}

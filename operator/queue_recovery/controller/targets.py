@@ -56,7 +56,7 @@ class TargetBoard:
         self._wake: dict[Key, asyncio.Event] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
 
-    def hear(self, body: Mapping[str, Any], *, gone: bool) -> None:
+    def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Take in a watch event: begin, go on or end looking at a target."""
         metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
@@ -101,7 +101,7 @@ class TargetBoard:
             await self._pace.turn()
             wake.clear()
             spec = self._spec(key)
-            # A new one reads everything anew. It is held until the next: what was seen lives as long as any world does.
+            # A new one reads all again. It is held until the next: what was seen lives as long as any world does.
             world = self._world(key[0])
             try:
                 reachable = spec is not None and await self._refresh(key, spec, world)
@@ -110,7 +110,7 @@ class TargetBoard:
                     swept = time.monotonic()
             except RecoveryError as error:
                 _LOG.info("target %s/%s: %s", *key, error.message)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the next look may do better
+            except Exception as error:  # noqa: BLE001  # any error: the next look may do better
                 _LOG.error("target %s/%s: unexpected %s; please report it", *key, place_of(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
@@ -124,7 +124,7 @@ class TargetBoard:
             return None
 
     async def _refresh(self, key: Key, spec: QueueTargetSpec, world: KubernetesWorld) -> bool:
-        """Write a target's status anew; return whether its broker can be reached."""
+        """Write a target's status; return whether its broker can be reached."""
         body = self._bodies[key]
         namespace, name = key
         old = QueueTargetStatus.model_validate(body.get("status", {}))

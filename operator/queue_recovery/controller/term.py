@@ -1,4 +1,4 @@
-"""How long this process may go on: for ever, until it leads; then until its lease's time is over.
+"""How long this process may go on: without a limit until it leads; then until its lease's time is over.
 
 When it is over the process ends at once, as SIGKILL would end it: nothing is written any more, and a recovery goes on
 from its status wherever the next leader is. The time is looked at before each turn of the event loop, so that a process

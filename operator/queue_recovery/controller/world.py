@@ -157,7 +157,7 @@ class KubernetesWorld:
         return await is_terminating(self._api, self._namespace)
 
     def see_end(self, name: str) -> None:
-        """Note that a QueueRecovery has ended or is gone, for whoever has read it before."""
+        """Note that a QueueRecovery has ended or is gone, for those who have read it before."""
         if self._sightings.knows(f"recovery {name}"):
             self._note(f"recovery {name}", "ended")
 
@@ -273,7 +273,7 @@ class KubernetesWorld:
                 raise forbidden(self._namespace, self._shared.account) from None
             raise AwaitingChange(
                 Reason.SECRET_NOT_FOUND,
-                f"Secret {name} in namespace {self._namespace} does not exist; create it, or mend its name in the "
+                f"Secret {name} in namespace {self._namespace} does not exist; create it, or correct its name in the "
                 "target",
             ) from None
         metadata = secret.metadata

@@ -35,11 +35,11 @@ def connect(
 ) -> MongoJobStore:
     """Make the job store that a target describes, without connecting yet.
 
-    Whatever the URL says, writes are acknowledged by a majority and reads go to the primary and see only what a
-    majority holds: a claim that could be rolled back would enqueue a job twice.
+    Also against what the URL says, writes are acknowledged by a majority, and reads go to the primary and see only
+    what a majority holds: a claim that could be rolled back would enqueue a job twice.
 
     Args:
-        address: the whole URL, as it stands in the Secret.
+        address: the whole URL, as it is stored in the Secret.
         spec: the target's `jobStore.mongodb`.
         certificates: of the target's `jobStore.mongodb.tls`; None: it has none.
         destinations: the addresses to which it connects.
@@ -84,6 +84,6 @@ def connect(
         tls.close()
         raise NotYet(
             Reason.INVALID_JOB_STORE_NAME,
-            f'MongoDB takes no database "{spec.database}" with a collection "{spec.collection}"; mend the target',
+            f'MongoDB takes no database "{spec.database}" with a collection "{spec.collection}"; correct the target',
         ) from None
     return MongoJobStore(client, collection, spec, reach, tls)

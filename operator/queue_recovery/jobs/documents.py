@@ -49,7 +49,7 @@ def fits(job_id: str | int, id_type: IdType) -> bool:
 
 
 def typed(job_id: str, id_type: IdType) -> TypedId:
-    """Turn an id's text into the value that stands in `_id`.
+    """Turn an id's text into the value that is stored in `_id`.
 
     Raises:
         ValueError: the text does not fit `id_type`.

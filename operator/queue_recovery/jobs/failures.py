@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.guarded import Reach
-from queue_recovery.recovery.cancellation import heed_cancellation
+from queue_recovery.recovery.cancellation import raise_cancellation
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import RecoveryError, Rejected, Unavailable
 
@@ -48,12 +48,13 @@ def translated(action: Action, namespace: str, reach: Reach) -> Iterator[None]:
         raise permission_denied([action], namespace) if code == _PERMISSION else _meaning(error, code) from None
     except BSONError:
         raise Rejected(
-            Reason.INVALID_ARGUMENTS, "a document of the listed jobs is not valid BSON, so it cannot be read; mend it"
+            Reason.INVALID_ARGUMENTS,
+            "a document of the listed jobs is not valid BSON, so it cannot be read; correct it",
         ) from None
     except (PyMongoError, AddressNotAllowedError) as error:
         raise _of_connection(error, reach) from None
     finally:
-        heed_cancellation()
+        raise_cancellation()
 
 
 def refused_writes(error: BulkWriteError, ids: Sequence[str]) -> dict[str, int] | None:
@@ -107,7 +108,7 @@ def _meaning(error: Exception, code: int | None) -> RecoveryError:
     if code in _AUTHENTICATION:
         return Unavailable(
             Reason.JOB_STORE_AUTHENTICATION_FAILED,
-            "the job store refuses the user or the password of its URL; mend it in the Secret",
+            "the job store refuses the user or the password of its URL; correct it in the Secret",
         )
     return Unavailable(
         Reason.JOB_STORE_UNAVAILABLE,

@@ -27,4 +27,4 @@ def check(fields: JobFields) -> None:
 
 
 def _refused(what: str) -> NotYet:
-    return NotYet(Reason.INVALID_JOB_FIELDS, f"{what}; mend jobStore.mongodb.fields in the target")
+    return NotYet(Reason.INVALID_JOB_FIELDS, f"{what}; correct jobStore.mongodb.fields in the target")

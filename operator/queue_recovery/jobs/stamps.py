@@ -1,6 +1,6 @@
 """The stamp of a recovery on a job's document, and the guarded writes that set it. Pure.
 
-Every document that a recovery lists bears at its end one stamp, `queueRecovery.<uid of the recovery>`:
+Every document that a recovery lists has at its end one stamp, `queueRecovery.<uid of the recovery>`:
 
 - claimed: `{was, became, at}`: what its status and task id were, and what the claim wrote;
 - released: the same, or nothing, and `released: true`: this recovery has not enqueued it and never will.
@@ -55,7 +55,7 @@ def needs_its_document(claim: Claim, fields: JobFields) -> bool:
 def claim_write(
     key: TypedId, claim: Claim, document: Document, fields: JobFields, *, pending: str, run_uid: str, now: datetime
 ) -> UpdateOne:
-    """Make the write that takes a job up, if it still looks as it was seen and bears no stamp of this recovery.
+    """Make the write that takes a job up, if it still looks as it was seen and has no stamp of this recovery.
 
     `document` is looked at only where `needs_its_document`.
     """

@@ -129,7 +129,7 @@ class MongoJobStore:
         """Stamp each of these jobs as released, and give a claimed one its former status and task id back.
 
         A job that somebody else has changed since it was claimed is stamped and otherwise left alone. One whose
-        document cannot bear the stamp needs none: a claim of it fails for the same reason.
+        document cannot take the stamp needs none: a claim of it fails for the same reason.
 
         Raises:
             Unavailable: as `check` does, or `JobStoreWriteRefused`, naming the jobs that cannot be given back.

@@ -1,9 +1,9 @@
-"""Cancellations that a driver leaves unheard."""
+"""Cancellations that a driver swallows."""
 
 import asyncio
 
 
-def heed_cancellation() -> None:
+def raise_cancellation() -> None:
     """Raise CancelledError if the running task was cancelled and has gone on nevertheless.
 
     Up to Python 3.11 `asyncio.wait_for` returns what it has waited for when a cancellation comes just then

@@ -60,7 +60,7 @@ def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
 def forced_ending(
     spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime, deleting: bool, now: datetime
 ) -> Ending | None:
-    """Return why the recovery has to end now, whatever it is doing, or None."""
+    """Return why the recovery has to end now, in the middle of any step, or None."""
     if is_terminal(status) or status.ending is not None:
         return None
     if deleting:

@@ -156,12 +156,12 @@ def _is_held(scope: Scope, worker: Worker) -> bool:
 
 
 async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
-    """Return what each worker is brought back to; of one that was created anew since, its own replicas are noted."""
+    """Return what each worker is brought back to; of one that was created again since, its own replicas are noted."""
     remembered = {worker.name: worker for worker in scope.status.workers}
-    anew = [worker for worker in workers if worker.uid != remembered[worker.name].uid]
-    for worker in anew:
+    recreated = [worker for worker in workers if worker.uid != remembered[worker.name].uid]
+    for worker in recreated:
         remembered[worker.name] = as_it_was(scope, worker)
-    if anew:
+    if recreated:
         await scope.save(
             doing=(Reason.DRAINING, _stopping(scope, workers)), update={"workers": list(remembered.values())}
         )
@@ -209,7 +209,7 @@ def _note_addresses(scope: Scope, workers: Sequence[Worker]) -> None:
 def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, datetime], now: datetime) -> None:
     """Refuse to take messages while a consumer lives on whose pod is gone: on a lost node, or deleted by force.
 
-    It would take what is enqueued anew. A pod's address may be another pod's by now, so only a connection proves
+    It would take what is enqueued again. A pod's address may be another pod's by now, so only a connection proves
     anything that was made before the pod was last seen.
 
     Raises:

@@ -72,7 +72,7 @@ def job_id(key: str) -> str | int | None:
 def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:
     """Raise Rejected (`SpecTooLarge`) when the status of all these jobs might not fit in beside the spec.
 
-    Later it could not be written: the API server would refuse it for ever.
+    Later it could not be written: the API server would refuse it each time.
     """
     stored = spec.model_dump_json(by_alias=True, exclude_none=True).encode()
     size = len(stored) + sum(_ROW_BYTES + len(job.label.encode()) for job in jobs)

@@ -88,7 +88,7 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
 def acknowledge(status: QueueRecoveryStatus, generation: int) -> QueueRecoveryStatus:
     """Return the status as judged by a newer spec that changes nothing any more.
 
-    Without it, a `suspend` or `cancel` that is set on a finished recovery would read as InProgress for ever.
+    Without it, a `suspend` or `cancel` that is set on a finished recovery would read as InProgress indefinitely.
     """
     conditions = [c.model_copy(update={"observed_generation": generation}) for c in status.conditions]
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})

@@ -14,7 +14,7 @@ from queue_recovery.recovery.scope import Scope
 
 
 async def plan(scope: Scope) -> None:
-    """Write the plan to the status, or raise what stands in its way."""
+    """Write the plan to the status, or raise what is in its way."""
     queues = await scope.queues()
     jobs = listed(scope.spec)
     check_size(scope.spec, jobs)
@@ -109,7 +109,7 @@ async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[Stor
             Reason.INVALID_JOB_ID,
             f"not ids as the target's idType says: {', '.join(misfits[:10])}; an ObjectId is written as 24 lower-case "
             "hexadecimal digits, an Int as a number without quotes, a String as text. Create a recovery with such "
-            "ids, or mend idType in the target",
+            "ids, or correct idType in the target",
         )
     await store.check()
     async for document in store.look_up([text for text, _ in wanted]):

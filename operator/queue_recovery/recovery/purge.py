@@ -29,7 +29,7 @@ async def purge(scope: Scope) -> None:
         taken = await broker.take(*scope.runs.values(), sweep=scope.status.sweep, among=task_ids.values())
     except NotYet:
         if scope.still_drained is None and not await drain_held(scope):
-            # This sweep goes on to its end, whoever disturbs it: what went back to the lists after its boundary is
+            # This sweep goes on to its end, also if it is disturbed: what went back to the lists after its boundary is
             # found by the next one, which the workers' generation then asks for.
             await stop_workers(scope)
         raise

@@ -39,8 +39,8 @@ async def plan_restore(scope: Scope) -> None:
     if quarantine.expiration_time and moment(quarantine.expiration_time) <= scope.world.now():
         raise Rejected(
             Reason.RETENTION_OVER,
-            f"the quarantine of recovery {wanted.name} ended at {quarantine.expiration_time}; enqueue the jobs anew by "
-            "a recovery that lists them",
+            f"the quarantine of recovery {wanted.name} ended at {quarantine.expiration_time}; enqueue the jobs again "
+            "by a recovery that lists them",
         )
     if earlier.spec.queue == EVERY_QUEUE:
         source = f"{source}/{queue}"
@@ -141,6 +141,6 @@ def _why_nothing(wanted: RestoreFrom, found: int) -> str:
     if wanted.task_ids is not None:
         return f"has {found} messages in its quarantine, and none with one of these taskIds"
     return (
-        f"has {found} messages in its quarantine, whose jobs were enqueued anew, or whose headers cannot be read as "
+        f"has {found} messages in its quarantine, whose jobs were enqueued again, or whose headers cannot be read as "
         "`as: Fresh` has to; name task ids, or ask for `as: Original`"
     )

@@ -21,12 +21,12 @@ from queue_recovery.recovery.world import Resource, Superseded, World
 Update = dict[str, object]
 
 _ASK_AGAIN = timedelta(minutes=5)
-"""Whether the holder of a lock still exists; one of another namespace may go without being heard of here."""
+"""Whether the holder of a lock still exists; one of another namespace may go unnoticed here."""
 
 
 @dataclass(kw_only=True)
 class Scope:
-    """A recovery at work. Nothing in here survives a death: what has to stands in `status`."""
+    """A recovery at work. Nothing in here survives a death: what has to is in `status`."""
 
     resource: Resource
     world: World
@@ -148,14 +148,14 @@ class Scope:
         return known[1]
 
     async def disconnect(self) -> None:
-        """Close the connections: the next use connects anew, to the same addresses."""
+        """Close the connections: the next use connects again, to the same addresses."""
         for connection in (self._broker, self._job_store):
             if connection is not None:
                 await connection.aclose()
         self._broker = self._job_store = None
 
     async def forget(self) -> None:
-        """Forget all that was read in Kubernetes, and the connections: the next use reads it anew."""
+        """Forget all that was read in Kubernetes, and the connections: the next use reads it again."""
         await self.disconnect()
         self._target = None
         self._existing.clear()
@@ -215,7 +215,7 @@ class Scope:
             raise Superseded
 
     async def end(self, ending: Ending) -> None:
-        """Bind the recovery to end: whatever happens, it goes on with this ending."""
+        """Bind the recovery to end: it goes on with this ending after any death."""
         doing = (ending.reason, f"ending as {ending.phase}: {ending.message}")
         await self.save(doing=doing, update={"ending": ending})
 

@@ -1,4 +1,4 @@
-"""Listed jobs whose own message stays in the queue: they run anyway, so they are not enqueued anew."""
+"""Listed jobs whose own message stays in the queue: they run anyway, so they are not enqueued again."""
 
 import json
 from collections.abc import Collection, Iterable, Mapping

@@ -13,7 +13,7 @@ class Turn:
     """One recovery's place in the lines for its locks, and its slot among those whose workers are stopped."""
 
     def __init__(self, admission: Admission, *, created: datetime, namespace: str, name: str, target: str) -> None:
-        """Take what all recoveries share, and which one this is; it stands in no line yet."""
+        """Take what all recoveries share, and which one this is; it is in no line yet."""
         self._admission = admission
         self._created = created
         self._namespace = namespace
@@ -24,7 +24,7 @@ class Turn:
 
     @property
     def has_place(self) -> bool:
-        """Tell whether it stands in line."""
+        """Tell whether it is in line."""
         return self._place is not None
 
     def stand_in_line(self, queues: Collection[str]) -> None:
@@ -42,7 +42,7 @@ class Turn:
             self._slot = self._admission.draining.take(self._namespace)
 
     def refuse_behind(self) -> None:
-        """Raise AwaitingTurn (`Locked`) while another recovery is before it in a line that it stands in."""
+        """Raise AwaitingTurn (`Locked`) while another recovery is before it in one of its lines."""
         ahead = self._admission.lines.ahead_of(self._place) if self._place is not None else None
         if ahead is not None:
             (_, _, queue), first = ahead

@@ -170,7 +170,7 @@ async def _is_cut_off(scope: Scope, error: RecoveryError, delay: float) -> bool:
 async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:
     """Do what an error asks for next; return the delay for the next one.
 
-    What stands in Kubernetes is read again when it has changed, and not because time has passed.
+    What Kubernetes has is read again when it has changed, and not because time has passed.
     """
     if isinstance(error, Rejected) and action is not Action.END:
         try:
@@ -205,7 +205,7 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
 
 
 def _patience(scope: Scope) -> str:
-    """Say until when is waited; an ending waits for ever."""
+    """Say until when is waited; an ending waits without a limit."""
     return "" if scope.status.ending else f"waiting until {timestamp(_deadline(scope))}: "
 
 

@@ -13,7 +13,7 @@ from queue_recovery.recovery.ports import Broker, JobStore, Workers
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """Another recovery of the namespace, as it stands in the API server."""
+    """Another recovery of the namespace, as the API server has it."""
 
     uid: str
     spec: QueueRecoverySpec
@@ -30,7 +30,7 @@ class Wish:
 
 
 class Resource(Protocol):
-    """The QueueRecovery itself, as it stands in the API server."""
+    """The QueueRecovery itself, as the API server has it."""
 
     uid: str
     namespace: str
@@ -39,7 +39,7 @@ class Resource(Protocol):
 
     @property
     def wish(self) -> Wish:
-        """What the user wants, as last heard."""
+        """What the user wants, as last received."""
         ...
 
     @property

@@ -188,7 +188,7 @@ class KubernetesWorkers:
         return await self._namespace.merge(name, {"metadata": {"uid": uid, "labels": {FENCE: None}}})
 
     async def _disown(self, deployment: Deployment) -> None:
-        """Remove the operator from the owners of fields, so that it stands in nobody's way.
+        """Remove the operator from the owners of fields, so that it hinders nobody.
 
         Otherwise a later server-side apply of another number of replicas conflicts. Where this fails, that conflict
         is all that happens.

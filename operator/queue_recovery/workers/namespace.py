@@ -35,7 +35,7 @@ from queue_recovery.workers.objects import (
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 
 FIELD_MANAGER: Final = "queue-recovery"
-"""Whose name stands in `managedFields` behind the operator's writes."""
+"""Whose name is in `managedFields` behind the operator's writes."""
 
 Patch = dict[str, object]
 """A merge patch, or one operation of a JSON patch."""
@@ -43,7 +43,7 @@ Patch = dict[str, object]
 _WATCH_SECONDS: Final = 300
 """After which the server ends a watch, which then goes on where it stood.
 
-Also how long a connection that died without a word goes unnoticed.
+Also how long a connection that died silently goes unnoticed.
 """
 
 

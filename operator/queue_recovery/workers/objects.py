@@ -1,4 +1,4 @@
-"""The parts of Kubernetes objects that this room looks at; whatever else they hold is ignored."""
+"""The parts of Kubernetes objects that this room looks at; all else that they hold is ignored."""
 
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar

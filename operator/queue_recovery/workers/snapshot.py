@@ -30,7 +30,7 @@ class _Note(Model):
 
 
 def note_text(note: RestoreNote) -> str:
-    """Write a note as it stands in the annotation, readable by whoever has to restore by hand."""
+    """Write a note as the annotation has it, readable for somebody who has to scale back by hand."""
     return json.dumps({"uid": note.uid, "recovery": note.recovery, "replicas": note.replicas})
 
 

@@ -47,7 +47,7 @@ def lost_data() -> Rejected:
     return Rejected(
         Reason.BROKER_LOST_DATA,
         "the broker has lost what this recovery had written to it (a fail-over, a restart without its data, an "
-        "eviction, or a FLUSHALL), so nothing more is done; see which jobs have a message, then recover the rest anew",
+        "eviction, or a FLUSHALL), so nothing more is done; see which jobs have a message, then recover the rest again",
     )
 
 

@@ -183,11 +183,11 @@ class Broker(Protocol):
         ...
 
     async def refuse(self, run: Run) -> None:
-        """Have whoever still takes messages for this run refused, in one round trip; `close` has to follow."""
+        """Have a process that still takes messages for this run refused, in one round trip; `close` has to follow."""
         ...
 
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
-        """Count what lies in the quarantine of an earlier run, and what of it would go back; changes nothing.
+        """Count what is in the quarantine of an earlier run, and what of it would go back; changes nothing.
 
         Raises Rejected (`NothingToRestore`, `RecoveryOfAnotherQueue`).
         """

@@ -11,7 +11,7 @@ class StoredJob:
     """A job's document, as far as a recovery reads it. `None`: the field is absent or not mapped."""
 
     id: str
-    """The id as text, as it stands in the recovery."""
+    """The id as text, as the recovery has it."""
     status: str | None
     task_id: str | None
     task: str | None

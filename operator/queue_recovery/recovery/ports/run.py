@@ -17,14 +17,14 @@ class Restore:
     uid: str
     """UID of the earlier recovery."""
     task_ids: frozenset[str] | None
-    """None: all, but for those whose job the earlier recovery has enqueued anew."""
+    """None: all, but for those whose job the earlier recovery has enqueued again."""
     fresh: bool
     """As new messages, with new ids and no retries; otherwise byte for byte."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The identity of a recovery of one queue, as it stands in the broker."""
+    """The identity of a recovery of one queue, as the broker has it."""
 
     uid: str
     """UID of the QueueRecovery; with `/` and the queue behind it when the recovery has a run for each of its queues."""
@@ -80,7 +80,7 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class Restorable:
-    """What lies in the quarantine of an earlier run."""
+    """What is in the quarantine of an earlier run."""
 
     found: int
     restore: int
@@ -118,7 +118,7 @@ class Task:
     """One job, ready to be enqueued."""
 
     key: str
-    """Names the job within its recovery (`recovery.jobs.ListedJob`); the marker in the broker bears it."""
+    """Names the job within its recovery (`recovery.jobs.ListedJob`); the marker in the broker is named by it."""
     task_id: str
     task: str
     args: str
