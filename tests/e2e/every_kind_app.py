@@ -82,10 +82,9 @@ def render(self: Any, job: str, shape: object = "good") -> None:  # noqa: ANN401
 def hold(self: Any, job: str) -> None:  # noqa: ANN401
     """Go on until the workers are being stopped, and for a while longer."""
     tell(self.request, "began", job)
-    with Redis.from_url(URL) as redis:
-        while not redis.exists("stopping"):
-            time.sleep(0.05)
-    time.sleep(0.5)
+    with Redis.from_url(URL, socket_timeout=None) as redis:
+        redis.xread({"stopping": "0"}, block=0)
+    time.sleep(0.5)  # the task's own work
     tell(self.request, "ended", job)
 
 

@@ -98,7 +98,7 @@ class Incident:
         self.began = time.time()
         await self.team.recovery(jobs=[{"id": job} for job in self.jobs])
         await until(self._stopping, "the workers' pods to be told to end", seconds=_SECONDS)
-        await self.team.redis.set("stopping", "1")
+        await self.team.redis.xadd("stopping", {"now": "1"})
         self.status = await self.team.reached("Succeeded", seconds=_SECONDS)
         self.over = time.time()
         fresh = {(await self.team.job(job))["task_id"] for job in self.jobs}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 from redis.asyncio import Redis
 
@@ -58,11 +59,13 @@ async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is
 
 
 async def _produce(team: Team, ids: list[str], enough: asyncio.Event) -> None:
-    """Enqueue messages, one after the other, and note their ids. A cancellation might go unheard."""
+    """Enqueue messages at a rate until there are enough, and note their ids. A cancellation might be swallowed."""
     while not enough.is_set():
         ids.append(f"t{len(ids)}")
         await team.redis.lpush("work", envelope(ids[-1], eta=_MUCH_LATER))
-        await asyncio.sleep(_PAUSE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                await enough.wait()
 
 
 async def test_a_connection_that_outlives_its_pod_is_waited_for_until_it_is_gone(team: Team) -> None:
