@@ -1,13 +1,11 @@
 """A broker database on Redis or Valkey, as the steps of a recovery use it."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Self, TypeVar
 
-from queue_recovery.api.base import is_full_name
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import inspection, restoring, sweeper, taking
@@ -23,12 +21,11 @@ from queue_recovery.broker.keys import (
     Layout,
     lock_key,
     quarantine_key,
-    quarantine_name,
-    recovery_uid,
     run_key,
     runs_key,
     unacked_ending,
 )
+from queue_recovery.broker.locks import holders, holders_of
 from queue_recovery.broker.publish import Publisher
 from queue_recovery.broker.run import read_open_record, read_record
 from queue_recovery.broker.scripts import Script, run_script
@@ -52,7 +49,6 @@ from queue_recovery.recovery.ports import (
     Task,
     Unlisted,
 )
-from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 
 T = TypeVar("T")
 
@@ -164,8 +160,7 @@ class RedisBroker:
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
         """See `ports.Broker`."""
-        uids = await self._client.words([self._lock(queue) for queue in queues])
-        return await self._holders({q: _text(uid) for q, uid in zip(queues, uids, strict=True) if uid is not None})
+        return await holders(self._client, self._layout, queues)
 
     async def open(self, *runs: Run) -> None:
         """See `ports.Broker`."""
@@ -184,8 +179,9 @@ class RedisBroker:
         answer = await run_script(self._client, Script.OPEN, keys, [*recovery, *identities])
         if answer[0] == b"LOCKED":
             numbers, uids = answer[1::2], answer[2::2]
-            held = {runs[int(n) - 1].queue: _text(uid) for n, uid in zip(numbers, uids, strict=True)}
-            raise locked_by({f"queue {q!r}": holder.name for q, holder in (await self._holders(held)).items()})
+            held = {runs[int(n) - 1].queue: uid for n, uid in zip(numbers, uids, strict=True)}
+            found = await holders_of(self._client, self._layout, held)
+            raise locked_by({f"queue {queue!r}": holder.name for queue, holder in found.items()})
 
     async def freeze(self, run: Run, seen: Mapping[str, str]) -> Mapping[str, str]:
         """See `ports.Broker`."""
@@ -279,24 +275,6 @@ class RedisBroker:
             self._client, Script.CLOSE, keys, [*self._identity(run), TAKEN_FIELD + ending, int(given_back)]
         )
 
-    async def _holders(self, runs: Mapping[str, str]) -> Mapping[str, Holder]:
-        """Return the recoveries of these runs, given as UIDs by queue."""
-        keys = [run_key(uid) for uid in runs.values()]
-        found = await self._client.hmget_each(keys, "name", "cluster", "cluster_uid", "retention")
-        return {
-            queue: Holder(
-                uid=recovery_uid(uid),
-                name=_text(name) if name is not None and is_full_name(_text(name)) else recovery_uid(uid),
-                run=uid,
-                cluster=None if cluster is None else _text(cluster),
-                cluster_uid=None if cluster_uid is None else _text(cluster_uid),
-                retention_seconds=_seconds(retention),
-                lock=self._lock(queue),
-                quarantine=quarantine_name(uid),
-            )
-            for (queue, uid), (name, cluster, cluster_uid, retention) in zip(runs.items(), found, strict=True)
-        }
-
     async def _bring_back(self, run: Run) -> None:
         """Bring back what a run whose ending has begun keeps, or has brought on its way."""
         record = await read_record(self._client, run.uid)
@@ -310,18 +288,6 @@ class RedisBroker:
 
     def _identity(self, run: Run) -> list[str]:
         return [run.uid, run.name, run.cluster, self._layout.bare_list(run.queue)]
-
-
-def _text(value: bytes) -> str:
-    """Read what anybody with access to the broker may have written."""
-    return value.decode(errors="replace")
-
-
-def _seconds(retention: bytes | None) -> int:
-    """Read a retention; the default for one that an earlier version has not written, or that is none."""
-    return (
-        int(retention) if retention is not None and re.fullmatch(rb"\d{1,8}", retention) else DEFAULT_RETENTION_SECONDS
-    )
 
 
 def _portions(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -7,7 +7,7 @@ from redis import exceptions
 from redis.asyncio.connection import SSLConnection
 from typing_extensions import override
 
-from queue_recovery.broker.failures import ClosedAfterHandshakeError
+from queue_recovery.broker.certificate_failures import ClosedAfterHandshakeError
 from queue_recovery.broker.guarded import GuardedConnection
 from queue_recovery.broker.url import Address
 from queue_recovery.recovery.certificates import Certificates, client_context

@@ -1,0 +1,62 @@
+"""What is wrong with a certificate, the broker's or the operator's, as the errors of a connection tell."""
+
+import re
+import ssl
+
+from redis import exceptions
+
+_NOT_TRUSTED = (
+    "the broker's certificate is signed by nobody whom the operator trusts; put its authority into a Secret, and name "
+    "that as broker.tls.caSecretRef in the target"
+)
+_OTHER_HOST = (
+    "the broker's certificate is for another host; correct the host in the URL, or let the certificate name it (with "
+    "Sentinel, the addresses that the Sentinels tell)"
+)
+_UNTRUSTED = {
+    9: "the broker's certificate is not valid yet; check it, and the clocks",
+    10: "the broker's certificate has expired; renew it",
+    62: _OTHER_HOST,
+    64: _OTHER_HOST,
+}
+"""By OpenSSL's verify code (`X509_V_ERR_*`)."""
+
+_ALERT = re.compile(r"_ALERT_([A-Z_]+)")
+
+_REFUSED = {
+    "CERTIFICATE_REQUIRED": "the broker asks for a client certificate; name the Secret with one as "
+    "broker.tls.clientCertificateSecretRef in the target",
+    "CERTIFICATE_EXPIRED": "the operator's client certificate has expired; renew the Secret that "
+    "broker.tls.clientCertificateSecretRef names",
+    "UNKNOWN_CA": "the broker does not trust the authority of the operator's client certificate; put one that it "
+    "trusts into the Secret that broker.tls.clientCertificateSecretRef names",
+}
+"""By the alert of TLS that the broker has sent."""
+
+# Before TLS 1.3 this is what a client without a certificate is told.
+_REFUSED["HANDSHAKE_FAILURE"] = _REFUSED["CERTIFICATE_REQUIRED"]
+
+_CLOSED = (
+    "the broker ends the connection right after the TLS handshake, as one does that wants a client certificate, or "
+    "another one; see broker.tls.clientCertificateSecretRef in the target"
+)
+
+
+class ClosedAfterHandshakeError(exceptions.ConnectionError):
+    """The broker has ended a connection when TLS was agreed on, and before it was asked anything."""
+
+
+def certificate_refused(error: BaseException | None) -> str | None:
+    """Return what is wrong with a certificate, the broker's or the operator's, if that is behind an error."""
+    closed = None
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return _UNTRUSTED.get(error.verify_code, _NOT_TRUSTED)
+        if isinstance(error, ssl.SSLError):
+            # `[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] ...`; the attribute `reason` is not always there.
+            alert = _ALERT.search(str(error))
+            return _REFUSED.get(alert[1]) if alert else None
+        if isinstance(error, ClosedAfterHandshakeError):
+            closed = _CLOSED
+        error = error.__cause__ or error.__context__
+    return closed
