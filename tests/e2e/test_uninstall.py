@@ -224,6 +224,9 @@ async def test_deleting_the_manifests_is_not_held_up_by_recoveries_that_have_tou
 async def test_after_deleting_the_manifests_under_a_running_recovery_applying_them_again_brings_its_workers_back(
     cluster: Cluster, team: Team
 ) -> None:
+    # They end when the operator is back: a recovery that ends before it goes would let the definitions go too.
+    await team.kubectl("delete", "deployment", "worker")
+    await team.stubborn_workers()
     await team.recovery()
     await _drains(team)
     await cluster.sandbox.kubectl("delete", "-k", "manifests/", "--wait=false")
@@ -233,7 +236,8 @@ async def test_after_deleting_the_manifests_under_a_running_recovery_applying_th
     async def gone() -> bool:
         return "queuerecoveries" not in await cluster.sandbox.kubectl("get", "crd", "-o", "name")
 
-    await _in_order(team)
+    async with team.workers_end():
+        await _in_order(team)
     await until(gone, "the deletion to go on", seconds=_SECONDS)
 
 
