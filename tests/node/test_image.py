@@ -64,8 +64,9 @@ async def test_its_command_line_answers_where_there_is_no_cluster_to_talk_to(
     await cluster.apply(alone, namespace=namespace)
 
     async def ended() -> dict[str, int] | None:
-        [status] = (await cluster.read("pod", "alone", "-n", namespace))["status"]["containerStatuses"]
-        return {"code": status["state"]["terminated"]["exitCode"]} if "terminated" in status["state"] else None
+        found = (await cluster.read("pod", "alone", "-n", namespace))["status"]
+        ends = [status["state"].get("terminated") for status in found.get("containerStatuses", ())]
+        return {"code": ends[0]["exitCode"]} if ends and ends[0] else None
 
     assert await cluster.until(ended, "the container to end") == {"code": code}
     said = await cluster.kubectl("logs", "alone", "-n", namespace)
