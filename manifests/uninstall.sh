@@ -199,4 +199,4 @@ show "$left" "$stopped"
   stop "these began while the rest was removed. Pause what applies the operator again, such as a Git tool, bring the
 workers back (sh manifests/scale-back.sh), and for recoveries see \"A recovery that cannot end\" in README.md.
 Everything else has been removed"
-say "removed; what recoveries have taken is still in the brokers, under queuerecovery.dev:quarantine:*"
+say "removed; what recoveries have taken is still in the brokers, under queuerecovery.dev:quarantine:* (with a global_keyprefix before it, where there is one)"

@@ -70,7 +70,7 @@ async def whole_life(broker: RedisBroker, run: Run) -> None:
     await broker.queued_task_ids(["a", "b"], "tts")
     await broker.holders("tts")
     await broker.open(run)
-    await broker.freeze(run, {"0:a": "null"})
+    await broker.freeze(run, {"0:a": None})
     await broker.take(run)
     await broker.push(run, tasks(3))
     await broker.pushed(run)
@@ -145,7 +145,7 @@ async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
         ]
         fields = {f"tag{n}": entry % ("tts" if n % 2 else "mail") for n in range(count)}
         await redis.hset("unacked", mapping=fields)
-        await redis.rpush("tts", *("x" * 100 for _ in range(count)))
+        await redis.rpush("tts", *['{"properties": {}, "body": "' + "x" * 100 + '"}'] * count)
         broker, run = connect(), recovery("tts")
         async with watched(server, redis) as sent:
             await broker.open(run)
@@ -163,7 +163,7 @@ async def test_sorting_costs_two_commands_for_a_hundred_messages_and_moves_no_mo
     connect: Connect, server: Server, redis: Redis, patient: None
 ) -> None:
     del patient
-    message = '{"headers": {"task": "%s"}, "pad": "' + "x" * 100 + '"}'
+    message = '{"headers": {"task": "%s"}, "properties": {}, "body": "' + "x" * 100 + '"}'
     await redis.rpush("tts", *(message % ("tts.render" if n % 3 else "tts.index") for n in range(3000)))
     broker, run = connect(), selecting(tasks=["tts.render"])
 

@@ -43,7 +43,8 @@ async def fill(redis: Redis, messages: Messages, entries: Entries) -> None:
     await redis.flushdb()
     await redis.sadd("_kombu.binding.tasks", f"speech.*{SEP}^speech\\.[^\\.]+${SEP}tts")
     for n, (queue, priority) in enumerate(messages):
-        await redis.lpush(f"{queue}{SEP}{priority}" if priority else queue, f"message {n}")
+        message = json.dumps({"body": f"message {n}", "properties": {}})
+        await redis.lpush(f"{queue}{SEP}{priority}" if priority else queue, message)
     for n, (exchange, routing_key, timed) in enumerate(entries):
         await redis.hset("unacked", f"tag-{n}", json.dumps([{"n": n, "pad": "x" * 99}, exchange, routing_key]))
         if timed:

@@ -74,10 +74,10 @@ async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, red
     await connect().open(recovery("mail"))
     await connect(TransportOptions(global_key_prefix="shop.")).open(recovery("tts"))
 
-    assert sorted(await redis.keys("queuerecovery.dev:lock:*")) == [
+    assert sorted(await redis.keys("*lock:*")) == [
         b"queuerecovery.dev:lock:mail",
-        b"queuerecovery.dev:lock:shop.tts",
         b"queuerecovery.dev:lock:tts",
+        b"shop.queuerecovery.dev:lock:shop.tts",
     ]
 
 

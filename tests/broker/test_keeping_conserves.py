@@ -43,7 +43,8 @@ many = settings(
 
 
 def message(name: str, retries: int) -> bytes:
-    return json.dumps({"headers": {"id": name, "retries": retries}, "pad": "x" * 99}).encode()
+    headers = {"id": name, "retries": retries}
+    return json.dumps({"body": "x" * 99, "headers": headers, "properties": {}}).encode()
 
 
 class Scene:

@@ -16,7 +16,6 @@ from queue_recovery.broker.keys import Layout
 from queue_recovery.recovery.errors import Rejected
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything
-from tests.broker.conftest import Connect
 
 
 async def test_depths_add_priority_lists_up_and_count_unacked_of_all_queues(
@@ -59,48 +58,6 @@ async def test_an_unacked_of_another_type_is_refused(broker: RedisBroker, redis:
     if key == "unacked":
         with pytest.raises(Rejected, match="WrongKeyType"):
             await broker.count("tts")
-
-
-@pytest.mark.parametrize(
-    ("prefix", "queue", "program"),
-    [("", "rq:queue:high", "RQ"), ("", "dramatiq:default", "Dramatiq"), ("rq:", "x", "RQ")],
-)
-async def test_queues_of_other_programs_are_refused_by_their_names(
-    connect: Connect, prefix: str, queue: str, program: str
-) -> None:
-    broker = connect(TransportOptions(global_key_prefix=prefix))
-
-    with pytest.raises(Rejected, match=program) as refused:
-        await broker.check_queue(queue)
-    assert refused.value.reason == "ForeignQueue"
-
-
-@pytest.mark.parametrize("message", ['{"id": 1, "task": "x"}', '["a", "b"]', '"a string"', "17", '{"body": ""}'])
-async def test_a_list_of_json_that_is_no_envelope_is_refused(broker: RedisBroker, redis: Redis, message: str) -> None:
-    await redis.rpush("tts", *[message] * 10)
-
-    with pytest.raises(Rejected, match="ForeignQueue"):
-        await broker.check_queue("tts")
-
-
-@pytest.mark.parametrize("odd", [b"\x80\x04 pickle", b"{cut", b"", b"null"])
-async def test_messages_that_cannot_be_read_prove_nothing(broker: RedisBroker, redis: Redis, odd: bytes) -> None:
-    await redis.rpush("tts", *[odd] * 10)
-
-    await broker.check_queue("tts")
-
-
-async def test_one_envelope_at_either_end_makes_a_queue_celerys(
-    broker: RedisBroker, application: Application, redis: Redis
-) -> None:
-    application.enqueue("tts", "good")
-    await redis.lpush("tts", *['"poison"'] * 10)
-
-    await broker.check_queue("tts")
-
-
-async def test_an_empty_queue_is_fine(broker: RedisBroker) -> None:
-    await broker.check_queue("tts")
 
 
 async def test_a_count_finds_what_a_take_would_take_and_changes_nothing(

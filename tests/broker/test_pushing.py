@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.recovery.errors import Rejected, Unavailable
-from queue_recovery.recovery.ports import Run
+from queue_recovery.recovery.ports import Run, SeenJob
 from sandbox.broker import Broker as Server
 from sandbox.processes import Scope, until
 from tests.broker.application import Application, everything, recovery, tasks
@@ -118,7 +118,7 @@ async def test_a_closed_run_pushes_nothing(broker: RedisBroker, redis: Redis, ru
     await broker.close(run)
     before = await everything(redis)
 
-    for step in (broker.push(run, tasks(2)), broker.take(run), broker.freeze(run, {"0": ""}), broker.open(run)):
+    for step in (broker.push(run, tasks(2)), broker.take(run), broker.freeze(run, {"0": None}), broker.open(run)):
         with pytest.raises(Rejected, match="AlreadyClosed"):
             await step
     with pytest.raises(Rejected, match="AlreadyClosed"):
@@ -181,12 +181,13 @@ async def test_a_server_that_dies_and_comes_back_with_its_data_is_reached_again(
 
 async def test_what_a_job_looked_like_first_stays(broker: RedisBroker, redis: Redis, run: Run) -> None:
     await broker.open(run)
-    first = {f"{n}": f'{{"status": "failed {n}"}}' for n in range(600)}
+    first = {f"{n}": SeenJob(status=f"failed {n}", task_id=None) for n in range(600)}
+    later = SeenJob(status="pending", task_id="new")
 
     assert await broker.freeze(run, first) == first
-    assert await broker.freeze(run, dict.fromkeys(first, "null") | {"new": "x"}) == first | {"new": "x"}
+    assert await broker.freeze(run, dict.fromkeys(first) | {"new": later}) == first | {"new": later}
     await broker.take(run)
-    assert (await broker.freeze(run, {"0": "later"}))["0"] == first["0"]
+    assert (await broker.freeze(run, {"0": later}))["0"] == first["0"]
     assert await broker.freeze(run, {}) == {}
     assert await redis.ttl(f"queuerecovery.dev:run:{run.uid}") == -1
 

@@ -161,7 +161,7 @@ COUNT = 150
 
 async def purged(broker: RedisBroker, redis: Redis, run: Run) -> Earlier:
     """Have the queue taken by a recovery that has ended; a worker held its first messages."""
-    messages = [b'{"headers": {"id": "m%03d"}}' % n for n in range(COUNT)]
+    messages = [b'{"body": "", "headers": {"id": "m%03d"}, "properties": {}}' % n for n in range(COUNT)]
     await redis.lpush("tts", *messages[20:])
     await redis.hset("unacked", mapping={f"tag-{n}": b'[%s, "", "tts"]' % messages[n] for n in range(20)})
     await redis.zadd("unacked_index", {f"tag-{n}": n for n in range(20)})

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import NotYet, Rejected
-from queue_recovery.recovery.ports import Restorable, Restored, Run, Task
+from queue_recovery.recovery.ports import Restorable, Restored, Run, SeenJob, Task
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything, recovery, restoring
 from tests.broker.conftest import Connect
@@ -140,8 +140,8 @@ async def test_a_message_whose_job_was_enqueued_anew_goes_back_only_when_it_is_n
 ) -> None:
     application.enqueue("tts", "old-1", "old-2", "old-3")
     await broker.open(run)
-    seen = {f"{n}:str:{n}": json.dumps({"status": "failed", "taskId": f"old-{n}"}) for n in (1, 2)}
-    await broker.freeze(run, {**seen, "3:str:3": "null"})
+    seen = {f"{n}:str:{n}": SeenJob(status="failed", task_id=f"old-{n}") for n in (1, 2)}
+    await broker.freeze(run, {**seen, "3:str:3": None})
     await broker.take(run)
     await broker.push(run, [Task(key="2:str:2", task_id="new-2", task="tts.render", args="[]", kwargs="{}")])
     await end(broker, run)

@@ -91,7 +91,7 @@ async def test_entries_of_unacked_that_stay_are_not_moved_whichever_exchange_rou
 
 async def test_what_cannot_be_read_matches_nothing_and_is_kept_where_it_was(broker: RedisBroker, redis: Redis) -> None:
     odd = [b"no JSON", b"", b"[]", b"null", b'{"headers": "tts.render"}', b"\x80\x04 pickle", b'{"body": ""}']
-    await redis.rpush("tts", *odd, b'{"headers": {"retries": 3}}')
+    await redis.rpush("tts", *odd, b'{"body": "", "headers": {"retries": 3}, "properties": {}}')
     await redis.hset("unacked", "tag", b'["{\\"headers\\"", "", "tts"]')
 
     taken = await take(broker, min_retries=1)
@@ -179,8 +179,11 @@ async def test_copies_that_another_queue_shares_stop_nothing_when_they_stay(
 
 
 async def test_messages_larger_than_a_bite_are_sorted_one_by_one(broker: RedisBroker, redis: Redis) -> None:
-    large = [json.dumps({"headers": {"retries": n % 2}, "body": str(n) * 300_000}).encode() for n in range(7)]
-    small = [json.dumps({"headers": {"retries": n % 2}, "body": str(n)}).encode() for n in range(7)]
+    def message(n: int, size: int) -> bytes:
+        return json.dumps({"headers": {"retries": n % 2}, "body": str(n) * size, "properties": {}}).encode()
+
+    large = [message(n, 300_000) for n in range(7)]
+    small = [message(n, 1) for n in range(7)]
     await redis.rpush("tts", *large, *small)
 
     taken = await take(broker, min_retries=1)

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.keys import quarantine_key
+from queue_recovery.broker.own_keys import OwnKeys
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.ports import Run
@@ -74,7 +74,7 @@ async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_a
         await broker.take(run)
 
     assert await redis.hget("unacked", tag) == entry + b" "  # type: ignore[operator]
-    assert await redis.hget(quarantine_key(run.uid, "1:unacked"), tag) == entry
+    assert await redis.hget(OwnKeys().quarantine(run.uid, "1:unacked"), tag) == entry
 
 
 async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_what_it_held_is_kept(

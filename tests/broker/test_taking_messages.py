@@ -1,13 +1,14 @@
 """Taking a queue: all of it, nothing else, byte for byte."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.api.target import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.keys import quarantine_key
+from queue_recovery.broker.own_keys import OwnKeys
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
@@ -102,8 +103,8 @@ async def test_priority_lists_that_the_target_does_not_declare_are_taken_too(
 async def test_undeclared_lists_under_a_separator_that_people_type_may_be_somebody_elses_and_stay(
     connect: Connect, redis: Redis, run: Run
 ) -> None:
-    await redis.rpush("tts:3", "declared")
-    await redis.rpush("tts:7", "not declared")
+    await redis.rpush("tts:3", '{"body": "declared", "properties": {}}')
+    await redis.rpush("tts:7", '{"body": "not declared", "properties": {}}')
     broker = connect(TransportOptions(sep=":"))
 
     await broker.open(run)
@@ -145,7 +146,7 @@ async def test_prefix_separator_steps_and_names_of_unacked_are_the_applications(
     taken = await broker.take(run)
 
     assert (taken.ready, taken.unacked) == (2, 2)
-    left = await everything(redis, without=["queuerecovery.dev:"])
+    left = await everything(redis, without=["shop.queuerecovery.dev:"])
     assert sorted(left) == [b"shop._kombu.binding.speech", b"shop._kombu.binding_permanent.speech", b"tts"]
 
 
@@ -199,13 +200,14 @@ async def test_entries_that_nobody_can_read_stay_and_are_counted_and_list_messag
     }
     await redis.hset("unacked", mapping=unreadable)
     await redis.rpush("tts", b"\x80\x04 not JSON", b"")
+    run = replace(run, take_unreadable=True)
     await broker.open(run)
 
     taken = await broker.take(run)
 
     assert (taken.ready, taken.unacked, taken.undecodable) == (2, 0, 5)
     assert await redis.hgetall("unacked") == unreadable
-    assert await redis.lrange(quarantine_key(run.uid, "1:ready:0"), 0, -1) == [b"\x80\x04 not JSON", b""]
+    assert await redis.lrange(OwnKeys().quarantine(run.uid, "1:ready:0"), 0, -1) == [b"\x80\x04 not JSON", b""]
 
 
 @pytest.mark.parametrize("odd", ["NaN", '"\\ud83d"', "1e999", "12345678901234567890123"])
@@ -270,7 +272,7 @@ async def test_a_run_whose_record_vanished_is_not_opened_again_and_takes_nothing
     for step in (
         broker.take(run),
         broker.push(run, tasks(1)),
-        broker.freeze(run, {"a": "b"}),
+        broker.freeze(run, {"a": None}),
         broker.pass_boundary(run),
     ):
         with pytest.raises(Rejected, match="BrokerLostData"):
@@ -289,7 +291,7 @@ async def test_a_full_server_lets_a_queue_be_taken_and_its_run_be_ended(
     try:
         await redis.config_set("maxmemory", 1)
         await broker.open(run)
-        await broker.freeze(run, {"0:a": "null"})
+        await broker.freeze(run, {"0:a": None})
         taken = await broker.take(run)
         await broker.close(run)
     finally:

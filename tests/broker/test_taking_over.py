@@ -258,7 +258,7 @@ async def test_the_jobs_of_one_that_is_gone_are_settled_but_for_those_that_it_ha
 ) -> None:
     late = connect()
     await late.open(run)
-    await late.freeze(run, {"0:int:7": "null", "1:int:8": "null", "2:str:9": "null"})
+    await late.freeze(run, {"0:int:7": None, "1:int:8": None, "2:str:9": None})
     await late.take(run)
     await late.push(run, [replace(tasks(1)[0], key="0:int:7")])
 
@@ -273,7 +273,7 @@ async def test_the_jobs_of_one_that_is_gone_are_settled_but_for_those_that_it_ha
 async def test_the_jobs_of_another_namespace_are_out_of_reach(case: Case, run: Run) -> None:
     case.namespace = "news"
     await case.broker.open(run)
-    await case.broker.freeze(run, {"0:int:7": "null"})
+    await case.broker.freeze(run, {"0:int:7": None})
     await case.broker.take(run)
 
     await case.look()

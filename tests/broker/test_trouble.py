@@ -14,6 +14,7 @@ from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import Rejected, Unavailable
 from sandbox.broker import Broker as Server
 from sandbox.processes import LOOPBACK, Scope, free_port, until
+from tests.broker import documented
 from tests.broker.application import Application
 from tests.broker.test_commands_sent import READS, WRITES, whole_life
 from tests.broker.turns import POISON, STEPS, before, conserved, end, enqueue, recover, selected
@@ -186,13 +187,11 @@ def test_preflight_tries_every_command_on_keys_that_is_ever_sent() -> None:
 async def test_the_rule_in_the_documentation_is_enough_for_a_whole_life(
     server: Server, redis: Redis, application: Application
 ) -> None:
-    page = (ROOT / "docs/operating.md").read_text()
-    (rule,) = re.findall(r"^    (ACL SETUSER (?:.*\\\n)*.*)$", page, re.MULTILINE)
-    words = rule.replace("\\\n", " ").split()
-    assert {word[1:].upper() for word in words if word.startswith("+")} >= READS | WRITES
-    await redis.execute_command(*(word.replace("PASSWORD", "hunter2") for word in words))  # type: ignore[no-untyped-call]
+    rules = documented.rules()
+    assert {word[1:].upper() for word in rules if word.startswith("+")} >= READS | WRITES
+    await redis.execute_command("ACL", "SETUSER", "queue-recovery", *rules)  # type: ignore[no-untyped-call]
     enqueue(application)
-    broker = RedisBroker.connect(f"redis://queue-recovery:hunter2@{LOOPBACK}:{server.port}/0", TransportOptions())
+    broker = RedisBroker.connect(f"redis://queue-recovery:PASSWORD@{LOOPBACK}:{server.port}/0", TransportOptions())
 
     await whole_life(broker, selected())
 

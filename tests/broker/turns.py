@@ -76,7 +76,7 @@ async def recover(
     waited: list[RecoveryError] = []
     for step in (
         lambda: broker.open(run),
-        lambda: broker.freeze(run, {"0:a": "null"}),
+        lambda: broker.freeze(run, {"0:a": None}),
         lambda: broker.take(run),
         lambda: broker.push(run, tasks(2)),
     ):

@@ -69,6 +69,13 @@ async def _rq(team: Team) -> dict[str, object]:
     return {"queue": "rq:queue:default"}
 
 
+async def _unreadable(team: Team) -> dict[str, object]:
+    await _ready(team)
+    await team.redis.delete("work")
+    await team.redis.lpush("work", b"\x80\x04 pickle")
+    return {}
+
+
 FAILING: list[tuple[str, Arrange, str]] = [
     ("QueueNotInTarget", _queue_not_in_target, "work"),
     ("InvalidJobId", _malformed_id, "not-an-object-id; an ObjectId is written as 24 lower-case"),
@@ -80,6 +87,7 @@ FAILING: list[tuple[str, Arrange, str]] = [
     ("JobStoreNotConfigured", _no_store, "jobStore"),
     ("WrongKeyType", _wrong_type, "work"),
     ("ForeignQueue", _rq, "RQ"),
+    ("ForeignQueue", _unreadable, "purge.takeUnreadable: true"),
 ]
 
 
@@ -97,6 +105,35 @@ async def test_what_is_wrong_in_the_recovery_itself_ends_it_as_failed(
     assert {key: await team.redis.dump(key) for key in await team.redis.keys()} == keys
     assert await team.replicas() == 1
     await team.told(reason)
+
+
+async def test_a_list_that_becomes_another_programs_after_the_plan_ends_it_before_a_worker_is_stopped(
+    team: Team,
+) -> None:
+    await _ready(team)
+    await team.recovery(suspend=True)
+    await team.waits("Suspended")
+    await team.redis.delete("work")
+    await team.redis.lpush("work", b"\x80\x04 pickle")
+
+    await team.change(suspend=False)
+    status = await team.reached("Failed")
+
+    assert condition(status, "Succeeded")["reason"] == "ForeignQueue"
+    assert await team.redis.lrange("work", 0, -1) == [b"\x80\x04 pickle"]
+    assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == 1
+
+
+async def test_a_queue_of_which_nothing_can_be_read_is_taken_when_that_is_asked_for(team: Team) -> None:
+    await _ready(team)
+    await team.redis.delete("work")
+    await team.redis.lpush("work", b"\x80\x04 pickle")
+
+    await team.recovery(purge={"takeUnreadable": True})
+    status = await team.reached("Succeeded")
+
+    assert status["messages"]["quarantined"] == 1
+    assert not await team.redis.exists("work")
 
 
 async def test_a_target_that_is_not_there_is_waited_for(team: Team) -> None:

@@ -38,6 +38,10 @@ from tests.manifests.objects import recovery, target
             {"purge": {"mode": "None", "select": {"minRetries": 1}}},
             "spec.purge.select: Invalid value: select belongs to mode Quarantine",
         ),
+        (
+            {"purge": {"mode": "None", "takeUnreadable": True}},
+            "spec.purge.takeUnreadable: Invalid value: takeUnreadable belongs to mode Quarantine",
+        ),
         ({"restoreFrom": {"name": "earlier"}, "queue": "*"}, "spec.queue: Invalid value: restoreFrom puts one queue's"),
         ({"restoreFrom": {}}, "spec.restoreFrom.name: Required value"),
         (
@@ -57,6 +61,10 @@ from tests.manifests.objects import recovery, target
         ),
         (
             {"restoreFrom": {"name": "earlier"}, "purge": {"select": {"minRetries": 1}}},
+            "spec.purge: Invalid value: restoreFrom only puts",
+        ),
+        (
+            {"restoreFrom": {"name": "earlier"}, "purge": {"takeUnreadable": True}},
             "spec.purge: Invalid value: restoreFrom only puts",
         ),
         ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
@@ -84,6 +92,10 @@ def _queue(name: str = "tts", **more: object) -> dict[str, object]:
     return {"name": name, "workers": [{"name": "w"}], **more}
 
 
+def _keys(**options: str) -> dict[str, object]:
+    return {"broker": {"urlSecretRef": {"name": "redis", "key": "url"}, "transportOptions": options}}
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -103,6 +115,10 @@ def _queue(name: str = "tts", **more: object) -> dict[str, object]:
             },
             "where the operator keeps its own keys",
         ),
+        (_keys(globalKeyPrefix="team-b.queuerecovery.dev:quarantine:x:"), "no queue's key may contain"),
+        (_keys(sep="queuerecovery.dev:"), "no queue's key may contain"),
+        (_keys(unackedKey="queuerecovery.dev:quarantine:x:1:unacked"), "transportOptions.unackedKey"),
+        (_keys(globalKeyPrefix="queuerecovery.", unackedIndexKey="dev:x"), "transportOptions.unackedIndexKey"),
         ({"jobStore": {}}, "spec.jobStore.mongodb: Required value"),
         ({"broker": {"url": "redis://redis"}}, 'unknown field "spec.broker.url"'),
     ],

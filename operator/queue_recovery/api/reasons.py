@@ -322,7 +322,7 @@ class Reason(StrEnum):
         "ForeignQueue",
         Outcome.FAILED,
         "The queue's list holds something other than Celery's messages.",
-        "Check the queue's name and the target's `transportOptions`: the list belongs to another program.",
+        "Check the queue's name and the target's `transportOptions`; if these are its messages, see `takeUnreadable`.",
     )
     SHARED_ROUTE = (
         "SharedRoute",

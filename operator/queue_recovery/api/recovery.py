@@ -93,13 +93,24 @@ class PurgeSpec(Model):
         "be read, stay as they are and keep their order. Left out: every message is taken.",
     )
 
+    take_unreadable: bool = Field(
+        default=False,
+        description="Take the queue although none of the messages at either end of its lists can be read. Without it "
+        "such a list is refused (`ForeignQueue`), because it may be another program's.",
+    )
+
     model_config = with_rules(
         [
             {
                 "rule": "!has(self.select) || self.mode == 'Quarantine'",
                 "fieldPath": ".select",
                 "message": "select belongs to mode Quarantine; mode None takes nothing",
-            }
+            },
+            {
+                "rule": "!self.takeUnreadable || self.mode == 'Quarantine'",
+                "fieldPath": ".takeUnreadable",
+                "message": "takeUnreadable belongs to mode Quarantine; mode None takes nothing",
+            },
         ]
     )
 
@@ -130,7 +141,10 @@ _RESTORES_ONLY: Rules = [
         ("jobs", "self.jobs.size() == 0"),
         (
             "purge",
-            "(self.purge.mode == 'Quarantine' && self.purge.retentionSeconds == 604800 && !has(self.purge.select))",
+            (
+                "(self.purge.mode == 'Quarantine' && self.purge.retentionSeconds == 604800 && !has(self.purge.select)"
+                " && !self.purge.takeUnreadable)"
+            ),
         ),
         ("restart", "self.restart.strategy == 'Recreate'"),
         ("reenqueue", "self.reenqueue.ratePerSecond == 0"),

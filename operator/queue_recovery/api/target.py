@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from queue_recovery.api.base import (
     EVERY_QUEUE,
@@ -23,7 +23,7 @@ from queue_recovery.api.base import (
 from queue_recovery.api.conditions import Condition
 
 OPERATOR_KEYS = "queuerecovery.dev:"
-"""What every key that the operator itself writes to a broker begins with; no queue may be named so."""
+"""What every key that the operator itself writes to a broker begins with, behind the application's prefix."""
 
 IdType = Literal["ObjectId", "String", "Int"]
 
@@ -224,6 +224,16 @@ class QueueSpec(Model):
     )
 
 
+def _free(option: str) -> JsonValue:
+    """Return the rule that a key of the transport options is none of the operator's own."""
+    return {
+        "rule": "!(self.broker.transportOptions.globalKeyPrefix"
+        f" + self.broker.transportOptions.{option}).contains('{OPERATOR_KEYS}')",
+        "fieldPath": f".broker.transportOptions.{option}",
+        "message": f"the key may not contain `{OPERATOR_KEYS}`, where the operator keeps its own keys",
+    }
+
+
 class QueueTargetSpec(Model):
     """Written once by the owner of the platform: what may be recovered and how to reach it."""
 
@@ -242,11 +252,13 @@ class QueueTargetSpec(Model):
     model_config = with_rules(
         [
             {
-                "rule": "self.queues.all(q, !(self.broker.transportOptions.globalKeyPrefix + q.name)"
-                f".startsWith('{OPERATOR_KEYS}'))",
+                "rule": "self.queues.all(q, !(self.broker.transportOptions.globalKeyPrefix + q.name"
+                f" + self.broker.transportOptions.sep).contains('{OPERATOR_KEYS}'))",
                 "fieldPath": ".queues",
-                "message": f"no queue's key may begin with `{OPERATOR_KEYS}`, where the operator keeps its own keys",
+                "message": f"no queue's key may contain `{OPERATOR_KEYS}`, where the operator keeps its own keys",
             },
+            _free("unackedKey"),
+            _free("unackedIndexKey"),
             {
                 "rule": f"self.queues.all(q, q.name != '{EVERY_QUEUE}')",
                 "fieldPath": ".queues",

@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from queue_recovery.broker.bites import MOST_BYTES, Portion
 from queue_recovery.broker.failures import failures_named, named
+from queue_recovery.broker.own_keys import OwnKeys
 from queue_recovery.broker.replies import LARGEST_REPLY, replies_up_to
 from queue_recovery.broker.script_files import Reading, text_of
 from queue_recovery.broker.values import END, LARGEST, Large, Value
@@ -55,9 +56,10 @@ _INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
 class Client:
     """The commands, on one database."""
 
-    def __init__(self, redis: Redis, database: int) -> None:
-        """Take the driver's client, which is closed with this one, and the number of its database."""
+    def __init__(self, redis: Redis, database: int, own: OwnKeys) -> None:
+        """Take the driver's client, which is closed with this one, its database, and the operator's own keys there."""
         self.database = database
+        self.own = own
         self.is_sound = True
         """Whether the server has answered as it should so far; another connection may lead to another server."""
         self._redis = redis
@@ -197,12 +199,12 @@ class Client:
             async with self._commanding():
                 await self._redis.unlink(*keys)
 
-    async def reschedule(self, key: str, member: str, score: float) -> None:
+    async def reschedule(self, key: str, member: bytes, score: float) -> None:
         """ZADD XX: give a member of a sorted set another score, if it is still there."""
         async with self._commanding():
             await self._redis.zadd(key, {member: score}, xx=True)
 
-    async def forget(self, key: str, member: str) -> None:
+    async def forget(self, key: str, member: bytes) -> None:
         """ZREM."""
         async with self._commanding():
             await self._redis.zrem(key, member)

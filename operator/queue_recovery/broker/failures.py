@@ -98,6 +98,10 @@ _ANY_CODE = re.compile(rf"\b({'|'.join([*_CODES, *_CLUSTER_CODES])})\b")
 """Before version 7 the code stands inside the text when the error comes from a script."""
 
 
+_UNREADABLE = re.compile(r"attempt to (?:compare|perform arithmetic)|hash value is not an integer|would overflow")
+"""What a script says that has read something else than the number which another script had written."""
+
+
 class PrimaryNotFoundError(exceptions.ConnectionError):
     """There is no primary to connect to; tried again as any connection that does not come up."""
 
@@ -205,6 +209,12 @@ def of_text(text: str, kind: str = "ResponseError") -> RecoveryError:
             "database in the URL and the target's transportOptions",
         )
     found = _ANY_CODE.search(text)
+    if found is None and _UNREADABLE.search(text):
+        return Rejected(
+            Reason.BROKER_LOST_DATA,
+            f"somebody else has changed a key that begins with {OPERATOR_KEYS!r}; see who may write the operator's "
+            "keys (the broker's ACL), and recover the rest by a new recovery",
+        )
     if found is None:
         return Unavailable(
             Reason.BROKER_UNAVAILABLE, f"the broker refused a command ({kind}); see the broker's log and its version"

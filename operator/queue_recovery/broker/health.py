@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.failures import is_cluster, of_text, permission_denied
-from queue_recovery.broker.keys import PROBE
 from queue_recovery.broker.scripts import Script, run_script
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import BrokerHealth
@@ -46,7 +45,7 @@ async def check_permissions(client: Client, keys: Sequence[str]) -> None:
     Raises:
         Unavailable: `BrokerPermissionDenied` naming a command, `BrokerReadOnly`.
     """
-    answer = await run_script(client, Script.PERMISSIONS, [PROBE, *keys], [])
+    answer = await run_script(client, Script.PERMISSIONS, [client.own.probe, *keys], [])
     if answer[:1] == [b"WRITES"]:
         raise of_text(answer[1].decode(errors="replace"))
     if answer:

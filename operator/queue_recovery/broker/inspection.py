@@ -8,7 +8,7 @@ from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import is_envelope, read_message, task_id
 from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.scripts import wrong_type
+from queue_recovery.broker.scripts import unreadable, wrong_type
 from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.tails import TailCount
 from queue_recovery.broker.unacked import entries_of, refuse_shared
@@ -34,8 +34,8 @@ async def depths(client: Client, layout: Layout, queues: Sequence[str]) -> tuple
     return {queue: sum(next(rest) for _ in keys) for queue, keys in lists.items()}, unacked
 
 
-async def check_keys(client: Client, layout: Layout, queue: str) -> None:
-    """Refuse a queue whose keys cannot be Celery's.
+async def check_keys(client: Client, layout: Layout, queue: str, *, take_unreadable: bool) -> None:
+    """Refuse a queue whose keys cannot be Celery's, or, but for `take_unreadable`, of which nothing can be read.
 
     Raises:
         Rejected: `WrongKeyType`, `ForeignQueue`.
@@ -52,19 +52,22 @@ async def check_keys(client: Client, layout: Layout, queue: str) -> None:
     for key, kind in kinds.items():
         if kind not in ("none", expected[key]):
             raise wrong_type(key)
-    await _check_messages(client, queue, [key for key in lists if kinds[key] == "list"])
+    lists = [key for key in lists if kinds[key] == "list"]
+    await _check_messages(client, queue, lists, take_unreadable=take_unreadable)
 
 
-async def _check_messages(client: Client, queue: str, lists: Sequence[str]) -> None:
-    """Refuse a queue none of whose sampled messages is an envelope although some are JSON."""
-    foreign = False
+async def _check_messages(client: Client, queue: str, lists: Sequence[str], *, take_unreadable: bool) -> None:
+    """Refuse a queue none of whose sampled messages is an envelope."""
+    sample: list[object] = []
     for key in lists:
-        sample = [*await client.lrange(key, 0, _SAMPLE - 1), *await client.lrange(key, -_SAMPLE, -1)]
-        readable = [message for message in map(read_message, sample) if message is not None]
-        if any(map(is_envelope, readable)):
+        found = [*await client.lrange(key, 0, _SAMPLE - 1), *await client.lrange(key, -_SAMPLE, -1)]
+        sample += map(read_message, found)
+        if any(map(is_envelope, sample)):
             return
-        foreign = foreign or bool(readable)
-    if foreign:
+    if sample and all(message is None for message in sample):
+        if not take_unreadable:
+            raise unreadable(queue)
+    elif sample:
         raise Rejected(
             Reason.FOREIGN_QUEUE,
             f"what is in queue {queue!r} is JSON but no message of Celery (body, headers, properties), so the list "

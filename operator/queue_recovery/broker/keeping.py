@@ -12,20 +12,18 @@ from dataclasses import dataclass
 from queue_recovery.broker.bites import Bite, Portion
 from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.envelope import read_message, task_id
-from queue_recovery.broker.keys import (
+from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.own_keys import (
     KEPT_FIELD,
     KEPT_ID_FIELD,
     LARGE_KEPT_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
-    Layout,
     kept_ending,
-    quarantine_key,
     ready_ending,
-    run_key,
 )
 from queue_recovery.broker.run import read_record
-from queue_recovery.broker.scripts import Script, lost_data, run_script
+from queue_recovery.broker.scripts import Script, forged, lost_data, run_script
 from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.values import Large, Value, size_of
 from queue_recovery.recovery.ports import Run
@@ -61,9 +59,9 @@ async def give_back_kept(client: Client, layout: Layout, run: Run, among: Collec
     for priority, key in layout.possible_lists(run.queue).items():
         ending = ready_ending(record.sweep, priority)
         if ending in unsorted:
-            kept = quarantine_key(run.uid, kept_ending(record.sweep, priority))
+            kept = client.own.quarantine(run.uid, kept_ending(record.sweep, priority))
             judge = _selects(run, frozenset(among))
-            await sort(client, run, ending, quarantine_key(run.uid, ending), kept=kept, judge=judge)
+            await sort(client, run, ending, client.own.quarantine(run.uid, ending), kept=kept, judge=judge)
             await rejoin(client, run, ending, kept, key)
 
 
@@ -82,7 +80,7 @@ def _selects(run: Run, among: frozenset[str]) -> Judge:
 
 async def sort(client: Client, run: Run, ending: str, quarantined: str, *, kept: str, judge: Judge) -> None:
     """Sort one list. Each bite says which message it begins with, and another process's bite makes it do nothing."""
-    keys = [run_key(run.uid), quarantined, kept]
+    keys = [client.own.run(run.uid), quarantined, kept]
     fields = [field + ending for field in (UNSORTED_FIELD, TAKEN_FIELD, KEPT_FIELD, LARGE_KEPT_FIELD)]
     left = await _unsorted(client, run, ending)
     portion, bite = Portion(), await Bite.of(client.ping)
@@ -103,7 +101,7 @@ async def sort(client: Client, run: Run, ending: str, quarantined: str, *, kept:
         arguments: list[Word] = [run.uid, *fields, left, stays, len(instead), *instead, *found]
         with bite.timed():
             _, rest = await run_script(client, Script.SORT, keys, arguments)
-        left = int(rest)
+        left = _number(client, run, rest)
 
 
 def _letter(verdict: Verdict) -> str:
@@ -117,7 +115,7 @@ def _letter(verdict: Verdict) -> str:
 
 async def rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> None:
     """Make what is kept the queue's list again, with what producers have pushed meanwhile behind it."""
-    keys = [run_key(run.uid), kept, key]
+    keys = [client.own.run(run.uid), kept, key]
     bite = await Bite.of(client.ping)
     while await _unsorted(client, run, ending) is not None:
         with bite.timed():
@@ -125,5 +123,11 @@ async def rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> 
 
 
 async def _unsorted(client: Client, run: Run, ending: str) -> int | None:
-    (left,) = await client.hmget(run_key(run.uid), UNSORTED_FIELD + ending)
-    return None if left is None else int(left)
+    (left,) = await client.hmget(client.own.run(run.uid), UNSORTED_FIELD + ending)
+    return None if left is None else _number(client, run, left)
+
+
+def _number(client: Client, run: Run, value: bytes) -> int:
+    if not value.isdigit():
+        raise forged(client.own.run(run.uid))
+    return int(value)

@@ -1,6 +1,6 @@
-"""Every key: where Celery keeps its messages in Redis, and where the operator keeps its own.
+"""Where Celery keeps its messages in Redis.
 
-Celery's keys are those of kombu's Redis transport (`kombu/transport/redis.py`: `_q_for_pri`, `priority_steps`, `sep`,
+The keys are those of kombu's Redis transport (`kombu/transport/redis.py`: `_q_for_pri`, `priority_steps`, `sep`,
 `unacked_key`, `keyprefix_queue`, and `GlobalKeyPrefixMixin` for the prefix that stands before each of them).
 """
 
@@ -8,36 +8,7 @@ from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from queue_recovery.api.target import OPERATOR_KEYS, TransportOptions
-
-PROBE = f"{OPERATOR_KEYS}probe"
-"""Never holds anything for longer than one script: permissions are tried out on it."""
-
-TAKEN_FIELD = "taken:"
-"""What those fields of a run begin with that count what is in the quarantine's key of the same ending."""
-
-UNSORTED_FIELD = "unsorted:"
-"""What those fields of a run begin with that say how many messages of a taken list are not sorted yet.
-
-The field is there until what is kept of the list is back in the queue."""
-
-KEPT_FIELD = "kept:"
-"""What those fields of a run begin with that count what a selection left of a taken list, or of `unacked`."""
-
-KEPT_ID_FIELD = "kept_id:"
-"""What those fields of a run begin with that name task ids of jobs whose message was kept."""
-
-LARGE_FIELD = "large:"
-"""What those fields of a run begin with that count entries of `unacked` that were taken, too large to be read."""
-
-LARGE_KEPT_FIELD = "large_kept:"
-"""What those fields of a run begin with that count the messages that were left because they are too large to read."""
-
-SEEN_FIELD = "seen:"
-"""What those fields of a run begin with that say what a job looked like when nothing ran."""
-
-JOB_FIELD = "job:"
-"""What those fields of a run begin with that are markers of enqueued jobs."""
+from queue_recovery.api.target import TransportOptions
 
 _PRIORITIES = range(256)
 """All that AMQP knows; an application may use steps that the target does not declare."""
@@ -102,64 +73,3 @@ class Layout:
 
     def _prefixed(self, key: str) -> str:
         return self.options.global_key_prefix + key
-
-
-def lock_key(bare_list: str) -> str:
-    """The lock of the queue whose list of priority 0 that is; holds the UID of a recovery."""
-    return f"{OPERATOR_KEYS}lock:{bare_list}"
-
-
-def run_key(uid: str) -> str:
-    """Hash: what a recovery has done to this broker, and whether it still may."""
-    return f"{OPERATOR_KEYS}run:{uid}"
-
-
-def recovery_uid(run_uid: str) -> str:
-    """The UID of the recovery whose run that is; a recovery of several queues has one for each, `<uid>/<queue>`."""
-    return run_uid.partition("/")[0]
-
-
-def runs_key(cluster: str) -> str:
-    """Sorted set of a Kubernetes cluster's released runs: UID by when the sweeper looks at it next, in seconds."""
-    return f"{OPERATOR_KEYS}runs:{cluster}"
-
-
-def quarantine_name(uid: str) -> str:
-    """What all keys of a recovery's quarantine begin with."""
-    return f"{OPERATOR_KEYS}quarantine:{uid}"
-
-
-def quarantine_key(uid: str, ending: str) -> str:
-    """The quarantine's key of that ending."""
-    return f"{quarantine_name(uid)}:{ending}"
-
-
-def ready_ending(sweep: int, priority: int) -> str:
-    """Ends the quarantine's key of a list that was taken."""
-    return f"{sweep}:ready:{priority}"
-
-
-def kept_ending(sweep: int, priority: int) -> str:
-    """Ends the key of what is kept of a taken list, until it is back in the queue."""
-    return f"{sweep}:kept:{priority}"
-
-
-def unacked_ending(sweep: int) -> str:
-    """Ends the quarantine's hash of `unacked` entries: delivery tag to entry."""
-    return f"{sweep}:unacked"
-
-
-def unacked_index_ending(sweep: int) -> str:
-    """Ends the quarantine's sorted set of delivery tags by their time."""
-    return f"{sweep}:unacked_index"
-
-
-def place_of(ending: str) -> tuple[int, int]:
-    """Return the sweep and the priority of what ends the quarantine's key of a list."""
-    sweep, _, of = ending.split(":")
-    return int(sweep), int(of)
-
-
-def sweep_of(ending: str) -> int:
-    """Return the sweep of what ends a key of the quarantine."""
-    return int(ending.partition(":")[0])

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from queue_recovery.api.base import is_full_name
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.keys import Layout, lock_key, quarantine_name, recovery_uid, run_key
+from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.own_keys import recovery_uid
 from queue_recovery.recovery.ports import Holder
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 
 
 async def holders(client: Client, layout: Layout, queues: Sequence[str]) -> Mapping[str, Holder]:
     """Return the recoveries that hold these queues' locks, by queue; a queue that is free is not among them."""
-    uids = await client.words([lock_key(layout.bare_list(queue)) for queue in queues])
+    uids = await client.words([client.own.lock(layout.bare_list(queue)) for queue in queues])
     return await holders_of(
         client, layout, {queue: uid for queue, uid in zip(queues, uids, strict=True) if uid is not None}
     )
@@ -21,7 +22,7 @@ async def holders(client: Client, layout: Layout, queues: Sequence[str]) -> Mapp
 async def holders_of(client: Client, layout: Layout, locks: Mapping[str, bytes]) -> Mapping[str, Holder]:
     """Return the recoveries of locks, given as what each queue's lock holds: the UID of a run."""
     runs = {queue: _text(uid) for queue, uid in locks.items()}
-    keys = [run_key(uid) for uid in runs.values()]
+    keys = [client.own.run(uid) for uid in runs.values()]
     found = await client.hmget_each(keys, "name", "cluster", "cluster_uid", "retention")
     return {
         queue: Holder(
@@ -31,8 +32,8 @@ async def holders_of(client: Client, layout: Layout, locks: Mapping[str, bytes])
             cluster=None if cluster is None else _text(cluster),
             cluster_uid=None if cluster_uid is None else _text(cluster_uid),
             retention_seconds=_seconds(retention),
-            lock=lock_key(layout.bare_list(queue)),
-            quarantine=quarantine_name(uid),
+            lock=client.own.lock(layout.bare_list(queue)),
+            quarantine=client.own.quarantine_name(uid),
         )
         for (queue, uid), (name, cluster, cluster_uid, retention) in zip(runs.items(), found, strict=True)
     }

@@ -14,21 +14,13 @@ from queue_recovery.broker.connecting import connect
 from queue_recovery.broker.consumers import consumers
 from queue_recovery.broker.health import check_permissions, check_server
 from queue_recovery.broker.keeping import give_back_kept
-from queue_recovery.broker.keys import (
-    JOB_FIELD,
-    SEEN_FIELD,
-    TAKEN_FIELD,
-    Layout,
-    lock_key,
-    quarantine_key,
-    run_key,
-    runs_key,
-    unacked_ending,
-)
+from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.locks import holders, holders_of
+from queue_recovery.broker.notes import note_of, read_note
+from queue_recovery.broker.own_keys import JOB_FIELD, SEEN_FIELD, TAKEN_FIELD, OwnKeys, unacked_ending
 from queue_recovery.broker.publish import Publisher
 from queue_recovery.broker.run import read_open_record, read_record
-from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.scripts import Script, forged, run_script
 from queue_recovery.broker.tls import unverified
 from queue_recovery.broker.unlisted import unlisted
 from queue_recovery.broker.url import parse_url
@@ -45,6 +37,7 @@ from queue_recovery.recovery.ports import (
     Restore,
     Restored,
     Run,
+    SeenJob,
     Taken,
     Task,
     Unlisted,
@@ -117,7 +110,11 @@ class RedisBroker:
             Unavailable: `PrimaryNotFound`.
         """
         address = parse_url(url)
-        client = Client(connect(address, options, certificates, sentinel_password, destinations), address.database)
+        client = Client(
+            connect(address, options, certificates, sentinel_password, destinations),
+            address.database,
+            OwnKeys(options.global_key_prefix),
+        )
         transport = unverified(
             address,
             encrypted=address.tls or certificates is not None,
@@ -135,10 +132,10 @@ class RedisBroker:
         """See `ports.Broker`."""
         return await inspection.depths(self._client, self._layout, queues)
 
-    async def check_queue(self, queue: str) -> None:
+    async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         """See `ports.Broker`. Tries the ACL's key patterns on the queue's lists."""
         await check_permissions(self._client, list(self._layout.possible_lists(queue).values()))
-        await inspection.check_keys(self._client, self._layout, queue)
+        await inspection.check_keys(self._client, self._layout, queue, take_unreadable=take_unreadable)
 
     async def unlisted(self, listed: Collection[str]) -> Unlisted:
         """See `ports.Broker`."""
@@ -164,7 +161,7 @@ class RedisBroker:
 
     async def open(self, *runs: Run) -> None:
         """See `ports.Broker`."""
-        keys = [key for run in runs for key in (self._lock(run.queue), run_key(run.uid))]
+        keys = [key for run in runs for key in (self._lock(run.queue), self._client.own.run(run.uid))]
         identities = [
             word
             for run in runs
@@ -183,13 +180,17 @@ class RedisBroker:
             found = await holders_of(self._client, self._layout, held)
             raise locked_by({f"queue {queue!r}": holder.name for queue, holder in found.items()})
 
-    async def freeze(self, run: Run, seen: Mapping[str, str]) -> Mapping[str, str]:
+    async def freeze(self, run: Run, seen: Mapping[str, SeenJob | None]) -> Mapping[str, SeenJob | None]:
         """See `ports.Broker`."""
-        stored: dict[str, str] = {}
+        record = self._client.own.run(run.uid)
+        stored: dict[str, SeenJob | None] = {}
         for keys in _portions(list(seen), _BATCH):
-            notes = [word for key in keys for word in (SEEN_FIELD + key, seen[key])]
-            _, *answer = await run_script(self._client, Script.FREEZE, [run_key(run.uid)], [run.uid, *notes])
-            stored |= {key: value.decode() for key, value in zip(keys, answer, strict=True)}
+            notes = [word for key in keys for word in (SEEN_FIELD + key, note_of(seen[key]))]
+            _, *answer = await run_script(self._client, Script.FREEZE, [record], [run.uid, *notes])
+            try:
+                stored |= {key: read_note(value) for key, value in zip(keys, answer, strict=True)}
+            except ValueError:
+                raise forged(record) from None
         return stored
 
     async def take(self, *runs: Run, sweep: int = 1, among: Collection[str] = ()) -> Taken:
@@ -206,7 +207,7 @@ class RedisBroker:
 
     async def push(self, run: Run, tasks: Sequence[Task]) -> None:
         """See `ports.Broker`. The messages go to the queue's first priority list."""
-        keys = [run_key(run.uid), self._layout.bare_list(run.queue)]
+        keys = [self._client.own.run(run.uid), self._layout.bare_list(run.queue)]
         jobs: list[Word] = []
         size = 0
         for task in tasks:
@@ -235,13 +236,15 @@ class RedisBroker:
 
     async def close(self, run: Run) -> Closed:
         """See `ports.Broker`."""
-        given_back = False
-        while (answer := await self._send_close(run, given_back=given_back))[0] != b"CLOSED":
-            if answer[0] == b"KEEPING":
-                await self._bring_back(run)
-            else:
-                await taking.give_back(self._client, self._layout, run)
-                given_back = True
+        answer = await self._send_close(run, given_back=False)
+        if answer[0] == b"KEEPING":
+            await self._bring_back(run)
+            answer = await self._send_close(run, given_back=False)
+        if answer[0] == b"CLOSING":
+            await taking.give_back(self._client, self._layout, run)
+            answer = await self._send_close(run, given_back=True)
+        if answer[0] != b"CLOSED":
+            raise forged(self._client.own.run(run.uid))
         was_purged = answer[1] == b"1"
         record = await read_record(self._client, run.uid)
         return Closed(
@@ -257,7 +260,7 @@ class RedisBroker:
         record = await read_record(self._client, run.uid)
         if record is not None and not keep:
             await self._client.unlink(record.quarantine_keys)
-        keys = [self._lock(run.queue), run_key(run.uid), runs_key(run.cluster)]
+        keys = [self._lock(run.queue), self._client.own.run(run.uid), self._client.own.runs(run.cluster)]
         await run_script(self._client, Script.RELEASE, keys, [run.uid, int(expires.timestamp())])
 
     async def sweep(self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime) -> int:
@@ -270,7 +273,7 @@ class RedisBroker:
 
     async def _send_close(self, run: Run, *, given_back: bool) -> list[bytes]:
         ending = unacked_ending(1)
-        keys = [run_key(run.uid), quarantine_key(run.uid, ending)]
+        keys = [self._client.own.run(run.uid), self._client.own.quarantine(run.uid, ending)]
         return await run_script(
             self._client, Script.CLOSE, keys, [*self._identity(run), TAKEN_FIELD + ending, int(given_back)]
         )
@@ -284,7 +287,7 @@ class RedisBroker:
             await give_back_kept(self._client, self._layout, run)
 
     def _lock(self, queue: str) -> str:
-        return lock_key(self._layout.bare_list(queue))
+        return self._client.own.lock(self._layout.bare_list(queue))
 
     def _identity(self, run: Run) -> list[str]:
         return [run.uid, run.name, run.cluster, self._layout.bare_list(run.queue)]

@@ -21,15 +21,13 @@ from queue_recovery.broker.envelope import (
 )
 from queue_recovery.broker.fresh import can_be_fresh, fresh
 from queue_recovery.broker.keeping import Judge, Verdict, rejoin, sort
-from queue_recovery.broker.keys import (
+from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.own_keys import (
     TAKEN_FIELD,
     UNSORTED_FIELD,
-    Layout,
     kept_ending,
     place_of,
-    quarantine_key,
     ready_ending,
-    run_key,
     sweep_of,
     unacked_ending,
     unacked_index_ending,
@@ -80,7 +78,7 @@ async def restorable(client: Client, layout: Layout, queue: str, restore: Restor
         raise Rejected(
             Reason.NOTHING_TO_RESTORE,
             "the broker knows nothing of the earlier recovery; check that the target's Secret still names the server "
-            "and the database that it worked on",
+            "and the database that it worked on, and that its globalKeyPrefix is the same",
         )
     if earlier.fields.get("list") != layout.bare_list(queue):
         raise Rejected(
@@ -91,18 +89,18 @@ async def restorable(client: Client, layout: Layout, queue: str, restore: Restor
         )
     choice = Choice(restore, earlier)
     lists, hashes = _parts(earlier)
-    found = sum(await client.lengths([_key(earlier, one) for one in lists], [_key(earlier, one) for one in hashes]))
+    found = sum(await client.lengths([earlier.key(one) for one in lists], [earlier.key(one) for one in hashes]))
     if choice.takes_all:
         return Restorable(found=found, restore=found)
     goes = 0
     for ending in lists:
         first, portion = 0, Portion()
-        while messages := await client.lrange(_key(earlier, ending), first, first + portion.entries - 1):
+        while messages := await client.lrange(earlier.key(ending), first, first + portion.entries - 1):
             goes += sum(map(choice.goes, messages))
             first += len(messages)
             portion.note(list(map(size_of, messages)))
     for ending in hashes:
-        async for entries in client.scan_hash(_key(earlier, ending)):
+        async for entries in client.scan_hash(earlier.key(ending)):
             goes += sum(choice.goes_of(value) for _, value in entries)
     return Restorable(found=found, restore=min(goes, found))
 
@@ -134,10 +132,10 @@ async def bring_back(client: Client, layout: Layout, run: Run, judge: Judge) -> 
         raise lost_data()
     for ending in sorted(record.unsorted, key=place_of, reverse=True):
         sweep, of = place_of(ending)
-        kept = quarantine_key(run.uid, kept_ending(1, of))
-        await sort(client, run, ending, quarantine_key(record.earlier, ending), kept=kept, judge=judge)
+        kept = client.own.quarantine(run.uid, kept_ending(1, of))
+        await sort(client, run, ending, client.own.quarantine(record.earlier, ending), kept=kept, judge=judge)
         # Only with the first sweep's list is what goes back complete; nothing lies at the others' keys.
-        kept = quarantine_key(run.uid, kept_ending(sweep, of))
+        kept = client.own.quarantine(run.uid, kept_ending(sweep, of))
         await rejoin(client, run, ending, kept, layout.list_of(run.queue, of))
 
 
@@ -166,8 +164,7 @@ async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Cho
     too, the ranks are counted again. Entries without a time come last: nobody can tell how old they are.
     """
     earlier = choice.earlier
-    entries, times = (quarantine_key(earlier.uid, name(sweep)) for name in (unacked_ending, unacked_index_ending))
-
+    entries, times = earlier.key(unacked_ending(sweep)), earlier.key(unacked_index_ending(sweep))
     bite = await Bite.of(client.ping)
 
     async def lay(found: Mapping[bytes, Value]) -> int:
@@ -176,13 +173,13 @@ async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Cho
         for tags in bites([Found(tag, size_of(entry), None) for tag, entry in chosen.items()], bite):
             places = {tag: layout.step(_priority(chosen[tag])) for tag in tags}
             endings = [ready_ending(sweep, of) for of in sorted(set(places.values()))]
-            keys = [run_key(run.uid), run_key(earlier.uid), entries, times]
+            keys = [client.own.run(run.uid), client.own.run(earlier.uid), entries, times]
             words: list[Word] = [run.uid, len(endings), *(TAKEN_FIELD + ending for ending in endings)]
             for tag in tags:
                 after = after_envelope(chosen[tag]) or 0
                 words += [tag, endings.index(ready_ending(sweep, places[tag])) + 1, after]
             with bite.timed():
-                await run_script(client, Script.LAY, [*keys, *(_key(earlier, ending) for ending in endings)], words)
+                await run_script(client, Script.LAY, [*keys, *(earlier.key(ending) for ending in endings)], words)
         return len(chosen)
 
     (count,) = await client.lengths([], [entries])
@@ -211,7 +208,7 @@ async def _stage(client: Client, run: Run, uid: str) -> None:
         raise lost_data()
     lists, hashes = _parts(earlier)
     lists = sorted({*lists, *(ready_ending(1, place_of(ending)[1]) for ending in lists)})
-    keys = [run_key(run.uid), run_key(uid), *(_key(earlier, ending) for ending in [*lists, *hashes])]
+    keys = [client.own.run(run.uid), client.own.run(uid), *(earlier.key(ending) for ending in [*lists, *hashes])]
     fields = [field + ending for ending in lists for field in (UNSORTED_FIELD, TAKEN_FIELD)]
     words: list[Word] = [run.uid, len(lists), *fields, *(TAKEN_FIELD + ending for ending in hashes)]
     await run_script(client, Script.STAGE, keys, words)
@@ -222,7 +219,3 @@ def _parts(earlier: Record) -> tuple[list[str], list[str]]:
     endings = sorted(earlier.quarantined)
     hashes = [ending for ending in endings if ending.endswith(":unacked")]
     return [ending for ending in endings if ending not in hashes], hashes
-
-
-def _key(earlier: Record, ending: str) -> str:
-    return quarantine_key(earlier.uid, ending)

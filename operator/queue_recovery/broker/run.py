@@ -1,11 +1,13 @@
 """A recovery's record in the broker: its fields, and what they add up to."""
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from queue_recovery.api.base import is_full_name
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.keys import (
+from queue_recovery.broker.notes import read_note
+from queue_recovery.broker.own_keys import (
     JOB_FIELD,
     KEPT_FIELD,
     KEPT_ID_FIELD,
@@ -14,14 +16,31 @@ from queue_recovery.broker.keys import (
     SEEN_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
-    quarantine_key,
-    quarantine_name,
+    OwnKeys,
     recovery_uid,
-    run_key,
     sweep_of,
 )
 from queue_recovery.broker.scripts import already_closed, forged, lost_data
 from queue_recovery.recovery.ports import Restored, Taken
+
+_COUNTERS = (TAKEN_FIELD, UNSORTED_FIELD, KEPT_FIELD, LARGE_FIELD, LARGE_KEPT_FIELD)
+_COUNTED = re.compile(r"\d{1,9}:(unacked|ready:\d{1,3})")
+"""How the name of a counter goes on: with the ending of a key."""
+
+_NUMBERS = ("sweep", "complete", "undecodable", "expires")
+_NUMBER = re.compile(r"\d{1,11}")
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the record of a run says that has been closed and released."""
+
+    name: str
+    """`namespace/name` of the QueueRecovery."""
+    bare_list: str
+    """The queue's list of priority 0."""
+    expires: int
+    """When the quarantine ends, in seconds since the epoch."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,7 @@ class Record:
 
     uid: str
     fields: Mapping[str, str]
+    own: OwnKeys
 
     @property
     def sweep(self) -> int:
@@ -77,7 +97,7 @@ class Record:
         """What has been moved into the quarantine."""
         unacked = sum(count for ending, count in self.quarantined.items() if ending.endswith(":unacked"))
         return Taken(
-            quarantine=quarantine_name(recovery_uid(self.uid)),
+            quarantine=self.own.quarantine_name(recovery_uid(self.uid)),
             ready=sum(self.quarantined.values()) - unacked,
             unacked=unacked,
             undecodable=int(self.fields.get("undecodable", 0)),
@@ -103,13 +123,25 @@ class Record:
     def enqueued_anew(self) -> frozenset[str]:
         """The former task ids of the jobs that were looked up and enqueued."""
         seen = self._named(SEEN_FIELD)
-        notes = [json.loads(seen[key]) for key in self.pushed if key in seen]
-        return frozenset(note["taskId"] for note in notes if note and note["taskId"])
+        notes = [read_note(seen[key]) for key in self.pushed if key in seen]
+        return frozenset(note.task_id for note in notes if note and note.task_id)
+
+    @property
+    def released(self) -> Released:
+        """What the record says of a released run. Raises Rejected (`BrokerLostData`) if it says that of none."""
+        name, bare_list, expires = (self.fields.get(field, "") for field in ("name", "list", "expires"))
+        if not is_full_name(name) or not expires:
+            raise forged(self.own.run(self.uid))
+        return Released(name, bare_list, int(expires))
+
+    def key(self, ending: str) -> str:
+        """Return the quarantine's key of that ending."""
+        return self.own.quarantine(self.uid, ending)
 
     @property
     def quarantine_keys(self) -> list[str]:
         """The keys of the quarantine."""
-        keys = [quarantine_key(self.uid, ending) for ending in self.quarantined]
+        keys = [self.key(ending) for ending in self.quarantined]
         return [*keys, *(f"{key}_index" for key in keys if key.endswith(":unacked"))]
 
     def _named(self, prefix: str) -> Mapping[str, str]:
@@ -121,16 +153,36 @@ async def read_record(client: Client, uid: str) -> Record | None:
     """Return the record of a run, or None if there is none.
 
     Raises:
-        Rejected: `BrokerLostData`, if it is larger than any that the operator writes.
+        Rejected: `BrokerLostData`, if it is none that the operator has written.
     """
-    fields = await client.record(run_key(uid))
-    if fields is None:
-        raise forged(run_key(uid))
-    if not fields:
+    key = client.own.run(uid)
+    found = await client.record(key)
+    if found is None:
+        raise forged(key)
+    if not found:
         return None
-    return Record(
-        uid, {name.decode(errors="replace"): value.decode(errors="replace") for name, value in fields.items()}
-    )
+    fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in found.items()}
+    if not all(_is_own(name, value) for name, value in fields.items()):
+        raise forged(key)
+    return Record(uid, fields, client.own)
+
+
+def _is_own(name: str, value: str) -> bool:
+    """Tell whether a field may be the operator's: those that are read as anything else than text have a form."""
+    if name.startswith(SEEN_FIELD):
+        return _is_note(value)
+    if name in _NUMBERS:
+        return _NUMBER.fullmatch(value) is not None
+    counter = next((counter for counter in _COUNTERS if name.startswith(counter)), None)
+    return counter is None or bool(_COUNTED.fullmatch(name.removeprefix(counter)) and _NUMBER.fullmatch(value))
+
+
+def _is_note(text: str) -> bool:
+    try:
+        read_note(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def read_open_record(client: Client, uid: str) -> Record:

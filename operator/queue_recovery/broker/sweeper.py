@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from queue_recovery.broker.client import LONGEST_WORD, Client
-from queue_recovery.broker.keys import lock_key, recovery_uid, run_key, runs_key
+from queue_recovery.broker.own_keys import recovery_uid
 from queue_recovery.broker.run import read_record
 from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.recovery.errors import Rejected
 
 _RUN_OUTLIVES_QUARANTINE = timedelta(days=7)
 """A late writer finds its run closed for at least this long, so that nothing is pushed twice."""
@@ -24,6 +25,9 @@ _LOOK_AGAIN_SOON = timedelta(minutes=1)
 _AT_ONCE = 20
 """Runs asked for in one command."""
 
+_MOST_PORTIONS = 500
+"""Portions of one pass: others may write to the index as fast as it is read."""
+
 
 async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime) -> int:
     """Unlink what is due of the cluster's released runs; return how many runs were looked at.
@@ -36,8 +40,11 @@ async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awai
         cluster: identity of the Kubernetes cluster; the runs of others are not looked at.
         is_live: tells whether the recovery of that `namespace/name` and UID exists and has not ended.
         now: the time, with its zone.
+
+    Raises:
+        Rejected: `BrokerLostData`, `WrongKeyType`, at the end, if somebody else has written what one of the runs says.
     """
-    index = runs_key(cluster)
+    index = client.own.runs(cluster)
     live: dict[str, bool] = {}
 
     async def lives(name: str, uid: str) -> bool:
@@ -47,10 +54,20 @@ async def sweep(client: Client, cluster: str, is_live: Callable[[str, str], Awai
         return live[recovery]
 
     looked_at = 0
-    while due := await _due(client, index, now):
+    refused: Rejected | None = None
+    for _ in range(_MOST_PORTIONS):
+        due = await _due(client, index, now)
         for uid in due:
-            await _look_at(client, index, uid.decode(), lives, now=now)
+            try:
+                await _look_at(client, index, uid, lives, now=now)
+            except Rejected as error:
+                refused = error
+                await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
         looked_at += len(due)
+        if len(due) < _AT_ONCE:
+            break
+    if refused is not None:
+        raise refused
     return looked_at
 
 
@@ -63,23 +80,25 @@ async def _due(client: Client, index: str, now: datetime) -> list[bytes]:
 
 
 async def _look_at(
-    client: Client, index: str, uid: str, is_live: Callable[[str, str], Awaitable[bool]], *, now: datetime
+    client: Client, index: str, member: bytes, is_live: Callable[[str, str], Awaitable[bool]], *, now: datetime
 ) -> None:
     """Unlink what is due of one run; it is due again later than now, or forgotten."""
+    uid = member.decode(errors="replace")
     record = await read_record(client, uid)
     if record is None:
-        await client.forget(index, uid)
+        await client.forget(index, member)
         return
-    if await is_live(record.fields["name"], uid):
-        await client.reschedule(index, uid, (now + _LOOK_AGAIN).timestamp())
+    released = record.released
+    if await is_live(released.name, uid):
+        await client.reschedule(index, member, (now + _LOOK_AGAIN).timestamp())
         return
-    keys = [lock_key(record.fields["list"]), *record.quarantine_keys]
-    if (await run_script(client, Script.EXPIRE, keys, [uid, run_key("")]))[0] == b"LENT":
-        await client.reschedule(index, uid, (now + _LOOK_AGAIN_SOON).timestamp())
+    keys = [client.own.lock(released.bare_list), *record.quarantine_keys]
+    if (await run_script(client, Script.EXPIRE, keys, [uid, client.own.run("")]))[0] == b"LENT":
+        await client.reschedule(index, member, (now + _LOOK_AGAIN_SOON).timestamp())
         return
-    end = datetime.fromtimestamp(float(record.fields["expires"]), now.tzinfo) + _RUN_OUTLIVES_QUARANTINE
+    end = datetime.fromtimestamp(released.expires, now.tzinfo) + _RUN_OUTLIVES_QUARANTINE
     if now < end:
-        await client.reschedule(index, uid, end.timestamp())
+        await client.reschedule(index, member, end.timestamp())
     else:
-        await client.unlink([run_key(uid)])
-        await client.forget(index, uid)
+        await client.unlink([client.own.run(uid)])
+        await client.forget(index, member)

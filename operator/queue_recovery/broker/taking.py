@@ -15,22 +15,20 @@ from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.envelope import task_id
 from queue_recovery.broker.failures import unknown_consumer
 from queue_recovery.broker.keeping import give_back_kept
-from queue_recovery.broker.keys import (
+from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.own_keys import (
     KEPT_FIELD,
     KEPT_ID_FIELD,
     LARGE_FIELD,
     LARGE_KEPT_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
-    Layout,
-    quarantine_key,
     ready_ending,
-    run_key,
     unacked_ending,
     unacked_index_ending,
 )
 from queue_recovery.broker.run import read_open_record
-from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.scripts import Script, run_script, unreadable
 from queue_recovery.broker.selection import Selection
 from queue_recovery.broker.unacked import Found, bites, entries_of, refuse_shared
 from queue_recovery.broker.values import LARGEST, size_of
@@ -61,7 +59,7 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, 
     What a selection keeps of the lists is back when the sweep is complete; of `unacked` it was never moved.
 
     Raises:
-        Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `SharedRoute`.
+        Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`.
         NotYet: `UnknownConsumer`, when entries keep coming; those found by then are in the quarantine.
     """
     records = [(run, await read_open_record(client, run.uid)) for run in runs]
@@ -76,7 +74,7 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, 
         raise unknown_consumer()
     for run in incomplete:
         await give_back_kept(client, layout, run, among)
-        await run_script(client, Script.COMPLETE, [run_key(run.uid)], [run.uid, sweep])
+        await run_script(client, Script.COMPLETE, [client.own.run(run.uid)], [run.uid, sweep])
     return reduce(operator.add, [(await read_open_record(client, run.uid)).taken for run in runs])
 
 
@@ -85,15 +83,17 @@ async def pass_boundary(
 ) -> None:
     """Take these lists (by priority) in one step, and mark the run as purged."""
     seen = seen or _Seen()
-    keys, fields = [run_key(run.uid)], []
+    keys, fields = [client.own.run(run.uid)], []
     for priority, key in lists.items():
         ending = ready_ending(sweep, priority)
-        keys += [key, quarantine_key(run.uid, ending)]
+        keys += [key, client.own.quarantine(run.uid, ending)]
         fields += [TAKEN_FIELD + ending, UNSORTED_FIELD + ending]
     ending = unacked_ending(sweep)
     kept = [seen.kept if run.select else "", KEPT_FIELD + ending, seen.kept_large, LARGE_KEPT_FIELD + ending]
     kept_ids = [KEPT_ID_FIELD + found for found in seen.kept_ids]
-    await run_script(client, Script.BOUNDARY, keys, [run.uid, sweep, seen.undecodable, *kept, *fields, *kept_ids])
+    words: list[Word] = [run.uid, sweep, seen.undecodable, *kept, int(run.take_unreadable), *fields, *kept_ids]
+    if (await run_script(client, Script.BOUNDARY, keys, words))[:1] == [b"FOREIGN"]:
+        raise unreadable(run.queue)
 
 
 async def give_back(client: Client, layout: Layout, run: Run) -> None:
@@ -101,9 +101,9 @@ async def give_back(client: Client, layout: Layout, run: Run) -> None:
 
     An entry whose delivery tag has come into use again stays in the quarantine.
     """
-    keys = _keys(layout, run, 1)
+    keys = _keys(client, layout, run, 1)
     bite = await Bite.of(client.ping)
-    async for portion in client.scan_hash(quarantine_key(run.uid, unacked_ending(1))):
+    async for portion in client.scan_hash(client.own.quarantine(run.uid, unacked_ending(1))):
         entries = [Found(tag, size_of(value), None) for tag, value in portion if tag is not None]
         for tags in bites(entries, bite):
             with bite.timed():
@@ -140,7 +140,7 @@ async def _move_unacked(
         for tags in bites(seen[queue].waiting, bite):
             with bite.timed():
                 words: list[Word] = [run.uid, sweep, *counters, LARGEST, *tags]
-                await run_script(client, Script.BITE, _keys(layout, run, sweep), words)
+                await run_script(client, Script.BITE, _keys(client, layout, run, sweep), words)
         seen[queue].waiting.clear()
 
     async for found in entries_of(client, layout, of_queue):
@@ -164,11 +164,11 @@ async def _move_unacked(
     return seen
 
 
-def _keys(layout: Layout, run: Run, sweep: int) -> list[str]:
+def _keys(client: Client, layout: Layout, run: Run, sweep: int) -> list[str]:
     return [
-        run_key(run.uid),
+        client.own.run(run.uid),
         layout.unacked,
         layout.unacked_index,
-        quarantine_key(run.uid, unacked_ending(sweep)),
-        quarantine_key(run.uid, unacked_index_ending(sweep)),
+        client.own.quarantine(run.uid, unacked_ending(sweep)),
+        client.own.quarantine(run.uid, unacked_index_ending(sweep)),
     ]

@@ -46,7 +46,7 @@ async def _queues(client: Client, layout: Layout) -> AsyncIterator[str]:
                 async for _, _, queue in read_bindings(client, layout, key):
                     yield queue
     async for keys in client.scan_keys(f"{_literal(layout.bare_list(''))}*", "list"):
-        theirs = [key for key in keys if not _text(key).startswith(OPERATOR_KEYS)]
+        theirs = [key for key in keys if OPERATOR_KEYS not in _text(key)]
         async for key, newest in client.newest(theirs):
             if is_envelope(read_message(newest)):
                 yield layout.queue_of_list(_text(key))

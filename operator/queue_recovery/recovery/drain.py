@@ -1,6 +1,5 @@
 """Draining: take the locks, stop the workers, and note what each job looks like once nothing runs."""
 
-import json
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
@@ -11,8 +10,8 @@ from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp
-from queue_recovery.recovery.plan import look_up, worker_names
-from queue_recovery.recovery.ports import Consumer, RestoreNote, StoredJob, Worker
+from queue_recovery.recovery.plan import check_queues, look_up, worker_names
+from queue_recovery.recovery.ports import Consumer, RestoreNote, SeenJob, StoredJob, Worker
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import as_it_was, refuse_held, refuse_locked
@@ -47,6 +46,7 @@ async def lock(scope: Scope) -> None:
 async def drain(scope: Scope) -> None:
     """Take the locks, stop the workers and wait for the end of their last pod; then freeze what the jobs look like."""
     await refuse_locked(scope, scope.runs)
+    await check_queues(scope, scope.runs)  # the plan may be hours old
     await (await scope.broker()).open(*scope.runs.values())
     drained = await stop_workers(scope) if scope.takes_messages else []
     await _freeze_jobs(scope)
@@ -250,16 +250,17 @@ async def _freeze_jobs(scope: Scope) -> None:
     await freeze(scope, jobs, {one.id: one.without_arguments() async for one in look_up(scope, jobs)})
 
 
-async def freeze(scope: Scope, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]) -> Mapping[str, str]:
+async def freeze(
+    scope: Scope, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]
+) -> Mapping[str, SeenJob | None]:
     """Write down what each job that has an id looks like; return, by key, what was written down first."""
     broker = await scope.broker()
-    frozen: dict[str, str] = {}
+    frozen: dict[str, SeenJob | None] = {}
     for queue, own in by_queue(jobs).items():
-        seen = {job.key: describe_seen(stored.get(job.id)) for job in own if job.id is not None}
+        seen = {job.key: _seen(stored.get(job.id)) for job in own if job.id is not None}
         frozen |= await broker.freeze(scope.runs[queue], seen)
     return frozen
 
 
-def describe_seen(job: StoredJob | None) -> str:
-    """Return what a job looked like as JSON text: null for no document, else its status and task id."""
-    return json.dumps(None if job is None else {"status": job.status, "taskId": job.task_id})
+def _seen(job: StoredJob | None) -> SeenJob | None:
+    return None if job is None else SeenJob(status=job.status, task_id=job.task_id)

@@ -21,8 +21,7 @@ async def plan(scope: Scope) -> None:
     await scope.world.check_permissions()
     broker = await scope.broker()
     await broker.check()
-    for name in queues:
-        await broker.check_queue(name)
+    await check_queues(scope, queues)
     stored = await _checked(scope, jobs, queues)
     if scope.takes_messages:
         for name in await scope.world.workers.paused(worker_names(queues.values())):
@@ -58,6 +57,13 @@ async def plan(scope: Scope) -> None:
             "jobs": JobTotals(total=len(jobs), progress=f"0/{len(jobs)}"),
         },
     )
+
+
+async def check_queues(scope: Scope, queues: Iterable[str]) -> None:
+    """Refuse queues that are not Celery's; see `ports.Broker.check_queue`."""
+    broker = await scope.broker()
+    for queue in queues:
+        await broker.check_queue(queue, take_unreadable=scope.spec.purge.take_unreadable)
 
 
 def worker_names(queues: Iterable[QueueSpec]) -> list[str]:

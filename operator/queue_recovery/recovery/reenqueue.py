@@ -1,6 +1,5 @@
 """Reenqueuing: claim each job, then enqueue it with its marker; once each, however often this is entered."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
@@ -12,7 +11,7 @@ from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.plan import look_up
-from queue_recovery.recovery.ports import Claim, StoredJob, Task
+from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.still_queued import known_still_queued, still_queued
 
@@ -56,7 +55,9 @@ async def reenqueue(scope: Scope) -> None:
     await _report(scope, jobs, done, skipped, complete=True)
 
 
-async def _skipped_as_seen(scope: Scope, jobs: Sequence[ListedJob], frozen: Mapping[str, str]) -> dict[str, SkippedJob]:
+async def _skipped_as_seen(
+    scope: Scope, jobs: Sequence[ListedJob], frozen: Mapping[str, SeenJob | None]
+) -> dict[str, SkippedJob]:
     """Return the jobs that may not be enqueued because of what they looked like when nothing ran."""
     target = await scope.target()
     if target.job_store is None:
@@ -67,14 +68,14 @@ async def _skipped_as_seen(scope: Scope, jobs: Sequence[ListedJob], frozen: Mapp
     for job in jobs:
         if job.id is None:
             continue
-        seen = json.loads(frozen[job.key])
+        seen = frozen[job.key]
         if seen is None:
             skipped[job.key] = _skip(job, Reason.NOT_FOUND, "its document is gone")
-        elif seen["status"] not in recoverable:
-            found = f"its status is {seen['status']!r}; recoverable: {', '.join(recoverable)}"
+        elif seen.status not in recoverable:
+            found = f"its status is {seen.status!r}; recoverable: {', '.join(recoverable)}"
             skipped[job.key] = _skip(job, Reason.NOT_RECOVERABLE, found)
-        elif seen["taskId"]:
-            task_ids[seen["taskId"]] = job
+        elif seen.task_id:
+            task_ids[seen.task_id] = job
     skipped = known_still_queued(scope, jobs) | skipped
     if not scope.takes_messages:
         broker = await scope.broker()
@@ -83,7 +84,7 @@ async def _skipped_as_seen(scope: Scope, jobs: Sequence[ListedJob], frozen: Mapp
     return skipped
 
 
-async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, str]) -> dict[str, SkippedJob]:
+async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, SeenJob | None]) -> dict[str, SkippedJob]:
     """Claim and push one batch; return the jobs that were not enqueued.
 
     A batch whose arguments are large is claimed and pushed in parts, so that they are not all kept in memory.
@@ -119,7 +120,7 @@ async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, st
 
 
 async def _claim_and_push(
-    scope: Scope, part: Sequence[tuple[ListedJob, Task]], frozen: Mapping[str, str]
+    scope: Scope, part: Sequence[tuple[ListedJob, Task]], frozen: Mapping[str, SeenJob | None]
 ) -> dict[str, SkippedJob]:
     """Claim some jobs and push those that are ours; return the others."""
     uid = scope.resource.uid
@@ -127,15 +128,9 @@ async def _claim_and_push(
     tasks = {job.key: task for job, task in part}
     claims = []
     for job, _ in part:
-        if job.id is not None:
-            seen = json.loads(frozen[job.key])
+        if job.id is not None and (seen := frozen[job.key]) is not None:
             claims.append(
-                Claim(
-                    id=job.id,
-                    seen_status=seen["status"],
-                    seen_task_id=seen["taskId"],
-                    task_id=task_id(uid, job),
-                )
+                Claim(id=job.id, seen_status=seen.status, seen_task_id=seen.task_id, task_id=task_id(uid, job))
             )
     ours = await (await scope.job_store()).claim(uid, claims, now=scope.world.now()) if claims else frozenset()
     for job, _ in part:

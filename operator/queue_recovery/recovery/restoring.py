@@ -9,6 +9,7 @@ from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
+from queue_recovery.recovery.plan import check_queues
 from queue_recovery.recovery.ports import Restored
 from queue_recovery.recovery.scope import Scope, Update, wanted_from
 from queue_recovery.recovery.takeover import refuse_locked
@@ -47,7 +48,7 @@ async def plan_restore(scope: Scope) -> None:
         quarantine = quarantine.model_copy(update={"name": f"{quarantine.name}/{queue}"})
     broker = await scope.broker()
     await broker.check()
-    await broker.check_queue(queue)
+    await check_queues(scope, [queue])
     count = await broker.restorable(queue, wanted_from(wanted, source))
     if count.restore == 0:
         raise _nothing(wanted, _why_nothing(wanted, count.found))
@@ -87,6 +88,7 @@ async def restore(scope: Scope) -> None:
         return
     broker = await scope.broker()
     await refuse_locked(scope, [scope.spec.queue])
+    await check_queues(scope, [scope.spec.queue])
     run = scope.runs[scope.spec.queue]
     await broker.open(run)
     restored = await broker.restore(run)

@@ -75,6 +75,7 @@ class Scope:
             cluster=self.world.cluster,
             queue=queue,
             select=self.spec.purge.select,
+            take_unreadable=self.spec.purge.take_unreadable,
             restore=self.restore,
             retention_seconds=self.spec.purge.retention_seconds,
             cluster_uid=self.cluster_uid,

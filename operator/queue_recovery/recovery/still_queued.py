@@ -1,6 +1,5 @@
 """Listed jobs whose own message stays in the queue: they run anyway, so they are not enqueued again."""
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 
 from queue_recovery.api.reasons import Reason
@@ -16,8 +15,8 @@ async def seen_task_ids(scope: Scope) -> Mapping[str, str]:
     if not jobs:
         return {}
     frozen = await freeze(scope, jobs, {})
-    seen = {job.label: json.loads(frozen[job.key]) for job in jobs}
-    return {label: found["taskId"] for label, found in seen.items() if found and found["taskId"]}
+    seen = {job.label: frozen[job.key] for job in jobs}
+    return {label: found.task_id for label, found in seen.items() if found and found.task_id}
 
 
 def with_still_queued(

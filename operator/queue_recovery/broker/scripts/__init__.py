@@ -11,7 +11,7 @@ from queue_recovery.broker.failures import unknown_consumer
 from queue_recovery.broker.script_files import Script, text_of
 from queue_recovery.recovery.errors import Rejected
 
-__all__ = ["Script", "already_closed", "forged", "lost_data", "run_script", "wrong_type"]
+__all__ = ["Script", "already_closed", "forged", "lost_data", "run_script", "unreadable", "wrong_type"]
 
 _text = text_of
 
@@ -55,8 +55,8 @@ def forged(key: str) -> Rejected:
     """Return the error of a record that the operator cannot have written."""
     return Rejected(
         Reason.BROKER_LOST_DATA,
-        f"key {key!r} is larger than any record that the operator writes, so somebody else has changed it; see who may "
-        "write the operator's keys (the broker's ACL), remove the key, and recover the rest by a new recovery",
+        f"key {key!r} holds what the operator does not write, so somebody else has changed it; see who may write the "
+        "operator's keys (the broker's ACL), remove the key, and recover the rest by a new recovery",
     )
 
 
@@ -73,4 +73,14 @@ def wrong_type(key: str) -> Rejected:
         Reason.WRONG_KEY_TYPE,
         f"key {key!r} is not of the type that Celery uses, so it belongs to something else; check the queue's name, "
         "the database in the URL and the target's transportOptions",
+    )
+
+
+def unreadable(queue: str) -> Rejected:
+    """Return the error of a queue in which nothing looks like a message of Celery."""
+    return Rejected(
+        Reason.FOREIGN_QUEUE,
+        f"none of the messages at the ends of queue {queue!r} has the form of Celery's (body, headers, properties), so "
+        "the list may belong to another program; check the queue's name, the database in the URL and the target's "
+        "transportOptions. If these messages are the queue's, create a recovery with purge.takeUnreadable: true",
     )

@@ -2,12 +2,22 @@
 -- KEYS: the run; then, for each list, its key and the key that it gets in the quarantine
 -- ARGV: UID; number of the sweep, from 1; undecodable entries seen in unacked; entries of the queue that stay there, or
 --       nothing when all of the queue is taken; the run's field that counts those; how many of those are too large to be
---       read; the run's field that counts them; then, for each list, the run's fields that count its messages, and those
---       not sorted yet; then the run's fields of the staying entries' task ids
+--       read; the run's field that counts them; 1 if the lists are taken although none of their messages looks like one of
+--       Celery's, else 0; then, for each list, the run's fields that count its messages, and those not sorted yet; then the
+--       run's fields of the staying entries' task ids
 -- Returns: OK (also when this boundary has been passed already) | LOST | CLOSED | PUSHED | WRONGTYPE, key
+--          | FOREIGN (nothing at the ends of the lists looks like a message of Celery)
 --          | OCCUPIED (something lies where a list would go)
 --          | SKIPPED (the sweep before has not been made, or what it keeps is not back)
 local run, sweep = KEYS[1], tonumber(ARGV[2])
+
+local function shows_a_message(list)
+  for _, place in ipairs({0, -1, 1, -2, 2, -3}) do
+    local message = redis.call('LRANGE', list, place, place)[1]
+    if message and message:find('"body"', 1, true) and message:find('"properties"', 1, true) then return true end
+  end
+end
+
 local uid, state, passed, pushed, unsorted =
   unpack(redis.call('HMGET', run, 'uid', 'state', 'sweep', 'pushed', 'unsorted'))
 if uid ~= ARGV[1] then return {'LOST'} end
@@ -16,11 +26,15 @@ passed = tonumber(passed or '0')
 if passed >= sweep then return {'OK'} end
 if pushed then return {'PUSHED'} end
 if passed ~= sweep - 1 or tonumber(unsorted or '0') > 0 then return {'SKIPPED'} end
+local found_any, found_message = false, ARGV[8] == '1'
 for i = 2, #KEYS, 2 do
   local found = redis.call('TYPE', KEYS[i])['ok']
   if found ~= 'list' and found ~= 'none' then return {'WRONGTYPE', KEYS[i]} end
   if redis.call('EXISTS', KEYS[i + 1]) == 1 then return {'OCCUPIED'} end
+  found_any = found_any or found == 'list'
+  found_message = found_message or found == 'list' and shows_a_message(KEYS[i])
 end
+if found_any and not found_message then return {'FOREIGN'} end
 
 redis.call('HDEL', run, '') -- a full server then takes the rest too
 for i = 2, #KEYS, 2 do
@@ -29,14 +43,14 @@ for i = 2, #KEYS, 2 do
     redis.call('RENAMENX', KEYS[i], KEYS[i + 1])
     -- A queue with `x-expires` has a TTL, which travels with its key.
     redis.call('PERSIST', KEYS[i + 1])
-    redis.call('HSET', run, ARGV[6 + i], length)
+    redis.call('HSET', run, ARGV[7 + i], length)
     if ARGV[4] ~= '' then
-      redis.call('HSET', run, ARGV[7 + i], length)
+      redis.call('HSET', run, ARGV[8 + i], length)
       redis.call('HINCRBY', run, 'unsorted', 1)
     end
   end
 end
 if ARGV[4] ~= '' then redis.call('HSET', run, ARGV[5], ARGV[4], ARGV[7], ARGV[6]) end
-for i = 7 + #KEYS, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
+for i = 8 + #KEYS, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
 redis.call('HSET', run, 'undecodable', ARGV[3], 'sweep', sweep, 'state', 'purged')
 return {'OK'}

@@ -7,7 +7,7 @@ answers the same when the effect is there already.
 
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Holder, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
-from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, Taken, Task
+from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, SeenJob, Taken, Task
 from queue_recovery.recovery.ports.workers import RESTORE_ANNOTATION, RestoreNote, Worker, Workers
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "RestoreNote",
     "Restored",
     "Run",
+    "SeenJob",
     "StoredJob",
     "Taken",
     "Task",

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.tails import Tails
-from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, Taken, Task
+from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, SeenJob, Taken, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +100,8 @@ class Broker(Protocol):
         """
         ...
 
-    async def check_queue(self, queue: str) -> None:
-        """Refuse a queue whose keys cannot be Celery's.
+    async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
+        """Refuse a queue whose keys cannot be Celery's, or, but for `take_unreadable`, of which nothing can be read.
 
         Raises Rejected (`WrongKeyType`, `ForeignQueue`), or Unavailable (`BrokerPermissionDenied`).
         """
@@ -144,8 +144,13 @@ class Broker(Protocol):
         """
         ...
 
-    async def freeze(self, run: Run, seen: Mapping[str, str]) -> Mapping[str, str]:
-        """Store what each job (by key) looked like when nothing ran; return what was stored first."""
+    async def freeze(self, run: Run, seen: Mapping[str, SeenJob | None]) -> Mapping[str, SeenJob | None]:
+        """Store what each job (by key) looked like when nothing ran; return what was stored first.
+
+        None: there was no document of it.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
+        """
         ...
 
     async def take(self, *runs: Run, sweep: int = 1, among: Collection[str] = ()) -> Taken:
@@ -159,7 +164,7 @@ class Broker(Protocol):
         consumer of the queues lives. When that turns out not to have held, the queues are drained again and taken with
         the next number as `sweep`: each number passes one boundary, however often it is asked for.
 
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `SharedRoute`), and NotYet
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`), and NotYet
         (`UnknownConsumer`) while entries of the queues keep coming into `unacked`.
         """
         ...

@@ -35,6 +35,8 @@ class Run:
     queue: str
     select: PurgeSelect | None = None
     """Which messages are taken; None: all."""
+    take_unreadable: bool = False
+    """Whether the queue is taken although nothing shows that its messages are Celery's: none of them can be read."""
     restore: Restore | None = None
     """Which messages are put back, in a recovery that takes none."""
     cluster_uid: str | None = None
@@ -46,6 +48,14 @@ class Run:
     def retention(self) -> timedelta:
         """How long a quarantine is kept that is not dropped."""
         return timedelta(seconds=self.retention_seconds or DEFAULT_RETENTION_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenJob:
+    """What a job's document looked like when nothing ran. `None`: the field is absent or not mapped."""
+
+    status: str | None
+    task_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
