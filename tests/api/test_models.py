@@ -38,6 +38,7 @@ queues:
   workers: [{name: tts-worker}]
   message: {task: tts.render, args: '["$(id)"]'}
   tasks: []
+limits: {startingDeadlineSeconds: 3600, activeDeadlineSeconds: 900}
 """
 MINIMAL_RECOVERY = """
 targetRef: {name: media}

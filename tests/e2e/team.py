@@ -185,6 +185,7 @@ class Team:
         queues: list[Json] | None = None,
         broker: Json | None = None,
         fields: Json | None = None,
+        limits: Json | None = None,
     ) -> None:
         """Create the target `team` with the queue `work`, or with those that are given."""
         spec: Json = {
@@ -199,6 +200,8 @@ class Team:
                 }
             ],
         }
+        if limits:
+            spec["limits"] = limits
         if store:
             collection: Json = {"database": self.jobs.database.name, "collection": self.jobs.name}
             if fields:

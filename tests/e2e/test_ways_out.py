@@ -71,6 +71,22 @@ async def test_a_drain_that_takes_too_long_fails_and_brings_the_workers_back(tea
     assert (await team.job(job))["status"] == "failed"
 
 
+async def test_a_recovery_that_asks_for_a_year_gets_no_more_time_than_its_target_allows(team: Team) -> None:
+    await team.stubborn_workers()
+    await team.target(limits={"startingDeadlineSeconds": 6, "activeDeadlineSeconds": 2})
+    year = {"startingDeadlineSeconds": 31536000, "activeDeadlineSeconds": 31536000}
+
+    await team.recovery(suspend=True, **year)
+    status = await team.reached("Failed")
+
+    assert "could not start within 6 s" in status["message"]
+    await team.recovery("second", **year)
+    status = await team.reached("Failed", "second")
+    assert "not done within 2 s of the drain" in status["message"]
+    assert await team.replicas() == 2
+    assert await _unlocked(team)
+
+
 async def test_a_second_recovery_of_the_queue_waits_for_the_first_and_starts_when_it_ends(team: Team) -> None:
     await team.stubborn_workers()
     await team.target()

@@ -185,6 +185,30 @@ def test_the_active_deadline_counts_from_the_drain() -> None:
     assert deadline(spec(), status(planned=True, done=0), created=CREATED) == datetime(2026, 3, 1, 3, 30, 2, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(
+    ("done", "reason", "words"),
+    [
+        (None, Reason.STARTING_DEADLINE_EXCEEDED, "could not start within 60 s"),
+        (0, Reason.ACTIVE_DEADLINE_EXCEEDED, "not done within 20 s of the drain"),
+    ],
+)
+def test_the_deadlines_of_the_plan_hold_however_long_the_spec_asks_for(
+    done: int | None, reason: Reason, words: str
+) -> None:
+    of = status(planned=True, done=done)
+    assert of.plan
+    plan = of.plan.model_copy(update={"starting_deadline_seconds": 60, "active_deadline_seconds": 20})
+    of = of.model_copy(update={"plan": plan})
+    wanted = spec(startingDeadlineSeconds=31536000, activeDeadlineSeconds=31536000)
+    end = CREATED + timedelta(seconds=60 if done is None else 22)
+
+    ending = forced_ending(wanted, of, created=CREATED, deleting=False, now=end)
+
+    assert deadline(wanted, of, created=CREATED) == end
+    assert ending is not None
+    assert (ending.reason, words in ending.message) == (reason, True)
+
+
 @given(
     planned=st.booleans(),
     done=st.none() | st.integers(0, 4),

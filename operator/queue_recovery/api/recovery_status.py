@@ -57,6 +57,12 @@ class Plan(Model):
     restore: int = Field(0, ge=0, description="Messages that `restoreFrom` would put back.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
+    starting_deadline_seconds: int | None = Field(
+        None, ge=1, description="The `startingDeadlineSeconds` that holds: the target's limit, if that is shorter."
+    )
+    active_deadline_seconds: int | None = Field(
+        None, ge=1, description="The `activeDeadlineSeconds` that holds: the target's limit, if that is shorter."
+    )
     tails: Tails | None = Field(
         None, description="What hangs on the messages that would be taken; left out when there are none."
     )

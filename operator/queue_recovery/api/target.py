@@ -224,6 +224,23 @@ class QueueSpec(Model):
     )
 
 
+class Limits(Model):
+    """The most that a recovery of the target gets, whatever it asks for."""
+
+    starting_deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=31536000,
+        description="Longest `startingDeadlineSeconds`: how long a recovery may stand in line for a queue.",
+    )
+    active_deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=31536000,
+        description="Longest `activeDeadlineSeconds`: how long a recovery may hold the queue and stop its workers.",
+    )
+
+
 def _free(option: str) -> JsonValue:
     """Return the rule that a key of the transport options is none of the operator's own."""
     return {
@@ -247,6 +264,11 @@ class QueueTargetSpec(Model):
         max_length=100,
         description="The queues that may be recovered.",
         json_schema_extra=list_map("name"),
+    )
+    limits: Limits = Field(
+        Limits(),
+        description="The longest deadlines that a recovery gets, whatever it asks for: whoever may create recoveries, "
+        "but not change the target, cannot hold a queue for longer.",
     )
 
     model_config = with_rules(

@@ -75,17 +75,25 @@ def forced_ending(
         return Ending(
             phase="Failed",
             reason=Reason.STARTING_DEADLINE_EXCEEDED,
-            message=f"could not start within {spec.starting_deadline_seconds} s; nothing was touched.{waited_for}",
+            message=f"could not start within {_starting_seconds(spec, status)} s; nothing was touched.{waited_for}",
         )
     return Ending(
         phase="Failed",
         reason=Reason.ACTIVE_DEADLINE_EXCEEDED,
-        message=f"not done within {spec.active_deadline_seconds} s of the drain.{waited_for}",
+        message=f"not done within {_active_seconds(spec, status)} s of the drain.{waited_for}",
     )
 
 
 def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime:
     """Return when the recovery runs out of time: from its creation until the drain, then from the drain on."""
     if status.drain_start_time is None:
-        return created + timedelta(seconds=spec.starting_deadline_seconds)
-    return moment(status.drain_start_time) + timedelta(seconds=spec.active_deadline_seconds)
+        return created + timedelta(seconds=_starting_seconds(spec, status))
+    return moment(status.drain_start_time) + timedelta(seconds=_active_seconds(spec, status))
+
+
+def _starting_seconds(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> int:
+    return (status.plan and status.plan.starting_deadline_seconds) or spec.starting_deadline_seconds
+
+
+def _active_seconds(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> int:
+    return (status.plan and status.plan.active_deadline_seconds) or spec.active_deadline_seconds
