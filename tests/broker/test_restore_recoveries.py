@@ -1,6 +1,6 @@
 """A recovery with `restoreFrom` from its first look to its last write, on a real broker and without a cluster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -122,8 +122,9 @@ class Here:
     async def is_terminating(self) -> bool:
         return False
 
-    async def check_permissions(self) -> None:
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
         """All is granted."""
+        del target, workers
 
     async def lives(self, *, effects: int = 10_000) -> bool:
         """Work until the end or the process's death; tell whether it lived."""

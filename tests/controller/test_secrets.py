@@ -193,7 +193,7 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
 
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
         world = world_of(World, api)
-        metrics = Metrics()
+        metrics = Metrics(with_names=True)
         board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: world)
 
         async def patched(*arguments: object, **_: object) -> None:
@@ -207,4 +207,4 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
         await board.aclose()
 
     assert "BrokerReachable" in statuses[0]
-    searched([*statuses, metrics.page().decode()], written)
+    searched([*statuses, (await metrics.page()).decode()], written)

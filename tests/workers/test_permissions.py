@@ -6,20 +6,19 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.workers.permissions import ServiceAccount, forbidden, missing_permissions
+from queue_recovery.workers.permissions import Rights, ServiceAccount, forbidden, rights_for
 from tests.workers.fleet import RUN, Fleet, connected, manifest, note, workers_of
 
-ALL = [
-    "get secrets",
-    "get deployments.apps",
+NEEDED = rights_for(["redis"], ["worker"])
+LISTED = [
     "list deployments.apps",
     "watch deployments.apps",
-    "patch deployments.apps",
     "list replicasets.apps",
     "watch replicasets.apps",
     "list pods",
     "watch pods",
 ]
+ALL = ["get secrets", "get deployments.apps", "patch deployments.apps", *LISTED]
 
 
 async def create_operator(fleet: Fleet) -> ServiceAccount:
@@ -28,12 +27,14 @@ async def create_operator(fleet: Fleet) -> ServiceAccount:
 
 
 async def grant(fleet: Fleet, *rights: str) -> None:
-    """Grant rights, written as `missing_permissions` writes them, to the operator in this namespace."""
+    """Grant rights, written as messages name them, to the operator in this namespace."""
     rules = []
     for right in rights:
         verb, _, resource = right.partition(" ")
-        name, _, group = resource.partition(".")
-        rules.append({"apiGroups": [group], "resources": [name], "verbs": [verb]})
+        resource, _, name = resource.partition("/")
+        kind, _, group = resource.partition(".")
+        rule = {"apiGroups": [group], "resources": [kind], "verbs": [verb]}
+        rules.append(rule | ({"resourceNames": [name]} if name else {}))
     role = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
@@ -67,7 +68,7 @@ async def test_without_a_role_binding_every_call_says_which_one_to_create(fleet:
                 "kubectl create rolebinding queue-recovery --clusterrole=queue-recovery-tenant "
                 f"--serviceaccount={fleet.namespace}:recoverer -n {fleet.namespace}"
             )
-        assert await missing_permissions(client, fleet.namespace) == ALL
+        assert await Rights(client, fleet.namespace).missing(NEEDED) == NEEDED
 
 
 async def test_what_is_missing_is_named(fleet: Fleet) -> None:
@@ -76,23 +77,47 @@ async def test_what_is_missing_is_named(fleet: Fleet) -> None:
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")
 
     async with connected(kubeconfig) as client:
-        missing = await missing_permissions(client, fleet.namespace)
+        missing = await Rights(client, fleet.namespace).missing(NEEDED)
 
-    assert missing == ["get secrets", "patch deployments.apps"]
-    assert "may not get secrets, patch deployments.apps in" in forbidden("media", ServiceAccount(), missing).message
+    message = forbidden("media", ServiceAccount(), missing).message
+    assert "the operator may not get secrets/redis, patch deployments.apps/worker in namespace media;" in message
 
 
-async def test_the_rights_of_the_tenants_role_are_all_that_is_needed(fleet: Fleet) -> None:
+async def test_of_many_rights_that_are_missing_the_first_are_named() -> None:
+    missing = rights_for([f"secret-{n:02}" for n in range(30)], [])
+
+    message = forbidden("media", ServiceAccount(), missing).message
+
+    assert "get secrets/secret-09 and 26 more in namespace media" in message
+
+
+@pytest.mark.parametrize(
+    "granted",
+    [ALL, ["get secrets/redis", "get deployments.apps/worker", "patch deployments.apps/worker", *LISTED]],
+    ids=["of all", "of single objects"],
+)
+async def test_the_rights_of_the_tenants_role_are_all_that_is_needed(fleet: Fleet, granted: list[str]) -> None:
     account = await create_operator(fleet)
-    await grant(fleet, *ALL)
+    await grant(fleet, *granted)
     await fleet.apply(manifest(replicas=1))
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")
 
     async with connected(kubeconfig) as client:
-        assert await missing_permissions(client, fleet.namespace) == []
+        assert await Rights(client, fleet.namespace).missing(NEEDED) == []
         fleet.workers = workers_of(client, fleet.namespace, account)
         seen = await fleet.hold()
         await fleet.drained()
         await anext(fleet.workers.follow(["worker"]))
 
         assert await fleet.workers.restore("worker", seen.uid, RUN) == 1
+
+
+async def test_rights_of_single_objects_are_no_rights_of_others(fleet: Fleet) -> None:
+    await create_operator(fleet)
+    await grant(fleet, "get secrets/redis", "get deployments.apps/worker", "patch deployments.apps", *LISTED)
+    kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")
+
+    async with connected(kubeconfig) as client:
+        missing = await Rights(client, fleet.namespace).missing(rights_for(["mongo", "redis"], ["other", "worker"]))
+
+    assert list(map(str, missing)) == ["get secrets/mongo", "get deployments.apps/other"]

@@ -72,13 +72,13 @@ TARGET_UP = Metric(
     "queue_recovery_target_up",
     MetricKind.GAUGE,
     ("namespace", "target", "part"),
-    "Whether a part of a target answers (1) or not (0): broker or jobStore.",
+    "Whether a part of a target answers (1) or not (0): broker or jobStore; without names, whether that of all does.",
 )
 QUEUE_DEPTH = Metric(
     "queue_recovery_queue_depth",
     MetricKind.GAUGE,
     ("namespace", "target", "queue"),
-    "Messages that wait in a queue, over all its priorities, when last looked.",
+    "Messages that wait in a queue, over all its priorities, when last looked; without names, in all queues.",
 )
 UNACKED = Metric(
     "queue_recovery_unacked",

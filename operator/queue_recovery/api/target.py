@@ -289,6 +289,20 @@ class QueueTargetSpec(Model):
         ]
     )
 
+    @property
+    def secrets(self) -> list[str]:
+        """The names of all Secrets that it refers to."""
+        broker, sentinels = self.broker, self.broker.transport_options.sentinel_kwargs
+        store = self.job_store.mongodb if self.job_store else None
+        refs = [broker.url_secret_ref, sentinels.password_secret_ref, store and store.url_secret_ref]
+        refs_of_tls = [
+            ref
+            for tls in (broker.tls, store and store.tls)
+            if tls
+            for ref in (tls.ca_secret_ref, tls.client_certificate_secret_ref)
+        ]
+        return sorted({ref.name for ref in (*refs, *refs_of_tls) if ref})
+
 
 class QueueDepth(Model):
     """How many messages wait in one queue."""

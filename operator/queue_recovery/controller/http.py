@@ -16,7 +16,8 @@ async def serve(host: str | None, port: int, *, metrics: Metrics, waits_for: Cal
     """
 
     async def page(_request: web.Request) -> web.Response:
-        return web.Response(body=metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=await metrics.page(), headers=headers)
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

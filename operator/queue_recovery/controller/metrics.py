@@ -1,15 +1,24 @@
 """The operator's Prometheus metrics, made from the rows that the reference lists."""
 
+import asyncio
+import math
 import time
+from collections import Counter as Counts
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from queue_recovery.api import metrics as rows
-from queue_recovery.api.conditions import ConditionType, is_true
+from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.metrics import Metric
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.recovery.phase import is_terminal
+
+_PARTS = {"broker": ConditionType.BROKER_REACHABLE, "jobStore": ConditionType.JOB_STORE_REACHABLE}
+
+_FRESH_SECONDS = 1.0
+"""How long a page is given to all who ask."""
 
 _BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 
@@ -17,8 +26,9 @@ _BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 class Metrics:
     """All instruments, in a registry of their own."""
 
-    def __init__(self) -> None:
-        """Make one instrument for each row."""
+    def __init__(self, *, with_names: bool = False) -> None:
+        """Make one instrument for each row; `with_names`: also those of targets for each target and queue."""
+        self._with_names = with_names
         self._registry = CollectorRegistry()
         self.leader = self._gauge(rows.LEADER)
         self._finished = self._counter(rows.RECOVERIES_FINISHED)
@@ -38,10 +48,20 @@ class Metrics:
         self._target_up = self._gauge(rows.TARGET_UP)
         self._queue_depth = self._gauge(rows.QUEUE_DEPTH)
         self._unacked = self._gauge(rows.UNACKED)
+        self._targets: dict[tuple[str, str], QueueTargetStatus] = {}
+        """What the last look at each target found, by namespace and name."""
+        self._rendering = asyncio.Lock()
+        self._rendered = -math.inf
+        self._page = b""
 
-    def page(self) -> bytes:
-        """Return the metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+    async def page(self) -> bytes:
+        """Return the metrics in Prometheus' text format, as they are or were less than a second ago."""
+        async with self._rendering:
+            if time.monotonic() - self._rendered >= _FRESH_SECONDS:
+                # Thousands of series take longer than the event loop may be held.
+                self._page = await asyncio.to_thread(self._render, dict(self._targets))
+                self._rendered = time.monotonic()
+            return self._page
 
     def changed(self, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> None:
         """Note a stored change of status: how long a phase took, and what a recovery did once it has ended."""
@@ -57,17 +77,35 @@ class Metrics:
 
     def target_seen(self, namespace: str, name: str, status: QueueTargetStatus) -> None:
         """Show what a look at a target found."""
-        for part, kind in (("broker", ConditionType.BROKER_REACHABLE), ("jobStore", ConditionType.JOB_STORE_REACHABLE)):
-            self._target_up.labels(namespace, name, part).set(is_true(status.conditions, kind))
-        for queue in status.queues:
-            self._queue_depth.labels(namespace, name, queue.name).set(queue.ready)
-        if status.unacked is not None:
-            self._unacked.labels(namespace, name).set(status.unacked)
+        self._targets[namespace, name] = status
 
     def target_gone(self, namespace: str, name: str) -> None:
         """Forget a target."""
+        self._targets.pop((namespace, name), None)
+
+    def _render(self, targets: Mapping[tuple[str, str], QueueTargetStatus]) -> bytes:
         for gauge in (self._target_up, self._queue_depth, self._unacked):
-            gauge.remove_by_labels({"namespace": namespace, "target": name})
+            gauge.clear()
+        up: dict[tuple[str, str, str], list[bool]] = {}
+        depth: Counts[tuple[str, str, str]] = Counts()
+        unacked: Counts[tuple[str, str]] = Counts()
+        for key, status in targets.items():
+            namespace, name = key if self._with_names else ("", "")
+            for part, kind in _PARTS.items():
+                seen = find(status.conditions, kind)
+                if seen is not None and seen.status != "Unknown":
+                    up.setdefault((namespace, name, part), []).append(seen.status == "True")
+            for queue in status.queues:
+                depth[namespace, name, queue.name if self._with_names else ""] += queue.ready
+            if status.unacked is not None:
+                unacked[namespace, name] += status.unacked
+        for labels, answers in up.items():
+            self._target_up.labels(*labels).set(all(answers))
+        for place, count in depth.items():
+            self._queue_depth.labels(*place).set(count)
+        for target, count in unacked.items():
+            self._unacked.labels(*target).set(count)
+        return generate_latest(self._registry)
 
     def _ended(self, status: QueueRecoveryStatus) -> None:
         self._finished.labels(str(status.phase)).inc()

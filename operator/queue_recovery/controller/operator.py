@@ -44,7 +44,7 @@ class Operator:
         self._destinations = settings.destinations
         self._shared: WeakValueDictionary[str, Shared] = WeakValueDictionary()
         self.watches = Watches(settings.namespaces)
-        self.metrics = Metrics()
+        self.metrics = Metrics(with_names=settings.metrics_with_names)
         self.events = EventPoster(api, instance)
         self.targets = TargetBoard(api, settings, self.metrics, self.world)
         self.recoveries = Reconciler(self.resource, self.world, self.working)

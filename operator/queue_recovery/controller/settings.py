@@ -23,6 +23,11 @@ class Settings(BaseSettings):
         None, description="Address of the port for metrics and health; none: all of the pod's."
     )
     http_port: int = Field(8080, ge=0, le=65535, description="Port for metrics and health.")
+    metrics_with_names: bool = Field(
+        default=False,
+        description="Whether metrics name namespaces, targets and queues. Without it those of targets are one series "
+        "over all targets, so that who may read them learns of no tenant.",
+    )
     target_refresh_seconds: float = Field(
         30, ge=1, le=86400, description="How often a QueueTarget's status is refreshed; changes refresh it at once."
     )

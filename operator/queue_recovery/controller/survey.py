@@ -29,7 +29,7 @@ async def survey(spec: QueueTargetSpec, old: QueueTargetStatus, world: World, *,
         ConditionType.JOB_STORE_REACHABLE: await _job_store(spec, world, transports),
         ConditionType.WORKERS_FOUND: await _judge(_look(spec, world), Reason.WORKERS_FOUND, "all Deployments exist"),
         ConditionType.PERMITTED: await _judge(
-            world.check_permissions(), Reason.PERMITTED, "the operator may act in this namespace"
+            world.check_permissions(spec, _workers(spec)), Reason.PERMITTED, "the operator may act in this namespace"
         ),
         ConditionType.EVICTION_SAFE: eviction,
     }
@@ -115,7 +115,11 @@ def _transport(spec: QueueTargetSpec, transports: Mapping[str, str | None]) -> F
 
 
 async def _look(spec: QueueTargetSpec, world: World) -> None:
-    await world.workers.paused(sorted({worker.name for queue in spec.queues for worker in queue.workers}))
+    await world.workers.paused(_workers(spec))
+
+
+def _workers(spec: QueueTargetSpec) -> list[str]:
+    return sorted({worker.name for queue in spec.queues for worker in queue.workers})
 
 
 async def _judge(check: Awaitable[None], reason: Reason, message: str) -> Finding:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.recovery.world import Earlier
 from queue_recovery.workers.deployments import KubernetesWorkers
-from queue_recovery.workers.permissions import forbidden
+from queue_recovery.workers.permissions import forbidden, rights_for
 
 _TLS_KEYS = ("tls.crt", "tls.key")
 """What a Secret of type kubernetes.io/tls has."""
@@ -86,7 +86,6 @@ class KubernetesWorld:
         self._sightings = shared.sightings
         self._destinations = destinations
         self._known_changes = 0
-        self._permitted = False
         self._secrets: dict[str, Mapping[str, str | bytes]] = {}
 
     def now(self) -> datetime:
@@ -100,7 +99,6 @@ class KubernetesWorld:
     async def target(self, name: str) -> QueueTargetSpec:
         """Read the QueueTarget; raises NotYet (`TargetNotFound`)."""
         self._known_changes = self._sightings.changes
-        self._permitted = False
         self._secrets.clear()
         missing = AwaitingChange(
             Reason.TARGET_NOT_FOUND,
@@ -177,15 +175,14 @@ class KubernetesWorld:
             lambda: connecting.connect(url, mongodb, certificates=certificates, destinations=self._destinations),
         )
 
-    async def check_permissions(self) -> None:
-        """Ask the API server whether the namespace's RoleBinding is there; raises NotYet (`Forbidden`)."""
-        if self._permitted:
-            return
-        missing = await self._shared.rights.missing()
-        self._note("rights", tuple(missing))
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+        """Ask the API server whether the operator has its rights here; raises NotYet (`Forbidden`)."""
+        rights = rights_for(target.secrets, workers)
+        missing = await self._shared.rights.missing(rights)
+        for right in rights:
+            self._note(f"right to {right}", right in missing)
         if missing:
             raise forbidden(self._namespace, self._shared.account, missing)
-        self._permitted = True
 
     async def changed(self, *, workers: bool) -> None:
         """See `recovery.world.World`."""

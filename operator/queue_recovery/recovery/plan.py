@@ -18,13 +18,14 @@ async def plan(scope: Scope) -> None:
     queues = await scope.queues()
     jobs = listed(scope.spec)
     check_size(scope.spec, jobs)
-    await scope.world.check_permissions()
+    workers = worker_names(queues.values()) if scope.takes_messages else []
+    await scope.world.check_permissions(await scope.target(), workers)
     broker = await scope.broker()
     await broker.check()
     await check_queues(scope, queues)
     stored = await _checked(scope, jobs, queues)
     if scope.takes_messages:
-        for name in await scope.world.workers.paused(worker_names(queues.values())):
+        for name in await scope.world.workers.paused(workers):
             raise AwaitingChange(
                 Reason.WORKER_PAUSED,
                 f"Deployment {name} is paused, so it would not start again; "

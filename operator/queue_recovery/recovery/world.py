@@ -1,5 +1,6 @@
 """What surrounds a recovery: its own resource, and the ways to the servers that its target names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -97,7 +98,7 @@ class World(Protocol):
     async def target(self, name: str) -> QueueTargetSpec:
         """Return the target of that name; raises NotYet (`TargetNotFound`).
 
-        What `broker`, `job_store` and `check_permissions` read is kept until this is called again.
+        What `broker` and `job_store` read is kept until this is called again.
         """
         ...
 
@@ -130,8 +131,8 @@ class World(Protocol):
         """Return the target's job store, which it has; raises NotYet as `broker`, and `InvalidJobStoreURL`."""
         ...
 
-    async def check_permissions(self) -> None:
-        """Raise NotYet (`Forbidden`) when the operator may not act in the namespace."""
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+        """Raise NotYet (`Forbidden`) when the operator may not read the target's Secrets, or stop these Deployments."""
         ...
 
     async def changed(self, *, workers: bool) -> None:

@@ -1,9 +1,8 @@
 """What the operator may do in a namespace, and how to grant it."""
 
 import asyncio
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +16,7 @@ from kubernetes.aio.client import (
     V1SelfSubjectRulesReviewSpec,
 )
 from pydantic import ValidationError
+from typing_extensions import override
 
 from queue_recovery.api.base import Model
 from queue_recovery.api.reasons import Reason
@@ -27,8 +27,11 @@ TENANT_ROLE: Final = "queue-recovery-tenant"
 """The ClusterRole that a namespace grants to the operator by a RoleBinding."""
 
 
-_COMPLETE_SECONDS: Final = 10.0
-"""For so long it is remembered that nothing is missing: a crowd of recoveries asks at once."""
+_GRANTED_SECONDS: Final = 10.0
+"""For so long it is remembered that a right is there: a crowd of recoveries asks at once."""
+
+_REVIEWS_AT_ONCE: Final = 20
+_NAMED_AT_MOST: Final = 10
 
 
 @dataclass(frozen=True)
@@ -40,23 +43,34 @@ class ServiceAccount:
 
 
 @dataclass(frozen=True)
-class _Right:
+class Right:
+    """One thing that the operator has to be allowed in a namespace."""
+
     verb: str
     resource: str
     group: str = ""
+    name: str = ""
+    """Of the one object that it is about; empty: all of them."""
 
-    @property
-    def name(self) -> str:
-        return f"{self.verb} {self.resource}{'.' if self.group else ''}{self.group}"
+    @override
+    def __str__(self) -> str:
+        """Return it as `patch deployments.apps/worker`."""
+        group, name = f".{self.group}" if self.group else "", f"/{self.name}" if self.name else ""
+        return f"{self.verb} {self.resource}{group}{name}"
 
 
-_RIGHTS: Final = [
-    _Right("get", "secrets"),
-    *(_Right(verb, "deployments", "apps") for verb in ("get", "list", "watch", "patch")),
-    *(_Right(verb, "replicasets", "apps") for verb in ("list", "watch")),
-    *(_Right(verb, "pods") for verb in ("list", "watch")),
-]
-"""What the ClusterRole grants."""
+def rights_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[Right]:
+    """Return the rights that are needed to read these Secrets, and to stop and start these Deployments.
+
+    What is followed is listed and watched as a whole: the API server grants neither for single names.
+    """
+    return [
+        *(Right("get", "secrets", name=name) for name in secrets),
+        *(Right(verb, "deployments", "apps") for verb in ("list", "watch")),
+        *(Right(verb, "deployments", "apps", name) for name in deployments for verb in ("get", "patch")),
+        *(Right(verb, "replicasets", "apps") for verb in ("list", "watch")),
+        *(Right(verb, "pods") for verb in ("list", "watch")),
+    ]
 
 
 class _Rule(Model):
@@ -65,10 +79,11 @@ class _Rule(Model):
     resources: Sequence[str] = ()
     resource_names: Sequence[str] = ()
 
-    def grants(self, right: _Right) -> bool:
-        """Tell whether it grants a right on all objects of its kind."""
+    def grants(self, right: Right) -> bool:
+        """Tell whether it grants a right."""
         pairs = ((right.verb, self.verbs), (right.group, self.api_groups), (right.resource, self.resources))
-        return not self.resource_names and all({wanted, "*"} & {*given} for wanted, given in pairs)
+        named = not self.resource_names or right.name in self.resource_names
+        return named and all({wanted, "*"} & {*given} for wanted, given in pairs)
 
 
 class _RulesStatus(Model):
@@ -87,17 +102,18 @@ class _Review(Model):
     status: _ReviewStatus
 
 
-def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[str] = ()) -> NotYet:
+def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Right] = ()) -> NotYet:
     """Make the error for rights that the operator lacks in a namespace; it shows the command that grants them.
 
     Args:
         namespace: where it lacks them.
         account: whom the operator runs as.
-        missing: what `missing_permissions` found, when that was asked.
+        missing: what `Rights.missing` found, when that was asked.
     """
     lacks = "has not all its rights, or is stopped by a policy,"
     if missing:
-        lacks = "has no rights" if len(missing) == len(_RIGHTS) else f"may not {', '.join(missing)}"
+        more = f" and {len(missing) - _NAMED_AT_MOST} more" if len(missing) > _NAMED_AT_MOST else ""
+        lacks = f"may not {', '.join(map(str, missing[:_NAMED_AT_MOST]))}{more}"
     # Rights that are missing are seen to come; what a policy forbids can only be tried again.
     error = AwaitingChange if missing else NotYet
     return error(
@@ -109,70 +125,71 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[str] = 
 
 
 class Rights:
-    """Which rights of the tenant's role the operator lacks in a namespace, asked once for all who want to know."""
+    """Which rights the operator has in a namespace, asked once for all who want to know."""
 
     def __init__(self, api_client: ApiClient, namespace: str) -> None:
         """Take a connection and the namespace."""
-        self._api = api_client
+        self._api = AuthorizationV1Api(api_client)
         self._namespace = namespace
-        self._asking: asyncio.Task[list[str]] | None = None
-        self._complete_until = -math.inf
+        self._asking: asyncio.Task[Sequence[_Rule]] | None = None
+        self._granted_until: dict[Right, float] = {}
 
-    async def missing(self) -> list[str]:
-        """Return each that is missing as `patch deployments.apps`; empty when none is, now or some seconds ago.
+    async def missing(self, rights: Sequence[Right]) -> list[Right]:
+        """Return those that the operator lacks, at least the first of them; empty: none, now or some seconds ago.
+
+        All rules that apply are asked for at once; an authorizer other than RBAC may not name all of its own, so what
+        they do not grant is asked for one by one.
 
         Raises:
             Unavailable: `KubernetesUnavailable`.
         """
-        if time.monotonic() < self._complete_until:
+        now = time.monotonic()
+        asked = [right for right in rights if self._granted_until.get(right, 0) < now]
+        if not asked:
             return []
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(missing_permissions(self._api, self._namespace))
-            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
-        missing = await asyncio.shield(self._asking)
+        try:
+            rules = await self._rules()
+            doubtful = [right for right in asked if not any(rule.grants(right) for rule in rules)]
+            missing: list[Right] = []
+            for first in range(0, len(doubtful), _REVIEWS_AT_ONCE):
+                portion = doubtful[first : first + _REVIEWS_AT_ONCE]
+                answers = await asyncio.gather(*map(self._allowed, portion))
+                missing = [right for right, allowed in zip(portion, answers, strict=True) if not allowed]
+                if missing:
+                    break
+        except (Refused, Unreachable) as error:
+            # Every account may review its own rights: who may not is not known to the server at all.
+            raise meaning(error, forbidden=forbidden(self._namespace, ServiceAccount())) from None
+        except ValidationError:
+            raise meaning(Unreachable(), forbidden=forbidden(self._namespace, ServiceAccount())) from None
         if not missing:
-            self._complete_until = time.monotonic() + _COMPLETE_SECONDS
+            fresh = {right: until for right, until in self._granted_until.items() if until >= now}
+            self._granted_until = fresh | dict.fromkeys(asked, now + _GRANTED_SECONDS)
         return missing
 
+    async def _rules(self) -> Sequence[_Rule]:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._review())
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
+        return await asyncio.shield(self._asking)
 
-async def missing_permissions(api_client: ApiClient, namespace: str) -> list[str]:
-    """Ask the API server which rights of the tenant's role the caller lacks in a namespace.
-
-    All rules that apply there are asked for at once; an authorizer other than RBAC may not name all of its own, so what
-    they do not grant is asked for one by one.
-
-    Returns:
-        Each as `patch deployments.apps`; empty when nothing is missing.
-
-    Raises:
-        Unavailable: `KubernetesUnavailable`.
-    """
-    authorization = AuthorizationV1Api(api_client)
-
-    async def rules() -> Sequence[_Rule]:
-        review = V1SelfSubjectRulesReview(spec=V1SelfSubjectRulesReviewSpec(namespace=namespace))
+    async def _review(self) -> Sequence[_Rule]:
+        review = V1SelfSubjectRulesReview(spec=V1SelfSubjectRulesReviewSpec(namespace=self._namespace))
         body = await answer(
-            authorization.create_self_subject_rules_review_without_preload_content(review, _request_timeout=SECONDS)
+            self._api.create_self_subject_rules_review_without_preload_content(review, _request_timeout=SECONDS)
         )
         return _Rules.model_validate_json(body).status.resource_rules
 
-    async def allowed(right: _Right) -> bool:
+    async def _allowed(self, right: Right) -> bool:
         attributes = V1ResourceAttributes(
-            namespace=namespace, verb=right.verb, group=right.group, resource=right.resource
+            namespace=self._namespace,
+            verb=right.verb,
+            group=right.group,
+            resource=right.resource,
+            name=right.name or None,
         )
         review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
         body = await answer(
-            authorization.create_self_subject_access_review_without_preload_content(review, _request_timeout=SECONDS)
+            self._api.create_self_subject_access_review_without_preload_content(review, _request_timeout=SECONDS)
         )
         return _Review.model_validate_json(body).status.allowed
-
-    try:
-        granted = await rules()
-        doubtful = [right for right in _RIGHTS if not any(rule.grants(right) for rule in granted)]
-        answers = await asyncio.gather(*map(allowed, doubtful))
-    except (Refused, Unreachable) as error:
-        # Every account may review its own rights: who may not is not known to the server at all.
-        raise meaning(error, forbidden=forbidden(namespace, ServiceAccount())) from None
-    except ValidationError:
-        raise meaning(Unreachable(), forbidden=forbidden(namespace, ServiceAccount())) from None
-    return [right.name for right, given in zip(doubtful, answers, strict=True) if not given]

@@ -1,0 +1,90 @@
+"""What `/metrics` shows of targets, and of whom."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from queue_recovery.api.target import QueueTargetStatus
+from queue_recovery.controller import metrics as module
+from queue_recovery.controller.metrics import Metrics
+
+SERIES = re.compile(r"^queue_recovery_(?:target_up|queue_depth|unacked)\{.*$", re.MULTILINE)
+
+
+def status(*, broker: str = "True", job_store: str = "True", unacked: int = 1, **depths: int) -> QueueTargetStatus:
+    """Return what a look at a target found."""
+    rest = {"reason": "x", "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    return QueueTargetStatus.model_validate(
+        {
+            "queues": [{"name": name, "ready": ready} for name, ready in depths.items()],
+            "unacked": unacked,
+            "conditions": [
+                {"type": "BrokerReachable", "status": broker, **rest},
+                {"type": "JobStoreReachable", "status": job_store, **rest},
+            ],
+        }
+    )
+
+
+async def series(metrics: Metrics) -> list[str]:
+    return SERIES.findall((await metrics.page()).decode())
+
+
+async def test_without_names_all_targets_are_one_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRESH_SECONDS", 0)
+    metrics = Metrics()
+    metrics.target_seen("media", "tts", status(tts=3, mail=4))
+    metrics.target_seen("bank", "secret-project", status(broker="False", layoffs=5, unacked=6))
+
+    assert await series(metrics) == [
+        'queue_recovery_target_up{namespace="",part="broker",target=""} 0.0',
+        'queue_recovery_target_up{namespace="",part="jobStore",target=""} 1.0',
+        'queue_recovery_queue_depth{namespace="",queue="",target=""} 12.0',
+        'queue_recovery_unacked{namespace="",target=""} 7.0',
+    ]
+
+    metrics.target_gone("bank", "secret-project")
+    assert 'queue_recovery_target_up{namespace="",part="broker",target=""} 1.0' in await series(metrics)
+
+
+async def test_with_names_each_target_and_queue_has_a_series_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRESH_SECONDS", 0)
+    metrics = Metrics(with_names=True)
+    metrics.target_seen("media", "tts", status(tts=3, mail=4))
+    metrics.target_seen("bank", "pay", status(pay=5))
+    assert 'queue_recovery_queue_depth{namespace="media",queue="mail",target="tts"} 4.0' in await series(metrics)
+
+    metrics.target_seen("media", "tts", status(tts=2))
+    metrics.target_gone("bank", "pay")
+
+    assert await series(metrics) == [
+        'queue_recovery_target_up{namespace="media",part="broker",target="tts"} 1.0',
+        'queue_recovery_target_up{namespace="media",part="jobStore",target="tts"} 1.0',
+        'queue_recovery_queue_depth{namespace="media",queue="tts",target="tts"} 2.0',
+        'queue_recovery_unacked{namespace="media",target="tts"} 1.0',
+    ]
+
+
+async def test_a_job_store_that_is_not_configured_is_not_one_that_is_away() -> None:
+    metrics = Metrics()
+    metrics.target_seen("media", "tts", status(job_store="Unknown"))
+
+    assert not any('part="jobStore"' in one for one in await series(metrics))
+
+
+async def test_a_page_is_made_once_for_all_who_ask_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, made = Metrics(), []
+    render = metrics._render
+
+    def counted(targets: Mapping[tuple[str, str], QueueTargetStatus]) -> bytes:
+        made.append(targets)
+        return render(targets)
+
+    monkeypatch.setattr(metrics, "_render", counted)
+
+    pages = await asyncio.gather(*(metrics.page() for _ in range(50)))
+
+    assert len(made) == 1
+    assert set(pages) == {await metrics.page()}
