@@ -5,6 +5,10 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 
+# First pip itself, and what the operator is built with.
+COPY requirements/build.txt requirements/
+RUN pip install --require-hashes --only-binary :all: --requirement requirements/build.txt
+
 # What the operator is built on changes less often than the operator: a layer of its own. Wheels only, each by hash.
 # Bytecode that is valid whatever the files' times are: a builder may set them all to one, and Python would then compile
 # everything at each start, in twice the time and with 86 MB more memory.
@@ -13,9 +17,6 @@ RUN python -m venv --without-pip /opt/queue-recovery \
     && pip --python /opt/queue-recovery/bin/python install --no-compile \
         --require-hashes --only-binary :all: --requirement requirements/operator.txt \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/queue-recovery/lib
-
-COPY requirements/build.txt requirements/
-RUN pip install --require-hashes --only-binary :all: --requirement requirements/build.txt
 
 COPY pyproject.toml README.md LICENSE* ./
 COPY operator operator

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+RELEASE := .venv/release
 WHEELS := .venv/.wheels
 
 # Only from the command line: a URL that a shell exports may lead to a server that is in use.
@@ -9,7 +10,7 @@ ifeq ($(origin MONGODB_URL),command line)
 export QUEUE_RECOVERY_TEST_MONGODB_URL := $(MONGODB_URL)
 endif
 
-.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate uninstall clean
+.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate sbom audit uninstall clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -58,6 +59,13 @@ generate: $(READY) ## what is made from the models
 	$(BIN)/python -m queue_recovery.api.crd crds
 	$(BIN)/python -m queue_recovery.api.reference docs
 
+sbom: $(RELEASE)/.ready ## what the image is built from, as CycloneDX in sbom.json
+	$(RELEASE)/bin/cyclonedx-py requirements requirements/operator.txt --pyproject pyproject.toml \
+		--output-reproducible --output-format JSON --output-file sbom.json
+
+audit: $(RELEASE)/.ready ## known vulnerabilities of the image's pins; asks PyPI
+	$(RELEASE)/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/operator.txt
+
 uninstall: ## the operator, from the cluster that kubectl points at; ends running recoveries first
 	@sh manifests/uninstall.sh
 
@@ -71,6 +79,12 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+# Apart from the other one: the requirements of these tools are not those of the tests.
+$(RELEASE)/.ready: requirements/release.txt $(READY)
+	$(BIN)/python -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/release.txt
+	@touch $@
 
 # Asked of the package index again only when something of this changes.
 $(WHEELS): requirements/operator.txt requirements/build.txt requirements/wheels.py Dockerfile | $(READY)
