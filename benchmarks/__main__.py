@@ -13,11 +13,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import crowd, idle, reenqueue, requests, selective, stall, unacked
+from benchmarks import crowd, idle, neighbour, reenqueue, requests, selective, stall, unacked, waiting
 from sandbox.broker import flavours
 from sandbox.processes import ROOT
 
-BENCHMARKS = [module.BENCHMARK for module in (stall, selective, unacked, reenqueue, idle, crowd)]
+BENCHMARKS = [module.BENCHMARK for module in (stall, selective, unacked, reenqueue, idle, waiting, neighbour, crowd)]
 
 _PACKAGES = ("redis", "celery", "kombu", "pymongo", "kopf", "secantusdb")
 

@@ -14,12 +14,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.benchmark import Benchmark, Way
 from benchmarks.idle import processor_seconds
 from benchmarks.memory import memory
+from benchmarks.watchman import Watchman
 from sandbox.api import Api, Json
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
@@ -35,94 +35,6 @@ _SCALE = "application/merge-patch+json"
 
 Act = Callable[[str, int], Awaitable[None]]
 """Does something in a namespace, which is given with its number."""
-
-
-@dataclass
-class Watchman:
-    """When the Deployments of a crowd had no pod and no replicas."""
-
-    deployments: dict[str, int] = field(default_factory=dict)
-    """Replicas in the spec, by namespace."""
-    pods: dict[str, set[str]] = field(default_factory=dict)
-    """Names of the pods that exist, by namespace."""
-    available: set[str] = field(default_factory=set)
-    """Namespaces whose Deployment is rolled out."""
-    phases: dict[str, str] = field(default_factory=dict)
-    """Of the recoveries, by namespace."""
-    usable: set[str] = field(default_factory=set)
-    """Namespaces whose target is Ready."""
-    empty_since: dict[str, float] = field(default_factory=dict)
-    longest: float = 0.0
-    """Seconds that any Deployment was at 0 beyond its pods' end."""
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @asynccontextmanager
-    async def watching(self, api: Api) -> AsyncIterator[None]:
-        """Watch while the block runs."""
-        followed = (self._deployments(api), self._pods(api), self._recoveries(api), self._targets(api))
-        tasks = [asyncio.ensure_future(each) for each in followed]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _deployments(self, api: Api) -> None:
-        async for kind, item in api.follow(f"{_APPS}/deployments"):
-            where = item["metadata"]["namespace"]
-            if kind == "DELETED":
-                self.deployments.pop(where, None)
-                continue
-            self.deployments[where] = item["spec"]["replicas"]
-            status = item.get("status", {})
-            seen = status.get("observedGeneration") == item["metadata"]["generation"]
-            (self.available.add if seen and status.get("availableReplicas") else self.available.discard)(where)
-            self._note(where)
-
-    async def _pods(self, api: Api) -> None:
-        async for kind, item in api.follow("/api/v1/pods"):
-            names = self.pods.setdefault(item["metadata"]["namespace"], set())
-            (names.discard if kind == "DELETED" else names.add)(item["metadata"]["name"])
-            self._note(item["metadata"]["namespace"])
-
-    async def _recoveries(self, api: Api) -> None:
-        async for kind, item in api.follow(f"{_GROUP}/queuerecoveries"):
-            phase = "" if kind == "DELETED" else item.get("status", {}).get("phase", "")
-            self.phases[item["metadata"]["namespace"]] = phase
-            self._tell()
-
-    async def _targets(self, api: Api) -> None:
-        async for _, item in api.follow(f"{_GROUP}/queuetargets"):
-            conditions = item.get("status", {}).get("conditions", [])
-            is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-            (self.usable.add if is_ready else self.usable.discard)(item["metadata"]["namespace"])
-            self._tell()
-
-    def _note(self, where: str) -> None:
-        now = time.monotonic()
-        if self.deployments.get(where) == 0 and not self.pods.get(where):
-            self.empty_since.setdefault(where, now)
-        else:
-            since = self.empty_since.pop(where, None)
-            if since is not None:
-                self.longest = max(self.longest, now - since)
-        self._tell()
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def restart(self) -> None:
-        """Forget what was longest."""
-        self.longest = 0.0
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for a condition of what is watched."""
-        async with asyncio.timeout(_PATIENCE):
-            while not holds():
-                changed = self._changed
-                await changed.wait()
 
 
 class Crowd:
@@ -146,7 +58,7 @@ class Crowd:
 
         async def one(name: str, _: int) -> None:
             spec = {"targetRef": {"name": "team"}, "queue": "work", "jobs": [{"task": "work.run", "args": "[]"}] * 3}
-            await self._api.create(f"{_GROUP}/namespaces/{name}/queuerecoveries", _custom("QueueRecovery", spec))
+            await self._api.create(f"{_GROUP}/namespaces/{name}/queuerecoveries", custom("QueueRecovery", spec))
 
         await self._each(one)
 
@@ -159,13 +71,17 @@ class Crowd:
         await self._each(one)
 
     async def _one(self, name: str, number: int) -> None:
-        url = base64.b64encode(f"redis://{LOOPBACK}:{self._broker.port}/{number}".encode()).decode()
         queue = {"name": "work", "workers": [{"name": "worker"}], "message": {"task": "work.run"}}
         target = {"broker": {"urlSecretRef": {"name": "redis", "key": "url"}}, "queues": [queue]}
+        await self.create_secret(name, number)
+        await self._api.create(f"{_APPS}/namespaces/{name}/deployments", deployment("worker"))
+        await self._api.create(f"{_GROUP}/namespaces/{name}/queuetargets", custom("QueueTarget", target))
+
+    async def create_secret(self, name: str, number: int) -> None:
+        """Create the Secret of a namespace: the URL of the database of that number."""
+        url = base64.b64encode(f"redis://{LOOPBACK}:{self._broker.port}/{number}".encode()).decode()
         secret = {"metadata": {"name": "redis"}, "data": {"url": url}}
         await self._api.create(f"/api/v1/namespaces/{name}/secrets", secret)
-        await self._api.create(f"{_APPS}/namespaces/{name}/deployments", _deployment())
-        await self._api.create(f"{_GROUP}/namespaces/{name}/queuetargets", _custom("QueueTarget", target))
 
     async def _each(self, act: Act) -> None:
         places = asyncio.Semaphore(_AT_ONCE)
@@ -261,15 +177,17 @@ async def _accounts(api: Api, names: list[str]) -> bool:
     return {item["metadata"]["namespace"] for item in found}.issuperset(names)
 
 
-def _deployment() -> Json:
-    labels = {"app": "worker"}
+def deployment(name: str) -> Json:
+    """Return a Deployment of one pod that does nothing."""
+    labels = {"app": name}
     container = {"name": "worker", "image": "queue-recovery:bench", "command": ["sleep", "infinity"]}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    return {"metadata": {"name": "worker"}, "spec": spec}
+    return {"metadata": {"name": name}, "spec": spec}
 
 
-def _custom(kind: str, spec: Json) -> Json:
+def custom(kind: str, spec: Json) -> Json:
+    """Return one of the operator's resources, named `team`."""
     return {"apiVersion": "queuerecovery.dev/v1alpha1", "kind": kind, "metadata": {"name": "team"}, "spec": spec}
 
 

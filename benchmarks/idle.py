@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,8 +85,14 @@ async def create(api: Api, namespace: str, count: int) -> None:
     await asyncio.gather(*(one(number) for number in range(count)))
 
 
-async def observe(sandbox: Sandbox, namespace: str, way: Way, idle_seconds: int) -> None:
-    """Start an operator, let it come to rest, watch it being idle, and end it."""
+async def observe(
+    sandbox: Sandbox,
+    namespace: str,
+    way: Way,
+    idle_seconds: int,
+    connections: Callable[[], Awaitable[int]] | None = None,
+) -> None:
+    """Start an operator, let it come to rest, watch it being idle, and end it; count its connections, if asked to."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],
@@ -122,6 +129,8 @@ async def observe(sandbox: Sandbox, namespace: str, way: Way, idle_seconds: int)
         await asyncio.sleep(idle_seconds)
         idle = (processor_seconds(operator.pid) - settled) / idle_seconds
         way.note(ready=took, processor=used, idle=idle * 100, memory=memory("VmRSS", operator.pid))
+        if connections is not None:
+            way.note(connections=await connections())
     finally:
         await operator.stop()
 

@@ -41,11 +41,11 @@ def list_map(key: str) -> dict[str, JsonValue]:
 
 
 LIST_SET: dict[str, JsonValue] = {"x-kubernetes-list-type": "set"}
-"""What a list of scalars adds to its schema when none may stand there twice."""
+"""What a list of scalars adds to its schema when none may be listed twice."""
 
 
 class Explained(StrEnum):
-    """Words that stand in a resource, each with its meaning, for the reference."""
+    """Words that are used in a resource, each with its meaning, for the reference."""
 
     meaning: str
 
@@ -105,7 +105,7 @@ Message = Annotated[str, Field(max_length=4096), BeforeValidator(_cut(4096)), Pl
 """What a status says to people; cut where it is too long."""
 
 Note = Annotated[str, Field(max_length=160), BeforeValidator(_cut(160)), PlainSerializer(_cut(160))]
-"""The same in few words, for what may stand there a thousand times."""
+"""The same in few words, for what may be repeated a thousand times."""
 
 ShownName = Annotated[str, Field(max_length=200), BeforeValidator(_cut(200)), PlainSerializer(_cut(200))]
 """A name that somebody else chose, of any length, as a status shows it."""

@@ -1,4 +1,4 @@
-"""Conditions, and the reasons that stand in them."""
+"""Conditions, and their reasons."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal

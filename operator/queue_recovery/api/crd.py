@@ -231,7 +231,7 @@ def files() -> Mapping[str, str]:
 
 
 def _unshared(tree: dict[str, Any]) -> Any:  # noqa: ANN401 -- what JSON reads back
-    """Return a copy in which no part stands twice: YAML would write it as anchor and alias, hard to read in a diff."""
+    """Return a copy in which no part occurs twice: YAML would write it as anchor and alias, hard to read in a diff."""
     return json.loads(json.dumps(tree))
 
 

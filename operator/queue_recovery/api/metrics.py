@@ -30,7 +30,7 @@ LEADER = Metric(
     "queue_recovery_leader",
     MetricKind.GAUGE,
     (),
-    "Whether this replica leads (1) or stands by (0); the other metrics move in the leader only.",
+    "Whether this replica leads (1) or is a standby (0); the other metrics move in the leader only.",
 )
 RECOVERIES_FINISHED = Metric(
     "queue_recovery_recoveries_finished_total",

@@ -1,4 +1,4 @@
-"""Every reason that can stand in a condition, in an event or beside a skipped job.
+"""Every reason that can be given in a condition, in an event or beside a skipped job.
 
 One row each: the CamelCase word that a script may rely on (Kubernetes API conventions, "Typical status
 properties"), what happens next, what it means, and what a person does about it. `docs/reference.md` is made of it.
@@ -20,7 +20,7 @@ class Outcome(Explained):
     HELD = "waits for you", "The recovery holds, because its spec asks for it."
     PROGRESS = "goes on", "The recovery is on its way, or at its end. Nothing is wrong."
     SKIPPED = "skips the job", "The recovery goes on; the job is named in `status.skipped`."
-    TARGET = "stands on the target", "Found in the conditions of a QueueTarget, besides the reasons above."
+    TARGET = "is listed on the target", "Found in the conditions of a QueueTarget, besides the reasons above."
 
 
 class Reason(StrEnum):

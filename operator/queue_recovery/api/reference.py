@@ -154,7 +154,7 @@ def _reasons() -> str:
     lines = [
         "## Reasons",
         "",
-        "They stand in conditions, in events and beside skipped jobs.",
+        "They are used in conditions, in events and beside skipped jobs.",
         "Scripts may rely on the words; the messages beside them are for people.",
         "",
     ]

@@ -90,7 +90,7 @@ class _Converter:
         return schema
 
     def _resolve(self, schema: Schema, path: str, within: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
-        """Inline references and drop `null`; what stands beside, such as a description, holds over what is inlined."""
+        """Inline references and drop `null`; what is beside it, such as a description, holds over what is inlined."""
         while "$ref" in schema or _NULL in schema.get("anyOf", ()):
             if "$ref" not in schema:
                 schema = _not_null(schema)

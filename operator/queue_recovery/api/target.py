@@ -43,7 +43,7 @@ class SentinelKwargs(Model):
 
     username: str = Field("", max_length=200, description="`username`; empty: the default user.")
     password_secret_ref: PasswordSecretRef | None = Field(
-        None, description="Where `password` stands, if they have one."
+        None, description="Where `password` is stored, if they have one."
     )
     ssl: bool = Field(
         default=False, description="`ssl`: whether they speak TLS; the certificates are those of `broker.tls`."
@@ -54,10 +54,10 @@ class TransportOptions(Model):
     """The application's `broker_transport_options`, as far as they name keys and servers."""
 
     global_key_prefix: str = Field(
-        "", max_length=100, description="`global_keyprefix`: stands literally before every key."
+        "", max_length=100, description="`global_keyprefix`: comes literally before every key."
     )
     sep: str = Field(
-        "\x06\x16", min_length=1, max_length=20, description="`sep`: stands between a queue's name and a priority."
+        "\x06\x16", min_length=1, max_length=20, description="`sep`: separates a queue's name from a priority."
     )
     priority_steps: list[Annotated[int, Field(ge=0, le=255)]] = Field(
         [0, 3, 6, 9],
@@ -104,7 +104,7 @@ class BrokerTLS(Model):
 
     ca_secret_ref: CertificateAuthorityRef | None = Field(
         None,
-        description="Where the authority stands that has signed the broker's certificate; no other is trusted then. "
+        description="Where the authority is stored that has signed the broker's certificate; no other is trusted then. "
         "Without it those that the operator's image trusts.",
     )
     client_certificate_secret_ref: SecretRef | None = Field(
@@ -118,7 +118,7 @@ class BrokerSpec(Model):
     """The Redis server that carries the queues."""
 
     url_secret_ref: SecretKeyRef = Field(
-        description="Where the broker's whole URL stands: redis://, rediss:// or sentinel://."
+        description="Where the broker's whole URL is stored: redis://, rediss:// or sentinel://."
     )
     tls: BrokerTLS | None = Field(
         None,
@@ -174,7 +174,7 @@ class MongoDBTLS(Model):
 class MongoDB(Model):
     """One collection of jobs in MongoDB."""
 
-    url_secret_ref: SecretKeyRef = Field(description="Where the whole URL stands: mongodb:// or mongodb+srv://.")
+    url_secret_ref: SecretKeyRef = Field(description="Where the whole URL is stored: mongodb:// or mongodb+srv://.")
     tls: MongoDBTLS | None = Field(
         None, description="Certificates; where it is given, also `{}`, the operator speaks TLS to the job store."
     )
@@ -197,7 +197,7 @@ class MessageSpec(Model):
     task: TaskName = Field(description="Name of the Celery task.")
     args: JsonText = Field(
         "[]",
-        description='JSON array as text; `$(id)` stands for the job\'s id, as in `["$(id)"]` or `[$(id)]`.',
+        description='JSON array as text; `$(id)` is replaced by the job\'s id, as in `["$(id)"]` or `[$(id)]`.',
     )
 
 
@@ -225,13 +225,13 @@ class QueueSpec(Model):
 
 
 class Limits(Model):
-    """The most that a recovery of the target gets, whatever it asks for."""
+    """The longest deadlines of the target's recoveries."""
 
     starting_deadline_seconds: int | None = Field(
         None,
         ge=1,
         le=31536000,
-        description="Longest `startingDeadlineSeconds`: how long a recovery may stand in line for a queue.",
+        description="Longest `startingDeadlineSeconds`: how long a recovery may wait for a queue.",
     )
     active_deadline_seconds: int | None = Field(
         None,
@@ -267,8 +267,8 @@ class QueueTargetSpec(Model):
     )
     limits: Limits = Field(
         Limits(),
-        description="The longest deadlines that a recovery gets, whatever it asks for: whoever may create recoveries, "
-        "but not change the target, cannot hold a queue for longer.",
+        description="The longest deadlines that a recovery gets, also when it asks for more. Users who may create "
+        "recoveries, but not change the target, cannot hold a queue for longer.",
     )
 
     model_config = with_rules(

@@ -95,7 +95,7 @@ _CODES = {
 _CLUSTER_CODES = frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"})
 
 _ANY_CODE = re.compile(rf"\b({'|'.join([*_CODES, *_CLUSTER_CODES])})\b")
-"""Before version 7 the code stands inside the text when the error comes from a script."""
+"""Before version 7 the code is inside the text when the error comes from a script."""
 
 
 _UNREADABLE = re.compile(r"attempt to (?:compare|perform arithmetic)|hash value is not an integer|would overflow")

@@ -1,7 +1,7 @@
 """Where Celery keeps its messages in Redis.
 
 The keys are those of kombu's Redis transport (`kombu/transport/redis.py`: `_q_for_pri`, `priority_steps`, `sep`,
-`unacked_key`, `keyprefix_queue`, and `GlobalKeyPrefixMixin` for the prefix that stands before each of them).
+`unacked_key`, `keyprefix_queue`, and `GlobalKeyPrefixMixin` for the prefix that comes before each of them).
 """
 
 from bisect import bisect
@@ -32,7 +32,7 @@ class Layout:
 
     @property
     def separator(self) -> str:
-        """What stands between the parts of a binding, as between a queue's name and a priority."""
+        """What separates the parts of a binding, as between a queue's name and a priority."""
         return self.options.sep
 
     def bindings(self, exchange: str) -> str:

@@ -134,7 +134,7 @@ async def bring_back(client: Client, layout: Layout, run: Run, judge: Judge) -> 
         sweep, of = place_of(ending)
         kept = client.own.quarantine(run.uid, kept_ending(1, of))
         await sort(client, run, ending, client.own.quarantine(record.earlier, ending), kept=kept, judge=judge)
-        # Only with the first sweep's list is what goes back complete; nothing lies at the others' keys.
+        # Only with the first sweep's list is what goes back complete; nothing is at the others' keys.
         kept = client.own.quarantine(run.uid, kept_ending(sweep, of))
         await rejoin(client, run, ending, kept, layout.list_of(run.queue, of))
 

@@ -1,4 +1,4 @@
-"""The election among the operator's replicas: one leads and works, the others stand by."""
+"""The election among the operator's replicas: one leads and works, the others are standbys."""
 
 import asyncio
 import logging

@@ -64,7 +64,7 @@ def typed(job_id: str, id_type: IdType) -> TypedId:
 
 
 def field(document: Document, path: str) -> object:
-    """Return what stands at a (possibly dotted) path, or `ABSENT`."""
+    """Return the value at a (possibly dotted) path, or `ABSENT`."""
     value: object = document
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:

@@ -108,7 +108,7 @@ def _seen(claim: Claim, fields: JobFields) -> dict[str, str | None]:
 
 
 def _written(fields: JobFields) -> list[tuple[str, str]]:
-    """Name the fields that a claim writes: as they are called in a stamp, and where they stand in the document."""
+    """Name the fields that a claim writes: as they are called in a stamp, and where they are in the document."""
     return [("status", fields.status), *([("taskId", fields.task_id)] if fields.task_id else [])]
 
 

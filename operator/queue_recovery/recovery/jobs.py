@@ -38,7 +38,7 @@ class ListedJob:
 def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
     """Return the recovery's jobs in their order.
 
-    Raises Rejected (`DuplicateJob`) when an id stands there twice.
+    Raises Rejected (`DuplicateJob`) when an id is listed there twice.
     """
     jobs: list[ListedJob] = []
     first_at: dict[str, int] = {}

@@ -168,7 +168,7 @@ def _describe(scope: Scope, count: Count, enqueue: int, skip: int, unlisted: Unl
     if count.ready or count.unacked:
         return Reason.PLANNED, found
     hint = (
-        "Nothing lies under the queue's keys: if you expected messages, compare globalKeyPrefix, sep and the database "
-        "in the URL with the application's settings"
+        "There is nothing under the queue's keys: if you expected messages, compare globalKeyPrefix, sep and the "
+        "database in the URL with the application's settings"
     )
     return Reason.NOTHING_FOUND, f"{found}. {hint}"

@@ -152,7 +152,7 @@ ObjectT = TypeVar("ObjectT", bound=KubernetesObject)
 
 
 class Version(Model):
-    """Where in the server's history something stands."""
+    """Where something is in the server's history."""
 
     resource_version: str
 

@@ -7,7 +7,7 @@
 --       run's fields of the staying entries' task ids
 -- Returns: OK (also when this boundary has been passed already) | LOST | CLOSED | PUSHED | WRONGTYPE, key
 --          | FOREIGN (nothing at the ends of the lists looks like a message of Celery)
---          | OCCUPIED (something lies where a list would go)
+--          | OCCUPIED (there is something where a list would go)
 --          | SKIPPED (the sweep before has not been made, or what it keeps is not back)
 local run, sweep = KEYS[1], tonumber(ARGV[2])
 

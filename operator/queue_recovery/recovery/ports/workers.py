@@ -12,7 +12,7 @@ RESTORE_ANNOTATION: Final = f"{GROUP}/restore"
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreNote:
-    """What stands on a Deployment while a recovery holds it: enough to bring it back by hand."""
+    """What is stored on a Deployment while a recovery holds it: enough to bring it back by hand."""
 
     uid: str
     """UID of the recovery that holds the Deployment."""

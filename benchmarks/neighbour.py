@@ -1,0 +1,126 @@
+"""How long a recovery takes while another namespace recovers in a crowd, against the same one alone.
+
+    python -m benchmarks.neighbour [--recoveries 200] [--queues 20] [--rounds 3]
+
+On a real API server with real controllers; pods are local processes. Each queue of the crowd has a Deployment, and as
+many recoveries as the others; those of one queue follow one another.
+"""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from itertools import pairwise
+
+from benchmarks.benchmark import Benchmark, Way
+from benchmarks.crowd import Crowd, custom, deployment, operator
+from benchmarks.watchman import Watchman
+from sandbox.api import Api, Json
+from sandbox.cluster import Sandbox
+from sandbox.processes import until
+
+_GROUP = "/apis/queuerecovery.dev/v1alpha1"
+_PATIENCE = 900.0
+_CROWD, _OTHER = "crowd", "other"
+
+
+async def prepare(api: Api, crowd: Crowd, queues: int) -> None:
+    """Create the crowd's namespace: a target of all queues, each with a Deployment of its own."""
+    await crowd.create_secret(_CROWD, 1)
+    for number in range(queues):
+        await api.create(f"/apis/apps/v1/namespaces/{_CROWD}/deployments", deployment(f"worker-{number}"))
+    listed = [{"name": f"work-{number}", "workers": [{"name": f"worker-{number}"}]} for number in range(queues)]
+    target = {"broker": {"urlSecretRef": {"name": "redis", "key": "url"}}, "queues": listed}
+    await api.create(f"{_GROUP}/namespaces/{_CROWD}/queuetargets", custom("QueueTarget", target))
+
+
+async def recover_all(api: Api, recoveries: int, queues: int) -> None:
+    """Create the crowd's recoveries, those of one queue one after the other."""
+    for number in range(recoveries):
+        body = custom("QueueRecovery", {"targetRef": {"name": "team"}, "queue": f"work-{number % queues}"})
+        body["metadata"]["name"] = f"number-{number:04}"
+        await api.create(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries", body)
+
+
+async def ended(api: Api, recoveries: int) -> list[Json]:
+    """Wait until all of the crowd have ended, and return them in the order of their creation."""
+    found: list[Json] = []
+
+    async def all_ended() -> bool:
+        nonlocal found
+        found = (await api.get(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries"))["items"]
+        return len(found) == recoveries and all("completionTime" in one.get("status", {}) for one in found)
+
+    await until(all_ended, "the crowd to end", seconds=_PATIENCE)
+    return sorted(found, key=lambda one: str(one["metadata"]["name"]))
+
+
+def check(found: list[Json], queues: int) -> None:
+    """Raise if not all have succeeded, or those of one queue not in their order."""
+    for queue in range(queues):
+        of_queue = [one for one in found if one["spec"]["queue"] == f"work-{queue}"]
+        if any(one["status"]["phase"] != "Succeeded" for one in of_queue):
+            raise RuntimeError(f"not all of queue {queue} have succeeded")
+        ends = [one["status"]["completionTime"] for one in of_queue]
+        if any(first > second for first, second in pairwise(ends)):
+            raise RuntimeError(f"those of queue {queue} have not ended in the order of their creation: {ends}")
+
+
+async def once(crowd: Crowd, watchman: Watchman) -> float:
+    """Run the one recovery; return how long it took."""
+    began = time.monotonic()
+    await crowd.recover()
+    await watchman.until(lambda: watchman.phases.get(_OTHER) == "Succeeded")
+    took = time.monotonic() - began
+    await crowd.clear()
+    await watchman.until(lambda: not watchman.phases.get(_OTHER))
+    return took
+
+
+async def measure(recoveries: int, queues: int, rounds: int) -> list[Way]:
+    """Run it alone and in the middle of the crowd in each round."""
+    alone = Way("alone", "")
+    beside = Way(f"beside {recoveries} of one namespace, on {queues} queues", alone.name)
+    watchman = Watchman()
+    async with AsyncExitStack() as stack:
+        sandbox = await stack.enter_async_context(Sandbox.start())
+        api = await stack.enter_async_context(Api(sandbox.control_plane.admin))
+        await sandbox.kubectl("apply", "-k", "crds/")
+        await sandbox.kubectl("wait", "crd", "--all", "--for=condition=Established")
+        for name in (_CROWD, _OTHER):
+            await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        crowd = Crowd(api, await sandbox.start_broker(), [_OTHER])
+        await stack.enter_async_context(watchman.watching(api))
+
+        async def accounts() -> bool:
+            items = (await api.get("/api/v1/serviceaccounts"))["items"]
+            return {_CROWD, _OTHER} <= {item["metadata"]["namespace"] for item in items}
+
+        await until(accounts, "the ServiceAccounts")
+        await crowd.prepare()
+        await prepare(api, crowd, queues)
+        await stack.enter_async_context(operator(sandbox))
+        await watchman.until(lambda: watchman.usable >= {_CROWD, _OTHER})
+        for _ in range(rounds):
+            alone.note(all=await once(crowd, watchman))
+            began = time.monotonic()
+            creating = asyncio.ensure_future(recover_all(api, recoveries, queues))
+            await watchman.until(lambda: watchman.phases.get(_CROWD) == "Restarting")
+            beside.note(all=await once(crowd, watchman))
+            await creating
+            check(await ended(api, recoveries), queues)
+            beside.note(crowd=time.monotonic() - began)
+            await api.delete(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries", {})
+    return [alone, beside]
+
+
+BENCHMARK = Benchmark(
+    name="neighbour",
+    title="A recovery beside two hundred of another namespace",
+    aim="all of the crowd end in order, and the one takes at most 1.3 times as long as alone.",
+    columns={"all": "until it is through, s", "crowd": "until the crowd is, s"},
+    options={"recoveries": 200, "queues": 20, "rounds": 3},
+    measure=measure,
+)
+
+if __name__ == "__main__":
+    BENCHMARK.main()
