@@ -97,7 +97,6 @@ _CLUSTER_CODES = frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAI
 _ANY_CODE = re.compile(rf"\b({'|'.join([*_CODES, *_CLUSTER_CODES])})\b")
 """Before version 7 the code is inside the text when the error comes from a script."""
 
-
 _UNREADABLE = re.compile(r"attempt to (?:compare|perform arithmetic)|hash value is not an integer|would overflow")
 """What a script says that has read something else than the number which another script had written."""
 
