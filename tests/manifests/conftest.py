@@ -65,9 +65,12 @@ class Cluster:
         )
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def cluster() -> AsyncIterator[Cluster]:
-    """A control plane with everything of `manifests/` applied to it."""
+    """A control plane with everything of `manifests/` applied to it.
+
+    It ends with the tests of this folder: an idle control plane takes a twentieth of the machine.
+    """
     programs = find_programs()
     async with Scope.open() as scope:
         plane = await control_plane.start(scope, programs)
