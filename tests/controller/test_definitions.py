@@ -89,7 +89,11 @@ async def test_it_is_unready_while_its_definitions_are_deleted_and_goes_on_when_
     first = await start(replicas, EVERYWHERE)
     await until(first.ready, "it to be ready", of=first.process)
     await served(replicas, "before")
-    assert "queue_recovery_active 1.0" in await first.get("/metrics")
+
+    async def active() -> bool:
+        return "queue_recovery_active 1.0" in await first.get("/metrics")
+
+    await until(active, "the recovery to be counted", of=first.process)
     await replicas.sandbox.kubectl("delete", "-k", "crds/", "--timeout=30s")
     deleted = datetime.now(UTC)
 

@@ -25,7 +25,11 @@ async def test_it_is_unready_while_the_api_server_is_away_and_ready_again_withou
         await link.close()
         assert await first.ready()  # for a moment it does not matter
         await until(first.unready, "it to be unready", seconds=LONG, of=first.process)
-        assert re.search(r"does not answer \(\w+\)\. Trying again", await first.waits_for())
+
+        async def told() -> bool:
+            return bool(re.search(r"does not answer \(\w+\)\. Trying again", await first.waits_for()))
+
+        await until(told, "/readyz to say what is done about it", seconds=LONG, of=first.process)
         await until(warned, "that to be logged", of=first.process)
         await link.listen()
         await until(first.ready, "it to be ready again", of=first.process)

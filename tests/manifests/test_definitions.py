@@ -39,7 +39,7 @@ def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cl
         "targetRef": {"name": "media"},
         "queue": "tts",
         "jobs": [],
-        "purge": {"mode": "Quarantine", "retentionSeconds": 604800},
+        "purge": {"mode": "Quarantine", "retentionSeconds": 604800, "takeUnreadable": False},
         "restart": {"strategy": "Recreate"},
         "reenqueue": {"ratePerSecond": 0},
         "startingDeadlineSeconds": 86400,
@@ -57,7 +57,7 @@ def test_a_part_that_is_given_in_part_gets_the_rest_of_its_defaults(cluster: Clu
 
     stored = cluster.read("queuerecovery", name)
 
-    assert stored["spec"]["purge"] == {"mode": "None", "retentionSeconds": 604800}
+    assert stored["spec"]["purge"] == {"mode": "None", "retentionSeconds": 604800, "takeUnreadable": False}
 
 
 def test_what_nobody_has_looked_at_says_so_whatever_status_was_sent(cluster: Cluster, name: str) -> None:
