@@ -30,3 +30,20 @@ def test_of_a_recovery_that_is_finished_only_what_says_so_stays() -> None:
         "status": {"observedGeneration": 3, "completionTime": "2026-05-01T03:00:00Z"},
     }
     assert is_finished(finished)
+
+
+def test_of_one_that_is_not_finished_only_managed_fields_go() -> None:
+    raw: Any = {
+        "metadata": {"name": "a", "uid": "u", "generation": 3, "managedFields": [{}]},
+        "spec": {"queue": "tts"},
+        "status": {"observedGeneration": 3, "message": "waiting"},
+    }
+    waiting = kopf.Body(raw)
+
+    _lighten(waiting)
+
+    assert dict(waiting) == {
+        "metadata": {"name": "a", "uid": "u", "generation": 3},
+        "spec": {"queue": "tts"},
+        "status": {"observedGeneration": 3, "message": "waiting"},
+    }

@@ -56,8 +56,7 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
     @kopf.on.event(GROUP, VERSION, "queuerecoveries", registry=chosen)
     async def receive_recovery(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
         operator.recoveries.receive(body, gone=type == "DELETED")
-        if is_finished(body):
-            _lighten(body)
+        _lighten(body)
 
     @kopf.on.event(GROUP, VERSION, "queuetargets", registry=chosen)
     async def receive_target(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
@@ -72,12 +71,14 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
 
 
 def _lighten(body: kopf.Body) -> None:
-    """Empty the body of a recovery that is finished but for what `is_finished` and kopf read.
+    """Take what nobody reads out of a recovery's body, which is kept as long as the recovery is worked on.
 
-    kopf holds the last event of each resource for some seconds: after a start, of all of them at once.
+    Of one that is finished all goes but for what `is_finished` and kopf read: kopf holds the last event of each
+    resource for some seconds, after a start of all of them at once.
     """
     body["metadata"].pop("managedFields", None)
-    body["spec"].clear()
-    status = body["status"]
-    for name in set(status) - {"completionTime", "observedGeneration"}:
-        del status[name]
+    if is_finished(body):
+        body["spec"].clear()
+        status = body["status"]
+        for name in set(status) - {"completionTime", "observedGeneration"}:
+            del status[name]
