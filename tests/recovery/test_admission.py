@@ -199,3 +199,16 @@ async def test_a_crowd_that_plans_in_one_namespace_lets_another_one_plan() -> No
     over.set()
     await asyncio.gather(*tasks)
     assert len(planning) == len(tasks)
+
+
+@pytest.mark.parametrize(("waiting", "seconds"), [(0, 30), (100, 30), (121, 30), (5000, 1249.75)])
+def test_however_many_wait_four_a_second_say_again_which_ones_come_before_them(waiting: int, seconds: float) -> None:
+    admission = Admission(1)
+    turns = [
+        Turn(admission, created=NOW + timedelta(seconds=n), namespace="team", name=f"n{n}", target="media")
+        for n in range(max(1, waiting))
+    ]
+    for turn in turns:
+        turn.stand_in_line(["tts"])
+
+    assert turns[-1].retell_seconds == seconds

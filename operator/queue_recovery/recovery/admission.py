@@ -52,6 +52,11 @@ class Slots:
         self._grant(slot)
         return slot
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
     def before(self, slot: "Slot") -> int:
         """Return how many that wait are to be served before this one."""
         names = list(self._waiting)
@@ -135,6 +140,11 @@ class Lines:
         self._waiting: dict[tuple[str, str], list[Place]] = {}
         """By namespace and target, the oldest first."""
 
+    @property
+    def waiting(self) -> int:
+        """How many are not first."""
+        return sum(map(len, self._waiting.values()))
+
     def join(self, place: Place) -> None:
         """Stand in the lines of its locks, which are all of one target."""
         if self.ahead_of(place) is None:
@@ -185,6 +195,11 @@ class Admission:
         self.lines = Lines()
         self.draining = Slots(draining)
         self._planning = Slots(_PLANNING)
+
+    @property
+    def waiting(self) -> int:
+        """How many recoveries wait for their turn, but for those that are planned."""
+        return self.lines.waiting + self.draining.waiting
 
     def place(self, *, created: datetime, name: str, locks: Collection[Lock]) -> Place:
         """Return a place in the lines of these locks."""

@@ -2,11 +2,17 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.admission import Admission, Place, Slot
 from queue_recovery.recovery.errors import AwaitingTurn, locked_by
+
+_RETELL: Final = 30.0
+"""Seconds after which a recovery that waits for its turn says again which ones come before it."""
+
+_RETOLD_PER_SECOND: Final = 4
+"""How many of all that wait say so again in a second, so that thousands of them cost no processor time."""
 
 
 class Turn:
@@ -26,6 +32,11 @@ class Turn:
     def has_place(self) -> bool:
         """Tell whether it is in line."""
         return self._place is not None
+
+    @property
+    def retell_seconds(self) -> float:
+        """Return after how many seconds it says again which ones come before it."""
+        return max(_RETELL, self._admission.waiting / _RETOLD_PER_SECOND)
 
     def stand_in_line(self, queues: Collection[str]) -> None:
         """Stand in the lines of these queues, unless it does already."""

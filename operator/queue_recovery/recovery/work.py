@@ -29,9 +29,6 @@ LOCK_DELAY: Final = 1.0
 RESYNC: Final = 300.0
 """Seconds until a recovery that waits for a change in Kubernetes looks by itself: as rarely as a watch is renewed."""
 
-RETELL: Final = 30.0
-"""Seconds after which a recovery that waits for its turn says again who is before it."""
-
 
 def _in_turn(step: Callable[[Scope], Awaitable[None]]) -> Callable[[Scope], Awaitable[None]]:
     async def planned(scope: Scope) -> None:
@@ -183,7 +180,7 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
         await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
     if isinstance(error, AwaitingTurn):
         await scope.forget()
-        await _sleep_until(scope, RETELL, scope.turn.comes())
+        await _sleep_until(scope, scope.turn.retell_seconds, scope.turn.comes())
         return FIRST_DELAY
     if scope.status.drain_start_time is None:
         scope.turn.give_slot_back()
