@@ -10,7 +10,7 @@ COPY requirements/build.txt requirements/
 RUN pip install --require-hashes --only-binary :all: --requirement requirements/build.txt
 
 # What the operator is built on changes less often than the operator: a layer of its own. Wheels only, each by hash.
-# Bytecode that is valid whatever the files' times are: a builder may set them all to one, and Python would then compile
+# Bytecode that is valid for any times of the files: a builder may set them all to one, and Python would then compile
 # everything at each start, in twice the time and with 86 MB more memory.
 COPY requirements/operator.txt requirements/
 RUN python -m venv --without-pip /opt/queue-recovery \

@@ -72,7 +72,7 @@ uninstall: ## the operator, from the cluster that kubectl points at; ends runnin
 clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the built control plane
 	rm -rf .venv
 
-# A virtual environment with the pinned requirements, made anew when they change.
+# A virtual environment with the pinned requirements, made again when they change.
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.13")'
 	$(PYTHON) -m venv .venv

@@ -2,7 +2,7 @@
 
     python -m benchmarks.stall [--messages 1000000] [--rounds 3]
 
-Each round fills a queue anew for each way of emptying it, in turn. The other client is watched for two seconds, or as
+Each round fills a queue again for each way of emptying it, in turn. The other client is watched for two seconds, or as
 long as it takes. `nobody` is the same without any purge: what the machine itself does to a client. A process that only
 computes shows what a client has of it that one more is busy.
 """

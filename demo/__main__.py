@@ -71,7 +71,7 @@ async def _show_operator_log(terminal: Terminal) -> None:
 def main() -> int:
     """Run the demo and return its exit code."""
     narrator = Narrator(Console())
-    # Also where whoever started it ignores Ctrl-C, as shells do for what they start in the background.
+    # Also where the program that started it ignores Ctrl-C, as shells do for what they start in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asyncio.run(tell(narrator))

@@ -24,7 +24,7 @@ class Facts:
         """State that two things are equal.
 
         Raises:
-            FactError: they are not; both stand in the message.
+            FactError: they are not; both are in the message.
         """
         if found != expected:
             raise FactError(f"{statement}: this does not hold\n  expected: {expected!r}\n  found:    {found!r}")

@@ -46,5 +46,5 @@ class Narrator:
         self._print(f"\n✗ {text}", "bold red")
 
     def _print(self, text: str, style: str) -> None:
-        # As Text, so that brackets in a program's output are not taken for markup; wrapped only by whoever reads it.
+        # As Text, so that brackets in a program's output are not taken for markup; wrapped by the terminal only.
         self._console.print(Text(text, style=style), soft_wrap=True)

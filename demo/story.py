@@ -97,7 +97,7 @@ async def delete_the_queue(scene: Scene) -> None:
     deleted = await scene.terminal.redis("DEL tts")
     held = await scene.terminal.redis("HLEN unacked")
     scene.narrator.say(
-        "Between two attempts a message lies in `unacked`, a hash that all queues share. Deleting that one would lose "
+        "Between two attempts a message is in `unacked`, a hash that all queues share. Deleting that one would lose "
         "mails, and what the workers hold in memory would run all the same."
     )
     scene.facts.equal("LLEN shows an empty queue", length, "(integer) 0")

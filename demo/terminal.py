@@ -70,7 +70,7 @@ class Terminal:
         return await self._complete(command)
 
     async def watch(self, command: str, last: Callable[[str], bool]) -> str:
-        """Type a command that goes on for ever, show its output, and interrupt it after a line that is the last.
+        """Type a command that goes on indefinitely, show its output, and interrupt it after a line that is the last.
 
         Returns:
             That line.
@@ -127,7 +127,7 @@ class Terminal:
 
     @asynccontextmanager
     async def _child(self, command: str, stdin: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
-        """Start a program, and end it if it still runs afterwards, whatever happened."""
+        """Start a program, and end it if it still runs afterwards, after an error too."""
         child = await asyncio.create_subprocess_exec(
             *shlex.split(command),
             stdin=asyncio.subprocess.PIPE,

@@ -131,7 +131,7 @@ class Api:
             return False
 
     async def follow(self, path: str) -> AsyncIterator[tuple[EventType, Json]]:
-        """List a collection and then report each change to it, for ever, whatever interrupts the watch.
+        """List a collection and then report each change to it, indefinitely, also after an interrupted watch.
 
         An object may be reported again unchanged. One that vanished while nobody was watching is reported as
         DELETED in the state last seen.

@@ -118,7 +118,7 @@ async def _start(scope: Scope, flavour: Flavour, port: int, options: Sequence[st
             return False
         try:
             writer.write(b"PING\r\n")
-            # Whatever else it says, it is up: it may want a password, or TLS, and then it says nothing.
+            # Any answer says that it is up: it may want a password, or TLS, and then it says nothing.
             return not (await reader.readline()).startswith(_NOT_READY)
         except OSError:
             return False

@@ -47,7 +47,7 @@ def repository(reference: str) -> str:
 
 
 def find(images: Images, reference: str) -> Image | None:
-    """Return the image that a reference names, whatever its tag, or None when the table has none."""
+    """Return the image that a reference names, with any tag, or None when the table has none."""
     name = repository(reference)
     return images.get(name) or images.get(name.rpartition("/")[2])
 

@@ -2,7 +2,7 @@
 
 Run as `python -m sandbox.janitor FOLDER MARK` with a pipe as standard input. Its end says that the owner has
 closed the scope or is gone, however it went, so clearing up needs nobody's cooperation: every process that carries
-the scope's mark is killed, in whatever process group it hides, and the folder is removed.
+the scope's mark is killed, in any process group, and the folder is removed.
 
 A process carries the mark in its environment, which it inherits from the first process of the scope, or in its output,
 which goes to a file in the folder. Either may be missing: Redis overwrites its environment to show a title, and a

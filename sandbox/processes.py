@@ -1,4 +1,4 @@
-"""Child processes that cannot outlive whoever started them, and the one way to wait for what they do."""
+"""Child processes that cannot outlive the process that started them, and the one way to wait for what they do."""
 
 from __future__ import annotations
 

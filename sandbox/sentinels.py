@@ -123,7 +123,7 @@ class Watched:
         self.primary, self.replica = self.replica, self.primary
 
 
-async def ask(server: Broker, *command: str | int) -> Any:  # noqa: ANN401 - whatever the server answers
+async def ask(server: Broker, *command: str | int) -> Any:  # noqa: ANN401 - any answer of the server
     """Send one command on a connection of its own."""
     async with _client(server) as client:
         return await client.execute_command(*command)  # type: ignore[no-untyped-call]

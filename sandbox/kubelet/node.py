@@ -83,7 +83,7 @@ class Node:
             await insist(lambda: self._api.patch(f"/api/v1/nodes/{NAME}/status", node, STRATEGIC_PATCH))
 
     async def run(self) -> None:
-        """Do to each pod what its object asks, for ever."""
+        """Do to each pod what its object asks, until it is cancelled."""
         async for kind, pod in self._api.follow("/api/v1/pods"):
             if kind == "DELETED":
                 self._forget(pod)

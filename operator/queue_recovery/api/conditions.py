@@ -26,7 +26,7 @@ class ConditionType(Explained):
 
     SUCCEEDED = "Succeeded", "The recovery did what it was asked for. Unknown while it has not ended."
     READY = "Ready", "A recovery has ended and needs nobody; a target has all that recoveries need."
-    RECONCILING = "Reconciling", "The recovery is at work, or waits for what its message says."
+    RECONCILING = "Reconciling", "The recovery is running, or waits for what its message says."
     STALLED = "Stalled", "The recovery has failed; a person has to act."
     DRAINED = "Drained", "The workers' Deployments are at 0, and each of their pods was seen to end."
     PURGED = "Purged", "No message that was in the queue at the boundary is left in it."

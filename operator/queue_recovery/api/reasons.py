@@ -148,7 +148,7 @@ class Reason(StrEnum):
     RECOVERY_NOT_ENDED = (
         "RecoveryNotEnded",
         Outcome.NOT_YET,
-        "The recovery that `restoreFrom` names is still at work.",
+        "The recovery that `restoreFrom` names is still running.",
         "Nothing: this one starts when it has ended. Cancel it if it should not go on.",
     )
 
@@ -327,7 +327,7 @@ class Reason(StrEnum):
     SHARED_ROUTE = (
         "SharedRoute",
         Outcome.FAILED,
-        "An exchange copies messages to this and another queue; those that workers hold cannot be told apart.",
+        "An exchange copies messages to this and another queue; those that workers hold look the same for both.",
         "Let the workers finish what they hold, or bind the queues to routing keys of their own.",
     )
     RECOVERY_NOT_FOUND = (

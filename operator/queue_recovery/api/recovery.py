@@ -150,7 +150,7 @@ _RESTORES_ONLY: Rules = [
         ("reenqueue", "self.reenqueue.ratePerSecond == 0"),
     )
 ]
-"""What has a default cannot be told from what was left out: the default is what is asked for."""
+"""A default looks the same as a field that was left out: the default is what is asked for."""
 
 
 class QueueRecoverySpec(Model):

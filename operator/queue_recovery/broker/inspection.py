@@ -155,7 +155,7 @@ async def _lengths(client: Client, layout: Layout, queues: Collection[str]) -> M
 async def _in_lists(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
     """Read the messages of lists, in portions; what is no JSON is None.
 
-    Lists are read from their producers' end by index, so that what is pushed meanwhile only moves messages into
+    Lists are read from their head by index, so that what is pushed meanwhile only moves messages into
     portions still to come.
     """
     for key, length in lengths.items():

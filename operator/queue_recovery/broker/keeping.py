@@ -48,7 +48,7 @@ Judge = Callable[[Value, str], Verdict]
 
 
 async def give_back_kept(client: Client, layout: Layout, run: Run, among: Collection[str] = ()) -> None:
-    """Sort what the last boundary took, and bring what is kept back to the consumers' end of its list.
+    """Sort what the last boundary took, and bring what is kept back to the tail of its list.
 
     Goes on where an earlier call stopped. Which of the task ids `among` are kept is written beside it.
     """

@@ -1,6 +1,6 @@
 """Putting messages of an earlier recovery back: its quarantine is sorted as a taken list is (`keeping.py`).
 
-What workers held is laid to the consumers' end of the quarantine's lists first, the newest first, so that all is in the
+What workers held is laid to the tail of the quarantine's lists first, the newest first, so that all is in the
 order in which it would have been consumed. Then each list is sorted into what goes back and what stays, and what goes
 back becomes the queue's list in one step. While the queue's lock is held, the sweeper leaves the quarantine alone
 (`docs/decisions/0009-restored-messages-come-back-in-one-step.md`).
@@ -158,7 +158,7 @@ def _chooses(run: Run, choice: Choice) -> Judge:
 
 
 async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Choice) -> None:
-    """Lay what workers held of one sweep to the consumers' end of the quarantine's lists, the newest first.
+    """Lay what workers held of one sweep to the tail of the quarantine's lists, the newest first.
 
     What stays in the quarantine stays as it is, and is passed over by its rank; when another process has laid some
     too, the ranks are counted again. Entries without a time come last: nobody can tell how old they are.

@@ -93,7 +93,7 @@ async def _look_at(
         await client.reschedule(index, member, (now + _LOOK_AGAIN).timestamp())
         return
     keys = [client.own.lock(released.bare_list), *record.quarantine_keys]
-    if (await run_script(client, Script.EXPIRE, keys, [uid, client.own.run("")]))[0] == b"LENT":
+    if (await run_script(client, Script.EXPIRE, keys, [uid, client.own.run("")]))[0] == b"IN_USE":
         await client.reschedule(index, member, (now + _LOOK_AGAIN_SOON).timestamp())
         return
     end = datetime.fromtimestamp(released.expires, now.tzinfo) + _RUN_OUTLIVES_QUARANTINE

@@ -59,7 +59,7 @@ def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
         raise Rejected(
             Reason.SHARED_ROUTE,
             f"exchange {entry.exchange!r} copies messages of the queue to {', '.join(sorted(shared_with))} too; in "
-            "unacked the copies cannot be told apart, so neither queue can be purged alone: let the workers finish "
+            "unacked the copies look the same, so neither queue can be purged alone: let the workers finish "
             "what they hold, or bind the queues to routing keys of their own",
         )
 

@@ -42,7 +42,7 @@ class Election:
 
     @asynccontextmanager
     async def taking_part(self) -> AsyncIterator[None]:
-        """Stand for election while the block runs; afterwards the lease is released, if it was held."""
+        """Take part in the election while the block runs; afterwards the lease is released, if it was held."""
         task = asyncio.ensure_future(self._run())
         task.add_done_callback(self._ended)
         try:
@@ -56,7 +56,7 @@ class Election:
         return "" if self._standing_by else self._trouble or "waiting for the lease"
 
     def leave(self) -> None:
-        """Let the lease be released, because nothing is at work any more."""
+        """Let the lease be released, because nothing is running any more."""
         self._leaving.set()
 
     async def _run(self) -> None:

@@ -74,7 +74,7 @@ async def _first(*events: asyncio.Event) -> asyncio.Event:
 
 
 async def _lead(operator: Operator, settings: Settings, part: Election | Unopposed, stop: asyncio.Event) -> None:
-    """Do all the work until told to stop, and leave the election when nothing is at work any more."""
+    """Do all the work until told to stop, and leave the election when nothing is running any more."""
     operator.metrics.leader.set(1)
     posting = asyncio.ensure_future(operator.events.run())
 

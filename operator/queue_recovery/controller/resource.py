@@ -90,7 +90,7 @@ class KubernetesResource:
         self._take_in(replace(wish, deleting=True) if gone else wish)
 
     async def changed(self) -> None:
-        """Return once the wish has changed since the last call."""
+        """Return once the desired state has changed since the last call."""
         await self._received.wait()
         self._received.clear()
 

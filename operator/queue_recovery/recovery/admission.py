@@ -146,7 +146,7 @@ class Lines:
         return sum(map(len, self._waiting.values()))
 
     def join(self, place: Place) -> None:
-        """Stand in the lines of its locks, which are all of one target."""
+        """Join the lines of its locks, which are all of one target."""
         if self.ahead_of(place) is None:
             self._put_first(place)
         else:

@@ -152,8 +152,9 @@ def _in_doubt(scope: Scope, jobs: list[ListedJob], closed: Mapping[str, Closed])
 def _lost_data(scope: Scope, jobs: list[ListedJob], in_doubt: list[ListedJob]) -> Update:
     """Return the ending of a recovery whose markers the broker has lost; its jobs are named, never guessed."""
     message = (
-        f"the broker has lost records of this recovery (a failover, or a restart without its data): it cannot be told "
-        f"whether {len(in_doubt)} jobs were enqueued; compare their task ids with what your workers ran"
+        f"the broker has lost records of this recovery (a failover, or a restart without its data): it is not "
+        f"possible to determine whether {len(in_doubt)} jobs were enqueued; compare their task ids with what your "
+        "workers ran"
     )
     doubt = "the broker lost its marker: it may or may not have been enqueued"
     known = {row.id: row for row in scope.status.skipped}

@@ -100,7 +100,7 @@ def task_id(uid: str, job: ListedJob) -> str:
 def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: str) -> Task:
     """Return the task that a job becomes.
 
-    Raises Rejected (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when it cannot be enqueued as it stands.
+    Raises Rejected (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when it cannot be enqueued as it is.
     """
     if stored is None:
         name, args, kwargs = job.spec.task, job.spec.args or "[]", job.spec.kwargs or "{}"

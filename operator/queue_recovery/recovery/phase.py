@@ -66,7 +66,7 @@ def set_step(
 def set_running(
     status: QueueRecoveryStatus, reason: str, message: str, *, now: datetime, generation: int
 ) -> QueueRecoveryStatus:
-    """Return the status of a recovery at work: what it does or awaits, as kstatus' InProgress."""
+    """Return the status of a running recovery: what it does or awaits, as kstatus' InProgress."""
     values = _Summary(succeeded="Unknown", ready="False", reconciling="True", stalled="False")
     return _summarise(status, values, reason, message, now=now, generation=generation)
 

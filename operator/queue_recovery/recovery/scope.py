@@ -26,7 +26,7 @@ _ASK_AGAIN = timedelta(minutes=5)
 
 @dataclass(kw_only=True)
 class Scope:
-    """A recovery at work. Nothing in here survives a death: what has to is in `status`."""
+    """A running recovery. Nothing in here survives a death: what has to is in `status`."""
 
     resource: Resource
     world: World

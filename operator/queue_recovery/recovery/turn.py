@@ -39,7 +39,7 @@ class Turn:
         return max(_RETELL, self._admission.waiting / _RETOLD_PER_SECOND)
 
     def stand_in_line(self, queues: Collection[str]) -> None:
-        """Stand in the lines of these queues, unless it does already."""
+        """Join the lines of these queues, unless it has already."""
         if self._place is None:
             locks = [(self._namespace, self._target, queue) for queue in queues]
             self._place = self._admission.place(

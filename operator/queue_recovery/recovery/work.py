@@ -207,7 +207,7 @@ def _patience(scope: Scope) -> str:
 
 
 async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
-    """Wait until the wish changes, `until` is done, the deadline comes, or the time is over."""
+    """Wait until the desired state changes, `until` is done, the deadline comes, or the time is over."""
     timers = [seconds] if seconds is not None else []
     if scope.status.ending is None:
         timers.append(max(0.0, (_deadline(scope) - scope.world.now()).total_seconds()))

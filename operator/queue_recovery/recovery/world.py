@@ -49,7 +49,7 @@ class Resource(Protocol):
         ...
 
     async def changed(self) -> None:
-        """Return once the wish has changed since the last call."""
+        """Return once the desired state has changed since the last call."""
         ...
 
     async def read(self) -> QueueRecoveryStatus:

@@ -1,4 +1,4 @@
--- Lays entries of an earlier run's quarantine to the consumers' end of its lists, as the messages that they hold: an entry
+-- Lays entries of an earlier run's quarantine to the tail of its lists, as the messages that they hold: an entry
 -- is `[message, exchange, routing key]`, and the message is cut out here, so that a large one is never sent.
 -- KEYS: the run, the earlier run, the quarantine's hash and sorted set; then lists of the quarantine
 -- ARGV: UID; number of lists; for each list the earlier run's field that counts it; then, for each entry, its delivery

@@ -1,4 +1,4 @@
--- Brings what is kept of a list back to the consumers' end, before all that producers have pushed meanwhile. That is laid
+-- Brings what is kept of a list back to the tail, before all that producers have pushed meanwhile. That is laid
 -- behind it first, some messages at each call; the call that finds few enough makes all of it the queue's list at once.
 -- KEYS: the run, the list of what is kept, the queue's list
 -- ARGV: UID; the run's field that counts the list's messages not sorted yet; most messages, and most bytes, of one call

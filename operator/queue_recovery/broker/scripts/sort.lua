@@ -1,4 +1,4 @@
--- Sorts the next messages of a taken list, from its producers' end on: what is kept goes to a list of its own, the rest
+-- Sorts the next messages of a taken list, from its head on: what is kept goes to a list of its own, the rest
 -- to the other end of the same list. After as many messages as were taken, both are complete and in their order.
 -- KEYS: the run, the quarantine's list, the list of what is kept
 -- ARGV: UID; the run's fields that count the list's messages not sorted yet, those that stay, those that are kept, and

@@ -114,7 +114,7 @@ class Broker(Protocol):
     async def count(self, *queues: str, select: PurgeSelect | None = None) -> Count:
         """Count the queues' messages without changing anything, and those that a selection would leave.
 
-        Raises Rejected (`SharedRoute`) if entries of `unacked` cannot be told from copies of a queue that is not one
+        Raises Rejected (`SharedRoute`) if entries of `unacked` look the same as copies of a queue that is not one
         of these.
         """
         ...
@@ -199,7 +199,7 @@ class Broker(Protocol):
         ...
 
     async def restore(self, run: Run) -> Restored:
-        """Put messages of the earlier run's quarantine back to the consumers' end of their lists, in their order.
+        """Put messages of the earlier run's quarantine back to the tail of their lists, in their order.
 
         The run is open. Messages become visible all at once, so consumers may live. Goes on where an earlier call
         stopped, and answers the totals of all calls.

@@ -27,7 +27,7 @@ class StoredJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """The wish to take up one job."""
+    """A request to take up one job."""
 
     id: str
     seen_status: str | None
