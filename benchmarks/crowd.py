@@ -154,16 +154,10 @@ async def measure(recoveries: int, rounds: int) -> list[Way]:
     names = [f"crowd-{number}" for number in range(recoveries)]
     watchman = Watchman()
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(Sandbox.start())
-        api = await stack.enter_async_context(Api(sandbox.control_plane.admin))
-        await sandbox.kubectl("apply", "-k", "crds/")
-        await sandbox.kubectl("wait", "crd", "--all", "--for=condition=Established")
-        for name in names:
-            await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        sandbox, api = await stack.enter_async_context(cluster(names))
         broker = await sandbox.start_broker(options=["--databases", str(recoveries)])
         crowd = Crowd(api, broker, names)
         await stack.enter_async_context(watchman.watching(api))
-        await until(lambda: _accounts(api, names), "the ServiceAccounts", seconds=_PATIENCE)
         await crowd.prepare()
         await watchman.until(lambda: watchman.available.issuperset(names))
         for _ in range(rounds):
@@ -172,9 +166,21 @@ async def measure(recoveries: int, rounds: int) -> list[Way]:
     return [bare, way]
 
 
-async def _accounts(api: Api, names: list[str]) -> bool:
-    found = (await api.get("/api/v1/serviceaccounts"))["items"]
-    return {item["metadata"]["namespace"] for item in found}.issuperset(names)
+@asynccontextmanager
+async def cluster(names: list[str]) -> AsyncIterator[tuple[Sandbox, Api]]:
+    """Start a cluster with the CRDs and these namespaces, in which pods can be created."""
+    async with Sandbox.start() as sandbox, Api(sandbox.control_plane.admin) as api:
+        await sandbox.kubectl("apply", "-k", "crds/")
+        await sandbox.kubectl("wait", "crd", "--all", "--for=condition=Established")
+        for name in names:
+            await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+
+        async def accounts() -> bool:
+            found = (await api.get("/api/v1/serviceaccounts"))["items"]
+            return {item["metadata"]["namespace"] for item in found}.issuperset(names)
+
+        await until(accounts, "the ServiceAccounts", seconds=_PATIENCE)
+        yield sandbox, api
 
 
 def deployment(name: str) -> Json:

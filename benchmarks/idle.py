@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,17 +72,17 @@ def finished() -> Json:
     }
 
 
-async def create(api: Api, namespace: str, count: int) -> None:
-    """Create finished recoveries."""
+async def create(api: Api, namespace: str, recoveries: Iterable[Json], status: Json) -> None:
+    """Create recoveries, all with the same status."""
     path = f"/apis/queuerecovery.dev/v1alpha1/namespaces/{namespace}/queuerecoveries"
     places = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(number: int) -> None:
+    async def one(recovery: Json) -> None:
         async with places:
-            await api.create(path, recovery(number))
-            await api.patch(f"{path}/finished-{number}/status", {"status": finished()})
+            await api.create(path, recovery)
+            await api.patch(f"{path}/{recovery['metadata']['name']}/status", {"status": status})
 
-    await asyncio.gather(*(one(number) for number in range(count)))
+    await asyncio.gather(*map(one, recoveries))
 
 
 async def observe(
@@ -148,7 +148,7 @@ async def measure(recoveries: int, idle_seconds: int, rounds: int) -> list[Way]:
     async with Sandbox.start() as sandbox:
         await sandbox.kubectl("apply", "-k", "crds/")
         async with sandbox.namespace() as empty, sandbox.namespace() as full, Api(sandbox.control_plane.admin) as api:
-            await create(api, full, recoveries)
+            await create(api, full, map(recovery, range(recoveries)), finished())
             for _ in range(rounds):
                 await observe(sandbox, empty, none, idle_seconds)
                 await observe(sandbox, full, many, idle_seconds)

@@ -12,10 +12,9 @@ from contextlib import AsyncExitStack
 from itertools import pairwise
 
 from benchmarks.benchmark import Benchmark, Way
-from benchmarks.crowd import Crowd, custom, deployment, operator
+from benchmarks.crowd import Crowd, cluster, custom, deployment, operator
 from benchmarks.watchman import Watchman
 from sandbox.api import Api, Json
-from sandbox.cluster import Sandbox
 from sandbox.processes import until
 
 _GROUP = "/apis/queuerecovery.dev/v1alpha1"
@@ -82,20 +81,9 @@ async def measure(recoveries: int, queues: int, rounds: int) -> list[Way]:
     beside = Way(f"beside {recoveries} of one namespace, on {queues} queues", alone.name)
     watchman = Watchman()
     async with AsyncExitStack() as stack:
-        sandbox = await stack.enter_async_context(Sandbox.start())
-        api = await stack.enter_async_context(Api(sandbox.control_plane.admin))
-        await sandbox.kubectl("apply", "-k", "crds/")
-        await sandbox.kubectl("wait", "crd", "--all", "--for=condition=Established")
-        for name in (_CROWD, _OTHER):
-            await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        sandbox, api = await stack.enter_async_context(cluster([_CROWD, _OTHER]))
         crowd = Crowd(api, await sandbox.start_broker(), [_OTHER])
         await stack.enter_async_context(watchman.watching(api))
-
-        async def accounts() -> bool:
-            items = (await api.get("/api/v1/serviceaccounts"))["items"]
-            return {_CROWD, _OTHER} <= {item["metadata"]["namespace"] for item in items}
-
-        await until(accounts, "the ServiceAccounts")
         await crowd.prepare()
         await prepare(api, crowd, queues)
         await stack.enter_async_context(operator(sandbox))

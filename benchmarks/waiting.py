@@ -6,21 +6,19 @@ On a real API server and a real broker. One namespace has no recovery, one has s
 the lock of the same queue, which somebody holds. All have been planned before the operator starts.
 """
 
-import asyncio
 import base64
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
 from benchmarks.benchmark import Benchmark, Way
-from benchmarks.idle import observe
+from benchmarks.idle import create, observe
 from sandbox.api import Api, Json
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
 from sandbox.processes import LOOPBACK
 
 _GROUP = "/apis/queuerecovery.dev/v1alpha1"
-_AT_ONCE = 20
 
 
 def recovery(number: int, *, suspend: bool) -> Json:
@@ -53,15 +51,7 @@ async def prepare(api: Api, namespace: str, broker: Broker, count: int, *, suspe
     target = {"broker": {"urlSecretRef": {"name": "redis", "key": "url"}}, "queues": [queue]}
     kind = {"apiVersion": "queuerecovery.dev/v1alpha1", "kind": "QueueTarget", "metadata": {"name": "team"}}
     await api.create(f"{_GROUP}/namespaces/{namespace}/queuetargets", {**kind, "spec": target})
-    path = f"{_GROUP}/namespaces/{namespace}/queuerecoveries"
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(number: int) -> None:
-        async with places:
-            await api.create(path, recovery(number, suspend=suspend))
-            await api.patch(f"{path}/waiting-{number}/status", {"status": planned()})
-
-    await asyncio.gather(*(one(number) for number in range(count)))
+    await create(api, namespace, (recovery(number, suspend=suspend) for number in range(count)), planned())
 
 
 async def measure(recoveries: int, idle_seconds: int, rounds: int) -> list[Way]:

@@ -136,6 +136,12 @@ async def shown(attempt: Callable[[], Awaitable[object]]) -> list[str]:
     return [str(error), status.model_dump_json(), *notes]
 
 
+async def tried(urls: list[str], look: Callable[[str], Awaitable[None]], written: io.StringIO) -> None:
+    """Search what is shown of an attempt with each of these URLs."""
+    for url in urls:
+        searched(await shown(partial(look, url.strip())), written)
+
+
 def searched(texts: list[str], written: io.StringIO) -> None:
     found = [text for text in [*texts, written.getvalue()] if MARK in text.lower()]
     assert not found
@@ -150,14 +156,13 @@ def searched(texts: list[str], written: io.StringIO) -> None:
 @settings(FAST, max_examples=417)
 async def test_of_a_brokers_url_no_piece_is_shown(written: io.StringIO, urls: list[str]) -> None:
     async def look(url: str) -> None:
-        broker = RedisBroker.connect(url.strip(), TransportOptions(master_name="media"))
+        broker = RedisBroker.connect(url, TransportOptions(master_name="media"))
         try:
             await broker.check()
         finally:
             await broker.aclose()
 
-    for url in urls:
-        searched(await shown(partial(look, url)), written)
+    await tried(urls, look, written)
 
 
 @pytest.mark.timeout(900)
@@ -167,10 +172,9 @@ async def test_of_a_brokers_url_no_piece_is_shown(written: io.StringIO, urls: li
 @settings(FAST, max_examples=417)
 async def test_of_a_job_stores_url_no_piece_is_shown(written: io.StringIO, urls: list[str]) -> None:
     async def look(url: str) -> None:
-        await connecting_stores.connect(url.strip(), SPEC).aclose()
+        await connecting_stores.connect(url, SPEC).aclose()
 
-    for url in urls:
-        searched(await shown(partial(look, url)), written)
+    await tried(urls, look, written)
 
 
 @pytest.mark.timeout(900)
