@@ -19,7 +19,7 @@ from pymongo import AsyncMongoClient, UpdateOne
 
 from benchmarks.benchmark import Benchmark, Way
 from benchmarks.server import QUEUE, Server
-from queue_recovery.api.target import MongoDB, TransportOptions
+from queue_recovery.api.servers import MongoDB, TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.ports import Claim, Run, Task

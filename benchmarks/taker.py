@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from benchmarks.memory import memory
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.ports import Run
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import NotYet, RecoveryError
 from queue_recovery.recovery.ports import Restored, Run

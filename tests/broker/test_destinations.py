@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations

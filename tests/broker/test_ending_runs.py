@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected

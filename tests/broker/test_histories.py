@@ -26,7 +26,7 @@ from redis import Redis
 from typing_extensions import override
 
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Run, Task

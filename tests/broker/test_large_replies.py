@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis import exceptions
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.replies import LARGEST_REPLY, Measure, ReplyTooLargeError
 from queue_recovery.recovery.errors import Unavailable

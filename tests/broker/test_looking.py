@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kombu.transport.virtual.exchange import TopicExchange
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.bindings import topic_matches
 from queue_recovery.broker.keys import Layout

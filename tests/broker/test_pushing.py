@@ -6,7 +6,7 @@ import json
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.recovery.errors import Rejected, Unavailable
 from queue_recovery.recovery.ports import Run, SeenJob

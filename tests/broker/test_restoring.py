@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.ports import Restorable, Restored, Run, SeenJob, Task

@@ -2,7 +2,7 @@
 
 import pytest
 
-from queue_recovery.api.target import SentinelKwargs, TransportOptions
+from queue_recovery.api.servers import SentinelKwargs, TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import RecoveryError, Unavailable

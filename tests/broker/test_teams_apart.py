@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.own_keys import OwnKeys
 from queue_recovery.recovery.errors import Unavailable

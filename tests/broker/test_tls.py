@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from queue_recovery.api.target import SentinelKwargs, TransportOptions
+from queue_recovery.api.servers import SentinelKwargs, TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import Rejected, Unavailable

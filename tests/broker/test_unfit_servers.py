@@ -6,7 +6,7 @@ import pytest
 from redis import exceptions
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.broker.failures import named
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable

@@ -2,7 +2,7 @@
 
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from tests.broker.application import SEP, Application, everything, recovery_of
 from tests.broker.conftest import Connect

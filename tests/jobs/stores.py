@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from queue_recovery.api.target import MongoDB
+from queue_recovery.api.servers import MongoDB
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
 Collection = AsyncCollection[dict[str, object]]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import IdType, JobFields
+from queue_recovery.api.servers import IdType, JobFields
 from queue_recovery.jobs import documents
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import JobStore, StoredJob

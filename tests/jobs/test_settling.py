@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from queue_recovery.api.target import JobFields
+from queue_recovery.api.servers import JobFields
 from queue_recovery.jobs.stamps import claim_write
 from queue_recovery.recovery.ports import JobStore
 from tests.jobs.stores import (

@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker.failures import primary_unknown
 from queue_recovery.broker.guarded import GuardedConnection
 from queue_recovery.broker.replies import BoundedParser

@@ -8,7 +8,7 @@ from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 
 _PRIORITIES = range(256)
 """All that AMQP knows; an application may use steps that the target does not declare."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Self, TypeVar
 
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.api.target import TransportOptions
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import inspection, restoring, sweeper, taking
 from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.connecting import connect

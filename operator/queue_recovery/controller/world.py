@@ -14,13 +14,8 @@ from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef, is_full_name
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.api.target import (
-    BrokerTLS,
-    CertificateAuthorityRef,
-    MongoDBTLS,
-    PasswordSecretRef,
-    QueueTargetSpec,
-)
+from queue_recovery.api.servers import BrokerTLS, CertificateAuthorityRef, MongoDBTLS, PasswordSecretRef
+from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists

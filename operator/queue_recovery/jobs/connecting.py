@@ -9,7 +9,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import MongoDB
+from queue_recovery.api.servers import MongoDB
 from queue_recovery.jobs import mapping, url
 from queue_recovery.jobs.guarded import Reach
 from queue_recovery.jobs.replies import bound_replies

@@ -8,7 +8,7 @@ from typing import Final
 
 from bson import ObjectId
 
-from queue_recovery.api.target import IdType, JobFields
+from queue_recovery.api.servers import IdType, JobFields
 from queue_recovery.recovery.ports import StoredJob
 
 Document = Mapping[str, object]

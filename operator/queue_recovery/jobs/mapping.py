@@ -3,7 +3,7 @@
 from itertools import combinations
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import JobFields
+from queue_recovery.api.servers import JobFields
 from queue_recovery.jobs.stamps import ROOT
 from queue_recovery.recovery.errors import NotYet
 

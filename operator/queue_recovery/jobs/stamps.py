@@ -16,7 +16,7 @@ from typing import Final
 
 from pymongo import UpdateOne
 
-from queue_recovery.api.target import JobFields
+from queue_recovery.api.servers import JobFields
 from queue_recovery.jobs.documents import ABSENT, Document, TypedId, field
 from queue_recovery.recovery.ports import Claim
 

@@ -10,7 +10,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import MongoDB
+from queue_recovery.api.servers import MongoDB
 from queue_recovery.jobs import documents, reading, stamps
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
