@@ -1,8 +1,9 @@
 """Who leads: what a process concludes from the lease as it reads it, from its own name, and from its own clock. Pure.
 
-Clocks of two machines are never compared. Another's lease is over when it has been unchanged, on the own clock, for
-as long as it says that it holds; the own one is over after two thirds of that, counted from before the request that
-renewed it. So one process has stopped before another may begin, as long as no clock runs half as fast again as another.
+Clocks of two machines are never compared. Another's lease is over when it has been unchanged, on this process's clock,
+for as long as it says that it holds. That of this process is over after two thirds of that, counted from before the
+request that renewed it. So one process has stopped before another may begin, as long as no clock runs half as fast
+again as another.
 """
 
 from dataclasses import dataclass, replace

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     metrics_with_names: bool = Field(
         default=False,
         description="Whether metrics name namespaces, targets and queues. Without it those of targets are one series "
-        "over all targets, so that who may read them learns of no tenant.",
+        "over all targets, which tell no tenant's name.",
     )
     target_refresh_seconds: float = Field(
         30, ge=1, le=86400, description="How often a QueueTarget's status is refreshed; changes refresh it at once."
