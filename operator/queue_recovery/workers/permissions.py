@@ -62,7 +62,7 @@ class Right:
 def rights_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[Right]:
     """Return the rights that are needed to read these Secrets, and to stop and start these Deployments.
 
-    What is followed is listed and watched as a whole: the API server grants neither for single names.
+    Informers list and watch the whole namespace, which rights on single names do not allow.
     """
     return [
         *(Right("get", "secrets", name=name) for name in secrets),
