@@ -193,6 +193,7 @@ async def until(
     what: str,
     *,
     seconds: float | None = 90,
+    every: float = _POLL_SECONDS,
     of: Process | None = None,
 ) -> T:
     """Wait until a condition returns something true, and return that.
@@ -201,6 +202,7 @@ async def until(
         condition: asked again and again, however long each answer takes; what it raises is passed on.
         what: what is awaited, as an error message says it after "waited for".
         seconds: how long at most; None: as long as it takes. The default is for a machine that is busy with other work.
+        every: seconds from an answer to the next question.
         of: the process that has to bring it about: its end ends the wait, and its log is shown.
 
     Raises:
@@ -215,7 +217,7 @@ async def until(
                     raise DeadlineError(
                         f"waited for {what}, but {of.name} ended with {of.exit_code}\n{of.end_of_log()}"
                     )
-                await asyncio.sleep(_POLL_SECONDS)
+                await asyncio.sleep(every)
     except TimeoutError:
         if not limit.expired():
             raise

@@ -17,6 +17,9 @@ Object = dict[str, Any]
 MONGODB_DATA = "/data/db"
 """Where a MongoDB server keeps its data in its pod: a volume that its container's restart leaves."""
 
+_EVERY = 0.5
+"""Seconds from one answer of kubectl to the next question: each starts a process, and sometimes Python in a pod."""
+
 
 class KubectlError(Exception):
     """kubectl ended with an error; the message is what it wrote."""
@@ -95,4 +98,4 @@ class Cluster:
             except KubectlError:
                 return None
 
-        return await until(holds, what, seconds=seconds)
+        return await until(holds, what, seconds=seconds, every=_EVERY)
