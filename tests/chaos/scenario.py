@@ -84,7 +84,7 @@ class Watched:
         return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
 
     async def follow(self, team: Team, name: str) -> None:
-        """Take in what happens to it, for ever."""
+        """Take in what happens to it, until cancelled."""
         async for kind, body in team.api.follow(team.path("QueueRecovery")):
             if body["metadata"]["name"] == name:
                 async with self._news:

@@ -71,7 +71,7 @@ def tell(request: Any, event: str, job: str) -> None:  # noqa: ANN401
 
 
 def render(self: Any, job: str, shape: object = "good") -> None:  # noqa: ANN401
-    """Fail for ever for a shape that is not text, as a wrong data shape does."""
+    """Fail indefinitely for a shape that is not text, as a wrong data shape does."""
     tell(self.request, "began", job)
     try:
         len(shape + "!")  # type: ignore[operator]

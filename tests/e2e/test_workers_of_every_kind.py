@@ -1,7 +1,7 @@
 """Queues of real workers of every kind are recovered side by side, while another application's worker interferes.
 
-Each queue holds jobs that run, that were prefetched, that have an ETA, that fail and are tried again for ever, and that
-killed workers have left behind; with early and with late acknowledgement, of several priorities, sent directly and
+Each queue holds jobs that run, that were prefetched, that have an ETA, that fail and are tried again indefinitely, and
+that killed workers have left behind; with early and with late acknowledgement, of several priorities, sent directly and
 through a topic exchange. The other application shares the database, and its worker gives back all the while whatever
 anybody has held for longer than a second.
 """

@@ -20,7 +20,7 @@ ran = Redis.from_url(URL)
 
 @app.task(name="work.run", bind=True, max_retries=None)  # type: ignore[untyped-decorator]  # Celery has no types
 def run(self: Any, job_id: str, shape: object = "good") -> None:  # noqa: ANN401
-    """Fail for ever for a shape that is not text, as a wrong data shape does."""
+    """Fail indefinitely for a shape that is not text, as a wrong data shape does."""
     ran.rpush(f"ran:{job_id}", self.request.id)
     try:
         len(shape + "!")  # type: ignore[operator]

@@ -127,7 +127,7 @@ class World(NamedTuple):
     sent: tuple[Message, ...] = ()
     """Every message that has ever been put into the queue, as often as it was; for the judge alone."""
     retries: bool = True
-    """The worker retries the old messages for ever; else they come to an end like any other."""
+    """The worker retries the old messages indefinitely; else they come to an end like any other."""
     cancelled: bool = False
     """The user has cancelled the first recovery, or deleted it while it had the finalizer."""
     deleted: bool = False

@@ -59,7 +59,7 @@ def structural(schema: Schema) -> Schema:
     """Return the structural schema that says the same as a schema made by pydantic.
 
     References are inlined, `X | None` becomes a field that may be absent, and a union of integer and text an
-    `x-kubernetes-int-or-string`. Raises NotStructural for everything that has no equivalent.
+    `x-kubernetes-int-or-string`. Raises NotStructural for anything that has no equivalent.
     """
     return _Converter(schema.get("$defs", {})).convert(schema, "", ())
 
