@@ -14,12 +14,12 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
 from queue_recovery.recovery.work import work
 from queue_recovery.recovery.world import Earlier, Wish
+from tests.alone import alone
 from tests.broker.application import recovery
 from tests.broker.conftest import Connect
 from tests.broker.dying import Died, _Mortal
@@ -52,7 +52,6 @@ class Here:
     uid: str = "0d2b0a53-93b0-4bd6-a4fb-9b1b1b5b1b5b"
     namespace: str = "media"
     name: str = "undo"
-    admission: Admission = field(default_factory=lambda: Admission(1))
     created: datetime = NOW
     time: datetime = NOW
     stored: QueueRecoveryStatus = field(default_factory=QueueRecoveryStatus)
@@ -130,7 +129,7 @@ class Here:
         """Work until the end or the process's death; tell whether it lived."""
         self.effects = effects
         try:
-            await work(self, self)
+            await work(self, self, alone())
         except Died:
             return False
         finally:

@@ -21,6 +21,7 @@ from queue_recovery.recovery.ports import Run
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import Resource, World
+from tests.alone import alone
 from tests.broker.application import Application, everything, recovery_of, restoring, selecting, tasks
 from tests.broker.conftest import Connect
 from tests.broker.dying import dying, dying_at
@@ -85,7 +86,7 @@ class Case:
         )
         plan = Plan(time=timestamp(NOW), queues=["other", "tts"], ready=0, unacked=0, enqueue=0, skip=0)
         status = QueueRecoveryStatus(plan=plan)
-        return Scope(resource=cast("Resource", resource), world=cast("World", world), status=status)
+        return Scope(resource=cast("Resource", resource), world=cast("World", world), status=status, turn=alone())
 
     async def _write(self, status: QueueRecoveryStatus) -> None:
         self.messages.append(status.message)

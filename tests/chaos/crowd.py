@@ -6,9 +6,14 @@ from random import Random
 from sandbox.processes import until
 from tests.chaos.arena import Arena, Place
 from tests.chaos.cases import Case, Play, Trouble, judge
+from tests.chaos.scenario import Watched
 
 MOST_DRAINING = 2
 """So few that most of a small crowd waits."""
+
+
+_HELD = 3
+"""Of so many one is suspended from the beginning, until the operator has died for the last time."""
 
 
 async def play_crowd(arena: Arena, random: Random, *, recoveries: int, deaths: int) -> list[str]:
@@ -21,6 +26,9 @@ async def play_crowd(arena: Arena, random: Random, *, recoveries: int, deaths: i
         environment = _of_all([play.place for play in plays])
         for play in plays:
             await stack.enter_async_context(play.stage.recovering())
+        held = plays[::_HELD]
+        for play in held:
+            await play.stage.change(suspend=True)
         most = 0
         for _ in range(deaths):
             wanted = random.randrange(1, 3 * recoveries)
@@ -30,11 +38,15 @@ async def play_crowd(arena: Arena, random: Random, *, recoveries: int, deaths: i
                 async def far_enough(before: int = before, wanted: int = wanted) -> bool:
                     nonlocal most
                     most = max(most, _draining(plays))
-                    return _steps(plays) >= before + wanted or all(play.stage.watched.ended for play in plays)
+                    left = [play for play in plays if play not in held and not play.stage.watched.ended]
+                    return _steps(plays) >= before + wanted or not left
 
                 await until(far_enough, f"{wanted} more steps of the crowd")
                 await operator.kill()
         async with arena.operators.start(environment) as operator:
+            for play in held:
+                await play.stage.watched.becomes(_is_held, "the recovery to hold")
+                await play.stage.change(suspend=False)
             for play in plays:
                 play.operators.append(operator)
                 await judge(play)
@@ -53,6 +65,10 @@ def _of_all(places: list[Place]) -> dict[str, str]:
         "QUEUE_RECOVERY_NAMESPACES": ",".join(names),
         "QUEUE_RECOVERY_MAX_DRAINING": str(MOST_DRAINING),
     }
+
+
+def _is_held(watched: Watched) -> bool:
+    return watched.ended or watched.suspended
 
 
 def _steps(plays: list[Play]) -> int:

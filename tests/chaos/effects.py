@@ -23,7 +23,8 @@ from redis.asyncio import Redis as AsyncRedis
 
 from queue_recovery.controller import reconciler
 from queue_recovery.controller.resource import KubernetesResource
-from queue_recovery.recovery.work import work
+from queue_recovery.recovery.turn import Turn
+from queue_recovery.recovery.work import Waiting, work
 from queue_recovery.recovery.world import Resource, World
 from tests.chaos import naming
 from tests.chaos.points import POINTS, PRODUCER, TRACE, Act, Crossing, Moment, Point, Side
@@ -161,9 +162,9 @@ def _record_work(recorder: Recorder) -> None:
         receive(self, body, gone=gone)
         recorder.note(Moment.HEARD, json.dumps([self.wish.generation, self.wish.deleting]))
 
-    async def worked(resource: Resource, world: World) -> None:
+    async def worked(resource: Resource, world: World, turn: Turn) -> Waiting | None:
         try:
-            await work(resource, world)
+            return await work(resource, world, turn)
         finally:
             recorder.note(Moment.IDLE, "work")
 

@@ -12,7 +12,6 @@ from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.world import KubernetesWorld
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.recovery.drain import lock, stop_workers
 from queue_recovery.recovery.phase import moment
@@ -23,6 +22,7 @@ from queue_recovery.recovery.world import Superseded
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
 from sandbox.processes import until
+from tests.alone import alone
 from tests.chaos.arena import Arena, Place
 from tests.chaos.points import Act, Crossing, Moment, Point
 from tests.chaos.scenario import GRACE, REPLICAS, Stage
@@ -93,11 +93,10 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Scope]]:
             api,
             Shared(Connections.all_by(api), place.stage.namespace, ServiceAccount()),
             cluster=cluster_identity(api),
-            admission=Admission(1),
             destinations=ANYWHERE,
         )
         resource = KubernetesResource(api, place.stage.watched.body, written=lambda *_: None)
-        scope = Scope(resource=resource, world=world, status=await resource.read())
+        scope = Scope(resource=resource, world=world, status=await resource.read(), turn=alone())
         await plan(scope)
         await lock(scope)
         await (await scope.broker()).open(*scope.runs.values())

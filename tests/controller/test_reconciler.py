@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,8 +15,11 @@ from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller import reconciler
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import set_ended
+from queue_recovery.recovery.turn import Turn
+from queue_recovery.recovery.work import Waiting
 from queue_recovery.recovery.world import Gone
 from sandbox.processes import until
 
@@ -30,7 +32,8 @@ class Resource:
 
     namespace = "media"
 
-    def __init__(self, body: Mapping[str, Any]) -> None:
+    def __init__(self, body: Mapping[str, Any], *, just_read: bool = False) -> None:
+        self.just_read = just_read
         self.name = body["metadata"]["name"]
         self.generation = body["metadata"]["generation"]
         self.observed_generation = 0
@@ -60,17 +63,23 @@ class Work:
         self.most = 0
         self.resources: list[Resource] = []
         self.go = asyncio.Event()
-        self.outcome: Callable[[], Awaitable[None]] = self.go.wait  # type: ignore[assignment]
+        self.outcome: Callable[[], Awaitable[object]] = self.go.wait
+        self.turns: list[Turn] = []
 
-    async def __call__(self, resource: Resource, world: object) -> None:
+    async def __call__(self, resource: Resource, world: object, turn: Turn) -> Waiting | None:
         del world
+        self.turns.append(turn)
         self.begun.append(resource.name)
         self.resources.append(resource)
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            await self.outcome()
+            waiting = await self.outcome()
+            if isinstance(waiting, Waiting):
+                return waiting
             resource.observed_generation = resource.generation
+            turn.leave()
+            return None
         finally:
             self.running -= 1
 
@@ -93,8 +102,18 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 async def board(work: Work) -> AsyncIterator[Reconciler]:
     del work
     world = cast("Any", SimpleNamespace(see_end=lambda _: None, now=lambda: NOW))
+
+    async def read(namespace: str, name: str, uid: str) -> Body:
+        body = recovery(uid=uid)
+        body["metadata"] |= {"namespace": namespace, "name": name}
+        return body
+
     made = Reconciler(
-        lambda body: cast("KubernetesResource", Resource(body)), lambda _: world, lambda _: nullcontext(None)
+        Admission(4),
+        read=read,
+        resource=lambda body, *, just_read: cast("KubernetesResource", Resource(body, just_read=just_read)),
+        world=lambda _: world,
+        worked=lambda _: None,
     )
     yield made
     await made.aclose()
@@ -254,7 +273,7 @@ async def test_one_that_cannot_be_read_is_forgotten_when_it_is_removed(
 ) -> None:
     seen: list[Body] = []
 
-    def refuse(body: Body) -> None:
+    def refuse(body: Body, **_: object) -> None:
         seen.append(body)
         raise ValueError
 
@@ -322,3 +341,143 @@ async def test_closing_ends_all_tasks_at_once_and_what_is_heard_later_begins_aga
 
     board.receive(recovery(uid="started"), gone=False)
     await work.has_begun(3)
+
+
+def waiting(*, generation: int = 1, seconds: float = 3600, for_turn: bool = False) -> Waiting:
+    return Waiting(generation=generation, seconds=seconds, for_turn=for_turn)
+
+
+async def waits(board: Reconciler) -> None:
+    async def without_task() -> bool:
+        return all(watched.task is None for watched in board._watched.values())
+
+    await until(without_task, "no recovery to have a task")
+
+
+async def test_one_that_waits_has_no_task_and_goes_on_when_its_spec_changes(board: Reconciler, work: Work) -> None:
+    async def wait() -> Waiting:
+        return waiting()
+
+    work.outcome = wait
+    board.receive(recovery(), gone=False)
+    await waits(board)
+    assert (work.begun, board.active) == (["a"], 1)
+    [watched] = board._watched.values()
+    assert watched.body is None
+
+    board.receive(recovery(), gone=False)  # its own last write
+    await waits(board)
+    assert work.begun == ["a"]
+
+    work.outcome = work.go.wait
+    board.receive(recovery(2), gone=False)
+    await work.has_begun(2)
+    assert work.resources[1].generation == 2
+
+
+async def test_one_that_waits_goes_on_at_its_deadline_and_is_read_for_it(board: Reconciler, work: Work) -> None:
+    async def wait() -> object:
+        return waiting(seconds=0.01) if len(work.begun) == 1 else await work.go.wait()
+
+    work.outcome = wait
+    board.receive(recovery(), gone=False)
+    await work.has_begun(2)
+
+    assert [one.just_read for one in work.resources] == [False, True]
+
+
+async def test_a_spec_that_changes_before_it_waits_is_seen(board: Reconciler, work: Work) -> None:
+    async def wait() -> object:
+        if len(work.begun) == 1:
+            board.receive(recovery(2), gone=False)
+            return waiting()
+        return await work.go.wait()
+
+    work.outcome = wait
+    board.receive(recovery(), gone=False)
+
+    await work.has_begun(2)
+    assert work.most == 1
+
+
+async def test_a_turn_that_comes_before_it_waits_is_seen(board: Reconciler, work: Work) -> None:
+    async def wait() -> object:
+        return waiting(for_turn=True) if len(work.begun) == 1 else await work.go.wait()
+
+    work.outcome = wait
+    board.receive(recovery(), gone=False)
+
+    await work.has_begun(2)
+
+
+async def test_one_that_is_deleted_while_it_waits_goes_on(board: Reconciler, work: Work) -> None:
+    async def wait() -> object:
+        if len(work.begun) == 1:
+            return waiting()
+        raise Gone
+
+    work.outcome = wait
+    board.receive(recovery(), gone=False)
+    await waits(board)
+    board.receive(recovery(), gone=True)
+
+    await idle(board)
+    assert work.begun == ["a", "a"]
+
+
+async def test_of_a_crowd_a_few_are_begun_at_once_and_all_of_them_in_time(board: Reconciler, work: Work) -> None:
+    for number in range(50):
+        board.receive(recovery(uid=str(number)), gone=False)
+    await work.has_begun(1)
+    tasks = sum(watched.task is not None for watched in board._watched.values())
+    assert 0 < tasks < 10
+    work.go.set()
+
+    await work.has_begun(50)
+    assert work.most < 10
+
+
+async def test_what_holds_something_is_begun_at_once_whatever_waits(board: Reconciler, work: Work) -> None:
+    for number in range(50):
+        board.receive(recovery(uid=str(number)), gone=False)
+    await work.has_begun(1)
+    before = len(work.begun)
+    begun = recovery(uid="begun")
+    begun["status"] = {"drainStartTime": "2026-05-01T03:00:00Z"}
+    deleted = recovery(uid="deleted")
+    deleted["metadata"]["deletionTimestamp"] = "2026-05-01T03:00:00Z"
+    for body in (begun, deleted):
+        board.receive(body, gone=False)
+
+    await work.has_begun(before + 2)
+
+
+async def test_those_that_cannot_be_begun_keep_nobody_from_beginning(
+    board: Reconciler, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resource(body: Body, **_: object) -> Resource:
+        if body["metadata"]["name"] == "bad":
+            raise ValueError
+        return Resource(body)
+
+    monkeypatch.setattr(board, "_resource", resource)
+    for number in range(20):
+        body = recovery(uid=str(number))
+        body["metadata"]["name"] = "good" if number == 19 else "bad"
+        board.receive(body, gone=False)
+
+    await work.has_begun(1)
+    assert work.begun == ["good"]
+
+
+async def test_closing_starts_none_of_those_that_wait(board: Reconciler, work: Work) -> None:
+    for number in range(50):
+        board.receive(recovery(uid=str(number)), gone=False)
+    await work.has_begun(1)
+    before = len(work.begun)
+
+    async with asyncio.timeout(5):
+        await board.aclose()
+    await asyncio.sleep(0)
+
+    assert (work.running, len(work.begun), board.active) == (0, before, 0)

@@ -9,7 +9,7 @@ from kubernetes.aio.client import ApiClient
 from queue_recovery.api.recovery import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
-from queue_recovery.controller.resource import KubernetesResource, is_finished
+from queue_recovery.controller.resource import KubernetesResource, is_finished, read_body
 from queue_recovery.recovery.world import Gone, Superseded
 from sandbox.api import Api, ApiError, Json
 from sandbox.cluster import Sandbox
@@ -79,6 +79,25 @@ async def recovery(sandbox: Sandbox, namespace: str) -> AsyncIterator[Recovery]:
         yield made
         if not await made.is_gone():
             await api.patch(f"{made.path}/stuck", {"metadata": {"finalizers": None}})
+
+
+async def test_what_was_just_read_is_read_again_only_for_the_second_time(recovery: Recovery) -> None:
+    await recovery.create()
+    body = await recovery.get()
+    resource = KubernetesResource(recovery.client, body, written=lambda *_: None, just_read=True)
+    await recovery.api.patch(f"{recovery.path}/stuck/status", {"status": {"message": "planned"}})
+
+    assert not (await resource.read()).message
+    assert (await resource.read()).message == "planned"
+
+
+async def test_another_one_of_the_name_is_not_the_one_that_is_read(recovery: Recovery) -> None:
+    created = await recovery.create()
+    metadata = created["metadata"]
+
+    assert (await read_body(recovery.client, metadata["namespace"], "stuck", metadata["uid"]))["spec"]
+    with pytest.raises(Gone):
+        await read_body(recovery.client, metadata["namespace"], "stuck", "another")
 
 
 async def test_the_finalizer_comes_with_the_first_status_that_tells_of_effects_and_not_before(

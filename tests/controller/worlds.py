@@ -6,7 +6,6 @@ from kubernetes.aio.client import ApiClient
 
 from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.world import KubernetesWorld
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
@@ -19,4 +18,4 @@ def world_of(
 ) -> WorldT:
     """Return the world of a namespace, over one connection."""
     shared = Shared(Connections.all_by(api), namespace, ServiceAccount())
-    return kind(api, shared, cluster="", admission=Admission(1), destinations=destinations)
+    return kind(api, shared, cluster="", destinations=destinations)

@@ -1,6 +1,5 @@
 """Whose turn it is: in the lines for locks, and among those that may stop their workers."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
@@ -117,7 +116,6 @@ def test_the_oldest_recovery_of_a_queue_follows_the_one_that_is_at_work() -> Non
     lines.leave(first)
 
     assert lines.ahead_of(early) is None
-    assert early.changed.is_set()
     assert lines.ahead_of(late) == (("team", "media", "tts"), early)
 
 
@@ -149,66 +147,114 @@ def test_who_leaves_the_line_without_its_turn_changes_nothing_for_the_others() -
     assert lines.ahead_of(third) is None
 
 
-def turn(admission: Admission, name: str, namespace: str = "team") -> Turn:
-    return Turn(admission, created=NOW, namespace=namespace, name=name, target="media")
+def stand(turn: Turn, name: str = "one", *, after: int = 0) -> None:
+    turn.stand_in_line([("team", "media", "tts")], created=NOW + timedelta(seconds=after), name=f"team/{name}")
 
 
-async def test_a_recovery_that_has_to_wait_is_told_how_many_come_before_it_and_woken() -> None:
+def test_who_is_granted_a_slot_or_the_first_place_is_called_once() -> None:
+    called: list[str] = []
+    slots = Slots(1)
+    taken, asked = slots.take("a"), slots.ask("b")
+    asked.granted = lambda: called.append("slot")
+    first, second = place("first", "tts"), place("second", "tts", after=1)
+    lines = standing(first, second)
+    second.granted = lambda: called.append("place")
+
+    taken.give_back()
+    lines.leave(first)
+    lines.leave(second)
+
+    assert called == ["slot", "place"]
+
+
+def test_a_recovery_that_has_to_wait_is_told_how_many_come_before_it_and_called() -> None:
     admission = Admission(1)
-    at_work, next_one, last = turn(admission, "a", "one"), turn(admission, "b", "two"), turn(admission, "c", "two")
-    at_work.go_on(["tts"], stops_workers=True)
+    begun, next_one, last = Turn(admission, "one"), Turn(admission, "two"), Turn(admission, "two")
+    begun.take_slot()
     with pytest.raises(AwaitingTurn, match="it comes next"):
         next_one.refuse_queued()
     with pytest.raises(AwaitingTurn, match="1 recovery comes before it"):
         last.refuse_queued()
+    called: list[int] = []
+    next_one.call_when_granted(lambda: called.append(1))
+    assert (next_one.has_moved, last.has_moved) == (False, False)
 
-    at_work.leave()
-    async with asyncio.timeout(5):
-        await next_one.comes()
+    begun.leave()
+
+    assert called == [1]
+    assert next_one.awaits is None
     next_one.refuse_queued()
+    assert last.has_moved
 
 
-async def test_a_recovery_of_the_same_queue_is_told_which_one_comes_first_and_woken() -> None:
+def test_a_recovery_of_the_same_queue_is_told_which_one_comes_first_and_called() -> None:
     admission = Admission(9)
-    first, second = turn(admission, "first"), turn(admission, "second")
-    first.stand_in_line(["tts"])
-    second.stand_in_line(["tts"])
+    turns = [Turn(admission, "team") for _ in range(3)]
+    for number, turn in enumerate(turns):
+        stand(turn, f"number-{number}", after=number)
+    first, second, third = turns
     first.refuse_behind()
-    with pytest.raises(AwaitingTurn, match="queue 'tts' is held by recovery team/first"):
-        second.refuse_behind()
+    for turn in (second, third):
+        with pytest.raises(AwaitingTurn, match="queue 'tts' is held by recovery team/number-0"):
+            turn.refuse_behind()
+    called: list[int] = []
+    second.call_when_granted(lambda: called.append(2))
+    third.call_when_granted(lambda: called.append(3))
+    assert (second.has_moved, third.has_moved) == (False, False)
 
     first.leave()
-    async with asyncio.timeout(5):
-        await second.comes()
+
+    assert called == [2]
     second.refuse_behind()
+    assert third.has_moved
 
 
-async def test_a_crowd_that_plans_in_one_namespace_lets_another_one_plan() -> None:
+def test_one_that_waits_to_prepare_is_called_when_it_may_although_others_are_before_it_in_line() -> None:
+    admission = Admission(1)
+    preparing = [Turn(admission, f"team-{number}") for number in range(8)]
+    assert all(turn.may_prepare() for turn in preparing)
+    first, second = Turn(admission, "team"), Turn(admission, "team")
+    stand(first)
+    stand(second, after=1)
+    called: list[int] = []
+    assert not second.may_prepare()
+    second.call_when_granted(lambda: called.append(1))
+
+    preparing[0].stop_preparing()
+
+    assert called == [1]
+    assert second.may_prepare()
+
+
+def test_a_crowd_that_prepares_in_one_namespace_lets_another_one_prepare() -> None:
     admission = Admission(4)
-    planning, over = [], asyncio.Event()
+    crowd = [Turn(admission, "crowd") for _ in range(20)]
 
-    async def plan(namespace: str) -> None:
-        async with admission.planning(namespace):
-            planning.append(namespace)
-            await over.wait()
+    assert 0 < sum(turn.may_prepare() for turn in crowd) < len(crowd)
+    assert Turn(admission, "team").may_prepare()
 
-    tasks = [asyncio.create_task(plan(namespace)) for namespace in [*["crowd"] * 5, "team"]]
-    for _ in range(10):
-        await asyncio.sleep(0)
-    assert sorted(planning) == ["crowd", "team"]
-    over.set()
-    await asyncio.gather(*tasks)
-    assert len(planning) == len(tasks)
+
+def test_who_leaves_lets_others_prepare_and_stop_their_workers() -> None:
+    admission = Admission(1)
+    turns = [Turn(admission, "team") for _ in range(20)]
+    turns[0].take_slot()
+    for turn in turns:
+        turn.may_prepare()
+    with pytest.raises(AwaitingTurn):
+        turns[-1].refuse_queued()
+
+    for turn in turns[:-1]:
+        turn.leave()
+
+    assert turns[-1].may_prepare()
+    turns[-1].refuse_queued()
 
 
 @pytest.mark.parametrize(("waiting", "seconds"), [(0, 30), (100, 30), (121, 30), (5000, 1249.75)])
 def test_however_many_wait_four_a_second_say_again_which_ones_come_before_them(waiting: int, seconds: float) -> None:
     admission = Admission(1)
-    turns = [
-        Turn(admission, created=NOW + timedelta(seconds=n), namespace="team", name=f"n{n}", target="media")
-        for n in range(max(1, waiting))
-    ]
-    for turn in turns:
-        turn.stand_in_line(["tts"])
+    turns = [Turn(admission, "team") for _ in range(max(1, waiting))]
+    for number, turn in enumerate(turns):
+        stand(turn, f"number-{number}", after=number)
 
     assert turns[-1].retell_seconds == seconds

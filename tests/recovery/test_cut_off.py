@@ -9,12 +9,12 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.work import work
 from queue_recovery.recovery.world import Resource, Wish, World
 from sandbox.processes import until
+from tests.alone import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
@@ -24,7 +24,6 @@ class Case:
     """A recovery that is deleted while its workers are at 0; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    admission = Admission(1)
 
     def __init__(
         self, *, target: RecoveryError, workers: RecoveryError | None = None, terminating: bool = False
@@ -40,7 +39,7 @@ class Case:
 
     async def ends(self) -> bool:
         """Work until it has ended, or is found to wait."""
-        working = asyncio.ensure_future(work(cast("Resource", self), cast("World", self)))
+        working = asyncio.ensure_future(work(cast("Resource", self), cast("World", self), alone()))
 
         async def decided() -> bool:
             return working.done() or len(self.told) > 1

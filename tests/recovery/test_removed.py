@@ -11,11 +11,11 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.work import work
 from queue_recovery.recovery.world import Gone, Resource, Wish, World
+from tests.alone import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
@@ -30,7 +30,6 @@ class Case:
     """A recovery that is gone when it is looked at, as its last event told of it; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    admission = Admission(1)
     wish = Wish(spec=SPEC, generation=1, deleting=True)
 
     def __init__(
@@ -47,7 +46,7 @@ class Case:
     async def is_found_gone(self) -> None:
         async with asyncio.timeout(10):
             with pytest.raises(Gone):
-                await work(cast("Resource", self), cast("World", self))
+                await work(cast("Resource", self), cast("World", self), alone())
 
     def now(self) -> datetime:
         return NOW
@@ -123,7 +122,7 @@ async def test_the_end_of_the_process_ends_the_tries(monkeypatch: pytest.MonkeyP
         await asyncio.Event().wait()
 
     monkeypatch.setattr(case, "pause", pause)
-    working = asyncio.ensure_future(work(cast("Resource", case), cast("World", case)))
+    working = asyncio.ensure_future(work(cast("Resource", case), cast("World", case), alone()))
     async with asyncio.timeout(10):
         await waiting.wait()
         working.cancel()

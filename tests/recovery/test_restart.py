@@ -11,13 +11,13 @@ from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import RestoreNote, Worker
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Resource, Wish, World
+from tests.alone import alone
 from tests.sample_worker import WORKER
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -31,7 +31,6 @@ class Case:
     """A recovery whose Deployments have been given their replicas back; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    admission = Admission(1)
     wish = Wish(spec=SPEC, generation=1, deleting=False)
 
     def __init__(self, *seen: Sequence[Worker], refused: str = "") -> None:
@@ -46,7 +45,8 @@ class Case:
 
     async def says(self) -> str:
         """Restart, and return what is said about the workers."""
-        await restart(Scope(resource=cast("Resource", self), world=cast("World", self), status=self.stored))
+        scope = Scope(resource=cast("Resource", self), world=cast("World", self), status=self.stored, turn=alone())
+        await restart(scope)
         condition = find(self.stored.conditions, ConditionType.RESTARTED)
         assert condition is not None
         return condition.message

@@ -15,6 +15,7 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import worker_names
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Resource, World
+from tests.alone import alone
 
 UID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
@@ -42,6 +43,7 @@ def scope(wanted: QueueRecoverySpec, *queues: str, planned: list[str] | None = N
         resource=cast("Resource", resource),
         world=cast("World", SimpleNamespace(cluster="here", target=read)),
         status=QueueRecoveryStatus(plan=plan),
+        turn=alone(),
     )
 
 

@@ -6,11 +6,11 @@ from typing import cast
 
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.backoff import LONGEST_DELAY
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.work import work
 from queue_recovery.recovery.world import Resource, Superseded, Wish, World
+from tests.alone import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
@@ -20,7 +20,6 @@ class Case:
     """A deleted recovery whose status is taken after so many writes and reads; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    admission = Admission(1)
     wish = Wish(spec=SPEC, generation=1, deleting=True)
 
     def __init__(self, *, refused: int) -> None:
@@ -31,7 +30,7 @@ class Case:
     async def works(self) -> None:
         """Work until it has ended."""
         async with asyncio.timeout(10):
-            await work(cast("Resource", self), cast("World", self))
+            await work(cast("Resource", self), cast("World", self), alone())
 
     def now(self) -> datetime:
         return NOW

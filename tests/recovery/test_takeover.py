@@ -16,6 +16,7 @@ from queue_recovery.recovery.ports import Closed, Holder, RestoreNote, Worker
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import Resource, Wish, World
+from tests.alone import alone
 from tests.sample_worker import WORKER
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -72,7 +73,8 @@ class Case:
         self._holder, self._refusal = holder, refusal
 
     async def takes_over(self) -> None:
-        scope = Scope(resource=cast("Resource", self), world=cast("World", self), status=QueueRecoveryStatus())
+        status = QueueRecoveryStatus()
+        scope = Scope(resource=cast("Resource", self), world=cast("World", self), status=status, turn=alone())
         await refuse_locked(scope, ["tts"])
 
     def now(self) -> datetime:

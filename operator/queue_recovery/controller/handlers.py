@@ -40,6 +40,7 @@ def settings() -> kopf.OperatorSettings:
     chosen.posting.enabled = False  # `events.py` posts
     chosen.networking.request_timeout = None  # each try has its time (`kopf_session.py`); all of them may take long
     chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer cost twice the memory
+    chosen.queueing.idle_timeout = 0.1  # a worker that waits for more events of a resource keeps its last body
     chosen.watching.server_timeout = 600
     chosen.watching.client_timeout = 660  # a connection that died silently is noticed
     return chosen

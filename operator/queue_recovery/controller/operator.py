@@ -1,8 +1,7 @@
 """The operator's process-wide parts, put together once."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,7 +15,7 @@ from queue_recovery.controller.existence import ClusterUID
 from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.reconciler import Reconciler
-from queue_recovery.controller.resource import KubernetesResource
+from queue_recovery.controller.resource import KubernetesResource, read_body
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.targets import TargetBoard
@@ -37,7 +36,6 @@ class Operator:
         api = connections.ordinary
         self._api = api
         self._connections = connections
-        self._admission = Admission(settings.max_draining)
         self._cluster = cluster_identity(api)
         self._cluster_uid = ClusterUID(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
@@ -47,7 +45,14 @@ class Operator:
         self.metrics = Metrics(with_names=settings.metrics_with_names)
         self.events = EventPoster(api, instance)
         self.targets = TargetBoard(api, settings, self.metrics, self.world)
-        self.recoveries = Reconciler(self.resource, self.world, self.working)
+        self.recoveries = Reconciler(
+            Admission(settings.max_draining),
+            read=partial(read_body, api),
+            resource=self.resource,
+            world=self.world,
+            worked=self._worked,
+        )
+        self.metrics.active.set_function(lambda: self.recoveries.active)
 
     async def aclose(self) -> None:
         """End all that is in progress; it begins again with what the next watch tells of."""
@@ -67,26 +72,18 @@ class Operator:
             self._api,
             shared,
             cluster=self._cluster,
-            admission=self._admission,
             destinations=self._destinations,
             cluster_uid=self._cluster_uid,
         )
 
-    def resource(self, body: Mapping[str, Any]) -> KubernetesResource:
+    def resource(self, body: Mapping[str, Any], *, just_read: bool) -> KubernetesResource:
         """Return the recovery of that body, with its status writes told to events, metrics and the log."""
         metadata = body["metadata"]
         tell = partial(self._tell, metadata["namespace"], metadata["name"], metadata["uid"])
-        return KubernetesResource(self._api, body, written=tell)
+        return KubernetesResource(self._api, body, written=tell, just_read=just_read)
 
-    @contextmanager
-    def working(self, resource: KubernetesResource) -> Iterator[None]:
-        """Count a recovery as active while the block runs."""
-        self.metrics.active.inc()
-        try:
-            yield
-        finally:
-            self.metrics.active.dec()
-            self.targets.look_again(resource.namespace, resource.wish.spec.target_ref.name)
+    def _worked(self, resource: KubernetesResource) -> None:
+        self.targets.look_again(resource.namespace, resource.wish.spec.target_ref.name)
 
     def _tell(
         self, namespace: str, name: str, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus

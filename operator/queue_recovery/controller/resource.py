@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 from pydantic import BaseModel, ConfigDict, Field
@@ -52,22 +52,46 @@ class _Body(BaseModel):
     status: QueueRecoveryStatus = QueueRecoveryStatus()
 
 
+async def read_body(api: ApiClient, namespace: str, name: str, uid: str) -> Mapping[str, Any]:
+    """Return the body of a recovery.
+
+    Raises Gone, also when another one has its name now, or Unavailable (`KubernetesUnavailable`).
+    """
+    with translated(gone=Gone):
+        found = await CustomObjectsApi(api).get_namespaced_custom_object(
+            GROUP, VERSION, namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT
+        )
+    body = cast("Mapping[str, Any]", found)
+    if body["metadata"]["uid"] != uid:
+        raise Gone
+    return body
+
+
 class KubernetesResource:
     """A QueueRecovery by its UID. Implements `recovery.world.Resource`."""
 
-    def __init__(self, api: ApiClient, body: Mapping[str, Any], *, written: Written) -> None:
-        """Take the resource's body as the API server has it; `written` is told of every status that was stored."""
+    def __init__(self, api: ApiClient, body: Mapping[str, Any], *, written: Written, just_read: bool = False) -> None:
+        """Take the resource's body as the API server has it.
+
+        Args:
+            api: the connection.
+            body: the resource.
+            written: is told of every status that was stored.
+            just_read: whether the body is the answer to a request of now, so that the first `read` makes none.
+        """
         parsed = _Body.model_validate(body)
         self.uid = parsed.metadata.uid
         self.namespace = parsed.metadata.namespace
         self.name = parsed.metadata.name
         self.created = parsed.metadata.created
+        self._client = api
         self._api = CustomObjectsApi(api)
         self._written = written
         self._received = asyncio.Event()
         self._status = parsed.status
         self._version = parsed.metadata
         self._wish = _wish(parsed)
+        self._just_read = just_read
 
     @property
     def wish(self) -> Wish:
@@ -96,13 +120,10 @@ class KubernetesResource:
 
     async def read(self) -> QueueRecoveryStatus:
         """Return the stored status; raises Gone, or Unavailable (`KubernetesUnavailable`)."""
-        with translated(gone=Gone):
-            body = await self._api.get_namespaced_custom_object(
-                GROUP, VERSION, self.namespace, PLURAL, self.name, _request_timeout=REQUEST_TIMEOUT
-            )
-        parsed = _Body.model_validate(body)
-        if parsed.metadata.uid != self.uid:
-            raise Gone
+        if self._just_read:
+            self._just_read = False
+            return self._status
+        parsed = _Body.model_validate(await read_body(self._client, self.namespace, self.name, self.uid))
         self._store(parsed)
         return parsed.status
 
@@ -217,6 +238,16 @@ def is_finished(body: Mapping[str, Any]) -> bool:
         and status.get("observedGeneration") == metadata.get("generation")
         and FINALIZER not in metadata.get("finalizers", ())
     )
+
+
+def has_begun(body: Mapping[str, Any]) -> bool:
+    """Tell of a resource's body that the recovery has touched something, or is bound to end."""
+    return not {"drainStartTime", "ending", "completionTime"}.isdisjoint(body.get("status", {}))
+
+
+def is_deleted(body: Mapping[str, Any]) -> bool:
+    """Tell of a resource's body that somebody has deleted it."""
+    return "deletionTimestamp" in body["metadata"]
 
 
 def needs_finalizer(status: QueueRecoveryStatus) -> bool:

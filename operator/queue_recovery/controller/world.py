@@ -21,7 +21,6 @@ from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.shared import Shared
 from queue_recovery.jobs import connecting
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
@@ -63,16 +62,14 @@ class KubernetesWorld:
         shared: Shared,
         *,
         cluster: str,
-        admission: Admission,
         destinations: Destinations,
         cluster_uid: ClusterUID | None = None,
     ) -> None:
         """Take the connection, what the namespace's readers share, and the cluster's identity and UID.
 
-        `admission` is shared by all recoveries. `destinations` are the addresses that brokers and job stores may have.
+        `destinations` are the addresses that brokers and job stores may have.
         """
         self.cluster = cluster
-        self.admission = admission
         self.workers = KubernetesWorkers(shared.informers)
         self._api = api
         self._cluster_uid = cluster_uid or ClusterUID(api)

@@ -1,7 +1,7 @@
 """Admission: which recoveries may go on, when many want to at once.
 
 Recoveries of the same queue go one after the other, the oldest first; each waits for the one before it without asking
-the broker. Of all others, a limited number may plan at once, and a limited number may have their workers stopped at
+the broker. Of all others, a limited number may prepare at once, and a limited number may have their workers stopped at
 once: a crowd that all stop their workers first and then compete for the processor keeps everybody's workers away for
 longer than one after the other. Namespaces take turns, and no namespace has more than its share, so a crowd in one of
 them delays no other.
@@ -9,19 +9,20 @@ them delays no other.
 This orders the recoveries of one process. The locks in the broker and the notes on Deployments decide who holds what.
 """
 
-import asyncio
 from bisect import insort
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 _SHARES = 4
 """A namespace gets at most the limit's part by this number."""
 
-_PLANNING = 4
-"""How many recoveries plan at once; more of them would keep the processor from those whose workers are stopped."""
+_PREPARING = 8
+"""How many recoveries prepare at once; more of them would keep the processor from those whose workers are stopped."""
+
+Granted = Callable[[], None]
+"""Called when something is granted that was not at once."""
 
 Lock = tuple[str, str, str]
 """Namespace, target and queue."""
@@ -89,22 +90,22 @@ class Slots:
     def _grant(self, slot: "Slot") -> None:
         self._taken[slot.namespace] = self._taken.get(slot.namespace, 0) + 1
         slot.is_taken = True
-        slot.changed.set()
+        if slot.granted is not None:
+            slot.granted()
 
     def _drop_empty(self, namespace: str) -> None:
         if not self._waiting[namespace]:
             del self._waiting[namespace]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Slot:
-    """One of the slots, or a wish for one."""
+    """One of the slots, or a request for one."""
 
     slots: Slots
     namespace: str
     is_taken: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once it is taken."""
+    granted: Granted | None = None
 
     @property
     def before(self) -> int:
@@ -116,7 +117,7 @@ class Slot:
         self.slots.give_back(self)
 
 
-@dataclass(eq=False, order=False)
+@dataclass(eq=False, order=False, slots=True)
 class Place:
     """A recovery's place in the lines for its locks."""
 
@@ -124,8 +125,8 @@ class Place:
     name: str
     """`namespace/name`."""
     locks: frozenset[Lock]
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it is first in all of its lines."""
+    granted: Granted | None = None
+    """Called when it is first in all of its lines."""
 
     def __lt__(self, other: "Place") -> bool:
         return (self.created, self.name) < (other.created, other.name)
@@ -180,7 +181,8 @@ class Lines:
 
     def _put_first(self, place: Place) -> None:
         self._first |= dict.fromkeys(place.locks, place)
-        place.changed.set()
+        if place.granted is not None:
+            place.granted()
 
 
 def _target_of(place: Place) -> tuple[str, str]:
@@ -193,26 +195,10 @@ class Admission:
     def __init__(self, draining: int) -> None:
         """Take how many recoveries may have their workers stopped at once."""
         self.lines = Lines()
+        self.preparing = Slots(_PREPARING)
         self.draining = Slots(draining)
-        self._planning = Slots(_PLANNING)
 
     @property
     def waiting(self) -> int:
-        """How many recoveries wait for their turn, but for those that are planned."""
+        """How many recoveries that are prepared wait for their turn."""
         return self.lines.waiting + self.draining.waiting
-
-    def place(self, *, created: datetime, name: str, locks: Collection[Lock]) -> Place:
-        """Return a place in the lines of these locks."""
-        place = Place(created=created, name=name, locks=frozenset(locks))
-        self.lines.join(place)
-        return place
-
-    @asynccontextmanager
-    async def planning(self, namespace: str) -> AsyncIterator[None]:
-        """Let the block run when it may: planning costs requests of all servers."""
-        slot = self._planning.ask(namespace)
-        try:
-            await slot.changed.wait()
-            yield
-        finally:
-            slot.give_back()

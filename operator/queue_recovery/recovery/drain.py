@@ -25,7 +25,7 @@ async def lock(scope: Scope) -> None:
     """
     scope.turn.refuse_behind()
     queues = await scope.queues()
-    scope.turn.stand_in_line(queues)
+    scope.stand_in_line(queues)
     scope.turn.refuse_behind()
     await refuse_locked(scope, queues)
     if scope.scales_workers:

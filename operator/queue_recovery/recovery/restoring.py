@@ -80,7 +80,7 @@ async def restore(scope: Scope) -> None:
     The intent to take the lock is written first: from then on every ending closes the run in the broker.
     """
     if scope.status.drain_start_time is None:
-        scope.turn.stand_in_line([scope.spec.queue])
+        scope.stand_in_line([scope.spec.queue])
         scope.turn.refuse_behind()
         await refuse_locked(scope, [scope.spec.queue])
         await scope.save(

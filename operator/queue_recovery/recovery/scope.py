@@ -1,7 +1,7 @@
 """One recovery while it is being worked on: what steps read, and the one way in which they write status."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -31,6 +31,8 @@ class Scope:
     resource: Resource
     world: World
     status: QueueRecoveryStatus
+    turn: Turn
+    """The recovery's turn among others."""
     drained: Sequence[Worker] | None = field(default=None, init=False)
     """The workers as they were when they were seen to be drained; None: not seen by this process."""
     last_seen: dict[str, datetime] = field(default_factory=dict, init=False)
@@ -43,7 +45,6 @@ class Scope:
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
     _news: "asyncio.Future[None] | None" = field(default=None, init=False)
-    _turn: Turn | None = field(default=None, init=False)
     _existing: dict[str, tuple[datetime, bool | None]] = field(default_factory=dict, init=False)
     """Whether other recoveries exist, by UID, and when that was asked."""
 
@@ -171,18 +172,10 @@ class Scope:
             self._news = asyncio.ensure_future(self.world.changed(workers=True))
         return self._news
 
-    @property
-    def turn(self) -> Turn:
-        """The recovery's turn among others."""
-        if self._turn is None:
-            self._turn = Turn(
-                self.world.admission,
-                created=self.resource.created,
-                namespace=self.resource.namespace,
-                name=self.resource.name,
-                target=self.spec.target_ref.name,
-            )
-        return self._turn
+    def stand_in_line(self, queues: Iterable[str]) -> None:
+        """Join the lines for the locks of these queues."""
+        locks = [(self.resource.namespace, self.spec.target_ref.name, queue) for queue in queues]
+        self.turn.stand_in_line(locks, created=self.resource.created, name=self.full_name)
 
     @property
     def still_drained(self) -> Sequence[Worker] | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, NoReturn
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.admission import Admission, Place, Slot
+from queue_recovery.recovery.admission import Admission, Granted, Lock, Place, Slot
 from queue_recovery.recovery.errors import AwaitingTurn, locked_by
 
 _RETELL: Final = 30.0
@@ -16,75 +16,113 @@ _RETOLD_PER_SECOND: Final = 4
 
 
 class Turn:
-    """One recovery's place in the lines for its locks, and its slot among those whose workers are stopped."""
+    """One recovery's place in the lines for its locks, and its slots.
 
-    def __init__(self, admission: Admission, *, created: datetime, namespace: str, name: str, target: str) -> None:
-        """Take what all recoveries share, and which one this is; it is in no line yet."""
+    It has one slot while it prepares: while it uses the processor and has not begun. It has another one while its
+    workers are stopped.
+    """
+
+    __slots__ = ("_admission", "_draining", "_namespace", "_place", "_preparing", "_told")
+
+    def __init__(self, admission: Admission, namespace: str) -> None:
+        """Take what all recoveries share, and the recovery's namespace; it is in no line yet."""
         self._admission = admission
-        self._created = created
         self._namespace = namespace
-        self._name = name
-        self._target = target
         self._place: Place | None = None
-        self._slot: Slot | None = None
-
-    @property
-    def has_place(self) -> bool:
-        """Tell whether it is in line."""
-        return self._place is not None
+        self._preparing: Slot | None = None
+        self._draining: Slot | None = None
+        self._told: object = None
+        """What comes before it, as it was last told."""
 
     @property
     def retell_seconds(self) -> float:
         """Return after how many seconds it says again which ones come before it."""
         return max(_RETELL, self._admission.waiting / _RETOLD_PER_SECOND)
 
-    def stand_in_line(self, queues: Collection[str]) -> None:
-        """Join the lines of these queues, unless it has already."""
-        if self._place is None:
-            locks = [(self._namespace, self._target, queue) for queue in queues]
-            self._place = self._admission.place(
-                created=self._created, name=f"{self._namespace}/{self._name}", locks=locks
-            )
+    def stand_in_line(self, locks: Collection[Lock], *, created: datetime, name: str) -> None:
+        """Join the lines of these locks, unless it has already.
 
-    def go_on(self, queues: Collection[str], *, stops_workers: bool) -> None:
-        """Take the place of a recovery that an earlier process has let through."""
-        self.stand_in_line(queues)
-        if stops_workers and self._slot is None:
-            self._slot = self._admission.draining.take(self._namespace)
+        Args:
+            locks: all of them of one target.
+            created: when the recovery was created: the oldest go first.
+            name: `namespace/name`, which those behind it are told.
+        """
+        if self._place is None:
+            self._place = Place(created=created, name=name, locks=frozenset(locks))
+            self._admission.lines.join(self._place)
+
+    def take_slot(self) -> None:
+        """Take the slot of one whose workers are stopped, even beyond the limit: an earlier process has begun it."""
+        if self._draining is None:
+            self._draining = self._admission.draining.take(self._namespace)
+
+    def may_prepare(self) -> bool:
+        """Ask for a slot to prepare; tell whether it has one."""
+        if self._preparing is None:
+            self._preparing = self._admission.preparing.ask(self._namespace)
+        return self._preparing.is_taken
+
+    def stop_preparing(self) -> None:
+        """Let another recovery prepare."""
+        if self._preparing is not None:
+            self._preparing.give_back()
+            self._preparing = None
 
     def refuse_behind(self) -> None:
         """Raise AwaitingTurn (`Locked`) while another recovery is before it in one of its lines."""
-        ahead = self._admission.lines.ahead_of(self._place) if self._place is not None else None
+        ahead = self._ahead()
         if ahead is not None:
             (_, _, queue), first = ahead
+            self._told = first.name
             raise locked_by({f"queue {queue!r}": first.name}, AwaitingTurn)
 
     def refuse_queued(self) -> None:
-        """Ask for a slot; raise AwaitingTurn (`Queued`) until it has one."""
-        if self._slot is None:
-            self._slot = self._admission.draining.ask(self._namespace)
-        if not self._slot.is_taken:
-            _queued(self._slot.before)
+        """Ask for a slot to stop the workers; raise AwaitingTurn (`Queued`) until it has one."""
+        if self._draining is None:
+            self._draining = self._admission.draining.ask(self._namespace)
+        if not self._draining.is_taken:
+            self._told = self._draining.before
+            _queued(self._draining.before)
 
     def give_slot_back(self) -> None:
         """Let another recovery stop its workers."""
-        if self._slot is not None:
-            self._slot.give_back()
-            self._slot = None
+        if self._draining is not None:
+            self._draining.give_back()
+            self._draining = None
 
     def leave(self) -> None:
-        """Leave the lines, and give the slot back."""
+        """Leave the lines, and give the slots back."""
+        self.stop_preparing()
         self.give_slot_back()
         if self._place is not None:
             self._admission.lines.leave(self._place)
             self._place = None
 
-    async def comes(self) -> None:
-        """Return once it is first in its lines, or has the slot that it has asked for."""
-        if self._slot is not None:
-            await self._slot.changed.wait()
-        elif self._place is not None:
-            await self._place.changed.wait()
+    @property
+    def awaits(self) -> Place | Slot | None:
+        """Return what it waits for; None: it has all that it has asked for."""
+        if self._preparing is not None and not self._preparing.is_taken:
+            return self._preparing
+        if self._ahead() is not None:
+            return self._place
+        return self._draining if self._draining is not None and not self._draining.is_taken else None
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether others come before it than those that it has last told of."""
+        ahead = self._ahead()
+        if ahead is not None:
+            return ahead[1].name != self._told
+        return self._draining is not None and not self._draining.is_taken and self._draining.before != self._told
+
+    def call_when_granted(self, granted: Granted) -> None:
+        """Call that once it has what it waits for now."""
+        awaited = self.awaits
+        if awaited is not None:
+            awaited.granted = granted
+
+    def _ahead(self) -> tuple[Lock, Place] | None:
+        return self._admission.lines.ahead_of(self._place) if self._place is not None else None
 
 
 def _queued(before: int) -> NoReturn:

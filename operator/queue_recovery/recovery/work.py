@@ -1,8 +1,9 @@
 """The straight line of a recovery: decide, act through one step, note what happened, and around again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -21,6 +22,7 @@ from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.restoring import plan_restore, restore
 from queue_recovery.recovery.scope import Scope, failed
+from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.world import Gone, Resource, Superseded, World
 
 LOCK_DELAY: Final = 1.0
@@ -29,18 +31,13 @@ LOCK_DELAY: Final = 1.0
 RESYNC: Final = 300.0
 """Seconds until a recovery that waits for a change in Kubernetes looks by itself: as rarely as a watch is renewed."""
 
-
-def _in_turn(step: Callable[[Scope], Awaitable[None]]) -> Callable[[Scope], Awaitable[None]]:
-    async def planned(scope: Scope) -> None:
-        async with scope.world.admission.planning(scope.resource.namespace):
-            await step(scope)
-
-    return planned
+_PREPARES_SECONDS: Final = 1.0
+"""Seconds for which a recovery keeps others from preparing: a step that takes longer waits for a server."""
 
 
 _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
-    Action.PLAN: _in_turn(plan),
-    Action.PLAN_RESTORE: _in_turn(plan_restore),
+    Action.PLAN: plan,
+    Action.PLAN_RESTORE: plan_restore,
     Action.LOCK: lock,
     Action.DRAIN: drain,
     Action.PURGE: purge,
@@ -51,20 +48,39 @@ _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
 }
 
 
-async def work(resource: Resource, world: World) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A recovery that has begun nothing, and waits for a change of its spec or for its turn."""
+
+    generation: int
+    """Of the spec that it has seen."""
+    seconds: float
+    """How long it waits at most: until its deadline."""
+    for_turn: bool
+    """Whether it waits for its turn."""
+
+
+async def work(resource: Resource, world: World, turn: Turn) -> Waiting | None:
     """Work on a recovery until its terminal status is written; takes up where an earlier process stopped.
+
+    Returns earlier when it has begun nothing and can only wait: nothing of it has to be kept meanwhile but its turn.
+    Otherwise its turn is over when this returns or raises.
 
     Raises Gone when the resource is not there any more, once its workers are back.
     """
-    scope = Scope(resource=resource, world=world, status=resource.last_status)
+    scope = Scope(resource=resource, world=world, status=resource.last_status, turn=turn)
     delay, pause = FIRST_DELAY, 0.0
+    waiting = None
     try:
         scope.status = await resource.read()
         _take_place(scope)
         while (action := decide(scope.spec, scope.status)) is not Action.NOTHING:
             try:
-                delay = await _turn(scope, action, delay)
-                pause = 0.0
+                outcome = await _turn(scope, action, delay)
+                if isinstance(outcome, Waiting):
+                    waiting = outcome
+                    return waiting
+                delay, pause = outcome, 0.0
             except Superseded:
                 # One write of another process is nothing to wait for; a reason that stays would be asked for in a loop.
                 if pause:
@@ -76,38 +92,48 @@ async def work(resource: Resource, world: World) -> None:
         await end_removed(scope)
         raise
     finally:
-        scope.turn.leave()
+        if waiting is None:
+            turn.leave()
         await scope.forget()
+    return None
 
 
 def _take_place(scope: Scope) -> None:
     """Take the place among others that a recovery holds already."""
     if scope.status.drain_start_time is not None and not is_terminal(scope.status):
         stops_workers = scope.scales_workers and not is_true(scope.status.conditions, ConditionType.RESTARTED)
-        scope.turn.go_on(scope.runs, stops_workers=stops_workers)
+        scope.stand_in_line(scope.runs)
+        if stops_workers:
+            scope.turn.take_slot()
 
 
-async def report(resource: Resource, world: World, reason: str, message: str) -> None:
+async def report(resource: Resource, world: World, turn: Turn, reason: str, message: str) -> None:
     """Say in the status of a recovery that has not ended what keeps it from being worked on.
 
     Raises Superseded, Gone, or Unavailable (`KubernetesUnavailable`).
     """
-    scope = Scope(resource=resource, world=world, status=resource.last_status)
+    scope = Scope(resource=resource, world=world, status=resource.last_status, turn=turn)
     if not is_terminal(scope.status):
         await scope.wait_for(reason, message)
 
 
-async def _turn(scope: Scope, action: Action, delay: float) -> float:
+async def _turn(scope: Scope, action: Action, delay: float) -> float | Waiting:
     """Do one thing; return the delay before the next try, should it fail."""
     try:
         if ending := _forced_ending(scope):
             await scope.end(ending)
+        elif _prepares(scope) and not scope.turn.may_prepare():
+            return _waiting(scope)
         elif action is Action.HOLD:
-            await _stand_back(scope)
             await scope.wait_for(Reason.SUSPENDED, _held(scope))
+            if _prepares(scope):
+                scope.turn.leave()
+                return _waiting(scope)
+            await scope.forget()
             await _sleep(scope, None)
         else:
-            await _perform(scope, action)
+            with _bounded(scope):
+                await _perform(scope, action)
     except RecoveryError as error:
         if action is Action.END and await _is_cut_off(scope, error, delay):
             await end_cut_off(scope, error)
@@ -118,11 +144,27 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float:
     return FIRST_DELAY
 
 
-async def _stand_back(scope: Scope) -> None:
-    """Hold nothing that others wait for, as far as the recovery has not begun, and no connection."""
-    if scope.status.drain_start_time is None:
-        scope.turn.leave()
-    await scope.forget()
+def _prepares(scope: Scope) -> bool:
+    """Tell whether it has begun nothing, and is not bound to end."""
+    return scope.status.drain_start_time is None and scope.status.ending is None
+
+
+def _waiting(scope: Scope) -> Waiting:
+    seconds = (_deadline(scope) - scope.world.now()).total_seconds()
+    for_turn = scope.turn.awaits is not None
+    return Waiting(generation=scope.resource.wish.generation, seconds=max(0.0, seconds), for_turn=for_turn)
+
+
+@contextmanager
+def _bounded(scope: Scope) -> Iterator[None]:
+    """Give the slot to prepare back when the block takes long, or when the recovery begins in it."""
+    timer = asyncio.get_running_loop().call_later(_PREPARES_SECONDS, scope.turn.stop_preparing)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if not _prepares(scope):
+            scope.turn.stop_preparing()
 
 
 async def _perform(scope: Scope, action: Action) -> None:
@@ -164,7 +206,7 @@ async def _is_cut_off(scope: Scope, error: RecoveryError, delay: float) -> bool:
     return False
 
 
-async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:
+async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float | Waiting:
     """Do what an error asks for next; return the delay for the next one.
 
     What Kubernetes has is read again when it has changed, and not because time has passed.
@@ -178,10 +220,9 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
             return delay
     with suppress(RecoveryError):
         await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
+    scope.turn.stop_preparing()
     if isinstance(error, AwaitingTurn):
-        await scope.forget()
-        await _sleep_until(scope, scope.turn.retell_seconds, scope.turn.comes())
-        return FIRST_DELAY
+        return FIRST_DELAY if scope.turn.awaits is None else _waiting(scope)
     if scope.status.drain_start_time is None:
         scope.turn.give_slot_back()
     if isinstance(error, AwaitingChange):

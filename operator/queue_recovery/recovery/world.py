@@ -8,7 +8,6 @@ from typing import Protocol
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.ports import Broker, JobStore, Workers
 
 
@@ -80,11 +79,6 @@ class World(Protocol):
     @property
     def workers(self) -> Workers:
         """The Deployments of the namespace."""
-        ...
-
-    @property
-    def admission(self) -> Admission:
-        """What all recoveries of this process share: whose turn it is."""
         ...
 
     def now(self) -> datetime:
