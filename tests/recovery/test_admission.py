@@ -234,6 +234,14 @@ def test_a_crowd_that_prepares_in_one_namespace_lets_another_one_prepare() -> No
     assert Turn(admission, "team").may_prepare()
 
 
+def test_a_crowd_that_stops_its_workers_goes_one_by_one_and_delays_no_other_namespace() -> None:
+    admission = Admission(99)
+    crowd = [round(Turn(admission, "crowd").stop_delay(), 1) for _ in range(7)]
+
+    assert crowd == [0, 0, 1, 2, 3, 4, 5]
+    assert Turn(admission, "team").stop_delay() == 0
+
+
 def test_who_leaves_lets_others_prepare_and_stop_their_workers() -> None:
     admission = Admission(1)
     turns = [Turn(admission, "team") for _ in range(20)]

@@ -17,11 +17,11 @@ from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.metrics import Metrics
-from queue_recovery.controller.pace import Pace
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.survey import survey
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.pace import Pace
 
 _LOG = logging.getLogger(__name__)
 _PLURAL = "queuetargets"

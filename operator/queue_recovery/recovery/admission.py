@@ -15,11 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from queue_recovery.recovery.pace import Pace
+
 _SHARES = 4
 """A namespace gets at most the limit's part by this number."""
 
 _PREPARING = 8
 """How many recoveries prepare at once; more of them would keep the processor from those whose workers are stopped."""
+
+_STOPS_PER_SECOND = 1.0
+_STOPS_AT_ONCE = 2
+"""How many recoveries of one namespace begin to stop their workers. Kubernetes' controller manager scales them with
+twenty requests a second for the whole cluster, of which one recovery takes about ten."""
 
 Granted = Callable[[], None]
 """Called when something is granted that was not at once."""
@@ -197,8 +204,15 @@ class Admission:
         self.lines = Lines()
         self.preparing = Slots(_PREPARING)
         self.draining = Slots(draining)
+        self._paces: dict[str, Pace] = {}
+        """By namespace."""
 
     @property
     def waiting(self) -> int:
         """How many recoveries that are prepared wait for their turn."""
         return self.lines.waiting + self.draining.waiting
+
+    def stop_delay(self, namespace: str) -> float:
+        """Take a namespace's next moment to stop the workers of a recovery, and return the seconds until then."""
+        self._paces = {name: pace for name, pace in self._paces.items() if not pace.is_at_rest}
+        return self._paces.setdefault(namespace, Pace(_STOPS_PER_SECOND, at_once=_STOPS_AT_ONCE)).delay()

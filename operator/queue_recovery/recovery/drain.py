@@ -30,6 +30,7 @@ async def lock(scope: Scope) -> None:
     await refuse_locked(scope, queues)
     if scope.scales_workers:
         scope.turn.refuse_queued()
+        await scope.world.pause(scope.turn.stop_delay())
     workers = await _first_look(scope, worker_names(queues.values())) if scope.takes_messages else []
     await refuse_held(scope, workers)
     now = scope.world.now()

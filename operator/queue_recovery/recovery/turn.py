@@ -84,6 +84,11 @@ class Turn:
             self._told = self._draining.before
             _queued(self._draining.before)
 
+    def stop_delay(self) -> float:
+        """Return after how many seconds it may stop its workers; from now on others may prepare meanwhile."""
+        self.stop_preparing()
+        return self._admission.stop_delay(self._namespace)
+
     def give_slot_back(self) -> None:
         """Let another recovery stop its workers."""
         if self._draining is not None:

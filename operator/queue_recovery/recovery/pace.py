@@ -16,6 +16,11 @@ class Pace:
         self._clock = clock
         self._next = -math.inf
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Tell whether as many may begin at once as after any rest."""
+        return self._next <= self._clock() - self._lead
+
     def delay(self) -> float:
         """Take the next free moment, and return the seconds until then."""
         now = self._clock()
