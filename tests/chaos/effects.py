@@ -23,8 +23,9 @@ from redis.asyncio import Redis as AsyncRedis
 
 from queue_recovery.controller import reconciler
 from queue_recovery.controller.resource import KubernetesResource
+from queue_recovery.recovery.preparing import Waiting
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.work import Waiting, work
+from queue_recovery.recovery.work import work
 from queue_recovery.recovery.world import Resource, World
 from tests.chaos import naming
 from tests.chaos.points import POINTS, PRODUCER, TRACE, Act, Crossing, Moment, Point, Side

@@ -18,8 +18,8 @@ from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import set_ended
+from queue_recovery.recovery.preparing import Waiting
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.work import Waiting
 from queue_recovery.recovery.world import Gone
 from sandbox.processes import until
 

@@ -13,8 +13,9 @@ from queue_recovery.controller.resource import KubernetesResource, has_begun, is
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.preparing import Waiting
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.work import Waiting, report, work
+from queue_recovery.recovery.work import report, work
 from queue_recovery.recovery.world import Gone
 
 _LOG = logging.getLogger(__name__)

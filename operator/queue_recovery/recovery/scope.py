@@ -12,6 +12,7 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
+from queue_recovery.recovery.decide import deadline
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
 from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
@@ -87,6 +88,11 @@ class Scope:
         """What is put back of an earlier recovery's messages; known once it has been planned."""
         wanted, planned = self.spec.restore_from, self.status.restored
         return None if wanted is None or planned is None else wanted_from(wanted, planned.uid)
+
+    @property
+    def deadline(self) -> datetime:
+        """When it runs out of time, as far as it has come."""
+        return deadline(self.spec, self.status, created=self.resource.created)
 
     @property
     def takes_messages(self) -> bool:

@@ -1,22 +1,21 @@
 """The straight line of a recovery: decide, act through one step, note what happened, and around again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Final
 
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, longer
-from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
+from queue_recovery.recovery.decide import Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
+from queue_recovery.recovery.preparing import Waiting, bounded, is_preparing, waiting
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
@@ -31,10 +30,6 @@ LOCK_DELAY: Final = 1.0
 RESYNC: Final = 300.0
 """Seconds until a recovery that waits for a change in Kubernetes looks by itself: as rarely as a watch is renewed."""
 
-_PREPARES_SECONDS: Final = 1.0
-"""Seconds for which a recovery keeps others from preparing: a step that takes longer waits for a server."""
-
-
 _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
     Action.PLAN: plan,
     Action.PLAN_RESTORE: plan_restore,
@@ -48,18 +43,6 @@ _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A recovery that has begun nothing, and waits for a change of its spec or for its turn."""
-
-    generation: int
-    """Of the spec that it has seen."""
-    seconds: float
-    """How long it waits at most: until its deadline."""
-    for_turn: bool
-    """Whether it waits for its turn."""
-
-
 async def work(resource: Resource, world: World, turn: Turn) -> Waiting | None:
     """Work on a recovery until its terminal status is written; takes up where an earlier process stopped.
 
@@ -70,7 +53,7 @@ async def work(resource: Resource, world: World, turn: Turn) -> Waiting | None:
     """
     scope = Scope(resource=resource, world=world, status=resource.last_status, turn=turn)
     delay, pause = FIRST_DELAY, 0.0
-    waiting = None
+    waits = None
     try:
         scope.status = await resource.read()
         _take_place(scope)
@@ -78,8 +61,8 @@ async def work(resource: Resource, world: World, turn: Turn) -> Waiting | None:
             try:
                 outcome = await _turn(scope, action, delay)
                 if isinstance(outcome, Waiting):
-                    waiting = outcome
-                    return waiting
+                    waits = outcome
+                    return waits
                 delay, pause = outcome, 0.0
             except Superseded:
                 # One write of another process is nothing to wait for; a reason that stays would be asked for in a loop.
@@ -92,7 +75,7 @@ async def work(resource: Resource, world: World, turn: Turn) -> Waiting | None:
         await end_removed(scope)
         raise
     finally:
-        if waiting is None:
+        if waits is None:
             turn.leave()
         await scope.forget()
     return None
@@ -119,52 +102,40 @@ async def report(resource: Resource, world: World, turn: Turn, reason: str, mess
 
 async def _turn(scope: Scope, action: Action, delay: float) -> float | Waiting:
     """Do one thing; return the delay before the next try, should it fail."""
+    seen = scope.resource.wish.generation  # what is received from now on may be news
     try:
         if ending := _forced_ending(scope):
             await scope.end(ending)
-        elif _prepares(scope) and not scope.turn.may_prepare():
-            return _waiting(scope)
+        elif is_preparing(scope) and not scope.turn.may_prepare():
+            return waiting(scope, seen)
         elif action is Action.HOLD:
             await scope.wait_for(Reason.SUSPENDED, _held(scope))
-            if _prepares(scope):
+            if is_preparing(scope):
                 scope.turn.leave()
-                return _waiting(scope)
+                return waiting(scope, seen)
             await scope.forget()
             await _sleep(scope, None)
         else:
-            with _bounded(scope):
+            with bounded(scope):
                 await _perform(scope, action)
     except RecoveryError as error:
         if action is Action.END and await _is_cut_off(scope, error, delay):
             await end_cut_off(scope, error)
             return FIRST_DELAY
+        if isinstance(error, AwaitingTurn):
+            return await _after_others(scope, error, seen)
         return await _after(scope, action, error, delay)
     if is_true(scope.status.conditions, ConditionType.RESTARTED):
         scope.turn.give_slot_back()
     return FIRST_DELAY
 
 
-def _prepares(scope: Scope) -> bool:
-    """Tell whether it has begun nothing, and is not bound to end."""
-    return scope.status.drain_start_time is None and scope.status.ending is None
-
-
-def _waiting(scope: Scope) -> Waiting:
-    seconds = (_deadline(scope) - scope.world.now()).total_seconds()
-    for_turn = scope.turn.awaits is not None
-    return Waiting(generation=scope.resource.wish.generation, seconds=max(0.0, seconds), for_turn=for_turn)
-
-
-@contextmanager
-def _bounded(scope: Scope) -> Iterator[None]:
-    """Give the slot to prepare back when the block takes long, or when the recovery begins in it."""
-    timer = asyncio.get_running_loop().call_later(_PREPARES_SECONDS, scope.turn.stop_preparing)
-    try:
-        yield
-    finally:
-        timer.cancel()
-        if not _prepares(scope):
-            scope.turn.stop_preparing()
+async def _after_others(scope: Scope, error: AwaitingTurn, seen: int) -> float | Waiting:
+    """Say which ones go first, and wait for the turn, unless it has come meanwhile."""
+    with suppress(RecoveryError):
+        await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
+    scope.turn.stop_preparing()
+    return FIRST_DELAY if scope.turn.awaits is None else waiting(scope, seen)
 
 
 async def _perform(scope: Scope, action: Action) -> None:
@@ -206,7 +177,7 @@ async def _is_cut_off(scope: Scope, error: RecoveryError, delay: float) -> bool:
     return False
 
 
-async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float | Waiting:
+async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:
     """Do what an error asks for next; return the delay for the next one.
 
     What Kubernetes has is read again when it has changed, and not because time has passed.
@@ -221,8 +192,6 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
     with suppress(RecoveryError):
         await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
     scope.turn.stop_preparing()
-    if isinstance(error, AwaitingTurn):
-        return FIRST_DELAY if scope.turn.awaits is None else _waiting(scope)
     if scope.status.drain_start_time is None:
         scope.turn.give_slot_back()
     if isinstance(error, AwaitingChange):
@@ -244,14 +213,14 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
 
 def _patience(scope: Scope) -> str:
     """Say until when is waited; an ending waits without a limit."""
-    return "" if scope.status.ending else f"waiting until {timestamp(_deadline(scope))}: "
+    return "" if scope.status.ending else f"waiting until {timestamp(scope.deadline)}: "
 
 
 async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
     """Wait until the desired state changes, `until` is done, the deadline comes, or the time is over."""
     timers = [seconds] if seconds is not None else []
     if scope.status.ending is None:
-        timers.append(max(0.0, (_deadline(scope) - scope.world.now()).total_seconds()))
+        timers.append(max(0.0, (scope.deadline - scope.world.now()).total_seconds()))
     changed = asyncio.ensure_future(scope.resource.changed())
     try:
         await asyncio.wait(
@@ -282,10 +251,6 @@ def _forced_ending(scope: Scope) -> Ending | None:
         deleting=scope.resource.wish.deleting,
         now=scope.world.now(),
     )
-
-
-def _deadline(scope: Scope) -> datetime:
-    return deadline(scope.spec, scope.status, created=scope.resource.created)
 
 
 def _held(scope: Scope) -> str:

@@ -1,0 +1,47 @@
+"""Preparing: all that a recovery does before it has begun anything, and what is kept of it while it waits then."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from queue_recovery.recovery.scope import Scope
+
+_SECONDS: Final = 1.0
+"""Seconds for which a recovery keeps others from preparing: a step that takes longer waits for a server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A recovery that has begun nothing, and waits for a change of its spec or for its turn."""
+
+    generation: int
+    """Of the spec that it has seen."""
+    seconds: float
+    """How long it waits at most: until its deadline."""
+    for_turn: bool
+    """Whether it waits for its turn."""
+
+
+def is_preparing(scope: Scope) -> bool:
+    """Tell whether it has begun nothing, and is not bound to end."""
+    return scope.status.drain_start_time is None and scope.status.ending is None
+
+
+def waiting(scope: Scope, seen: int) -> Waiting:
+    """Return how it waits; `seen` is the generation of the spec that this was decided for."""
+    seconds = (scope.deadline - scope.world.now()).total_seconds()
+    return Waiting(generation=seen, seconds=max(0.0, seconds), for_turn=scope.turn.awaits is not None)
+
+
+@contextmanager
+def bounded(scope: Scope) -> Iterator[None]:
+    """Give the slot to prepare back when the block takes long, or when the recovery begins in it."""
+    timer = asyncio.get_running_loop().call_later(_SECONDS, scope.turn.stop_preparing)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if not is_preparing(scope):
+            scope.turn.stop_preparing()
