@@ -21,6 +21,10 @@ CONSUMER = ["python", "tests/chaos/consumer.py"]
 REPLICAS = 2
 GRACE = 5
 """Seconds that a worker's pod may take to end; what a drain waits for after a death in it."""
+
+CELERY_GRACE = 60
+"""The same for Celery: killed before it has stopped, as on a busy machine, it loses what it has acknowledged."""
+
 QUEUES = ("aside", "work")
 """What the target lists; the first one is empty, and is taken first when both are."""
 UNDECLARED = f"work{SEP}7"
@@ -265,9 +269,10 @@ class Stage(Team):
             "command": CELERY if self.real_workers else CONSUMER,
             "env": [{"name": "BROKER_URL", "value": self.broker_url}],
         }
+        grace = CELERY_GRACE if self.real_workers else GRACE
         template = {
             "metadata": {"labels": {"app": "worker"}},
-            "spec": {"containers": [container], "terminationGracePeriodSeconds": GRACE},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": grace},
         }
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
         await self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec})
