@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Image:
-    """What an image name stands for.
+    """What an image name means.
 
     `entrypoint` and `arguments` are what a Dockerfile calls ENTRYPOINT and CMD: a container's own `command` replaces
     both, its own `args` only the second.

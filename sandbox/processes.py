@@ -240,7 +240,7 @@ async def listening(port: int) -> bool:
 def free_port() -> int:
     """Return a loopback port that nothing uses.
 
-    It lies below the range that the kernel gives to outgoing connections: from inside it, a client that keeps
+    It is below the range that the kernel gives to outgoing connections: from inside it, a client that keeps
     knocking at a stopped server's port would one day be connected to itself and hold the port.
     """
     while True:

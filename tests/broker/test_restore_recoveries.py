@@ -18,7 +18,7 @@ from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
 from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import Earlier, Wish
+from queue_recovery.recovery.world import DesiredState, Earlier
 from tests.alone import alone
 from tests.broker.application import recovery
 from tests.broker.conftest import Connect
@@ -66,8 +66,8 @@ class Here:
         self.effects -= 1
 
     @property
-    def wish(self) -> Wish:
-        return Wish(spec=self.wanted, generation=1, deleting=self.deleting)
+    def desired(self) -> DesiredState:
+        return DesiredState(spec=self.wanted, generation=1, deleting=self.deleting)
 
     async def changed(self, **_: object) -> None:
         """Nothing is heard while a process lives."""

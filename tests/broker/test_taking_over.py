@@ -71,9 +71,9 @@ class Case:
 
     def _scope(self) -> Scope:
         spec = {"targetRef": {"name": "media"}, "queue": self.queue}
-        wish = SimpleNamespace(spec=QueueRecoverySpec.model_validate(spec), generation=1)
+        desired = SimpleNamespace(spec=QueueRecoverySpec.model_validate(spec), generation=1)
         resource = SimpleNamespace(
-            uid=str(uuid4()), namespace=self.namespace, name="next", wish=wish, write=self._write
+            uid=str(uuid4()), namespace=self.namespace, name="next", desired=desired, write=self._write
         )
         world = SimpleNamespace(
             cluster="this-cluster",

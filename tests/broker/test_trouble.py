@@ -112,7 +112,7 @@ async def test_on_a_server_that_is_full_only_new_jobs_wait(
 
 
 @pytest.mark.parametrize("step", [Script.BITE, Script.BOUNDARY, Script.PUSH])
-async def test_a_recovery_that_is_given_up_on_a_full_server_closes_its_books(
+async def test_a_recovery_that_is_given_up_on_a_full_server_finishes(
     broker: RedisBroker, application: Application, server: Server, redis: Redis, step: Script
 ) -> None:
     run = selected()

@@ -161,7 +161,7 @@ def _record_work(recorder: Recorder) -> None:
 
     def received(self: KubernetesResource, body: Mapping[str, Any], *, gone: bool = False) -> None:
         receive(self, body, gone=gone)
-        recorder.note(Moment.HEARD, json.dumps([self.wish.generation, self.wish.deleting]))
+        recorder.note(Moment.HEARD, json.dumps([self.desired.generation, self.desired.deleting]))
 
     async def worked(resource: Resource, world: World, turn: Turn) -> Waiting | None:
         try:

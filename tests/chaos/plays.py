@@ -93,7 +93,7 @@ async def _pauses(play: Play) -> bool:
 
 
 async def _is_told(play: Play) -> bool:
-    """The user changes the wish while an effect is held; whatever further points say then comes over the operator."""
+    """The user changes the spec while an effect is held; then the operator meets what further points say."""
     stage = play.stage
     async with play.operator(*play.case.points) as operator:
         reached = await _is_hit(play, operator)

@@ -21,10 +21,10 @@ def restored(stage: Stage, world: World) -> Iterator[str]:
     if strange := world.places.keys() - stage.queue.keys() - set(world.produced):
         yield f"messages that nobody sent: {sorted(strange)}"
     if stage.watched.ended and not stage.watched.gone:
-        yield from _books(stage, world, len(went))
+        yield from _figures(stage, world, len(went))
 
 
-def _books(stage: Stage, world: World, went: int) -> Iterator[str]:
+def _figures(stage: Stage, world: World, went: int) -> Iterator[str]:
     status = stage.watched.status
     left = sum(places.count(QUARANTINE) for places in world.places.values())
     if status["phase"] == "Succeeded" and went != len(CHOSEN):

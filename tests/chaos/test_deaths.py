@@ -52,7 +52,7 @@ async def test_an_operator_that_wakes_when_all_is_over_changes_nothing(arena: Ar
     await in_order(arena, sample(steps, Trouble.PAUSE, 2))
 
 
-async def test_a_wish_that_changes_in_the_middle_of_a_step_is_granted(arena: Arena, steps: list[Crossing]) -> None:
+async def test_a_spec_that_changes_in_the_middle_of_a_step_is_followed(arena: Arena, steps: list[Crossing]) -> None:
     await in_order(arena, [*sample(steps, Trouble.CANCEL, 2), *sample(steps, Trouble.DELETE, 1)])
 
 

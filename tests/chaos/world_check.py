@@ -36,7 +36,7 @@ def _recovered(stage: Stage, world: World) -> Iterator[str]:
     yield from _messages(stage, world)
     for job in stage.listed:
         yield from _job(stage, world, job)
-    yield from _books(stage, world)
+    yield from _figures(stage, world)
 
 
 def _messages(stage: Stage, world: World) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _job(stage: Stage, world: World, job: Listed) -> Iterator[str]:
             yield f"job {job.label} was not enqueued, and its stamp is not released"
 
 
-def _books(stage: Stage, world: World) -> Iterator[str]:
+def _figures(stage: Stage, world: World) -> Iterator[str]:
     """The status tells what is so."""
     status = stage.watched.status
     if "completionTime" not in status or "drainStartTime" not in status:

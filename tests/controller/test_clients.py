@@ -25,7 +25,7 @@ class Client:
     def is_sound(self) -> bool:
         return self.connection.is_sound
 
-    def lent(self, release: Callable[[], Awaitable[None]]) -> "Client":
+    def for_one_user(self, release: Callable[[], Awaitable[None]]) -> "Client":
         return Client(self.connection, release)
 
     async def aclose(self) -> None:

@@ -155,7 +155,7 @@ async def test_one_that_is_held_by_others_only_and_being_deleted_touches_nothing
     with pytest.raises(Superseded):
         await resource.write(STARTED)
 
-    assert resource.wish.deleting
+    assert resource.desired.deleting
     assert await recovery.finalizers() == [OTHERS]
     assert "drainStartTime" not in (await recovery.get())["status"]
 

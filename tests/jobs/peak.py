@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.errors import RecoveryError, Unavailable
-from tests.jobs.stores import LATER, NOW, RUN, spec, wish
+from tests.jobs.stores import LATER, NOW, RUN, claim, spec
 from tests.memory import tell
 
 
@@ -19,7 +19,7 @@ async def _main(url: str, database: str, collection: str, count: int) -> None:
     except RecoveryError as error:
         found = error.message
     with suppress(Unavailable):
-        await store.claim(RUN, [wish(name) for name in ids], now=NOW)
+        await store.claim(RUN, [claim(name) for name in ids], now=NOW)
         await store.settle(RUN, ids, now=LATER)
     await store.aclose()
     tell(found)

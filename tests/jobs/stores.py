@@ -36,7 +36,7 @@ def spec(database: str, collection: str, **settings: object) -> MongoDB:
     )
 
 
-def wish(job_id: str = "a", *, status: str | None = "failed", seen: str | None = "old", task_id: str = "new") -> Claim:
+def claim(job_id: str = "a", *, status: str | None = "failed", seen: str | None = "old", task_id: str = "new") -> Claim:
     return Claim(id=job_id, seen_status=status, seen_task_id=seen, task_id=task_id)
 
 

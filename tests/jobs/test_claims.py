@@ -18,9 +18,9 @@ from tests.jobs.stores import (
     Collection,
     MakeStore,
     application_fields,
+    claim,
     document,
     stamp,
-    wish,
 )
 
 
@@ -29,7 +29,7 @@ async def test_a_claim_writes_status_and_task_id_and_remembers_the_former_ones(
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED, "other": 1})
 
-    assert await store.claim(RUN, [wish()], now=NOW) == {"a"}
+    assert await store.claim(RUN, [claim()], now=NOW) == {"a"}
 
     assert await application_fields(collection, "a") == {**PENDING, "other": 1}
     assert (await stamp(collection, "a", RUN))["was"] == {"status": "failed", "taskId": "old"}
@@ -39,10 +39,10 @@ async def test_a_claim_that_is_sent_again_is_still_ours_and_changes_nothing(
     store: JobStore, collection: Collection
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
+    await store.claim(RUN, [claim()], now=NOW)
     before = await document(collection, "a")
 
-    assert await store.claim(RUN, [wish()], now=LATER) == {"a"}
+    assert await store.claim(RUN, [claim()], now=LATER) == {"a"}
 
     assert await document(collection, "a") == before
 
@@ -51,10 +51,10 @@ async def test_a_claimed_job_stays_ours_when_the_application_has_moved_on_with_i
     store: JobStore, collection: Collection
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
+    await store.claim(RUN, [claim()], now=NOW)
     await collection.update_one({"_id": "a"}, {"$set": {"status": "processing"}})
 
-    assert await store.claim(RUN, [wish()], now=LATER) == {"a"}
+    assert await store.claim(RUN, [claim()], now=LATER) == {"a"}
 
     assert await application_fields(collection, "a") == {"status": "processing", "task_id": "new"}
 
@@ -63,9 +63,9 @@ async def test_a_document_that_was_claimed_with_another_task_id_is_not_ours(
     store: JobStore, collection: Collection
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish(task_id="of the same job under another key")], now=NOW)
+    await store.claim(RUN, [claim(task_id="of the same job under another key")], now=NOW)
 
-    assert await store.claim(RUN, [wish()], now=LATER) == frozenset()
+    assert await store.claim(RUN, [claim()], now=LATER) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ async def test_a_job_that_looks_otherwise_than_it_was_seen_is_not_claimed(
 ) -> None:
     await collection.insert_one({"_id": "a", **found})
 
-    assert await store.claim(RUN, [wish()], now=NOW) == frozenset()
+    assert await store.claim(RUN, [claim()], now=NOW) == frozenset()
 
     assert await application_fields(collection, "a") == found
 
@@ -91,7 +91,7 @@ async def test_a_job_that_looks_otherwise_than_it_was_seen_is_not_claimed(
 async def test_a_job_without_document_is_not_claimed_and_none_is_made(store: JobStore, collection: Collection) -> None:
     await collection.insert_one({"_id": "b", **FAILED})
 
-    assert await store.claim(RUN, [wish("a"), wish("b")], now=NOW) == {"b"}
+    assert await store.claim(RUN, [claim("a"), claim("b")], now=NOW) == {"b"}
 
     assert await collection.find_one({"_id": "a"}) is None
 
@@ -101,8 +101,8 @@ async def test_of_two_recoveries_that_saw_the_same_only_one_gets_the_job(
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
 
-    first = await store.claim(RUN, [wish()], now=NOW)
-    second = await store.claim(OTHER_RUN, [wish(task_id="of the second")], now=NOW)
+    first = await store.claim(RUN, [claim()], now=NOW)
+    second = await store.claim(OTHER_RUN, [claim(task_id="of the second")], now=NOW)
 
     assert first == {"a"}
     assert second == frozenset()
@@ -117,8 +117,8 @@ async def test_of_two_recoveries_that_claim_at_the_same_moment_only_one_gets_eac
     one, other = make_store(), make_store()
 
     first, second = await asyncio.gather(
-        one.claim(RUN, [wish(name) for name in names], now=NOW),
-        other.claim(OTHER_RUN, [wish(name, task_id="of the other") for name in names], now=NOW),
+        one.claim(RUN, [claim(name) for name in names], now=NOW),
+        other.claim(OTHER_RUN, [claim(name, task_id="of the other") for name in names], now=NOW),
     )
 
     assert first | second == set(names)
@@ -129,7 +129,7 @@ async def test_many_jobs_are_claimed_and_settled_in_one_call_each(store: JobStor
     names = [f"{number:04}" for number in range(1000)]
     await collection.insert_many([{"_id": name, **FAILED} for name in names])
 
-    assert await store.claim(RUN, [wish(name) for name in names], now=NOW) == set(names)
+    assert await store.claim(RUN, [claim(name) for name in names], now=NOW) == set(names)
     assert await collection.count_documents(PENDING) == 1000
     await store.settle(RUN, names, now=LATER)
 
@@ -142,7 +142,7 @@ async def test_a_task_id_that_is_not_in_the_document_is_neither_compared_nor_wri
     store = make_store(fields={"taskId": ""})
     await collection.insert_one({"_id": "a", "status": "failed", "task_id": "the application's own"})
 
-    assert await store.claim(RUN, [wish(seen=None)], now=NOW) == {"a"}
+    assert await store.claim(RUN, [claim(seen=None)], now=NOW) == {"a"}
     assert await application_fields(collection, "a") == {"status": "pending", "task_id": "the application's own"}
     await store.settle(RUN, ["a"], now=LATER)
 
@@ -159,7 +159,7 @@ async def test_fields_and_statuses_are_those_that_the_target_names(
     former: dict[str, object] = {"job": {"state": "BAD", "celery": {"id": "old"}, "kept": [1]}}
     await collection.insert_one({"_id": "a", **former})
 
-    assert await store.claim(RUN, [wish(status="BAD")], now=NOW) == {"a"}
+    assert await store.claim(RUN, [claim(status="BAD")], now=NOW) == {"a"}
     assert await application_fields(collection, "a") == {
         "job": {"state": "QUEUED", "celery": {"id": "new"}, "kept": [1]}
     }
@@ -183,7 +183,7 @@ async def test_an_id_means_the_document_whose_id_has_the_targets_type(
     store = make_store(idType=id_type)
     await collection.insert_one({"_id": key, **FAILED})
 
-    assert await store.claim(RUN, [wish(text)], now=NOW) == {text}
+    assert await store.claim(RUN, [claim(text)], now=NOW) == {text}
     assert await application_fields(collection, key) == PENDING
     await store.settle(RUN, [text], now=LATER)
 
@@ -199,7 +199,7 @@ async def test_documents_that_refuse_a_claim_are_named_and_the_others_claimed(
     )
 
     with pytest.raises(Rejected, match=r"documents of a \(code 11000\)") as caught:
-        await store.claim(RUN, [wish("a", task_id="taken"), wish("b", seen="b")], now=NOW)
+        await store.claim(RUN, [claim("a", task_id="taken"), claim("b", seen="b")], now=NOW)
 
     assert caught.value.reason == Reason.JOB_STORE_WRITE_REFUSED
     assert await application_fields(collection, "a") == FAILED

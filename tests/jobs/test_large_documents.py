@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.reading import MOST_READ, portions
 from queue_recovery.recovery.errors import Rejected
 from tests.jobs.scripted_server import Command, Reply, scripted
-from tests.jobs.stores import FAILED, NOW, RUN, Collection, MakeStore, looked_up, stamp, wish
+from tests.jobs.stores import FAILED, NOW, RUN, Collection, MakeStore, claim, looked_up, stamp
 from tests.memory import LIMIT_MIB, peak_of
 
 KIB = 1024
@@ -92,8 +92,8 @@ async def test_a_claim_is_found_again_beside_a_forged_stamp_of_any_size(
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED, "queueRecovery": {"forged": "x" * 4 * KIB * KIB}})
 
-    assert await make_store().claim(RUN, [wish()], now=NOW) == {"a"}
-    assert await make_store().claim(RUN, [wish()], now=NOW) == {"a"}
+    assert await make_store().claim(RUN, [claim()], now=NOW) == {"a"}
+    assert await make_store().claim(RUN, [claim()], now=NOW) == {"a"}
     assert (await stamp(collection, "a", RUN))["became"] == {"status": "pending", "taskId": "new"}
 
 

@@ -7,7 +7,7 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import JobStore
-from tests.jobs.stores import FAILED, LATER, NOW, PENDING, RUN, Collection, application_fields, looked_up, wish
+from tests.jobs.stores import FAILED, LATER, NOW, PENDING, RUN, Collection, application_fields, claim, looked_up
 
 SECRET = "s3cret-payload"
 JOB: dict[str, object] = {**FAILED, "text": SECRET}
@@ -55,7 +55,7 @@ async def test_a_claim_that_a_rule_refuses_changes_nothing_and_names_the_job_and
     before = await application_fields(collection, "a")
 
     with pytest.raises(Rejected, match=rf"documents of a \(code {code}\)") as caught:
-        await store.claim(RUN, [wish(), wish("gone meanwhile")], now=NOW)
+        await store.claim(RUN, [claim(), claim("gone meanwhile")], now=NOW)
     await store.settle(RUN, ["a", "gone meanwhile"], now=LATER)
 
     assert caught.value.reason == Reason.JOB_STORE_WRITE_REFUSED
@@ -70,7 +70,7 @@ async def test_a_capped_collection_has_its_jobs_claimed_and_one_that_it_has_drop
     for name in "abc":
         await collection.insert_one({"_id": name, **FAILED})
 
-    assert await store.claim(RUN, [wish(name) for name in "abc"], now=NOW) == {"b", "c"}
+    assert await store.claim(RUN, [claim(name) for name in "abc"], now=NOW) == {"b", "c"}
 
 
 async def test_under_a_collation_only_the_very_id_is_found_and_a_claim_says_what_became_of_its_document(
@@ -82,7 +82,7 @@ async def test_under_a_collation_only_the_very_id_is_found_and_a_claim_says_what
     await collection.update_one({"_id": "c"}, {"$set": {"status": "done"}})
 
     assert set(await looked_up(store, ["a", "b", "c"])) == {"b", "c"}
-    ours = await store.claim(RUN, [wish("b"), wish("c")], now=NOW)
+    ours = await store.claim(RUN, [claim("b"), claim("c")], now=NOW)
 
     # MongoDB takes "FAILED" for "failed" here; the embedded server has no default collations.
     assert ours == ({"b"} if await application_fields(collection, "b") == PENDING else frozenset())

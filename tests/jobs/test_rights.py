@@ -6,7 +6,18 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports import JobStore
-from tests.jobs.stores import FAILED, LATER, NOW, RUN, Collection, MakeStore, application_fields, looked_up, spec, wish
+from tests.jobs.stores import (
+    FAILED,
+    LATER,
+    NOW,
+    RUN,
+    Collection,
+    MakeStore,
+    application_fields,
+    claim,
+    looked_up,
+    spec,
+)
 from tests.mongodb import Database
 
 
@@ -18,7 +29,7 @@ async def test_the_role_in_the_documentation_is_enough_for_a_whole_recovery(
 
     await store.check()
     await looked_up(store, ["a", "b"])
-    assert await store.claim(RUN, [wish()], now=NOW) == {"a"}
+    assert await store.claim(RUN, [claim()], now=NOW) == {"a"}
     await store.settle(RUN, ["a", "b"], now=LATER)
 
     assert await application_fields(collection, "a") == FAILED
@@ -64,13 +75,13 @@ async def test_a_right_that_is_taken_away_after_the_check_is_named_by_the_step_t
     await collection.insert_one({"_id": "a", **FAILED})
     store = make_store(await database.operator_url(collection.name, actions=("find",)))
 
-    async def claim(store: JobStore) -> None:
-        await store.claim(RUN, [wish()], now=NOW)
+    async def claim_one(store: JobStore) -> None:
+        await store.claim(RUN, [claim()], now=NOW)
 
     async def settle(store: JobStore) -> None:
         await store.settle(RUN, ["a"], now=NOW)
 
-    for step in (claim, settle):
+    for step in (claim_one, settle):
         with pytest.raises(Unavailable, match="privilege update on") as caught:
             await step(store)
         assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED

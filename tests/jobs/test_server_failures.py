@@ -24,11 +24,11 @@ from tests.jobs.stores import (
     RUN,
     Collection,
     application_fields,
+    claim,
     document,
     looked_up,
     spec,
     stamp,
-    wish,
 )
 from tests.mongodb import FAULTS, fail_updates, take_updates
 
@@ -87,13 +87,13 @@ async def test_a_claim_that_failed_is_ours_when_it_is_sent_again_and_nobody_else
     await fail_updates(server.url, fault)
 
     with pytest.raises(Unavailable) as caught:
-        await store.claim(RUN, [wish("a"), wish("b")], now=NOW)
+        await store.claim(RUN, [claim("a"), claim("b")], now=NOW)
     await take_updates(server.url)
 
     assert caught.value.reason == Reason.JOB_STORE_UNAVAILABLE
     assert SECRET not in caught.value.message
-    assert await again(lambda: store.claim(RUN, [wish("a"), wish("b")], now=LATER)) == {"a", "b"}
-    assert await store.claim(OTHER_RUN, [wish("a", task_id="other")], now=LATER) == frozenset()
+    assert await again(lambda: store.claim(RUN, [claim("a"), claim("b")], now=LATER)) == {"a", "b"}
+    assert await store.claim(OTHER_RUN, [claim("a", task_id="other")], now=LATER) == frozenset()
     assert await application_fields(collection, "a") == PENDING
     assert (await stamp(collection, "a", RUN))["was"] == {"status": "failed", "taskId": "old"}
 
@@ -104,7 +104,7 @@ async def test_jobs_whose_settling_failed_at_any_write_are_settled_when_it_is_do
     server: Server, store: JobStore, collection: Collection, fault: str, write: str
 ) -> None:
     await collection.insert_many([{"_id": name, **FAILED} for name in ("never", "claimed", "changed")])
-    await store.claim(RUN, [wish("claimed"), wish("changed")], now=NOW)
+    await store.claim(RUN, [claim("claimed"), claim("changed")], now=NOW)
     await collection.update_one({"_id": "changed"}, {"$set": {"status": "processing"}})
     await fail_updates(server.url, fault, skip=WRITES_OF_SETTLE.index(write))
 
@@ -116,7 +116,7 @@ async def test_jobs_whose_settling_failed_at_any_write_are_settled_when_it_is_do
     assert await application_fields(collection, "never") == FAILED
     assert await application_fields(collection, "claimed") == FAILED
     assert await application_fields(collection, "changed") == {"status": "processing", "task_id": "new"}
-    assert await store.claim(RUN, [wish(name) for name in ("never", "claimed", "changed")], now=LATER) == frozenset()
+    assert await store.claim(RUN, [claim(name) for name in ("never", "claimed", "changed")], now=LATER) == frozenset()
 
 
 async def test_a_claim_outlives_a_server_that_is_killed_right_after_it(
@@ -124,7 +124,7 @@ async def test_a_claim_outlives_a_server_that_is_killed_right_after_it(
 ) -> None:
     names = [f"{number:03}" for number in range(100)]
     await collection.insert_many([{"_id": name, **FAILED} for name in names])
-    assert await store.claim(RUN, [wish(name) for name in names], now=NOW) == set(names)
+    assert await store.claim(RUN, [claim(name) for name in names], now=NOW) == set(names)
     before = await document(collection, names[-1])
 
     await server.kill()
@@ -132,6 +132,6 @@ async def test_a_claim_outlives_a_server_that_is_killed_right_after_it(
         await looked_up(store, names)
     await server.restart()
 
-    assert await store.claim(RUN, [wish(name) for name in names], now=LATER) == set(names)
-    assert await store.claim(OTHER_RUN, [wish(name, task_id="other") for name in names], now=LATER) == frozenset()
+    assert await store.claim(RUN, [claim(name) for name in names], now=LATER) == set(names)
+    assert await store.claim(OTHER_RUN, [claim(name, task_id="other") for name in names], now=LATER) == frozenset()
     assert await document(collection, names[-1]) == before

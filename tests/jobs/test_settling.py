@@ -17,9 +17,9 @@ from tests.jobs.stores import (
     Collection,
     MakeStore,
     application_fields,
+    claim,
     document,
     stamp,
-    wish,
 )
 
 
@@ -28,9 +28,9 @@ async def test_a_claim_that_is_under_way_while_its_recovery_ends_finds_the_job_s
     store: JobStore, collection: Collection, *, claimed_first: bool
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
-    late = claim_write("a", wish(), {"_id": "a", **FAILED}, JobFields(), pending="pending", run_uid=RUN, now=NOW)
+    late = claim_write("a", claim(), {"_id": "a", **FAILED}, JobFields(), pending="pending", run_uid=RUN, now=NOW)
     if claimed_first:
-        await store.claim(RUN, [wish()], now=NOW)
+        await store.claim(RUN, [claim()], now=NOW)
     await store.settle(RUN, ["a"], now=LATER)
 
     await collection.bulk_write([late])
@@ -40,7 +40,7 @@ async def test_a_claim_that_is_under_way_while_its_recovery_ends_finds_the_job_s
 
 async def test_settling_gives_a_claimed_job_its_former_state_back(store: JobStore, collection: Collection) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
+    await store.claim(RUN, [claim()], now=NOW)
 
     await store.settle(RUN, ["a"], now=LATER)
 
@@ -58,7 +58,7 @@ async def test_a_task_id_that_was_null_or_empty_or_absent_is_so_again(
     seen = former.get("task_id")
     assert seen is None or isinstance(seen, str)
 
-    assert await store.claim(RUN, [wish(seen=seen)], now=NOW) == {"a"}
+    assert await store.claim(RUN, [claim(seen=seen)], now=NOW) == {"a"}
     assert await application_fields(collection, "a") == PENDING
     await store.settle(RUN, ["a"], now=LATER)
 
@@ -67,7 +67,7 @@ async def test_a_task_id_that_was_null_or_empty_or_absent_is_so_again(
 
 async def test_settling_again_changes_nothing(store: JobStore, collection: Collection) -> None:
     await collection.insert_many([{"_id": "claimed", **FAILED}, {"_id": "never claimed", **FAILED}])
-    await store.claim(RUN, [wish("claimed")], now=NOW)
+    await store.claim(RUN, [claim("claimed")], now=NOW)
     await store.settle(RUN, ["claimed", "never claimed"], now=NOW)
     before = await collection.find().to_list()
 
@@ -81,7 +81,7 @@ async def test_two_operators_that_settle_at_once_do_what_one_does(
 ) -> None:
     await collection.insert_many([{"_id": "claimed", **FAILED}, {"_id": "never claimed", **FAILED}])
     one, other = make_store(), make_store()
-    await one.claim(RUN, [wish("claimed")], now=NOW)
+    await one.claim(RUN, [claim("claimed")], now=NOW)
 
     await asyncio.gather(*(each.settle(RUN, ["claimed", "never claimed"], now=LATER) for each in (one, other)))
 
@@ -96,10 +96,10 @@ async def test_a_claim_that_comes_after_settling_fails_and_leaves_the_job_alone(
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
     if claimed_first:
-        await store.claim(RUN, [wish()], now=NOW)
+        await store.claim(RUN, [claim()], now=NOW)
     await store.settle(RUN, ["a"], now=NOW)
 
-    assert await store.claim(RUN, [wish()], now=LATER) == frozenset()
+    assert await store.claim(RUN, [claim()], now=LATER) == frozenset()
 
     assert await application_fields(collection, "a") == FAILED
 
@@ -109,7 +109,7 @@ async def test_a_job_that_somebody_changed_after_the_claim_is_only_stamped(
     store: JobStore, collection: Collection, now_it_is: dict[str, object]
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
+    await store.claim(RUN, [claim()], now=NOW)
     await collection.update_one({"_id": "a"}, {"$set": now_it_is})
 
     await store.settle(RUN, ["a"], now=LATER)
@@ -122,8 +122,8 @@ async def test_settling_touches_no_job_that_is_not_named_and_no_stamp_of_another
     store: JobStore, collection: Collection
 ) -> None:
     await collection.insert_many([{"_id": "pushed", **FAILED}, {"_id": "a", **FAILED}])
-    await store.claim(OTHER_RUN, [wish("a", task_id="of another recovery")], now=NOW)
-    await store.claim(RUN, [wish("pushed")], now=NOW)
+    await store.claim(OTHER_RUN, [claim("a", task_id="of another recovery")], now=NOW)
+    await store.claim(RUN, [claim("pushed")], now=NOW)
     pushed = await document(collection, "pushed")
     others = await stamp(collection, "a", OTHER_RUN)
 
@@ -138,7 +138,7 @@ async def test_a_later_recovery_may_claim_what_an_earlier_one_has_released(
     store: JobStore, collection: Collection
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
-    await store.claim(RUN, [wish()], now=NOW)
+    await store.claim(RUN, [claim()], now=NOW)
     await store.settle(RUN, ["a"], now=NOW)
 
-    assert await store.claim(OTHER_RUN, [wish(task_id="second")], now=LATER) == {"a"}
+    assert await store.claim(OTHER_RUN, [claim(task_id="second")], now=LATER) == {"a"}

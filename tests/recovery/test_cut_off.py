@@ -1,10 +1,10 @@
 """A deleted recovery that cannot reach its broker any more: when it ends without it, and when it waits."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import cast
 
 import pytest
+from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
@@ -12,26 +12,23 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import Resource, Wish, World
+from queue_recovery.recovery.world import DesiredState, Resource, World
 from sandbox.processes import until
 from tests.alone import alone
+from tests.recovery.kept import NOW, Kept
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
 
 
-class Case:
+class Case(Kept):
     """A recovery that is deleted while its workers are at 0; both its resource and its world."""
-
-    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
 
     def __init__(
         self, *, target: RecoveryError, workers: RecoveryError | None = None, terminating: bool = False
     ) -> None:
-        self.wish = Wish(spec=SPEC, generation=1, deleting=True)
-        self.stored = QueueRecoveryStatus(
-            drain_start_time=timestamp(NOW), workers=[WorkerStatus(name="worker", uid="d", replicas=2)]
-        )
+        workers_at_zero = [WorkerStatus(name="worker", uid="d", replicas=2)]
+        super().__init__(QueueRecoveryStatus(drain_start_time=timestamp(NOW), workers=workers_at_zero))
+        self.desired = DesiredState(spec=SPEC, generation=1, deleting=True)
         self.told: list[str] = []
         self.restored: list[tuple[str, ...]] = []
         self.workers = self
@@ -53,22 +50,10 @@ class Case:
         assert is_terminal(self.stored)
         return True
 
-    def now(self) -> datetime:
-        return NOW
-
-    async def changed(self, **_: object) -> None:
-        await asyncio.Event().wait()
-
-    @property
-    def last_status(self) -> QueueRecoveryStatus:
-        return self.stored
-
-    async def read(self) -> QueueRecoveryStatus:
-        return self.stored
-
+    @override
     async def write(self, status: QueueRecoveryStatus) -> None:
         self.told.append(status.message)
-        self.stored = status
+        await super().write(status)
 
     async def target(self, name: str) -> None:
         del name
@@ -111,7 +96,7 @@ async def test_without_its_secret_it_waits() -> None:
 
 async def test_it_waits_without_its_target_when_it_is_not_deleted() -> None:
     case = Case(target=NO_TARGET)
-    case.wish = Wish(spec=SPEC.model_copy(update={"cancel": True}), generation=1, deleting=False)
+    case.desired = DesiredState(spec=SPEC.model_copy(update={"cancel": True}), generation=1, deleting=False)
 
     assert not await case.ends()
 

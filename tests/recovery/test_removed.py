@@ -14,7 +14,7 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import Gone, Resource, Wish, World
+from queue_recovery.recovery.world import DesiredState, Gone, Resource, World
 from tests.alone import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ class Case:
     """A recovery that is gone when it is looked at, as its last event told of it; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    wish = Wish(spec=SPEC, generation=1, deleting=True)
+    desired = DesiredState(spec=SPEC, generation=1, deleting=True)
 
     def __init__(
         self, *refusals: RecoveryError, status: QueueRecoveryStatus = STARTED, terminating: bool = False

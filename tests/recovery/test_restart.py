@@ -16,7 +16,7 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import RestoreNote, Worker
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.world import Resource, Wish, World
+from queue_recovery.recovery.world import DesiredState, Resource, World
 from tests.alone import alone
 from tests.sample_worker import WORKER
 
@@ -31,7 +31,7 @@ class Case:
     """A recovery whose Deployments have been given their replicas back; both its resource and its world."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    wish = Wish(spec=SPEC, generation=1, deleting=False)
+    desired = DesiredState(spec=SPEC, generation=1, deleting=False)
 
     def __init__(self, *seen: Sequence[Worker], refused: str = "") -> None:
         self.stored = QueueRecoveryStatus(

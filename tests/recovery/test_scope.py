@@ -38,7 +38,7 @@ def scope(wanted: QueueRecoverySpec, *queues: str, planned: list[str] | None = N
 
     now = timestamp(datetime(2026, 1, 1, tzinfo=UTC))
     plan = None if planned is None else Plan(time=now, queues=planned, ready=0, unacked=0, enqueue=0, skip=0)
-    resource = SimpleNamespace(uid=UID, namespace="media", name="stuck", wish=SimpleNamespace(spec=wanted))
+    resource = SimpleNamespace(uid=UID, namespace="media", name="stuck", desired=SimpleNamespace(spec=wanted))
     return Scope(
         resource=cast("Resource", resource),
         world=cast("World", SimpleNamespace(cluster="here", target=read)),

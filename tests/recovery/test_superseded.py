@@ -1,29 +1,29 @@
 """A status that is not taken is read again at once, and with growing pauses when it is not taken again."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import cast
+
+from typing_extensions import override
 
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.recovery.backoff import LONGEST_DELAY
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import Resource, Superseded, Wish, World
+from queue_recovery.recovery.world import DesiredState, Resource, Superseded, World
 from tests.alone import alone
+from tests.recovery.kept import NOW, Kept
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
 
 
-class Case:
+class Case(Kept):
     """A deleted recovery whose status is taken after so many writes and reads; both its resource and its world."""
 
-    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    wish = Wish(spec=SPEC, generation=1, deleting=True)
+    desired = DesiredState(spec=SPEC, generation=1, deleting=True)
 
     def __init__(self, *, refused: int) -> None:
-        self.stored = QueueRecoveryStatus()
+        super().__init__(QueueRecoveryStatus())
         self.pauses: list[float] = []
         self._refused = refused
 
@@ -32,28 +32,20 @@ class Case:
         async with asyncio.timeout(10):
             await work(cast("Resource", self), cast("World", self), alone())
 
-    def now(self) -> datetime:
-        return NOW
-
-    async def changed(self, **_: object) -> None:
-        await asyncio.Event().wait()
-
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
 
-    @property
-    def last_status(self) -> QueueRecoveryStatus:
-        return self.stored
-
+    @override
     async def read(self) -> QueueRecoveryStatus:
         await asyncio.sleep(0)
-        return self.stored
+        return await super().read()
 
+    @override
     async def write(self, status: QueueRecoveryStatus) -> None:
         if self._refused:
             self._refused -= 1
             raise Superseded
-        self.stored = status
+        await super().write(status)
 
 
 async def test_what_another_process_has_written_once_is_read_at_once() -> None:

@@ -15,7 +15,7 @@ from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavai
 from queue_recovery.recovery.ports import Closed, Holder, RestoreNote, Worker
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import refuse_locked
-from queue_recovery.recovery.world import Resource, Wish, World
+from queue_recovery.recovery.world import DesiredState, Resource, World
 from tests.alone import alone
 from tests.sample_worker import WORKER
 
@@ -64,7 +64,7 @@ class Case:
         refusal: RecoveryError | None = None,
     ) -> None:
         wanted = {"targetRef": {"name": "media"}, "queue": "tts", **spec}
-        self.wish = Wish(spec=QueueRecoverySpec.model_validate(wanted), generation=1, deleting=False)
+        self.desired = DesiredState(spec=QueueRecoverySpec.model_validate(wanted), generation=1, deleting=False)
         note = RestoreNote(uid="gone", recovery=noted, replicas=2)
         self.deployments = {name: worker(name, note) for name in ("mailer", "worker", "extra")}
         self.workers = self

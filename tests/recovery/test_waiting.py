@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import cast
 
 import pytest
+from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
@@ -15,44 +15,30 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import Waiting
 from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import Resource, Wish, World
+from queue_recovery.recovery.world import DesiredState, Resource, World
 from sandbox.processes import until
+from tests.recovery.kept import NOW, Kept
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HELD = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "suspend": True})
 ON = HELD.model_copy(update={"suspend": False})
 PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=0, unacked=0, purge=0, keep=0, enqueue=0, skip=0)
 
 
-class Case:
+class Case(Kept):
     """A planned recovery; both its resource and its world."""
 
-    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-
     def __init__(self, spec: QueueRecoverySpec, **status: object) -> None:
-        self.wish = Wish(spec=spec, generation=3, deleting=False)
-        self.stored = QueueRecoveryStatus(plan=PLAN).model_copy(update=status)
+        super().__init__(QueueRecoveryStatus(plan=PLAN).model_copy(update=status))
+        self.desired = DesiredState(spec=spec, generation=3, deleting=False)
         self.on_write: Callable[[], None] = lambda: None
 
     async def works(self, turn: Turn) -> Waiting | None:
         async with asyncio.timeout(10):
             return await work(cast("Resource", self), cast("World", self), turn)
 
-    def now(self) -> datetime:
-        return NOW
-
-    async def changed(self, **_: object) -> None:
-        await asyncio.Event().wait()
-
-    @property
-    def last_status(self) -> QueueRecoveryStatus:
-        return self.stored
-
-    async def read(self) -> QueueRecoveryStatus:
-        return self.stored
-
+    @override
     async def write(self, status: QueueRecoveryStatus) -> None:
-        self.stored = status
+        await super().write(status)
         self.on_write()
 
 
@@ -71,7 +57,7 @@ async def test_what_is_asked_for_while_it_says_that_it_waits_is_news() -> None:
     case = Case(HELD)
 
     def change() -> None:
-        case.wish = Wish(spec=ON, generation=4, deleting=False)
+        case.desired = DesiredState(spec=ON, generation=4, deleting=False)
 
     case.on_write = change
     waiting = await case.works(Turn(Admission(1), "media"))

@@ -363,7 +363,7 @@ class Reason(StrEnum):
     ALREADY_CLOSED = (
         "AlreadyClosed",
         Outcome.FAILED,
-        "The books of this recovery are closed in the broker; it cannot do anything more.",
+        "This recovery is finished in the broker; it cannot do anything more.",
         "Create a new recovery for what is left.",
     )
     STARTING_DEADLINE_EXCEEDED = (

@@ -146,7 +146,7 @@ class SkippedJob(Model):
 
 
 class Ending(Model):
-    """An ending that has been decided; its books may still have to be closed."""
+    """An ending that has been decided; its final status may still have to be written."""
 
     phase: Literal["Succeeded", "Failed", "Cancelled"] = Field(description="The terminal phase.")
     reason: str = Field(max_length=128, description="Why it ends, as one CamelCase word.")
@@ -186,7 +186,7 @@ class QueueRecoveryStatus(Model):
     skipped: list[SkippedJob] = Field([], max_length=1000, description="The jobs that were not enqueued.")
     ending: Ending | None = Field(
         None,
-        description="Set once the recovery is bound to end: it may not turn back while its books are closed.",
+        description="Set once the recovery is bound to end: it does not turn back while it finishes.",
     )
     conditions: list[Condition] = Field(
         [],

@@ -78,7 +78,7 @@ class RedisBroker:
         """Whether the server has answered as it should so far."""
         return self._client.is_sound
 
-    def lent(self, release: Callable[[], Awaitable[None]]) -> Self:
+    def for_one_user(self, release: Callable[[], Awaitable[None]]) -> Self:
         """Return the broker over the same connections, for one user; its `aclose` calls `release`."""
         return type(self)(self._client, self._options, unverified=self.unverified, release=release)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
 
-class Lendable(Protocol):
+class Shareable(Protocol):
     """A client that several may use."""
 
     @property
@@ -13,7 +13,7 @@ class Lendable(Protocol):
         """Whether its server has answered as it should so far."""
         ...
 
-    def lent(self, release: Callable[[], Awaitable[None]]) -> Self:
+    def for_one_user(self, release: Callable[[], Awaitable[None]]) -> Self:
         """Return the same client for one user, whose `aclose` calls `release` instead of closing the connections."""
         ...
 
@@ -22,7 +22,7 @@ class Lendable(Protocol):
         ...
 
 
-ClientT = TypeVar("ClientT", bound=Lendable)
+ClientT = TypeVar("ClientT", bound=Shareable)
 
 
 @dataclass(eq=False)
@@ -46,7 +46,7 @@ class Clients(Generic[ClientT]):
         found = self._open.get(server)
         if found is None or not found.client.is_sound:
             found = self._open[server] = _Open(make())
-        return found.client.lent(self._release(server, found))
+        return found.client.for_one_user(self._release(server, found))
 
     def _release(self, server: Hashable, used: _Open[ClientT]) -> Callable[[], Awaitable[None]]:
         used.users += 1

@@ -83,7 +83,7 @@ class Operator:
         return KubernetesResource(self._api, body, written=tell, just_read=just_read)
 
     def _worked(self, resource: KubernetesResource) -> None:
-        self.targets.look_again(resource.namespace, resource.wish.spec.target_ref.name)
+        self.targets.look_again(resource.namespace, resource.desired.spec.target_ref.name)
 
     def _tell(
         self, namespace: str, name: str, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus

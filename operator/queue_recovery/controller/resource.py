@@ -15,7 +15,7 @@ from queue_recovery.api.recovery import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable
-from queue_recovery.recovery.world import Gone, Superseded, Wish
+from queue_recovery.recovery.world import DesiredState, Gone, Superseded
 
 PLURAL = "queuerecoveries"
 
@@ -90,13 +90,13 @@ class KubernetesResource:
         self._received = asyncio.Event()
         self._status = parsed.status
         self._version = parsed.metadata
-        self._wish = _wish(parsed)
+        self._desired = _desired(parsed)
         self._just_read = just_read
 
     @property
-    def wish(self) -> Wish:
+    def desired(self) -> DesiredState:
         """What the user wants, as last received."""
-        return self._wish
+        return self._desired
 
     @property
     def last_status(self) -> QueueRecoveryStatus:
@@ -110,8 +110,8 @@ class KubernetesResource:
 
     def receive(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
         """Take in a watch event; `gone`: the resource is not there any more."""
-        wish = _wish(_Body.model_validate(body))
-        self._take_in(replace(wish, deleting=True) if gone else wish)
+        desired = _desired(_Body.model_validate(body))
+        self._take_in(replace(desired, deleting=True) if gone else desired)
 
     async def changed(self) -> None:
         """Return once the desired state has changed since the last call."""
@@ -222,11 +222,11 @@ class KubernetesResource:
         """Take in the resource as the API server has just answered with it."""
         self._version = parsed.metadata
         self._status = parsed.status
-        self._take_in(_wish(parsed))
+        self._take_in(_desired(parsed))
 
-    def _take_in(self, wish: Wish) -> None:
-        if wish != self._wish:
-            self._wish = wish
+    def _take_in(self, desired: DesiredState) -> None:
+        if desired != self._desired:
+            self._desired = desired
             self._received.set()
 
 
@@ -259,5 +259,5 @@ def _finalizers(*names: str) -> Operation:
     return {"op": "add", "path": "/metadata/finalizers", "value": list(names)}
 
 
-def _wish(body: _Body) -> Wish:
-    return Wish(spec=body.spec, generation=body.metadata.generation, deleting=body.metadata.deleted is not None)
+def _desired(body: _Body) -> DesiredState:
+    return DesiredState(spec=body.spec, generation=body.metadata.generation, deleting=body.metadata.deleted is not None)

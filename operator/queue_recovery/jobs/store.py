@@ -145,7 +145,7 @@ class MongoJobStore:
         """Whether it may reach the servers that it was led to; the driver itself finds a new primary."""
         return not self._reach.refused
 
-    def lent(self, release: Callable[[], Awaitable[None]]) -> Self:
+    def for_one_user(self, release: Callable[[], Awaitable[None]]) -> Self:
         """Return the job store over the same connections, for one user; its `aclose` calls `release`."""
         return type(self)(self._client, self._collection, self._spec, self._reach, self._tls, release=release)
 

@@ -1,4 +1,4 @@
-"""The ending of every recovery: replicas first, then the books.
+"""The ending of every recovery: replicas first, then the final status.
 
 Replicas come first because they depend on the API server alone: a job store that is away never delays them, and a
 broker for no more than a second. Entered again at any point, it does the same again to the same effect.
@@ -23,7 +23,7 @@ from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 from queue_recovery.recovery.purge import count_messages
 from queue_recovery.recovery.restart import restore_replicas
-from queue_recovery.recovery.restoring import restored_books
+from queue_recovery.recovery.restoring import restored_counts
 from queue_recovery.recovery.scope import Scope, Update
 from queue_recovery.recovery.world import Gone
 
@@ -63,8 +63,8 @@ async def _close(scope: Scope) -> Update:
             await (await scope.job_store()).settle(scope.resource.uid, unpushed, now=scope.world.now())
     for run in scope.runs.values():
         await broker.release(run, expires=expires, keep=keep or bool(in_doubt))
-    books = _books(scope, jobs, closed, expires, keep=keep)
-    return {**books, **_lost_data(scope, jobs, in_doubt)} if in_doubt else books
+    figures = _final_figures(scope, jobs, closed, expires, keep=keep)
+    return {**figures, **_lost_data(scope, jobs, in_doubt)} if in_doubt else figures
 
 
 async def end_cut_off(scope: Scope, error: RecoveryError) -> None:
@@ -174,7 +174,7 @@ def _retention(scope: Scope) -> tuple[datetime, bool]:
     return scope.world.now() + timedelta(seconds=seconds or DEFAULT_RETENTION_SECONDS), True
 
 
-def _books(
+def _final_figures(
     scope: Scope, jobs: list[ListedJob], closed: Mapping[str, Closed], expires: datetime, *, keep: bool
 ) -> Update:
     """Return the final figures: what was enqueued, a row for each job that was not, and the quarantine's end."""
@@ -191,7 +191,7 @@ def _books(
         "skipped": rows,
     }
     if scope.status.restored is not None:
-        update |= restored_books(scope.status, closed[scope.spec.queue].restored)
+        update |= restored_counts(scope.status, closed[scope.spec.queue].restored)
     takens = [one.taken for one in closed.values() if one.taken is not None]
     if takens and scope.takes_messages:
         taken = reduce(operator.add, takens)

@@ -37,7 +37,7 @@ def phase_of(status: QueueRecoveryStatus) -> Phase:
 
 
 def is_terminal(status: QueueRecoveryStatus) -> bool:
-    """Tell whether the recovery has ended and its books are closed."""
+    """Tell whether the recovery has ended and its final status is written."""
     return phase_of(status) in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}
 
 
@@ -72,7 +72,7 @@ def set_running(
 
 
 def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) -> QueueRecoveryStatus:
-    """Return the terminal status of a recovery whose ending is decided and whose books are closed.
+    """Return the terminal status of a recovery whose ending is decided and carried out.
 
     A cancelled one counts as ready: what its spec asks for has been done. A failed one is stalled, because that
     alone is what kstatus reads as failed.

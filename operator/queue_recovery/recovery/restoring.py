@@ -102,13 +102,13 @@ async def restore(scope: Scope) -> None:
         (ConditionType.RESTORED, "True", Reason.COMPLETED, message),
         doing=(Reason.COMPLETED, message),
         update={
-            **restored_books(scope.status, restored),
+            **restored_counts(scope.status, restored),
             "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=message),
         },
     )
 
 
-def restored_books(status: QueueRecoveryStatus, restored: Restored | None) -> Update:
+def restored_counts(status: QueueRecoveryStatus, restored: Restored | None) -> Update:
     """Return what became of the earlier recovery's messages; None: nothing was moved."""
     if restored is None or status.restored is None or status.quarantine is None:
         return {}

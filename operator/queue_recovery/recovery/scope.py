@@ -52,7 +52,7 @@ class Scope:
     @property
     def spec(self) -> QueueRecoverySpec:
         """The recovery's spec as it is now."""
-        return self.resource.wish.spec
+        return self.resource.desired.spec
 
     @property
     def full_name(self) -> str:
@@ -198,7 +198,7 @@ class Scope:
         update: Update | None = None,
     ) -> None:
         """Write the status: steps' conditions, what the recovery does now (reason, message), and other fields."""
-        now, generation = self.world.now(), self.resource.wish.generation
+        now, generation = self.world.now(), self.resource.desired.generation
         status = self.status.model_copy(update=update or {})
         for kind, value, reason, message in conditions:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
@@ -222,11 +222,11 @@ class Scope:
     async def finish(self, update: Update) -> None:
         """Write the terminal status."""
         status = self.status.model_copy(update=update)
-        await self._store(set_ended(status, now=self.world.now(), generation=self.resource.wish.generation))
+        await self._store(set_ended(status, now=self.world.now(), generation=self.resource.desired.generation))
 
     async def acknowledge(self) -> None:
         """Note on a finished recovery that its newest spec has been seen."""
-        await self._store(acknowledge(self.status, self.resource.wish.generation))
+        await self._store(acknowledge(self.status, self.resource.desired.generation))
 
     async def _store(self, status: QueueRecoveryStatus) -> None:
         if status != self.status:

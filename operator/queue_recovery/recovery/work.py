@@ -102,7 +102,7 @@ async def report(resource: Resource, world: World, turn: Turn, reason: str, mess
 
 async def _turn(scope: Scope, action: Action, delay: float) -> float | Waiting:
     """Do one thing; return the delay before the next try, should it fail."""
-    seen = scope.resource.wish.generation  # what is received from now on may be news
+    seen = scope.resource.desired.generation  # what is received from now on may be news
     try:
         if ending := _forced_ending(scope):
             await scope.end(ending)
@@ -139,7 +139,7 @@ async def _after_others(scope: Scope, error: AwaitingTurn, seen: int) -> float |
 
 
 async def _perform(scope: Scope, action: Action) -> None:
-    """Take one step; give it up when the user's wish or the deadline asks for another one.
+    """Take one step; give it up when the desired state or the deadline asks for another one.
 
     Giving up is the same as dying at that point: the step can be entered again, and its late effects are fenced.
     """
@@ -168,7 +168,7 @@ async def _is_cut_off(scope: Scope, error: RecoveryError, delay: float) -> bool:
     A target may have gone with its definition, which takes no new one as long as a recovery is left. In a namespace
     that is being deleted the Deployments go too; elsewhere they are scaled back before the target is asked for.
     """
-    if not scope.resource.wish.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
+    if not scope.resource.desired.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
         return False
     if error.reason == Reason.TARGET_NOT_FOUND:
         return True
@@ -248,7 +248,7 @@ def _forced_ending(scope: Scope) -> Ending | None:
         scope.spec,
         scope.status,
         created=scope.resource.created,
-        deleting=scope.resource.wish.deleting,
+        deleting=scope.resource.desired.deleting,
         now=scope.world.now(),
     )
 

@@ -21,7 +21,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class DesiredState:
     """What the user wants of a recovery at this moment."""
 
     spec: QueueRecoverySpec
@@ -38,7 +38,7 @@ class Resource(Protocol):
     created: datetime
 
     @property
-    def wish(self) -> Wish:
+    def desired(self) -> DesiredState:
         """What the user wants, as last received."""
         ...
 

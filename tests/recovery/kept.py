@@ -1,0 +1,39 @@
+"""A recovery that no server knows of: its resource, and a world in which nothing changes by itself."""
+
+import asyncio
+from datetime import UTC, datetime
+
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Kept:
+    """Its status is kept in here, and it is always the same moment."""
+
+    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
+
+    def __init__(self, status: QueueRecoveryStatus) -> None:
+        """Take the status."""
+        self.stored = status
+
+    def now(self) -> datetime:
+        """Return that moment."""
+        return NOW
+
+    async def changed(self, **_: object) -> None:
+        """Never return."""
+        await asyncio.Event().wait()
+
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        """The status."""
+        return self.stored
+
+    async def read(self) -> QueueRecoveryStatus:
+        """Return the status."""
+        return self.stored
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        """Keep the status."""
+        self.stored = status
