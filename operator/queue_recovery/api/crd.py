@@ -75,7 +75,9 @@ QUEUE_RECOVERY = Resource(
         Column(name="Re-enqueued", path=".status.jobs.progress", description="Jobs enqueued, of those listed."),
         _AGE,
         Column(name="Target", path=".spec.targetRef.name", wide=True, description="The target of the queue."),
-        Column(name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages lie."),
+        Column(
+            name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages are stored."
+        ),
         Column(name="Message", path=".status.message", wide=True, description="What it does, awaits or ended with."),
     ),
 )

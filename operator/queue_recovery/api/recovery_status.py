@@ -89,7 +89,7 @@ class Messages(Model):
 
 
 class Quarantine(Model):
-    """Where the removed messages lie."""
+    """Where the removed messages are stored."""
 
     name: str = Field(max_length=200, description="What all of its Redis keys begin with.")
     messages: int = Field(ge=0, description="How many it holds.")
@@ -181,7 +181,7 @@ class QueueRecoveryStatus(Model):
     restored: Restored | None = Field(
         None, description="With `restoreFrom`: what became of the earlier recovery's messages."
     )
-    quarantine: Quarantine | None = Field(None, description="Where the removed messages lie.")
+    quarantine: Quarantine | None = Field(None, description="Where the removed messages are stored.")
     jobs: JobTotals = Field(JobTotals(), description="How far the jobs are.")
     skipped: list[SkippedJob] = Field([], max_length=1000, description="The jobs that were not enqueued.")
     ending: Ending | None = Field(

@@ -2,7 +2,7 @@
 
 The rules are those of k8s.io/apiextensions-apiserver: `pkg/apiserver/schema` (what is structural) and
 `pkg/apis/apiextensions/validation` (what a definition may hold). A keyword that the server does not know is the
-dangerous case: a client without strict validation is told 201, and the bound that the keyword stood for is gone.
+dangerous case: a client without strict validation is told 201, and the bound that the keyword set is gone.
 So all that is not known here is refused.
 """
 

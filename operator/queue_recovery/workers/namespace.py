@@ -41,7 +41,7 @@ Patch = dict[str, object]
 """A merge patch, or one operation of a JSON patch."""
 
 _WATCH_SECONDS: Final = 300
-"""After which the server ends a watch, which then goes on where it stood.
+"""After which the server ends a watch, which then goes on where it was.
 
 Also how long a connection that died silently goes unnoticed.
 """
@@ -56,7 +56,7 @@ class NotFound(Exception):
 
 
 class Interrupted(Exception):
-    """A watch cannot go on where it stood: list again."""
+    """A watch cannot go on where it was: list again."""
 
 
 @dataclass(frozen=True)
