@@ -139,9 +139,9 @@ async def deployment_held(bench: Bench) -> Callable[[], Awaitable[None]]:
     """Let another recovery hold the Deployment, which waits itself: one that does not exist would be taken over."""
     await bench.apply(_custom("QueueRecovery", "another", {"targetRef": {"name": "nobody"}, "queue": "work"}))
     await bench.kubectl("wait", "qr/another", "--for=jsonpath={.status.phase}=Pending", "--timeout=30s")
-    note = json.dumps({"uid": await bench.uid("another"), "recovery": f"{bench.namespace}/another", "replicas": 1})
-    await bench.kubectl("annotate", "deployment/worker-0", f"{_GROUP}/restore={note}")
-    return lambda: bench.kubectl("annotate", "deployment/worker-0", f"{_GROUP}/restore-")
+    note = {"held-by": "another", "held-by-uid": await bench.uid("another"), "scale-back-to": "1"}
+    await bench.kubectl("label", "deployment/worker-0", *(f"{_GROUP}/{key}={value}" for key, value in note.items()))
+    return lambda: bench.kubectl("label", "deployment/worker-0", *(f"{_GROUP}/{key}-" for key in note))
 
 
 async def queue_held(bench: Bench) -> Callable[[], Awaitable[None]]:

@@ -10,33 +10,24 @@ set -eu
 
 [ $# -gt 0 ] || set -- --all-namespaces
 
-# Only what the API server validates: the annotation is its owner's text, whose newlines would begin further lines here.
-found=$(kubectl get deployments "$@" -o go-template='{{range .items}}{{$d := .metadata}}{{with $d.annotations}}{{with index . "queuerecovery.dev/restore"}}{{$d.namespace}} {{$d.name}}{{"\n"}}{{end}}{{end}}{{end}}')
+# The recovery wrote labels. The API server lets nothing into them that a line of words could be taken apart by.
+label=queuerecovery.dev/scale-back-to
+found=$(kubectl get deployments "$@" -l $label -o go-template='{{range .items}}{{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}')
 if [ -z "$found" ]; then
   echo "no Deployment waits for a recovery"
   exit 0
 fi
 
-# Print a template of the Deployment $1/$2.
-show() { kubectl get deployment "$2" -n "$1" -o go-template="$3" </dev/null; }
+# Print resourceVersion and replicas of the Deployment $1/$2, and its label with "=" before it, if it has it.
+show() {
+  kubectl get deployment "$2" -n "$1" </dev/null \
+    -o go-template='{{.metadata.resourceVersion}} {{.spec.replicas}} {{range $name, $value := .metadata.labels}}{{if eq $name "'$label'"}}={{$value}}{{end}}{{end}}{{"\n"}}'
+}
 
-is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac }
-
-# Print the replicas that a note says. It has to be one line with one JSON object without others in it, as the operator
-# writes it: in anything else, what looks like replicas could be a part of a string.
-replicas_of() {
-  case $1 in *'
-'*) return 0 ;; esac
-  space='[[:space:]]*'
-  string='"([^"\\[:cntrl:]]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*"'
-  number='-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?'
-  member="$space$string$space:$space($string|$number|true|false|null)$space"
-  printf '%s\n' "$1" | LC_ALL=C grep -Eq "^$space\{$member(,$member)*\}$space\$" || return 0
-  said=$(printf '%s\n' "$1" | LC_ALL=C sed -n 's/.*[{,][[:space:]]*"replicas"[[:space:]]*:[[:space:]]*\([0-9]*\)[[:space:]]*[,}].*/\1/p')
-  # The length first: a shell need not compare numbers that are longer than its own.
-  if is_number "$said" && [ ${#said} -le 10 ] && [ "$said" -le 2147483647 ]; then
-    echo "$said"
-  fi
+# Whether a word is a number of replicas. The length first: a shell need not compare numbers that are longer than its own.
+is_count() {
+  case $1 in '' | *[!0-9]* | 0?*) return 1 ;; esac
+  [ ${#1} -le 10 ] && [ "$1" -le 2147483647 ]
 }
 
 # The operator's entries in managedFields would make a later server-side apply of other replicas fail. Anybody's write
@@ -56,30 +47,33 @@ disown() {
 printf '%s\n' "$found" | {
   status=0
   while read -r namespace name; do
-    # The resourceVersion first, for the write below: it fails if the Deployment has changed since.
-    if ! { version=$(show "$namespace" "$name" '{{.metadata.resourceVersion}}') && is_number "$version" &&
-      replicas=$(show "$namespace" "$name" '{{.spec.replicas}}') && is_number "$replicas" &&
-      note=$(show "$namespace" "$name" '{{with .metadata.annotations}}{{with index . "queuerecovery.dev/restore"}}{{.}}{{end}}{{end}}'); }; then
+    if ! seen=$(show "$namespace" "$name"); then
       echo "$namespace/$name: it could not be read; run this again" >&2
       status=1
       continue
     fi
+    read -r version replicas recorded <<EOT
+$seen
+EOT
     # Somebody else has brought it back since the list was made.
-    [ -n "$note" ] || continue
-    recorded=$(replicas_of "$note")
-    if [ -z "$recorded" ]; then
-      quoted=$(show "$namespace" "$name" '{{with .metadata.annotations}}{{with index . "queuerecovery.dev/restore"}}{{printf "%q" .}}{{end}}{{end}}') || quoted='?'
-      # Not with echo, which may turn the quoted newlines into real ones.
-      printf '%s\n' "$namespace/$name: its annotation queuerecovery.dev/restore says no replicas: $quoted. Scale it as it has to be, and remove the annotation: kubectl annotate deployment $name -n $namespace queuerecovery.dev/restore-" >&2
+    [ -n "$recorded" ] || continue
+    recorded=${recorded#=}
+    if ! is_count "$recorded"; then
+      echo "$namespace/$name: its label $label is no number of replicas: \"$recorded\". Scale it as it has to be, and remove the label: kubectl label deployment $name -n $namespace $label-" >&2
       status=1
       continue
     fi
     [ "$replicas" -gt 0 ] || replicas=$recorded
+    # With the resourceVersion it fails if the Deployment has changed since it was read.
     if kubectl patch deployment "$name" -n "$namespace" --type=merge --field-manager=queue-recovery -p '{
       "metadata": {
         "resourceVersion": "'"$version"'",
-        "annotations": {"queuerecovery.dev/restore": null},
-        "labels": {"queuerecovery.dev/fence": null}
+        "labels": {
+          "queuerecovery.dev/held-by": null,
+          "queuerecovery.dev/held-by-uid": null,
+          "'$label'": null,
+          "queuerecovery.dev/fence": null
+        }
       },
       "spec": {"replicas": '"$replicas"'}
     }' >/dev/null </dev/null; then

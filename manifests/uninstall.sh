@@ -80,11 +80,10 @@ delete_left_over() {
   fi
 }
 
-# Each Deployment that a recovery has scaled to 0 and not back: namespace/name, and what the recovery wrote down, quoted
-# because anybody who may change the Deployment may have written something else there.
+# Each Deployment that a recovery has scaled to 0 and not back: namespace/name, and the replicas that it had.
 waiting() {
-  kubectl get deployments --all-namespaces \
-    -o go-template='{{range .items}}{{$d := .metadata}}{{with $d.annotations}}{{with index . "queuerecovery.dev/restore"}}  {{$d.namespace}}/{{$d.name}}: {{printf "%q" .}}{{"\n"}}{{end}}{{end}}{{end}}'
+  kubectl get deployments --all-namespaces -l queuerecovery.dev/scale-back-to \
+    -o go-template='{{range .items}}  {{.metadata.namespace}}/{{.metadata.name}}: {{index .metadata.labels "queuerecovery.dev/scale-back-to"}} replicas{{"\n"}}{{end}}'
 }
 
 say "from the cluster of kubectl's context $(kubectl config current-context 2>/dev/null || echo '(none)')"

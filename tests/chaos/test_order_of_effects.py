@@ -16,7 +16,7 @@ from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.recovery.drain import lock, stop_workers
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.plan import plan
-from queue_recovery.recovery.ports import RestoreNote
+from queue_recovery.recovery.ports import ScaleBackNote
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Superseded
 from queue_recovery.workers.connections import Connections
@@ -69,7 +69,7 @@ async def test_pods_that_went_while_no_operator_ran_count_as_ended_once_their_gr
 ) -> None:
     async with _about_to_drain(arena) as (place, scope):
         (worker,) = await scope.world.workers.look(["worker"])
-        note = RestoreNote(uid=scope.resource.uid, recovery=scope.full_name, replicas=REPLICAS)
+        note = ScaleBackNote(uid=scope.resource.uid, name=scope.resource.name, replicas=REPLICAS)
         await scope.world.workers.scale_to_zero(worker, note)
 
         async def drained() -> bool:

@@ -7,8 +7,8 @@ it may be allowed to pass.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
 from queue_recovery.workers.deployments import FENCE
-from queue_recovery.workers.snapshot import NOTE
 from tests.chaos.effects import PRODUCED
 from tests.chaos.removed_check import removed
 from tests.chaos.restored_check import restored
@@ -134,7 +134,7 @@ def _workers(world: World) -> Iterator[str]:
     spec, status, metadata = (world.deployment[part] for part in ("spec", "status", "metadata"))
     if (spec["replicas"], status.get("availableReplicas", 0), status.get("replicas", 0)) != (REPLICAS,) * 3:
         yield f"the Deployment has {spec['replicas']} replicas, {status.get('availableReplicas', 0)} of them available"
-    if NOTE in metadata.get("annotations", {}):
+    if {HELD_BY, HELD_BY_UID, SCALE_BACK_TO} & metadata.get("labels", {}).keys():
         yield "the Deployment still bears the note"
     if FENCE in metadata.get("labels", {}):
         yield "the Deployment still bears the fence"

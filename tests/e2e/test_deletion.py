@@ -1,6 +1,5 @@
 """A recovery can be deleted at any time: one that has touched nothing at once, any other when all is in order again."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -12,9 +11,8 @@ from sandbox.cluster import Sandbox
 from sandbox.processes import until
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
+from tests.held import NOTE, held_by
 from tests.mongodb import Database
-
-NOTE = "queuerecovery.dev/restore"
 
 
 async def _lock_queue(team: Team) -> dict[str, object]:
@@ -25,8 +23,7 @@ async def _lock_queue(team: Team) -> dict[str, object]:
 async def _lock_deployment(team: Team) -> dict[str, object]:
     await team.recovery("another", targetRef={"name": "nobody"})
     uid = (await team.get("QueueRecovery", "another"))["metadata"]["uid"]
-    note = json.dumps({"uid": uid, "recovery": f"{team.namespace}/another", "replicas": 1})
-    await team.kubectl("annotate", "deployment/worker", f"{NOTE}={note}")
+    await team.kubectl("label", "deployment/worker", *held_by(uid, "another", replicas=1))
     return {}
 
 
@@ -90,7 +87,7 @@ async def test_one_whose_finalizer_is_removed_by_force_is_put_in_order_all_the_s
     await _remove_by_force(team)
 
     async def in_order() -> bool:
-        noted = NOTE in (await team.get("Deployment", "worker"))["metadata"].get("annotations", {})
+        noted = (await team.get("Deployment", "worker"))["metadata"].get("labels", {}).keys() >= NOTE
         return not noted and await team.replicas() == 2 and not await team.redis.keys("queuerecovery.dev:lock:*")
 
     await until(in_order, "the workers to be back and the lock to be free")

@@ -1,7 +1,6 @@
 """What a recovery asks of the API server grows neither with its jobs nor with the time that it waits."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from sandbox.cluster import Sandbox
 from sandbox.processes import DeadlineError, until
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
+from tests.held import LET_GO, held_by
 from tests.mongodb import Database
 
 _SURVEY = "patch queuetargets/status"
@@ -42,12 +42,11 @@ async def _lock_deployment(team: Team) -> None:
     await team.recovery("another", targetRef={"name": "nobody"})  # which waits, and so asks for nothing
     await team.waits("TargetNotFound", "another")
     uid = (await team.get("QueueRecovery", "another"))["metadata"]["uid"]
-    note = json.dumps({"uid": uid, "recovery": f"{team.namespace}/another", "replicas": 1})
-    await team.kubectl("annotate", "deployment/worker", f"queuerecovery.dev/restore={note}")
+    await team.kubectl("label", "deployment/worker", *held_by(uid, "another", replicas=1))
 
 
 async def _unlock_deployment(team: Team) -> None:
-    await team.kubectl("annotate", "deployment/worker", "queuerecovery.dev/restore-")
+    await team.kubectl("label", "deployment/worker", *LET_GO)
 
 
 async def _lock_queue(team: Team) -> None:

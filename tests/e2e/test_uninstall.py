@@ -16,10 +16,10 @@ from sandbox.processes import until
 from tests import readme
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
+from tests.held import held_by
 from tests.mongodb import Database
 
 LEFT = "crd,clusterrole,clusterrolebinding,namespace,rolebinding,deployment"
-NOTE = "queuerecovery.dev/restore"
 _SECONDS = 120
 """For each wait: an operator starts, and its namespace goes, between others' tests."""
 
@@ -303,21 +303,20 @@ async def test_pods_of_an_operator_without_a_deployment_stop_it_before_anything_
     assert await cluster.left() == []
 
 
-async def test_a_deployment_that_is_scaled_down_while_the_rights_are_removed_is_named_on_its_own_line(
+async def test_a_deployment_that_is_scaled_down_while_the_rights_are_removed_is_named(
     cluster: Cluster, team: Team, tmp_path: Path
 ) -> None:
-    note = '{"replicas": 2}\n  other/bank: x'
     kubectl = cluster.meanwhile(
         tmp_path,
         "delete clusterrolebindings",
         ("scale", "deployment/worker", "-n", team.namespace, "--replicas=0"),
-        ("annotate", "deployment/worker", "-n", team.namespace, f"{NOTE}={note}"),
+        ("label", "deployment/worker", "-n", team.namespace, *held_by("u", "stuck", replicas=2)),
     )
 
     code, output = await cluster.run("sh manifests/uninstall.sh", kubectl=kubectl)
 
     assert code == 1, output
-    assert rf'  {team.namespace}/worker: "{{\"replicas\": 2}}\n  other/bank: x"' in output.splitlines()
+    assert f"  {team.namespace}/worker: 2 replicas" in output.splitlines()
     assert "sh manifests/scale-back.sh" in output
     assert await cluster.left() == []
 
@@ -423,11 +422,7 @@ async def _in_order(team: Team) -> None:
         deployment = await team.get("Deployment", "worker")
         metadata = deployment["metadata"]
         owners = {entry["manager"] for entry in metadata["managedFields"]}
-        traces = [*_annotations(metadata), *metadata.get("labels", ()), *(owners & {"queue-recovery"})]
+        traces = [*metadata.get("labels", ()), *(owners & {"queue-recovery"})]
         return deployment["spec"]["replicas"] == 2 and not traces
 
     await until(back, "the workers to be back without a trace", seconds=_SECONDS)
-
-
-def _annotations(metadata: Json) -> list[str]:
-    return [name for name in metadata.get("annotations", {}) if name.startswith("queuerecovery.dev/")]

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from sandbox.broker import Broker
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
+from tests.held import NOTE
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -28,8 +29,8 @@ async def own_broker(team: Team) -> AsyncIterator[Broker]:
 
 
 async def _unlocked(team: Team) -> bool:
-    note = "queuerecovery.dev/restore" in (await team.get("Deployment", "worker"))["metadata"].get("annotations", {})
-    return not note and await team.redis.keys("queuerecovery.dev:lock:*") == []
+    labels = (await team.get("Deployment", "worker"))["metadata"].get("labels", {})
+    return NOTE.isdisjoint(labels) and await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 
 async def test_a_cancel_while_the_workers_stop_brings_them_back_and_leaves_the_messages(team: Team) -> None:

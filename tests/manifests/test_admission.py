@@ -28,7 +28,7 @@ _DEPLOYMENT = {
 
 ALLOWED = {
     "replicas": {"spec": {"replicas": 0}},
-    "its note": {"metadata": {"annotations": {"queuerecovery.dev/restore": "{}"}}},
+    "its note": {"metadata": {"labels": {"queuerecovery.dev/held-by": "stuck"}}},
     "its fence": {"metadata": {"labels": {"queuerecovery.dev/fence": "7"}}},
 }
 REFUSED = {
@@ -40,6 +40,7 @@ REFUSED = {
     "a label of its own naming": {"metadata": {"labels": {"queuerecovery.device": "x"}}},
     "a label that is removed": {"metadata": {"labels": {"team": None}}},
     "an annotation": {"metadata": {"annotations": {"owner": "other"}}},
+    "an annotation of its own naming": {"metadata": {"annotations": {"queuerecovery.dev/note": "x"}}},
     "an annotation that is removed": {"metadata": {"annotations": {"owner": None}}},
     "a finalizer": {"metadata": {"finalizers": ["example.org/kept"]}},
 }

@@ -13,7 +13,7 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import RestoreNote, Worker
+from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import DesiredState, Resource, World
@@ -23,7 +23,7 @@ from tests.sample_worker import WORKER
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
 ASLEEP = replace(WORKER, replicas=0, pods=0, drained=True)
-NOTED = replace(ASLEEP, uid="another", note=RestoreNote(uid="uid", recovery="media/stuck", replicas=2))
+NOTED = replace(ASLEEP, uid="another", note=ScaleBackNote(uid="uid", name="stuck", replicas=2))
 SPARE = replace(ASLEEP, name="spare")
 
 

@@ -12,7 +12,7 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
-from queue_recovery.recovery.ports import Closed, Holder, RestoreNote, Worker
+from queue_recovery.recovery.ports import Closed, Holder, ScaleBackNote, Worker
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import DesiredState, Resource, World
@@ -46,7 +46,7 @@ RESTORES: dict[str, object] = {"restoreFrom": {"name": "earlier"}}
 RESTORED = [("worker", "uid of worker", "gone"), ("extra", "uid of extra", "gone")]
 
 
-def worker(name: str, note: RestoreNote | None) -> Worker:
+def worker(name: str, note: ScaleBackNote | None) -> Worker:
     return replace(WORKER, name=name, uid=f"uid of {name}", replicas=0, note=note, pods=0, drained=True)
 
 
@@ -60,12 +60,12 @@ class Case:
         spec: Mapping[str, object],
         *,
         holder: Holder = HOLDER,
-        noted: str = HOLDER.name,
+        noted: str = "removed",
         refusal: RecoveryError | None = None,
     ) -> None:
         wanted = {"targetRef": {"name": "media"}, "queue": "tts", **spec}
         self.desired = DesiredState(spec=QueueRecoverySpec.model_validate(wanted), generation=1, deleting=False)
-        note = RestoreNote(uid="gone", recovery=noted, replicas=2)
+        note = ScaleBackNote(uid="gone", name=noted, replicas=2)
         self.deployments = {name: worker(name, note) for name in ("mailer", "worker", "extra")}
         self.workers = self
         self.restored: list[tuple[str, ...]] = []
@@ -164,7 +164,7 @@ async def test_deployments_are_left_alone_where_the_one_that_is_gone_was_in_anot
 
 
 async def test_a_uid_in_the_broker_that_is_of_another_recovery_than_its_name_brings_nothing_back() -> None:
-    case = Case(NO_MESSAGES, noted="media/runs")
+    case = Case(NO_MESSAGES, noted="runs")
 
     await case.takes_over()
 

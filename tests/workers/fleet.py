@@ -10,7 +10,7 @@ from typing import Any
 from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.recovery.errors import Unavailable
-from queue_recovery.recovery.ports import RestoreNote, Worker, Workers
+from queue_recovery.recovery.ports import ScaleBackNote, Worker, Workers
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.informers import Informers
@@ -56,8 +56,8 @@ class SlowWorkers:
         (self.folder / "end").touch()
 
 
-def note(replicas: int, run: str = RUN) -> RestoreNote:
-    return RestoreNote(uid=run, recovery="media/tts-wrong-shape", replicas=replicas)
+def note(replicas: int, run: str = RUN) -> ScaleBackNote:
+    return ScaleBackNote(uid=run, name="tts-wrong-shape", replicas=replicas)
 
 
 def manifest(name: str = "worker", *, replicas: int | None = 2, script: str = QUICK, **spec: object) -> Json:

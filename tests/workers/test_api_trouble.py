@@ -13,7 +13,7 @@ from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import Workers
 from queue_recovery.workers import namespace
 from queue_recovery.workers.permissions import Rights, rights_for
-from queue_recovery.workers.snapshot import NOTE, note_text
+from queue_recovery.workers.snapshot import note_labels
 from sandbox.processes import free_port
 from tests.sample_worker import WORKER
 from tests.workers.fleet import RUN, note, workers_of
@@ -121,9 +121,8 @@ async def test_rights_cannot_be_asked_for_where_nobody_answers() -> None:
 
 
 def held() -> Json:
-    annotations = {NOTE: note_text(note(3))}
     managed = [{"manager": "kubectl"}, {"manager": "queue-recovery"}]
-    metadata = {**DEPLOYMENT["metadata"], "annotations": annotations, "managedFields": managed}
+    metadata = {**DEPLOYMENT["metadata"], "labels": note_labels(note(3)), "managedFields": managed}
     return {**DEPLOYMENT, "metadata": metadata, "spec": {**DEPLOYMENT["spec"], "replicas": 0}}
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from queue_recovery.recovery.errors import AwaitingChange
 from sandbox.processes import until
-from tests.workers.fleet import SECONDS, Fleet, manifest
+from tests.held import held_by
+from tests.workers.fleet import RUN, SECONDS, Fleet, manifest
 
 
 async def test_what_is_looked_at_wakes_when_it_changes_and_nothing_else_does(fleet: Fleet) -> None:
@@ -26,7 +27,7 @@ async def test_what_is_looked_at_wakes_when_it_changes_and_nothing_else_does(fle
     await fleet.await_rollout("other")
     await fleet.look()
     assert not changed.done()
-    await fleet.kubectl("annotate", "deployment/worker", "queuerecovery.dev/restore=x")
+    await fleet.kubectl("label", "deployment/worker", *held_by(RUN, "stuck", replicas=1))
     await asyncio.wait_for(changed, SECONDS)
 
     asked = [event["verb"] for event in fleet.requests()[before:] if event["objectRef"]["resource"] == "deployments"]

@@ -7,12 +7,13 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.ports import SCALE_BACK_TO
+from queue_recovery.workers.snapshot import note_labels
 from sandbox.api import Json
 from sandbox.cluster import KubectlError
 from sandbox.processes import until
-from tests.workers.fleet import OTHER_RUN, RUN, Fleet, manifest, note
-
-NOTE = "queuerecovery.dev/restore"
+from tests.held import NOTE
+from tests.workers.fleet import OTHER_RUN, QUICK, RUN, Fleet, manifest, note
 
 
 def traces(deployment: Json) -> list[str]:
@@ -38,8 +39,7 @@ async def test_one_write_sets_note_and_zero_replicas_and_nothing_else(fleet: Fle
     assert before["spec"].pop("replicas") == 2
     assert after["spec"] == before["spec"]
     assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
-    text = after["metadata"]["annotations"].pop(NOTE)
-    assert json.loads(text) == {"uid": RUN, "recovery": "media/tts-wrong-shape", "replicas": 2}
+    assert after["metadata"]["labels"] == note_labels(note(2))
     assert after["metadata"]["annotations"] == before["metadata"]["annotations"]
     assert (await fleet.look()).note == note(2)
 
@@ -149,7 +149,7 @@ async def test_after_a_death_right_behind_the_restoring_write_the_next_call_leav
     seen = await fleet.hold()
     await fleet.drained()
     # What `restore` writes first, under the operator's name; then nothing.
-    back = {"metadata": {"annotations": {NOTE: None}}, "spec": {"replicas": 2}}
+    back = {"metadata": {"labels": dict.fromkeys(NOTE)}, "spec": {"replicas": 2}}
     await fleet.kubectl(
         "patch", "deployment", "worker", "--field-manager=queue-recovery", "--type=merge", f"--patch={json.dumps(back)}"
     )
@@ -222,6 +222,20 @@ async def test_a_deployment_that_another_recovery_holds_is_not_restored(fleet: F
     assert (found.replicas, found.note) == (0, note(2, OTHER_RUN))
 
 
+async def test_a_rollout_that_is_undone_later_does_not_bring_the_note_back(fleet: Fleet) -> None:
+    """`kubectl rollout undo` takes the annotations of the ReplicaSet, to which those of its Deployment were copied."""
+    seen = await fleet.roll_out(manifest())
+    await fleet.hold()
+    await fleet.drained()
+    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+    await fleet.roll_out(manifest(script=f"{QUICK}  # the next version"))
+
+    await fleet.kubectl("rollout", "undo", "deployment/worker")
+
+    undone = await fleet.await_rollout()
+    assert (undone.replicas, undone.note) == (2, None)
+
+
 @pytest.mark.parametrize("run", [None, OTHER_RUN], ids=["without a note", "with another recovery's note"])
 async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_restored(
     fleet: Fleet, run: str | None
@@ -255,10 +269,11 @@ async def test_a_deployment_that_was_created_again_with_the_note_is_restored(fle
     assert traces(await fleet.deployment()) == []
 
 
-@pytest.mark.parametrize("text", ["", "{}", "not JSON", '{"uid": "u", "recovery": "r", "replicas": "many"}'])
-async def test_a_note_that_no_recovery_has_written_is_none(fleet: Fleet, text: str) -> None:
+@pytest.mark.parametrize("replicas", ["", "many", "2147483648"])
+async def test_a_note_that_no_recovery_has_written_is_none(fleet: Fleet, replicas: str) -> None:
     await fleet.apply(manifest(replicas=0))
-    await fleet.patch({"metadata": {"annotations": {NOTE: text}}})
+    labels = note_labels(note(2)) | {SCALE_BACK_TO: replicas}
+    await fleet.patch({"metadata": {"labels": labels}})
 
     assert (await fleet.look()).note is None
 

@@ -1,36 +1,15 @@
-"""`manifests/scale-back.sh`, where others write to the Deployment at the same time, or into its annotation."""
+"""`manifests/scale-back.sh`, where others write to the Deployment at the same time, or into its labels."""
 
 from pathlib import Path
 
+from queue_recovery.recovery.ports import SCALE_BACK_TO
+from queue_recovery.workers.snapshot import note_labels
 from sandbox.api import Json
 from tests import readme
-from tests.workers.fleet import Fleet, manifest
-from tests.workers.test_scale_and_restore import NOTE, traces
+from tests.workers.fleet import Fleet, manifest, note
+from tests.workers.test_scale_and_restore import traces
 
-_NO_REPLICAS = {
-    "text": "x",
-    "member": '"replicas": 3',
-    "array": '[{"replicas": 3}]',
-    "two-objects": '{"replicas": 3} {"replicas": 3}',
-    "open-object": '{"replicas": 3',
-    "second-line": '{"replicas": 3}\nx',
-    "no-replicas": '{"uid": "u"}',
-    "string": '{"replicas": "3"}',
-    "fraction": '{"replicas": 2.5}',
-    "exponent": '{"replicas": 3e1}',
-    "negative": '{"replicas": -1}',
-    "leading-zero": '{"replicas": 03}',
-    "above-int32": '{"replicas": 2147483648}',
-    "above-int64": '{"replicas": 99999999999999999999}',
-    "in-a-string": '{"recovery": "{\\"replicas\\": 3}"}',
-    "in-a-key": '{"a, \\"replicas": 3}',
-}
-
-_REPLICAS = {
-    "compact": '{"replicas":1}',
-    "spaced": ' { "replicas" : 1 } ',
-    "with-others": '{"uid": "u", "recovery": "a/\\"b\\u00e9 é", "other": null, "replicas": 1, "more": -1.5e3}',
-}
+_NO_REPLICAS = {"letters": "x", "none": "", "leading-zero": "03", "above-int32": "2147483648", "above-int64": "9" * 20}
 
 _OVERTAKEN = """#!/bin/sh
 # kubectl, whose first edit of managedFields meets another order than the one that was read.
@@ -59,30 +38,9 @@ async def test_nothing_of_the_operator_stays_on_a_deployment_that_others_write_t
     assert traces(deployment) == []
 
 
-async def test_lines_of_a_tenants_annotation_change_no_deployment_of_another_namespace(fleet: Fleet) -> None:
-    await fleet.apply(manifest(replicas=1))
-    async with fleet.sandbox.namespace() as other:
-        victim = Fleet(sandbox=fleet.sandbox, namespace=other, api=fleet.api, workers=fleet.workers)
-        await victim.apply(manifest("bank"))
-        before = await victim.deployment("bank")
-        # An empty resourceVersion lets a write pass whatever has changed since.
-        lines = f'x\n{other} bank ","generateName":" 7 {{"replicas": 7}}'
-        await fleet.kubectl("annotate", "deployment/worker", f"{NOTE}={lines}")
-
-        code, output = await _run(fleet)
-
-        after = await victim.deployment("bank")
-        assert after["spec"] == before["spec"]
-        assert after["metadata"].get("generateName") is None
-    assert code == 1
-    (line,) = output.splitlines()
-    assert line.startswith(f"{fleet.namespace}/worker: ")
-    assert "x\\n" in line
-
-
-async def test_lines_of_a_tenants_annotation_are_not_listed_as_deployments(fleet: Fleet) -> None:
-    await fleet.apply(manifest(replicas=1))
-    await fleet.kubectl("annotate", "deployment/worker", f"{NOTE}=x\nother/bank: y")
+async def test_the_list_of_the_readme_names_recovery_and_replicas(fleet: Fleet) -> None:
+    await fleet.apply(manifest())
+    await fleet.hold()
 
     code, output = await readme.run(
         readme.command("Uninstall", "kubectl get deployments").replace(" -A ", f" -n {fleet.namespace} "),
@@ -90,42 +48,30 @@ async def test_lines_of_a_tenants_annotation_are_not_listed_as_deployments(fleet
         kubectl=fleet.sandbox.kubectl_program,
     )
 
-    assert (code, output) == (0, f'{fleet.namespace}/worker: "x\\nother/bank: y"\n')
+    assert code == 0
+    assert output.splitlines()[1].split()[-2:] == [note(2).name, "2"]
 
 
-async def test_an_annotation_that_is_no_object_with_whole_replicas_changes_nothing_and_is_named(fleet: Fleet) -> None:
-    for name, note in _NO_REPLICAS.items():
-        await fleet.apply(_annotated(name, note))
+async def test_a_label_that_is_no_number_of_replicas_changes_nothing_and_is_named(fleet: Fleet) -> None:
+    for name, replicas in _NO_REPLICAS.items():
+        await fleet.apply(_held(name, replicas))
 
     code, output = await _run(fleet)
 
     assert code == 1
-    assert sorted(line.partition(":")[0] for line in output.splitlines() if "says no replicas" in line) == sorted(
+    assert [line.partition(":")[0] for line in output.splitlines() if "is no number of replicas" in line] == sorted(
         f"{fleet.namespace}/{name}" for name in _NO_REPLICAS
     )
-    for name, note in _NO_REPLICAS.items():
+    for name, replicas in _NO_REPLICAS.items():
         deployment = await fleet.deployment(name)
         assert (name, deployment["spec"]["replicas"]) == (name, 0)
-        assert deployment["metadata"]["annotations"][NOTE] == note
+        assert deployment["metadata"]["labels"][SCALE_BACK_TO] == replicas
 
 
-async def test_an_annotation_is_read_however_its_object_is_written(fleet: Fleet) -> None:
-    for name, note in _REPLICAS.items():
-        await fleet.apply(_annotated(name, note))
-
-    code, output = await _run(fleet)
-
-    assert code == 0, output
-    for name in _REPLICAS:
-        deployment = await fleet.deployment(name)
-        assert (name, deployment["spec"]["replicas"]) == (name, 1)
-        assert NOTE not in deployment["metadata"].get("annotations", {})
-
-
-def _annotated(name: str, note: str) -> Json:
-    """Return a Deployment that is scaled to 0, with that annotation."""
+def _held(name: str, replicas: str) -> Json:
+    """Return a Deployment that is scaled to 0, with that label."""
     deployment = manifest(name, replicas=0)
-    deployment["metadata"]["annotations"] = {NOTE: note}
+    deployment["metadata"]["labels"] = note_labels(note(1)) | {SCALE_BACK_TO: replicas}
     return deployment
 
 

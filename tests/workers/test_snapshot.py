@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from queue_recovery.recovery.ports import RestoreNote, Worker
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
 from queue_recovery.workers import snapshot
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Selector
 
@@ -155,29 +155,29 @@ def test_a_paused_deployment_says_so() -> None:
     assert not at_zero().paused
 
 
-def test_a_note_is_read_as_it_was_written() -> None:
-    note = RestoreNote(uid="u", recovery="media/tts.wrong-shape", replicas=3)
-    annotations = {snapshot.NOTE: snapshot.note_text(note), "other": "kept"}
+NOTE = ScaleBackNote(uid="u", name="tts.wrong-shape", replicas=3)
 
-    assert at_zero(deployment__metadata__annotations=annotations).note == note
+
+def test_a_note_is_read_as_it_was_written() -> None:
+    labels = snapshot.note_labels(NOTE) | {"other": "kept"}
+
+    assert at_zero(deployment__metadata__labels=labels).note == NOTE
 
 
 @pytest.mark.parametrize(
-    "text",
+    "labels",
     [
-        "",
-        "null",
-        '{"uid": "u", "recovery": "media/a"}',
-        '{"uid": "u", "recovery": "media/a", "replicas": -1}',
-        '{"uid": "u", "recovery": "media/a", "replicas": 2147483648}',
-        '{"uid": "u", "recovery": "../.", "replicas": 1}',
-        '{"uid": "u", "recovery": "media/..", "replicas": 1}',
-        '{"uid": "u", "recovery": "media/a/b", "replicas": 1}',
-        '{"uid": "u", "recovery": "media/a\\nb", "replicas": 1}',
+        *({name: None} for name in (HELD_BY, HELD_BY_UID, SCALE_BACK_TO)),
+        {HELD_BY_UID: ""},
+        *({SCALE_BACK_TO: text} for text in ("", "-1", "2147483648", "9" * 20, "03", "1.5", "1_0", "many")),
+        *({HELD_BY: text} for text in ("", "..", "UPPER")),
     ],
+    ids=str,
 )
-def test_what_no_recovery_writes_is_no_note(text: str) -> None:
-    assert at_zero(deployment__metadata__annotations={snapshot.NOTE: text}).note is None
+def test_what_no_recovery_writes_is_no_note(labels: dict[str, str | None]) -> None:
+    written = snapshot.note_labels(NOTE) | labels
+
+    assert at_zero(deployment__metadata__labels={k: v for k, v in written.items() if v is not None}).note is None
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,6 @@ _OBJECT_NAME = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?"
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=f"^{_OBJECT_NAME}$")]
 """Name of a Kubernetes object (RFC 1123 subdomain)."""
 
-FullName = Annotated[str, Field(max_length=507, pattern=f"^{_OBJECT_NAME}/{_OBJECT_NAME}$")]
-"""Namespace and name of a Kubernetes object, with `/` between them."""
-
 QueueName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Name of a Celery queue, without prefix and separator; Celery's own separator is made of control characters."""
 
@@ -82,7 +79,7 @@ Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "da
 
 
 def is_full_name(text: str) -> bool:
-    """Tell whether a text is a `FullName`: what anybody may have written has to be one before it goes into a path."""
+    """Tell whether a text is `namespace/name`, which what others wrote has to be before it goes into a path."""
     return re.fullmatch(f"{_OBJECT_NAME}/{_OBJECT_NAME}", text) is not None
 
 

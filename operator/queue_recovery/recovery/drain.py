@@ -11,7 +11,7 @@ from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp
 from queue_recovery.recovery.plan import check_queues, look_up, worker_names
-from queue_recovery.recovery.ports import Consumer, RestoreNote, SeenJob, StoredJob, Worker
+from queue_recovery.recovery.ports import Consumer, ScaleBackNote, SeenJob, StoredJob, Worker
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import as_it_was, refuse_held, refuse_locked
@@ -143,9 +143,9 @@ async def _scale_to_zero(scope: Scope, workers: Sequence[Worker]) -> Mapping[str
         await scope.confirm()
     written = {}
     for worker in awake:
-        note = RestoreNote(
+        note = ScaleBackNote(
             uid=scope.resource.uid,
-            recovery=scope.full_name,
+            name=scope.resource.name,
             replicas=remembered[worker.name].replicas,
         )
         written[worker.uid] = await scope.world.workers.scale_to_zero(worker, note)

@@ -18,7 +18,7 @@ from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
 from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import RESTORE_ANNOTATION, Closed, Holder, Run, Worker
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, Closed, Holder, Run, Worker
 from queue_recovery.recovery.scope import Scope
 
 
@@ -51,11 +51,13 @@ async def refuse_held(scope: Scope, workers: Iterable[Worker]) -> None:
         note = worker.note
         if note is None or note.uid == scope.resource.uid:
             continue
-        exists = await scope.exists(note.recovery, note.uid)
+        holder = f"{scope.resource.namespace}/{note.name}"
+        exists = await scope.exists(holder, note.uid)
         if exists is not False:
-            remove = f"kubectl annotate deployment/{worker.name} -n {scope.resource.namespace} {RESTORE_ANNOTATION}-"
+            labels = f"{HELD_BY}- {HELD_BY_UID}- {SCALE_BACK_TO}-"
+            remove = f"kubectl label deployment/{worker.name} -n {scope.resource.namespace} {labels}"
             remedies = [remove] if exists is None else []
-            raise locked_by({f"Deployment {worker.name}": note.recovery}, AwaitingChange, remedies)
+            raise locked_by({f"Deployment {worker.name}": holder}, AwaitingChange, remedies)
 
 
 def as_it_was(scope: Scope, worker: Worker) -> WorkerStatus:
@@ -111,7 +113,8 @@ async def _scale_back(scope: Scope, queue: str, holder: Holder) -> None:
 
     The name in the note is compared too: the broker's word for it is anybody's who can write there.
     """
-    if holder.name.partition("/")[0] != scope.resource.namespace:
+    namespace, _, holder_name = holder.name.partition("/")
+    if namespace != scope.resource.namespace:
         return
     workers = scope.world.workers
     listed = next((one.workers for one in (await scope.target()).queues if one.name == queue), [])
@@ -122,7 +125,7 @@ async def _scale_back(scope: Scope, queue: str, holder: Holder) -> None:
             if error.reason == Reason.WORKER_NOT_FOUND:
                 continue
             raise
-        if worker.note is None or worker.note.recovery == holder.name:
+        if worker.note is None or worker.note.name == holder_name:
             # Also without the note: a write of a late process of it, which would scale to 0, fails then.
             await workers.restore(name, worker.uid, holder.uid)
 

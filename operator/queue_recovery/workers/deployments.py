@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from queue_recovery.api.base import GROUP
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
-from queue_recovery.recovery.ports import RestoreNote, Worker
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
 from queue_recovery.workers.informers import Informers
 from queue_recovery.workers.namespace import FIELD_MANAGER, Conflict, NotFound, Patch
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
-from queue_recovery.workers.snapshot import NOTE, note_of, note_text, worker
+from queue_recovery.workers.snapshot import note_labels, note_of, worker
 
 FENCE: Final = f"{GROUP}/fence"
 """A label that comes and goes, so that the Deployment's resourceVersion moves on.
@@ -20,14 +21,28 @@ FENCE: Final = f"{GROUP}/fence"
 Not an annotation: those count as a change of the Deployment's generation, by which a drain is known to hold.
 """
 
+_NO_NOTE: Final = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO))
+
 _ATTEMPTS: Final = 10
 """How often a write is tried that somebody else's write was faster than."""
 
 _PAUSE_SECONDS: Final = 10.0
 """Between two tries of a watch that nobody else asks for."""
 
-_State = tuple[str, int] | None
-"""UID and generation of a Deployment; None: there is none of that name."""
+
+@dataclass(frozen=True)
+class _Seen:
+    """A Deployment, as far as a change of it is news."""
+
+    uid: str
+    version: int
+    generation: int
+    holder: str | None
+    """UID of the recovery that holds it."""
+
+
+_State = _Seen | None
+"""None: there is no Deployment of that name."""
 
 
 class KubernetesWorkers:
@@ -97,7 +112,9 @@ class KubernetesWorkers:
                 await changed.wait()
 
     async def changed(self) -> None:
-        """Return once a Deployment is there, gone, or of another generation than when it was last looked at.
+        """Return once a Deployment has changed since it was last looked at.
+
+        It is there, gone, of another generation, or held by another recovery.
 
         While the API server refuses the watch, it is tried again now and then.
         """
@@ -121,7 +138,7 @@ class KubernetesWorkers:
                     return
                 await changed.wait()
 
-    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> int:
+    async def scale_to_zero(self, worker: Worker, note: ScaleBackNote) -> int:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
 
         Returns:
@@ -133,7 +150,7 @@ class KubernetesWorkers:
         """
         try:
             written = await self._namespace.merge(
-                worker.name, _held(worker.uid, worker.resource_version, note_text(note), 0)
+                worker.name, _held(worker.uid, worker.resource_version, note_labels(note), 0)
             )
         except (Conflict, NotFound):
             raise _changed(worker.name) from None
@@ -161,7 +178,8 @@ class KubernetesWorkers:
                 if note is not None and note.uid in run_uids:
                     replicas = found.spec.replicas or note.replicas
                     seen = found.metadata
-                    written = await self._namespace.merge(name, _held(seen.uid, seen.resource_version, None, replicas))
+                    patch = _held(seen.uid, seen.resource_version, _NO_NOTE, replicas)
+                    written = await self._namespace.merge(name, patch)
                 elif found.metadata.uid != uid:
                     return None
                 else:
@@ -231,22 +249,28 @@ class KubernetesWorkers:
 
 
 def _states(names: Sequence[str], deployments: Collection[Deployment]) -> dict[str, _State]:
-    found = {one.metadata.name: (one.metadata.uid, one.metadata.generation) for one in deployments}
-    return {name: found.get(name) for name in names}
+    found = {one.metadata.name: one for one in deployments if one.metadata.name in names}
+    return {name: _seen(found[name]) if name in found else None for name in names}
+
+
+def _seen(deployment: Deployment) -> _Seen:
+    note, metadata = note_of(deployment), deployment.metadata
+    return _Seen(metadata.uid, metadata.version, metadata.generation, None if note is None else note.uid)
 
 
 def _moved_on(before: _State, now: _State) -> bool:
     """Tell whether a Deployment is another one, or newer; a watch may lag behind what was looked at since."""
     if before is None or now is None:
         return before is not now
-    return before[0] != now[0] or before[1] < now[1]
+    if before.uid != now.uid:
+        return True
+    return before.version < now.version and (before.generation, before.holder) != (now.generation, now.holder)
 
 
-def _held(uid: str, resource_version: str, note: str | None, replicas: int) -> Patch:
+def _held(uid: str, resource_version: str, note: Mapping[str, str | None], replicas: int) -> Patch:
     """Make the write of note and replicas that fails unless the Deployment is still in the version that was seen."""
     # A process that died between its two writes of the fence may have left it.
-    fields = {"annotations": {NOTE: note}, "labels": {FENCE: None}}
-    metadata = {"uid": uid, "resourceVersion": resource_version, **fields}
+    metadata = {"uid": uid, "resourceVersion": resource_version, "labels": {**note, FENCE: None}}
     return {"metadata": metadata, "spec": {"replicas": replicas}}
 
 

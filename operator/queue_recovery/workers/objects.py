@@ -24,7 +24,6 @@ class Metadata(Model):
     resource_version: str
     generation: int = 0
     labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
     owner_references: Sequence[OwnerReference] = ()
     managed_fields: Sequence[ManagedFields] = ()
     deletion_timestamp: str | None = None

@@ -1,15 +1,12 @@
 """What a Deployment, its ReplicaSets and its pods say together. Pure."""
 
-import json
 from collections.abc import Collection, Mapping
 
 from pydantic import Field, ValidationError
 
-from queue_recovery.api.base import FullName, Model
-from queue_recovery.recovery.ports import RESTORE_ANNOTATION, RestoreNote, Worker
+from queue_recovery.api.base import Model, ObjectName
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Requirement, Selector
-
-NOTE = RESTORE_ANNOTATION
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 
@@ -23,27 +20,38 @@ _USUAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Why a container waits that is about to start."""
 
 
+_MOST_REPLICAS = 2**31 - 1
+
+
 class _Note(Model):
-    uid: str
-    recovery: FullName
-    replicas: int = Field(ge=0, lt=2**31)
+    name: ObjectName = Field(alias=HELD_BY)
+    uid: str = Field(alias=HELD_BY_UID, min_length=1)
+    replicas: str = Field(alias=SCALE_BACK_TO, pattern=r"^(0|[1-9][0-9]{0,9})$")
 
 
-def note_text(note: RestoreNote) -> str:
-    """Write a note as the annotation has it, readable for somebody who has to scale back by hand."""
-    return json.dumps({"uid": note.uid, "recovery": note.recovery, "replicas": note.replicas})
+def note_labels(note: ScaleBackNote) -> dict[str, str]:
+    """Write a note as labels, readable for somebody who has to scale back by hand.
+
+    Not as an annotation: the Deployment's controller copies those to the ReplicaSet, one request more, and never takes
+    them back, so that `kubectl rollout undo` would bring the note of a recovery back that ended long ago.
+    """
+    return {
+        HELD_BY: note.name,
+        HELD_BY_UID: note.uid,
+        SCALE_BACK_TO: str(note.replicas),
+    }
 
 
-def note_of(deployment: Deployment) -> RestoreNote | None:
+def note_of(deployment: Deployment) -> ScaleBackNote | None:
     """Read the note on a Deployment; None where there is none, or one that no recovery has written."""
-    text = deployment.metadata.annotations.get(NOTE)
-    if text is None:
-        return None
     try:
-        note = _Note.model_validate_json(text)
+        note = _Note.model_validate(deployment.metadata.labels)
     except ValidationError:
         return None
-    return RestoreNote(uid=note.uid, recovery=note.recovery, replicas=note.replicas)
+    replicas = int(note.replicas)
+    if replicas > _MOST_REPLICAS:
+        return None
+    return ScaleBackNote(uid=note.uid, name=note.name, replicas=replicas)
 
 
 def worker(

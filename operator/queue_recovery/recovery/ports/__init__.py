@@ -8,10 +8,19 @@ answers the same when the effect is there already.
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Holder, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
 from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, SeenJob, Taken, Task
-from queue_recovery.recovery.ports.workers import RESTORE_ANNOTATION, RestoreNote, Worker, Workers
+from queue_recovery.recovery.ports.workers import (
+    HELD_BY,
+    HELD_BY_UID,
+    SCALE_BACK_TO,
+    ScaleBackNote,
+    Worker,
+    Workers,
+)
 
 __all__ = [
-    "RESTORE_ANNOTATION",
+    "HELD_BY",
+    "HELD_BY_UID",
+    "SCALE_BACK_TO",
     "Broker",
     "BrokerHealth",
     "Claim",
@@ -22,9 +31,9 @@ __all__ = [
     "JobStore",
     "Restorable",
     "Restore",
-    "RestoreNote",
     "Restored",
     "Run",
+    "ScaleBackNote",
     "SeenJob",
     "StoredJob",
     "Taken",

@@ -6,18 +6,24 @@ from typing import Final, Protocol
 
 from queue_recovery.api.base import GROUP
 
-RESTORE_ANNOTATION: Final = f"{GROUP}/restore"
-"""The annotation on a Deployment that a recovery holds: a `RestoreNote`."""
+HELD_BY: Final = f"{GROUP}/held-by"
+"""The label of a held Deployment that has the name of the recovery, which is one of its own namespace."""
+
+HELD_BY_UID: Final = f"{GROUP}/held-by-uid"
+"""The label with that recovery's UID."""
+
+SCALE_BACK_TO: Final = f"{GROUP}/scale-back-to"
+"""The label with the replicas that the Deployment is to have again."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreNote:
-    """What is stored on a Deployment while a recovery holds it: enough to bring it back by hand."""
+class ScaleBackNote:
+    """What the labels of a Deployment say while a recovery holds it: enough to bring it back by hand."""
 
     uid: str
     """UID of the recovery that holds the Deployment."""
-    recovery: str
-    """`namespace/name` of it."""
+    name: str
+    """Name of that recovery, which is of the same namespace."""
     replicas: int
     """What to scale it back to."""
 
@@ -33,7 +39,7 @@ class Worker:
     replicas: int
     """What its spec asks for."""
     paused: bool
-    note: RestoreNote | None
+    note: ScaleBackNote | None
     pods: int
     """Its pods that have not ended, terminating ones included."""
     addresses: frozenset[str]
@@ -73,13 +79,15 @@ class Workers(Protocol):
         ...
 
     async def changed(self) -> None:
-        """Return once a Deployment is there, gone, or of another generation than when it was last looked at.
+        """Return once a Deployment has changed since it was last looked at.
+
+        It is there, gone, of another generation, or held by another recovery.
 
         Watches; costs nothing before any was looked at, and raises nothing.
         """
         ...
 
-    async def scale_to_zero(self, worker: Worker, note: RestoreNote) -> int:
+    async def scale_to_zero(self, worker: Worker, note: ScaleBackNote) -> int:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
 
         Returns the generation that this gave it. Raises Unavailable (`WorkerChanged`) when it is not: look again.
