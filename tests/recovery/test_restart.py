@@ -62,7 +62,7 @@ class Case:
             raise Unavailable(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
         self.restored.append(name)
 
-    async def follow(self, _: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
+    async def follow(self, _: Sequence[str], **__: bool) -> AsyncGenerator[Sequence[Worker], None]:
         for workers in self._seen:
             yield workers
 

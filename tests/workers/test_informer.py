@@ -10,13 +10,20 @@ import pytest
 from aiohttp import web
 
 from queue_recovery.recovery.errors import NotYet
-from tests.workers.fleet import SECONDS, workers_of
+from queue_recovery.workers.connections import Connections
+from queue_recovery.workers.deployments import KubernetesWorkers
+from queue_recovery.workers.informers import Informers
+from queue_recovery.workers.objects import Deployment
+from queue_recovery.workers.snapshot import note_labels
+from tests.workers.fleet import RUN, SECONDS, note, workers_of
 from tests.workers.scripted_api import (
     AT_ZERO,
     DEPLOYMENT,
     REPLICA_SET,
+    Asked,
     Json,
     ScriptedApi,
+    at_zero,
     event,
     listed,
     pod,
@@ -34,9 +41,13 @@ class Pods:
     news: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     deployment: Json = field(default_factory=lambda: DEPLOYMENT)
     replica_set: Json = field(default_factory=lambda: REPLICA_SET)
+    written: deque[Json] = field(default_factory=deque)
+    """What is answered to each write of the Deployment."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         resource = request.path.rpartition("/")[2]
+        if request.method == "PATCH":
+            return web.json_response(self.written.popleft())
         if "watch" not in request.query:
             others = {"deployments": self.deployment, "replicasets": self.replica_set}
             return listed(others[resource]) if resource in others else self.lists.popleft()
@@ -73,6 +84,10 @@ def ended(name: str, version: str) -> Json:
 
 def watches(api: ScriptedApi) -> int:
     return sum(asked.watch for asked in api.asked)
+
+
+def lists_and_writes(api: ScriptedApi) -> list[Asked]:
+    return [asked for asked in api.asked if not asked.watch]
 
 
 async def test_two_followers_share_three_watches() -> None:
@@ -117,10 +132,12 @@ async def test_news_that_are_older_than_a_list_change_nothing() -> None:
 async def test_a_pod_that_a_list_does_not_show_any_more_lives_until_the_watch_tells_how_it_ended() -> None:
     lists = [listed(pod("a")), listed(version="20"), listed(version="20"), listed(version="20")]
     async with serving(*lists) as (api, pods):
-        workers = workers_of(api.client)
+        informers = Informers(Connections.all_by(api.client), "media")
+        workers = KubernetesWorkers(informers)
         async with aclosing(workers.follow(["worker"])) as changes:
             ((before,),) = [await anext(changes)]
             pods.scale_to_zero()
+            await informers.refresh()
             (looked,) = await workers.look(["worker"])
             assert (looked.pods, looked.drained) == (0, True)
             ((meanwhile,),) = [await anext(changes)]
@@ -129,6 +146,55 @@ async def test_a_pod_that_a_list_does_not_show_any_more_lives_until_the_watch_te
 
     assert (before.pods, meanwhile.pods, meanwhile.drained) == (1, 1, False)
     assert (after.drained, after.vanished) == (True, ())
+
+
+async def test_what_is_followed_costs_a_look_one_list_and_a_second_follower_none() -> None:
+    async with serving(listed(pod("a"))) as (api, _):
+        workers = workers_of(api.client)
+        async with aclosing(workers.follow(["worker"])) as changes:
+            await anext(changes)
+            before = len(lists_and_writes(api))
+            await workers.look(["worker"])
+            async with aclosing(workers.follow(["worker"], fresh=False)) as others:
+                await anext(others)
+            assert not await workers.paused(["worker"])
+
+    assert [one.resource for one in lists_and_writes(api)[before:]] == ["deployments"]
+
+
+async def test_the_operators_own_writes_are_known_before_the_watch_tells_of_them() -> None:
+    async with serving(listed(pod("a"))) as (api, pods):
+        labels = note_labels(note(1))
+        held = {
+            **at_zero(DEPLOYMENT),
+            "metadata": {**DEPLOYMENT["metadata"], "resourceVersion": "11", "labels": labels},
+        }
+        back = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "resourceVersion": "12"}}
+        pods.written.extend([held, back])
+        workers = workers_of(api.client)
+        async with aclosing(workers.follow(["worker"])) as changes:
+            (seen,) = await anext(changes)
+            before = len(lists_and_writes(api))
+            await workers.scale_to_zero(seen, note(1))
+            (stopped,) = await anext(changes)
+            assert await workers.restore("worker", seen.uid, RUN) == 1
+            async with aclosing(workers.follow(["worker"], fresh=False)) as later:
+                (restored,) = await anext(later)
+
+    assert [(one.replicas, one.note) for one in (stopped, restored)] == [(0, note(1)), (1, None)]
+    asked = lists_and_writes(api)[before:]
+    assert [one.method for one in asked] == ["PATCH", "PATCH"]
+    assert [one.body["metadata"]["resourceVersion"] for one in asked] == ["5", "11"]
+
+
+async def test_the_answer_to_a_write_brings_back_no_deployment_that_has_gone_since() -> None:
+    async with serving(listed(pod("a"))) as (api, _):
+        informers = Informers(Connections.all_by(api.client), "media")
+        async with informers.followed(lambda: None, fresh=True):
+            gone = Deployment.model_validate({**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "uid": "another"}})
+            informers.deployments.take_in(gone)
+
+            assert [one.metadata.uid for one in informers.deployments.objects] == [DEPLOYMENT["metadata"]["uid"]]
 
 
 async def test_whoever_follows_is_told_what_the_collection_cannot_be_followed_for() -> None:

@@ -1,12 +1,13 @@
 """Draining: take the locks, stop the workers, and note what each job looks like once nothing runs."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.recovery.changes import Changes, Waiting, next_change
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp
@@ -99,7 +100,9 @@ async def _stop(scope: Scope) -> Sequence[Worker]:
     """
     start = scope.status.drain_start_time
     scaled = scope.world.now() if start is None else moment(start)
-    async with aclosing(scope.world.workers.follow(sorted(w.name for w in scope.status.workers))) as changes:
+    names = sorted(w.name for w in scope.status.workers)
+    fresh, scope.looked = not scope.looked, False
+    async with aclosing(scope.world.workers.follow(names, fresh=fresh)) as changes:
         try:
             workers = await _next(scope, changes)
             unnamed = missed(workers, scope.status.workers)
@@ -109,13 +112,14 @@ async def _stop(scope: Scope) -> Sequence[Worker]:
                 await restore_replicas(scope)  # all are stopped, or none
             raise
         while True:
+            waiting = None
             # What was seen before the scaling, or by a watch that lags behind it, says nothing.
             if all(w.generation >= written.get(w.uid, 0) for w in workers):
                 if not all(worker.drained for worker in workers):
-                    await _tell(scope, workers)
+                    waiting = _waits_for(scope, workers)
                 elif await _grace_is_over(scope, workers, unnamed, scaled):
                     return workers
-            before, workers = workers, await _next(scope, changes)
+            before, workers = workers, await _next(scope, changes, waiting)
             if _generations(workers) != _generations(before):
                 scaled = scope.world.now()
 
@@ -123,11 +127,13 @@ async def _stop(scope: Scope) -> Sequence[Worker]:
 async def _first_look(scope: Scope, names: Sequence[str]) -> Sequence[Worker]:
     """Return the workers as they are, and have them watched from now on: the drain follows them next."""
     async with aclosing(scope.world.workers.follow(names)) as changes:
-        return await _next(scope, changes)
+        workers = await _next(scope, changes)
+    scope.looked = True
+    return workers
 
 
-async def _next(scope: Scope, changes: AsyncGenerator[Sequence[Worker], None]) -> Sequence[Worker]:
-    workers = await anext(changes)
+async def _next(scope: Scope, changes: Changes, waiting: Waiting | None = None) -> Sequence[Worker]:
+    workers = await next_change(scope, changes, waiting)
     _note_addresses(scope, workers)
     return workers
 
@@ -169,16 +175,14 @@ async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, Wor
     return remembered
 
 
-async def _tell(scope: Scope, workers: Sequence[Worker]) -> None:
-    """Say which workers are awaited; raise NotYet (`WorkerChanged`) when somebody has scaled one up again."""
+def _waits_for(scope: Scope, workers: Sequence[Worker]) -> Waiting:
+    """Return which workers are waited for; raises NotYet (`WorkerChanged`) when somebody has scaled one up again."""
     if scope.scales_workers:
         _refuse_revived(workers)
-        doing = (Reason.DRAINING, _stopping(scope, workers))
-    else:
-        left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
-        command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
-        doing = (Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}")
-    await scope.save(doing=doing)
+        return Reason.DRAINING, _stopping(scope, workers)
+    left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
+    command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
+    return Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}"
 
 
 async def _grace_is_over(scope: Scope, workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime) -> bool:

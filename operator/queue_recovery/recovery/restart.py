@@ -1,19 +1,15 @@
 """Restarting: bring the workers back and wait until they are there."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Final
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.recovery.changes import Waiting, next_change
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.scope import Scope
-
-_SOON: Final = 1.0
-"""Seconds that a rollout may take for its next step before the status says what it waits for: most are quicker."""
 
 
 async def restart(scope: Scope) -> None:
@@ -31,7 +27,8 @@ async def restart(scope: Scope) -> None:
 async def _await_rollout(scope: Scope) -> Sequence[Worker]:
     """Return the workers as they are once all of them are rolled out."""
     names = sorted(w.name for w in scope.status.workers)
-    async with aclosing(scope.world.workers.follow(names)) as changes:
+    # Where others bring them back, what this process has written last says nothing of that.
+    async with aclosing(scope.world.workers.follow(names, fresh=not scope.scales_workers)) as changes:
         workers = await anext(changes)
         while True:
             waiting = None
@@ -40,26 +37,11 @@ async def _await_rollout(scope: Scope) -> Sequence[Worker]:
                 await restore_replicas(scope)
             elif (waiting := _waits_for(scope, workers)) is None:
                 return workers
-            workers = await _next(scope, changes, waiting)
+            workers = await next_change(scope, changes, waiting)
 
 
-async def _next(
-    scope: Scope, changes: AsyncGenerator[Sequence[Worker], None], waiting: tuple[str, str] | None
-) -> Sequence[Worker]:
-    """Return the workers after their next change; say what is awaited if that does not come soon."""
-    later = asyncio.ensure_future(anext(changes))
-    try:
-        await asyncio.wait({later}, timeout=_SOON)
-        if waiting is not None and not later.done():
-            await scope.save(doing=waiting)
-        return await later
-    finally:
-        later.cancel()
-        await asyncio.wait({later})
-
-
-def _waits_for(scope: Scope, workers: Sequence[Worker]) -> tuple[str, str] | None:
-    """Return what the rollout waits for, as reason and message; None: it is complete."""
+def _waits_for(scope: Scope, workers: Sequence[Worker]) -> Waiting | None:
+    """Return what the rollout waits for; None: it is complete."""
     asleep = " ".join(f"deployment/{w.name}" for w in workers if w.replicas == 0)
     if asleep and not scope.scales_workers:
         command = f"kubectl scale {asleep} --replicas=N -n {scope.resource.namespace}"

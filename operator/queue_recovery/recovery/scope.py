@@ -36,6 +36,8 @@ class Scope:
     """The recovery's turn among others."""
     drained: Sequence[Worker] | None = field(default=None, init=False)
     """The workers as they were when they were seen to be drained; None: not seen by this process."""
+    looked: bool = field(default=False, init=False)
+    """Whether the step before has looked at the workers, so that the drain need not do so at first."""
     last_seen: dict[str, datetime] = field(default_factory=dict, init=False)
     """When a pod of each of these addresses was last seen alive, by this process."""
     restored: bool = field(default=False, init=False)

@@ -62,12 +62,16 @@ class KubernetesWorkers:
     async def look(self, names: Sequence[str]) -> Sequence[Worker]:
         """Return these Deployments as they are now, in the order of the names; three requests at most.
 
+        Where they are followed, their ReplicaSets and pods are those that the watches have told of: one request.
+
         Raises:
             NotYet: `WorkerNotFound`, `Forbidden`.
             Unavailable: `KubernetesUnavailable`.
         """
-        if self._informers.are_running:
-            return self._described(names, *await self._informers.refresh(), ())
+        here = self._informers
+        if here.are_current:
+            now = await here.refreshed(here.deployments)
+            return self._described(names, now, here.replica_sets.present, here.pods.present, ())
         # In this order and one after the other: see `snapshot.worker`.
         deployments = await self._namespace.fetch(self._namespace.deployments)
         replica_sets = await self._namespace.fetch(self._namespace.replica_sets)
@@ -75,16 +79,24 @@ class KubernetesWorkers:
         return self._described(names, deployments.items, replica_sets.items, pods.items, ())
 
     async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        """Return which of these Deployments are paused; one request. Raises as `look`."""
-        found = (await self._namespace.fetch(self._namespace.deployments)).items
+        """Return which of these Deployments are paused, as far as a watch has told where there is one.
+
+        One request at most. Raises as `look`.
+        """
+        watched = self._informers.deployments
+        if watched.is_current:
+            found = watched.present
+        else:
+            found = (await self._namespace.fetch(self._namespace.deployments)).items
         self._see(names, found)
         return [one.metadata.name for one in found if one.metadata.name in names and one.spec.paused]
 
-    async def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
+    async def follow(self, names: Sequence[str], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
 
         The watches are shared by all who follow in the namespace. That a Deployment is drained is said only after a
-        fresh look: the watches run side by side, and one of them may lag behind the others.
+        fresh look: the watches run side by side, and one of them may lag behind the others. What is not `fresh` at
+        first is as new as the last look, and as the last write of the operator.
 
         Raises:
             NotYet: `WorkerNotFound` (also when one is deleted meanwhile), `Forbidden`.
@@ -92,7 +104,7 @@ class KubernetesWorkers:
         """
         here, changed = self._informers, asyncio.Event()
         last: Sequence[Worker] = ()
-        async with here.followed(changed.set):
+        async with here.followed(changed.set, fresh=fresh):
             earlier = {pod.metadata.uid for pod in here.pods.gone}
 
             def gone() -> Collection[Pod]:
@@ -149,9 +161,7 @@ class KubernetesWorkers:
             Unavailable: `WorkerChanged` (look again), `KubernetesUnavailable`.
         """
         try:
-            written = await self._namespace.merge(
-                worker.name, _held(worker.uid, worker.resource_version, note_labels(note), 0)
-            )
+            written = await self._merge(worker.name, _held(worker.uid, worker.resource_version, note_labels(note), 0))
         except (Conflict, NotFound):
             raise _changed(worker.name) from None
         return written.metadata.generation
@@ -171,15 +181,17 @@ class KubernetesWorkers:
             NotYet: `Forbidden`.
             Unavailable: `WorkerChanged` when others write to it all the time, `KubernetesUnavailable`.
         """
+        known = self._held_by(name, run_uids)
         for _ in range(_ATTEMPTS):
             try:
-                found = await self._namespace.read(name)
+                # As the watch has told; a write in a version that has passed meanwhile conflicts.
+                found, known = known or await self._namespace.read(name), None
                 note = note_of(found)
                 if note is not None and note.uid in run_uids:
                     replicas = found.spec.replicas or note.replicas
                     seen = found.metadata
                     patch = _held(seen.uid, seen.resource_version, _NO_NOTE, replicas)
-                    written = await self._namespace.merge(name, patch)
+                    written = await self._merge(name, patch)
                 elif found.metadata.uid != uid:
                     return None
                 else:
@@ -200,10 +212,22 @@ class KubernetesWorkers:
         """Move the resourceVersion on, if it is still the one that was seen, and leave no trace."""
         name, uid, version = deployment.metadata.name, deployment.metadata.uid, deployment.metadata.resource_version
         # A value of its own each time: a write that changes nothing moves nothing.
-        await self._namespace.merge(
-            name, {"metadata": {"uid": uid, "resourceVersion": version, "labels": {FENCE: version}}}
-        )
-        return await self._namespace.merge(name, {"metadata": {"uid": uid, "labels": {FENCE: None}}})
+        await self._merge(name, {"metadata": {"uid": uid, "resourceVersion": version, "labels": {FENCE: version}}})
+        return await self._merge(name, {"metadata": {"uid": uid, "labels": {FENCE: None}}})
+
+    async def _merge(self, name: str, body: Patch) -> Deployment:
+        written = await self._namespace.merge(name, body)
+        self._informers.deployments.take_in(written)
+        return written
+
+    def _held_by(self, name: str, run_uids: Collection[str]) -> Deployment | None:
+        """Return the Deployment as a watch has told, if the note on it is of one of these recoveries."""
+        watched = self._informers.deployments
+        for one in watched.present if watched.is_current else ():
+            note = note_of(one)
+            if one.metadata.name == name and note is not None and note.uid in run_uids:
+                return one
+        return None
 
     async def _disown(self, deployment: Deployment) -> None:
         """Remove the operator from the owners of fields, so that it hinders nobody.

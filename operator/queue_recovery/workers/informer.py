@@ -1,8 +1,9 @@
 """Informers: each collection of a namespace is listed and watched once, for all recoveries that follow it.
 
-A watch may lag behind what somebody has just written. So each follower refreshes the informer first: it lists the
-collection again, and what is newer in the list than in the informer counts. Versions are compared as numbers, which
-Kubernetes documents for objects of one resource since 1.35; servers that keep them in etcd always numbered them so.
+A watch may lag behind what somebody has just written. So a follower may refresh the informer first: it lists the
+collection again, and what is newer in the list than in the informer counts. What the operator itself has written is
+taken in from the answer. Versions are compared as numbers, which Kubernetes documents for objects of one resource since
+1.35; servers that keep them in etcd always numbered them so.
 """
 
 import asyncio
@@ -69,9 +70,9 @@ class Informer(Generic[ObjectT]):
         return self._gone.values()
 
     @property
-    def is_running(self) -> bool:
-        """Tell whether the collection is being watched."""
-        return self._running is not None and not self._running.done()
+    def is_current(self) -> bool:
+        """Tell whether the collection is being watched, and has been listed."""
+        return self._is_running and self._floor > 0
 
     @asynccontextmanager
     async def followed(self, changed: Callable[[], None], *, fresh: bool = True) -> AsyncIterator[None]:
@@ -84,13 +85,13 @@ class Informer(Generic[ObjectT]):
         Raises:
             RecoveryError: the collection cannot be listed.
         """
-        if not self._followers and not self.is_running:
+        if not self._followers and not self._is_running:
             self._forget()
         self._followers.add(changed)
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
-        if not self.is_running:
+        if not self._is_running:
             self._running = asyncio.ensure_future(self._run())
             self._running.add_done_callback(self._ended)
         try:
@@ -107,6 +108,14 @@ class Informer(Generic[ObjectT]):
         if self._running is not None and self._running.done():
             self._running.result()
 
+    def take_in(self, written: ObjectT) -> None:
+        """Take in how an object is after the operator's own write; the watch tells of it later."""
+        known = self._objects.get(written.metadata.uid)
+        # Not one that the watch has told the end of since.
+        if known is not None and _is_newer(written, known):
+            self._objects[written.metadata.uid] = written
+            self._tell()
+
     async def refresh(self) -> None:
         """Take in the collection as it is now: the list begins after this call. Callers share one.
 
@@ -114,6 +123,10 @@ class Informer(Generic[ObjectT]):
             RecoveryError: the collection cannot be listed.
         """
         await self._list()
+
+    @property
+    def _is_running(self) -> bool:
+        return self._running is not None and not self._running.done()
 
     async def _list(self) -> ObjectList[ObjectT]:
         if self._next_listing is None:
@@ -126,10 +139,10 @@ class Informer(Generic[ObjectT]):
             await asyncio.wait({last})
         self._listing, self._next_listing = self._next_listing, None
         listed = await self._namespace.fetch(self._kind)
-        self._take_in(listed)
+        self._take_in_list(listed)
         return listed
 
-    def _take_in(self, listed: ObjectList[ObjectT]) -> None:
+    def _take_in_list(self, listed: ObjectList[ObjectT]) -> None:
         found = {item.metadata.uid: item for item in listed.items}
         for uid, item in found.items():
             if _is_newer(item, self._objects.get(uid)):

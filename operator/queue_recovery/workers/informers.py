@@ -22,19 +22,20 @@ class Informers:
         self.pods = Informer(self.namespace, self.namespace.pods, remember=ended_unseen)
 
     @property
-    def are_running(self) -> bool:
-        """Tell whether all of them are being watched."""
-        return all(each.is_running for each in self._all)
+    def are_current(self) -> bool:
+        """Tell whether all of them are being watched, and have been listed."""
+        return all(each.is_current for each in self._all)
 
     @asynccontextmanager
-    async def followed(self, changed: Callable[[], None]) -> AsyncIterator[None]:
-        """Keep all of them watched while the block runs, which begins with Deployments as new as now.
+    async def followed(self, changed: Callable[[], None], *, fresh: bool) -> AsyncIterator[None]:
+        """Keep all of them watched while the block runs.
 
-        ReplicaSets and pods may lag behind if they are watched already. `changed` is called after every change, and at
-        an error. Raises a RecoveryError.
+        It begins with Deployments as new as now if they are to be `fresh`. Otherwise they, and ReplicaSets and pods in
+        any case, may lag behind if they are watched already. `changed` is called after every change, and at an error.
+        Raises a RecoveryError.
         """
         async with (
-            self.deployments.followed(changed),
+            self.deployments.followed(changed, fresh=fresh),
             self.replica_sets.followed(changed, fresh=False),
             self.pods.followed(changed, fresh=False),
         ):
@@ -48,12 +49,13 @@ class Informers:
     async def refresh(self) -> tuple[Collection[Deployment], Collection[ReplicaSet], Collection[Pod]]:
         """Return what is there now, each read no earlier than the one before it; raises a RecoveryError."""
         return (
-            await self._refreshed(self.deployments),
-            await self._refreshed(self.replica_sets),
-            await self._refreshed(self.pods),
+            await self.refreshed(self.deployments),
+            await self.refreshed(self.replica_sets),
+            await self.refreshed(self.pods),
         )
 
-    async def _refreshed(self, informer: Informer[ObjectT]) -> Collection[ObjectT]:
+    async def refreshed(self, informer: Informer[ObjectT]) -> Collection[ObjectT]:
+        """Return what is there now of one of them; raises a RecoveryError."""
         await informer.refresh()
         # As of now: while the next one is listed, the watch may bring news that are younger than that list.
         return informer.present

@@ -60,18 +60,26 @@ class Workers(Protocol):
     """The Deployments of one namespace."""
 
     async def look(self, names: Sequence[str]) -> Sequence[Worker]:
-        """Return these Deployments, in the order of the names.
+        """Return these Deployments as they are now, in the order of the names.
+
+        Where they are followed, their pods are those that the watch has told of. A Deployment that was seen to be
+        drained, and has the same generation, has been drained since: it gets no pod at 0 replicas.
 
         Raises NotYet (`WorkerNotFound`, `Forbidden`) or Unavailable (`KubernetesUnavailable`).
         """
         ...
 
     async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        """Return which of these Deployments are paused; raises as `look`, of which it is the cheap part."""
+        """Return which of these Deployments are paused; raises as `look`, of which it is the cheap part.
+
+        Where a watch tells of them, it is not asked for.
+        """
         ...
 
-    def follow(self, names: Sequence[str]) -> AsyncGenerator[Sequence[Worker], None]:
+    def follow(self, names: Sequence[str], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
+
+        The first answer may lag behind unless it is to be `fresh`, but no further than the last look or write.
 
         No pod ends unseen after the first answer. Watches, and never polls: the number of requests does not grow with
         the time spent waiting.
