@@ -15,10 +15,8 @@ from benchmarks.benchmark import Benchmark, Way
 from benchmarks.crowd import Crowd, cluster, custom, deployment, operator
 from benchmarks.watchman import Watchman
 from sandbox.api import Api, Json
-from sandbox.processes import until
 
 _GROUP = "/apis/queuerecovery.dev/v1alpha1"
-_PATIENCE = 900.0
 _ALONE = 10
 """How often it runs alone in a round."""
 
@@ -45,16 +43,10 @@ async def recover_all(api: Api, recoveries: int, queues: int) -> None:
         await api.create(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries", body)
 
 
-async def ended(api: Api, recoveries: int) -> list[Json]:
+async def ended(api: Api, watchman: Watchman, recoveries: int) -> list[Json]:
     """Wait until all of the crowd have ended, and return them in the order of their creation."""
-    found: list[Json] = []
-
-    async def all_ended() -> bool:
-        nonlocal found
-        found = (await api.get(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries"))["items"]
-        return len(found) == recoveries and all("completionTime" in one.get("status", {}) for one in found)
-
-    await until(all_ended, "the crowd to end", seconds=_PATIENCE)
+    await watchman.until(lambda: sum(where == _CROWD for where, _ in watchman.ended) == recoveries)
+    found = (await api.get(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries"))["items"]
     return sorted(found, key=lambda one: str(one["metadata"]["name"]))
 
 
@@ -100,7 +92,7 @@ async def measure(recoveries: int, queues: int, rounds: int) -> list[Way]:
             began = time.monotonic()
             creating = asyncio.ensure_future(recover_all(api, recoveries, queues))
             await watchman.until(lambda: watchman.phases.get(_CROWD) == "Restarting")
-            ending = asyncio.ensure_future(ended(api, recoveries))
+            ending = asyncio.ensure_future(ended(api, watchman, recoveries))
             times = []
             while not ending.done():
                 times.append(await once(crowd, watchman))
@@ -109,6 +101,7 @@ async def measure(recoveries: int, queues: int, rounds: int) -> list[Way]:
             check(await ending, queues)
             beside.note(crowd=time.monotonic() - began, longest=max(times))
             await api.delete(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries", {})
+            watchman.ended.clear()
     return [alone, beside]
 
 

@@ -24,7 +24,9 @@ class Watchman:
     available: set[str] = field(default_factory=set)
     """Namespaces whose Deployment is rolled out."""
     phases: dict[str, str] = field(default_factory=dict)
-    """Of the recoveries, by namespace."""
+    """Of the recoveries, by namespace; where there are several, of the one that was written last."""
+    ended: set[tuple[str, str]] = field(default_factory=set)
+    """Namespaces and names of the recoveries that have ended."""
     usable: set[str] = field(default_factory=set)
     """Namespaces whose target is Ready."""
     empty_since: dict[str, float] = field(default_factory=dict)
@@ -64,8 +66,10 @@ class Watchman:
 
     async def _recoveries(self, api: Api) -> None:
         async for kind, item in api.follow(f"{_GROUP}/queuerecoveries"):
-            phase = "" if kind == "DELETED" else item.get("status", {}).get("phase", "")
-            self.phases[item["metadata"]["namespace"]] = phase
+            where, status = item["metadata"]["namespace"], item.get("status", {})
+            self.phases[where] = "" if kind == "DELETED" else status.get("phase", "")
+            if "completionTime" in status:
+                self.ended.add((where, item["metadata"]["name"]))
             self._tell()
 
     async def _targets(self, api: Api) -> None:
