@@ -8,10 +8,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from typing import cast
+from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError
 
 from queue_recovery.broker.bites import MOST_BYTES, Portion
 from queue_recovery.broker.failures import failures_named, named
@@ -51,6 +51,15 @@ _SMALL = 1024
 """Bytes of a reply that is a number, a name, or an error."""
 
 _INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
+
+
+class Kind(NamedTuple):
+    """What a key has."""
+
+    type: str
+    """As TYPE has it."""
+    length: int
+    """Elements of a list, fields of a hash; 0 for all else."""
 
 
 class Client:
@@ -185,13 +194,19 @@ class Client:
 
     async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
         """LLEN of each list and HLEN of each hash in one round trip; 0 for a key of another type."""
-        answers = await self._pipelined([*(("LLEN", key) for key in lists), *(("HLEN", key) for key in hashes)])
-        return [0 if isinstance(answer, ResponseError) else cast("int", answer) for answer in answers]
+        kinds = await self.kinds([*lists, *hashes])
+        wanted = [*((key, "list") for key in lists), *((key, "hash") for key in hashes)]
+        return [found.length if (found := kinds.get(key)) and found.type == kind else 0 for key, kind in wanted]
 
-    async def types(self, keys: Sequence[str]) -> list[str]:
-        """TYPE of each key in one round trip; `none` for a key that does not exist."""
-        answers = await self._pipelined([("TYPE", key) for key in keys])
-        return [cast("bytes", answer).decode() for answer in answers]
+    async def kinds(self, keys: Sequence[str]) -> Mapping[str, Kind]:
+        """TYPE of each key that exists, with LLEN or HLEN, in one command: a queue may have 256 lists."""
+        answer = await self._read(Reading.KINDS, keys, [])
+        places, lengths = cast("Sequence[int]", answer[::3]), cast("Sequence[int]", answer[2::3])
+        types = cast("Sequence[bytes]", answer[1::3])
+        return {
+            keys[place - 1]: Kind(kind.decode(), length)
+            for place, kind, length in zip(places, types, lengths, strict=True)
+        }
 
     async def unlink(self, keys: Sequence[str]) -> None:
         """UNLINK."""

@@ -48,12 +48,11 @@ async def check_keys(client: Client, layout: Layout, queue: str, *, take_unreada
             )
     lists = list(layout.possible_lists(queue).values())
     expected = {**dict.fromkeys(lists, "list"), layout.unacked: "hash", layout.unacked_index: "zset"}
-    kinds = dict(zip(expected, await client.types(list(expected)), strict=True))
+    kinds = await client.kinds(list(expected))
     for key, kind in kinds.items():
-        if kind not in ("none", expected[key]):
+        if kind.type != expected[key]:
             raise wrong_type(key)
-    lists = [key for key in lists if kinds[key] == "list"]
-    await _check_messages(client, queue, lists, take_unreadable=take_unreadable)
+    await _check_messages(client, queue, [key for key in lists if key in kinds], take_unreadable=take_unreadable)
 
 
 async def _check_messages(client: Client, queue: str, lists: Sequence[str], *, take_unreadable: bool) -> None:

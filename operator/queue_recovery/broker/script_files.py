@@ -36,6 +36,7 @@ class Reading(StrEnum):
     EACH = "read_each"
     RECORD = "read_record"
     SET = "read_set"
+    KINDS = "read_kinds"
 
 
 @cache
