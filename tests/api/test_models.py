@@ -55,7 +55,7 @@ restart:
   strategy: Recreate
 reenqueue:
   ratePerSecond: 0
-startingDeadlineSeconds: 86400
+startingDeadlineSeconds: 900
 activeDeadlineSeconds: 1800
 suspend: false
 cancel: false

@@ -160,8 +160,10 @@ async def test_suspend_shows_the_plan_and_holds_until_it_is_lifted(team: Team) -
     assert status["phase"] == "Planning"
     assert len(await team.queued()) == 1
     assert await team.replicas() == 2
+    await team.redis.lpush("work", envelope("came while it was held"))
     await team.change(suspend=False)
     ended = await team.reached("Succeeded")
+    assert (ended["plan"]["ready"], ended["messages"]["quarantined"]) == (2, 2)
     assert [(row["id"], row["reason"]) for row in ended["skipped"]] == [(jobs[1], "NotRecoverable")]
 
 

@@ -77,10 +77,12 @@ async def test_a_recovery_that_asks_for_a_year_gets_no_more_time_than_its_target
     await team.target(limits={"startingDeadlineSeconds": 6, "activeDeadlineSeconds": 2})
     year = {"startingDeadlineSeconds": 31536000, "activeDeadlineSeconds": 31536000}
 
-    await team.recovery(suspend=True, **year)
+    await team.redis.set("queuerecovery.dev:lock:work", "another")
+    await team.recovery(**year)
     status = await team.reached("Failed")
 
     assert "could not start within 6 s" in status["message"]
+    await team.redis.delete("queuerecovery.dev:lock:work")
     await team.recovery("second", **year)
     status = await team.reached("Failed", "second")
     assert "not done within 2 s of the drain" in status["message"]

@@ -42,7 +42,7 @@ def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cl
         "purge": {"mode": "Quarantine", "retentionSeconds": 604800, "takeUnreadable": False},
         "restart": {"strategy": "Recreate"},
         "reenqueue": {"ratePerSecond": 0},
-        "startingDeadlineSeconds": 86400,
+        "startingDeadlineSeconds": 900,
         "activeDeadlineSeconds": 1800,
         "suspend": False,
         "cancel": False,
@@ -92,6 +92,12 @@ def test_only_suspend_and_cancel_can_be_changed(cluster: Cluster, name: str, fie
     else:
         refusal = patch_refusal(cluster, name, {"spec": {field: CHANGES[field]}})
         assert f"spec.{field}: {FIXED}" in refusal
+
+
+def test_the_active_deadline_can_be_raised(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name))
+
+    assert "patched" in patch(cluster, name, {"spec": {"activeDeadlineSeconds": 1801}})
 
 
 def test_a_job_cannot_be_changed_from_a_number_to_its_text(cluster: Cluster, name: str) -> None:

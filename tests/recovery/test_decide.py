@@ -10,6 +10,7 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Phase, Plan, QueueRecoveryStatus
+from queue_recovery.api.target import Limits
 from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
 from queue_recovery.recovery.phase import acknowledge, phase_of, set_ended, set_running, set_step
 
@@ -42,6 +43,11 @@ def begun(of: QueueRecoveryStatus) -> QueueRecoveryStatus:
     return set_step(of, ConditionType.RESTORED, "False", "Restoring", "", now=NOW, generation=1)
 
 
+def held(of: QueueRecoveryStatus) -> QueueRecoveryStatus:
+    """Return the status of a recovery that has said that it is suspended."""
+    return set_running(of, Reason.SUSPENDED, "held by spec.suspend", now=NOW, generation=1)
+
+
 UNDO = spec(restoreFrom={"name": "earlier"})
 FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x")
 
@@ -53,6 +59,15 @@ FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x
         ("a suspended one is planned too", spec(suspend=True), status(), Action.PLAN, Phase.PENDING),
         ("a planned one takes the locks", spec(), status(planned=True), Action.LOCK, Phase.PLANNING),
         ("suspend holds after the plan", spec(suspend=True), status(planned=True), Action.HOLD, Phase.PLANNING),
+        ("set free, it is planned again", spec(), held(status(planned=True)), Action.RESUME, Phase.PLANNING),
+        ("also a restore", UNDO, held(status(planned=True)), Action.RESUME, Phase.PLANNING),
+        (
+            "set free between jobs, it goes on",
+            spec(),
+            held(status(planned=True, done=3)),
+            Action.REENQUEUE,
+            Phase.REENQUEUING,
+        ),
         ("a locked one drains", spec(), status(planned=True, done=0), Action.DRAIN, Phase.DRAINING),
         (
             "suspend never holds while workers are down",
@@ -181,6 +196,27 @@ def test_a_deadline_says_what_was_awaited_last() -> None:
     assert "waiting for the last pod of tts-worker" in ending.message
 
 
+def test_a_suspended_one_has_no_deadline_and_one_that_was_set_free_has_all_of_its_time() -> None:
+    of = held(status(planned=True))
+    assert deadline(spec(suspend=True), of, created=CREATED) is None
+    assert deadline(spec(suspend=True), status(), created=CREATED) is None
+
+    of = of.model_copy(update={"plan": None, "resume_time": "2026-03-02T09:00:00Z"})
+
+    assert deadline(spec(), of, created=CREATED) == datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
+
+
+def test_the_active_deadline_may_be_raised_while_it_runs_and_the_targets_limit_still_holds() -> None:
+    of = status(planned=True, done=2)
+    assert of.plan
+    of = of.model_copy(update={"plan": of.plan.model_copy(update={"limits": Limits(active_deadline_seconds=600)})})
+    began = datetime(2026, 3, 1, 3, 0, 2, tzinfo=UTC)
+
+    for asked, holds in {60: 60, 300: 300, 31536000: 600}.items():
+        wanted = spec(activeDeadlineSeconds=asked)
+        assert deadline(wanted, of, created=CREATED) == began + timedelta(seconds=holds)
+
+
 def test_the_active_deadline_counts_from_the_drain() -> None:
     assert deadline(spec(), status(planned=True, done=0), created=CREATED) == datetime(2026, 3, 1, 3, 30, 2, tzinfo=UTC)
 
@@ -197,7 +233,7 @@ def test_the_deadlines_of_the_plan_hold_however_long_the_spec_asks_for(
 ) -> None:
     of = status(planned=True, done=done)
     assert of.plan
-    plan = of.plan.model_copy(update={"starting_deadline_seconds": 60, "active_deadline_seconds": 20})
+    plan = of.plan.model_copy(update={"limits": Limits(starting_deadline_seconds=60, active_deadline_seconds=20)})
     of = of.model_copy(update={"plan": plan})
     wanted = spec(startingDeadlineSeconds=31536000, activeDeadlineSeconds=31536000)
     end = CREATED + timedelta(seconds=60 if done is None else 22)

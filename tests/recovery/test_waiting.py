@@ -1,6 +1,7 @@
 """A recovery that has begun nothing and can only wait is handed back with what it has seen."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -42,13 +43,13 @@ class Case(Kept):
         self.on_write()
 
 
-async def test_a_suspended_one_waits_until_its_deadline_and_keeps_nobody_waiting() -> None:
+async def test_a_suspended_one_waits_without_a_deadline_and_keeps_nobody_waiting() -> None:
     admission = Admission(1)
     case = Case(HELD)
 
     waiting = await case.works(Turn(admission, "media"))
 
-    assert waiting == Waiting(generation=3, seconds=HELD.starting_deadline_seconds, for_turn=False)
+    assert waiting == Waiting(generation=3, seconds=math.inf, for_turn=False)
     assert case.stored.message.startswith("held by spec.suspend")
     assert [Turn(admission, "media").may_prepare() for _ in range(2)] == [True, True]
 

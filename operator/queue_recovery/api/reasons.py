@@ -390,6 +390,7 @@ class Reason(StrEnum):
     )
 
     # How it goes.
+    RESUMED = ("Resumed", Outcome.PROGRESS, "`spec.suspend` was set to false: the plan is made again, then it begins.")
     PLANNED = ("Planned", Outcome.PROGRESS, "What would be done has been counted and is in `status.plan`.")
     BREAKS_CANVAS = (
         "BreaksCanvas",

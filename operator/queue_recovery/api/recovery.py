@@ -23,12 +23,15 @@ FINALIZER = "queuerecovery.dev/active"
 JobId = Annotated[StrictInt | Annotated[StrictStr, Field(min_length=1, max_length=256)], Field()]
 """Id of a job in the job store: an integer, or text."""
 
-_FIXED = "fixed once created; only suspend and cancel may change. For another recovery, create one with another name"
+_FIXED = (
+    "fixed once created; only suspend, cancel and a longer activeDeadlineSeconds may change. For another recovery, "
+    "create one with another name"
+)
 
 
-def _fixed(name: str) -> JsonValue:
+def _fixed(name: str, relation: str = "==") -> JsonValue:
     return {
-        "rule": f"self.{name} == oldSelf.{name}",
+        "rule": f"self.{name} {relation} oldSelf.{name}",
         "fieldPath": f".{name}",
         "reason": "FieldValueForbidden",
         "message": _FIXED,
@@ -175,10 +178,17 @@ class QueueRecoverySpec(Model):
         "queue, where they are consumed next. No worker is stopped.",
     )
     starting_deadline_seconds: int = Field(
-        86400, ge=1, le=31536000, description="How long it may wait before the workers are stopped."
+        900,
+        ge=1,
+        le=31536000,
+        description="How long it may wait before the workers are stopped: from its creation, or from when "
+        "`suspend` was set to false. The time for which it is suspended does not count.",
     )
     active_deadline_seconds: int = Field(
-        1800, ge=1, le=31536000, description="How long it may take once the workers are being stopped."
+        1800,
+        ge=1,
+        le=31536000,
+        description="How long it may take once the workers are being stopped. It may be raised while it runs.",
     )
     suspend: bool = Field(default=False, description="true: plan, show the plan in status, and hold (the dry run).")
     cancel: bool = Field(default=False, description="true: stop, bring the workers back, and end. One way.")
@@ -195,9 +205,9 @@ class QueueRecoverySpec(Model):
                     "restart",
                     "reenqueue",
                     "startingDeadlineSeconds",
-                    "activeDeadlineSeconds",
                 )
             ),
+            _fixed("activeDeadlineSeconds", ">="),
             {
                 "rule": f"self.queue != '{EVERY_QUEUE}' || self.jobs.all(job, has(job.queue))",
                 "fieldPath": ".jobs",

@@ -17,6 +17,7 @@ from queue_recovery.api.base import (
 )
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.tails import Tails
+from queue_recovery.api.target import Limits
 
 
 class Phase(Explained):
@@ -57,12 +58,7 @@ class Plan(Model):
     restore: int = Field(0, ge=0, description="Messages that `restoreFrom` would put back.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
-    starting_deadline_seconds: int | None = Field(
-        None, ge=1, description="The `startingDeadlineSeconds` that holds: the target's limit, if that is shorter."
-    )
-    active_deadline_seconds: int | None = Field(
-        None, ge=1, description="The `activeDeadlineSeconds` that holds: the target's limit, if that is shorter."
-    )
+    limits: Limits = Field(Limits(), description="The longest deadlines that the target allows.")
     tails: Tails | None = Field(
         None, description="What hangs on the messages that would be taken; left out when there are none."
     )
@@ -164,6 +160,9 @@ class QueueRecoveryStatus(Model):
     phase: Phase | None = Field(None, description="Where the recovery is; derived from the conditions.")
     message: Message = Field("", description="What it does, awaits, or ended with.")
     plan: Plan | None = Field(None, description="What would be done, as counted before anything was touched.")
+    resume_time: Timestamp | None = Field(
+        None, description="When `suspend` was last set to false; `startingDeadlineSeconds` counts from here."
+    )
     drain_start_time: Timestamp | None = Field(
         None, description="When the drain, or the restore, began; `activeDeadlineSeconds` counts from here."
     )

@@ -1,5 +1,6 @@
 """What a recovery does next. Pure: the spec, the status and the time alone decide."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -7,6 +8,7 @@ from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
+from queue_recovery.api.target import Limits
 from queue_recovery.recovery.phase import is_terminal, moment
 
 
@@ -16,6 +18,7 @@ class Action(Enum):
     PLAN = auto()
     PLAN_RESTORE = auto()
     HOLD = auto()
+    RESUME = auto()
     LOCK = auto()
     DRAIN = auto()
     PURGE = auto()
@@ -47,6 +50,8 @@ def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
         return Action.PLAN if spec.restore_from is None else Action.PLAN_RESTORE
     if status.drain_start_time is None and spec.suspend:
         return Action.HOLD
+    if status.drain_start_time is None and _was_held(status):
+        return Action.RESUME
     return Action.RESTORE if spec.restore_from is not None else _next_step(spec, status)
 
 
@@ -67,7 +72,8 @@ def forced_ending(
         return Ending(phase="Cancelled", reason=Reason.DELETED, message="deleted while it was running")
     if spec.cancel:
         return Ending(phase="Cancelled", reason=Reason.CANCEL_REQUESTED, message="cancelled as asked by spec.cancel")
-    if now < deadline(spec, status, created=created):
+    until = deadline(spec, status, created=created)
+    if until is None or now < until:
         return None
     last = find(status.conditions, ConditionType.RECONCILING)
     waited_for = f" Last: {last.message}" if last else ""
@@ -75,25 +81,42 @@ def forced_ending(
         return Ending(
             phase="Failed",
             reason=Reason.STARTING_DEADLINE_EXCEEDED,
-            message=f"could not start within {_starting_seconds(spec, status)} s; nothing was touched.{waited_for}",
+            message=f"could not start within {_seconds(spec, status).starting} s; nothing was touched.{waited_for}",
         )
     return Ending(
         phase="Failed",
         reason=Reason.ACTIVE_DEADLINE_EXCEEDED,
-        message=f"not done within {_active_seconds(spec, status)} s of the drain.{waited_for}",
+        message=f"not done within {_seconds(spec, status).active} s of the drain.{waited_for}",
     )
 
 
-def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime:
-    """Return when the recovery runs out of time: from its creation until the drain, then from the drain on."""
-    if status.drain_start_time is None:
-        return created + timedelta(seconds=_starting_seconds(spec, status))
-    return moment(status.drain_start_time) + timedelta(seconds=_active_seconds(spec, status))
+def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime | None:
+    """Return when the recovery runs out of time: until the drain, and from the drain on; None: it is suspended."""
+    seconds = _seconds(spec, status)
+    if status.drain_start_time is not None:
+        return moment(status.drain_start_time) + timedelta(seconds=seconds.active)
+    if spec.suspend:
+        return None
+    began = created if status.resume_time is None else moment(status.resume_time)
+    return began + timedelta(seconds=seconds.starting)
 
 
-def _starting_seconds(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> int:
-    return (status.plan and status.plan.starting_deadline_seconds) or spec.starting_deadline_seconds
+@dataclass(frozen=True)
+class _Seconds:
+    starting: int
+    active: int
 
 
-def _active_seconds(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> int:
-    return (status.plan and status.plan.active_deadline_seconds) or spec.active_deadline_seconds
+def _seconds(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> _Seconds:
+    """Return the deadlines that hold: the spec's, or the target's limits where they are shorter."""
+    limits = Limits() if status.plan is None else status.plan.limits
+    starting, active = spec.starting_deadline_seconds, spec.active_deadline_seconds
+    return _Seconds(
+        starting=min(starting, limits.starting_deadline_seconds or starting),
+        active=min(active, limits.active_deadline_seconds or active),
+    )
+
+
+def _was_held(status: QueueRecoveryStatus) -> bool:
+    last = find(status.conditions, ConditionType.RECONCILING)
+    return last is not None and last.reason == Reason.SUSPENDED

@@ -38,7 +38,6 @@ async def plan(scope: Scope) -> None:
     unlisted = Unlisted(names=[], total=0)
     if scope.spec.queue == EVERY_QUEUE:
         unlisted = await broker.unlisted(queues)
-    starting, active = await deadlines(scope)
     reason, message = _describe(scope, count, len(jobs) - skip, skip, unlisted)
     await scope.save(
         doing=(reason, message),
@@ -54,22 +53,11 @@ async def plan(scope: Scope) -> None:
                 keep=count.keep,
                 enqueue=len(jobs) - skip,
                 skip=skip,
-                starting_deadline_seconds=starting,
-                active_deadline_seconds=active,
+                limits=(await scope.target()).limits,
                 tails=count.tails,
             ),
             "jobs": JobTotals(total=len(jobs), progress=f"0/{len(jobs)}"),
         },
-    )
-
-
-async def deadlines(scope: Scope) -> tuple[int, int]:
-    """Return the seconds of the starting and of the active deadline that hold: the spec's, or the target's limits."""
-    starting, active = scope.spec.starting_deadline_seconds, scope.spec.active_deadline_seconds
-    limits = (await scope.target()).limits
-    return (
-        min(starting, limits.starting_deadline_seconds or starting),
-        min(active, limits.active_deadline_seconds or active),
     )
 
 

@@ -19,7 +19,7 @@ class Waiting:
     generation: int
     """Of the spec that it has seen."""
     seconds: float
-    """How long it waits at most: until its deadline."""
+    """How long it waits at most: until its deadline, which is never while it is suspended."""
     for_turn: bool
     """Whether it waits for its turn."""
 
@@ -31,8 +31,7 @@ def is_preparing(scope: Scope) -> bool:
 
 def waiting(scope: Scope, seen: int) -> Waiting:
     """Return how it waits; `seen` is the generation of the spec that this was decided for."""
-    seconds = (scope.deadline - scope.world.now()).total_seconds()
-    return Waiting(generation=seen, seconds=max(0.0, seconds), for_turn=scope.turn.awaits is not None)
+    return Waiting(generation=seen, seconds=scope.seconds_left, for_turn=scope.turn.awaits is not None)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
-from queue_recovery.recovery.plan import check_queues, deadlines
+from queue_recovery.recovery.plan import check_queues
 from queue_recovery.recovery.ports import Restored
 from queue_recovery.recovery.scope import Scope, Update, wanted_from
 from queue_recovery.recovery.takeover import refuse_locked
@@ -52,7 +52,6 @@ async def plan_restore(scope: Scope) -> None:
     count = await broker.restorable(queue, wanted_from(wanted, source))
     if count.restore == 0:
         raise _nothing(wanted, _why_nothing(wanted, count.found))
-    starting, active = await deadlines(scope)
     message = f"{count.restore} of {count.found} messages in the quarantine of recovery {wanted.name} to put back"
     await scope.save(
         doing=(Reason.PLANNED, message),
@@ -65,8 +64,7 @@ async def plan_restore(scope: Scope) -> None:
                 restore=count.restore,
                 enqueue=0,
                 skip=0,
-                starting_deadline_seconds=starting,
-                active_deadline_seconds=active,
+                limits=(await scope.target()).limits,
             ),
             "restored": RestoredStatus(uid=source, found=count.found, left=count.found),
             "quarantine": quarantine.model_copy(update={"messages": count.found}),

@@ -1,6 +1,7 @@
 """One recovery while it is being worked on: what steps read, and the one way in which they write status."""
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.decide import deadline
 from queue_recovery.recovery.errors import Rejected
-from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step
+from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
 from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.world import Resource, Superseded, World
@@ -92,9 +93,14 @@ class Scope:
         return None if wanted is None or planned is None else wanted_from(wanted, planned.uid)
 
     @property
-    def deadline(self) -> datetime:
-        """When it runs out of time, as far as it has come."""
+    def deadline(self) -> datetime | None:
+        """When it runs out of time, as far as it has come; None: it is suspended, and has begun nothing."""
         return deadline(self.spec, self.status, created=self.resource.created)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until its deadline, 0 once that is over; infinite where it has none."""
+        return math.inf if self.deadline is None else max(0.0, (self.deadline - self.world.now()).total_seconds())
 
     @property
     def takes_messages(self) -> bool:
@@ -215,6 +221,12 @@ class Scope:
         known = self.status
         if await self.resource.read() != known:
             raise Superseded
+
+    async def resume(self) -> None:
+        """Note that it is not suspended any more, and give its plan up: what was counted may be days old."""
+        now = timestamp(self.world.now())
+        doing = (Reason.RESUMED, "suspend is false: planning again")
+        await self.save(doing=doing, update={"plan": None, "resume_time": now})
 
     async def end(self, ending: Ending) -> None:
         """Bind the recovery to end: it goes on with this ending after any death."""

@@ -1,6 +1,7 @@
 """The straight line of a recovery: decide, act through one step, note what happened, and around again."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Final
@@ -32,6 +33,7 @@ RESYNC: Final = 300.0
 
 _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
     Action.PLAN: plan,
+    Action.RESUME: Scope.resume,
     Action.PLAN_RESTORE: plan_restore,
     Action.LOCK: lock,
     Action.DRAIN: drain,
@@ -213,19 +215,18 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
 
 def _patience(scope: Scope) -> str:
     """Say until when is waited; an ending waits without a limit."""
-    return "" if scope.status.ending else f"waiting until {timestamp(scope.deadline)}: "
+    return "" if scope.status.ending or scope.deadline is None else f"waiting until {timestamp(scope.deadline)}: "
 
 
 async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
     """Wait until the desired state changes, `until` is done, the deadline comes, or the time is over."""
-    timers = [seconds] if seconds is not None else []
-    if scope.status.ending is None:
-        timers.append(max(0.0, (scope.deadline - scope.world.now()).total_seconds()))
+    left = math.inf if scope.status.ending else scope.seconds_left
+    timeout = min(math.inf if seconds is None else seconds, left)
     changed = asyncio.ensure_future(scope.resource.changed())
     try:
         await asyncio.wait(
             {changed, *([until] if until is not None else [])},
-            timeout=min(timers, default=None),
+            timeout=None if timeout == math.inf else timeout,
             return_when=asyncio.FIRST_COMPLETED,
         )
     finally:
