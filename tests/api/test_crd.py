@@ -88,11 +88,11 @@ def test_every_column_shows_something_that_the_schema_has(resource: Resource) ->
         assert shown == column.type
 
 
-def test_a_recovery_prints_queue_phase_purged_progress_and_age_and_more_when_wide() -> None:
+def test_a_recovery_prints_queue_phase_reason_purged_progress_and_age_and_more_when_wide() -> None:
     names = [(column.name, column.wide) for column in QUEUE_RECOVERY.columns]
 
-    assert [name for name, wide in names if not wide] == ["Queue", "Phase", "Purged", "Re-enqueued", "Age"]
-    assert [name for name, wide in names if wide] == ["Target", "Quarantine", "Message"]
+    assert [name for name, wide in names if not wide] == ["Queue", "Phase", "Reason", "Purged", "Re-enqueued", "Age"]
+    assert [name for name, wide in names if wide] == ["Target", "Message", "Quarantine"]
 
 
 def test_a_target_prints_what_people_ask_redis_for() -> None:

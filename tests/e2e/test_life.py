@@ -48,8 +48,8 @@ async def test_what_is_shown_at_a_glance(team: Team) -> None:
     await team.reached("Succeeded")
     await team.told("Completed")
     header, row = (await team.kubectl("get", "queuerecoveries")).splitlines()
-    assert header.split() == ["NAME", "QUEUE", "PHASE", "PURGED", "RE-ENQUEUED", "AGE"]
-    assert row.split()[:5] == ["stuck", "work", "Succeeded", "5", "1/1"]
+    assert header.split() == ["NAME", "QUEUE", "PHASE", "REASON", "PURGED", "RE-ENQUEUED", "AGE"]
+    assert row.split()[:6] == ["stuck", "work", "Succeeded", "Completed", "5", "1/1"]
     wide = await team.kubectl("get", "qr", "-o", "wide")
     assert "5 messages quarantined; 1 of 1 jobs enqueued" in wide
     described = await team.kubectl("describe", "qr", "stuck")

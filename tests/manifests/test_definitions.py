@@ -169,16 +169,26 @@ def test_kubectl_prints_what_the_contract_says(cluster: Cluster, name: str) -> N
         "messages": {"quarantined": 12},
         "jobs": {"progress": "2/3"},
         "quarantine": {"name": "queuerecovery.dev:quarantine:it", "messages": 12},
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "False",
+                "reason": "Reenqueuing",
+                "message": "enqueuing",
+                "observedGeneration": 1,
+                "lastTransitionTime": "2026-03-01T03:00:00Z",
+            }
+        ],
     }
     patch(cluster, name, {"status": status}, "queuerecovery", "--subresource=status")
 
     head, row = cluster.kubectl("get", "qr", name).splitlines()
     wide_head, wide_row = cluster.kubectl("get", "qr", name, "--output=wide").splitlines()
 
-    assert head.split() == ["NAME", "QUEUE", "PHASE", "PURGED", "RE-ENQUEUED", "AGE"]
-    assert row.split()[:-1] == [name, "tts", "Reenqueuing", "12", "2/3"]
-    assert wide_head.split()[6:] == ["TARGET", "QUARANTINE", "MESSAGE"]
-    assert wide_row.split()[6:] == ["media", "queuerecovery.dev:quarantine:it", "enqueuing"]
+    assert head.split() == ["NAME", "QUEUE", "PHASE", "REASON", "PURGED", "RE-ENQUEUED", "AGE"]
+    assert row.split()[:-1] == [name, "tts", "Reenqueuing", "Reenqueuing", "12", "2/3"]
+    assert wide_head.split()[7:] == ["TARGET", "MESSAGE", "QUARANTINE"]
+    assert wide_row.split()[7:] == ["media", "enqueuing", "queuerecovery.dev:quarantine:it"]
 
 
 def test_kubectl_prints_of_a_target_what_people_ask_redis_for(cluster: Cluster, name: str) -> None:

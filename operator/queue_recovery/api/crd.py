@@ -68,6 +68,7 @@ QUEUE_RECOVERY = Resource(
     columns=(
         Column(name="Queue", path=".spec.queue", description="The queue that is recovered."),
         Column(name="Phase", path=".status.phase", description="Where the recovery is."),
+        Column(name="Reason", path=_reason(ConditionType.READY), description="What it does, awaits or ended with."),
         Column(
             name="Purged",
             path=".status.messages.quarantined",
@@ -77,10 +78,10 @@ QUEUE_RECOVERY = Resource(
         Column(name="Re-enqueued", path=".status.jobs.progress", description="Jobs enqueued, of those listed."),
         _AGE,
         Column(name="Target", path=".spec.targetRef.name", wide=True, description="The target of the queue."),
+        Column(name="Message", path=".status.message", wide=True, description="The same, and what to do."),
         Column(
             name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages are stored."
         ),
-        Column(name="Message", path=".status.message", wide=True, description="What it does, awaits or ended with."),
     ),
     rules=[
         {

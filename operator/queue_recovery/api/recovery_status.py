@@ -1,6 +1,6 @@
 """The status of a QueueRecovery: what it has to remember, and what a person wants to know."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -131,6 +131,11 @@ class JobTotals(Model):
     enqueued: int = Field(0, ge=0, description="Jobs enqueued.")
     skipped: int = Field(0, ge=0, description="Jobs not enqueued, each named in `skipped`.")
     progress: str = Field("0/0", max_length=40, description="Enqueued of listed, as `2/3`.")
+
+    @classmethod
+    def counted(cls, total: int, *, enqueued: int = 0, skipped: int = 0) -> Self:
+        """Return the totals with their progress as text."""
+        return cls(total=total, enqueued=enqueued, skipped=skipped, progress=f"{enqueued}/{total}")
 
 
 class SkippedJob(Model):

@@ -187,7 +187,7 @@ def _final_figures(
     ]
     pushed = sum(len(one.pushed) for one in closed.values())
     update: Update = {
-        "jobs": JobTotals(total=len(jobs), enqueued=pushed, skipped=len(rows), progress=f"{pushed}/{len(jobs)}"),
+        "jobs": JobTotals.counted(len(jobs), enqueued=pushed, skipped=len(rows)),
         "skipped": rows,
     }
     if scope.status.restored is not None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import MOST_WORKERS, JobTotals, Plan
+from queue_recovery.api.recovery_status import MOST_WORKERS, Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
@@ -56,7 +56,6 @@ async def plan(scope: Scope) -> None:
                 limits=(await scope.target()).limits,
                 tails=count.tails,
             ),
-            "jobs": JobTotals(total=len(jobs), progress=f"0/{len(jobs)}"),
         },
     )
 

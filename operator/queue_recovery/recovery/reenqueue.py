@@ -151,7 +151,7 @@ async def _report(
     *,
     complete: bool = False,
 ) -> None:
-    totals = JobTotals(total=len(jobs), enqueued=len(done), skipped=len(skipped), progress=f"{len(done)}/{len(jobs)}")
+    totals = JobTotals.counted(len(jobs), enqueued=len(done), skipped=len(skipped))
     rows = [skipped[job.key] for job in jobs if job.key in skipped]
     message = f"{len(done)} of {len(jobs)} jobs enqueued" + (f", {len(skipped)} skipped" if skipped else "")
     if not complete:

@@ -10,7 +10,7 @@ from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionStatus, ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
-from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
+from queue_recovery.api.recovery_status import Ending, JobTotals, QueueRecoveryStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.decide import deadline
@@ -207,7 +207,8 @@ class Scope:
     ) -> None:
         """Write the status: steps' conditions, what the recovery does now (reason, message), and other fields."""
         now, generation = self.world.now(), self.resource.desired.generation
-        status = self.status.model_copy(update=update or {})
+        listed = {} if self.status.jobs.total else {"jobs": JobTotals.counted(len(self.spec.jobs))}
+        status = self.status.model_copy(update={**listed, **(update or {})})
         for kind, value, reason, message in conditions:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
         await self._store(set_running(status, *doing, now=now, generation=generation))
