@@ -10,6 +10,7 @@ WORKER = Worker(
     replicas=2,
     paused=False,
     note=None,
+    note_is_damaged=False,
     pods=2,
     addresses=frozenset(),
     stopping="",

@@ -114,8 +114,8 @@ class Here:
     async def cluster_uid(self) -> str | None:
         return "uid of this-cluster"
 
-    async def exists(self, name: str, uid: str) -> bool | None:
-        del name, uid
+    async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
+        del name, uid, unfinished
         return True
 
     async def is_terminating(self) -> bool:

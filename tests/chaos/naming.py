@@ -8,7 +8,7 @@ from pymongo import UpdateOne
 
 from queue_recovery.api.recovery import FINALIZER
 from queue_recovery.broker.scripts import Script, _text
-from queue_recovery.workers.deployments import FENCE
+from queue_recovery.workers.patches import FENCE
 
 _READS = frozenset(
     {

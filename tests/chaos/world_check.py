@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
-from queue_recovery.workers.deployments import FENCE
+from queue_recovery.workers.patches import FENCE
 from tests.chaos.effects import PRODUCED
 from tests.chaos.removed_check import removed
 from tests.chaos.restored_check import restored

@@ -258,6 +258,7 @@ async def test_what_is_not_there_is_proven_by_its_name_and_its_uid(recovery: Rec
     client = recovery.client
 
     assert await recovery_exists(client, namespace, "stuck", uid) is True
+    assert await recovery_exists(client, namespace, "stuck", uid, unfinished=True) is True
     assert await recovery_exists(client, namespace, "stuck", "of-an-earlier-one") is False
     assert await recovery_exists(client, namespace, "never", uid) is False
     assert await recovery_exists(client, "no-such-namespace", "stuck", uid) is False

@@ -88,13 +88,6 @@ def test_a_recovery_without_a_spec_is_refused(cluster: Cluster, name: str) -> No
     assert "spec: Required value" in cluster.refusal("create", "-f", "-", given=without)
 
 
-def test_a_recovery_whose_name_is_too_long_for_a_label_is_refused(cluster: Cluster) -> None:
-    refusal = cluster.refusal("create", "-f", "-", given=recovery("a" * 64))
-
-    assert "metadata.name has at most 63 characters" in refusal
-    cluster.kubectl("create", "--dry-run=server", "-f", "-", given=recovery("a" * 63))
-
-
 def _queue(name: str = "tts", **more: object) -> dict[str, object]:
     return {"name": name, "workers": [{"name": "w"}], **more}
 

@@ -65,7 +65,7 @@ class Case(Kept):
     async def is_terminating(self) -> bool:
         return self._terminating
 
-    async def restore(self, *worker: str) -> None:
+    async def restore(self, *worker: str, **_: object) -> None:
         if self._refusal is not None:
             raise self._refusal
         self.restored.append(worker)

@@ -66,7 +66,7 @@ class Case:
     async def is_terminating(self) -> bool:
         return self._terminating
 
-    async def restore(self, *worker: str) -> None:
+    async def restore(self, *worker: str, **_: object) -> None:
         self.tries += 1
         if self.tries <= len(self._refusals):
             raise self._refusals[self.tries - 1]

@@ -57,7 +57,7 @@ class Case:
     async def write(self, status: QueueRecoveryStatus) -> None:
         self.stored = status
 
-    async def restore(self, name: str, *_: str) -> None:
+    async def restore(self, name: str, *_: str, **__: object) -> None:
         if name == self._refused:
             raise Unavailable(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
         self.restored.append(name)

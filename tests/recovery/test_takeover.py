@@ -14,7 +14,7 @@ from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import Closed, Holder, ScaleBackNote, Worker
 from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.takeover import refuse_locked
+from queue_recovery.recovery.takeover import refuse_damaged, refuse_held, refuse_locked
 from queue_recovery.recovery.world import DesiredState, Resource, World
 from tests.alone import alone
 from tests.sample_worker import WORKER
@@ -40,6 +40,8 @@ HOLDER = Holder(
     lock="lock",
     quarantine="quarantine",
 )
+ENDED = "media/ended"
+"""It exists, and has ended."""
 NO_MESSAGES: dict[str, object] = {"purge": {"mode": "None"}}
 MANUAL: dict[str, object] = {"restart": {"strategy": "Manual"}}
 RESTORES: dict[str, object] = {"restoreFrom": {"name": "earlier"}}
@@ -72,10 +74,13 @@ class Case:
         self.done: list[str] = []
         self._holder, self._refusal = holder, refusal
 
-    async def takes_over(self) -> None:
+    @property
+    def scope(self) -> Scope:
         status = QueueRecoveryStatus()
-        scope = Scope(resource=cast("Resource", self), world=cast("World", self), status=status, turn=alone())
-        await refuse_locked(scope, ["tts"])
+        return Scope(resource=cast("Resource", self), world=cast("World", self), status=status, turn=alone())
+
+    async def takes_over(self) -> None:
+        await refuse_locked(self.scope, ["tts"])
 
     def now(self) -> datetime:
         return NOW
@@ -86,8 +91,8 @@ class Case:
     async def cluster_uid(self) -> str:
         return CLUSTER
 
-    async def exists(self, *_: str) -> bool:
-        return False
+    async def exists(self, name: str, _: str, *, unfinished: bool = False) -> bool:
+        return name == ENDED and not unfinished
 
     async def target(self, _: str) -> QueueTargetSpec:
         return TARGET
@@ -110,7 +115,7 @@ class Case:
             raise AwaitingChange(Reason.WORKER_NOT_FOUND, f"no Deployment {missing}")
         return [self.deployments[name] for name in names]
 
-    async def restore(self, *worker: str) -> None:
+    async def restore(self, *worker: str, **_: object) -> None:
         if self._refusal is not None:
             raise self._refusal
         self.done.append("scaled back")
@@ -169,6 +174,21 @@ async def test_a_uid_in_the_broker_that_is_of_another_recovery_than_its_name_bri
     await case.takes_over()
 
     assert case.restored == []
+
+
+async def test_the_note_of_one_that_has_ended_holds_nobody_up() -> None:
+    """It came with an older manifest of the Deployment."""
+    case = Case({}, noted="ended")
+
+    await refuse_held(case.scope, case.deployments.values())
+
+
+async def test_a_note_that_somebody_has_damaged_holds_up_who_has_not_begun_and_says_what_to_do() -> None:
+    case = Case({})
+    damaged = replace(case.deployments["worker"], note=None, note_is_damaged=True)
+
+    with pytest.raises(AwaitingChange, match=r"kubectl label deployment/worker -n media queuerecovery\.dev/held-by- "):
+        refuse_damaged(case.scope, [damaged])
 
 
 async def test_the_lock_is_kept_until_the_workers_are_back() -> None:

@@ -18,6 +18,7 @@ def worker(name: str, *gone: str, pods: int = 0, grace: int = 30) -> Worker:
         replicas=0,
         paused=False,
         note=None,
+        note_is_damaged=False,
         pods=pods,
         addresses=frozenset(),
         stopping="",

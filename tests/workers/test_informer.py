@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from queue_recovery.recovery.errors import NotYet
+from queue_recovery.workers import informer
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.informers import Informers
@@ -148,8 +149,8 @@ async def test_a_pod_that_a_list_does_not_show_any_more_lives_until_the_watch_te
     assert (after.drained, after.vanished) == (True, ())
 
 
-async def test_what_is_followed_costs_a_look_one_list_and_a_second_follower_none() -> None:
-    async with serving(listed(pod("a"))) as (api, _):
+async def test_what_is_followed_costs_a_look_two_lists_and_a_second_follower_none() -> None:
+    async with serving(listed(pod("a")), listed(pod("a"))) as (api, _):
         workers = workers_of(api.client)
         async with aclosing(workers.follow(["worker"])) as changes:
             await anext(changes)
@@ -159,7 +160,7 @@ async def test_what_is_followed_costs_a_look_one_list_and_a_second_follower_none
                 await anext(others)
             assert not await workers.paused(["worker"])
 
-    assert [one.resource for one in lists_and_writes(api)[before:]] == ["deployments"]
+    assert [one.resource for one in lists_and_writes(api)[before:]] == ["deployments", "pods"]
 
 
 async def test_the_operators_own_writes_are_known_before_the_watch_tells_of_them() -> None:
@@ -185,6 +186,69 @@ async def test_the_operators_own_writes_are_known_before_the_watch_tells_of_them
     asked = lists_and_writes(api)[before:]
     assert [one.method for one in asked] == ["PATCH", "PATCH"]
     assert [one.body["metadata"]["resourceVersion"] for one in asked] == ["5", "11"]
+
+
+async def test_a_look_sees_pods_also_when_the_watch_ends_meanwhile_because_nobody_follows_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(informer, "_LINGER_SECONDS", 0.0)
+    async with serving(*(listed(pod("a")) for _ in range(3))) as (api, _):
+        informers = Informers(Connections.all_by(api.client), "media")
+        workers = KubernetesWorkers(informers)
+        async with aclosing(workers.follow(["worker"])) as changes:
+            await anext(changes)
+            looking = asyncio.ensure_future(workers.look(["worker"]))
+            await asyncio.sleep(0)  # it has found the collections to be watched
+
+        (looked,) = await looking
+
+    assert looked.pods == 1
+
+
+async def test_a_pod_of_a_replica_set_that_somebody_scales_is_seen_though_its_watch_is_silent() -> None:
+    async with serving(listed(), listed(), listed(pod("by-hand", "15"), version="20")) as (api, pods):
+        pods.scale_to_zero()
+        workers = workers_of(api.client)
+        async with aclosing(workers.follow(["worker"])) as changes:
+            (first,) = await anext(changes)
+            assert first.drained
+
+            (looked,) = await workers.look(["worker"])
+
+    assert (looked.pods, looked.drained) == (1, False)
+
+
+async def test_whoever_follows_after_a_watch_has_failed_is_shown_a_new_list() -> None:
+    async with serving(*(listed(pod("a")) for _ in range(3))) as (api, pods):
+        informers = Informers(Connections.all_by(api.client), "media")
+        async with aclosing(KubernetesWorkers(informers).follow(["worker"])) as busy:
+            await anext(busy)
+            running = informers.deployments._running
+            assert running is not None
+            running.cancel()
+            await asyncio.wait({running})
+            pods.deployment = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "resourceVersion": "8"}}
+
+            async with aclosing(KubernetesWorkers(informers).follow(["worker"], fresh=False)) as changes:
+                (seen,) = await anext(changes)
+
+    assert seen.resource_version == "8"
+
+
+async def test_the_operators_own_writes_are_no_news_for_a_recovery_that_waits_for_a_change() -> None:
+    async with serving(listed(pod("a"))) as (api, pods):
+        labels = note_labels(note(1))
+        metadata = {**DEPLOYMENT["metadata"], "resourceVersion": "11", "generation": 2, "labels": labels}
+        back = {**DEPLOYMENT["metadata"], "resourceVersion": "12", "generation": 3}
+        pods.written.extend([{**at_zero(DEPLOYMENT), "metadata": metadata}, {**DEPLOYMENT, "metadata": back}])
+        workers = workers_of(api.client)
+        async with aclosing(workers.follow(["worker"])) as changes:
+            (seen,) = await anext(changes)
+            await workers.scale_to_zero(seen, note(1))
+            await workers.restore("worker", seen.uid, RUN)
+
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(workers.changed(), 0.5)
 
 
 async def test_the_answer_to_a_write_brings_back_no_deployment_that_has_gone_since() -> None:

@@ -7,12 +7,12 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import Unavailable
-from queue_recovery.recovery.ports import SCALE_BACK_TO
+from queue_recovery.recovery.ports import SCALE_BACK_TO, ScaledDown
 from queue_recovery.workers.snapshot import note_labels
 from sandbox.api import Json
 from sandbox.cluster import KubectlError
 from sandbox.processes import until
-from tests.held import NOTE
+from tests.held import LET_GO, NOTE
 from tests.workers.fleet import OTHER_RUN, QUICK, RUN, Fleet, manifest, note
 
 
@@ -276,6 +276,49 @@ async def test_a_note_that_no_recovery_has_written_is_none(fleet: Fleet, replica
     await fleet.patch({"metadata": {"labels": labels}})
 
     assert (await fleet.look()).note is None
+
+
+@pytest.mark.parametrize("left", [0, 2], ids=["all of them", "one of them"])
+async def test_replicas_come_back_though_somebody_has_removed_labels_of_the_note(fleet: Fleet, left: int) -> None:
+    """As an owner's controller does that sets all labels, and leaves the replicas to an autoscaler."""
+    await fleet.apply(manifest())
+    seen = await fleet.hold()
+    drained = await fleet.drained()
+    await fleet.kubectl("label", "deployment/worker", *LET_GO[left:])
+    assert (await fleet.look()).note is None
+    known = ScaledDown(generation=drained.generation, replicas=2)
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN, scaled_down=known) == 2
+
+    assert (await fleet.await_rollout()).replicas == 2
+    assert traces(await fleet.deployment()) == []
+
+
+async def test_a_zero_that_somebody_has_set_since_stays_where_the_note_is_gone(fleet: Fleet) -> None:
+    await fleet.apply(manifest())
+    seen = await fleet.hold()
+    drained = await fleet.drained()
+    await fleet.kubectl("label", "deployment/worker", *LET_GO)
+    for replicas in (1, 0):
+        await fleet.kubectl("scale", "deployment/worker", f"--replicas={replicas}")
+
+    known = ScaledDown(generation=drained.generation, replicas=2)
+    assert await fleet.workers.restore("worker", seen.uid, RUN, scaled_down=known) is None
+
+    assert (await fleet.look()).replicas == 0
+
+
+async def test_a_note_of_which_a_part_is_left_says_that_the_deployment_may_be_held(fleet: Fleet) -> None:
+    await fleet.apply(manifest())
+    await fleet.hold()
+    assert not (await fleet.look()).note_is_damaged
+
+    await fleet.kubectl("label", "--overwrite", "deployment/worker", f"{SCALE_BACK_TO}=many")
+    seen = await fleet.look()
+    assert (seen.note, seen.note_is_damaged) == (None, True)
+
+    await fleet.kubectl("label", "deployment/worker", *LET_GO)
+    assert not (await fleet.look()).note_is_damaged
 
 
 async def test_a_deployment_without_replicas_in_its_manifest_is_held_and_restored(fleet: Fleet) -> None:

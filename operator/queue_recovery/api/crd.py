@@ -6,12 +6,12 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from queue_recovery.api.base import GROUP, VERSION, Rules
+from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.generated import write_or_check
 from queue_recovery.api.recovery import QueueRecoverySpec
@@ -46,8 +46,6 @@ class Resource:
     spec: type[BaseModel]
     status: type[BaseModel]
     columns: Sequence[Column]
-    rules: Rules = field(default_factory=list)
-    """CEL rules of the whole resource."""
 
 
 _AGE = Column(name="Age", path=".metadata.creationTimestamp", type="date", description="When it was created.")
@@ -83,12 +81,6 @@ QUEUE_RECOVERY = Resource(
             name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages are stored."
         ),
     ),
-    rules=[
-        {
-            "rule": "self.metadata.name.size() <= 63",
-            "message": "metadata.name has at most 63 characters: Deployments that it stops are labelled with it",
-        }
-    ],
 )
 
 QUEUE_TARGET = Resource(
@@ -179,7 +171,7 @@ def resource_schema(resource: Resource) -> Schema:
             "spec": structural(resource.spec.model_json_schema(by_alias=True)),
             "status": _status(resource.status),
         },
-    } | ({"x-kubernetes-validations": resource.rules} if resource.rules else {})
+    }
 
 
 def default_as_text(field: Schema) -> str:

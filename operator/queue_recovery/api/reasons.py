@@ -258,6 +258,12 @@ class Reason(StrEnum):
         "The target does not list the queue, so it may not be recovered.",
         "Create a recovery that names a queue of the target, or have the queue added to the target first.",
     )
+    NAME_TOO_LONG = (
+        "NameTooLong",
+        Outcome.FAILED,
+        "The recovery's name has more than 63 characters: Deployments that it stops could not be labelled with it.",
+        "Create the recovery with a shorter name.",
+    )
     SPEC_TOO_LARGE = (
         "SpecTooLarge",
         Outcome.FAILED,

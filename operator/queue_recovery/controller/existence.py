@@ -55,11 +55,13 @@ class ClusterUID:
         return self._uid
 
 
-async def recovery_exists(api: ApiClient, namespace: str, name: str, uid: str) -> bool | None:
+async def recovery_exists(
+    api: ApiClient, namespace: str, name: str, uid: str, *, unfinished: bool = False
+) -> bool | None:
     """Tell whether a QueueRecovery of that name and UID exists; None: the operator may not look there.
 
-    False only when the API server says that there is none of that name, or another one. A 404 that does not name the
-    recovery, such as that of a kind which is not served, is no such answer.
+    False only when the API server says that there is none of that name, or another one; with `unfinished`, also that it
+    has ended. A 404 that does not name the recovery, such as that of a kind which is not served, is no such answer.
 
     Raises Unavailable (`KubernetesUnavailable`).
     """
@@ -72,6 +74,8 @@ async def recovery_exists(api: ApiClient, namespace: str, name: str, uid: str) -
         if error.status == _NOT_FOUND and _details(error).get("name") == name:
             return False
         return None
+    if unfinished and "completionTime" in body.get("status", {}):
+        return False
     return bool(body["metadata"]["uid"] == uid)
 
 

@@ -133,14 +133,14 @@ class KubernetesWorld:
         """See `recovery.world.World`."""
         return await self._cluster_uid.read()
 
-    async def exists(self, name: str, uid: str) -> bool | None:
+    async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
         """See `recovery.world.World`; the end of one in this namespace is noticed from now on."""
         if not is_full_name(name):
             return None
         namespace, _, rest = name.partition("/")
         if namespace == self._namespace:
             self._note(f"recovery {rest}", None)
-        return await recovery_exists(self._api, namespace, rest, uid)
+        return await recovery_exists(self._api, namespace, rest, uid, unfinished=unfinished)
 
     async def is_terminating(self) -> bool:
         """See `recovery.world.World`."""

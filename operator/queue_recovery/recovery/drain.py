@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
-from queue_recovery.recovery.changes import Changes, Waiting, next_change
+from queue_recovery.recovery.changes import Changes, Waiting
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp
@@ -15,7 +15,7 @@ from queue_recovery.recovery.plan import check_queues, look_up, worker_names
 from queue_recovery.recovery.ports import Consumer, ScaleBackNote, SeenJob, StoredJob, Worker
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.takeover import as_it_was, refuse_held, refuse_locked
+from queue_recovery.recovery.takeover import as_it_was, refuse_damaged, refuse_held, refuse_locked
 from queue_recovery.recovery.vanished import missed, vanished
 
 
@@ -34,6 +34,7 @@ async def lock(scope: Scope) -> None:
         await scope.world.pause(scope.turn.stop_delay())
     workers = await _first_look(scope, worker_names(queues.values())) if scope.takes_messages else []
     await refuse_held(scope, workers)
+    refuse_damaged(scope, workers)
     now = scope.world.now()
     await scope.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
@@ -102,7 +103,8 @@ async def _stop(scope: Scope) -> Sequence[Worker]:
     scaled = scope.world.now() if start is None else moment(start)
     names = sorted(w.name for w in scope.status.workers)
     fresh, scope.looked = not scope.looked, False
-    async with aclosing(scope.world.workers.follow(names, fresh=fresh)) as changes:
+    async with aclosing(scope.world.workers.follow(names, fresh=fresh)) as followed:
+        changes = Changes(scope, followed)
         try:
             workers = await _next(scope, changes)
             unnamed = missed(workers, scope.status.workers)
@@ -126,14 +128,14 @@ async def _stop(scope: Scope) -> Sequence[Worker]:
 
 async def _first_look(scope: Scope, names: Sequence[str]) -> Sequence[Worker]:
     """Return the workers as they are, and have them watched from now on: the drain follows them next."""
-    async with aclosing(scope.world.workers.follow(names)) as changes:
-        workers = await _next(scope, changes)
+    async with aclosing(scope.world.workers.follow(names)) as followed:
+        workers = await _next(scope, Changes(scope, followed))
     scope.looked = True
     return workers
 
 
 async def _next(scope: Scope, changes: Changes, waiting: Waiting | None = None) -> Sequence[Worker]:
-    workers = await next_change(scope, changes, waiting)
+    workers = await changes.next(waiting)
     _note_addresses(scope, workers)
     return workers
 
@@ -162,13 +164,19 @@ def _is_held(scope: Scope, worker: Worker) -> bool:
     return worker.note is not None and worker.note.uid == scope.resource.uid
 
 
+def _is_another(scope: Scope, worker: Worker, noted: WorkerStatus) -> bool:
+    """Tell whether what was noted of a worker is not what it has to be brought back to."""
+    scaled = worker.replicas not in {0, noted.replicas} and not _is_held(scope, worker)
+    return worker.uid != noted.uid or (scaled and noted.drained_generation is None)
+
+
 async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
-    """Return what each worker is brought back to; of one that was created again since, its own replicas are noted."""
+    """Return what each worker is brought back to; noted again for one that is another, or was scaled since."""
     remembered = {worker.name: worker for worker in scope.status.workers}
-    recreated = [worker for worker in workers if worker.uid != remembered[worker.name].uid]
-    for worker in recreated:
+    others = [worker for worker in workers if _is_another(scope, worker, remembered[worker.name])]
+    for worker in others:
         remembered[worker.name] = as_it_was(scope, worker)
-    if recreated:
+    if others:
         await scope.save(
             doing=(Reason.DRAINING, _stopping(scope, workers)), update={"workers": list(remembered.values())}
         )

@@ -9,12 +9,13 @@ from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Broker, Count, StoredJob, Unlisted
+from queue_recovery.recovery.ports import MOST_CHARACTERS, Broker, Count, StoredJob, Unlisted
 from queue_recovery.recovery.scope import Scope
 
 
 async def plan(scope: Scope) -> None:
     """Write the plan to the status, or raise what is in its way."""
+    check_name(scope)
     queues = await scope.queues()
     jobs = listed(scope.spec)
     check_size(scope.spec, jobs)
@@ -58,6 +59,20 @@ async def plan(scope: Scope) -> None:
             ),
         },
     )
+
+
+def check_name(scope: Scope) -> None:
+    """Raise Rejected (`NameTooLong`) when Deployments could not be labelled with the recovery's name.
+
+    A rule in the definition would refuse every update of a recovery that is there already, and so its deletion.
+    """
+    length = len(scope.resource.name)
+    if scope.scales_workers and length > MOST_CHARACTERS:
+        raise Rejected(
+            Reason.NAME_TOO_LONG,
+            f"the name has {length} characters, and the label of a Deployment that is stopped has {MOST_CHARACTERS} at "
+            "most; create the recovery with a shorter name",
+        )
 
 
 async def check_queues(scope: Scope, queues: Iterable[str]) -> None:

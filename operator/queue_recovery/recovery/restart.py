@@ -6,9 +6,9 @@ from contextlib import aclosing
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
-from queue_recovery.recovery.changes import Waiting, next_change
+from queue_recovery.recovery.changes import Changes, Waiting
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports import Worker
+from queue_recovery.recovery.ports import ScaledDown, Worker
 from queue_recovery.recovery.scope import Scope
 
 
@@ -28,8 +28,9 @@ async def _await_rollout(scope: Scope) -> Sequence[Worker]:
     """Return the workers as they are once all of them are rolled out."""
     names = sorted(w.name for w in scope.status.workers)
     # Where others bring them back, what this process has written last says nothing of that.
-    async with aclosing(scope.world.workers.follow(names, fresh=not scope.scales_workers)) as changes:
-        workers = await anext(changes)
+    async with aclosing(scope.world.workers.follow(names, fresh=not scope.scales_workers)) as followed:
+        changes = Changes(scope, followed)
+        workers = await changes.next()
         while True:
             waiting = None
             if scope.scales_workers and any(w.note and w.note.uid == scope.resource.uid for w in workers):
@@ -37,7 +38,7 @@ async def _await_rollout(scope: Scope) -> Sequence[Worker]:
                 await restore_replicas(scope)
             elif (waiting := _waits_for(scope, workers)) is None:
                 return workers
-            workers = await next_change(scope, changes, waiting)
+            workers = await changes.next(waiting)
 
 
 def _waits_for(scope: Scope, workers: Sequence[Worker]) -> Waiting | None:
@@ -62,6 +63,12 @@ def describe_back(workers: Sequence[Worker], before: Sequence[WorkerStatus], nam
     return "; ".join(told)
 
 
+def _scaled_down(worker: WorkerStatus) -> ScaledDown | None:
+    if worker.drained_generation is None:
+        return None
+    return ScaledDown(generation=worker.drained_generation, replicas=worker.replicas)
+
+
 async def restore_replicas(scope: Scope) -> None:
     """Give each worker that was scaled to 0 its replicas back; the same again when called again.
 
@@ -71,7 +78,9 @@ async def restore_replicas(scope: Scope) -> None:
     for worker in scope.status.workers:
         taken_over = [] if worker.taken_over_from is None else [worker.taken_over_from]
         try:
-            await scope.world.workers.restore(worker.name, worker.uid, scope.resource.uid, *taken_over)
+            await scope.world.workers.restore(
+                worker.name, worker.uid, scope.resource.uid, *taken_over, scaled_down=_scaled_down(worker)
+            )
         except RecoveryError as error:
             errors.append(error)
     if errors:

@@ -49,7 +49,7 @@ class Scope:
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
     _news: "asyncio.Future[None] | None" = field(default=None, init=False)
-    _existing: dict[str, tuple[datetime, bool | None]] = field(default_factory=dict, init=False)
+    _existing: dict[tuple[str, bool], tuple[datetime, bool | None]] = field(default_factory=dict, init=False)
     """Whether other recoveries exist, by UID, and when that was asked."""
 
     @property
@@ -153,14 +153,18 @@ class Scope:
             self._job_store = await self.world.job_store(target)
         return self._job_store
 
-    async def exists(self, name: str, uid: str) -> bool | None:
+    async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
         """Tell whether the recovery of that `namespace/name` and UID exists; None: it is not possible to determine.
 
+        With `unfinished`, one that has ended counts as gone.
         The API server is asked again when something that was read there has changed, and at `_ASK_AGAIN`.
         """
-        known = self._existing.get(uid)
+        known = self._existing.get((uid, unfinished))
         if known is None or self.world.now() - known[0] > _ASK_AGAIN:
-            known = self._existing[uid] = (self.world.now(), await self.world.exists(name, uid))
+            known = self._existing[uid, unfinished] = (
+                self.world.now(),
+                await self.world.exists(name, uid, unfinished=unfinished),
+            )
         return known[1]
 
     async def disconnect(self) -> None:

@@ -52,12 +52,30 @@ async def refuse_held(scope: Scope, workers: Iterable[Worker]) -> None:
         if note is None or note.uid == scope.resource.uid:
             continue
         holder = f"{scope.resource.namespace}/{note.name}"
-        exists = await scope.exists(holder, note.uid)
+        # One that has ended has scaled back: its note came with an older manifest of the Deployment.
+        exists = await scope.exists(holder, note.uid, unfinished=True)
         if exists is not False:
-            labels = f"{HELD_BY}- {HELD_BY_UID}- {SCALE_BACK_TO}-"
-            remove = f"kubectl label deployment/{worker.name} -n {scope.resource.namespace} {labels}"
-            remedies = [remove] if exists is None else []
+            replicas = worker.replicas or note.replicas
+            scale_back = f"kubectl scale deployment/{worker.name} --replicas={replicas} -n {scope.resource.namespace}"
+            remedies = [f"{scale_back} && {_remove_note(scope, worker)}"] if exists is None else []
             raise locked_by({f"Deployment {worker.name}": holder}, AwaitingChange, remedies)
+
+
+def refuse_damaged(scope: Scope, workers: Iterable[Worker]) -> None:
+    """Raise AwaitingChange (`Locked`) when one of the workers has labels of a note that says not who holds it."""
+    for worker in workers:
+        if worker.note_is_damaged:
+            raise AwaitingChange(
+                Reason.LOCKED,
+                f"Deployment {worker.name} may be held: somebody has changed its labels {HELD_BY}, {HELD_BY_UID} and "
+                f"{SCALE_BACK_TO}. See that it has the replicas that it needs, then remove them: "
+                f"{_remove_note(scope, worker)}",
+            )
+
+
+def _remove_note(scope: Scope, worker: Worker) -> str:
+    labels = f"{HELD_BY}- {HELD_BY_UID}- {SCALE_BACK_TO}-"
+    return f"kubectl label deployment/{worker.name} -n {scope.resource.namespace} {labels}"
 
 
 def as_it_was(scope: Scope, worker: Worker) -> WorkerStatus:

@@ -104,9 +104,10 @@ class World(Protocol):
         """Return what tells the cluster from all others; None: the operator may not read it. Raises Unavailable."""
         ...
 
-    async def exists(self, name: str, uid: str) -> bool | None:
+    async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
         """Tell whether the recovery of that `namespace/name` and UID exists, in any namespace of the cluster.
 
+        With `unfinished`, one that has ended counts as gone.
         False only when the API server proves that it does not; None when the operator may not look there.
 
         Raises Unavailable (`KubernetesUnavailable`).

@@ -3,46 +3,23 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
-from queue_recovery.api.base import GROUP
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
-from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
+from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker
 from queue_recovery.workers.informers import Informers
-from queue_recovery.workers.namespace import FIELD_MANAGER, Conflict, NotFound, Patch
+from queue_recovery.workers.namespace import Conflict, NotFound, Patch
+from queue_recovery.workers.news import State, has_moved_on, state_of, states_of
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
+from queue_recovery.workers.patches import FENCE, NO_NOTE, disowning, scaled
 from queue_recovery.workers.snapshot import note_labels, note_of, worker
-
-FENCE: Final = f"{GROUP}/fence"
-"""A label that comes and goes, so that the Deployment's resourceVersion moves on.
-
-Not an annotation: those count as a change of the Deployment's generation, by which a drain is known to hold.
-"""
-
-_NO_NOTE: Final = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO))
 
 _ATTEMPTS: Final = 10
 """How often a write is tried that somebody else's write was faster than."""
 
 _PAUSE_SECONDS: Final = 10.0
 """Between two tries of a watch that nobody else asks for."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A Deployment, as far as a change of it is news."""
-
-    uid: str
-    version: int
-    generation: int
-    holder: str | None
-    """UID of the recovery that holds it."""
-
-
-_State = _Seen | None
-"""None: there is no Deployment of that name."""
 
 
 class KubernetesWorkers:
@@ -56,13 +33,13 @@ class KubernetesWorkers:
         """Take the namespace's informers."""
         self._informers = informers
         self._namespace = informers.namespace
-        self._seen: dict[str, _State] = {}
+        self._seen: dict[str, State] = {}
         self._looked = asyncio.Event()
 
     async def look(self, names: Sequence[str]) -> Sequence[Worker]:
         """Return these Deployments as they are now, in the order of the names; three requests at most.
 
-        Where they are followed, their ReplicaSets and pods are those that the watches have told of: one request.
+        Where they are followed, their ReplicaSets are those that the watch has told of: two requests.
 
         Raises:
             NotYet: `WorkerNotFound`, `Forbidden`.
@@ -70,13 +47,15 @@ class KubernetesWorkers:
         """
         here = self._informers
         if here.are_current:
-            now = await here.refreshed(here.deployments)
-            return self._described(names, now, here.replica_sets.present, here.pods.present, ())
+            now, living = await here.refreshed(here.deployments), await here.refreshed(here.pods)
+            # A watch that nobody follows any more may have been ended meanwhile, and has forgotten all.
+            if here.are_current:
+                return self._described(names, now, here.replica_sets.present, living, ())
         # In this order and one after the other: see `snapshot.worker`.
-        deployments = await self._namespace.fetch(self._namespace.deployments)
-        replica_sets = await self._namespace.fetch(self._namespace.replica_sets)
-        pods = await self._namespace.fetch(self._namespace.pods)
-        return self._described(names, deployments.items, replica_sets.items, pods.items, ())
+        deployments = (await self._namespace.fetch(self._namespace.deployments)).items
+        replica_sets = (await self._namespace.fetch(self._namespace.replica_sets)).items
+        pods = (await self._namespace.fetch(self._namespace.pods)).items
+        return self._described(names, deployments, replica_sets, pods, ())
 
     async def paused(self, names: Sequence[str]) -> Sequence[str]:
         """Return which of these Deployments are paused, as far as a watch has told where there is one.
@@ -144,8 +123,8 @@ class KubernetesWorkers:
             while True:
                 changed.clear()
                 deployments.check()
-                now = _states(list(self._seen), deployments.objects)
-                if any(_moved_on(self._seen[name], state) for name, state in now.items()):
+                now = states_of(list(self._seen), deployments.objects)
+                if any(has_moved_on(self._seen[name], state) for name, state in now.items()):
                     self._seen = now
                     return
                 await changed.wait()
@@ -161,16 +140,18 @@ class KubernetesWorkers:
             Unavailable: `WorkerChanged` (look again), `KubernetesUnavailable`.
         """
         try:
-            written = await self._merge(worker.name, _held(worker.uid, worker.resource_version, note_labels(note), 0))
+            written = await self._merge(worker.name, scaled(worker.uid, worker.resource_version, note_labels(note), 0))
         except (Conflict, NotFound):
             raise _changed(worker.name) from None
+        self._expect(written, worker.generation, worker.note)
         return written.metadata.generation
 
-    async def restore(self, name: str, uid: str, *run_uids: str) -> int | None:
+    async def restore(self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None) -> int | None:
         """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
         A Deployment that somebody has scaled up meanwhile keeps that number. The note counts on any Deployment of
         that name: one that was deleted and created again from its manifest of that moment has it too, and 0 replicas.
+        Where somebody has removed the note and left all else as it was (`scaled_down`), the replicas come back too.
 
         Returns:
             The replicas that it has now, or None when the note was not there. In that case too a scaling write that
@@ -190,10 +171,15 @@ class KubernetesWorkers:
                 if note is not None and note.uid in run_uids:
                     replicas = found.spec.replicas or note.replicas
                     seen = found.metadata
-                    patch = _held(seen.uid, seen.resource_version, _NO_NOTE, replicas)
+                    patch = scaled(seen.uid, seen.resource_version, NO_NOTE, replicas)
                     written = await self._merge(name, patch)
+                    self._expect(written, seen.generation, note)
                 elif found.metadata.uid != uid:
                     return None
+                elif note is None and scaled_down is not None and _is_as_left(found, scaled_down):
+                    replicas = scaled_down.replicas
+                    patch = scaled(uid, found.metadata.resource_version, NO_NOTE, replicas)
+                    written = await self._merge(name, patch)
                 else:
                     replicas = None
                     written = await self._fence(found)
@@ -220,6 +206,13 @@ class KubernetesWorkers:
         self._informers.deployments.take_in(written)
         return written
 
+    def _expect(self, written: Deployment, generation: int, note: ScaleBackNote | None) -> None:
+        """Take the operator's own write for no news, if nothing else has changed since the last look."""
+        seen = self._seen.get(written.metadata.name)
+        labels = dict(NO_NOTE) if note is None else note_labels(note)
+        if seen is not None and (seen.uid, seen.generation, seen.note) == (written.metadata.uid, generation, labels):
+            self._seen[written.metadata.name] = state_of(written)
+
     def _held_by(self, name: str, run_uids: Collection[str]) -> Deployment | None:
         """Return the Deployment as a watch has told, if the note on it is of one of these recoveries."""
         watched = self._informers.deployments
@@ -237,7 +230,7 @@ class KubernetesWorkers:
         """
         name = deployment.metadata.name
         for _ in range(_ATTEMPTS):
-            operations = _disowning(deployment)
+            operations = disowning(deployment)
             if not operations:
                 return
             try:
@@ -259,7 +252,7 @@ class KubernetesWorkers:
 
     def _see(self, names: Sequence[str], deployments: Collection[Deployment]) -> Mapping[str, Deployment]:
         """Note what was found, from which on changes count, and return it by name; raises NotYet (`WorkerNotFound`)."""
-        self._seen = _states(names, deployments)
+        self._seen = states_of(names, deployments)
         self._looked.set()
         by_name = {deployment.metadata.name: deployment for deployment in deployments}
         missing = [name for name in names if name not in by_name]
@@ -272,41 +265,9 @@ class KubernetesWorkers:
         return by_name
 
 
-def _states(names: Sequence[str], deployments: Collection[Deployment]) -> dict[str, _State]:
-    found = {one.metadata.name: one for one in deployments if one.metadata.name in names}
-    return {name: _seen(found[name]) if name in found else None for name in names}
-
-
-def _seen(deployment: Deployment) -> _Seen:
-    note, metadata = note_of(deployment), deployment.metadata
-    return _Seen(metadata.uid, metadata.version, metadata.generation, None if note is None else note.uid)
-
-
-def _moved_on(before: _State, now: _State) -> bool:
-    """Tell whether a Deployment is another one, or newer; a watch may lag behind what was looked at since."""
-    if before is None or now is None:
-        return before is not now
-    if before.uid != now.uid:
-        return True
-    return before.version < now.version and (before.generation, before.holder) != (now.generation, now.holder)
-
-
-def _held(uid: str, resource_version: str, note: Mapping[str, str | None], replicas: int) -> Patch:
-    """Make the write of note and replicas that fails unless the Deployment is still in the version that was seen."""
-    # A process that died between its two writes of the fence may have left it.
-    metadata = {"uid": uid, "resourceVersion": resource_version, "labels": {**note, FENCE: None}}
-    return {"metadata": metadata, "spec": {"replicas": replicas}}
-
-
-def _disowning(deployment: Deployment) -> list[Patch]:
-    """Make the JSON patch that removes the operator's own entries from `metadata.managedFields`."""
-    operations: list[Patch] = []
-    for index, entry in reversed(list(enumerate(deployment.metadata.managed_fields))):
-        if entry.manager == FIELD_MANAGER:
-            path = f"/metadata/managedFields/{index}"
-            operations.append({"op": "test", "path": f"{path}/manager", "value": FIELD_MANAGER})
-            operations.append({"op": "remove", "path": path})
-    return operations
+def _is_as_left(found: Deployment, scaled_down: ScaledDown) -> bool:
+    """Tell whether a Deployment is at 0 since a recovery has seen it drained."""
+    return found.spec.replicas == 0 and found.metadata.generation == scaled_down.generation
 
 
 def _changed(name: str) -> Unavailable:

@@ -91,11 +91,12 @@ class Informer(Generic[ObjectT]):
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
-        if not self._is_running:
+        begins = not self._is_running
+        if begins:
             self._running = asyncio.ensure_future(self._run())
             self._running.add_done_callback(self._ended)
         try:
-            if fresh or not self._floor:
+            if fresh or begins or not self._floor:
                 await self.refresh()
             yield
         finally:

@@ -23,6 +23,9 @@ _USUAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 _MOST_REPLICAS = 2**31 - 1
 
 
+_LABELS = frozenset({HELD_BY, HELD_BY_UID, SCALE_BACK_TO})
+
+
 class _Note(Model):
     name: ObjectName = Field(alias=HELD_BY)
     uid: str = Field(alias=HELD_BY_UID, min_length=1)
@@ -82,6 +85,7 @@ def worker(
         replicas=deployment.spec.replicas,
         paused=deployment.spec.paused,
         note=note_of(deployment),
+        note_is_damaged=note_of(deployment) is None and not _LABELS.isdisjoint(deployment.metadata.labels),
         pods=len(live),
         addresses=frozenset(
             pod.status.pod_ip for pod in live if pod.status.pod_ip and pod.status.pod_ip != pod.status.host_ip

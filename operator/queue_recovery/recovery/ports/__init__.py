@@ -11,8 +11,10 @@ from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Resto
 from queue_recovery.recovery.ports.workers import (
     HELD_BY,
     HELD_BY_UID,
+    MOST_CHARACTERS,
     SCALE_BACK_TO,
     ScaleBackNote,
+    ScaledDown,
     Worker,
     Workers,
 )
@@ -20,6 +22,7 @@ from queue_recovery.recovery.ports.workers import (
 __all__ = [
     "HELD_BY",
     "HELD_BY_UID",
+    "MOST_CHARACTERS",
     "SCALE_BACK_TO",
     "Broker",
     "BrokerHealth",
@@ -34,6 +37,7 @@ __all__ = [
     "Restored",
     "Run",
     "ScaleBackNote",
+    "ScaledDown",
     "SeenJob",
     "StoredJob",
     "Taken",

@@ -6,6 +6,9 @@ from typing import Final, Protocol
 
 from queue_recovery.api.base import GROUP
 
+MOST_CHARACTERS: Final = 63
+"""Of a label's value."""
+
 HELD_BY: Final = f"{GROUP}/held-by"
 """The label of a held Deployment that has the name of the recovery, which is one of its own namespace."""
 
@@ -29,6 +32,16 @@ class ScaleBackNote:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaledDown:
+    """How a recovery has left a Deployment, as its own status says: known also where the labels are gone."""
+
+    generation: int
+    """That at which it was seen to be drained."""
+    replicas: int
+    """What to scale it back to."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Worker:
     """A Deployment, as seen at one moment."""
 
@@ -40,6 +53,8 @@ class Worker:
     """What its spec asks for."""
     paused: bool
     note: ScaleBackNote | None
+    note_is_damaged: bool
+    """Whether some of a note's labels are there, but no note that a recovery has written."""
     pods: int
     """Its pods that have not ended, terminating ones included."""
     addresses: frozenset[str]
@@ -62,8 +77,7 @@ class Workers(Protocol):
     async def look(self, names: Sequence[str]) -> Sequence[Worker]:
         """Return these Deployments as they are now, in the order of the names.
 
-        Where they are followed, their pods are those that the watch has told of. A Deployment that was seen to be
-        drained, and has the same generation, has been drained since: it gets no pod at 0 replicas.
+        Where they are followed, their ReplicaSets are those that the watch has told of.
 
         Raises NotYet (`WorkerNotFound`, `Forbidden`) or Unavailable (`KubernetesUnavailable`).
         """
@@ -102,10 +116,11 @@ class Workers(Protocol):
         """
         ...
 
-    async def restore(self, name: str, uid: str, *run_uids: str) -> int | None:
+    async def restore(self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None) -> int | None:
         """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
-        The note counts on any Deployment of that name, also on one that was created again with it.
+        The note counts on any Deployment of that name, also on one that was created again with it. Where it is gone,
+        and the Deployment is as it was left otherwise (`scaled_down`), the replicas come back too.
 
         Returns the replicas written, or None when the note was not there. In that case too, a scaling write that is
         still under way must fail: the Deployment's resourceVersion is moved on. A Deployment that is gone, or

@@ -1,0 +1,35 @@
+"""What is written to a Deployment. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from queue_recovery.api.base import GROUP
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
+from queue_recovery.workers.namespace import FIELD_MANAGER, Patch
+from queue_recovery.workers.objects import Deployment
+
+FENCE: Final = f"{GROUP}/fence"
+"""A label that comes and goes, so that the Deployment's resourceVersion moves on.
+
+Not an annotation: those count as a change of the Deployment's generation, by which a drain is known to hold.
+"""
+
+NO_NOTE: Final[Mapping[str, None]] = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO))
+
+
+def scaled(uid: str, resource_version: str, note: Mapping[str, str | None], replicas: int) -> Patch:
+    """Make the write of note and replicas that fails unless the Deployment is still in the version that was seen."""
+    # A process that died between its two writes of the fence may have left it.
+    metadata = {"uid": uid, "resourceVersion": resource_version, "labels": {**note, FENCE: None}}
+    return {"metadata": metadata, "spec": {"replicas": replicas}}
+
+
+def disowning(deployment: Deployment) -> list[Patch]:
+    """Make the JSON patch that removes the operator's own entries from `metadata.managedFields`."""
+    operations: list[Patch] = []
+    for index, entry in reversed(list(enumerate(deployment.metadata.managed_fields))):
+        if entry.manager == FIELD_MANAGER:
+            path = f"/metadata/managedFields/{index}"
+            operations.append({"op": "test", "path": f"{path}/manager", "value": FIELD_MANAGER})
+            operations.append({"op": "remove", "path": path})
+    return operations
