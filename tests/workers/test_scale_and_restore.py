@@ -294,6 +294,20 @@ async def test_replicas_come_back_though_somebody_has_removed_labels_of_the_note
     assert traces(await fleet.deployment()) == []
 
 
+async def test_one_that_had_no_replicas_is_fenced_also_where_the_note_is_gone(fleet: Fleet) -> None:
+    await fleet.apply(manifest(replicas=0))
+    seen = await fleet.hold()
+    drained = await fleet.drained()
+    assert await fleet.workers.restore("worker", seen.uid, RUN) == 0
+    late = await fleet.look()
+    known = ScaledDown(generation=drained.generation, replicas=0)
+
+    assert await fleet.workers.restore("worker", seen.uid, RUN, scaled_down=known) is None
+
+    with pytest.raises(Unavailable):
+        await fleet.workers.scale_to_zero(late, note(0))
+
+
 async def test_a_zero_that_somebody_has_set_since_stays_where_the_note_is_gone(fleet: Fleet) -> None:
     await fleet.apply(manifest())
     seen = await fleet.hold()

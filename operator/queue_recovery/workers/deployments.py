@@ -266,8 +266,8 @@ class KubernetesWorkers:
 
 
 def _is_as_left(found: Deployment, scaled_down: ScaledDown) -> bool:
-    """Tell whether a Deployment is at 0 since a recovery has seen it drained."""
-    return found.spec.replicas == 0 and found.metadata.generation == scaled_down.generation
+    """Tell whether a Deployment that had replicas is at 0 since a recovery has seen it drained."""
+    return found.spec.replicas == 0 < scaled_down.replicas and found.metadata.generation == scaled_down.generation
 
 
 def _changed(name: str) -> Unavailable:
