@@ -94,7 +94,7 @@ class Case:
     async def _target(self, _: str) -> QueueTargetSpec:
         return TARGET
 
-    async def _exists(self, name: str, uid: str) -> bool | None:
+    async def _exists(self, name: str, uid: str, **_: bool) -> bool | None:
         self.asked.append((name, uid))
         return self.exists
 

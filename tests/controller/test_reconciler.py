@@ -39,7 +39,7 @@ class Resource:
         self.observed_generation = 0
         self.released = 0
         self.heard: list[bool] = []
-        self.desired = SimpleNamespace(generation=self.generation)
+        self.desired = SimpleNamespace(generation=self.generation, spec=SimpleNamespace(jobs=[]))
         self.last_status = QueueRecoveryStatus.model_validate(body["status"])
         self.written: list[QueueRecoveryStatus] = []
 

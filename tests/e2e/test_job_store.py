@@ -94,10 +94,11 @@ async def test_a_job_that_a_capped_collection_drops_is_skipped_and_named(team: T
     await team.jobs.database.create_collection(team.jobs.name, capped=True, size=100_000, max=2)
     await team.target()
     gone, there = [await team.failed_job() for _ in range(2)]
-    await team.recovery(suspend=True, jobs=[{"id": gone}, {"id": there}])
-    await team.waits("Suspended")
+    await team.redis.set("queuerecovery.dev:lock:work", "another")
+    await team.recovery(jobs=[{"id": gone}, {"id": there}])
+    await team.waits("Locked")
     await team.failed_job()
-    await team.change(suspend=False)
+    await team.redis.delete("queuerecovery.dev:lock:work")
 
     status = await team.reached("Succeeded")
 

@@ -173,9 +173,9 @@ async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are
     assert await team.replicas() == 0
 
     listed = await cluster.succeeds(readme.command("Uninstall", "kubectl get deployments"))
-    (line,) = listed.splitlines()
-    assert line.startswith(f"{team.namespace}/worker: ")
-    assert r"\"replicas\": 2" in line
+    _, line = listed.splitlines()
+    assert line.split()[:2] == [team.namespace, "worker"]
+    assert line.split()[-2:] == ["stuck", "2"]
 
     await _remove_by_hand(cluster, team)
     code, output = await cluster.run(readme.commands("Uninstall")[0])
