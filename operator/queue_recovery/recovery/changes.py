@@ -27,7 +27,7 @@ class Changes:
     async def next(self, waiting: Waiting | None = None) -> Sequence[Worker]:
         """Return the workers after their next change.
 
-        What is waited for is said once it has been for a second, whatever changes meanwhile.
+        What is waited for is said after a second, also while other changes come all the time.
         """
         now = asyncio.get_running_loop().time()
         if waiting is None:
