@@ -157,6 +157,8 @@ class Incident:
 
     async def _leave(self, name: str, route: tuple[str, str], task: str, argument: str, due: float) -> None:
         message = json.loads(envelope(name, route[1], (argument,), task=task))
+        # A worker that has fetched it and stops gives it back to where its envelope says, not the entry.
+        message["properties"]["delivery_info"]["exchange"] = route[0]
         await self.team.redis.hset("unacked", name, json.dumps([message, *route]))
         await self.team.redis.zadd("unacked_index", {name: due - _VISIBILITY})
 

@@ -53,7 +53,9 @@ async def recovered(pool: str, team: Team) -> Incident:
         await incident.stage(
             [*command, f"--pool={pool}", f"--concurrency={jobs_at_once}"],
             replicas=replicas,
-            prefetches=pool != "solo",  # which is busy with its job, and fetches nothing meanwhile
+            # A solo worker fetches nothing while it runs a job, and a gevent one nothing once more tasks are due than
+            # it runs at once: its loop waits for a free greenlet.
+            prefetches=pool in {"prefork", "threads"},
         )
         await incident.leave_behind()
         await incident.recover()
