@@ -38,7 +38,9 @@ async def prepare(api: Api, crowd: Crowd, queues: int) -> None:
 async def recover_all(api: Api, recoveries: int, queues: int) -> None:
     """Create the crowd's recoveries, those of one queue one after the other."""
     for number in range(recoveries):
-        body = custom("QueueRecovery", {"targetRef": {"name": "team"}, "queue": f"work-{number % queues}"})
+        jobs = [{"task": "work.run", "args": "[]"}]
+        spec = {"targetRef": {"name": "team"}, "queue": f"work-{number % queues}", "jobs": jobs}
+        body = custom("QueueRecovery", spec)
         body["metadata"]["name"] = f"number-{number:04}"
         await api.create(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries", body)
 

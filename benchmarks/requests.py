@@ -137,7 +137,9 @@ class Bench:
 
 async def deployment_held(bench: Bench) -> Callable[[], Awaitable[None]]:
     """Let another recovery hold the Deployment, which waits itself: one that does not exist would be taken over."""
-    await bench.apply(_custom("QueueRecovery", "another", {"targetRef": {"name": "nobody"}, "queue": "work"}))
+    await bench.apply(
+        _custom("QueueRecovery", "another", {"targetRef": {"name": "nobody"}, "queue": "work", "jobs": []})
+    )
     await bench.kubectl("wait", "qr/another", "--for=jsonpath={.status.phase}=Pending", "--timeout=30s")
     note = {"held-by": "another", "held-by-uid": await bench.uid("another"), "scale-back-to": "1"}
     await bench.kubectl("label", "deployment/worker-0", *(f"{_GROUP}/{key}={value}" for key, value in note.items()))

@@ -14,6 +14,7 @@ WORKER = Worker(
     pods=2,
     addresses=frozenset(),
     stopping="",
+    stops_by=None,
     vanished=(),
     grace_seconds=30,
     drained=False,

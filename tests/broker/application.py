@@ -11,7 +11,7 @@ from kombu.entity import Exchange, Queue
 from redis.asyncio import Redis
 
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.recovery.ports import Restore, Run, Task
+from queue_recovery.recovery.ports import Restore, Run, SeenJob, Task
 
 SEP = "\x06\x16"
 
@@ -121,6 +121,14 @@ def recovery_of(*queues: str, select: PurgeSelect | None = None) -> list[Run]:
     """Return a new recovery of several queues: a run for each."""
     uid = uuid.uuid4()
     return [replace(recovery(queue, select=select), uid=f"{uid}/{queue}", name="media/everything") for queue in queues]
+
+
+def seen_jobs(*task_ids: str, recoverable: bool = True) -> dict[str, SeenJob]:
+    """Return what jobs of these task ids looked like, by keys, as `freeze` takes it."""
+    return {
+        f"{n}:str:{one}": SeenJob(status="failed", task_id=one, recoverable=recoverable)
+        for n, one in enumerate(task_ids)
+    }
 
 
 def selecting(**fields: object) -> Run:

@@ -12,7 +12,7 @@ from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.ports import Run, Taken
 from sandbox.broker import Broker as Server
-from tests.broker.application import SEP, Application, State, everything, recovery, recovery_of, tasks
+from tests.broker.application import SEP, Application, State, everything, recovery, recovery_of, seen_jobs, tasks
 from tests.broker.conftest import Connect
 from tests.broker.dying import dying, dying_at, sends_twice
 from tests.broker.test_commands_sent import watched
@@ -252,7 +252,8 @@ async def test_each_queue_keeps_what_its_selection_leaves(
     application.hold("index", 1)
 
     await broker.open(*runs)
-    taken = await broker.take(*runs, among=["index-0", "tts-1", "tts-5"])
+    await broker.freeze(runs[0], seen_jobs("index-0", "tts-1", "tts-5"))
+    taken = await broker.take(*runs)
 
     assert (taken.ready, taken.unacked, taken.kept) == (6, 0, 6)
     assert taken.kept_ids == {"index-0", "tts-1"}

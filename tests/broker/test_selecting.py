@@ -11,7 +11,7 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.selection import Selection
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Closed, Taken
-from tests.broker.application import SEP, Application, everything, selecting
+from tests.broker.application import SEP, Application, everything, seen_jobs, selecting
 from tests.broker.conftest import Connect
 from tests.broker.dying import sends_twice
 
@@ -140,10 +140,10 @@ async def test_a_plan_counts_what_would_be_kept_and_changes_nothing(
     before = await everything(redis)
     select = PurgeSelect(min_retries=3)
 
-    count = await broker.count("tts", select=select)
+    count = await broker.count("tts", select=select, jobs=seen_jobs("m1", "m2", "m4", "m9").values())
 
     assert (count.ready, count.unacked, count.keep) == (3, 2, 3)
-    assert await broker.queued_task_ids(["m1", "m2", "m4", "m9"], "tts", left_by=select) == {"m1", "m2"}
+    assert count.left_ids == {"m1", "m2"}
     assert await everything(redis) == before
 
 
@@ -155,13 +155,15 @@ async def test_task_ids_of_listed_jobs_whose_message_is_kept_are_told_and_stay_k
     application.hold("tts", 2)
     run = selecting(min_retries=1)
     await broker.open(run)
+    await broker.freeze(run, seen_jobs("m0", "m1", "m2", "m9"))
 
-    taken = await broker.take(run, among=["m0", "m1", "m2", "m9"])
+    taken = await broker.take(run)
 
     assert taken.kept_ids == {"m0", "m2"}
     await redis.delete("tts", "unacked")
     assert await broker.take(run) == taken
-    assert await broker.close(run) == Closed(was_purged=True, taken=taken, pushed=frozenset())
+    seen = frozenset(seen_jobs("m0", "m1", "m2", "m9"))
+    assert await broker.close(run) == Closed(was_purged=True, taken=taken, pushed=frozenset(), seen=seen)
 
 
 async def test_copies_that_another_queue_shares_stop_nothing_when_they_stay(
@@ -199,11 +201,12 @@ async def test_a_queue_that_was_taken_twice_tells_as_kept_what_the_last_sweep_le
     application.send("tts", "b")
     run = selecting(min_retries=1)
     await broker.open(run)
-    await broker.take(run, among=["b", "c"])
+    await broker.freeze(run, seen_jobs("b", "c"))
+    await broker.take(run)
     application.send("tts", "c")
     application.send("tts", "d", retries=1)
 
-    taken = await broker.take(run, sweep=2, among=["b", "c"])
+    taken = await broker.take(run, sweep=2)
 
     assert (taken.ready, taken.kept, set(taken.kept_ids)) == (2, 2, {"b", "c"})
     assert application.consume("tts") == ["b", "c"]

@@ -92,7 +92,9 @@ class Arena:
             yield cls(sandbox, broker, database, operators, api, Access.read_kubeconfig(kubeconfig))
 
     @asynccontextmanager
-    async def place(self, *, real_workers: bool = False, own_store: bool = False) -> AsyncIterator[Place]:
+    async def place(
+        self, *, real_workers: bool = False, own_store: bool = False, pending: bool = False
+    ) -> AsyncIterator[Place]:
         """Make room for one case, and set it up; a case that ends or breaks its job store has one to itself."""
         number = next(self._databases)
         async with AsyncExitStack() as stack:
@@ -113,6 +115,7 @@ class Arena:
                 jobs=mongo[database.name][collection],
                 api=self._api,
                 real_workers=real_workers,
+                pending=pending,
             )
             await stage.secrets(
                 redis=f"redis://127.0.0.1:{networks.redis.port}/{number}",

@@ -72,6 +72,8 @@ class Case:
     """Whether it is a recovery of every queue of the target."""
     restore: bool = False
     """Whether it puts messages of an earlier recovery back."""
+    pending: bool = False
+    """Whether some of the listed jobs wait for their messages, as another recovery has enqueued them."""
     real_workers: bool = False
 
     @property
@@ -81,6 +83,7 @@ class Case:
             f"retention {self.retention}": self.retention != Case.retention,
             "every queue": self.every_queue,
             "restore": self.restore,
+            "pending jobs": self.pending,
             "Celery": self.real_workers,
         }
         return ", ".join(mark for mark, holds in marks.items() if holds)

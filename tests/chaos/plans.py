@@ -32,6 +32,8 @@ UNLINKING: Final = replace(PLAIN, retention=0)
 """A recovery that unlinks its quarantine at once has an effect more."""
 EVERY_QUEUE: Final = replace(PLAIN, every_queue=True)
 """A recovery of every queue has most of the broker's effects once for each."""
+PENDING: Final = replace(PLAIN, pending=True)
+"""A recovery that leaves messages of listed jobs in the queue sorts what it has taken."""
 RESTORING: Final = replace(PLAIN, restore=True)
 
 

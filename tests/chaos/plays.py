@@ -25,7 +25,7 @@ async def run(arena: Arena, case: Case) -> Result:
     """Play a case from its beginning to its judgement."""
     began = time.monotonic()
     own_store = case.trouble in OF_THE_STORE
-    async with arena.place(real_workers=case.real_workers, own_store=own_store) as place:
+    async with arena.place(real_workers=case.real_workers, own_store=own_store, pending=case.pending) as place:
         play = Play(arena=arena, place=place, case=case)
         async with await _begun(play):
             reached = await _PLAYS[case.trouble](play)

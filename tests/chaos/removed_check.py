@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tests.chaos.scenario import Listed, Stage
-from tests.chaos.world import QUARANTINE, RUN, World
+from tests.chaos.world import PLACE, QUARANTINE, RUN, World
 
-_DONE: Final = "done"
+_DONE: Final = {"done", "pending"}
+"""Statuses of jobs that are not enqueued."""
 
 
 def removed(stage: Stage, world: World) -> Iterator[str]:
@@ -14,8 +15,9 @@ def removed(stage: Stage, world: World) -> Iterator[str]:
     uids = [stage.removed or "", stage.uid]
     for name, text in stage.queue.items():
         found = world.places.get(name, [])
-        if found != [QUARANTINE]:
-            yield f"message {name} should be in a quarantine, and is in {found}"
+        expected = PLACE if name.startswith("pending") else QUARANTINE
+        if found != [expected]:
+            yield f"message {name} should be in {expected}, and is in {found}"
         elif not name.startswith("poison") and world.texts[name] != text:
             yield f"message {name} was changed"
     for name in world.produced:
@@ -38,7 +40,7 @@ def _job(world: World, job: Listed, uids: list[str]) -> Iterator[str]:
         if any(places not in ([], [RUN]) for places in found.values()):
             yield f"job {job.label} is in {found}"
         return
-    expected = [[]] if job.document["status"] == _DONE else [[RUN]]
+    expected = [[]] if job.document["status"] in _DONE else [[RUN]]
     if [places for places in found.values() if places] != [places for places in expected if places]:
         yield f"job {job.label} should have run once if it was not done, and is in {found}"
     for uid, places in found.items():

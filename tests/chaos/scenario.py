@@ -113,6 +113,8 @@ class Stage(Team):
     """A team in a hurry: it asks the API server itself instead of through kubectl, and watches its recovery."""
 
     real_workers: bool = False
+    pending: bool = False
+    """Whether some of the listed jobs wait for their messages, which no worker looks for."""
     watched: Watched = field(default_factory=Watched)
     listed: list[Listed] = field(default_factory=list)
     queue: dict[str, bytes] = field(default_factory=dict)
@@ -248,6 +250,13 @@ class Stage(Team):
             message = envelope(f"low-{number}") if number else b"no json at all"
             await self.redis.lpush(UNDECLARED, message)
             self.queue[f"low-{number}" if number else "no json at all"] = message
+        if self.pending:
+            await self._list(await self.failed_job(status="pending", task_id="pending-0"))
+            await self._list(await self.failed_job(status="pending", task_id="pending-1"))
+            self.queue["pending-0"] = envelope("pending-0")
+            await self.redis.lpush(UNDECLARED, self.queue["pending-0"])
+            self.queue["pending-1"] = json.dumps([json.loads(envelope("pending-1")), "", "work"]).encode()
+            await self._hold("pending-1", self.queue["pending-1"])
         for tag in ("left-1", "left-2"):
             entry = json.dumps([json.loads(envelope(tag)), "", "work"]).encode()
             await self._hold(tag, entry)

@@ -44,6 +44,18 @@ async def test_two_deaths_do_no_more_harm_than_one(arena: Arena, steps: list[Cro
     await in_order(arena, list(plans.twice(plans.chance(SEED), steps, 1)))
 
 
+async def test_a_recovery_that_leaves_messages_of_pending_jobs_loses_and_doubles_none(
+    arena: Arena, steps: list[Crossing]
+) -> None:
+    undisturbed = await run(arena, plans.PENDING)
+    assert not undisturbed.violations, report.evidence(undisturbed)
+    more = plans.more(plans.effects(undisturbed.traces[0]), steps)
+
+    for trouble in (Trouble.DEATH, Trouble.CANCEL, Trouble.REMOVED):
+        cases = list(plans.matrix(trouble, more, plans.PENDING))
+        await in_order(arena, plans.chance(SEED).sample(cases, min(3, len(cases))))
+
+
 async def test_a_second_replica_takes_over_where_the_leader_was_killed(arena: Arena, steps: list[Crossing]) -> None:
     await in_order(arena, sample(steps, Trouble.SUCCESSION, 2))
 

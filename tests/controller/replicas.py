@@ -147,7 +147,7 @@ class Replicas:
             "apiVersion": "queuerecovery.dev/v1alpha1",
             "kind": "QueueRecovery",
             "metadata": {"name": name},
-            "spec": {"targetRef": {"name": "nobody"}, "queue": "work"},
+            "spec": {"targetRef": {"name": "nobody"}, "queue": "work", "jobs": []},
         }
         await self.sandbox.kubectl("-n", self.namespace, "apply", "-f", "-", input=yaml.safe_dump(body))
 

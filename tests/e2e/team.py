@@ -217,13 +217,22 @@ class Team:
         )
 
     async def recovery(self, name: str = "stuck", /, **spec: object) -> None:
-        """Create a recovery of the queue `work`, as somebody does at three in the morning."""
+        """Create a recovery of the queue `work`, as somebody does at night.
+
+        Without jobs it only purges, and what it purges is a message of its own where there is none: with nothing to do
+        it would end at once.
+        """
+        jobs: Json = {}
+        if not {"restoreFrom", "jobs"} & spec.keys():
+            jobs = {"jobs": []}
+            if not await self.redis.exists("work", "unacked"):
+                await self.redis.lpush("work", envelope("stuck"))
         await self.apply(
             {
                 "apiVersion": "queuerecovery.dev/v1alpha1",
                 "kind": "QueueRecovery",
                 "metadata": {"name": name},
-                "spec": {"targetRef": {"name": "team"}, "queue": "work", **spec},
+                "spec": {"targetRef": {"name": "team"}, "queue": "work", **jobs, **spec},
             }
         )
 
@@ -263,8 +272,9 @@ class Team:
 
         async def there() -> str | None:
             nonlocal last
-            last = condition(await self.status(name), "Ready")
-            return str(last["message"]) if last.get("reason") == reason else None
+            status = await self.status(name)
+            last = condition(status, "Ready")
+            return str(status["message"]) if last.get("reason") == reason else None
 
         try:
             return await until(there, f"reason {reason} of recovery {name}")
@@ -306,8 +316,20 @@ class Team:
 
     async def events(self, name: str = "stuck") -> list[str]:
         """Return the reasons of a recovery's events."""
+        return [one["reason"] for one in await self._events(name)]
+
+    async def warned(self, reason: str, name: str = "stuck") -> str:
+        """Wait until a recovery has a warning of that reason; return what it says."""
+
+        async def posted() -> str | None:
+            warnings = [one for one in await self._events(name) if one["type"] == "Warning"]
+            return next((str(one["message"]) for one in warnings if one["reason"] == reason), None)
+
+        return await until(posted, f"a warning {reason} of recovery {name}")
+
+    async def _events(self, name: str) -> list[Json]:
         listed = json.loads(await self.kubectl("get", "events", "--output=json"))["items"]
-        return [one["reason"] for one in listed if one["involvedObject"]["name"] == name]
+        return [one for one in listed if one["involvedObject"]["name"] == name]
 
     async def queued(self) -> list[bytes]:
         """Return the messages in the queue's list, the next one first."""

@@ -105,7 +105,7 @@ async def test_one_that_lost_its_finalizer_and_is_kept_by_anothers_is_put_in_ord
 
     async def released() -> bool:
         # Between the patch and the deletion the operator may have put its own back, which goes after the final status.
-        return (await team.get("QueueRecovery", "stuck"))["metadata"]["finalizers"] == ["example.com/a"]
+        return bool((await team.get("QueueRecovery", "stuck"))["metadata"]["finalizers"] == ["example.com/a"])
 
     await until(released, "no finalizer but the other's")
     assert await team.replicas() == 2

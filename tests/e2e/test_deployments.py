@@ -89,7 +89,7 @@ async def _break_image_in_the_drain(team: Team) -> None:
 
     async def told() -> bool:
         nonlocal message
-        message = condition(await team.status(), "Ready")["message"]
+        message = (await team.status())["message"]
         return "cannot get its image" in message
 
     async with team.workers_end():

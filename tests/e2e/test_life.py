@@ -51,7 +51,7 @@ async def test_what_is_shown_at_a_glance(team: Team) -> None:
     assert header.split() == ["NAME", "QUEUE", "PHASE", "REASON", "PURGED", "RE-ENQUEUED", "AGE"]
     assert row.split()[:6] == ["stuck", "work", "Succeeded", "Completed", "5", "1/1"]
     wide = await team.kubectl("get", "qr", "-o", "wide")
-    assert "5 messages quarantined; 1 of 1 jobs enqueued" in wide
+    assert "5 messages quarantined; 1 of 1 job enqueued" in wide
     described = await team.kubectl("describe", "qr", "stuck")
     for reason in ("Planned", "Draining", "Purging", "Restarting", "Reenqueuing", "Completed"):
         assert reason in described
@@ -204,19 +204,41 @@ async def test_workers_that_were_at_zero_stay_there(team: Team) -> None:
     await team.target()
     await team.redis.lpush("work", envelope("t"))
     await team.recovery()
-    await team.reached("Succeeded")
+    status = await team.reached("Succeeded")
     assert await team.replicas() == 0
+    assert 'Nobody consumes "work"' in status["message"]
+    assert await team.warned("WorkersAtZero")
 
 
 async def test_an_empty_queue_is_no_error_but_gets_a_hint(team: Team) -> None:
     await team.workers()
     await team.target()
-    await team.recovery(suspend=True)
+    job = await team.failed_job()
+    await team.recovery(suspend=True, jobs=[{"id": job}])
     await team.waits("Suspended")
-    await team.told("NothingFound")
+    assert await team.warned("NothingFound")
     await team.change(suspend=False)
     status = await team.reached("Succeeded")
     assert status["messages"]["found"] == 0
+    assert "compare globalKeyPrefix, sep and the database" in status["message"]
+    assert status["jobs"]["progress"] == "1/1"
+
+
+async def test_one_that_has_nothing_to_do_stops_nobody_and_warns(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    done = await team.failed_job(status="done")
+    before = (await team.get("Deployment", "worker"))["metadata"]["generation"]
+
+    await team.recovery(jobs=[{"id": done}])
+    status = await team.reached("Succeeded")
+
+    assert (condition(status, "Succeeded")["reason"], status["jobs"]["skipped"]) == ("NothingFound", 1)
+    assert "compare globalKeyPrefix, sep and the database" in status["message"]
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(done, "NotRecoverable")]
+    assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == before
+    assert not await team.redis.keys("queuerecovery.dev:*")
+    assert await team.warned("NothingFound")
 
 
 async def _is(team: Team, key: bytes | str, kind: bytes) -> bool:

@@ -23,7 +23,8 @@ async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_kept_is
 
     status = await team.reached("Succeeded")
 
-    assert status["messages"] == {"found": 9, "quarantined": 4, "kept": 5, "oversized": 0, "undecodable": 0}
+    counts = {"found": 9, "quarantined": 4, "kept": 5, "oversized": 0, "undecodable": 0}
+    assert {key: status["messages"][key] for key in counts} == counts
     assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(kept, "StillQueued"), (held, "StillQueued")]
     *stayed, fresh = [*(await team.queued())[:4], (await team.queued())[-1]]
     assert stayed == messages[0:6:2] + messages[6:]
@@ -31,7 +32,7 @@ async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_kept_is
     assert await team.redis.hgetall("unacked") == {b"tag-0": entries["tag-0"]}
     name = status["quarantine"]["name"]
     assert await team.redis.lrange(f"{name}:1:ready:0", 0, -1) == messages[5:0:-2]
-    assert "4 messages quarantined, 5 kept; 1 of 3 jobs enqueued, 2 skipped" in status["message"]
+    assert "4 messages quarantined, 5 left in the queue; 1 of 3 jobs enqueued, 2 skipped" in status["message"]
 
 
 async def test_the_plan_tells_what_would_be_purged_and_kept(team: Team) -> None:
@@ -53,7 +54,13 @@ async def test_the_plan_tells_what_would_be_purged_and_kept(team: Team) -> None:
         "enqueue": 1,
         "skip": 1,
     }
-    assert "2 messages, 1 jobs" in message
+    assert "would purge 2 of 5 messages (5 ready, 0 unacked), leave 3, enqueue 1 job, skip 1" in message
+    assert plan["examples"] == {
+        "purge": [{"taskId": "t4", "task": "work.run"}, {"taskId": "t1", "task": "work.run"}],
+        "leave": [{"taskId": name, "task": "work.run"} for name in ("t3", "t2", "t0")],
+        "enqueue": [{"id": taken, "taskId": "t4"}],
+        "skip": [{"id": kept, "reason": "StillQueued", "message": "its message t3 is still in the queue"}],
+    }
     assert len(await team.queued()) == 5
 
 

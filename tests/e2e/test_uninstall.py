@@ -370,7 +370,7 @@ def _created_again(team: Team, file: Path) -> list[tuple[str, ...]]:
         "apiVersion": "queuerecovery.dev/v1alpha1",
         "kind": "QueueRecovery",
         "metadata": {"name": "stuck", "namespace": team.namespace},
-        "spec": {"targetRef": {"name": "team"}, "queue": "work"},
+        "spec": {"targetRef": {"name": "team"}, "queue": "work", "jobs": []},
     }
     file.write_text(yaml.safe_dump(recovery))
     scaled = "--for=jsonpath={.spec.replicas}=0"

@@ -9,11 +9,12 @@ FIXED = "Forbidden: fixed once created; only suspend, cancel and a longer active
 
 
 def recovery(name: str, **spec: object) -> dict[str, Any]:
+    jobs: dict[str, Any] = {} if "restoreFrom" in spec else {"jobs": []}
     return {
         "apiVersion": "queuerecovery.dev/v1alpha1",
         "kind": "QueueRecovery",
         "metadata": {"name": name},
-        "spec": {"targetRef": {"name": "media"}, "queue": "tts", **spec},
+        "spec": {"targetRef": {"name": "media"}, "queue": "tts", **jobs, **spec},
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from tests.model.world import NOBODY, OLD, Message, World
+from tests.model.world import NOBODY, OLD, Message, Run, World
 
 Violation = Literal[
     "double push",
@@ -14,6 +14,7 @@ Violation = Literal[
     "message taken from a worker's hands",
     "message in two places",
     "message lost",
+    "message of a skipped job taken",
     "old message left behind",
     "stranded job",
     "wrong books",
@@ -52,6 +53,12 @@ def harm(world: World, *, alone: bool) -> Iterator[Violation]:
         yield "message in two places"
     if not set(world.sent) <= {*waiting, *kept, *world.executed}:
         yield "message lost"
+    yield from _wrongly_taken(world, waiting)
+
+
+def _wrongly_taken(world: World, waiting: tuple[Message, ...]) -> Iterator[Violation]:
+    if any(_took_of_a_skipped_job(run) for run in world.runs):
+        yield "message of a skipped job taken"
     if any(message.task == OLD for message in waiting) and any(status.step in _TAKEN for status in world.statuses):
         yield "old message left behind"
 
@@ -84,6 +91,12 @@ def fault(world: World) -> Iterator[Violation]:
 def _is_robbed(world: World, recovery: int) -> bool:
     is_closed = world.runs[recovery].state in {"closing", "closed"}
     return is_closed and not world.statuses[recovery].ending and recovery != world.vanished
+
+
+def _took_of_a_skipped_job(run: Run) -> bool:
+    """Tell whether a run has taken the message that a job waits for which it does not enqueue."""
+    skipped = {Message(seen.task, number) for number, seen in enumerate(run.seen) if seen.status == "pending"}
+    return not skipped.isdisjoint(run.bitten + run.taken)
 
 
 def _left_by_force(world: World) -> bool:

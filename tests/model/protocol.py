@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.model import ending, takeover
 from tests.model.turn import Outcome, Turn
-from tests.model.world import NOBODY, Claimed, Job, added, put, removed
+from tests.model.world import NOBODY, Claimed, Job, Message, added, put, removed
 
 NEEDS_BROKER: Final = frozenset(
     {"lock", "open", "freeze", "prepare", "push", "close", "give back", "close for good", "release"}
@@ -142,14 +142,22 @@ def _begin_to_take(turn: Turn) -> Outcome:
     return turn.go("scan" if turn.has("take: unacked before the lists") else "pass the boundary")
 
 
+def _taken_of(turn: Turn, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return the messages that are taken: all but those of jobs that are skipped because of what was frozen."""
+    if not turn.has("take: leaves the messages of skipped jobs"):
+        return messages
+    left = {Message(seen.task, number) for number, seen in enumerate(turn.run.seen) if seen.status != "failed"}
+    return tuple(message for message in messages if message not in left)
+
+
 def _scan(turn: Turn) -> Outcome:
-    tags = turn.world.unacked
+    tags = _taken_of(turn, turn.world.unacked)
     at = "bite" if tags else "pass the boundary"
     return turn.stay(turn.process._replace(at=at, tags=tags))
 
 
 def _scan_once_more(turn: Turn) -> Outcome:
-    tags = turn.world.unacked
+    tags = _taken_of(turn, turn.world.unacked)
     return turn.stay(turn.process._replace(at="bite once more" if tags else "complete", tags=tags))
 
 
@@ -182,8 +190,10 @@ def _boundary(turn: Turn) -> Outcome:
         return turn.go("scan once more")
     if run.markers or run.sweep != sweep - 1:
         return turn.read_again()
-    run = run._replace(state="purged", sweep=sweep, taken=added(run.taken, *world.queue))
-    return turn.go("scan once more", world._replace(queue=()).with_run(turn.recovery, run))
+    taken = _taken_of(turn, world.queue)
+    left = tuple(message for message in world.queue if message not in taken)
+    run = run._replace(state="purged", sweep=sweep, taken=added(run.taken, *taken))
+    return turn.go("scan once more", world._replace(queue=left).with_run(turn.recovery, run))
 
 
 def _complete(turn: Turn) -> Outcome:

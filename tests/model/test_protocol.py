@@ -259,6 +259,12 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
         SOMEBODY_SCALES,
         "old message left behind",
     ),
+    (
+        "messages of jobs that the second recovery skips are taken",
+        {"take: leaves the messages of skipped jobs"},
+        TWO_RECOVERIES,
+        "message of a skipped job taken",
+    ),
     ("generation not noted", {"drain: the generation is noted"}, SOMEBODY_SCALES, "old message left behind"),
     ("status written over any other", {"status: written over the known one only"}, ONE_CANCELLED, "lock left behind"),
     (

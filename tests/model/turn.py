@@ -20,6 +20,7 @@ Part = Literal[
     "scale: only while the status stands",
     "restore: moves the version on without a note too",
     "drain: the generation is noted",
+    "take: leaves the messages of skipped jobs",
     "take: unacked before the lists",
     "take: refused once complete",
     "take: goes on to the end of a sweep that consumers disturb",

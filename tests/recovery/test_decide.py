@@ -299,7 +299,9 @@ def test_tools_that_read_kstatus_see_each_ending_as_what_it_is(
     ending = Ending.model_validate({"phase": phase, "reason": "Completed", "message": "done"})
     ended = set_ended(status(ending=ending), now=NOW, generation=3)
     values = {c.type: c.status for c in ended.conditions}
-    assert values == {"Succeeded": succeeded, "Ready": ready, "Reconciling": "False", "Stalled": stalled}
+    summary = {"Succeeded": succeeded, "Ready": ready, "Reconciling": "False", "Stalled": stalled}
+    assert values == summary | {"Finished": "True"}
+    assert [c.message for c in ended.conditions if c.message] == [ended.message] == ["done"]
     assert ended.phase == phase
     assert ended.observed_generation == 3
 

@@ -11,6 +11,8 @@ from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.controller.events import events_between
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
@@ -22,6 +24,12 @@ from tests.sample_worker import WORKER
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
+TARGET = QueueTargetSpec.model_validate(
+    {
+        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+        "queues": [{"name": "tts", "workers": [{"name": "spare"}, {"name": "worker"}]}],
+    }
+)
 ASLEEP = replace(WORKER, replicas=0, pods=0, drained=True)
 NOTED = replace(ASLEEP, uid="another", note=ScaleBackNote(uid="uid", name="stuck", replicas=2))
 SPARE = replace(ASLEEP, name="spare")
@@ -54,6 +62,9 @@ class Case:
     def now(self) -> datetime:
         return NOW
 
+    async def target(self, _: str) -> QueueTargetSpec:
+        return TARGET
+
     async def write(self, status: QueueRecoveryStatus) -> None:
         self.stored = status
 
@@ -78,10 +89,26 @@ async def test_one_that_somebody_else_has_set_to_zero_is_not_said_to_be_back(fir
     said = await Case(*first, [SPARE, ASLEEP]).says()
 
     assert "worker 2" not in said
-    assert said.endswith(
+    assert (
         "; worker has 0 replicas instead of 2: somebody else has set that; "
-        "kubectl scale deployment/worker --replicas=2 -n media"
+        "kubectl scale deployment/worker --replicas=2 -n media. "
+    ) in said
+
+
+async def test_a_queue_whose_deployments_all_have_no_replicas_is_said_to_be_consumed_by_nobody() -> None:
+    case = Case([SPARE, ASLEEP])
+
+    said = await case.says()
+
+    assert said.endswith(
+        'Nobody consumes "tts": scale the workers up, unless an autoscaler does: '
+        "kubectl scale deployment/spare deployment/worker --replicas=N -n media"
     )
+    restarted = find(case.stored.conditions, ConditionType.RESTARTED)
+    assert restarted is not None
+    assert restarted.reason == Reason.WORKERS_AT_ZERO
+    (warning,) = [one for one in events_between(QueueRecoveryStatus(), case.stored) if one.type == "Warning"]
+    assert (warning.reason, warning.note) == (Reason.WORKERS_AT_ZERO, said)
 
 
 async def test_one_that_cannot_be_written_holds_up_no_other_one() -> None:

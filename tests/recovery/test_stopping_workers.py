@@ -11,7 +11,7 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.changes import Changes
+from queue_recovery.recovery.changes import Changes, Waiting
 from queue_recovery.recovery.drain import stop_workers
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import timestamp
@@ -80,7 +80,7 @@ async def test_what_is_waited_for_is_said_also_while_something_changes_all_the_t
     async with aclosing(restless()) as followed, asyncio.timeout(10):
         changes = Changes(case.scope, followed)
         while case.stored.message != "waiting for the last pod":
-            await changes.next((Reason.DRAINING, "waiting for the last pod"))
+            await changes.next(Waiting(reason=Reason.DRAINING, message="waiting for the last pod"))
 
 
 def test_a_name_that_is_too_long_for_a_label_is_refused_before_anything_is_touched() -> None:

@@ -22,6 +22,7 @@ def worker(name: str, *gone: str, pods: int = 0, grace: int = 30) -> Worker:
         pods=pods,
         addresses=frozenset(),
         stopping="",
+        stops_by=None,
         vanished=gone,
         grace_seconds=grace,
         drained=True,

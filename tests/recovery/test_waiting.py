@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 from typing_extensions import override
@@ -12,6 +12,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.recovery.admission import Admission
+from queue_recovery.recovery.errors import AwaitingChange
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import Waiting
 from queue_recovery.recovery.turn import Turn
@@ -33,6 +34,12 @@ class Case(Kept):
         self.desired = DesiredState(spec=spec, generation=3, deleting=False)
         self.on_write: Callable[[], None] = lambda: None
 
+    async def target(self, name: str) -> NoReturn:
+        raise AwaitingChange(Reason.TARGET_NOT_FOUND, f"no target {name}")
+
+    async def broker(self, _: object) -> NoReturn:
+        raise NotImplementedError
+
     async def works(self, turn: Turn) -> Waiting | None:
         async with asyncio.timeout(10):
             return await work(cast("Resource", self), cast("World", self), turn)
@@ -50,7 +57,7 @@ async def test_a_suspended_one_waits_without_a_deadline_and_keeps_nobody_waiting
     waiting = await case.works(Turn(admission, "media"))
 
     assert waiting == Waiting(generation=3, seconds=math.inf, for_turn=False)
-    assert case.stored.message.startswith("held by spec.suspend")
+    assert case.stored.message.startswith("suspended: nothing to purge")
     assert [Turn(admission, "media").may_prepare() for _ in range(2)] == [True, True]
 
 

@@ -40,6 +40,11 @@ def list_map(key: str) -> dict[str, JsonValue]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
+def is_empty(value: object) -> bool:
+    """Tell whether a status leaves a field out: an empty list, 0, or a part of which nothing is set."""
+    return not (value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value)
+
+
 LIST_SET: dict[str, JsonValue] = {"x-kubernetes-list-type": "set"}
 """What a list of scalars adds to its schema when none may be listed twice."""
 

@@ -16,7 +16,7 @@ class Condition(Model):
     type: str = Field(max_length=64, description="Which aspect.")
     status: ConditionStatus = Field(description="Whether it holds.")
     reason: str = Field(max_length=128, description="Why, as one CamelCase word; the reference lists them.")
-    message: Message = Field(description="What is awaited, or what to do.")
+    message: Message = Field(description="What is awaited, or what to do; empty where another condition says it.")
     observed_generation: int = Field(ge=0, description="Generation of the spec that this was judged by.")
     last_transition_time: Timestamp = Field(description="When `status` last changed.")
 
@@ -25,6 +25,10 @@ class ConditionType(Explained):
     """Types of conditions; tools that read kstatus look at `Ready`, `Reconciling` and `Stalled`."""
 
     SUCCEEDED = "Succeeded", "The recovery did what it was asked for. Unknown while it has not ended."
+    FINISHED = (
+        "Finished",
+        "The recovery has ended, as Succeeded, Failed or Cancelled; not there before.",
+    )
     READY = "Ready", "A recovery has ended and needs nobody; a target has all that recoveries need."
     RECONCILING = "Reconciling", "The recovery is running, or waits for what its message says."
     STALLED = "Stalled", "The recovery has failed; a person has to act."

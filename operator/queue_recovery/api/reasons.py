@@ -397,6 +397,11 @@ class Reason(StrEnum):
 
     # How it goes.
     RESUMED = ("Resumed", Outcome.PROGRESS, "`spec.suspend` was set to false: the plan is made again, then it begins.")
+    COUNTING = (
+        "Counting",
+        Outcome.PROGRESS,
+        "The messages of the queue are being counted, which takes longer than usual.",
+    )
     PLANNED = ("Planned", Outcome.PROGRESS, "What would be done has been counted and is in `status.plan`.")
     BREAKS_CANVAS = (
         "BreaksCanvas",
@@ -421,8 +426,8 @@ class Reason(StrEnum):
     NOTHING_FOUND = (
         "NothingFound",
         Outcome.PROGRESS,
-        "The queue held no message at all.",
-        "If there should have been some, check `globalKeyPrefix`, `sep` and the database number in the URL.",
+        "No message is under the queue's keys; or nothing is to be purged and nothing enqueued, so the recovery ends.",
+        "If there should have been messages, check `globalKeyPrefix`, `sep` and the database number in the URL.",
     )
     RESTARTING = ("Restarting", Outcome.PROGRESS, "The workers' replicas are back; their rollout is under way.")
     AWAITING_MANUAL_SCALE_UP = (
@@ -437,6 +442,12 @@ class Reason(StrEnum):
         "The workers are not all available yet; the message says what is missing.",
         "If it lasts, look at the pods: `kubectl describe pods`.",
     )
+    WORKERS_AT_ZERO = (
+        "WorkersAtZero",
+        Outcome.PROGRESS,
+        "All Deployments of a queue have 0 replicas, as they had before: nobody consumes what was enqueued.",
+        "Scale them up, unless an autoscaler does that when it sees messages.",
+    )
     REENQUEUING = ("Reenqueuing", Outcome.PROGRESS, "The jobs are being claimed and enqueued.")
     RESTORING = (
         "Restoring",
@@ -446,11 +457,18 @@ class Reason(StrEnum):
     COMPLETED = ("Completed", Outcome.PROGRESS, "Done.")
     NOT_NEEDED = ("NotNeeded", Outcome.PROGRESS, "The recovery does not ask for this step, so it was left out.")
 
+    NOT_REPLACED = (
+        "NotReplaced",
+        Outcome.PROGRESS,
+        "Messages were quarantined that no enqueued job replaces: what they were to do is done by nobody.",
+        "Nothing, if that is what you want. Otherwise put them back: a recovery whose `restoreFrom` names this one.",
+    )
+
     # Why a job was not enqueued.
     NOT_RECOVERABLE = (
         "NotRecoverable",
         Outcome.SKIPPED,
-        "The job's status is not one of the target's `statuses.recoverable`.",
+        "The job's status is not one of the target's `statuses.recoverable`; its message, if any, stays in the queue.",
         "Nothing, if it is done. Otherwise have the status added to the target, and create a new recovery.",
     )
     STILL_QUEUED = (
@@ -468,7 +486,7 @@ class Reason(StrEnum):
         "InDoubt",
         Outcome.SKIPPED,
         "The broker lost its marker, so it may or may not have been enqueued; its document was left alone.",
-        "Compare the job's task id with what your workers ran, then list it in a new recovery if it did not run.",
+        "Compare the task id in `message` with what your workers ran; list what did not run in a new recovery.",
     )
     NOT_ATTEMPTED = (
         "NotAttempted",

@@ -38,6 +38,15 @@ def _fixed(name: str, relation: str = "==") -> JsonValue:
     }
 
 
+def _fixed_optional(name: str) -> JsonValue:
+    return {
+        "rule": f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+        "fieldPath": f".{name}",
+        "reason": "FieldValueForbidden",
+        "message": _FIXED,
+    }
+
+
 _MOST_TEXT: dict[str, JsonValue] = {
     "rule": "self.map(job, (has(job.id) ? 2 * string(job.id).size() : 0) + (has(job.task) ? 2 * job.task.size() : 0)"
     " + (has(job.args) ? job.args.size() : 0) + (has(job.kwargs) ? job.kwargs.size() : 0)).sum() <= 524288",
@@ -136,12 +145,12 @@ class ReenqueueSpec(Model):
 
 _RESTORES_ONLY: Rules = [
     {
-        "rule": f"!has(self.restoreFrom) || {untouched}",
+        "rule": f"!has(self.restoreFrom) || ({untouched})",
         "fieldPath": f".{name}",
         "message": "restoreFrom only puts messages back: leave jobs, purge, restart and reenqueue out",
     }
     for name, untouched in (
-        ("jobs", "self.jobs.size() == 0"),
+        ("jobs", "!has(self.jobs) || self.jobs.size() == 0"),
         (
             "purge",
             (
@@ -164,9 +173,10 @@ class QueueRecoverySpec(Model):
         description="The queue to recover: one of the target's. `*`: all queues of the target, in one go."
     )
     jobs: list[JobSpec] = Field(
-        [],
+        default_factory=list,
         max_length=1000,
-        description="Jobs to enqueue as new tasks, once each; none: the queue is only purged.",
+        description="Jobs to enqueue as new tasks, once each. An empty list, which has to be written: the queue is "
+        "only purged.",
         json_schema_extra={"x-kubernetes-validations": [_MOST_TEXT]},
     )
     purge: PurgeSpec = Field(PurgeSpec(), description="What happens to the messages in the queue.")
@@ -200,7 +210,6 @@ class QueueRecoverySpec(Model):
                 for name in (
                     "targetRef",
                     "queue",
-                    "jobs",
                     "purge",
                     "restart",
                     "reenqueue",
@@ -209,21 +218,20 @@ class QueueRecoverySpec(Model):
             ),
             _fixed("activeDeadlineSeconds", ">="),
             {
-                "rule": f"self.queue != '{EVERY_QUEUE}' || self.jobs.all(job, has(job.queue))",
+                "rule": "has(self.jobs) || has(self.restoreFrom)",
+                "message": "list the jobs to enqueue in jobs, or name the recovery to undo in restoreFrom; to purge "
+                "the queue and enqueue nothing, say `jobs: []`",
+            },
+            *(_fixed_optional(name) for name in ("jobs", "restoreFrom")),
+            {
+                "rule": f"self.queue != '{EVERY_QUEUE}' || !has(self.jobs) || self.jobs.all(job, has(job.queue))",
                 "fieldPath": ".jobs",
                 "message": f"with queue `{EVERY_QUEUE}` each job says its queue: add `queue` to every job",
             },
             {
-                "rule": f"self.queue == '{EVERY_QUEUE}' || !self.jobs.exists(job, has(job.queue))",
+                "rule": f"self.queue == '{EVERY_QUEUE}' || !has(self.jobs) || !self.jobs.exists(job, has(job.queue))",
                 "fieldPath": ".jobs",
                 "message": f"all jobs go to the recovery's queue; a job says its own only with queue `{EVERY_QUEUE}`",
-            },
-            {
-                "rule": "has(self.restoreFrom) == has(oldSelf.restoreFrom)"
-                " && (!has(self.restoreFrom) || self.restoreFrom == oldSelf.restoreFrom)",
-                "fieldPath": ".restoreFrom",
-                "reason": "FieldValueForbidden",
-                "message": _FIXED,
             },
             *_RESTORES_ONLY,
             {

@@ -8,14 +8,15 @@ from queue_recovery.api.base import (
     Explained,
     Message,
     Model,
-    Note,
     ObjectName,
     QueueName,
     ShownName,
     Timestamp,
+    is_empty,
     list_map,
 )
 from queue_recovery.api.conditions import Condition
+from queue_recovery.api.examples import Examples, SkippedJob, Unreplaced
 from queue_recovery.api.tails import Tails
 from queue_recovery.api.target import Limits
 
@@ -45,22 +46,33 @@ class Plan(Model):
     unlisted: list[ShownName] = Field(
         [],
         max_length=20,
+        exclude_if=is_empty,
         description="With queue `*`: queues of the broker that the target does not list, so that are left alone; the "
         "first 20 of them.",
     )
-    unlisted_total: int = Field(0, ge=0, description="How many there are of them; 1000 is as far as is counted.")
+    unlisted_total: int = Field(
+        0, ge=0, exclude_if=is_empty, description="How many there are of them; 1000 is as far as is counted."
+    )
     ready: int = Field(
         ge=0, description="Messages in the queues' lists, over all priorities; with `restoreFrom`, in the quarantine."
     )
     unacked: int = Field(ge=0, description="Messages of the queues that workers hold.")
     purge: int = Field(0, ge=0, description="Messages that would be taken out and kept safe.")
-    keep: int = Field(0, ge=0, description="Messages that `purge.select` would leave in the queue.")
-    restore: int = Field(0, ge=0, description="Messages that `restoreFrom` would put back.")
+    keep: int = Field(
+        0,
+        ge=0,
+        description="Messages that would be left in the queue: `purge.select` does not match them, or they are of "
+        "listed jobs that would be skipped because of their status.",
+    )
+    restore: int = Field(0, ge=0, exclude_if=is_empty, description="Messages that `restoreFrom` would put back.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
-    limits: Limits = Field(Limits(), description="The longest deadlines that the target allows.")
+    limits: Limits = Field(Limits(), exclude_if=is_empty, description="The longest deadlines that the target allows.")
     tails: Tails | None = Field(
         None, description="What hangs on the messages that would be taken; left out when there are none."
+    )
+    examples: Examples | None = Field(
+        None, description="While `suspend` is true: some of the messages and jobs that are counted here, by name."
     )
 
 
@@ -69,10 +81,21 @@ class Messages(Model):
 
     found: int = Field(0, ge=0, description="Messages of the queue at the boundary.")
     quarantined: int = Field(0, ge=0, description="Messages taken out and kept safe.")
-    kept: int = Field(0, ge=0, description="Messages that `purge.select` left in the queue.")
+    kept: int = Field(
+        0,
+        ge=0,
+        description="Messages left in the queue: `purge.select` does not match them, or they are of listed jobs that "
+        "were skipped because of their status.",
+    )
+    unreplaced: Unreplaced | None = Field(
+        None,
+        description="Quarantined messages that no enqueued job replaces, as counted at the end; left out when there "
+        "are none. What they were to do is done by nobody, unless they are restored.",
+    )
     oversized: int = Field(
         0,
         ge=0,
+        exclude_if=is_empty,
         description="Messages that are too large to be read (over 4 MiB), as far as they were found: with "
         "`purge.select` they are left in the queue, else those that workers hold are quarantined. They are part of the "
         "counts above.",
@@ -80,6 +103,7 @@ class Messages(Model):
     undecodable: int = Field(
         0,
         ge=0,
+        exclude_if=is_empty,
         description="Entries of `unacked` that cannot be read, so belong to no queue; left where they are.",
     )
 
@@ -138,20 +162,14 @@ class JobTotals(Model):
         return cls(total=total, enqueued=enqueued, skipped=skipped, progress=f"{enqueued}/{total}")
 
 
-class SkippedJob(Model):
-    """A job that was not enqueued."""
-
-    id: str = Field(max_length=320, description="The job's id, or its task with its place in the list.")
-    reason: str = Field(max_length=64, description="Why, as one CamelCase word.")
-    message: Note = Field("", description="What was found.")
-
-
 class Ending(Model):
     """An ending that has been decided; its final status may still have to be written."""
 
     phase: Literal["Succeeded", "Failed", "Cancelled"] = Field(description="The terminal phase.")
     reason: str = Field(max_length=128, description="Why it ends, as one CamelCase word.")
-    message: Message = Field(description="What is wrong and what to do.")
+    message: Message = Field(
+        "", exclude_if=is_empty, description="What is wrong and what to do; once it has ended, `message` says it."
+    )
 
 
 MOST_WORKERS = 200
@@ -175,6 +193,7 @@ class QueueRecoveryStatus(Model):
     workers: list[WorkerStatus] = Field(
         [],
         max_length=MOST_WORKERS,
+        exclude_if=is_empty,
         description="The workers' replicas before the drain.",
         json_schema_extra=list_map("name"),
     )
@@ -187,7 +206,9 @@ class QueueRecoveryStatus(Model):
     )
     quarantine: Quarantine | None = Field(None, description="Where the removed messages are stored.")
     jobs: JobTotals = Field(JobTotals(), description="How far the jobs are.")
-    skipped: list[SkippedJob] = Field([], max_length=1000, description="The jobs that were not enqueued.")
+    skipped: list[SkippedJob] = Field(
+        [], max_length=1000, exclude_if=is_empty, description="The jobs that were not enqueued."
+    )
     ending: Ending | None = Field(
         None,
         description="Set once the recovery is bound to end: it does not turn back while it finishes.",
@@ -195,6 +216,6 @@ class QueueRecoveryStatus(Model):
     conditions: list[Condition] = Field(
         [],
         max_length=16,
-        description="Succeeded, Ready, Reconciling, Stalled, Drained, Purged, Restarted, Reenqueued, Restored.",
+        description="Succeeded, Ready, Reconciling, Stalled, those of its steps, and at the end Finished.",
         json_schema_extra=list_map("type"),
     )

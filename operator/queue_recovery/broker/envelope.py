@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 
 from queue_recovery.broker.values import Large, Value
+from queue_recovery.recovery.ports import MessageName
 
 LONGEST_NAME: Final = 255
 """Bytes of a routing key or of an exchange's name: what AMQP's short strings hold."""
@@ -189,3 +190,12 @@ def task_id(envelope: object) -> str | None:
             return found
         case _:
             return None
+
+
+def name_of(envelope: object) -> MessageName:
+    """Return how people are told of a message; protocol 1 keeps the task's name in the body, where it is not read."""
+    match envelope:
+        case {"headers": {"task": str() as task}}:
+            return MessageName(task_id=task_id(envelope), task=task)
+        case _:
+            return MessageName(task_id=task_id(envelope), task=None)

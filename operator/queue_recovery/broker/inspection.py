@@ -3,10 +3,9 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import is_envelope, read_message, task_id
+from queue_recovery.broker.envelope import is_envelope, name_of, read_message, task_id
 from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.scripts import unreadable, wrong_type
 from queue_recovery.broker.selection import Selection
@@ -14,7 +13,7 @@ from queue_recovery.broker.tails import TailCount
 from queue_recovery.broker.unacked import entries_of, refuse_shared
 from queue_recovery.broker.values import size_of
 from queue_recovery.recovery.errors import Rejected
-from queue_recovery.recovery.ports import Count
+from queue_recovery.recovery.ports import Count, MessageName
 
 _END = 500
 """Messages looked at for their tails from either end of a list: those that wait longest, and the newest retries."""
@@ -75,35 +74,52 @@ async def _check_messages(client: Client, queue: str, lists: Sequence[str], *, t
         )
 
 
-async def count(client: Client, layout: Layout, queues: Collection[str], select: PurgeSelect | None) -> Count:
-    """Count the queues' messages, those that a selection would keep, and the tails of those that it would take.
+async def count(
+    client: Client,
+    layout: Layout,
+    queues: Collection[str],
+    selection: Selection,
+    names: int,
+) -> Count:
+    """Count the queues' messages, those that would be left, and the tails of those that would be taken.
 
     A list that is taken whole is read at its ends only, so that planning takes no longer the deeper the queue is.
+    `names` says how many messages of either kind are named.
 
     Raises:
         Rejected: `SharedRoute`.
     """
-    selection = Selection(select)
     lengths = await _lengths(client, layout, queues)
     ready = sum(lengths.values())
     unacked = undecodable = keep = 0
     tails = TailCount()
+    taken: list[MessageName] = []
+    left: list[MessageName] = []
+    left_ids: set[str] = set()
+
+    def look(envelope: object) -> bool:
+        """Tell whether a message would be taken."""
+        takes = selection.matches(envelope)
+        named = taken if takes else left
+        if len(named) < names:
+            named.append(name_of(envelope))
+        if takes:
+            tails.look(envelope)
+        else:
+            left_ids.update(selection.job_ids & {task_id(envelope) or ""})
+        return takes
+
     read = _at_ends if selection.takes_all else _in_lists
     async for portion in read(client, lengths):
-        for envelope in portion:
-            if selection.matches(envelope):
-                tails.look(envelope)
-            else:
-                keep += 1
+        keep += sum(not look(envelope) for envelope in portion)
     async for found in entries_of(client, layout, queues):
         if found.entry is None:
             undecodable += 1
-        elif selection.matches(found.entry.envelope):
+            continue
+        unacked += 1
+        if look(found.entry.envelope):
             refuse_shared(found.entry, found.shared_with)
-            tails.look(found.entry.envelope)
-            unacked += 1
         else:
-            unacked += 1
             keep += 1
     return Count(
         ready=ready,
@@ -111,35 +127,29 @@ async def count(client: Client, layout: Layout, queues: Collection[str], select:
         undecodable=undecodable,
         keep=min(keep, ready + unacked),
         tails=tails.total(),
+        left_ids=frozenset(left_ids),
+        taken=tuple(taken),
+        left=tuple(left),
     )
 
 
 async def queued_task_ids(
-    client: Client, layout: Layout, queues: Collection[str], among: Collection[str], left_by: PurgeSelect | None
+    client: Client, layout: Layout, queues: Collection[str], among: Collection[str]
 ) -> frozenset[str]:
     """Return which of these task ids have a message in the queues' lists or in `unacked`.
 
-    A message in `unacked` that may be another queue's copy counts: its task may yet run. With `left_by`, a message that
-    it would take does not.
+    A message in `unacked` that may be another queue's copy counts: its task may yet run.
     """
     wanted = frozenset(among)
-    taken = Selection(left_by) if left_by else None
     found: set[str] = set()
-
-    def look(envelope: object) -> None:
-        name = task_id(envelope)
-        if name in wanted and not (taken and taken.matches(envelope)):
-            found.add(name)
-
     if wanted:
         async for portion in _in_lists(client, await _lengths(client, layout, queues)):
-            for envelope in portion:
-                look(envelope)
+            found |= wanted & {task_id(envelope) or "" for envelope in portion}
             if found == wanted:
                 return wanted
         async for item in entries_of(client, layout, queues):
             if item.entry is not None:
-                look(item.entry.envelope)
+                found |= wanted & {task_id(item.entry.envelope) or ""}
     return frozenset(found)
 
 

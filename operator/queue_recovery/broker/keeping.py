@@ -6,7 +6,7 @@ so that its order holds even when workers live, as they do after an ending
 (`docs/decisions/0006-kept-messages-come-back-in-one-step.md`).
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from queue_recovery.broker.bites import Bite, Portion
@@ -24,7 +24,7 @@ from queue_recovery.broker.own_keys import (
 )
 from queue_recovery.broker.run import read_record
 from queue_recovery.broker.scripts import Script, forged, lost_data, run_script
-from queue_recovery.broker.selection import Selection
+from queue_recovery.broker.selection import Jobs, Selection
 from queue_recovery.broker.values import Large, Value, size_of
 from queue_recovery.recovery.ports import Run
 
@@ -47,33 +47,35 @@ Judge = Callable[[Value, str], Verdict]
 """Judges a message; the text names its place among all that are sorted, and is the same when it is judged again."""
 
 
-async def give_back_kept(client: Client, layout: Layout, run: Run, among: Collection[str] = ()) -> None:
+async def give_back_kept(client: Client, layout: Layout, run: Run, jobs: Jobs | None = None) -> None:
     """Sort what the last boundary took, and bring what is kept back to the tail of its list.
 
-    Goes on where an earlier call stopped. Which of the task ids `among` are kept is written beside it.
+    Goes on where an earlier call stopped. Which of the jobs' task ids are kept is written beside it. Without `jobs`,
+    they are those of this run alone.
     """
     record = await read_record(client, run.uid)
     if record is None:
         raise lost_data()
+    jobs = jobs or Jobs.of(record.jobs.values())
     unsorted = record.unsorted
     for priority, key in layout.possible_lists(run.queue).items():
         ending = ready_ending(record.sweep, priority)
         if ending in unsorted:
             kept = client.own.quarantine(run.uid, kept_ending(record.sweep, priority))
-            judge = _selects(run, frozenset(among))
+            judge = _selects(run, jobs)
             await sort(client, run, ending, client.own.quarantine(run.uid, ending), kept=kept, judge=judge)
             await rejoin(client, run, ending, kept, key)
 
 
-def _selects(run: Run, among: frozenset[str]) -> Judge:
-    selection = Selection(run.select)
+def _selects(run: Run, jobs: Jobs) -> Judge:
+    selection = Selection(run.select, jobs)
 
     def judge(message: Value, _: str) -> Verdict:
         envelope = read_message(message)
         if selection.matches(envelope):
             return Verdict(stays=True)
         name = task_id(envelope)
-        return Verdict(stays=False, unread=isinstance(message, Large), kept_id=name if name in among else None)
+        return Verdict(stays=False, unread=isinstance(message, Large), kept_id=name if name in jobs.ids else None)
 
     return judge
 

@@ -8,6 +8,7 @@ from queue_recovery.recovery.ports import SeenJob
 class _Note(BaseModel):
     status: str | None
     task_id: str | None = Field(alias="taskId")
+    recoverable: bool = True
 
     model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=True)
 
@@ -17,7 +18,9 @@ _NOTE = TypeAdapter[_Note | None](_Note | None)
 
 def note_of(seen: SeenJob | None) -> bytes:
     """Return the text."""
-    note = None if seen is None else _Note(status=seen.status, task_id=seen.task_id)
+    note = None
+    if seen is not None:
+        note = _Note(status=seen.status, task_id=seen.task_id, recoverable=seen.recoverable)
     return _NOTE.dump_json(note, by_alias=True)
 
 
@@ -28,4 +31,6 @@ def read_note(text: bytes | str) -> SeenJob | None:
         ValueError: it is none; pydantic names what is wrong.
     """
     note = _NOTE.validate_json(text)
-    return None if note is None else SeenJob(status=note.status, task_id=note.task_id)
+    if note is None:
+        return None
+    return SeenJob(status=note.status, task_id=note.task_id, recoverable=note.recoverable)

@@ -1,28 +1,29 @@
 """A broker database on Redis or Valkey, as the steps of a recovery use it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Self, TypeVar
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker import inspection, restoring, sweeper, taking
+from queue_recovery.broker import closing, inspection, restoring, sweeper, taking
 from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.connecting import connect
 from queue_recovery.broker.consumers import consumers
 from queue_recovery.broker.health import check_permissions, check_server
-from queue_recovery.broker.keeping import give_back_kept
 from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.locks import holders, holders_of
 from queue_recovery.broker.notes import note_of, read_note
-from queue_recovery.broker.own_keys import JOB_FIELD, SEEN_FIELD, TAKEN_FIELD, OwnKeys, unacked_ending
+from queue_recovery.broker.own_keys import JOB_FIELD, SEEN_FIELD, OwnKeys
 from queue_recovery.broker.publish import Publisher
 from queue_recovery.broker.run import read_open_record, read_record
 from queue_recovery.broker.scripts import Script, forged, run_script
+from queue_recovery.broker.selection import Jobs, Selection
 from queue_recovery.broker.tls import unverified
 from queue_recovery.broker.unlisted import unlisted
+from queue_recovery.broker.unreplaced import unreplaced
 from queue_recovery.broker.url import parse_url
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
@@ -41,6 +42,7 @@ from queue_recovery.recovery.ports import (
     Taken,
     Task,
     Unlisted,
+    Unreplaced,
 )
 
 T = TypeVar("T")
@@ -141,15 +143,15 @@ class RedisBroker:
         """See `ports.Broker`."""
         return await unlisted(self._client, self._layout, listed)
 
-    async def count(self, *queues: str, select: PurgeSelect | None = None) -> Count:
+    async def count(
+        self, *queues: str, select: PurgeSelect | None = None, jobs: Iterable[SeenJob] = (), names: int = 0
+    ) -> Count:
         """See `ports.Broker`."""
-        return await inspection.count(self._client, self._layout, queues, select)
+        return await inspection.count(self._client, self._layout, queues, Selection(select, Jobs.of(jobs)), names)
 
-    async def queued_task_ids(
-        self, among: Collection[str], *queues: str, left_by: PurgeSelect | None = None
-    ) -> frozenset[str]:
+    async def queued_task_ids(self, among: Collection[str], *queues: str) -> frozenset[str]:
         """See `ports.Broker`."""
-        return await inspection.queued_task_ids(self._client, self._layout, queues, among, left_by)
+        return await inspection.queued_task_ids(self._client, self._layout, queues, among)
 
     async def consumers(self) -> Sequence[Consumer]:
         """See `ports.Broker`."""
@@ -193,9 +195,13 @@ class RedisBroker:
                 raise forged(record) from None
         return stored
 
-    async def take(self, *runs: Run, sweep: int = 1, among: Collection[str] = ()) -> Taken:
+    async def take(self, *runs: Run, sweep: int = 1) -> Taken:
         """See `ports.Broker`."""
-        return await taking.take(self._client, self._layout, runs, sweep, among)
+        return await taking.take(self._client, self._layout, runs, sweep)
+
+    async def moved(self, *runs: Run) -> int:
+        """See `ports.Broker`."""
+        return sum([(await read_open_record(self._client, run.uid)).moved for run in runs])
 
     async def pass_boundary(self, run: Run) -> None:
         """See `ports.Broker`."""
@@ -224,7 +230,11 @@ class RedisBroker:
 
     async def refuse(self, run: Run) -> None:
         """See `ports.Broker`."""
-        await self._send_close(run, given_back=False)
+        await closing.refuse(self._client, self._layout, run)
+
+    async def unreplaced(self, *runs: Run) -> Unreplaced:
+        """See `ports.Broker`."""
+        return await unreplaced(self._client, runs)
 
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
         """See `ports.Broker`."""
@@ -236,24 +246,7 @@ class RedisBroker:
 
     async def close(self, run: Run) -> Closed:
         """See `ports.Broker`."""
-        answer = await self._send_close(run, given_back=False)
-        if answer[0] == b"KEEPING":
-            await self._bring_back(run)
-            answer = await self._send_close(run, given_back=False)
-        if answer[0] == b"CLOSING":
-            await taking.give_back(self._client, self._layout, run)
-            answer = await self._send_close(run, given_back=True)
-        if answer[0] != b"CLOSED":
-            raise forged(self._client.own.run(run.uid))
-        was_purged = answer[1] == b"1"
-        record = await read_record(self._client, run.uid)
-        return Closed(
-            was_purged=was_purged,
-            taken=record.taken if record and was_purged else None,
-            pushed=record.pushed if record else frozenset(),
-            seen=record.seen if record else frozenset(),
-            restored=record.restored if record and record.earlier and was_purged else None,
-        )
+        return await closing.close(self._client, self._layout, run)
 
     async def release(self, run: Run, *, expires: datetime, keep: bool) -> None:
         """See `ports.Broker`."""
@@ -271,26 +264,8 @@ class RedisBroker:
         """See `ports.Broker`."""
         await self._release()
 
-    async def _send_close(self, run: Run, *, given_back: bool) -> list[bytes]:
-        ending = unacked_ending(1)
-        keys = [self._client.own.run(run.uid), self._client.own.quarantine(run.uid, ending)]
-        return await run_script(
-            self._client, Script.CLOSE, keys, [*self._identity(run), TAKEN_FIELD + ending, int(given_back)]
-        )
-
-    async def _bring_back(self, run: Run) -> None:
-        """Bring back what a run whose ending has begun keeps, or has brought on its way."""
-        record = await read_record(self._client, run.uid)
-        if record is not None and record.earlier is not None:
-            await restoring.bring_back(self._client, self._layout, run, restoring.stays)
-        else:
-            await give_back_kept(self._client, self._layout, run)
-
     def _lock(self, queue: str) -> str:
         return self._client.own.lock(self._layout.bare_list(queue))
-
-    def _identity(self, run: Run) -> list[str]:
-        return [run.uid, run.name, run.cluster, self._layout.bare_list(run.queue)]
 
 
 def _portions(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -21,7 +21,7 @@ from queue_recovery.broker.own_keys import (
     sweep_of,
 )
 from queue_recovery.broker.scripts import already_closed, forged, lost_data
-from queue_recovery.recovery.ports import Restored, Taken
+from queue_recovery.recovery.ports import Restored, SeenJob, Taken
 
 _COUNTERS = (TAKEN_FIELD, UNSORTED_FIELD, KEPT_FIELD, LARGE_FIELD, LARGE_KEPT_FIELD)
 _COUNTED = re.compile(r"\d{1,9}:(unacked|ready:\d{1,3})")
@@ -107,6 +107,11 @@ class Record:
         )
 
     @property
+    def moved(self) -> int:
+        """How many messages are where they belong by now: in the quarantine, or left in the queue."""
+        return sum(self.quarantined.values()) + self.kept - sum(self.unsorted.values())
+
+    @property
     def earlier(self) -> str | None:
         """UID of the run whose quarantine this one puts back."""
         return self.fields.get("from")
@@ -122,9 +127,20 @@ class Record:
     @property
     def enqueued_anew(self) -> frozenset[str]:
         """The former task ids of the jobs that were looked up and enqueued."""
-        seen = self._named(SEEN_FIELD)
-        notes = [read_note(seen[key]) for key in self.pushed if key in seen]
-        return frozenset(note.task_id for note in notes if note and note.task_id)
+        seen = self.jobs
+        return frozenset(task_id for key in self.pushed if key in seen and (task_id := seen[key].task_id))
+
+    @property
+    def enqueued_unknown(self) -> int:
+        """How many jobs were enqueued whose former task id is not known."""
+        seen = self.jobs
+        return sum(key not in seen or not seen[key].task_id for key in self.pushed)
+
+    @property
+    def jobs(self) -> Mapping[str, SeenJob]:
+        """What each listed job that has a document looked like when nothing ran, by its key."""
+        notes = {key: read_note(text) for key, text in self._named(SEEN_FIELD).items()}
+        return {key: note for key, note in notes.items() if note is not None}
 
     @property
     def released(self) -> Released:

@@ -1,15 +1,43 @@
 """Which messages a recovery takes: by their headers, and never by a body."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker.envelope import task_id
+from queue_recovery.recovery.ports import SeenJob
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The task ids that a recovery's listed jobs had when they were looked at."""
+
+    ids: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+    """Those of jobs that are not enqueued because of their status: their messages are left."""
+
+    @classmethod
+    def of(cls, jobs: Iterable[SeenJob]) -> Self:
+        """Return the task ids of these jobs."""
+        seen = [(job.task_id, job.recoverable) for job in jobs if job.task_id]
+        return cls(
+            frozenset(name for name, _ in seen), frozenset(name for name, recoverable in seen if not recoverable)
+        )
+
+
+NO_JOBS: Final = Jobs()
 
 
 class Selection:
-    """A selection of messages; without one, every message is selected."""
+    """A selection of messages; without one, every message is selected but those of jobs that are not enqueued."""
 
-    def __init__(self, select: PurgeSelect | None) -> None:
+    def __init__(self, select: PurgeSelect | None, jobs: Jobs = NO_JOBS) -> None:
         """Prepare a selection, or one that takes all."""
-        self.takes_all = select is None
+        self.takes_all = select is None and not jobs.left
+        self.job_ids = jobs.ids
+        self._selects_all = select is None
+        self._left = jobs.left
         self._tasks = _set(select.tasks if select else None)
         self._task_ids = _set(select.task_ids if select else None)
         self._min_retries = select.min_retries if select else None
@@ -19,7 +47,9 @@ class Selection:
 
         Protocol 1 keeps a message's task and its retries in the body, so that only its id can be matched.
         """
-        if self.takes_all:
+        if self._left and task_id(envelope) in self._left:
+            return False
+        if self._selects_all:
             return True
         match envelope:
             case {"headers": dict(headers)}:

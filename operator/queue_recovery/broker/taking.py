@@ -6,7 +6,7 @@ and the boundary takes it; moved after, kombu's WATCH fails and it pushes nothin
 """
 
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -29,7 +29,7 @@ from queue_recovery.broker.own_keys import (
 )
 from queue_recovery.broker.run import read_open_record
 from queue_recovery.broker.scripts import Script, run_script, unreadable
-from queue_recovery.broker.selection import Selection
+from queue_recovery.broker.selection import Jobs, Selection
 from queue_recovery.broker.unacked import Found, bites, entries_of, refuse_shared
 from queue_recovery.broker.values import LARGEST, size_of
 from queue_recovery.recovery.ports import Run, Taken
@@ -53,10 +53,11 @@ class _Seen:
     """What is to be moved with the next bite."""
 
 
-async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, among: Collection[str]) -> Taken:
+async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int) -> Taken:
     """Move every selected message of the queues into the quarantine, and make sure that none is left in `unacked`.
 
-    What a selection keeps of the lists is back when the sweep is complete; of `unacked` it was never moved.
+    What is left of the lists is back when the sweep is complete; of `unacked` it was never moved. Besides what a
+    selection leaves, that is each message of a job that is not enqueued because of its status.
 
     Raises:
         Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`.
@@ -65,21 +66,31 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, 
     records = [(run, await read_open_record(client, run.uid)) for run in runs]
     before = [run for run, record in records if record.sweep < sweep]
     incomplete = [run for run, record in records if record.complete < sweep]
+    # A job may have been listed for another queue than its message is in.
+    jobs = Jobs.of(job for _, record in records for job in record.jobs.values())
     if before:
         # The entries of all queues first: each boundary then finds what other workers' restore sweeps moved meanwhile.
-        seen = await _empty_unacked(client, layout, before, sweep, among)
+        seen = await _empty_unacked(client, layout, before, sweep, jobs)
         for run in before:
-            await pass_boundary(client, run, layout.possible_lists(run.queue), sweep, seen[run.queue])
-    if incomplete and _any_moved(await _move_unacked(client, layout, incomplete, sweep)):
+            lists = layout.possible_lists(run.queue)
+            takes_all = Selection(run.select, jobs).takes_all
+            await pass_boundary(client, run, lists, sweep, seen[run.queue], takes_all=takes_all)
+    if incomplete and _any_moved(await _move_unacked(client, layout, incomplete, sweep, jobs)):
         raise unknown_consumer()
     for run in incomplete:
-        await give_back_kept(client, layout, run, among)
+        await give_back_kept(client, layout, run, jobs)
         await run_script(client, Script.COMPLETE, [client.own.run(run.uid)], [run.uid, sweep])
     return reduce(operator.add, [(await read_open_record(client, run.uid)).taken for run in runs])
 
 
 async def pass_boundary(
-    client: Client, run: Run, lists: Mapping[int, str], sweep: int = 1, seen: _Seen | None = None
+    client: Client,
+    run: Run,
+    lists: Mapping[int, str],
+    sweep: int = 1,
+    seen: _Seen | None = None,
+    *,
+    takes_all: bool = True,
 ) -> None:
     """Take these lists (by priority) in one step, and mark the run as purged."""
     seen = seen or _Seen()
@@ -89,7 +100,7 @@ async def pass_boundary(
         keys += [key, client.own.quarantine(run.uid, ending)]
         fields += [TAKEN_FIELD + ending, UNSORTED_FIELD + ending]
     ending = unacked_ending(sweep)
-    kept = [seen.kept if run.select else "", KEPT_FIELD + ending, seen.kept_large, LARGE_KEPT_FIELD + ending]
+    kept = ["" if takes_all else seen.kept, KEPT_FIELD + ending, seen.kept_large, LARGE_KEPT_FIELD + ending]
     kept_ids = [KEPT_ID_FIELD + found for found in seen.kept_ids]
     words: list[Word] = [run.uid, sweep, seen.undecodable, *kept, int(run.take_unreadable), *fields, *kept_ids]
     if (await run_script(client, Script.BOUNDARY, keys, words))[:1] == [b"FOREIGN"]:
@@ -111,11 +122,11 @@ async def give_back(client: Client, layout: Layout, run: Run) -> None:
 
 
 async def _empty_unacked(
-    client: Client, layout: Layout, runs: Sequence[Run], sweep: int, among: Collection[str]
+    client: Client, layout: Layout, runs: Sequence[Run], sweep: int, jobs: Jobs
 ) -> Mapping[str, _Seen]:
     """Move entries until a whole scan finds none to be moved; return what that one saw, by queue."""
     for _ in range(_PASSES):
-        seen = await _move_unacked(client, layout, runs, sweep, frozenset(among))
+        seen = await _move_unacked(client, layout, runs, sweep, jobs)
         if not _any_moved(seen):
             return seen
     raise unknown_consumer()
@@ -126,11 +137,11 @@ def _any_moved(seen: Mapping[str, _Seen]) -> bool:
 
 
 async def _move_unacked(
-    client: Client, layout: Layout, runs: Sequence[Run], sweep: int, among: frozenset[str] = frozenset()
+    client: Client, layout: Layout, runs: Sequence[Run], sweep: int, jobs: Jobs
 ) -> Mapping[str, _Seen]:
     """Scan `unacked` once, however many the queues, and move what is selected of them; return what was seen of each."""
     of_queue = {run.queue: run for run in runs}
-    selections = {run.queue: Selection(run.select) for run in runs}
+    selections = {run.queue: Selection(run.select, jobs) for run in runs}
     seen = {run.queue: _Seen() for run in runs}
     counters = [field + unacked_ending(sweep) for field in (TAKEN_FIELD, LARGE_FIELD)]
     bite = await Bite.of(client.ping)
@@ -152,7 +163,7 @@ async def _move_unacked(
         if not selections[found.queue].matches(found.entry.envelope):
             mine.kept += 1
             mine.kept_large += found.is_large
-            mine.kept_ids |= among & {task_id(found.entry.envelope) or ""}
+            mine.kept_ids |= jobs.ids & {task_id(found.entry.envelope) or ""}
             continue
         refuse_shared(found.entry, found.shared_with)
         mine.moved += 1

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeGuard
 from uuid import uuid4
 
 from kubernetes.aio.client import (
@@ -17,18 +17,21 @@ from kubernetes.aio.client import (
 )
 
 from queue_recovery.api.base import API_VERSION
-from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Phase, Plan, QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.figures import unreplaced_note
 from queue_recovery.recovery.phase import is_terminal
 
 _LOG = logging.getLogger(__name__)
 _NOTE_AT_MOST = 1024
 """Characters; what events.k8s.io accepts."""
 
-_ALARMING = {str(r) for r in Reason if r.outcome in {Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.FAILED}}
+_ALARMING = {str(r) for r in Reason if r.outcome in {Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.FAILED}} | {
+    Reason.NOTHING_FOUND
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +55,17 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
         return  # told with the terminal status
     was = find(before.conditions, ConditionType.READY)
     if after.phase != before.phase:
-        kind: Literal["Normal", "Warning"] = "Warning" if after.phase is Phase.FAILED else "Normal"
-        if after.phase is Phase.PENDING:
-            kind = _kind(doing.reason)
-        yield Event(type=kind, reason=doing.reason, note=f"{after.phase.value}: {doing.message}")
+        kind = "Warning" if after.phase is Phase.FAILED else _kind(doing.reason)
+        yield Event(type=kind, reason=doing.reason, note=f"{after.phase.value}: {after.message}")
     elif was is None or doing.reason != was.reason:
-        yield Event(type=_kind(doing.reason), reason=doing.reason, note=doing.message)
+        yield Event(type=_kind(doing.reason), reason=doing.reason, note=after.message)
     if after.plan is not None and after.plan != before.plan and (note := _tails_lost(after.plan)):
         yield Event(type="Warning", reason=Reason.BREAKS_CANVAS, note=note)
+    restarted = find(after.conditions, ConditionType.RESTARTED)
+    if _is_at_zero(restarted) and not _is_at_zero(find(before.conditions, ConditionType.RESTARTED)):
+        yield Event(type="Warning", reason=Reason.WORKERS_AT_ZERO, note=restarted.message)
+    if is_terminal(after) and not is_terminal(before) and (note := unreplaced_note(after)):
+        yield Event(type="Warning", reason=Reason.NOT_REPLACED, note=note)
 
 
 class EventPoster:
@@ -108,6 +114,10 @@ class EventPoster:
                 await self._queue.join()
         except TimeoutError:
             _LOG.warning("%d events were not posted before the end", self._queue.qsize())
+
+
+def _is_at_zero(restarted: Condition | None) -> TypeGuard[Condition]:
+    return restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO
 
 
 def _kind(reason: str) -> Literal["Normal", "Warning"]:

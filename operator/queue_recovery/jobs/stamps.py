@@ -42,6 +42,11 @@ def is_claimed(stamp: Stamp | None) -> bool:
     return stamp is not None and not stamp.get("released")
 
 
+def was_claimed(stamp: Stamp) -> bool:
+    """Tell whether the job was ever claimed, also when it was released since."""
+    return "was" in stamp
+
+
 def is_claimed_as(stamp: Stamp | None, claim: Claim) -> bool:
     """Tell whether this very claim, with this task id, was written and is not released."""
     return stamp is not None and is_claimed(stamp) and _part(stamp, "became").get("taskId") == claim.task_id

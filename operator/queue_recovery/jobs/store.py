@@ -140,6 +140,20 @@ class MongoJobStore:
         if stuck:
             raise Unavailable(Reason.JOB_STORE_WRITE_REFUSED, _refusal(stuck))
 
+    async def fence(self, run_uid: str, ids: Sequence[str], *, now: datetime) -> frozenset[str]:
+        """Stamp those of these jobs as released that were never claimed, and return them.
+
+        The others were claimed, or have no document any more.
+
+        Raises:
+            Unavailable: as `check` does.
+        """
+        released: set[str] = set()
+        for batch in _batches(ids):
+            _, found = await self._fence(run_uid, batch, now)
+            released |= {job_id for job_id, stamp in found.items() if not stamps.was_claimed(stamp)}
+        return frozenset(released)
+
     @property
     def is_sound(self) -> bool:
         """Whether it may reach the servers that it was led to; the driver itself finds a new primary."""
@@ -189,30 +203,40 @@ class MongoJobStore:
 
     async def _settle(self, run_uid: str, ids: Sequence[str], now: datetime) -> dict[str, int]:
         """Settle one batch; return the jobs that could not be, with the server's code."""
-        keys = {job_id: self._key(job_id) for job_id in ids}
-        unstamped, _ = await self._write(
-            {job_id: stamps.release_write(key, run_uid=run_uid, now=now) for job_id, key in keys.items()}
-        )
-        claimed = {
-            job_id: stamp
-            async for job_id, document in self._find(ids, [stamps.path(run_uid)])
-            if (stamp := stamps.stamp_of(document or {}, run_uid)) is not None and stamps.is_claimed(stamp)
-        }
+        unstamped, found = await self._fence(run_uid, ids, now)
+        claimed = {job_id: stamp for job_id, stamp in found.items() if stamps.is_claimed(stamp)}
         not_given_back, _ = await self._write(
             {
-                job_id: stamps.give_back_write(keys[job_id], stamp, self._fields, run_uid=run_uid, now=now)
+                job_id: stamps.give_back_write(self._key(job_id), stamp, self._fields, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
             }
         )
         # What the write before has released does not match any more.
         not_let_go, _ = await self._write(
             {
-                job_id: stamps.let_go_write(keys[job_id], stamp, run_uid=run_uid, now=now)
+                job_id: stamps.let_go_write(self._key(job_id), stamp, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
                 if job_id not in not_given_back
             }
         )
         return {job_id: code for job_id, code in unstamped.items() if code not in UNFIT} | not_given_back | not_let_go
+
+    async def _fence(
+        self, run_uid: str, ids: Sequence[str], now: datetime
+    ) -> tuple[dict[str, int], dict[str, stamps.Stamp]]:
+        """Stamp the jobs of one batch that were never claimed.
+
+        Returns those whose documents refused the stamp, with the server's code, and the stamps that there are now.
+        """
+        unstamped, _ = await self._write(
+            {job_id: stamps.release_write(self._key(job_id), run_uid=run_uid, now=now) for job_id in ids}
+        )
+        found = {
+            job_id: stamp
+            async for job_id, document in self._find(ids, [stamps.path(run_uid)])
+            if (stamp := stamps.stamp_of(document or {}, run_uid)) is not None
+        }
+        return unstamped, found
 
     def _key(self, job_id: str) -> TypedId:
         return documents.typed(job_id, self._spec.id_type)

@@ -2,13 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.scope import Scope
 
-Waiting = tuple[str, str]
-"""What is waited for: reason and message."""
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """What is waited for."""
+
+    reason: str
+    message: str
+    until: datetime | None = None
+    """When it is overdue; None: never."""
+    overdue: str = ""
+    """What the message says besides when it is overdue."""
+
+    def said(self, now: datetime) -> tuple[str, str]:
+        """Return the reason and the message."""
+        late = self.overdue if self.until is not None and now >= self.until else ""
+        return self.reason, f"{self.message}{late}"
+
 
 _SOON: Final = 1.0
 """Seconds that may be waited before the status says what for: most waits are shorter."""
@@ -27,7 +44,8 @@ class Changes:
     async def next(self, waiting: Waiting | None = None) -> Sequence[Worker]:
         """Return the workers after their next change.
 
-        What is waited for is said after a second, also while other changes come all the time.
+        What is waited for is said after a second, also while other changes come all the time, and again once it is
+        overdue.
         """
         now = asyncio.get_running_loop().time()
         if waiting is None:
@@ -39,8 +57,16 @@ class Changes:
             if waiting is not None and self._told_from is not None:
                 await asyncio.wait({later}, timeout=max(0.0, self._told_from - now))
                 if asyncio.get_running_loop().time() >= self._told_from:
-                    await self._scope.save(doing=waiting)
+                    await self._say(waiting, later)
             return await later
         finally:
             later.cancel()
             await asyncio.wait({later})
+
+    async def _say(self, waiting: Waiting, later: "asyncio.Future[Sequence[Worker]]") -> None:
+        now = self._scope.world.now()
+        await self._scope.save(doing=waiting.said(now))
+        if waiting.until is not None and now < waiting.until:
+            await asyncio.wait({later}, timeout=(waiting.until - now).total_seconds())
+            if not later.done():
+                await self._scope.save(doing=waiting.said(self._scope.world.now()))

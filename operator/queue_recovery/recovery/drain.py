@@ -15,6 +15,7 @@ from queue_recovery.recovery.plan import check_queues, look_up, worker_names
 from queue_recovery.recovery.ports import Consumer, ScaleBackNote, SeenJob, StoredJob, Worker
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.skips import seen_as
 from queue_recovery.recovery.takeover import as_it_was, refuse_damaged, refuse_held, refuse_locked
 from queue_recovery.recovery.vanished import missed, vanished
 
@@ -187,10 +188,16 @@ def _waits_for(scope: Scope, workers: Sequence[Worker]) -> Waiting:
     """Return which workers are waited for; raises NotYet (`WorkerChanged`) when somebody has scaled one up again."""
     if scope.scales_workers:
         _refuse_revived(workers)
-        return Reason.DRAINING, _stopping(scope, workers)
+        ends = [moment(worker.stops_by) for worker in workers if worker.stops_by is not None]
+        return Waiting(
+            reason=Reason.DRAINING,
+            message=_stopping(scope, workers),
+            until=max(ends, default=None),
+            overdue=". The time is over: a pod's node may be away; look at it with kubectl describe pod",
+        )
     left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
     command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
-    return Reason.AWAITING_MANUAL_SCALE_DOWN, f"restart.strategy is Manual: {command}"
+    return Waiting(reason=Reason.AWAITING_MANUAL_SCALE_DOWN, message=f"restart.strategy is Manual: {command}")
 
 
 async def _grace_is_over(scope: Scope, workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime) -> bool:
@@ -268,12 +275,9 @@ async def freeze(
 ) -> Mapping[str, SeenJob | None]:
     """Write down what each job that has an id looks like; return, by key, what was written down first."""
     broker = await scope.broker()
+    recoverable = await scope.recoverable()
     frozen: dict[str, SeenJob | None] = {}
     for queue, own in by_queue(jobs).items():
-        seen = {job.key: _seen(stored.get(job.id)) for job in own if job.id is not None}
+        seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in own if job.id is not None}
         frozen |= await broker.freeze(scope.runs[queue], seen)
     return frozen
-
-
-def _seen(job: StoredJob | None) -> SeenJob | None:
-    return None if job is None else SeenJob(status=job.status, task_id=job.task_id)

@@ -6,25 +6,22 @@ broker for no more than a second. Entered again at any point, it does the same a
 
 import asyncio
 import logging
-import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import reduce
 
-from queue_recovery.api.conditions import ConditionType, is_true
+from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import Ending, JobTotals, Quarantine, SkippedJob
+from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.recovery.backoff import FIRST_DELAY, longer
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages
 from queue_recovery.recovery.jobs import ListedJob, listed
-from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
-from queue_recovery.recovery.purge import count_messages
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.restoring import restored_counts
-from queue_recovery.recovery.scope import Scope, Update
+from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Gone
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +33,7 @@ _PATIENCE_SECONDS = 1.0
 async def end(scope: Scope) -> None:
     """Bring the workers back, close the runs, settle the jobs, let the locks go, and write the terminal status."""
     if scope.status.drain_start_time is None:
-        await scope.finish({})
+        await scope.finish(scope.status)
         return
     if _holds_workers(scope):
         await _refuse_late_takers(scope)
@@ -50,21 +47,31 @@ def _holds_workers(scope: Scope) -> bool:
     return scope.scales_workers and not scope.restored and not restarted
 
 
-async def _close(scope: Scope) -> Update:
-    """Close the runs, settle the jobs and let the locks go; return the final figures."""
+async def _close(scope: Scope) -> QueueRecoveryStatus:
+    """Close the runs, settle the jobs and release the locks; return the status with the final figures."""
     broker = await scope.broker()
     closed = {queue: await broker.close(run) for queue, run in scope.runs.items()}
     jobs = listed(scope.spec)
     expires, keep = _retention(scope)
-    in_doubt = _in_doubt(scope, jobs, closed)
-    if not in_doubt and any(one.was_purged for one in closed.values()):
-        unpushed = [job.id for job in jobs if job.id is not None and job.key not in closed[job.queue].pushed]
-        if unpushed:
-            await (await scope.job_store()).settle(scope.resource.uid, unpushed, now=scope.world.now())
+    in_doubt = await _in_doubt(scope, jobs, closed)
+    was_purged = is_true(scope.status.conditions, ConditionType.PURGED)
+    if was_purged or any(one.was_purged for one in closed.values()):
+        unpushed = [job for job in jobs if job.key not in closed[job.queue].pushed and job.key not in in_doubt]
+        ids = [job.id for job in unpushed if job.id is not None]
+        if ids:
+            await (await scope.job_store()).settle(scope.resource.uid, ids, now=scope.world.now())
+    has_lost = bool(in_doubt) or (was_purged and not all(one.was_purged for one in closed.values()))
+    keep = keep or has_lost
+    status = final_jobs(scope.status, scope.resource.uid, jobs, closed, in_doubt)
+    if scope.takes_messages:
+        unreplaced = await broker.unreplaced(*scope.runs.values())
+        status = final_messages(status, closed.values(), unreplaced, expires if keep else None)
+    elif status.restored is not None:
+        status = status.model_copy(update=restored_counts(status, closed[scope.spec.queue].restored))
     for run in scope.runs.values():
-        await broker.release(run, expires=expires, keep=keep or bool(in_doubt))
-    figures = _final_figures(scope, jobs, closed, expires, keep=keep)
-    return {**figures, **_lost_data(scope, jobs, in_doubt)} if in_doubt else figures
+        await broker.release(run, expires=expires, keep=keep)
+    ending = final_ending(status, len(in_doubt), has_lost=has_lost, scales_workers=scope.scales_workers)
+    return status.model_copy(update={"ending": ending})
 
 
 async def end_cut_off(scope: Scope, error: RecoveryError) -> None:
@@ -74,14 +81,14 @@ async def end_cut_off(scope: Scope, error: RecoveryError) -> None:
     over (`takeover.py`).
     """
     try:
-        update = await _close(scope)
+        status = await _close(scope)
     except RecoveryError:
         message = (
             f"its broker cannot be reached any more, so the next recovery of the queue ends its run: {error.message}"
         )
-        ending = scope.status.ending
-        update = {} if ending is None else {"ending": ending.model_copy(update={"message": message})}
-    await scope.finish(update)
+        ending = scope.status.ending and scope.status.ending.model_copy(update={"message": message})
+        status = scope.status.model_copy(update={"ending": ending})
+    await scope.finish(status)
 
 
 async def end_removed(scope: Scope) -> None:
@@ -135,34 +142,24 @@ async def _refuse_late_takers(scope: Scope) -> None:
                 await broker.refuse(run)
 
 
-def _in_doubt(scope: Scope, jobs: list[ListedJob], closed: Mapping[str, Closed]) -> list[ListedJob]:
-    """Return the jobs whose marker is gone, so that nobody can tell whether they were enqueued.
+async def _in_doubt(scope: Scope, jobs: Sequence[ListedJob], closed: Mapping[str, Closed]) -> frozenset[str]:
+    """Return the keys of the jobs of which it is not possible to determine whether they were enqueued.
 
-    All of a queue's when the broker does not know any more that it passed the boundary; else those that were enqueued,
-    as the status says, and have no marker.
+    Their marker is gone: all of a queue's when the broker does not know any more that it passed the boundary; else
+    those that were enqueued, as the status says. A job that was never claimed was never enqueued.
     """
+    if find(scope.status.conditions, ConditionType.REENQUEUED) is None:
+        return frozenset()
     known = {row.id for row in scope.status.skipped}
     unmarked = [job for job in jobs if job.key not in closed[job.queue].pushed and job.label not in known]
     if is_true(scope.status.conditions, ConditionType.REENQUEUED):
-        return unmarked
-    was_purged = is_true(scope.status.conditions, ConditionType.PURGED)
-    return [job for job in unmarked if was_purged and not closed[job.queue].was_purged]
-
-
-def _lost_data(scope: Scope, jobs: list[ListedJob], in_doubt: list[ListedJob]) -> Update:
-    """Return the ending of a recovery whose markers the broker has lost; its jobs are named, never guessed."""
-    message = (
-        f"the broker has lost records of this recovery (a failover, or a restart without its data): it is not "
-        f"possible to determine whether {len(in_doubt)} jobs were enqueued; compare their task ids with what your "
-        "workers ran"
-    )
-    doubt = "the broker lost its marker: it may or may not have been enqueued"
-    known = {row.id: row for row in scope.status.skipped}
-    known |= {job.label: SkippedJob(id=job.label, reason=Reason.IN_DOUBT, message=doubt) for job in in_doubt}
-    return {
-        "ending": Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message),
-        "skipped": [known[job.label] for job in jobs if job.label in known],
-    }
+        return frozenset(job.key for job in unmarked)
+    doubtful = [job for job in unmarked if not closed[job.queue].was_purged]
+    ids = [job.id for job in doubtful if job.id is not None]
+    if not ids:
+        return frozenset(job.key for job in doubtful)
+    never = await (await scope.job_store()).fence(scope.resource.uid, ids, now=scope.world.now())
+    return frozenset(job.key for job in doubtful if job.id not in never)
 
 
 def _retention(scope: Scope) -> tuple[datetime, bool]:
@@ -172,34 +169,3 @@ def _retention(scope: Scope) -> tuple[datetime, bool]:
     if seconds == 0 and succeeded:
         return scope.world.now(), False
     return scope.world.now() + timedelta(seconds=seconds or DEFAULT_RETENTION_SECONDS), True
-
-
-def _final_figures(
-    scope: Scope, jobs: list[ListedJob], closed: Mapping[str, Closed], expires: datetime, *, keep: bool
-) -> Update:
-    """Return the final figures: what was enqueued, a row for each job that was not, and the quarantine's end."""
-    known = {row.id: row for row in scope.status.skipped}
-    never = "the recovery ended before it was this job's turn"
-    rows = [
-        known.get(job.label) or SkippedJob(id=job.label, reason=Reason.NOT_ATTEMPTED, message=never)
-        for job in jobs
-        if job.key not in closed[job.queue].pushed
-    ]
-    pushed = sum(len(one.pushed) for one in closed.values())
-    update: Update = {
-        "jobs": JobTotals.counted(len(jobs), enqueued=pushed, skipped=len(rows)),
-        "skipped": rows,
-    }
-    if scope.status.restored is not None:
-        update |= restored_counts(scope.status, closed[scope.spec.queue].restored)
-    takens = [one.taken for one in closed.values() if one.taken is not None]
-    if takens and scope.takes_messages:
-        taken = reduce(operator.add, takens)
-        messages = count_messages(taken)
-        update["messages"] = messages
-        update["quarantine"] = (
-            Quarantine(name=taken.quarantine, messages=messages.quarantined, expiration_time=timestamp(expires))
-            if keep
-            else None
-        )
-    return update

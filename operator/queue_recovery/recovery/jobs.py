@@ -10,8 +10,7 @@ from queue_recovery.api.recovery import JobSpec, QueueRecoverySpec
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import StoredJob, Task
-
-_NAMED_AT_MOST = 10
+from queue_recovery.recovery.wording import named
 
 _MOST_BYTES = 1280 * 1024
 """What a spec may take together with a row for each job: etcd stores 1.5 MiB of one object, and the rest needs room."""
@@ -123,7 +122,7 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
         raise Rejected(
             Reason.TASK_NOT_ALLOWED,
             f"job {job.label} is of task {name!r}, which the target does not allow in queue {queue.name!r}; "
-            f"allowed: {_names(sorted(allowed)) or 'none'}. Add it to the queue's `tasks` in the target",
+            f"allowed: {named(sorted(allowed)) or 'none'}. Add it to the queue's `tasks` in the target",
         )
     _check_json(job, "args", args, list, "array")
     _check_json(job, "kwargs", kwargs, dict, "object")
@@ -136,7 +135,7 @@ def check_found(jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> N
     if missing:
         raise Rejected(
             Reason.JOB_NOT_FOUND,
-            f"no document for {_names(missing)}; check the ids, and the database, collection and idType in the target",
+            f"no document for {named(missing)}; check the ids, and the database, collection and idType in the target",
         )
 
 
@@ -164,9 +163,3 @@ def _check_json(job: ListedJob, field: str, text: str, kind: type, name: str) ->
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
-
-
-def _names(names: Sequence[str]) -> str:
-    """Join names for a message, the first ten of them."""
-    more = len(names) - _NAMED_AT_MOST
-    return ", ".join(names[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

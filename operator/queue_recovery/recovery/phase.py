@@ -67,7 +67,9 @@ def set_running(
     status: QueueRecoveryStatus, reason: str, message: str, *, now: datetime, generation: int
 ) -> QueueRecoveryStatus:
     """Return the status of a running recovery: what it does or awaits, as kstatus' InProgress."""
-    values = _Summary(succeeded="Unknown", ready="False", reconciling="True", stalled="False")
+    values = _Summary(
+        succeeded="Unknown", ready="False", reconciling="True", stalled="False", told_by=ConditionType.RECONCILING
+    )
     return _summarise(status, values, reason, message, now=now, generation=generation)
 
 
@@ -80,7 +82,9 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
     ending = status.ending
     if ending is None:
         raise ValueError("a recovery ends with an ending")
-    status = status.model_copy(update={"completion_time": timestamp(now)})
+    ended = ending.model_copy(update={"message": ""})  # the status says it from now on
+    status = status.model_copy(update={"completion_time": timestamp(now), "ending": ended})
+    status = set_step(status, ConditionType.FINISHED, "True", ending.reason, "", now=now, generation=generation)
     values = _ENDED[ending.phase]
     return _summarise(status, values, ending.reason, ending.message, now=now, generation=generation)
 
@@ -100,12 +104,20 @@ class _Summary:
     ready: ConditionStatus
     reconciling: ConditionStatus
     stalled: ConditionStatus
+    told_by: ConditionType
+    """The one condition that has the message: that which kstatus reads it from, where it reads one."""
 
 
 _ENDED: dict[str, _Summary] = {
-    "Succeeded": _Summary(succeeded="True", ready="True", reconciling="False", stalled="False"),
-    "Cancelled": _Summary(succeeded="False", ready="True", reconciling="False", stalled="False"),
-    "Failed": _Summary(succeeded="False", ready="False", reconciling="False", stalled="True"),
+    "Succeeded": _Summary(
+        succeeded="True", ready="True", reconciling="False", stalled="False", told_by=ConditionType.SUCCEEDED
+    ),
+    "Cancelled": _Summary(
+        succeeded="False", ready="True", reconciling="False", stalled="False", told_by=ConditionType.SUCCEEDED
+    ),
+    "Failed": _Summary(
+        succeeded="False", ready="False", reconciling="False", stalled="True", told_by=ConditionType.STALLED
+    ),
 }
 
 
@@ -118,7 +130,8 @@ def _summarise(
         (ConditionType.RECONCILING, values.reconciling),
         (ConditionType.STALLED, values.stalled),
     ):
-        status = set_step(status, kind, value, reason, message, now=now, generation=generation)
+        said = message if kind is values.told_by else ""
+        status = set_step(status, kind, value, reason, said, now=now, generation=generation)
     return status.model_copy(
         update={"phase": phase_of(status), "message": message, "observed_generation": generation},
     )

@@ -3,14 +3,18 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from queue_recovery.api.base import EVERY_QUEUE
+from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, MessageExample
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import MOST_WORKERS, Plan
+from queue_recovery.api.recovery_status import MOST_WORKERS, Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
+from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import MOST_CHARACTERS, Broker, Count, StoredJob, Unlisted
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.ports import MOST_CHARACTERS, Count, StoredJob, Unlisted
+from queue_recovery.recovery.scope import Scope, Update
+from queue_recovery.recovery.skips import seen_as, skipped_jobs
+from queue_recovery.recovery.telling import telling
 
 
 async def plan(scope: Scope) -> None:
@@ -32,33 +36,25 @@ async def plan(scope: Scope) -> None:
                 f"Deployment {name} is paused, so it would not start again; "
                 f"kubectl rollout resume deployment/{name} -n {scope.resource.namespace}",
             )
-    select = scope.spec.purge.select
-    nothing = Count(ready=0, unacked=0, undecodable=0)
-    count = await broker.count(*queues, select=select) if scope.takes_messages else nothing
-    skip = await _count_skips(scope, broker, [*queues], jobs, stored)
-    unlisted = Unlisted(names=[], total=0)
-    if scope.spec.queue == EVERY_QUEUE:
-        unlisted = await broker.unlisted(queues)
-    reason, message = _describe(scope, count, len(jobs) - skip, skip, unlisted)
-    await scope.save(
-        doing=(reason, message),
-        update={
-            "plan": Plan(
-                time=timestamp(scope.world.now()),
-                queues=list(queues),
-                unlisted=list(unlisted.names),
-                unlisted_total=unlisted.total,
-                ready=count.ready,
-                unacked=count.unacked,
-                purge=count.ready + count.unacked - count.keep,
-                keep=count.keep,
-                enqueue=len(jobs) - skip,
-                skip=skip,
-                limits=(await scope.target()).limits,
-                tails=count.tails,
-            ),
-        },
+    found = await telling(scope, _find(scope, [*queues], jobs, stored), _counting)
+    made = Plan(
+        time=timestamp(scope.world.now()),
+        queues=list(queues),
+        unlisted=list(found.unlisted.names),
+        unlisted_total=found.unlisted.total,
+        ready=found.count.ready,
+        unacked=found.count.unacked,
+        purge=found.purge,
+        keep=found.count.keep,
+        enqueue=found.enqueue,
+        skip=len(found.skipped),
+        limits=(await scope.target()).limits,
+        tails=found.count.tails,
+        examples=_examples(found) if scope.spec.suspend else None,
     )
+    reason, message = describe(scope.spec, made, list(found.skipped.values()))
+    ends = made.purge == 0 and made.enqueue == 0 and not scope.spec.suspend
+    await scope.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
 
 
 def check_name(scope: Scope) -> None:
@@ -138,39 +134,50 @@ async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[Stor
         yield document
 
 
-async def _count_skips(
-    scope: Scope, broker: Broker, queues: list[str], jobs: list[ListedJob], stored: dict[str, StoredJob]
-) -> int:
-    target = await scope.target()
-    if target.job_store is None:
-        return 0
-    recoverable = target.job_store.mongodb.statuses.recoverable
-    docs = [stored[job.id] for job in jobs if job.id is not None]
-    skipped = {doc.id for doc in docs if doc.status not in recoverable}
-    select = scope.spec.purge.select
-    if select or not scope.takes_messages:
-        task_ids = {doc.task_id: doc.id for doc in docs if doc.task_id}
-        found = await broker.queued_task_ids(task_ids, *queues, left_by=select)
-        skipped |= {task_ids[task_id] for task_id in found}
-    return len(skipped)
+async def _counting() -> tuple[str, str]:
+    return Reason.COUNTING, "counting the messages of the queue"
 
 
-def _describe(scope: Scope, count: Count, enqueue: int, skip: int, unlisted: Unlisted) -> tuple[Reason, str]:
-    jobs = f"{enqueue} jobs to enqueue" + (f", {skip} to skip" if skip else "")
-    if unlisted.total:
-        more = unlisted.total - len(unlisted.names)
-        names = ", ".join(unlisted.names) + (f" and {more} more" if more else "")
-        jobs += f"; left alone, because the target does not list them: {names}"
-    if not scope.takes_messages:
-        return Reason.PLANNED, f"{jobs}; no message is removed and no worker stopped"
-    found = f"{count.ready} messages in the lists and {count.unacked} in unacked to quarantine"
-    if scope.spec.purge.select:
-        found += f", but for {count.keep} that purge.select keeps"
-    found += f"; {jobs}"
-    if count.ready or count.unacked:
-        return Reason.PLANNED, found
-    hint = (
-        "There is nothing under the queue's keys: if you expected messages, compare globalKeyPrefix, sep and the "
-        "database in the URL with the application's settings"
+async def _find(scope: Scope, queues: list[str], jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> Found:
+    """Count the messages, and find the jobs that would be skipped."""
+    broker = await scope.broker()
+    recoverable = await scope.recoverable()
+    seen = {job.key: seen_as(stored[job.id], recoverable) for job in jobs if job.id is not None}
+    known = [one for one in seen.values() if one is not None]
+    if scope.takes_messages:
+        names = MOST_EXAMPLES if scope.spec.suspend else 0
+        count = await broker.count(*queues, select=scope.spec.purge.select, jobs=known, names=names)
+        left_ids = count.left_ids
+    else:
+        count = Count(ready=0, unacked=0, undecodable=0)
+        left_ids = await broker.queued_task_ids([one.task_id for one in known if one.task_id], *queues)
+    unlisted = Unlisted(names=[], total=0)
+    if scope.spec.queue == EVERY_QUEUE:
+        unlisted = await broker.unlisted(queues)
+    return Found(
+        count=count, unlisted=unlisted, jobs=jobs, seen=seen, skipped=skipped_jobs(jobs, seen, left_ids, recoverable)
     )
-    return Reason.NOTHING_FOUND, f"{found}. {hint}"
+
+
+def _ended(found: Found, message: str) -> Update:
+    """Return the ending of a recovery that has nothing to do."""
+    return {
+        "ending": Ending(phase="Succeeded", reason=Reason.NOTHING_FOUND, message=message),
+        "jobs": JobTotals.counted(len(found.jobs), skipped=len(found.skipped)),
+        "skipped": list(found.skipped.values()),
+    }
+
+
+def _examples(found: Found) -> Examples:
+    """Return what a dry run shows."""
+    enqueue = [
+        JobExample(id=job.label, task_id=seen.task_id if (seen := found.seen.get(job.key)) else None)
+        for job in found.jobs
+        if job.key not in found.skipped
+    ]
+    return Examples(
+        purge=[MessageExample(task_id=one.task_id, task=one.task) for one in found.count.taken],
+        leave=[MessageExample(task_id=one.task_id, task=one.task) for one in found.count.left],
+        enqueue=enqueue[:MOST_EXAMPLES],
+        skip=list(found.skipped.values())[:MOST_EXAMPLES],
+    )

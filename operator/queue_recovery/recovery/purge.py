@@ -1,13 +1,20 @@
 """Purging: move the messages into the quarantine, up to one exact boundary for each queue."""
 
+from functools import partial
+
 from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import Messages, Quarantine
-from queue_recovery.recovery.drain import drain_held, refuse_survivors, stop_workers
+from queue_recovery.api.recovery_status import Quarantine
+from queue_recovery.recovery.drain import drain_held, freeze, refuse_survivors, stop_workers
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.recovery.ports import Taken
+from queue_recovery.recovery.figures import count_messages
+from queue_recovery.recovery.jobs import listed
+from queue_recovery.recovery.ports import Broker, Taken
 from queue_recovery.recovery.scope import Scope, Update
-from queue_recovery.recovery.still_queued import seen_task_ids, with_still_queued
+from queue_recovery.recovery.skips import skipped_jobs
+from queue_recovery.recovery.telling import telling
+from queue_recovery.recovery.wording import counted
 
 
 async def purge(scope: Scope) -> None:
@@ -24,23 +31,24 @@ async def purge(scope: Scope) -> None:
         )
         return
     refuse_survivors(await broker.consumers(), scope.last_seen, scope.world.now())
-    task_ids = await seen_task_ids(scope) if scope.spec.purge.select else {}
     try:
-        taken = await broker.take(*scope.runs.values(), sweep=scope.status.sweep, among=task_ids.values())
+        taken = await telling(
+            scope, broker.take(*scope.runs.values(), sweep=scope.status.sweep), partial(_progress, scope, broker)
+        )
     except NotYet:
         if scope.still_drained is None and not await drain_held(scope):
             # This sweep goes on to its end, also if it is disturbed: what went back to the lists after its boundary is
             # found by the next one, which the workers' generation then asks for.
             await stop_workers(scope)
         raise
-    skipped = with_still_queued(scope.status.skipped, task_ids, taken.kept_ids)
     if not await drain_held(scope):
-        await _drain_again(scope, {"sweep": scope.status.sweep + 1, "skipped": skipped})
+        await _drain_again(scope, {"sweep": scope.status.sweep + 1})
         return
     messages = count_messages(taken)
-    message = f"{messages.quarantined} messages quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
-    if scope.spec.purge.select:
-        message += f"; {taken.kept} kept in the queue"
+    count = counted(messages.quarantined, "message")
+    message = f"{count} quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
+    if scope.spec.purge.select or taken.kept:
+        message += f"; {taken.kept} left in the queue"
     if taken.oversized:
         message += f"; {taken.oversized} of them are larger than 4 MiB, so their headers were not read"
     if taken.undecodable:
@@ -52,21 +60,26 @@ async def purge(scope: Scope) -> None:
         update={
             "messages": messages,
             "quarantine": Quarantine(name=taken.quarantine, messages=messages.quarantined),
-            "skipped": skipped,
+            "skipped": await _skipped(scope, taken),
         },
     )
 
 
-def count_messages(taken: Taken) -> Messages:
-    """Return what became of the queue's messages."""
-    quarantined = taken.ready + taken.unacked
-    return Messages(
-        found=quarantined + taken.kept,
-        quarantined=quarantined,
-        kept=taken.kept,
-        oversized=taken.oversized,
-        undecodable=taken.undecodable,
-    )
+async def _progress(scope: Scope, broker: Broker) -> tuple[str, str]:
+    """Say how many messages have been dealt with; more may have come since they were counted."""
+    moved = await broker.moved(*scope.runs.values())
+    planned = scope.status.plan.ready + scope.status.plan.unacked if scope.status.plan else 0
+    of = f" of {max(moved, planned)}" if planned else ""
+    return Reason.PURGING, f"moving the messages into the quarantine: {moved}{of}"
+
+
+async def _skipped(scope: Scope, taken: Taken) -> list[SkippedJob]:
+    """Return the jobs that are not enqueued, by what they looked like when nothing ran, and whose messages are left."""
+    jobs = [job for job in listed(scope.spec) if job.id is not None]
+    if not jobs:
+        return []
+    frozen = await freeze(scope, jobs, {})  # the drain has written them all down
+    return list(skipped_jobs(jobs, frozen, taken.kept_ids, await scope.recoverable()).values())
 
 
 async def _drain_again(scope: Scope, update: Update) -> None:

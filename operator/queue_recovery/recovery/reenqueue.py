@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 
-from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import Ending, JobTotals, SkippedJob
+from queue_recovery.api.recovery_status import Ending, JobTotals
 from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.found import WRONG_KEYS
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.still_queued import known_still_queued, still_queued
+from queue_recovery.recovery.skips import known_skips, skip, skipped_jobs
+from queue_recovery.recovery.wording import counted
 
 _BATCH = 500
 """Jobs in one push: what a Redis script may hold up other clients for (`exactly-once.md` of the design: 500)."""
@@ -59,29 +62,12 @@ async def _skipped_as_seen(
     scope: Scope, jobs: Sequence[ListedJob], frozen: Mapping[str, SeenJob | None]
 ) -> dict[str, SkippedJob]:
     """Return the jobs that may not be enqueued because of what they looked like when nothing ran."""
-    target = await scope.target()
-    if target.job_store is None:
-        return {}
-    recoverable = target.job_store.mongodb.statuses.recoverable
-    skipped: dict[str, SkippedJob] = {}
-    task_ids: dict[str, ListedJob] = {}
-    for job in jobs:
-        if job.id is None:
-            continue
-        seen = frozen[job.key]
-        if seen is None:
-            skipped[job.key] = _skip(job, Reason.NOT_FOUND, "its document is gone")
-        elif seen.status not in recoverable:
-            found = f"its status is {seen.status!r}; recoverable: {', '.join(recoverable)}"
-            skipped[job.key] = _skip(job, Reason.NOT_RECOVERABLE, found)
-        elif seen.task_id:
-            task_ids[seen.task_id] = job
-    skipped = known_still_queued(scope, jobs) | skipped
-    if not scope.takes_messages:
-        broker = await scope.broker()
-        for found in await broker.queued_task_ids(task_ids, *scope.runs):
-            skipped[task_ids[found].key] = still_queued(task_ids[found].label, found)
-    return skipped
+    task_ids = [seen.task_id for seen in frozen.values() if seen is not None and seen.task_id]
+    queued: frozenset[str] = frozenset()
+    if not scope.takes_messages and task_ids:
+        queued = await (await scope.broker()).queued_task_ids(task_ids, *scope.runs)
+    skipped = skipped_jobs(jobs, frozen, queued, await scope.recoverable())
+    return skipped | known_skips(jobs, scope.status.skipped)  # what was found while nothing ran holds
 
 
 async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, SeenJob | None]) -> dict[str, SkippedJob]:
@@ -91,7 +77,7 @@ async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, Se
     """
     uid, queues = scope.resource.uid, await scope.queues()
     listed_by_id = {job.id: job for job in batch if job.id is not None}
-    skipped = {job.key: _skip(job, Reason.CHANGED_MEANWHILE, "its document is gone") for job in listed_by_id.values()}
+    skipped = {job.key: skip(job, Reason.CHANGED_MEANWHILE, "its document is gone") for job in listed_by_id.values()}
     part: list[tuple[ListedJob, Task]] = []
     size = 0
 
@@ -101,7 +87,7 @@ async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, Se
         try:
             task = check_task(job, document, queues[job.queue], uid)
         except Rejected as error:
-            skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, error.message)
+            skipped[job.key] = skip(job, Reason.CHANGED_MEANWHILE, error.message)
             return
         length = len(task.args) + len(task.kwargs)
         if part and size + length > _MOST_ARGUMENTS:
@@ -136,7 +122,7 @@ async def _claim_and_push(
     for job, _ in part:
         if job.id is not None and job.id not in ours:
             del tasks[job.key]
-            skipped[job.key] = _skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
+            skipped[job.key] = skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
     broker = await scope.broker()
     for queue, own in by_queue(job for job, _ in part if job.key in tasks).items():
         await broker.push(scope.runs[queue], [tasks[job.key] for job in own])
@@ -153,7 +139,7 @@ async def _report(
 ) -> None:
     totals = JobTotals.counted(len(jobs), enqueued=len(done), skipped=len(skipped))
     rows = [skipped[job.key] for job in jobs if job.key in skipped]
-    message = f"{len(done)} of {len(jobs)} jobs enqueued" + (f", {len(skipped)} skipped" if skipped else "")
+    message = f"{len(done)} of {counted(len(jobs), 'job')} enqueued" + (f", {len(skipped)} skipped" if skipped else "")
     if not complete:
         await scope.save(doing=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
         return
@@ -172,9 +158,11 @@ def _outcome(scope: Scope, message: str) -> str:
     messages = scope.status.messages
     if messages is None:
         return message
-    kept = f", {messages.kept} kept" if scope.spec.purge.select else ""
-    return f"{messages.quarantined} messages quarantined{kept}; {message}"
-
-
-def _skip(job: ListedJob, reason: Reason, message: str) -> SkippedJob:
-    return SkippedJob(id=job.label, reason=reason, message=message)
+    left = f", {messages.kept} left in the queue" if scope.spec.purge.select or messages.kept else ""
+    message = f"{counted(messages.quarantined, 'message')} quarantined{left}; {message}"
+    if messages.found == 0:
+        message = f"{message}. {WRONG_KEYS}"
+    restarted = find(scope.status.conditions, ConditionType.RESTARTED)
+    if restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO:
+        message = f"{message}. {restarted.message}"
+    return message

@@ -1,24 +1,31 @@
 """Restarting: bring the workers back and wait until they are there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.changes import Changes, Waiting
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import ScaledDown, Worker
 from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.wording import named
 
 
 async def restart(scope: Scope) -> None:
     """Restore the replicas and wait for the rollout as `kubectl rollout status` judges it."""
     if scope.scales_workers:
         await restore_replicas(scope)
-    message = describe_back(await _await_rollout(scope), scope.status.workers, scope.resource.namespace)
+    workers = await _await_rollout(scope)
+    message = describe_back(workers, scope.status.workers, scope.resource.namespace)
+    reason = Reason.COMPLETED
+    asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
+    if asleep and (alone := without_workers(asleep, await scope.queues())):
+        reason, message = Reason.WORKERS_AT_ZERO, f"{message}. {_nobody_consumes(scope, alone)}"
     await scope.save(
-        (ConditionType.RESTARTED, "True", Reason.COMPLETED, message),
+        (ConditionType.RESTARTED, "True", reason, message),
         (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),
         doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
     )
@@ -46,9 +53,9 @@ def _waits_for(scope: Scope, workers: Sequence[Worker]) -> Waiting | None:
     asleep = " ".join(f"deployment/{w.name}" for w in workers if w.replicas == 0)
     if asleep and not scope.scales_workers:
         command = f"kubectl scale {asleep} --replicas=N -n {scope.resource.namespace}"
-        return Reason.AWAITING_MANUAL_SCALE_UP, f"the queue is clean: {command}"
+        return Waiting(reason=Reason.AWAITING_MANUAL_SCALE_UP, message=f"the queue is clean: {command}")
     rollouts = "; ".join(f"{w.name}: {w.rollout}" for w in workers if w.rollout is not None)
-    return (Reason.AWAITING_ROLLOUT, rollouts) if rollouts else None
+    return Waiting(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
 
 
 def describe_back(workers: Sequence[Worker], before: Sequence[WorkerStatus], namespace: str) -> str:
@@ -61,6 +68,22 @@ def describe_back(workers: Sequence[Worker], before: Sequence[WorkerStatus], nam
         command = f"kubectl scale deployment/{name} --replicas={remembered[name]} -n {namespace}"
         told.append(f"{name} has 0 replicas instead of {remembered[name]}: somebody else has set that; {command}")
     return "; ".join(told)
+
+
+def without_workers(asleep: frozenset[str], queues: Mapping[str, QueueSpec]) -> Mapping[str, Sequence[str]]:
+    """Return the queues all of whose Deployments have 0 replicas, with these Deployments. Pure."""
+    of_queue = {name: [worker.name for worker in queue.workers] for name, queue in queues.items()}
+    return {name: names for name, names in of_queue.items() if asleep.issuperset(names)}
+
+
+def _nobody_consumes(scope: Scope, alone: Mapping[str, Sequence[str]]) -> str:
+    queues = named([f'"{name}"' for name in alone])
+    names = sorted({name for of_queue in alone.values() for name in of_queue})
+    deployments = " ".join(f"deployment/{name}" for name in names)
+    return (
+        f"Nobody consumes {queues}: scale the workers up, unless an autoscaler does: "
+        f"kubectl scale {deployments} --replicas=N -n {scope.resource.namespace}"
+    )
 
 
 def _scaled_down(worker: WorkerStatus) -> ScaledDown | None:

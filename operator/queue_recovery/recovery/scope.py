@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from queue_recovery.api.base import EVERY_QUEUE
-from queue_recovery.api.conditions import ConditionStatus, ConditionType
+from queue_recovery.api.conditions import ConditionStatus, ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, JobTotals, QueueRecoveryStatus
@@ -118,6 +118,11 @@ class Scope:
             self._target = await self.world.target(self.spec.target_ref.name)
         return self._target
 
+    async def recoverable(self) -> Sequence[str]:
+        """Return the statuses of jobs that may be enqueued."""
+        store = (await self.target()).job_store
+        return [] if store is None else store.mongodb.statuses.recoverable
+
     async def queues(self) -> Mapping[str, QueueSpec]:
         """Return the target's entries for the queues that the recovery covers, and before its plan, is to cover.
 
@@ -215,7 +220,15 @@ class Scope:
         status = self.status.model_copy(update={**listed, **(update or {})})
         for kind, value, reason, message in conditions:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
-        await self._store(set_running(status, *doing, now=now, generation=generation))
+        reason, message = doing
+        if self._is_suspended_later(status):
+            message = f"{message}. spec.suspend is true: it holds once the workers are back"
+        await self._store(set_running(status, reason, message, now=now, generation=generation))
+
+    def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:
+        """Tell whether `suspend` is set and waits for the workers: they are never held at 0."""
+        is_under_way = status.drain_start_time is not None and status.ending is None
+        return self.spec.suspend and is_under_way and not is_true(status.conditions, ConditionType.RESTARTED)
 
     async def wait_for(self, reason: str, message: str) -> None:
         """Say in the status what is awaited; writes only what has changed."""
@@ -238,9 +251,8 @@ class Scope:
         doing = (ending.reason, f"ending as {ending.phase}: {ending.message}")
         await self.save(doing=doing, update={"ending": ending})
 
-    async def finish(self, update: Update) -> None:
-        """Write the terminal status."""
-        status = self.status.model_copy(update=update)
+    async def finish(self, status: QueueRecoveryStatus) -> None:
+        """Write the terminal status, which has the final figures."""
         await self._store(set_ended(status, now=self.world.now(), generation=self.resource.desired.generation))
 
     async def acknowledge(self) -> None:

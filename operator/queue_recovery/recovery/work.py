@@ -14,6 +14,7 @@ from queue_recovery.recovery.decide import Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.holding import hold
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.preparing import Waiting, bounded, is_preparing, waiting
@@ -111,7 +112,7 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float | Waiting:
         elif is_preparing(scope) and not scope.turn.may_prepare():
             return waiting(scope, seen)
         elif action is Action.HOLD:
-            await scope.wait_for(Reason.SUSPENDED, _held(scope))
+            await hold(scope)
             if is_preparing(scope):
                 scope.turn.leave()
                 return waiting(scope, seen)
@@ -252,11 +253,3 @@ def _forced_ending(scope: Scope) -> Ending | None:
         deleting=scope.resource.desired.deleting,
         now=scope.world.now(),
     )
-
-
-def _held(scope: Scope) -> str:
-    plan_text = scope.status.plan
-    counts = f"{plan_text.purge} messages, {plan_text.enqueue} jobs" if plan_text else "planned"
-    if plan_text and scope.spec.restore_from:
-        counts = f"{plan_text.restore} messages to put back"
-    return f"held by spec.suspend; the plan: {counts}. Set suspend to false to go on"

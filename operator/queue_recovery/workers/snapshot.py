@@ -91,6 +91,7 @@ def worker(
             pod.status.pod_ip for pod in live if pod.status.pod_ip and pod.status.pod_ip != pod.status.host_ip
         ),
         stopping=stopping(live),
+        stops_by=max((pod.metadata.deletion_timestamp or "" for pod in live), default="") or None,
         vanished=tuple(sorted(pod.metadata.name for pod in gone if belongs(pod))),
         grace_seconds=deployment.spec.template.spec.termination_grace_period_seconds,
         drained=not live and _is_at_zero(deployment, own),
@@ -116,13 +117,8 @@ def stopping(live: Collection[Pod]) -> str:
     going = [(pod.metadata.deletion_timestamp, pod.metadata.name, pod) for pod in live]
     # Those that are awaited longest change least often, and each change is written to a status.
     pods = [pod for end, _, pod in sorted(going, key=lambda each: (each[0] or "", each[1]), reverse=True) if end]
-    named = [f"pod {pod.metadata.name} {_until(pod)}" for pod in pods[:_NAMED]]
+    named = [f"pod {pod.metadata.name} has until {pod.metadata.deletion_timestamp}" for pod in pods[:_NAMED]]
     return "; ".join([*named, *(["and others"] if len(pods) > _NAMED else [])])
-
-
-def _until(pod: Pod) -> str:
-    end, name = pod.metadata.deletion_timestamp, pod.metadata.name
-    return f"has until {end} (if it stays longer, its node may be away: kubectl describe pod {name})"
 
 
 def rollout(deployment: Deployment, live: Collection[Pod]) -> str | None:

@@ -7,7 +7,18 @@ answers the same when the effect is there already.
 
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Holder, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
-from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, SeenJob, Taken, Task
+from queue_recovery.recovery.ports.run import (
+    Closed,
+    MessageName,
+    Restorable,
+    Restore,
+    Restored,
+    Run,
+    SeenJob,
+    Taken,
+    Task,
+    Unreplaced,
+)
 from queue_recovery.recovery.ports.workers import (
     HELD_BY,
     HELD_BY_UID,
@@ -32,6 +43,7 @@ __all__ = [
     "Count",
     "Holder",
     "JobStore",
+    "MessageName",
     "Restorable",
     "Restore",
     "Restored",
@@ -43,6 +55,7 @@ __all__ = [
     "Taken",
     "Task",
     "Unlisted",
+    "Unreplaced",
     "Worker",
     "Workers",
 ]

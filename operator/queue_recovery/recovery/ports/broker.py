@@ -1,13 +1,24 @@
 """What a recovery needs of the broker."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.tails import Tails
-from queue_recovery.recovery.ports.run import Closed, Restorable, Restore, Restored, Run, SeenJob, Taken, Task
+from queue_recovery.recovery.ports.run import (
+    Closed,
+    MessageName,
+    Restorable,
+    Restore,
+    Restored,
+    Run,
+    SeenJob,
+    Taken,
+    Task,
+    Unreplaced,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +74,15 @@ class Count:
     undecodable: int
     """Entries of `unacked` that cannot be read, so cannot be attributed to any queue."""
     keep: int = 0
-    """Those of their messages that a selection would leave in the queues."""
+    """Those of their messages that would be left in the queues: not selected, or of a job that is not enqueued."""
     tails: Tails | None = None
     """What hangs on those that would be taken; None when there are none."""
+    left_ids: frozenset[str] = frozenset()
+    """Those of the jobs' task ids that have a message among those that would be left."""
+    taken: Sequence[MessageName] = ()
+    """Some of those that would be taken."""
+    left: Sequence[MessageName] = ()
+    """Some of those that would be left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,21 +128,18 @@ class Broker(Protocol):
         """Return the queues of the database that are not among these."""
         ...
 
-    async def count(self, *queues: str, select: PurgeSelect | None = None) -> Count:
-        """Count the queues' messages without changing anything, and those that a selection would leave.
+    async def count(
+        self, *queues: str, select: PurgeSelect | None = None, jobs: Iterable[SeenJob] = (), names: int = 0
+    ) -> Count:
+        """Count the queues' messages without changing anything, and those that would be left; tell `names` of each.
 
         Raises Rejected (`SharedRoute`) if entries of `unacked` look the same as copies of a queue that is not one
         of these.
         """
         ...
 
-    async def queued_task_ids(
-        self, among: Collection[str], *queues: str, left_by: PurgeSelect | None = None
-    ) -> frozenset[str]:
-        """Return which of these Celery task ids have a message in the queues' lists or in `unacked`.
-
-        With `left_by`, messages that this selection would take do not count.
-        """
+    async def queued_task_ids(self, among: Collection[str], *queues: str) -> frozenset[str]:
+        """Return which of these Celery task ids have a message in the queues' lists or in `unacked`."""
         ...
 
     async def consumers(self) -> Sequence[Consumer]:
@@ -153,12 +167,12 @@ class Broker(Protocol):
         """
         ...
 
-    async def take(self, *runs: Run, sweep: int = 1, among: Collection[str] = ()) -> Taken:
+    async def take(self, *runs: Run, sweep: int = 1) -> Taken:
         """Move every message of the queues into the quarantine: bites of `unacked`, then one boundary for each queue.
 
-        With a selection, entries of `unacked` that it does not match are left alone, and messages of the lists that it
-        does not match are back, in their order and before all newer ones, when this returns. Which of the task ids
-        `among` are theirs is remembered.
+        Entries of `unacked` that are to be left are left alone, and such messages of the lists are back, in their order
+        and before all newer ones, when this returns: what a selection does not match, and the messages of jobs that
+        were frozen as not recoverable. Which of the frozen jobs' task ids are theirs is remembered.
 
         Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
         consumer of the queues lives. When that turns out not to have held, the queues are drained again and taken with
@@ -166,6 +180,13 @@ class Broker(Protocol):
 
         Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`), and NotYet
         (`UnknownConsumer`) while entries of the queues keep coming into `unacked`.
+        """
+        ...
+
+    async def moved(self, *runs: Run) -> int:
+        """Return how many messages `take` has dealt with so far: those that are quarantined or left for good.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
         """
         ...
 
@@ -189,6 +210,10 @@ class Broker(Protocol):
 
     async def refuse(self, run: Run) -> None:
         """Have a process that still takes messages for this run refused, in one round trip; `close` has to follow."""
+        ...
+
+    async def unreplaced(self, *runs: Run) -> Unreplaced:
+        """Count the messages in these runs' quarantines that no job replaces which the runs have enqueued."""
         ...
 
     async def restorable(self, queue: str, restore: Restore) -> Restorable:

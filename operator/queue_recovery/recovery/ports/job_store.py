@@ -70,6 +70,13 @@ class JobStore(Protocol):
         """
         ...
 
+    async def fence(self, run_uid: str, ids: Sequence[str], *, now: datetime) -> frozenset[str]:
+        """Stamp those of these jobs as released that were never claimed, and return them.
+
+        The others were claimed, or it is not known.
+        """
+        ...
+
     async def settle(self, run_uid: str, unpushed: Sequence[str], *, now: datetime) -> None:
         """Stamp each of these jobs as released, and give a claimed one its former status and task id back."""
         ...

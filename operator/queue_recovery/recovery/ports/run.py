@@ -56,6 +56,8 @@ class SeenJob:
 
     status: str | None
     task_id: str | None
+    recoverable: bool = True
+    """Whether its status was one of those that may be enqueued; the message of one that may not is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +71,11 @@ class Taken:
     undecodable: int
     """Entries of `unacked` that cannot be read; they stay."""
     kept: int = 0
-    """Messages that the selection left in the queue, in its lists and in `unacked`."""
+    """Messages left in the queue, in its lists and in `unacked`: not selected, or of a job that is not enqueued."""
     oversized: int = 0
     """Messages found that are too large to be read: entries of `unacked`, and with a selection any that it left."""
     kept_ids: frozenset[str] = frozenset()
-    """Those of the task ids asked for that have a message among the kept ones."""
+    """Those of the listed jobs' task ids that have a message among the kept ones."""
 
     def __add__(self, other: "Taken") -> "Taken":
         """Return the totals of two runs of one recovery; entries that cannot be read are of neither, so the same."""
@@ -86,6 +88,26 @@ class Taken:
             oversized=self.oversized + other.oversized,
             kept_ids=self.kept_ids | other.kept_ids,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageName:
+    """How people are told of a message; anybody who can write to the broker may have chosen it, of any length."""
+
+    task_id: str | None
+    task: str | None
+    """None: the message does not say it where it is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreplaced:
+    """Quarantined messages that no enqueued job replaces."""
+
+    count: int
+    is_exact: bool
+    """Otherwise there are at least that many."""
+    first: tuple[MessageName, ...]
+    """Some of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

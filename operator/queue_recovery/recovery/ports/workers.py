@@ -61,6 +61,8 @@ class Worker:
     """Those of these pods that are theirs alone, and not their node's."""
     stopping: str
     """Which of those pods it waits for when it is scaled down, and until when they may live."""
+    stops_by: str | None
+    """When the last of these has to have ended, as RFC 3339 has it; None: none is stopping."""
     vanished: tuple[str, ...]
     """Names of its pods that went while it was followed and were not seen to end: their processes may still run."""
     grace_seconds: int

@@ -1,0 +1,54 @@
+"""Closing a run: nothing is taken or enqueued for it any more, and what it was about to give back is given back."""
+
+from queue_recovery.broker import restoring
+from queue_recovery.broker.client import Client
+from queue_recovery.broker.keeping import give_back_kept
+from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.own_keys import TAKEN_FIELD, unacked_ending
+from queue_recovery.broker.run import read_record
+from queue_recovery.broker.scripts import Script, forged, run_script
+from queue_recovery.broker.taking import give_back
+from queue_recovery.recovery.ports import Closed, Run
+
+
+async def close(client: Client, layout: Layout, run: Run) -> Closed:
+    """Close a run; goes on where an earlier call stopped, and answers the same again."""
+    answer = await _send(client, layout, run, given_back=False)
+    if answer[0] == b"KEEPING":
+        await _bring_back(client, layout, run)
+        answer = await _send(client, layout, run, given_back=False)
+    if answer[0] == b"CLOSING":
+        await give_back(client, layout, run)
+        answer = await _send(client, layout, run, given_back=True)
+    if answer[0] != b"CLOSED":
+        raise forged(client.own.run(run.uid))
+    was_purged = answer[1] == b"1"
+    record = await read_record(client, run.uid)
+    return Closed(
+        was_purged=was_purged,
+        taken=record.taken if record and was_purged else None,
+        pushed=record.pushed if record else frozenset(),
+        seen=record.seen if record else frozenset(),
+        restored=record.restored if record and record.earlier and was_purged else None,
+    )
+
+
+async def refuse(client: Client, layout: Layout, run: Run) -> None:
+    """Have a process that still takes messages for this run refused; `close` has to follow."""
+    await _send(client, layout, run, given_back=False)
+
+
+async def _send(client: Client, layout: Layout, run: Run, *, given_back: bool) -> list[bytes]:
+    ending = unacked_ending(1)
+    keys = [client.own.run(run.uid), client.own.quarantine(run.uid, ending)]
+    identity = [run.uid, run.name, run.cluster, layout.bare_list(run.queue)]
+    return await run_script(client, Script.CLOSE, keys, [*identity, TAKEN_FIELD + ending, int(given_back)])
+
+
+async def _bring_back(client: Client, layout: Layout, run: Run) -> None:
+    """Bring back what a run whose ending has begun keeps, or has brought on its way."""
+    record = await read_record(client, run.uid)
+    if record is not None and record.earlier is not None:
+        await restoring.bring_back(client, layout, run, restoring.stays)
+    else:
+        await give_back_kept(client, layout, run)

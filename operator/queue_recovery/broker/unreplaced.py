@@ -1,0 +1,68 @@
+"""Which messages of a quarantine no job has replaced: their work is done by nobody, unless they are put back."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from queue_recovery.broker.bites import Portion
+from queue_recovery.broker.client import Client
+from queue_recovery.broker.envelope import name_of, read_entry, read_message
+from queue_recovery.broker.run import Record, read_record
+from queue_recovery.broker.values import Value, size_of
+from queue_recovery.recovery.ports import MessageName, Run, Unreplaced
+
+_MOST: Final = 10_000
+"""Messages that are read: the end of a recovery must not take longer the more it has taken."""
+
+_NAMED: Final = 5
+
+
+async def unreplaced(client: Client, runs: Sequence[Run]) -> Unreplaced:
+    """Count the messages in the quarantines of these runs that no job replaces which they have enqueued.
+
+    A message is replaced by the job whose document had its task id. Of a job without one it is not known which
+    messages it replaces: it counts as one of the others.
+    """
+    records = [record for run in runs if (record := await read_record(client, run.uid)) is not None]
+    total = sum(sum(record.quarantined.values()) for record in records)
+    replaced = frozenset[str]().union(*(record.enqueued_anew for record in records))
+    unknown = sum(record.enqueued_unknown for record in records)
+    names: list[MessageName] = []
+    ids: set[str | None] = set()
+    read = rest = 0
+    for record in records:
+        async for portion in _messages(client, record):
+            for name in portion:
+                read += 1
+                if name.task_id not in replaced:
+                    rest += 1
+                    ids.add(name.task_id)
+                    if len(names) < _NAMED:
+                        names.append(name)
+            if read >= _MOST or (not replaced and not unknown and len(names) == _NAMED):
+                break
+    if not replaced and not unknown:
+        return Unreplaced(count=total, is_exact=True, first=tuple(names))
+    if unknown:
+        # Several messages of one task are replaced by one job.
+        return Unreplaced(count=max(0, len(ids) - unknown), is_exact=False, first=())
+    return Unreplaced(count=rest, is_exact=read >= total, first=tuple(names))
+
+
+async def _messages(client: Client, record: Record) -> AsyncIterator[Sequence[MessageName]]:
+    """Read what is in a run's quarantine, in portions."""
+    for ending in sorted(record.quarantined):
+        key = record.key(ending)
+        if ending.endswith(":unacked"):
+            async for entries in client.scan_hash(key):
+                yield [_held(value) for _, value in entries]
+            continue
+        first, portion = 0, Portion()
+        while messages := await client.lrange(key, first, first + portion.entries - 1):
+            yield [name_of(read_message(message)) for message in messages]
+            first += len(messages)
+            portion.note(list(map(size_of, messages)))
+
+
+def _held(value: Value) -> MessageName:
+    entry = read_entry(value)
+    return name_of(entry.envelope if entry else None)

@@ -1,0 +1,139 @@
+"""The final figures of a recovery, and the message that it ends with. Pure."""
+
+import operator
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import reduce
+
+from queue_recovery.api.examples import MessageExample, SkippedJob
+from queue_recovery.api.examples import Unreplaced as UnreplacedStatus
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import Ending, JobTotals, Messages, Quarantine, QueueRecoveryStatus
+from queue_recovery.recovery.jobs import ListedJob, task_id
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import Closed, Taken, Unreplaced
+from queue_recovery.recovery.wording import counted, named
+
+
+def count_messages(taken: Taken) -> Messages:
+    """Return what became of the queue's messages."""
+    quarantined = taken.ready + taken.unacked
+    return Messages(
+        found=quarantined + taken.kept,
+        quarantined=quarantined,
+        kept=taken.kept,
+        oversized=taken.oversized,
+        undecodable=taken.undecodable,
+    )
+
+
+def final_jobs(
+    status: QueueRecoveryStatus,
+    uid: str,
+    jobs: Sequence[ListedJob],
+    closed: Mapping[str, Closed],
+    in_doubt: Collection[str],
+) -> QueueRecoveryStatus:
+    """Return the status with what was enqueued and a row for each job that was not.
+
+    Args:
+        status: as it was before the ending.
+        uid: of the recovery.
+        jobs: all listed ones.
+        closed: its runs, by queue.
+        in_doubt: keys of the jobs of which it is not possible to determine whether they were enqueued.
+    """
+    known = {row.id: row for row in status.skipped}
+    rows = []
+    for job in jobs:
+        if job.key in closed[job.queue].pushed:
+            continue
+        if job.key in in_doubt:
+            doubt = f"task {task_id(uid, job)}: its marker is lost, so it may or may not have been enqueued"
+            rows.append(SkippedJob(id=job.label, reason=Reason.IN_DOUBT, message=doubt))
+        else:
+            never = "the recovery ended before it was this job's turn"
+            rows.append(known.get(job.label) or SkippedJob(id=job.label, reason=Reason.NOT_ATTEMPTED, message=never))
+    pushed = sum(len(one.pushed) for one in closed.values())
+    return status.model_copy(
+        update={"jobs": JobTotals.counted(len(jobs), enqueued=pushed, skipped=len(rows)), "skipped": rows}
+    )
+
+
+def final_messages(
+    status: QueueRecoveryStatus, closed: Iterable[Closed], unreplaced: Unreplaced, expires: datetime | None
+) -> QueueRecoveryStatus:
+    """Return the status with what became of the queue's messages; `expires`: when the quarantine does, None: now."""
+    takens = [one.taken for one in closed if one.taken is not None]
+    if not takens:
+        return status
+    taken = reduce(operator.add, takens)
+    messages = count_messages(taken)
+    quarantine = None
+    if expires is not None:
+        quarantine = Quarantine(
+            name=taken.quarantine, messages=messages.quarantined, expiration_time=timestamp(expires)
+        )
+    if unreplaced.count:
+        shown = UnreplacedStatus(
+            count=unreplaced.count,
+            is_exact=unreplaced.is_exact,
+            examples=[MessageExample(task_id=one.task_id, task=one.task) for one in unreplaced.first],
+        )
+        messages = messages.model_copy(update={"unreplaced": shown})
+    return status.model_copy(update={"messages": messages, "quarantine": quarantine})
+
+
+def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, scales_workers: bool) -> Ending:
+    """Return the ending, with what was done by then in its message where it did not come to its end.
+
+    Args:
+        status: with the final figures.
+        in_doubt: of how many jobs it is not possible to determine whether they were enqueued.
+        has_lost: whether the broker has lost records of the recovery.
+        scales_workers: whether the operator has stopped and started the workers.
+    """
+    ending = status.ending
+    if ending is None:
+        raise ValueError("a recovery ends with an ending")
+    if has_lost:
+        message = "the broker has lost records of this recovery (a failover, or a restart without its data)"
+        if in_doubt:
+            message += (
+                f". {counted(in_doubt, 'job')} may or may not have been enqueued: compare the task ids in "
+                "status.skipped with what your workers ran"
+            )
+        return Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message)
+    if ending.phase == "Succeeded" or not (done := _done(status, scales_workers=scales_workers)):
+        return ending
+    return ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. Until then: {', '.join(done)}"})
+
+
+def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:
+    """Say what has been done."""
+    done = []
+    if status.jobs.total:
+        done.append(f"{status.jobs.enqueued} of {counted(status.jobs.total, 'job')} enqueued")
+    if status.messages is not None:
+        done.append(f"{counted(status.messages.quarantined, 'message')} quarantined")
+    if status.restored is not None:
+        done.append(f"{counted(status.restored.restored, 'message')} put back")
+    if scales_workers:
+        done.append("workers scaled back")
+    return done
+
+
+def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
+    """Say which messages no enqueued job replaces, and how to undo that; None: there are none."""
+    if status.messages is None or status.messages.unreplaced is None:
+        return None
+    found = status.messages.unreplaced
+    at_least = "" if found.is_exact else "at least "
+    verb = "is" if found.count == 1 else "are"
+    names = named([f"{one.task or 'a task'} {one.task_id or 'without an id'}" for one in found.examples])
+    which = f" ({names})" if found.is_exact and names else ""
+    undo = "To put them back, create a QueueRecovery whose restoreFrom names this one"
+    if status.quarantine is None:
+        undo = "They are removed for good, because purge.retentionSeconds is 0"
+    total = counted(status.messages.quarantined, "quarantined message")
+    return f"{at_least}{found.count} of {total} {verb} replaced by no job that was enqueued{which}. {undo}"

@@ -1,0 +1,76 @@
+"""What planning has found, and how people are told of it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from queue_recovery.api.examples import SkippedJob
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import Plan
+from queue_recovery.recovery.jobs import ListedJob
+from queue_recovery.recovery.ports import Count, SeenJob, Unlisted
+from queue_recovery.recovery.wording import counted, named
+
+_NAMED: Final = 3
+
+WRONG_KEYS: Final = (
+    "No message is under the queue's keys: if you expected some, compare globalKeyPrefix, sep and the database in the "
+    "broker's URL with the application's settings"
+)
+"""What to do when a queue is empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The messages and the jobs of a recovery, as they were when it was planned."""
+
+    count: Count
+    unlisted: Unlisted
+    jobs: Sequence[ListedJob]
+    seen: Mapping[str, SeenJob | None]
+    """What the documents of the jobs looked like, by the jobs' keys."""
+    skipped: Mapping[str, SkippedJob]
+    """The jobs that would be skipped, by their keys."""
+
+    @property
+    def purge(self) -> int:
+        """How many messages would be taken."""
+        return self.count.ready + self.count.unacked - self.count.keep
+
+    @property
+    def enqueue(self) -> int:
+        """How many jobs would be enqueued."""
+        return len(self.jobs) - len(self.skipped)
+
+
+def describe(spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob]) -> tuple[Reason, str]:
+    """Return the reason and the message of a plan; `skipped`: the jobs that would be, or the first of them."""
+    takes = spec.purge.mode == "Quarantine"
+    messages = plan.ready + plan.unacked
+    does_nothing = plan.purge == 0 and plan.enqueue == 0
+    would = []
+    if takes and not does_nothing:
+        of = f"{plan.purge} of {counted(messages, 'message')}" if plan.keep else counted(plan.purge, "message")
+        would.append(f"purge {of} ({plan.ready} ready, {plan.unacked} unacked)")
+    if takes and (plan.keep or spec.purge.select is not None):
+        would.append(f"leave {plan.keep}")
+    if not does_nothing:
+        would.append(f"enqueue {counted(plan.enqueue, 'job')}")
+    if plan.skip:
+        rows = "; ".join(f"{row.id}: {row.message}" for row in skipped[:_NAMED])
+        more = f"; and {plan.skip - _NAMED} more" if plan.skip > _NAMED else ""
+        would.append(f"skip {plan.skip} ({rows}{more})")
+    said = ["nothing to purge and nothing to enqueue"] if does_nothing else []
+    if would:
+        said.append(f"would {', '.join(would)}")
+    if plan.unlisted_total:
+        names = named(plan.unlisted, total=plan.unlisted_total)
+        said.append(f"left alone, because the target does not list them: {names}")
+    if not takes:
+        said.append("no message is removed and no worker is stopped")
+    message = "; ".join(said)
+    is_empty = takes and messages == 0
+    if is_empty:
+        message = f"{message}. {WRONG_KEYS}"
+    return (Reason.NOTHING_FOUND if does_nothing or is_empty else Reason.PLANNED), message

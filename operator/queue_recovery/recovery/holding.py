@@ -1,0 +1,44 @@
+"""Holding: what a suspended recovery says of what it would do, or has done, and of what it holds."""
+
+from contextlib import suppress
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import JobTotals
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.found import describe
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.preparing import is_preparing
+from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.wording import counted, named
+
+_GO_ON = "Set spec.suspend to false to go on, or spec.cancel to true to end it"
+
+
+async def hold(scope: Scope) -> None:
+    """Say in the status that the recovery is suspended."""
+    if is_preparing(scope):
+        await scope.wait_for(Reason.SUSPENDED, f"suspended: {_plan(scope)}. {_GO_ON}")
+        return
+    jobs = scope.status.jobs
+    with suppress(RecoveryError):  # the count waits for no broker that is away
+        broker = await scope.broker()
+        enqueued = sum([len(await broker.pushed(run)) for run in scope.runs.values()])
+        jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=jobs.skipped)
+    left = jobs.total - jobs.enqueued - jobs.skipped
+    queues = named([f'"{queue}"' for queue in scope.runs])
+    until = f" until {timestamp(scope.deadline)} at most" if scope.deadline else ""
+    message = (
+        f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} left; the workers are running. "
+        f"It holds the lock of {queues}{until}. {_GO_ON}"
+    )
+    await scope.save(doing=(Reason.SUSPENDED, message), update={"jobs": jobs})
+
+
+def _plan(scope: Scope) -> str:
+    """Say what would be done."""
+    plan = scope.status.plan
+    if plan is None:
+        return "nothing is planned yet"
+    if scope.spec.restore_from is not None:
+        return f"would put back {counted(plan.restore, 'message')} of {plan.ready}"
+    return describe(scope.spec, plan, plan.examples.skip if plan.examples else [])[1]

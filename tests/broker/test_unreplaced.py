@@ -1,0 +1,111 @@
+"""Messages of jobs that are not enqueued stay in the queue, and of others that no job replaces a recovery tells."""
+
+from collections.abc import Sequence
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_recovery.broker import RedisBroker, unreplaced
+from queue_recovery.recovery.ports import MessageName, Run, SeenJob, Task, Unreplaced
+from tests.broker.application import Application, recovery, recovery_of, seen_jobs
+
+
+async def enqueue(broker: RedisBroker, run: Run, seen: dict[str, SeenJob], *written_out: str) -> None:
+    """Enqueue the jobs of these keys, and some that are written out."""
+    keys = [*seen, *written_out]
+    await broker.push(run, [Task(key=key, task_id=f"new {key}", task="t", args="[]", kwargs="{}") for key in keys])
+
+
+async def test_messages_of_jobs_that_are_not_enqueued_are_left_wherever_they_are_and_all_others_are_taken(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    for n in range(6):
+        application.send("tts", f"m{n}", priority=9 if n % 2 else 0)
+    held = application.hold("tts", 2)
+    await redis.lpush("tts", "unreadable")
+    run = recovery("tts")
+    await broker.open(run)
+    listed = ["m4", "m5", held[0]]
+    await broker.freeze(run, seen_jobs(*listed, "gone", recoverable=False))
+
+    taken = await broker.take(run)
+
+    assert (taken.ready, taken.unacked, taken.kept) == (3, 1, 3)
+    assert taken.kept_ids == set(listed)
+    assert await redis.hlen("unacked") == 1
+    assert application.consume("tts") == ["m4", "m5"]
+
+
+async def test_a_message_in_another_queue_than_its_job_is_listed_for_is_left_too(
+    broker: RedisBroker, application: Application
+) -> None:
+    runs = recovery_of("index", "tts")
+    application.enqueue("tts", "a", "b")
+    await broker.open(*runs)
+    await broker.freeze(runs[0], seen_jobs("a", recoverable=False))
+
+    taken = await broker.take(*runs)
+
+    assert (taken.ready, taken.kept) == (1, 1)
+    assert application.consume("tts") == ["a"]
+
+
+async def test_messages_whose_jobs_are_enqueued_are_replaced_and_the_others_are_named(
+    broker: RedisBroker, application: Application
+) -> None:
+    for n in range(9):
+        application.send("tts", f"m{n}", priority=9 if n % 2 else 0)
+    application.hold("tts", 1)
+    run, jobs = recovery("tts"), seen_jobs("m0", "m1", "m8")
+    await broker.open(run)
+    await broker.freeze(run, {**jobs, "9:str:other": SeenJob(status="failed", task_id="m7")})
+    await broker.take(run)
+    await enqueue(broker, run, jobs)
+    await broker.close(run)
+
+    found = await broker.unreplaced(run)
+
+    assert (found.count, found.is_exact, len(found.first)) == (6, True, 5)
+    assert set(found.first) <= {MessageName(task_id=f"m{n}", task="tts.render") for n in range(2, 8)}
+
+
+@pytest.mark.parametrize(
+    ("messages", "written_out", "count"),
+    [(["a", "b", "c"], 2, 1), (["a", "a", "a"], 1, 0), (["a"], 5, 0)],
+    ids=["one more", "several of one task", "fewer"],
+)
+async def test_a_job_without_a_task_id_may_replace_any_message_so_there_are_at_least_so_many_others(
+    broker: RedisBroker, application: Application, messages: Sequence[str], written_out: int, count: int
+) -> None:
+    application.enqueue("tts", *messages)
+    run = recovery("tts")
+    await broker.open(run)
+    await broker.take(run)
+    await enqueue(broker, run, {}, *(f"{n}:task" for n in range(written_out)))
+
+    assert await broker.unreplaced(run) == Unreplaced(count=count, is_exact=False, first=())
+
+
+async def test_of_a_deep_queue_a_part_is_looked_at_and_of_one_that_nothing_replaces_no_more_than_is_named(
+    broker: RedisBroker, redis: Redis, application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreplaced, "_MOST", 100)
+    application.enqueue("tts", *(f"m{n}" for n in range(300)))
+    run, jobs = recovery("tts"), seen_jobs("m0")
+    await broker.open(run)
+    await broker.freeze(run, jobs)
+    await broker.take(run)
+
+    before = await _reads(redis)
+    assert (await broker.unreplaced(run)).count == 300
+    assert await _reads(redis) - before <= 2
+    await enqueue(broker, run, jobs)
+    found = await broker.unreplaced(run)
+    assert 100 <= found.count < 300
+    assert not found.is_exact
+
+
+async def _reads(redis: Redis) -> int:
+    """Return how many scripts have been run so far: each of them reads a portion."""
+    stats = await redis.info("commandstats")
+    return sum(int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in ("eval", "evalsha"))

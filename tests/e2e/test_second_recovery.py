@@ -1,0 +1,53 @@
+"""A second recovery of the same jobs: no job is left pending without a message, and none has two."""
+
+import json
+
+from tests.e2e.team import Team, envelope
+
+
+async def _ids(team: Team) -> list[str]:
+    """Return the task ids in the queue, the next one first."""
+    return [json.loads(message)["headers"]["id"] for message in await team.queued()]
+
+
+async def test_the_messages_that_the_first_one_enqueued_stay_in_the_queue_and_its_jobs_are_skipped(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    jobs = [await team.failed_job(task_id=f"poison-{n}") for n in range(2)]
+    await team.redis.lpush("work", *(envelope(f"poison-{n}") for n in range(2)))
+    await team.recovery("first", jobs=[{"id": job} for job in jobs])
+    await team.reached("Succeeded", "first")
+    enqueued = [(await team.job(job))["task_id"] for job in jobs]
+    await team.redis.lpush("work", envelope("of-nobody"))
+
+    await team.recovery("second", jobs=[{"id": job} for job in jobs])
+    status = await team.reached("Succeeded", "second")
+
+    assert await _ids(team) == enqueued
+    assert [(await team.job(job))["task_id"] for job in jobs] == enqueued
+    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(job, "NotRecoverable") for job in jobs]
+    assert all("its message stays in the queue" in row["message"] for row in status["skipped"])
+    messages = status["messages"]
+    assert (messages["found"], messages["quarantined"], messages["kept"]) == (3, 1, 2)
+
+
+async def test_messages_that_no_enqueued_job_replaces_are_named_in_a_warning_with_the_undo(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    job = await team.failed_job(task_id="poison")
+    await team.redis.lpush("work", *(envelope(name) for name in ("poison", "of-nobody", "poison")))
+    await team.recovery(jobs=[{"id": job}])
+    status = await team.reached("Succeeded")
+
+    assert status["messages"]["unreplaced"] == {
+        "count": 1,
+        "isExact": True,
+        "examples": [{"taskId": "of-nobody", "task": "work.run"}],
+    }
+    assert await team.warned("NotReplaced") == (
+        "1 of 3 quarantined messages is replaced by no job that was enqueued (work.run of-nobody). To put them back, "
+        "create a QueueRecovery whose restoreFrom names this one"
+    )
+    await team.recovery("undo", restoreFrom={"name": "stuck"})
+    await team.reached("Succeeded", "undo")
+    assert await _ids(team) == ["of-nobody", (await team.job(job))["task_id"]]

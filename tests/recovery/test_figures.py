@@ -1,0 +1,94 @@
+"""What a recovery says of itself at its end."""
+
+import pytest
+
+from queue_recovery.api.examples import MessageExample, Unreplaced
+from queue_recovery.api.recovery_status import (
+    Ending,
+    JobTotals,
+    Messages,
+    Quarantine,
+    QueueRecoveryStatus,
+    Restored,
+)
+from queue_recovery.recovery.figures import final_ending, unreplaced_note
+
+UNDO = "To put them back, create a QueueRecovery whose restoreFrom names this one"
+
+
+def status(phase: str, message: str, **fields: object) -> QueueRecoveryStatus:
+    ending = Ending.model_validate({"phase": phase, "reason": "Because", "message": message})
+    return QueueRecoveryStatus(ending=ending).model_copy(update=fields)
+
+
+def said(before: QueueRecoveryStatus, *, in_doubt: int = 0, has_lost: bool = False, scales: bool = True) -> str:
+    return final_ending(before, in_doubt, has_lost=has_lost, scales_workers=scales).message
+
+
+def test_one_that_is_cancelled_says_what_was_done_until_then() -> None:
+    before = status(
+        "Cancelled",
+        "cancelled as asked by spec.cancel",
+        jobs=JobTotals.counted(12, enqueued=6, skipped=6),
+        messages=Messages(found=1, quarantined=1),
+    )
+
+    done = "6 of 12 jobs enqueued, 1 message quarantined, workers scaled back"
+    assert said(before) == f"cancelled as asked by spec.cancel. Until then: {done}"
+
+
+def test_one_that_put_messages_back_says_how_many() -> None:
+    restored = Restored(uid="u", found=3, restored=2, left=1)
+
+    assert said(status("Failed", "no time.", restored=restored), scales=False) == (
+        "no time. Until then: 2 messages put back"
+    )
+
+
+def test_one_that_has_succeeded_or_done_nothing_says_no_more() -> None:
+    assert said(status("Succeeded", "done", jobs=JobTotals.counted(1, enqueued=1))) == "done"
+    assert said(status("Failed", "refused."), scales=False) == "refused."
+
+
+def test_lost_records_are_said_with_the_jobs_in_doubt_only_where_there_are_any() -> None:
+    before = status("Succeeded", "done", jobs=JobTotals.counted(3, enqueued=1))
+    ending = final_ending(before, 0, has_lost=True, scales_workers=True)
+
+    assert (ending.phase, ending.reason) == ("Failed", "BrokerLostData")
+    assert "may or may not" not in ending.message
+    assert "2 jobs may or may not have been enqueued: compare the task ids" in said(before, in_doubt=2, has_lost=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "quarantine", "note"),
+    [
+        (
+            Unreplaced(count=1, examples=[MessageExample(task_id="t1", task="tts.render")]),
+            True,
+            f"1 of 12 quarantined messages is replaced by no job that was enqueued (tts.render t1). {UNDO}",
+        ),
+        (
+            Unreplaced(count=2, examples=[MessageExample(task_id="t1"), MessageExample(task="tts.render")]),
+            False,
+            (
+                "2 of 12 quarantined messages are replaced by no job that was enqueued (a task t1, tts.render without "
+                "an id). They are removed for good, because purge.retentionSeconds is 0"
+            ),
+        ),
+        (
+            Unreplaced(count=7, is_exact=False, examples=[MessageExample(task_id="t1")]),
+            True,
+            f"at least 7 of 12 quarantined messages are replaced by no job that was enqueued. {UNDO}",
+        ),
+    ],
+)
+def test_what_nothing_replaces_is_named_with_the_undo(found: Unreplaced, *, quarantine: bool, note: str) -> None:
+    kept = Quarantine(name="q", messages=12) if quarantine else None
+    messages = Messages(found=12, quarantined=12, unreplaced=found)
+
+    assert unreplaced_note(QueueRecoveryStatus(messages=messages, quarantine=kept)) == note
+
+
+def test_nothing_is_said_where_all_is_replaced() -> None:
+    assert unreplaced_note(QueueRecoveryStatus(messages=Messages(found=1, quarantined=1))) is None
+    assert unreplaced_note(QueueRecoveryStatus()) is None

@@ -1,0 +1,79 @@
+"""What a plan says of itself."""
+
+import pytest
+
+from queue_recovery.api.examples import SkippedJob
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import Plan
+from queue_recovery.recovery.found import WRONG_KEYS, describe
+
+DONE = SkippedJob(id="662f1c0e9d3e4b0001a1b2c3", reason="NotRecoverable", message='status "done" (recoverable: failed)')
+
+
+def plan(**counts: object) -> Plan:
+    zero = {"ready": 0, "unacked": 0, "purge": 0, "keep": 0, "enqueue": 0, "skip": 0}
+    return Plan.model_validate({"time": "2030-01-01T00:00:00Z", **zero, **counts})
+
+
+def described(made: Plan, *skipped: SkippedJob, **purge: object) -> tuple[Reason, str]:
+    spec = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "purge": purge})
+    return describe(spec, made, skipped)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            plan(ready=9, unacked=3, purge=12, enqueue=1),
+            "would purge 12 messages (9 ready, 3 unacked), enqueue 1 job",
+        ),
+        (
+            plan(ready=1, purge=1, enqueue=2),
+            "would purge 1 message (1 ready, 0 unacked), enqueue 2 jobs",
+        ),
+        (
+            plan(ready=9, unacked=6, purge=12, keep=3, enqueue=1),
+            "would purge 12 of 15 messages (9 ready, 6 unacked), leave 3, enqueue 1 job",
+        ),
+    ],
+)
+def test_messages_and_jobs_are_counted_with_their_nouns(made: Plan, said: str) -> None:
+    assert described(made) == (Reason.PLANNED, said)
+
+
+def test_skipped_jobs_are_named_with_what_was_found_the_first_three_of_them() -> None:
+    rows = [DONE.model_copy(update={"id": f"job-{n}"}) for n in range(5)]
+
+    _, said = described(plan(ready=1, purge=1, skip=5), *rows)
+
+    named = "; ".join(f'job-{n}: status "done" (recoverable: failed)' for n in range(3))
+    assert said.endswith(f"enqueue 0 jobs, skip 5 ({named}; and 2 more)")
+
+
+def test_an_empty_queue_gets_a_hint_also_when_jobs_are_enqueued() -> None:
+    assert described(plan(enqueue=1)) == (
+        Reason.NOTHING_FOUND,
+        f"would purge 0 messages (0 ready, 0 unacked), enqueue 1 job. {WRONG_KEYS}",
+    )
+
+
+def test_nothing_to_do_is_said_with_what_is_left_and_skipped() -> None:
+    assert described(plan(ready=2, keep=2, skip=1), DONE) == (
+        Reason.NOTHING_FOUND,
+        f"nothing to purge and nothing to enqueue; would leave 2, skip 1 ({DONE.id}: {DONE.message})",
+    )
+    assert described(plan()) == (Reason.NOTHING_FOUND, f"nothing to purge and nothing to enqueue. {WRONG_KEYS}")
+
+
+def test_one_that_purges_nothing_says_that_no_worker_is_stopped() -> None:
+    assert described(plan(enqueue=1), mode="None") == (
+        Reason.PLANNED,
+        "would enqueue 1 job; no message is removed and no worker is stopped",
+    )
+
+
+def test_queues_that_the_target_does_not_list_are_named() -> None:
+    made = plan(ready=1, purge=1, unlisted=["a", "b"], unlistedTotal=7)
+
+    assert described(made)[1].endswith("; left alone, because the target does not list them: a, b and 5 more")
