@@ -1,6 +1,7 @@
 """Two replicas of the operator: one leads, the other takes over, and a leader that was away changes nothing."""
 
 import asyncio
+import logging
 import signal
 import sys
 import time
@@ -66,6 +67,18 @@ async def test_one_of_two_leads_and_works_and_the_other_is_ready(replicas: Repli
     await until(renewed, "the lease to be renewed")
     after = await replicas.lease()
     assert {**after, "renewTime": ""} == {**spec, "renewTime": ""}
+
+
+async def test_a_standby_says_once_for_whom_it_stands_by_and_then_that_it_leads(replicas: Replicas) -> None:
+    first, second = await replicas.two()
+    holder = (await replicas.lease())["holderIdentity"]
+    [line] = second.log("standing by")
+    assert f"standing by: {holder} leads" in line
+    await first.process.kill()
+    await replicas.led_by(second)
+    assert len(second.log("standing by")) == 1
+    assert len(second.log("leading as second_")) == 1
+    assert second.log("starts: it recovers queues in ")[0].endswith(f'in {replicas.namespace}"}}')
 
 
 async def test_a_killed_leader_is_followed_within_the_leases_time(replicas: Replicas) -> None:
@@ -215,6 +228,43 @@ async def test_one_that_stands_by_is_ready_until_it_has_not_seen_the_lease_for_l
         assert part.waits_for() == ""
         monkeypatch.setattr(election, "GRACE", 0.0)
         assert "the API server answers 503" in await until(unready, "it to be unready")
+
+
+async def test_a_leader_says_that_it_cannot_renew_the_lease_and_when_it_can_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class AwayOnce(KubernetesLease):
+        def __init__(self) -> None:
+            self.read_so_far = 0
+            self.stored: Record | None = None
+
+        @override
+        async def read(self) -> Record | None:
+            self.read_so_far += 1
+            if self.read_so_far == 2:
+                raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503")
+            return self.stored
+
+        @override
+        async def write(self, record: Record) -> bool:
+            self.stored = record
+            return True
+
+    lease = AwayOnce()
+
+    async def renewed_twice() -> bool:
+        return lease.read_so_far > 4
+
+    with caplog.at_level(logging.INFO):
+        async with election.Election(lease, Standing("me", TERMS), Term()).taking_part():
+            await until(renewed_twice, "the lease to be renewed")
+
+    assert caplog.messages == [
+        "leading as me",
+        "the lease can be neither acquired nor renewed: the API server answers 503",
+        "the lease is renewed again",
+        "the lease is released",
+    ]
 
 
 async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

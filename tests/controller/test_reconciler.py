@@ -1,6 +1,7 @@
 """The reconciler: one task for each recovery that is not finished, and nothing for the others."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -173,6 +174,32 @@ async def test_events_of_a_recovery_that_is_being_reconciled_are_told_to_its_one
 
     assert (work.begun, work.most) == (["a"], 1)
     assert work.resources[0].generation == 3
+
+
+BEGUN = {"phase": "Draining", "drainStartTime": "2026-05-01T03:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (BEGUN, ["going on where the process before this one stopped"]),
+        ({}, []),
+        ({**BEGUN, "completionTime": "2026-05-01T03:00:00Z"}, []),
+    ],
+    ids=["an earlier process has begun it", "it is new", "only its newest spec is to be noted"],
+)
+async def test_it_says_when_a_recovery_goes_on_that_an_earlier_process_has_begun(
+    board: Reconciler, work: Work, status: Body, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    body = {**recovery(), "status": status}
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            board.receive(body, gone=False)
+            await work.has_begun(1)
+
+    assert caplog.messages == said
+    about = {"namespace": "media", "recovery": "a", "phase": "Draining"}
+    assert all(about.items() <= vars(record).items() for record in caplog.records)
 
 
 async def test_events_that_lag_behind_the_end_start_nothing(board: Reconciler, work: Work) -> None:

@@ -113,7 +113,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
         yield written
     root.handlers = handlers
     root.setLevel(level)
-    for name in (*logs._TALKATIVE, *logs._DRIVERS, "queue_recovery"):
+    for name in (*logs._LIBRARIES, "queue_recovery"):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 

@@ -83,12 +83,12 @@ async def test_what_fails_is_tried_again_with_growing_pauses_until_the_workers_a
 
     assert case.restored == [("worker", "d", "uid")]
     assert case.pauses == [0.5, 1.0, 2.0, 4.0]
-    still = "media/stuck: removed by force, and its workers are still at 0: "
+    still = "removed by force, and its workers are still at 0: "
     assert [record.getMessage() for record in caplog.records] == [
         f"{still}KubernetesUnavailable: does not answer",
         f"{still}Forbidden: may not",
         f"{still}KubernetesUnavailable: does not answer",
-        "media/stuck: removed by force; its workers have their replicas again",
+        "removed by force; its workers have their replicas again",
     ]
 
 

@@ -33,8 +33,13 @@ def parse(arguments: Sequence[str]) -> None:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version(PROGRAM)}")
+    parser.add_argument("--version", action="version", version=program_and_version())
     parser.parse_args(arguments)
+
+
+def program_and_version() -> str:
+    """Return what `--version` answers."""
+    return f"{PROGRAM} {version(PROGRAM)}"
 
 
 class _Parser(ArgumentParser):

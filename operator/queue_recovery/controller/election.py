@@ -37,6 +37,8 @@ class Election:
         self._leaving = asyncio.Event()
         self._trouble = ""
         """Why the lease can be neither acquired nor renewed, as last reported."""
+        self._leader = ""
+        """Who holds the lease while this process stands by, as last reported."""
         self._refused: float | None = None
         """Since when the API server does not grant it."""
 
@@ -85,7 +87,7 @@ class Election:
         else:
             level, trouble = logging.WARNING, f"the lease can be neither acquired nor renewed: {error.message}"
         if trouble != self._trouble:
-            self._trouble = trouble
+            self._trouble, self._leader = trouble, ""
             _LOG.log(level, "%s", trouble)
 
     async def _try(self) -> float:
@@ -99,6 +101,7 @@ class Election:
             die(f"the lease is {(record and record.holder) or 'nobody'}'s")
         self._seen, self._standing_by = now, action is Action.WAIT
         if action is Action.WAIT:
+            self._stand_by(record.holder if record is not None else "")
             return min(retry, self._standing.waits(now))
         if not await self._lease.write(self._standing.claim(microtime())):
             return retry
@@ -108,7 +111,14 @@ class Election:
         if action is Action.ACQUIRE:
             _LOG.info("leading as %s", self._standing.identity)
             self.won.set()
+        elif self._trouble:
+            _LOG.info("the lease is renewed again")
         return retry
+
+    def _stand_by(self, leader: str) -> None:
+        if leader != self._leader:
+            self._leader = leader
+            _LOG.info("standing by: %s leads", leader)
 
     async def _release(self) -> None:
         if self._standing.until is None:

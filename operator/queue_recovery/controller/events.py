@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeGuard
@@ -21,6 +21,7 @@ from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Phase, Plan, QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.controller.logs import fields
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.figures import unreplaced_note
 from queue_recovery.recovery.phase import is_terminal
@@ -75,7 +76,7 @@ class EventPoster:
         """Take the connection and the name of this process, as events report it."""
         self._api = EventsV1Api(api)
         self._instance = instance
-        self._queue: asyncio.Queue[tuple[str, EventsV1Event]] = asyncio.Queue(maxsize=1000)
+        self._queue: asyncio.Queue[tuple[Mapping[str, str], EventsV1Event]] = asyncio.Queue(maxsize=1000)
 
     def post(self, event: Event, *, kind: str, namespace: str, name: str, uid: str) -> None:
         """Take an event for the object of that kind and name; drops it when the API server has been away for long."""
@@ -90,20 +91,22 @@ class EventPoster:
             note=event.note[:_NOTE_AT_MOST],
             regarding=V1ObjectReference(api_version=API_VERSION, kind=kind, namespace=namespace, name=name, uid=uid),
         )
+        names = {"recovery" if kind == "QueueRecovery" else "target": name}
+        about = fields(namespace, **names, reason=event.reason)
         try:
-            self._queue.put_nowait((namespace, body))
+            self._queue.put_nowait((about, body))
         except asyncio.QueueFull:
-            _LOG.warning("an event (%s) of %s/%s is dropped: too many wait", event.reason, namespace, name)
+            _LOG.warning("the event is dropped: too many wait to be posted", extra=about)
 
     async def run(self) -> None:
         """Post until cancelled."""
         while True:
-            namespace, body = await self._queue.get()
+            about, body = await self._queue.get()
             try:
                 with translated():
-                    await self._api.create_namespaced_event(namespace, body, _request_timeout=REQUEST_TIMEOUT)
+                    await self._api.create_namespaced_event(about["namespace"], body, _request_timeout=REQUEST_TIMEOUT)
             except Unavailable as error:
-                _LOG.warning("an event (%s) was not posted: %s", body.reason, error.message)
+                _LOG.warning("the event was not posted: %s", error.message, extra=about)
             finally:
                 self._queue.task_done()
 

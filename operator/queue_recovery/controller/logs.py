@@ -1,40 +1,55 @@
-"""The operator's log."""
+"""The operator's log: one line an entry, its text and its fields."""
 
+import json
 import logging
 import traceback
 import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
-import kopf
 from typing_extensions import override
 
 _LOG = logging.getLogger(__name__)
 
-_TALKATIVE = ("kopf", "kubernetes", "aiohttp", "asyncio", "urllib3")
-"""Libraries whose debug lines hold patches or addresses; the name of a library is that of all loggers below it."""
+_OWN = "queue_recovery"
 
-_DRIVERS = ("pymongo", "redis", "celery", "kombu", "amqp")
-"""Libraries whose lines below WARNING hold hosts, which are a piece of the password if a URL is not encoded."""
+_LIBRARIES = (
+    *("kopf", "kubernetes", "aiohttp", "urllib3"),
+    *("pymongo", "redis", "celery", "kombu", "amqp"),
+)
+"""Libraries, whose lines below WARNING hold payloads and hosts, or repeat what the operator says itself; the name of a
+library is that of all loggers below it."""
+
+_FIELDS = ("namespace", "recovery", "target", "phase", "reason")
+"""In the order in which they are written. What a library adds to its lines is not."""
+
+_KINDS = {"QueueRecovery": "recovery", "QueueTarget": "target"}
 
 
 def configure(log_format: Literal["json", "console"], level: str) -> None:
-    """Write one line an entry to standard error.
+    """Write one line an entry to standard error, the operator's from this level on.
 
-    Libraries are one level quieter than the operator: their DEBUG leaks payloads, and kopf's INFO is a line for each
-    watch event. Drivers write nothing below WARNING. No line has the text of an exception or of a Python warning.
+    Libraries write warnings and errors only. No line has the text of an exception or of a Python warning.
     """
-    kopf.configure(log_format=kopf.LogFormat.JSON if log_format == "json" else kopf.LogFormat.FULL)
     root = logging.getLogger()
+    root.handlers[:] = [each for each in root.handlers if not isinstance(each, _Handler)]
+    root.addHandler(_Handler(_Json() if log_format == "json" else _Console()))
     root.setLevel(logging.INFO)
-    logging.getLogger("queue_recovery").setLevel(level)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel({"DEBUG": "INFO", "INFO": "WARNING"}.get(level, level))
-    for name in _DRIVERS:
-        logging.getLogger(name).setLevel({"DEBUG": "WARNING", "INFO": "WARNING"}.get(level, level))
-    for handler in root.handlers:
-        if not any(isinstance(each, WithoutTexts) for each in handler.filters):
-            handler.addFilter(WithoutTexts())
+    logging.getLogger(_OWN).setLevel(level)
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel("ERROR" if level == "ERROR" else "WARNING")
+    muted = logging.getLogger("asyncio")  # its texts show what a failed task or callback was given
+    muted.propagate, muted.handlers = False, [logging.NullHandler()]
     warnings.showwarning = _show_warning
+
+
+def fields(
+    namespace: str, *, recovery: str = "", target: str = "", phase: str = "", reason: str = ""
+) -> Mapping[str, str]:
+    """Return the fields of a line, for `extra`: what it is about, and where that is; empty: not known."""
+    given = {"namespace": namespace, "recovery": recovery, "target": target, "phase": phase, "reason": reason}
+    return {name: value for name, value in given.items() if value}
 
 
 def place_of(error: BaseException) -> str:
@@ -56,6 +71,54 @@ class WithoutTexts(logging.Filter):
         if error is not None:
             record.msg, record.args = f"{record.getMessage()}: {place_of(error)}", ()
         return True
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """The only one of the process."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.addFilter(WithoutTexts())
+
+
+class _Json(logging.Formatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "timestamp": _time(record),
+            "severity": record.levelname.lower(),
+            "message": record.getMessage(),
+            **_fields_of(record),
+        }
+        return json.dumps(entry)
+
+
+class _Console(logging.Formatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{_time(record)} {record.levelname:<8} {record.getMessage()}"
+        named = "".join(f" {name}={value}" for name, value in _fields_of(record).items())
+        # A name of a queue may hold a line feed, and is no line of its own.
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in f"{text} {named}".rstrip())
+
+
+def _time(record: logging.LogRecord) -> str:
+    written = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    return f"{written.removesuffix('+00:00')}Z"
+
+
+def _fields_of(record: logging.LogRecord) -> dict[str, str]:
+    """Return the fields in their order, and the logger where that is a library's."""
+    found = {name: str(value) for name in _FIELDS if (value := getattr(record, name, None)) is not None}
+    about = getattr(record, "k8s_ref", None)  # kopf's
+    if isinstance(about, dict) and about.get("kind") in _KINDS:
+        found |= {"namespace": str(about.get("namespace")), _KINDS[about["kind"]]: str(about.get("name"))}
+    return found if _is_own(record) else {**found, "logger": record.name}
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == _OWN
 
 
 def _show_warning(  # noqa: PLR0917 - as `warnings.showwarning` is called

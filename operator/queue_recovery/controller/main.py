@@ -52,6 +52,8 @@ async def _operate(settings: Settings, term: Term) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf puts its own there once it runs
     async with api_server.connections() as connections, election(settings, term) as part:
+        where = ", ".join(settings.namespaces) or "all namespaces"
+        _LOG.info("%s starts: it recovers queues in %s", command_line.program_and_version(), where)
         operator = Operator(connections, settings, instance=settings.pod_name)
 
         def waits_for() -> str:

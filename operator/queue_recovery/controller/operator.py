@@ -13,11 +13,13 @@ from queue_recovery.controller.api_server import cluster_identity
 from queue_recovery.controller.events import EventPoster, events_between
 from queue_recovery.controller.existence import ClusterUID
 from queue_recovery.controller.kopf_session import open_session
+from queue_recovery.controller.logs import fields
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource, read_body
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.shared import Shared
+from queue_recovery.controller.status_lines import lines_between
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.watches import Watches
 from queue_recovery.controller.world import KubernetesWorld
@@ -88,8 +90,9 @@ class Operator:
     def _tell(
         self, namespace: str, name: str, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus
     ) -> None:
+        for line in lines_between(before, after):
+            about = fields(namespace, recovery=name, phase=line.phase, reason=line.reason)
+            _LOG.log(line.level, "%s", line.text, extra=about)
         for event in events_between(before, after):
-            level = logging.WARNING if event.type == "Warning" else logging.INFO
-            _LOG.log(level, "%s/%s: %s: %s", namespace, name, event.reason, event.note)
             self.events.post(event, kind="QueueRecovery", namespace=namespace, name=name, uid=uid)
         self.metrics.changed(uid, before, after)

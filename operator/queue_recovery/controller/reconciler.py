@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.controller.logs import place_of
+from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.admission import Admission
@@ -88,7 +88,9 @@ class Reconciler:
                 return
             turn = Turn(self._admission, metadata["namespace"])
             watched = self._watched[uid] = _Watched(metadata["namespace"], metadata["name"], uid, turn)
-            if not (has_begun(body) or is_deleted(body) or turn.may_prepare()):
+            if has_begun(body):
+                _say_that_it_goes_on(body)
+            elif not (is_deleted(body) or turn.may_prepare()):
                 self._wait(watched, _NOT_READ)
                 return
         elif watched.waiting is not None and not _is_news(body, watched.waiting, gone=gone):
@@ -175,7 +177,7 @@ class Reconciler:
 
     async def _attempt(self, watched: "_Watched") -> Waiting | int | None:
         """Do all there is to do now; return how it waits, the generation for which all was done, or None: it failed."""
-        where = f"{watched.namespace}/{watched.name}"
+        about = fields(watched.namespace, recovery=watched.name)
         waiting = None
         try:
             body = watched.body or await self._read(watched.namespace, watched.name, watched.uid)
@@ -188,12 +190,13 @@ class Reconciler:
         except Gone:
             watched.is_ended = True
         except RecoveryError as error:
-            _LOG.warning("%s: %s; trying again in %.0f s", where, error, _RETRY)
+            _LOG.warning("%s; trying again in %.0f s", error.message, _RETRY, extra={**about, "reason": error.reason})
         except asyncio.CancelledError:
-            _LOG.info("%s: stopped; the next process goes on from here", where)
+            _LOG.info("stopped; the next process goes on from here", extra=about)
             raise
         except Exception as error:  # noqa: BLE001  # any error is tried again
-            _LOG.error("%s: unexpected %s; please report it; trying again in %.0f s", where, place_of(error), _RETRY)
+            about = {**about, "reason": Reason.INTERNAL_ERROR}
+            _LOG.error("unexpected %s; please report it; trying again in %.0f s", place_of(error), _RETRY, extra=about)
             if watched.resource is not None:
                 await self._report(watched, watched.resource, error)
             # What cannot even be read holds nothing that this version has written.
@@ -277,6 +280,14 @@ class _Watched:
     def _generation(self) -> int:
         """Of its spec, as the watch last told of it."""
         return 0 if self.body is None else int(self.body["metadata"]["generation"])
+
+
+def _say_that_it_goes_on(body: Mapping[str, Any]) -> None:
+    """Log that a recovery which an earlier process has begun goes on, unless only its newest spec is to be noted."""
+    metadata, status = body["metadata"], body["status"]
+    if "completionTime" not in status:
+        about = fields(metadata["namespace"], recovery=metadata["name"], phase=status.get("phase", ""))
+        _LOG.info("going on where the process before this one stopped", extra=about)
 
 
 def _is_news(body: Mapping[str, Any], waiting: Waiting, *, gone: bool) -> bool:

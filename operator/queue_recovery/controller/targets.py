@@ -15,7 +15,7 @@ from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
-from queue_recovery.controller.logs import place_of
+from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.survey import survey
@@ -97,10 +97,11 @@ class TargetBoard:
     async def _look_for_ever(self, key: Key) -> None:
         wake = self._wake[key]
         swept = -math.inf
+        trouble = _Trouble(key)
         while True:
             await self._pace.turn()
             wake.clear()
-            spec = self._spec(key)
+            spec = self._spec(key, trouble)
             # A new one reads all again. It is held until the next: what was seen lives as long as any world does.
             world = self._world(key[0])
             try:
@@ -109,18 +110,21 @@ class TargetBoard:
                     await world.sweep(spec)
                     swept = time.monotonic()
             except RecoveryError as error:
-                _LOG.info("target %s/%s: %s", *key, error.message)
+                trouble.report(logging.WARNING, error.message, reason=error.reason)
             except Exception as error:  # noqa: BLE001  # any error: the next look may do better
-                _LOG.error("target %s/%s: unexpected %s; please report it", *key, place_of(error))
+                trouble.report(logging.ERROR, f"unexpected {place_of(error)}; please report it")
+            else:
+                if spec is not None:
+                    trouble.is_over()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await wake.wait()
 
-    def _spec(self, key: Key) -> QueueTargetSpec | None:
+    def _spec(self, key: Key, trouble: "_Trouble") -> QueueTargetSpec | None:
         try:
             return QueueTargetSpec.model_validate(self._bodies[key]["spec"])
         except ValidationError:
-            _LOG.warning("target %s/%s: its spec does not fit this operator's version; apply its CRDs", *key)
+            trouble.report(logging.WARNING, "the spec does not fit this operator's version; apply its CRDs")
             return None
 
     async def _refresh(self, key: Key, spec: QueueTargetSpec, world: KubernetesWorld) -> bool:
@@ -146,3 +150,20 @@ class TargetBoard:
                 _request_timeout=REQUEST_TIMEOUT,
             )
         return is_true(status.conditions, ConditionType.BROKER_REACHABLE)
+
+
+class _Trouble:
+    """Why a target cannot be looked at, logged once although each look meets it."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+        self._said = ""
+
+    def report(self, level: int, message: str, *, reason: str = "") -> None:
+        if message != self._said:
+            self._said = message
+            namespace, name = self._key
+            _LOG.log(level, "%s", message, extra=fields(namespace, target=name, reason=reason))
+
+    def is_over(self) -> None:
+        self._said = ""

@@ -111,6 +111,7 @@ async def end_removed(scope: Scope) -> None:
 
 async def _scale_back_in_the_end(scope: Scope) -> None:
     """Give the workers their replicas back, and try again until that has succeeded or they are gone."""
+    about = {"namespace": scope.resource.namespace, "recovery": scope.resource.name, "reason": Reason.DELETED}
     delay, said = FIRST_DELAY, ""
     while True:
         try:
@@ -120,11 +121,11 @@ async def _scale_back_in_the_end(scope: Scope) -> None:
                 if await scope.world.is_terminating():
                     return
             if error.message != said:
-                _LOG.warning("%s: removed by force, and its workers are still at 0: %s", scope.full_name, error)
+                _LOG.warning("removed by force, and its workers are still at 0: %s", error, extra=about)
             said = error.message
         else:
             if said:
-                _LOG.info("%s: removed by force; its workers have their replicas again", scope.full_name)
+                _LOG.info("removed by force; its workers have their replicas again", extra=about)
             return
         await scope.world.pause(delay)
         delay = longer(delay)

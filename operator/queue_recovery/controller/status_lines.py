@@ -1,0 +1,46 @@
+"""What the log says of a change of a recovery's status: one line for each step, and for each obstacle."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.controller.events import events_between
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line, and the fields that change with it."""
+
+    level: int
+    phase: str
+    reason: str
+    text: str
+
+
+def lines_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Line]:
+    """Yield the lines of a change of status.
+
+    Each event is a line. There is one more when a recovery that has begun is bound to fail or to be cancelled, because
+    its workers may take long to come back. Progress and other words for the same reason are lines at DEBUG.
+
+    Pure.
+    """
+    doing = find(after.conditions, ConditionType.READY)
+    if doing is None or after.phase is None or doing.reason == Reason.INTERNAL_ERROR:
+        return  # an unexpected error has a line with its place already
+    phase = after.phase.value
+    events = list(events_between(before, after))
+    for event in events:
+        level = logging.WARNING if event.type == "Warning" else logging.INFO
+        text = event.note.removeprefix(f"{phase}: ")  # a field says it
+        yield Line(level=level, phase=phase, reason=event.reason, text=text)
+    if events:
+        return
+    gives_up = before.ending is None and after.ending is not None and after.ending.phase != "Succeeded"
+    begins_to_end = gives_up and after.drain_start_time is not None
+    if begins_to_end or after.message != before.message or after.jobs != before.jobs:
+        level = logging.INFO if begins_to_end else logging.DEBUG
+        yield Line(level=level, phase=phase, reason=doing.reason, text=doing.message)

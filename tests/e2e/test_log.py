@@ -1,0 +1,44 @@
+"""What `kubectl logs` tells of a recovery."""
+
+import json
+import re
+from collections import Counter
+
+from sandbox.processes import ROOT, until
+from tests import readme
+from tests.e2e.team import Team, envelope
+
+
+async def lines(team: Team) -> list[dict[str, str]]:
+    """Return the lines about the team's recovery, as the command of `docs/operating.md` finds them."""
+    [command] = re.findall("^    (kubectl logs .*)", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE)
+    cluster = team.sandbox
+    _, written = await readme.run(command, kubeconfig=cluster.kubeconfig, kubectl=cluster.kubectl_program)
+    entries = [json.loads(line) for line in written.splitlines()]
+    return [entry for entry in entries if entry.get("namespace") == team.namespace]
+
+
+async def test_a_recovery_has_one_line_with_its_fields_for_each_step(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(3)))
+    await team.recovery(jobs=[{"id": await team.failed_job()}])
+    await team.reached("Succeeded")
+
+    async def ended() -> bool:
+        return any(line.get("phase") == "Succeeded" for line in await lines(team))
+
+    await until(ended, "the line of its end")
+    written = [line for line in await lines(team) if line["severity"] != "debug"]
+    assert [(line["recovery"], line["phase"], line["reason"]) for line in written] == [
+        ("stuck", "Planning", "Planned"),
+        ("stuck", "Draining", "Draining"),
+        ("stuck", "Purging", "Purging"),
+        ("stuck", "Restarting", "Restarting"),
+        ("stuck", "Reenqueuing", "Reenqueuing"),
+        ("stuck", "Succeeded", "Completed"),
+    ]
+    assert max(Counter(line["message"] for line in written).values()) == 1
+    assert {name for line in written for name in line} == {
+        *("timestamp", "severity", "message", "namespace", "recovery", "phase", "reason")
+    }
