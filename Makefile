@@ -75,6 +75,7 @@ clean: ## the virtual environment; `rm -r ~/.cache/queue-recovery` removes the b
 # A virtual environment with the pinned requirements, made again when they change.
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.13")'
+	@echo "installing the pinned requirements into .venv, once"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from sandbox.broker import flavours
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 
 async def _run(flavour: Flavour) -> None:
-    _say("starting Kubernetes, a broker and a job store on loopback ...")
-    async with Sandbox.start() as sandbox:
+    began = time.monotonic()
+    async with Sandbox.start(report=_say) as sandbox:
+        _say("starting a broker and a job store")
         broker = await sandbox.start_broker(flavour=flavour)
         store = await sandbox.start_job_store()
         programs = _programs(sandbox)
@@ -34,7 +36,8 @@ async def _run(flavour: Flavour) -> None:
         print(f'export PATH={programs}:"$PATH"')
         print(f"export REDIS_URL={broker.url}")
         print(f"export MONGODB_URL={store.url}", flush=True)
-        _say("it is ready; evaluate the lines above in another terminal, and kubectl there is the sandbox's own")
+        _say(f"ready after {time.monotonic() - began:.0f} s: Kubernetes, {broker.flavour} and a job store, on loopback")
+        _say("evaluate the lines above in another terminal; kubectl there is the sandbox's own")
         _say(f"logs are in {sandbox.folder}; Ctrl-C ends and removes everything")
         await _first_end([*sandbox.processes, broker.process, store.process])
 
@@ -86,6 +89,7 @@ def main() -> None:
     parser.add_argument("--broker", choices=flavours(), default=flavours()[0], help="which server the broker is")
     options = parser.parse_args()
     try:
+        _say("looking for the control plane's programs; Ctrl-C ends and removes everything")
         # Outside of the event loop, where Ctrl-C ends a build at once.
         find_programs()
         asyncio.run(_until_told(options.broker))

@@ -21,7 +21,7 @@ from sandbox.kubelet.node import NAME as NODE
 from sandbox.processes import ROOT, Process, Scope, python_module, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from sandbox.control_plane import ControlPlane
 
@@ -65,13 +65,16 @@ class Sandbox:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, *, images: Mapping[str, Image] | None = None) -> AsyncIterator[Self]:
+    async def start(
+        cls, *, images: Mapping[str, Image] | None = None, report: Callable[[str], None] = lambda _: None
+    ) -> AsyncIterator[Self]:
         """Start a control plane with one node, and end all of it and everything started in it afterwards.
 
         The first time ever this builds the control plane, which takes minutes and says so on the terminal.
 
         Args:
             images: container images besides those of `default_images()`, by repository name.
+            report: is told of each step when it begins.
 
         Raises:
             DeadlineError: a part ended or was not ready in time; the end of its log is in the message.
@@ -80,7 +83,9 @@ class Sandbox:
         programs = await asyncio.to_thread(find_programs)
         table = {**default_images(), **(images or {})}
         async with Scope.open() as scope:
+            report("starting etcd, the API server and the controller manager")
             plane = await control_plane.start(scope, programs)
+            report("starting a node, on which pods are local processes")
             kubelet = await _start_kubelet(scope, plane, table)
             yield cls(scope, programs, plane, kubelet, table)
 

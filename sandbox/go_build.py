@@ -117,7 +117,7 @@ def _compile(program: GoProgram, go: Path, output: Path) -> None:
     )
     if listed.returncode:
         raise GoError(f"the source of {program.title} could not be downloaded; see above")
-    total = len(listed.stdout.splitlines())
+    packages = listed.stdout.splitlines()
     major, minor, _ = KUBERNETES_VERSION.split(".")
     # Without a version of its own the server calls itself v0.0.0, and kubectl refuses to compare that.
     stamps = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
@@ -130,18 +130,21 @@ def _compile(program: GoProgram, go: Path, output: Path) -> None:
         text=True,
     ) as build:
         assert build.stderr is not None
-        said = _show_progress(build.stderr, total)
+        said = _show_progress(build.stderr, packages)
     if build.returncode:
         raise GoError(f"{program.title} could not be built:\n" + "\n".join(said[-20:]))
 
 
-def _show_progress(lines: Iterator[str], total: int) -> list[str]:
-    """Say now and then how many packages are compiled; `go build -v` writes a line for each."""
+def _show_progress(lines: Iterator[str], packages: list[str]) -> list[str]:
+    """Say now and then how many packages are compiled; `go build -v` writes a line for each, the program's own last."""
+    _say(f"compiling {len(packages)} packages, without those that Go has in its cache")
     said: list[str] = []
     for line in lines:
         said.append(line.rstrip())
-        if len(said) % _PROGRESS_STEP == 0:
-            _say(f"compiled {len(said)} of at most {total} packages")
+        if said[-1] == packages[-1]:
+            _say("linking the program")
+        elif len(said) % _PROGRESS_STEP == 0:
+            _say(f"compiled {len(said)} of at most {len(packages)} packages")
     return said
 
 

@@ -17,6 +17,7 @@ case "$1" in
     list) echo main ;;
     build)
         echo built >> "$BUILDS"
+        echo main >&2
         while [ "$1" != -o ]; do shift; done
         echo program > "$2" ;;
 esac
@@ -38,12 +39,19 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 async def _build(environment: dict[str, str]) -> list[str]:
+    programs, _ = await _told_build(environment)
+    return programs
+
+
+async def _told_build(environment: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Return the programs, and the lines about the build."""
+    pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
-        *python_module("sandbox.build"), env=environment, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *python_module("sandbox.build"), env=environment, cwd=ROOT, stdout=pipe, stderr=pipe
     )
-    output, _ = await child.communicate()
-    assert child.returncode == 0
-    return output.decode().split()
+    output, told = await child.communicate()
+    assert child.returncode == 0, told.decode()
+    return output.decode().split(), told.decode().splitlines()
 
 
 def _content(path: str) -> str:
@@ -56,6 +64,15 @@ async def test_two_builds_at_once_build_once_and_both_find_the_result(environmen
     assert first == second == await _build(environment)
     assert [_content(program) for program in first] == ["program\n"] * 4
     assert _content(environment["BUILDS"]) == "built\n"
+
+
+async def test_a_build_tells_what_it_is_doing_from_its_beginning_to_its_end(environment: dict[str, str]) -> None:
+    _, told = await _told_build(environment)
+
+    assert [line.removeprefix("sandbox: ").partition(" ")[0] for line in told] == [
+        *("the", "downloading", "compiling", "linking", "built")
+    ]
+    assert "about six minutes" in told[0]
 
 
 def test_a_build_that_was_killed_half_way_is_cleared_up_by_the_next(environment: dict[str, str]) -> None:

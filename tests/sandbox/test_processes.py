@@ -37,6 +37,13 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
             return Path(found[1]) if found else None
 
         folder = await until(started, "the sandbox to be ready", of=owner)
+        told = re.findall("^sandbox: (.*)", owner.end_of_log(), re.MULTILINE)
+        assert told[:4] == [
+            "looking for the control plane's programs; Ctrl-C ends and removes everything",
+            "starting etcd, the API server and the controller manager",
+            "starting a node, on which pods are local processes",
+            "starting a broker and a job store",
+        ]
         # etcd, API server, controller manager, kubelet, Redis, job store
         assert len(marked_processes(str(folder), folder.name)) == 6
 
