@@ -1,9 +1,12 @@
 """What the API server does with both resources: defaults, refusals, and what people see of them."""
 
+import re
+
 import pytest
+import yaml
 
 from queue_recovery.api.crd import RESOURCES, Resource, definition
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery import JobSpec, QueueRecoverySpec
 from tests.manifests.conftest import Cluster
 from tests.manifests.objects import FIXED, patch, patch_refusal, recovery, target
 
@@ -247,6 +250,16 @@ def test_kubectl_explains_a_part_with_its_choices_and_defaults(cluster: Cluster)
         "Default: 604800.",
     ):
         assert words in said
+
+
+@pytest.mark.parametrize("field", ["id", "args", "kwargs"])
+def test_kubectl_explains_by_an_example_what_a_type_does_not_say(cluster: Cluster, field: str) -> None:
+    said = " ".join(cluster.kubectl("explain", f"queuerecovery.spec.jobs.{field}").split())
+
+    examples = re.findall(rf"`({field}: [^`]*)`", said)
+    assert examples
+    for example in examples:
+        JobSpec.model_validate({**({} if field == "id" else {"task": "tts.render"}), **yaml.safe_load(example)})
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)

@@ -61,14 +61,22 @@ class JobSpec(Model):
     """One job to enqueue as a new task: looked up by `id`, or written out by `task`."""
 
     id: JobId | None = Field(
-        None, description="Id in the job store, as the target's `idType` says: text, or an integer."
+        None,
+        description="Id in the job store, as the target's `idType` says: text, or an integer. For example "
+        '`id: "662f1c0e9d3e4b0001a1b2c3"` or `id: 4711`.',
     )
     queue: QueueName | None = Field(
         None, description="The queue that it goes to: one of the target's. Given when the recovery's queue is `*`."
     )
     task: TaskName | None = Field(None, description="Task of a job that is written out.")
-    args: JsonText | None = Field(None, description="Its arguments: a JSON array as text, as in `celery call`.")
-    kwargs: JsonText | None = Field(None, description="Its keyword arguments: a JSON object as text.")
+    args: JsonText | None = Field(
+        None,
+        description="Its arguments: a JSON array as text, as in `celery call`. For example `args: '[7, \"de\"]'`.",
+    )
+    kwargs: JsonText | None = Field(
+        None,
+        description='Its keyword arguments: a JSON object as text. For example `kwargs: \'{"voice": "anna"}\'`.',
+    )
 
     model_config = with_rules(
         [
