@@ -38,12 +38,6 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
 
         folder = await until(started, "the sandbox to be ready", of=owner)
         told = re.findall("^sandbox: (.*)", owner.end_of_log(), re.MULTILINE)
-        assert told[:4] == [
-            "looking for the control plane's programs; Ctrl-C ends and removes everything",
-            "starting etcd, the API server and the controller manager",
-            "starting a node, on which pods are local processes",
-            "starting a broker and a job store",
-        ]
         # etcd, API server, controller manager, kubelet, Redis, job store
         assert len(marked_processes(str(folder), folder.name)) == 6
 
@@ -55,6 +49,12 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
 
         await until(cleared, "every process and the folder to be gone", seconds=5)
         assert code == (-ending if ending == signal.SIGKILL else 0), owner.end_of_log()
+        assert told[:4] == [
+            "looking for the control plane's programs; Ctrl-C ends and removes everything",
+            "starting etcd, the API server and the controller manager",
+            "starting a node, on which pods are local processes",
+            "starting a broker and a job store",
+        ]
 
 
 async def test_what_a_killed_owner_and_its_killed_janitor_have_left_is_cleared_up_by_the_next(tmp_path: Path) -> None:
