@@ -1,4 +1,4 @@
-"""The commands of README.md, to be run as they are written there."""
+"""The commands of README.md and of the pages in docs/, to be run as they are written there."""
 
 import asyncio
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 from sandbox.processes import ROOT
 
 
-def commands(heading: str) -> list[str]:
+def commands(heading: str, page: str = "README.md") -> list[str]:
     """Return the commands of a section in their order: what is indented by four spaces, or is in a fence of `sh`."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / page).read_text()
     section = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert section is not None, f"README.md has no section {heading!r}"
+    assert section is not None, f"{page} has no section {heading!r}"
     found = re.findall(r"^```sh\n(.*?)^```|((?:^    .*\n)+)", section[1], re.MULTILINE | re.DOTALL)
     return [line.strip() for fenced, indented in found for line in (fenced or indented).splitlines() if line.strip()]
 

@@ -1,0 +1,55 @@
+"""A script waits for the end of a recovery, by the commands of `docs/operating.md`."""
+
+import pytest
+
+from queue_recovery.api.conditions import ConditionType
+from tests import readme
+from tests.e2e.team import Team
+
+COMMANDS = readme.commands("Waiting in a script", "docs/operating.md")
+FINISHED, SHOW, SUCCEEDED = COMMANDS
+
+no_such_condition = pytest.mark.skipif("Finished" not in set(ConditionType), reason="no recovery has it yet")
+
+
+async def run(team: Team, command: str) -> tuple[int, str]:
+    cluster = team.sandbox
+    mine = command.replace("-n media", f"-n {team.namespace}").replace("tts-wrong-shape", "stuck")
+    return await readme.run(mine, kubeconfig=cluster.kubeconfig, kubectl=cluster.kubectl_program)
+
+
+async def test_success_can_be_waited_for(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.recovery(jobs=[{"id": await team.failed_job()}])
+
+    code, said = await run(team, SUCCEEDED)
+
+    assert (code, said) == (0, "queuerecovery.queuerecovery.dev/stuck condition met\n")
+    assert (await run(team, SHOW))[1].startswith("Succeeded: ")
+
+
+async def test_after_a_failure_waiting_for_success_ends_with_its_timeout(team: Team) -> None:
+    await team.target()
+    await team.recovery(queue="nowhere")
+    await team.reached("Failed")
+
+    code, said = await run(team, SUCCEEDED.replace("=1h", "=1s"))
+
+    assert (code, "timed out" in said) == (1, True)
+    assert (await run(team, SHOW))[1].startswith("Failed: ")
+
+
+@no_such_condition
+@pytest.mark.parametrize(
+    ("ending", "spec"), [("Succeeded", {}), ("Failed", {"queue": "nowhere"}), ("Cancelled", {"cancel": True})]
+)
+async def test_every_ending_can_be_waited_for(team: Team, ending: str, spec: dict[str, object]) -> None:
+    await team.workers()
+    await team.target()
+    await team.recovery(jobs=[{"id": await team.failed_job()}], **spec)
+
+    code, said = await run(team, FINISHED)
+
+    assert code == 0, said
+    assert (await run(team, SHOW))[1].startswith(f"{ending}: ")
