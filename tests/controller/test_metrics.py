@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller import metrics as module
 from queue_recovery.controller.metrics import Metrics
@@ -72,6 +73,21 @@ async def test_a_job_store_that_is_not_configured_is_not_one_that_is_away() -> N
     metrics.target_seen("media", "tts", status(job_store="Unknown"))
 
     assert not any('part="jobStore"' in one for one in await series(metrics))
+
+
+async def test_every_outcome_is_exported_at_0_before_the_first_recovery_ends() -> None:
+    page = (await Metrics().page()).decode()
+
+    assert re.findall(r"^queue_recovery_recoveries_finished_total.*$", page, re.MULTILINE) == [
+        'queue_recovery_recoveries_finished_total{outcome="Cancelled"} 0.0',
+        'queue_recovery_recoveries_finished_total{outcome="Failed"} 0.0',
+        'queue_recovery_recoveries_finished_total{outcome="Succeeded"} 0.0',
+    ]
+    skipped = {reason.value for reason in Reason if reason.outcome is Outcome.SKIPPED}
+    assert set(re.findall(r'^queue_recovery_jobs_skipped_total{reason="(\w+)"} 0.0$', page, re.MULTILINE)) == skipped
+    assert "InDoubt" in skipped
+    for counter in ("messages_quarantined", "jobs_enqueued"):
+        assert f"\nqueue_recovery_{counter}_total 0.0\n" in page
 
 
 async def test_a_page_is_made_once_for_all_who_ask_within_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

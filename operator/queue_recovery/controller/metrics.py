@@ -11,9 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from queue_recovery.api import metrics as rows
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.metrics import Metric
+from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetStatus
-from queue_recovery.recovery.phase import is_terminal
+from queue_recovery.recovery.phase import TERMINAL, is_terminal
 
 _PARTS = {"broker": ConditionType.BROKER_REACHABLE, "jobStore": ConditionType.JOB_STORE_REACHABLE}
 
@@ -35,6 +36,12 @@ class Metrics:
         self._quarantined = self._counter(rows.MESSAGES_QUARANTINED)
         self._enqueued = self._counter(rows.JOBS_ENQUEUED)
         self._skipped = self._counter(rows.JOBS_SKIPPED)
+        # Counters begin at 0: increase() does not see the rise of a series that was not there before.
+        for phase in sorted(TERMINAL):
+            self._finished.labels(phase.value)
+        for reason in Reason:
+            if reason.outcome is Outcome.SKIPPED:
+                self._skipped.labels(reason.value)
         self._duration = Histogram(
             rows.PHASE_DURATION.name,
             rows.PHASE_DURATION.help,

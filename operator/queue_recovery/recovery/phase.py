@@ -15,6 +15,10 @@ _STEPS = (
 )
 
 
+TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
+"""The phases in which a recovery has ended."""
+
+
 def timestamp(moment: datetime) -> str:
     """Write a time as Kubernetes does: RFC 3339 in UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -38,7 +42,7 @@ def phase_of(status: QueueRecoveryStatus) -> Phase:
 
 def is_terminal(status: QueueRecoveryStatus) -> bool:
     """Tell whether the recovery has ended and its final status is written."""
-    return phase_of(status) in {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}
+    return phase_of(status) in TERMINAL
 
 
 def set_step(
