@@ -14,9 +14,11 @@ from queue_recovery.controller.metrics import Metrics
 SERIES = re.compile(r"^queue_recovery_(?:target_up|queue_depth|unacked)\{.*$", re.MULTILINE)
 
 
-def status(*, broker: str = "True", job_store: str = "True", unacked: int = 1, **depths: int) -> QueueTargetStatus:
+def status(
+    *, broker: str = "True", job_store: str = "True", reason: str = "x", unacked: int = 1, **depths: int
+) -> QueueTargetStatus:
     """Return what a look at a target found."""
-    rest = {"reason": "x", "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    rest = {"reason": reason, "message": "", "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
     return QueueTargetStatus.model_validate(
         {
             "queues": [{"name": name, "ready": ready} for name, ready in depths.items()],
@@ -70,9 +72,19 @@ async def test_with_names_each_target_and_queue_has_a_series_until_it_is_gone(mo
 
 async def test_a_job_store_that_is_not_configured_is_not_one_that_is_away() -> None:
     metrics = Metrics()
-    metrics.target_seen("media", "tts", status(job_store="Unknown"))
+    metrics.target_seen("media", "tts", status(job_store="Unknown", reason="NotConfigured"))
 
     assert not any('part="jobStore"' in one for one in await series(metrics))
+
+
+async def test_what_could_not_be_looked_at_is_not_up() -> None:
+    metrics = Metrics()
+    metrics.target_seen("media", "tts", status(broker="Unknown", job_store="Unknown", reason="NotChecked"))
+
+    assert [one for one in await series(metrics) if "target_up" in one] == [
+        'queue_recovery_target_up{namespace="",part="broker",target=""} 0.0',
+        'queue_recovery_target_up{namespace="",part="jobStore",target=""} 0.0',
+    ]
 
 
 async def test_every_outcome_is_exported_at_0_before_the_first_recovery_ends() -> None:

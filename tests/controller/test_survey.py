@@ -1,4 +1,4 @@
-"""What a look at a target says of the transport to its servers."""
+"""What a look at a target says of its servers, and of what it could not look at."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ STORE = {
     "mongodb": {"urlSecretRef": {"name": "mongo", "key": "url"}, "database": "app", "collection": "jobs"},
 }
 INVALID = "invalid"
+DENIED = "denied"
 
 
 async def nothing(*_: object) -> None:
@@ -38,19 +39,28 @@ def server(unverified: str | None) -> SimpleNamespace:
     return SimpleNamespace(unverified=unverified, check=check, depths=depths, aclose=nothing)
 
 
-def world(broker: str | None, job_store: str | None) -> World:
-    """Return one whose servers are healthy and reached in this way; INVALID: their URL cannot be used."""
+def world(broker: str | None, job_store: str | None, *, permitted: bool = True) -> World:
+    """Return one whose servers are healthy and reached in this way.
+
+    INVALID: their URL cannot be used; DENIED: the operator may not read it.
+    """
 
     async def connected(how: str | None) -> SimpleNamespace:
         if how == INVALID:
             raise NotYet(Reason.INVALID_BROKER_URL, "it cannot be used")
+        if how == DENIED:
+            raise NotYet(Reason.FORBIDDEN, "bind the rights")
         return server(how)
+
+    async def check_permissions(*_: object) -> None:
+        if not permitted:
+            raise NotYet(Reason.FORBIDDEN, "may not get secrets; bind the rights")
 
     made = SimpleNamespace(
         now=lambda: datetime(2026, 5, 1, tzinfo=UTC),
         broker=lambda _: connected(broker),
         job_store=lambda _: connected(job_store),
-        check_permissions=nothing,
+        check_permissions=check_permissions,
         workers=SimpleNamespace(paused=nothing),
     )
     return cast("World", made)
@@ -92,3 +102,52 @@ async def test_a_transport_that_is_not_verified_is_said_in_a_condition(
     assert verified.status == status
     assert says in verified.message
     assert (ready.status == "True") is (INVALID not in {broker, job_store}), "it is a warning only"
+
+
+def verdicts(status: QueueTargetStatus) -> dict[str, tuple[str, str]]:
+    """Return status and reason of each condition."""
+    return {condition.type: (condition.status, condition.reason) for condition in status.conditions}
+
+
+async def looked(broker: str | None, job_store: str | None, *, permitted: bool) -> QueueTargetStatus:
+    spec = QueueTargetSpec.model_validate(SPEC | {"jobStore": STORE})
+    return await survey(spec, QueueTargetStatus(), world(broker, job_store, permitted=permitted), generation=1)
+
+
+@pytest.mark.parametrize("permitted", [False, True])
+async def test_missing_rights_are_one_condition_and_all_that_was_not_looked_at_is_unknown(
+    permitted: bool,  # noqa: FBT001
+) -> None:
+    """Where a policy forbids what the rights would grant, the review of rights does not know of it."""
+    status = await looked(DENIED, DENIED, permitted=permitted)
+
+    assert verdicts(status) == {
+        "BrokerReachable": ("Unknown", "NotChecked"),
+        "JobStoreReachable": ("Unknown", "NotChecked"),
+        "WorkersFound": ("True", "WorkersFound"),
+        "Permitted": ("False", "Forbidden"),
+        "EvictionSafe": ("Unknown", "NotChecked"),
+        "TransportVerified": ("Unknown", "NotChecked"),
+        "Ready": ("False", "Forbidden"),
+    }
+    messages = {condition.type: condition.message for condition in status.conditions}
+    assert "not checked: the operator has no permission" in messages["EvictionSafe"]
+    assert messages["Ready"] == messages["Permitted"]
+
+
+async def test_rights_that_are_missing_for_the_workers_say_nothing_of_servers_that_answer() -> None:
+    found = verdicts(await looked(None, None, permitted=False))
+
+    assert found["BrokerReachable"] == ("True", "Reachable")
+    assert found["EvictionSafe"] == ("True", "NoEviction")
+    assert found["Ready"] == ("False", "Forbidden")
+
+
+async def test_eviction_is_not_checked_at_a_broker_that_cannot_be_used() -> None:
+    status = await looked(INVALID, None, permitted=True)
+
+    assert verdicts(status)["EvictionSafe"] == ("Unknown", "NotChecked")
+    assert verdicts(status)["Ready"] == ("False", "InvalidBrokerURL")
+    eviction = find(status.conditions, ConditionType.EVICTION_SAFE)
+    assert eviction is not None
+    assert "see condition BrokerReachable" in eviction.message

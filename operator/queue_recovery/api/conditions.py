@@ -37,8 +37,14 @@ class ConditionType(Explained):
     RESTARTED = "Restarted", "The workers have their replicas again, and their rollout is complete."
     REENQUEUED = "Reenqueued", "Every listed job was enqueued, or skipped for a reason."
     RESTORED = "Restored", "What `restoreFrom` asks for is back in the queue."
-    BROKER_REACHABLE = "BrokerReachable", "The broker answers, and lets the operator do what it has to."
-    JOB_STORE_REACHABLE = "JobStoreReachable", "The job store answers. Unknown where the target has none."
+    BROKER_REACHABLE = (
+        "BrokerReachable",
+        "The broker answers, and lets the operator do what it has to. Unknown without rights.",
+    )
+    JOB_STORE_REACHABLE = (
+        "JobStoreReachable",
+        "The job store answers. Unknown where the target has none, and without rights.",
+    )
     WORKERS_FOUND = "WorkersFound", "All Deployments that the target lists exist."
     PERMITTED = "Permitted", "The operator has the rights that it needs in the namespace."
     EVICTION_SAFE = "EvictionSafe", "The broker evicts no keys when it is short of memory. A warning only."

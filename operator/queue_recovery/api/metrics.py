@@ -72,7 +72,8 @@ TARGET_UP = Metric(
     "queue_recovery_target_up",
     MetricKind.GAUGE,
     ("namespace", "target", "part"),
-    "Whether a part of a target answers (1) or not (0): broker or jobStore; without names, whether that of all does.",
+    "Whether a part of a target answers (1), or does not or could not be looked at (0): broker, and jobStore where the "
+    "target has one; without names, whether that of all targets does.",
 )
 QUEUE_DEPTH = Metric(
     "queue_recovery_queue_depth",

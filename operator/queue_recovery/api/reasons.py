@@ -518,6 +518,12 @@ class Reason(StrEnum):
         "The broker does not tell its `maxmemory-policy`, as many managed servers do not.",
         "Look at its settings: it should be `noeviction`.",
     )
+    NOT_CHECKED = (
+        "NotChecked",
+        Outcome.TARGET,
+        "It was not looked at, because something else is in the way: nothing is known of it.",
+        "See the condition that the message names.",
+    )
     VERIFIED = (
         "Verified",
         Outcome.TARGET,

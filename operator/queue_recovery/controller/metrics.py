@@ -100,7 +100,8 @@ class Metrics:
             namespace, name = key if self._with_names else ("", "")
             for part, kind in _PARTS.items():
                 seen = find(status.conditions, kind)
-                if seen is not None and seen.status != "Unknown":
+                # What could not be looked at does not answer, as far as anybody knows: the alert must not go out.
+                if seen is not None and seen.reason != Reason.NOT_CONFIGURED:
                     up.setdefault((namespace, name, part), []).append(seen.status == "True")
             for queue in status.queues:
                 depth[namespace, name, queue.name if self._with_names else ""] += queue.ready
