@@ -65,6 +65,7 @@ async def whole_life(broker: RedisBroker, run: Run) -> None:
     """Do all that a recovery does to a broker."""
     await broker.check()
     await broker.depths(["tts", "mail"])
+    await broker.unacked(["tts", "mail"])
     await broker.check_queue("tts")
     await broker.count("tts")
     await broker.queued_task_ids(["a", "b"], "tts")

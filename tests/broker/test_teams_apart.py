@@ -47,6 +47,7 @@ async def recover(broker: RedisBroker, application: Application) -> None:
     await broker.check_queue("tts")
     await broker.unlisted(["tts", "mail"])
     await broker.depths(["tts", "mail"])
+    await broker.unacked(["tts", "mail"])
     await broker.consumers()
     run = selecting(task_ids=["held", "waits", "urgent"])
     await broker.count("tts", select=run.select)

@@ -80,6 +80,19 @@ async def test_ten_thousand_bindings_hold_nobody_up(broker: RedisBroker, redis: 
     assert longest < LONGEST_TURN
 
 
+async def test_a_look_at_a_thousand_entries_that_are_slow_to_parse_holds_nobody_up(
+    broker: RedisBroker, redis: Redis
+) -> None:
+    tags = {f"tag-{n}": float(n) for n in range(1000)}
+    await redis.hset("unacked", mapping=dict.fromkeys(tags, json.dumps([{}, "", '"' * 3000])))
+    await redis.zadd("unacked_index", tags)
+
+    longest = await longest_turn(lambda: broker.unacked(["tts"]))
+
+    assert longest < LONGEST_TURN
+    assert (await broker.unacked(["tts"])).not_counted == 1000
+
+
 async def test_bindings_that_are_too_many_to_be_kept_are_read_again(
     broker: RedisBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,8 @@ that grows with their lengths and no faster, and many bindings are neither kept 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
 from heapq import nsmallest
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -45,24 +46,57 @@ class Route(NamedTuple):
     """The first others by name."""
 
 
+class Exhausted(Exception):
+    """An allowance is used up, so a route is not known."""
+
+
+@dataclass
+class Allowance:
+    """How much may still be looked up, by somebody who asks often and can do without an answer."""
+
+    reads: int
+    """Commands that read bindings, each of some 100."""
+    routes: int
+    """Pairs of an exchange and a routing key that are matched with bindings."""
+
+    def read(self) -> None:
+        """Take one read; raises Exhausted."""
+        self.reads = _one_less(self.reads)
+
+    def match(self) -> None:
+        """Take one route; raises Exhausted."""
+        self.routes = _one_less(self.routes)
+
+
+def _one_less(left: int) -> int:
+    if left <= 0:
+        raise Exhausted
+    return left - 1
+
+
 class Bindings:
     """The bindings of a broker, each exchange's read once unless there are very many."""
 
-    def __init__(self, client: Client, layout: Layout, queues: Collection[str]) -> None:
-        """Look for these queues; remember nothing yet."""
+    def __init__(
+        self, client: Client, layout: Layout, queues: Collection[str], allowance: Allowance | None = None
+    ) -> None:
+        """Look for these queues, without a limit if there is no allowance; remember nothing yet."""
         self._client = client
         self._layout = layout
         self._queues = frozenset(queues)
+        self._allowance = allowance
         self._known: dict[str, list[Binding]] = {}
         self._kept = 0
         self._routes: dict[tuple[str, str], Route] = {}
 
     async def route(self, exchange: str, routing_key: str) -> Route:
-        """Return the queues that a message of that exchange and routing key went to."""
+        """Return the queues that a message of that exchange and routing key went to; raises Exhausted."""
         if not exchange:
             return self._of([routing_key])
         found = self._routes.get((exchange, routing_key))
         if found is None:
+            if self._allowance is not None:
+                self._allowance.match()
             found = await self._look_up(exchange, routing_key)
             if len(self._routes) >= _ROUTES_KEPT_AT_MOST:
                 self._routes.pop(next(iter(self._routes)))
@@ -89,7 +123,8 @@ class Bindings:
                 yield binding
             return
         kept: list[Binding] = []
-        async for binding in read_bindings(self._client, self._layout, self._layout.bindings(exchange)):
+        spend = None if self._allowance is None else self._allowance.read
+        async for binding in read_bindings(self._client, self._layout, self._layout.bindings(exchange), spend):
             if self._kept + len(kept) <= _KEPT_AT_MOST:
                 kept.append(binding)
             yield binding
@@ -102,9 +137,11 @@ class Bindings:
         return Route(wanted, frozenset(nsmallest(_OTHERS_NAMED, (name for name in found if name not in wanted))))
 
 
-async def read_bindings(client: Client, layout: Layout, key: str | bytes) -> AsyncIterator[Binding]:
-    """Read a set of bindings, but for those whose names are longer than AMQP's."""
-    async for member in client.scan_set(key):
+async def read_bindings(
+    client: Client, layout: Layout, key: str | bytes, spend: Callable[[], None] | None = None
+) -> AsyncIterator[Binding]:
+    """Read a set of bindings, but for those whose names are longer than AMQP's; `spend` as in `Client.scan_set`."""
+    async for member in client.scan_set(key, spend):
         parts = member.decode(errors="replace").split(layout.separator)
         # Routing key, pattern, queue; the pattern, which kombu makes of the routing key, is longer.
         if len(parts) == 3 and all(len(part.encode()) <= LONGEST_NAME for part in (parts[0], parts[2])):  # noqa: PLR2004

@@ -6,7 +6,7 @@ No value that somebody else may have written is read before its size is known: w
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import NamedTuple, cast
 
@@ -62,6 +62,15 @@ class Kind(NamedTuple):
     """Elements of a list, fields of a hash; 0 for all else."""
 
 
+class Indexed(NamedTuple):
+    """An entry of a hash that a sorted set lists."""
+
+    field: bytes
+    score: float
+    size: int
+    """Of its value, in bytes."""
+
+
 class Client:
     """The commands, on one database."""
 
@@ -115,9 +124,25 @@ class Client:
         (found,) = await self.hmget_each([key], *fields)
         return found
 
-    async def values(self, key: str, fields: Sequence[bytes]) -> list[Value | None]:
-        """Return the values of the first of these fields, at least of one: as many as one reply may hold."""
-        return list(_shown(await self._read(Reading.FIELDS, [key], [LARGEST, END, MOST_BYTES, *fields])))
+    async def values(
+        self, key: str, fields: Sequence[bytes], *, largest: int = LARGEST, end: int = END
+    ) -> list[Value | None]:
+        """Return the values of the first of these fields, at least of one: as many as one reply may hold.
+
+        Of one that has more than `largest` bytes, the last `end` bytes.
+        """
+        return list(_shown(await self._read(Reading.FIELDS, [key], [largest, end, MOST_BYTES, *fields])))
+
+    async def oldest(self, index: str, key: str, most: int) -> tuple[int, list[Indexed]]:
+        """Return the number of a hash's fields, and those of the lowest scores in its index, the lowest first.
+
+        Fields that are too long are left out; a key of another type has none.
+        """
+        total, *found = await self._read(Reading.OLDEST, [index, key], [most, MOST_BYTES, LONGEST_WORD])
+        fields, scores = cast("Sequence[bytes]", found[::3]), cast("Sequence[bytes]", found[1::3])
+        sizes = cast("Sequence[int]", found[2::3])
+        entries = zip(fields, scores, sizes, strict=True)
+        return cast("int", total), [Indexed(field, float(score), size) for field, score, size in entries]
 
     async def record(self, key: str) -> dict[bytes, bytes] | None:
         """Return a hash of the operator's own; None if it is larger than any that the operator writes."""
@@ -159,10 +184,12 @@ class Client:
             if cursor == 0:
                 return
 
-    async def scan_set(self, key: str | bytes) -> AsyncIterator[bytes]:
-        """SSCAN over a whole set, without members that are too long."""
+    async def scan_set(self, key: str | bytes, spend: Callable[[], None] | None = None) -> AsyncIterator[bytes]:
+        """SSCAN over a whole set, without members that are too long; `spend` is called before each command."""
         cursor = b"0"
         while True:
+            if spend is not None:
+                spend()
             cursor, *members = cast(
                 "list[bytes]", await self._read(Reading.SET, [], [cursor, _SCAN_COUNT, LONGEST_WORD, key])
             )

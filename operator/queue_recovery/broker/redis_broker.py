@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import closing, inspection, restoring, sweeper, taking
+from queue_recovery.broker.attribution import attribute
 from queue_recovery.broker.client import Client, Word
 from queue_recovery.broker.connecting import connect
 from queue_recovery.broker.consumers import consumers
@@ -41,6 +42,7 @@ from queue_recovery.recovery.ports import (
     SeenJob,
     Taken,
     Task,
+    Unacked,
     Unlisted,
     Unreplaced,
 )
@@ -133,6 +135,10 @@ class RedisBroker:
     async def depths(self, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
         """See `ports.Broker`."""
         return await inspection.depths(self._client, self._layout, queues)
+
+    async def unacked(self, queues: Collection[str]) -> Unacked:
+        """See `ports.Broker`."""
+        return await attribute(self._client, self._layout, queues)
 
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         """See `ports.Broker`. Tries the ACL's key patterns on the queue's lists."""

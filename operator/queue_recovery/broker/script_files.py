@@ -37,6 +37,7 @@ class Reading(StrEnum):
     RECORD = "read_record"
     SET = "read_set"
     KINDS = "read_kinds"
+    OLDEST = "read_oldest"
 
 
 @cache

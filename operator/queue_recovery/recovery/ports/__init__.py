@@ -5,7 +5,7 @@ raises. Every call that has an effect may be repeated after a death at any point
 answers the same when the effect is there already.
 """
 
-from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Holder, Unlisted
+from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Held, Holder, Unacked, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
 from queue_recovery.recovery.ports.run import (
     Closed,
@@ -41,6 +41,7 @@ __all__ = [
     "Closed",
     "Consumer",
     "Count",
+    "Held",
     "Holder",
     "JobStore",
     "MessageName",
@@ -54,6 +55,7 @@ __all__ = [
     "StoredJob",
     "Taken",
     "Task",
+    "Unacked",
     "Unlisted",
     "Unreplaced",
     "Worker",

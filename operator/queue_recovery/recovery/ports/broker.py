@@ -86,6 +86,26 @@ class Count:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Held:
+    """Messages of one queue that workers hold."""
+
+    count: int
+    since: datetime | None
+    """When the oldest of them was delivered, by that worker's clock; None: there is none, or it does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unacked:
+    """The entries of `unacked`, by queue as far as that is known."""
+
+    total: int
+    """Of all queues of the database."""
+    queues: Mapping[str, Held]
+    not_counted: int
+    """Entries whose queue is not known: only the oldest are read. The counts may be too low by so many."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unlisted:
     """Queues of the broker that a target does not list."""
 
@@ -114,6 +134,13 @@ class Broker(Protocol):
         """Return the depth of each queue over its priority lists, and the total of `unacked`; O(1) commands.
 
         A key of the wrong type counts as 0.
+        """
+        ...
+
+    async def unacked(self, queues: Collection[str]) -> Unacked:
+        """Return how many messages of each of these queues workers hold, from the oldest entries of `unacked`.
+
+        Costs a bounded number of commands, however many entries there are. A key of the wrong type has none.
         """
         ...
 

@@ -1,0 +1,100 @@
+"""To which queues the oldest entries of `unacked` belong, at a cost that does not depend on how many there are.
+
+`unacked` is one hash of all queues, and only an entry itself tells its queue. Its index holds the time of each
+delivery, so the entries that are read are the oldest: those that matter when a queue is stuck.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from queue_recovery.broker.bindings import Allowance, Bindings, Exhausted
+from queue_recovery.broker.client import Client, Indexed
+from queue_recovery.broker.envelope import read_entry
+from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.values import LARGEST, Value
+from queue_recovery.recovery.ports import Held, Unacked
+
+_MOST_ENTRIES: Final = 1000
+"""Entries read in one look."""
+
+_MOST_BYTES: Final = 16 * 2**20
+"""Bytes of the entries that are read in one look: the server copies each of them once."""
+
+_END: Final = 4 * 2**10
+"""Bytes that are sent of an entry: exchange and routing key are at its end, and have 255 bytes each before escaping."""
+
+_AT_ONCE: Final = 10
+"""Entries parsed between two turns of the event loop: one that somebody has made for it takes a millisecond."""
+
+_MOST_BINDING_READS: Final = 10
+_MOST_ROUTES: Final = 100
+"""Exchange and routing key pairs that are looked up in bindings; the default exchange needs no look-up."""
+
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
+
+
+async def attribute(client: Client, layout: Layout, queues: Collection[str]) -> Unacked:
+    """Count the oldest entries of `unacked` by queue, with the time of each queue's oldest delivery.
+
+    An entry whose exchange copied it to several of the queues counts for the first of them by name.
+    """
+    total, indexed = await client.oldest(layout.unacked_index, layout.unacked, _MOST_ENTRIES)
+    readable = {entry.field: entry.score for entry in affordable(indexed)}
+    bindings = Bindings(client, layout, queues, Allowance(reads=_MOST_BINDING_READS, routes=_MOST_ROUTES))
+    counts: Counter[str] = Counter()
+    since: dict[str, datetime] = {}
+    known = 0
+    rest = list(readable)
+    while rest:
+        values = await client.values(layout.unacked, rest[:100], largest=_END, end=_END)
+        for number, (field, value) in enumerate(zip(rest, values, strict=False)):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            found = await _queue_of(bindings, value)
+            if found is None:
+                continue
+            known += 1
+            delivered = delivery_time(readable[field])
+            counts[found] += 1
+            if delivered is not None:
+                since[found] = min(delivered, since.get(found, delivered))
+        rest = rest[len(values) :]
+    held = {queue: Held(count=counts[queue], since=since.get(queue)) for queue in queues}
+    return Unacked(total=total, queues=held, not_counted=max(0, total - known))
+
+
+def affordable(entries: Iterable[Indexed]) -> Iterator[Indexed]:
+    """Yield the entries that a look may read: none too large for a message, and no more than `_MOST_BYTES` together.
+
+    Pure.
+    """
+    total = 0
+    for entry in entries:
+        if entry.size > LARGEST:
+            continue
+        total += entry.size
+        if total > _MOST_BYTES:
+            return
+        yield entry
+
+
+def delivery_time(score: float) -> datetime | None:
+    """Return the time that a score of the index stands for, or None for one that no clock has written. Pure."""
+    return datetime.fromtimestamp(score, UTC) if 0 < score < _LATEST else None
+
+
+async def _queue_of(bindings: Bindings, value: Value | None) -> str | None:
+    """Return the queue of an entry: empty for one of no wanted queue or one that is gone, None if it is not known."""
+    if value is None:
+        return ""  # acknowledged meanwhile, so nobody holds it any more
+    entry = read_entry(value)
+    if entry is None:
+        return None
+    try:
+        route = await bindings.route(entry.exchange, entry.routing_key)
+    except Exhausted:
+        return None
+    return min(route.wanted, default="")
