@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,8 +11,9 @@ from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller import metrics as module
 from queue_recovery.controller.metrics import Metrics
+from queue_recovery.recovery.phase import timestamp
 
-SERIES = re.compile(r"^queue_recovery_(?:target_up|queue_depth|unacked)\{.*$", re.MULTILINE)
+SERIES = re.compile(r"^queue_recovery_(?:target_up|queue_depth|unacked|oldest_unacked_age_seconds)\{.*$", re.MULTILINE)
 
 
 def status(
@@ -40,11 +42,13 @@ async def test_without_names_all_targets_are_one_series(monkeypatch: pytest.Monk
     metrics = Metrics()
     metrics.target_seen("media", "tts", status(tts=3, mail=4))
     metrics.target_seen("bank", "secret-project", status(broker="False", layoffs=5, unacked=6))
+    metrics.target_seen("shop", "ship", status(unacked=0))
 
     assert await series(metrics) == [
         'queue_recovery_target_up{namespace="",part="broker",target=""} 0.0',
         'queue_recovery_target_up{namespace="",part="jobStore",target=""} 1.0',
-        'queue_recovery_queue_depth{namespace="",queue="",target=""} 12.0',
+        'queue_recovery_queue_depth{namespace="",queue="",state="ready",target=""} 12.0',
+        'queue_recovery_queue_depth{namespace="",queue="",state="unacked",target=""} 0.0',
         'queue_recovery_unacked{namespace="",target=""} 7.0',
     ]
 
@@ -57,7 +61,9 @@ async def test_with_names_each_target_and_queue_has_a_series_until_it_is_gone(mo
     metrics = Metrics(with_names=True)
     metrics.target_seen("media", "tts", status(tts=3, mail=4))
     metrics.target_seen("bank", "pay", status(pay=5))
-    assert 'queue_recovery_queue_depth{namespace="media",queue="mail",target="tts"} 4.0' in await series(metrics)
+    assert 'queue_recovery_queue_depth{namespace="media",queue="mail",state="ready",target="tts"} 4.0' in await series(
+        metrics
+    )
 
     metrics.target_seen("media", "tts", status(tts=2))
     metrics.target_gone("bank", "pay")
@@ -65,7 +71,8 @@ async def test_with_names_each_target_and_queue_has_a_series_until_it_is_gone(mo
     assert await series(metrics) == [
         'queue_recovery_target_up{namespace="media",part="broker",target="tts"} 1.0',
         'queue_recovery_target_up{namespace="media",part="jobStore",target="tts"} 1.0',
-        'queue_recovery_queue_depth{namespace="media",queue="tts",target="tts"} 2.0',
+        'queue_recovery_queue_depth{namespace="media",queue="tts",state="ready",target="tts"} 2.0',
+        'queue_recovery_queue_depth{namespace="media",queue="tts",state="unacked",target="tts"} 0.0',
         'queue_recovery_unacked{namespace="media",target="tts"} 1.0',
     ]
 
@@ -85,6 +92,53 @@ async def test_what_could_not_be_looked_at_is_not_up() -> None:
         'queue_recovery_target_up{namespace="",part="broker",target=""} 0.0',
         'queue_recovery_target_up{namespace="",part="jobStore",target=""} 0.0',
     ]
+
+
+def held(seconds: int, **unacked: int) -> QueueTargetStatus:
+    """Return what a look found at queues whose oldest unacked message is so old."""
+    since = timestamp(datetime.now(UTC) - timedelta(seconds=seconds))
+    queues = [
+        {"name": name, "ready": 0, "unacked": count} | ({"oldestUnackedTime": since} if count else {})
+        for name, count in unacked.items()
+    ]
+    return QueueTargetStatus.model_validate({"queues": queues, "unacked": sum(unacked.values())})
+
+
+def ages(found: list[str]) -> dict[str, float]:
+    """Return the ages of the oldest messages by queue."""
+    pattern = re.compile(r'oldest_unacked_age_seconds\{.*queue="(\w*)".*\} ([0-9.]+)')
+    return {match[1]: float(match[2]) for one in found if (match := pattern.search(one))}
+
+
+async def test_each_queue_shows_what_workers_hold_and_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRESH_SECONDS", 0)
+    metrics = Metrics(with_names=True)
+    metrics.target_seen("media", "tts", held(3600, tts=3, mail=0))
+
+    found = await series(metrics)
+
+    assert 'queue_recovery_queue_depth{namespace="media",queue="tts",state="unacked",target="tts"} 3.0' in found
+    assert 'queue_recovery_queue_depth{namespace="media",queue="mail",state="unacked",target="tts"} 0.0' in found
+    assert ages(found) == {"tts": pytest.approx(3600, abs=60)}
+
+    metrics.target_seen("media", "tts", held(0, tts=0))
+    assert ages(await series(metrics)) == {}
+
+
+async def test_without_names_the_oldest_message_of_all_targets_is_shown() -> None:
+    metrics = Metrics()
+    metrics.target_seen("media", "tts", held(60, tts=3))
+    metrics.target_seen("bank", "pay", held(7200, pay=1))
+    metrics.target_seen("shop", "ship", held(-600, ship=1))
+
+    assert ages(await series(metrics)) == {"": pytest.approx(7200, abs=60)}
+
+
+async def test_a_delivery_by_a_clock_that_is_ahead_is_no_time_ago() -> None:
+    metrics = Metrics()
+    metrics.target_seen("shop", "ship", held(-600, ship=1))
+
+    assert ages(await series(metrics)) == {"": 0}
 
 
 async def test_every_outcome_is_exported_at_0_before_the_first_recovery_ends() -> None:

@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.survey import survey
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.recovery.ports import BrokerHealth
+from queue_recovery.recovery.ports import BrokerHealth, Held, Unacked
 from queue_recovery.recovery.world import World
 
 SPEC = {
@@ -29,17 +29,20 @@ async def nothing(*_: object) -> None:
     pass
 
 
-def server(unverified: str | None) -> SimpleNamespace:
+def server(unverified: str | None, held: Unacked | None = None) -> SimpleNamespace:
     async def check() -> BrokerHealth:
         return BrokerHealth(eviction_policy="noeviction")
 
     async def depths(_: object) -> tuple[dict[str, int], int]:
-        return {"tts": 0}, 0
+        return {"tts": 4}, 0 if held is None else held.total
 
-    return SimpleNamespace(unverified=unverified, check=check, depths=depths, aclose=nothing)
+    async def unacked(_: object) -> Unacked | None:
+        return held  # None: nobody has to ask
+
+    return SimpleNamespace(unverified=unverified, check=check, depths=depths, unacked=unacked, aclose=nothing)
 
 
-def world(broker: str | None, job_store: str | None, *, permitted: bool = True) -> World:
+def world(broker: str | None, job_store: str | None, *, permitted: bool = True, held: Unacked | None = None) -> World:
     """Return one whose servers are healthy and reached in this way.
 
     INVALID: their URL cannot be used; DENIED: the operator may not read it.
@@ -50,7 +53,7 @@ def world(broker: str | None, job_store: str | None, *, permitted: bool = True) 
             raise NotYet(Reason.INVALID_BROKER_URL, "it cannot be used")
         if how == DENIED:
             raise NotYet(Reason.FORBIDDEN, "bind the rights")
-        return server(how)
+        return server(how, held)
 
     async def check_permissions(*_: object) -> None:
         if not permitted:
@@ -151,3 +154,27 @@ async def test_eviction_is_not_checked_at_a_broker_that_cannot_be_used() -> None
     eviction = find(status.conditions, ConditionType.EVICTION_SAFE)
     assert eviction is not None
     assert "see condition BrokerReachable" in eviction.message
+
+
+async def test_what_workers_hold_is_shown_for_each_queue() -> None:
+    held = Held(count=3, since=datetime(2026, 4, 30, 23, 0, 0, 500_000, tzinfo=UTC))
+    found = Unacked(total=10, queues={"tts": held}, not_counted=2)
+    made = world(None, None, held=found)
+
+    status = await survey(QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), made, generation=1)
+
+    shown = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert shown["depth"] == "tts=4+3 (2 more unacked, not counted)"
+    assert shown["queues"] == [{"name": "tts", "ready": 4, "unacked": 3, "oldestUnackedTime": "2026-04-30T23:00:00Z"}]
+    assert (shown["unacked"], shown["unackedNotCounted"]) == (10, 2)
+    assert shown["oldestUnackedTime"] == "2026-04-30T23:00:00Z"
+
+
+async def test_where_workers_hold_nothing_the_status_tells_of_no_time() -> None:
+    status = await survey(QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), world(None, None), generation=1)
+
+    shown = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert shown["depth"] == "tts=4"
+    assert shown["queues"] == [{"name": "tts", "ready": 4, "unacked": 0}]
+    assert shown["unacked"] == 0
+    assert not {"unackedNotCounted", "oldestUnackedTime"} & shown.keys()

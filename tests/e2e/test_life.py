@@ -1,6 +1,7 @@
 """A recovery's life, as its user sees it, on real parts."""
 
 import json
+import time
 from base64 import b64decode
 from datetime import datetime, timedelta
 
@@ -62,14 +63,18 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
     await team.target()
     await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(3)))
     await team.redis.lpush("work\x06\x163", envelope("low"))
-    await team.redis.hset("unacked", "tag", json.dumps([{}, "", "elsewhere"]))
+    an_hour_ago = time.time() - 3600
+    for number, queue in enumerate(["work", "work", "elsewhere"]):
+        await team.redis.hset("unacked", f"tag-{number}", json.dumps([{}, "", queue]))
+        await team.redis.zadd("unacked_index", {f"tag-{number}": an_hour_ago + number})
 
     async def shown() -> bool:
         row = (await team.kubectl("get", "qt", "--no-headers")).split()
-        return row[:5] == ["team", "Reachable", "Reachable", "work=4", "1"]
+        return row[:6] == ["team", "Usable", "Reachable", "Reachable", "work=4+2", "60m"]
 
     await until(shown, "the depth of the queue in kubectl get qt")
     status = (await team.get("QueueTarget", "team"))["status"]
+    assert status["unacked"] == 3
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "True",
         "BrokerReachable": "True",

@@ -1,6 +1,7 @@
 """What the API server does with both resources: defaults, refusals, and what people see of them."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -205,15 +206,24 @@ def test_kubectl_prints_of_a_target_what_people_ask_redis_for(cluster: Cluster, 
             "observedGeneration": 1,
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }
-        for kind, reason in (("BrokerReachable", "Reachable"), ("JobStoreReachable", "JobStoreUnavailable"))
+        for kind, reason in (
+            ("Ready", "JobStoreUnavailable"),
+            ("BrokerReachable", "Reachable"),
+            ("JobStoreReachable", "JobStoreUnavailable"),
+        )
     ]
-    status = {"depth": "tts=0", "unacked": 3, "conditions": conditions}
+    an_hour_ago = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = {"depth": "tts=0+3", "unacked": 4, "oldestUnackedTime": an_hour_ago, "conditions": conditions}
     patch(cluster, name, {"status": status}, "queuetarget", "--subresource=status")
 
     head, row = cluster.kubectl("get", "qt", name).splitlines()
+    wide_head, wide_row = cluster.kubectl("get", "qt", name, "--output=wide").splitlines()
 
-    assert head.replace("JOB STORE", "JOB-STORE").split() == ["NAME", "BROKER", "JOB-STORE", "DEPTH", "UNACKED", "AGE"]
-    assert row.split()[:-1] == [name, "Reachable", "JobStoreUnavailable", "tts=0", "3"]
+    titles = ["NAME", "READY", "BROKER", "JOB STORE", "DEPTH", "OLDEST UNACKED", "AGE"]
+    assert re.split(r"  +", head.strip()) == titles
+    assert row.split()[:-1] == [name, "JobStoreUnavailable", "Reachable", "JobStoreUnavailable", "tts=0+3", "60m"]
+    assert re.split(r"  +", wide_head.strip()) == [*titles, "UNACKED", "CHECKED"]
+    assert wide_row.split()[7] == "4"
 
 
 def test_both_are_listed_as_celery(cluster: Cluster, name: str) -> None:

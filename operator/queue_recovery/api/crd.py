@@ -93,6 +93,11 @@ QUEUE_TARGET = Resource(
     status=QueueTargetStatus,
     columns=(
         Column(
+            name="Ready",
+            path=_reason(ConditionType.READY),
+            description="Whether recoveries can run, or why not.",
+        ),
+        Column(
             name="Broker",
             path=_reason(ConditionType.BROKER_REACHABLE),
             description="Whether the broker answers, or why not.",
@@ -102,19 +107,24 @@ QUEUE_TARGET = Resource(
             path=_reason(ConditionType.JOB_STORE_REACHABLE),
             description="Whether the job store answers, or why not.",
         ),
-        Column(name="Depth", path=".status.depth", description="Messages that wait in each queue."),
+        Column(
+            name="Depth",
+            path=".status.depth",
+            description="Messages of each queue: those that wait, and those that workers hold.",
+        ),
+        Column(
+            name="Oldest unacked",
+            path=".status.oldestUnackedTime",
+            type="date",
+            description="How long ago the oldest message that workers hold was delivered.",
+        ),
+        _AGE,
         Column(
             name="Unacked",
             path=".status.unacked",
             type="integer",
-            description="Messages that workers hold, of all queues of the broker's database.",
-        ),
-        _AGE,
-        Column(
-            name="Ready",
-            path=_reason(ConditionType.READY),
             wide=True,
-            description="Whether recoveries can run, or why not.",
+            description="Messages that workers hold, of all queues of the broker's database.",
         ),
         Column(
             name="Checked",

@@ -78,14 +78,22 @@ TARGET_UP = Metric(
 QUEUE_DEPTH = Metric(
     "queue_recovery_queue_depth",
     MetricKind.GAUGE,
-    ("namespace", "target", "queue"),
-    "Messages that wait in a queue, over all its priorities, when last looked; without names, in all queues.",
+    ("namespace", "target", "queue", "state"),
+    "Messages of a queue, by state, when last looked: ready (they wait in its lists, over all priorities) or unacked "
+    "(workers hold them; of more than 1,000 in the database the oldest are counted); without names, of all queues.",
 )
 UNACKED = Metric(
     "queue_recovery_unacked",
     MetricKind.GAUGE,
     ("namespace", "target"),
     "Messages that workers hold, of all queues of the broker's database, when last looked.",
+)
+OLDEST_UNACKED = Metric(
+    "queue_recovery_oldest_unacked_age_seconds",
+    MetricKind.GAUGE,
+    ("namespace", "target", "queue"),
+    "How long ago the oldest message of a queue that workers hold was delivered; none where they hold none; without "
+    "names, the oldest of all queues.",
 )
 
 METRICS = (
@@ -99,5 +107,6 @@ METRICS = (
     TARGET_UP,
     QUEUE_DEPTH,
     UNACKED,
+    OLDEST_UNACKED,
 )
 """All of them, in the order in which the reference lists them."""

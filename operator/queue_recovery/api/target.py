@@ -137,10 +137,18 @@ class QueueTargetSpec(Model):
 
 
 class QueueDepth(Model):
-    """How many messages wait in one queue."""
+    """How many messages one queue has."""
 
     name: QueueName = Field(description="The queue's name.")
     ready: int = Field(ge=0, description="Messages in its lists, over all priorities.")
+    unacked: int = Field(
+        0,
+        ge=0,
+        description="Messages that workers hold, or held when they were killed, without those of `unackedNotCounted`.",
+    )
+    oldest_unacked_time: Timestamp | None = Field(
+        None, description="When the oldest of them was delivered, by the worker's clock; left out when there are none."
+    )
 
 
 class QueueTargetStatus(Model):
@@ -148,12 +156,23 @@ class QueueTargetStatus(Model):
 
     observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
     checked_time: Timestamp | None = Field(None, description="When the operator last looked.")
-    depth: Message = Field("", description="The queues' depths in one line, as `tts=0 mail=12`.")
+    depth: Message = Field(
+        "", description="The queues' depths in one line, ready and unacked, as `tts=0+3 mail=12`; `+0` is left out."
+    )
     queues: list[QueueDepth] = Field(
         [], max_length=100, description="The queues' depths.", json_schema_extra=list_map("name")
     )
     unacked: int | None = Field(
         None, ge=0, description="Messages that workers hold, of all queues of the broker's database."
+    )
+    unacked_not_counted: int | None = Field(
+        None,
+        ge=1,
+        description="How many of them are counted for no queue, because only the 1,000 oldest are read, or because an "
+        "entry cannot be read: the queues' counts may be too low by so many. Left out when all are counted.",
+    )
+    oldest_unacked_time: Timestamp | None = Field(
+        None, description="When the oldest unacked message of the target's queues was delivered to a worker."
     )
     conditions: list[Condition] = Field(
         [],

@@ -3,20 +3,17 @@
 import asyncio
 import math
 import time
-from collections import Counter as Counts
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from queue_recovery.api import metrics as rows
-from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.metrics import Metric
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetStatus
+from queue_recovery.controller.target_metrics import TargetGauges
 from queue_recovery.recovery.phase import TERMINAL, is_terminal
-
-_PARTS = {"broker": ConditionType.BROKER_REACHABLE, "jobStore": ConditionType.JOB_STORE_REACHABLE}
 
 _FRESH_SECONDS = 1.0
 """How long a page is given to all who ask."""
@@ -29,7 +26,6 @@ class Metrics:
 
     def __init__(self, *, with_names: bool = False) -> None:
         """Make one instrument for each row; `with_names`: also those of targets for each target and queue."""
-        self._with_names = with_names
         self._registry = CollectorRegistry()
         self.leader = self._gauge(rows.LEADER)
         self._finished = self._counter(rows.RECOVERIES_FINISHED)
@@ -52,9 +48,7 @@ class Metrics:
         self._phase_since: dict[str, float] = {}
         """When each recovery entered its phase, by UID; phases entered before this process began are not measured."""
         self.active = self._gauge(rows.ACTIVE)
-        self._target_up = self._gauge(rows.TARGET_UP)
-        self._queue_depth = self._gauge(rows.QUEUE_DEPTH)
-        self._unacked = self._gauge(rows.UNACKED)
+        self._target_gauges = TargetGauges(self._registry, with_names=with_names)
         self._targets: dict[tuple[str, str], QueueTargetStatus] = {}
         """What the last look at each target found, by namespace and name."""
         self._rendering = asyncio.Lock()
@@ -91,28 +85,7 @@ class Metrics:
         self._targets.pop((namespace, name), None)
 
     def _render(self, targets: Mapping[tuple[str, str], QueueTargetStatus]) -> bytes:
-        for gauge in (self._target_up, self._queue_depth, self._unacked):
-            gauge.clear()
-        up: dict[tuple[str, str, str], list[bool]] = {}
-        depth: Counts[tuple[str, str, str]] = Counts()
-        unacked: Counts[tuple[str, str]] = Counts()
-        for key, status in targets.items():
-            namespace, name = key if self._with_names else ("", "")
-            for part, kind in _PARTS.items():
-                seen = find(status.conditions, kind)
-                # What could not be looked at does not answer, as far as anybody knows: the alert must not go out.
-                if seen is not None and seen.reason != Reason.NOT_CONFIGURED:
-                    up.setdefault((namespace, name, part), []).append(seen.status == "True")
-            for queue in status.queues:
-                depth[namespace, name, queue.name if self._with_names else ""] += queue.ready
-            if status.unacked is not None:
-                unacked[namespace, name] += status.unacked
-        for labels, answers in up.items():
-            self._target_up.labels(*labels).set(all(answers))
-        for place, count in depth.items():
-            self._queue_depth.labels(*place).set(count)
-        for target, count in unacked.items():
-            self._unacked.labels(*target).set(count)
+        self._target_gauges.show(targets)
         return generate_latest(self._registry)
 
     def _ended(self, status: QueueRecoveryStatus) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Awaitable
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import QueueDepth, QueueTargetSpec, QueueTargetStatus
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+from queue_recovery.controller.backlog import NOTHING_HELD, Backlog, backlog_of
 from queue_recovery.controller.findings import BROKER_AWAY, Finding, by_one_cause, conditions_of, eviction, transport
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
@@ -14,11 +15,11 @@ from queue_recovery.recovery.world import World
 async def survey(spec: QueueTargetSpec, old: QueueTargetStatus, world: World, *, generation: int) -> QueueTargetStatus:
     """Look at everything that a recovery of this target would need; raises nothing that a server causes.
 
-    Costs the broker a fixed number of O(1) commands, however much is in its queues.
+    What it costs the broker is bounded, however much is in its queues and in `unacked`.
     """
     now = timestamp(world.now())
     transports: dict[str, str | None] = {}
-    broker, depths, unacked, safe = await _broker(spec, world, transports)
+    broker, backlog, safe = await _broker(spec, world, transports)
     found: dict[ConditionType, Finding] = {
         ConditionType.BROKER_REACHABLE: broker,
         ConditionType.JOB_STORE_REACHABLE: await _job_store(spec, world, transports),
@@ -32,29 +33,32 @@ async def survey(spec: QueueTargetSpec, old: QueueTargetStatus, world: World, *,
     return QueueTargetStatus(
         observed_generation=generation,
         checked_time=now,
-        depth=" ".join(f"{q.name}={q.ready}" for q in depths)[:4096],
-        queues=depths,
-        unacked=unacked,
+        depth=backlog.line,
+        queues=list(backlog.queues),
+        unacked=backlog.unacked,
+        unacked_not_counted=backlog.unacked_not_counted,
+        oldest_unacked_time=backlog.oldest_unacked_time,
         conditions=conditions_of(by_one_cause(found), old, generation=generation, now=now),
     )
 
 
 async def _broker(
     spec: QueueTargetSpec, world: World, transports: dict[str, str | None]
-) -> tuple[Finding, list[QueueDepth], int | None, Finding]:
+) -> tuple[Finding, Backlog, Finding]:
+    queues = [queue.name for queue in spec.queues]
     try:
         broker = await world.broker(spec)
         transports["the broker"] = broker.unverified
         try:
             health = await broker.check()
-            depths, unacked = await broker.depths([q.name for q in spec.queues])
+            ready, held = await broker.depths(queues)
+            unacked = await broker.unacked(queues) if held else NOTHING_HELD
         finally:
             await broker.aclose()
     except RecoveryError as error:
-        return ("False", error.reason, error.message), [], None, BROKER_AWAY
-    queues = [QueueDepth(name=name, ready=depth) for name, depth in depths.items()]
+        return ("False", error.reason, error.message), Backlog(), BROKER_AWAY
     reachable: Finding = ("True", Reason.REACHABLE, "the broker answers")
-    return reachable, queues, unacked, eviction(health.eviction_policy)
+    return reachable, backlog_of(ready, unacked, now=world.now()), eviction(health.eviction_policy)
 
 
 async def _job_store(spec: QueueTargetSpec, world: World, transports: dict[str, str | None]) -> Finding:

@@ -1,0 +1,55 @@
+"""How much a target's queues hold, as its status and `kubectl get queuetargets` show it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from queue_recovery.api.target import QueueDepth
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import Held, Unacked
+
+NOTHING_HELD: Final = Unacked(total=0, queues={}, not_counted=0)
+
+_LONGEST_LINE: Final = 4096
+"""Characters of `status.depth`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """The fields of a target's status that tell of messages."""
+
+    line: str = ""
+    queues: Sequence[QueueDepth] = ()
+    unacked: int | None = None
+    unacked_not_counted: int | None = None
+    oldest_unacked_time: str | None = None
+
+
+def backlog_of(ready: Mapping[str, int], unacked: Unacked, *, now: datetime) -> Backlog:
+    """Put together what was counted.
+
+    A delivery that is still to come by the operator's clock was now: a worker's clock is ahead.
+    """
+    nothing = Held(count=0, since=None)
+    held = {queue: unacked.queues.get(queue, nothing) for queue in ready}
+    since = {queue: min(found.since, now) for queue, found in held.items() if found.since is not None}
+    times = {queue: timestamp(moment) for queue, moment in since.items()}
+    queues = [
+        QueueDepth(name=queue, ready=count, unacked=held[queue].count, oldest_unacked_time=times.get(queue))
+        for queue, count in ready.items()
+    ]
+    return Backlog(
+        line=line_of(queues, not_counted=unacked.not_counted),
+        queues=queues,
+        unacked=unacked.total,
+        unacked_not_counted=unacked.not_counted or None,
+        oldest_unacked_time=min(times.values(), default=None),
+    )
+
+
+def line_of(queues: Sequence[QueueDepth], *, not_counted: int) -> str:
+    """Write the queues' depths in one line, as `tts=0+3 mail=12`; what does not fit is cut off."""
+    line = " ".join(f"{q.name}={q.ready}+{q.unacked}" if q.unacked else f"{q.name}={q.ready}" for q in queues)
+    more = f" ({not_counted} more unacked, not counted)" if not_counted else ""
+    return line[: _LONGEST_LINE - len(more)] + more

@@ -1,0 +1,69 @@
+"""What metrics show of targets: sums over what the last look at each of them found."""
+
+import time
+from collections import Counter as Counts
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from queue_recovery.api import metrics as rows
+from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.metrics import Metric
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import QueueTargetStatus
+from queue_recovery.recovery.phase import moment
+
+_PARTS = {"broker": ConditionType.BROKER_REACHABLE, "jobStore": ConditionType.JOB_STORE_REACHABLE}
+
+Labels = tuple[str, ...]
+
+
+class TargetGauges:
+    """The gauges of targets."""
+
+    def __init__(self, registry: CollectorRegistry, *, with_names: bool) -> None:
+        """Make them; without names there is one series over all targets and queues."""
+        self._with_names = with_names
+        self._rows = (rows.TARGET_UP, rows.QUEUE_DEPTH, rows.UNACKED, rows.OLDEST_UNACKED)
+        self._gauges = {row.name: Gauge(row.name, row.help, row.labels, registry=registry) for row in self._rows}
+
+    def show(self, targets: Mapping[tuple[str, str], QueueTargetStatus]) -> None:
+        """Set all series, and remove those of targets and queues that are gone."""
+        up: dict[Labels, bool] = {}
+        depth: Counts[Labels] = Counts()
+        unacked: Counts[Labels] = Counts()
+        oldest: dict[Labels, float] = {}
+        for key, status in targets.items():
+            target = key if self._with_names else ("", "")
+            for part, answers in _parts(status).items():
+                up[*target, part] = up.get((*target, part), True) and answers
+            if status.unacked is not None:
+                unacked[target] += status.unacked
+            for queue in status.queues:
+                place = (*target, queue.name if self._with_names else "")
+                depth[*place, "ready"] += queue.ready
+                depth[*place, "unacked"] += queue.unacked
+                if queue.oldest_unacked_time is not None:
+                    age = max(0.0, time.time() - moment(queue.oldest_unacked_time).timestamp())
+                    oldest[place] = max(age, oldest.get(place, age))
+        self._set(rows.TARGET_UP, up)
+        self._set(rows.QUEUE_DEPTH, depth)
+        self._set(rows.UNACKED, unacked)
+        self._set(rows.OLDEST_UNACKED, oldest)
+
+    def _set(self, row: Metric, values: Mapping[Labels, float]) -> None:
+        gauge = self._gauges[row.name]
+        gauge.clear()
+        for labels, value in values.items():
+            gauge.labels(*labels).set(value)
+
+
+def _parts(status: QueueTargetStatus) -> dict[str, bool]:
+    """Return whether each part of a target answers, without a job store that it does not have.
+
+    What could not be looked at does not answer, as far as anybody knows: the alert must not go out.
+    """
+    found = {part: find(status.conditions, kind) for part, kind in _PARTS.items()}
+    return {
+        part: seen.status == "True" for part, seen in found.items() if seen and seen.reason != Reason.NOT_CONFIGURED
+    }
