@@ -198,7 +198,7 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
         world = world_of(World, api)
         metrics = Metrics(with_names=True)
-        board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: world)
+        board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: world, lambda *_: None)
 
         async def patched(*arguments: object, **_: object) -> None:
             statuses.append(json.dumps(arguments[5]))

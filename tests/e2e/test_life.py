@@ -4,6 +4,7 @@ import json
 import time
 from base64 import b64decode
 from datetime import datetime, timedelta
+from functools import partial
 
 from sandbox.processes import until
 from tests.e2e.team import CELERY, Team, condition, envelope
@@ -84,6 +85,26 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
         "EvictionSafe": "True",
         "TransportVerified": "False",  # redis:// and mongodb:// without TLS
     }
+
+
+async def test_a_target_has_an_event_when_something_goes_wrong_and_when_it_is_right_again(team: Team) -> None:
+    await team.workers()
+    await team.kubectl("delete", "secret", "redis")
+    await team.target()
+
+    async def told(reason: str) -> str | None:
+        """Return how kubectl describes the target, once that reason is among its events."""
+        events = (await team.kubectl("describe", "queuetarget", "team")).partition("Events:")[2]
+        return events if reason in events.split() else None
+
+    wrong = await until(partial(told, "SecretNotFound"), "an event of what is missing")
+    assert "BrokerReachable: Secret redis in namespace" in wrong
+    assert "Warning" in wrong
+    assert "Usable" not in wrong
+    await team.secrets()
+    right = await until(partial(told, "Usable"), "an event of the target that is ready", seconds=60)
+    assert "Normal" in right
+    assert right.split().count("SecretNotFound") == 1
 
 
 async def test_the_messages_lie_unchanged_in_the_quarantine(team: Team) -> None:

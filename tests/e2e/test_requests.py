@@ -210,4 +210,10 @@ async def _surveys(team: Team, number: int) -> int:
 
 
 def _events(team: Team) -> list[Json]:
-    return [one for one in team.sandbox.audit() if one.get("objectRef", {}).get("namespace") == team.namespace]
+    """Return the namespace's audit events, but for the posts of events on the target, which surveys cause."""
+    in_namespace = [one for one in team.sandbox.audit() if one.get("objectRef", {}).get("namespace") == team.namespace]
+    return [one for one in in_namespace if not _is_told_on_target(one["objectRef"])]
+
+
+def _is_told_on_target(about: Json) -> bool:
+    return about.get("resource") == "events" and about.get("name", "").startswith("team.")

@@ -31,6 +31,10 @@ The operator posts an event (`events.k8s.io`) on a recovery when its phase chang
 becomes another one. `kubectl describe queuerecovery NAME` lists them. The event's reason is one of those above, and its
 note begins with the phase where that changed. It is a `Warning` when the recovery has failed, waits for another object,
 or tries again; else it is `Normal`.
+
+On a target it posts one when a condition becomes False or has another reason (`Warning`), when one that was False is
+True again, and when the target becomes ready (both `Normal`). `kubectl describe queuetarget NAME` lists them. The note
+begins with the condition's type. Changes of one target within 10 seconds are told together.
 """
 
 _RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))

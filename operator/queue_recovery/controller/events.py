@@ -1,4 +1,4 @@
-"""Kubernetes events: what `kubectl describe` tells of a recovery's way."""
+"""Kubernetes events: what `kubectl describe` tells of a recovery's way, and of changes of a target."""
 
 import asyncio
 import logging
@@ -29,6 +29,11 @@ from queue_recovery.recovery.phase import is_terminal
 _LOG = logging.getLogger(__name__)
 _NOTE_AT_MOST = 1024
 """Characters; what events.k8s.io accepts."""
+
+Kind = Literal["QueueRecovery", "QueueTarget"]
+
+_ACTIONS: Mapping[Kind, str] = {"QueueRecovery": "Recover", "QueueTarget": "Check"}
+"""What the operator was doing."""
 
 _ALARMING = {str(r) for r in Reason if r.outcome in {Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.FAILED}} | {
     Reason.NOTHING_FOUND
@@ -70,7 +75,7 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
 
 
 class EventPoster:
-    """Posts the events of recoveries, in the order in which they come, without holding anybody up."""
+    """Posts the events of recoveries and targets, in the order in which they come, without holding anybody up."""
 
     def __init__(self, api: ApiClient, instance: str) -> None:
         """Take the connection and the name of this process, as events report it."""
@@ -78,14 +83,14 @@ class EventPoster:
         self._instance = instance
         self._queue: asyncio.Queue[tuple[Mapping[str, str], EventsV1Event]] = asyncio.Queue(maxsize=1000)
 
-    def post(self, event: Event, *, kind: str, namespace: str, name: str, uid: str) -> None:
+    def post(self, event: Event, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Take an event for the object of that kind and name; drops it when the API server has been away for long."""
         body = EventsV1Event(
             metadata=V1ObjectMeta(name=f"{name[:200]}.{uuid4().hex[:16]}", namespace=namespace),
             event_time=datetime.now(UTC),
             reporting_controller="queuerecovery.dev/operator",
             reporting_instance=self._instance,
-            action="Recover",
+            action=_ACTIONS[kind],
             reason=event.reason,
             type=event.type,
             note=event.note[:_NOTE_AT_MOST],

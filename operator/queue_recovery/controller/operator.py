@@ -10,7 +10,7 @@ import kopf
 
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import cluster_identity
-from queue_recovery.controller.events import EventPoster, events_between
+from queue_recovery.controller.events import Event, EventPoster, events_between
 from queue_recovery.controller.existence import ClusterUID
 from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.logs import fields
@@ -46,7 +46,7 @@ class Operator:
         self.watches = Watches(settings.namespaces)
         self.metrics = Metrics(with_names=settings.metrics_with_names)
         self.events = EventPoster(api, instance)
-        self.targets = TargetBoard(api, settings, self.metrics, self.world)
+        self.targets = TargetBoard(api, settings, self.metrics, self.world, self._announce)
         self.recoveries = Reconciler(
             Admission(settings.max_draining),
             read=partial(read_body, api),
@@ -96,3 +96,8 @@ class Operator:
         for event in events_between(before, after):
             self.events.post(event, kind="QueueRecovery", namespace=namespace, name=name, uid=uid)
         self.metrics.changed(uid, before, after)
+
+    def _announce(self, namespace: str, name: str, uid: str, event: Event) -> None:
+        level = logging.WARNING if event.type == "Warning" else logging.INFO
+        _LOG.log(level, "target %s/%s: %s: %s", namespace, name, event.reason, event.note)
+        self.events.post(event, kind="QueueTarget", namespace=namespace, name=name, uid=uid)

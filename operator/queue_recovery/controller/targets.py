@@ -19,6 +19,7 @@ from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.survey import survey
+from queue_recovery.controller.target_events import Announce, Announcer
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.pace import Pace
@@ -43,14 +44,20 @@ class TargetBoard:
     """
 
     def __init__(
-        self, api: ApiClient, settings: Settings, metrics: Metrics, world: Callable[[str], KubernetesWorld]
+        self,
+        api: ApiClient,
+        settings: Settings,
+        metrics: Metrics,
+        world: Callable[[str], KubernetesWorld],
+        announce: Announce,
     ) -> None:
-        """Take what the looks at targets need."""
+        """Take what the looks at targets need, and what posts an event."""
         self._api = CustomObjectsApi(api)
         self._interval = settings.target_refresh_seconds
         self._sweep_interval = settings.sweep_seconds
         self._metrics = metrics
         self._world = world
+        self._announcer = Announcer(announce)
         self._pace = Pace(_LOOKS_PER_SECOND, at_once=_LOOKS_AT_ONCE)
         self._bodies: dict[Key, Mapping[str, Any]] = {}
         self._wake: dict[Key, asyncio.Event] = {}
@@ -93,6 +100,7 @@ class TargetBoard:
         if task is not None:
             task.cancel()
             self._metrics.target_gone(*key)
+            self._announcer.forget(*key)
 
     async def _look_for_ever(self, key: Key) -> None:
         wake = self._wake[key]
@@ -149,6 +157,7 @@ class TargetBoard:
                 _content_type="application/json-patch+json",
                 _request_timeout=REQUEST_TIMEOUT,
             )
+            self._announcer.stored(namespace, name, body["metadata"]["uid"], old, status)
         return is_true(status.conditions, ConditionType.BROKER_REACHABLE)
 
 
