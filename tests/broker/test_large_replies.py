@@ -99,7 +99,7 @@ async def test_the_message_says_what_is_wrong_and_what_to_do() -> None:
         await broker.aclose()
 
     assert raised.value.message.startswith("the broker's reply to a command is larger than the operator reads")
-    assert "Check that the URL in the Secret leads to the Redis server of the queue" in raised.value.message
+    assert "Check that the URL leads to the Redis server of the queue" in raised.value.message
 
 
 async def test_the_command_is_not_sent_again_and_the_next_one_gets_a_connection_of_its_own(

@@ -191,7 +191,7 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
         """One whose Secrets hold these URLs, and whose API server is away."""
 
         @override
-        async def _read_secret(self, name: str) -> Mapping[str, str | bytes]:
+        async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
             url = {"redis": broker, "mongo": job_store}[name]
             return {"url": base64.b64encode(url.encode()).decode()}
 

@@ -48,9 +48,9 @@ def world(broker: str | None, job_store: str | None, *, permitted: bool = True, 
     INVALID: their URL cannot be used; DENIED: the operator may not read it.
     """
 
-    async def connected(how: str | None) -> SimpleNamespace:
+    async def connected(how: str | None, invalid: Reason) -> SimpleNamespace:
         if how == INVALID:
-            raise NotYet(Reason.INVALID_BROKER_URL, "it cannot be used")
+            raise NotYet(invalid, "it cannot be used")
         if how == DENIED:
             raise NotYet(Reason.FORBIDDEN, "bind the rights")
         return server(how, held)
@@ -61,8 +61,8 @@ def world(broker: str | None, job_store: str | None, *, permitted: bool = True, 
 
     made = SimpleNamespace(
         now=lambda: datetime(2026, 5, 1, tzinfo=UTC),
-        broker=lambda _: connected(broker),
-        job_store=lambda _: connected(job_store),
+        broker=lambda _: connected(broker, Reason.INVALID_BROKER_URL),
+        job_store=lambda _: connected(job_store, Reason.INVALID_JOB_STORE_URL),
         check_permissions=check_permissions,
         workers=SimpleNamespace(paused=nothing),
     )
@@ -178,3 +178,16 @@ async def test_where_workers_hold_nothing_the_status_tells_of_no_time() -> None:
     assert shown["queues"] == [{"name": "tts", "ready": 4, "unacked": 0}]
     assert shown["unacked"] == 0
     assert not {"unackedNotCounted", "oldestUnackedTime"} & shown.keys()
+
+
+async def test_a_server_that_cannot_be_used_is_named_with_the_secret_and_the_key_of_its_url() -> None:
+    spec = QueueTargetSpec.model_validate(SPEC | {"jobStore": STORE})
+
+    status = await survey(spec, QueueTargetStatus(), world(INVALID, INVALID), generation=1)
+
+    broker = find(status.conditions, ConditionType.BROKER_REACHABLE)
+    job_store = find(status.conditions, ConditionType.JOB_STORE_REACHABLE)
+    assert broker is not None
+    assert job_store is not None
+    assert broker.message == 'it cannot be used. The URL is in Secret "redis", key "url"'
+    assert job_store.message == 'it cannot be used. The URL is in Secret "mongo", key "url"'

@@ -32,7 +32,7 @@ class WithSecrets(KubernetesWorld):
     """One whose Secrets hold URLs of servers on loopback."""
 
     @override
-    async def _read_secret(self, name: str) -> Mapping[str, str | bytes]:
+    async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
         return {"url": base64.b64encode(f"{name}://127.0.0.1:1/".encode()).decode()}
 
 
@@ -65,7 +65,7 @@ async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_
         """One whose Secrets hold a URL and no certificate."""
 
         @override
-        async def _read_secret(self, name: str) -> Mapping[str, str | bytes]:
+        async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
             read.append(name)
             values = {"url": "mongodb://db.example/", "ca.crt": "no PEM", "tls.crt": "no PEM", "tls.key": "no PEM"}
             return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}

@@ -149,9 +149,9 @@ async def test_a_secret_that_is_not_there_or_lacks_the_key_is_waited_for(team: T
     await team.target()
     await team.kubectl("delete", "secret", "redis")
     await team.recovery()
-    assert "Secret redis" in await team.waits("SecretNotFound")
+    assert 'no Secret "redis"' in await team.waits("SecretNotFound")
     await team.kubectl("create", "secret", "generic", "redis", "--from-literal=adress=x")
-    assert "'url'" in await team.waits("SecretKeyMissing")
+    assert 'has no key "url"; it has "adress"' in await team.waits("SecretKeyMissing")
     await team.secrets()
     await team.reached("Succeeded")
 
@@ -174,6 +174,7 @@ async def test_a_broker_that_cannot_be_used_is_waited_for_and_its_url_is_never_s
     await team.secrets(redis=url)
     await team.recovery()
     message = await team.waits(reason)
+    assert message.endswith('The URL is in Secret "redis", key "url"')
     for secret in ("hunter2", "passwd", "redis.sock", "rabbit"):
         assert secret not in message
     await team.secrets()
@@ -186,7 +187,7 @@ async def test_a_job_store_that_does_not_answer_is_waited_for(team: Team) -> Non
     job = await team.failed_job()
     await team.secrets(mongo="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=500")
     await team.recovery(jobs=[{"id": job}])
-    await team.waits("JobStoreUnavailable")
+    assert 'The URL is in Secret "mongo", key "url"' in await team.waits("JobStoreUnavailable")
     await team.secrets(mongo="postgres://db/app")
     await team.waits("InvalidJobStoreURL")
     await team.secrets()

@@ -41,7 +41,7 @@ async def test_a_recovery_goes_through_sentinels_and_tls_with_the_secrets_that_t
     async with Redis(host=LOOPBACK, port=server.port, db=3) as redis:
         await redis.lpush("work", envelope("t"))
         await team.recovery(jobs=[{"task": "work.run", "args": '["a"]'}])
-        assert "Secret missing" in await team.waits("SecretNotFound")
+        assert 'Secret "missing"' in await team.waits("SecretNotFound")
         await team.target(broker={"transportOptions": transport, "tls": {"caSecretRef": {"name": "ca"}}})
         assert "clientCertificateSecretRef" in await team.waits("BrokerCertificateRefused")
 

@@ -49,13 +49,13 @@ def connect(
     if certificates is not None and not (address.tls or address.sentinels):
         raise NotYet(
             Reason.INVALID_BROKER_URL,
-            "the target has broker.tls, and the broker's URL in the Secret begins with redis://; write rediss://, or "
-            "take broker.tls out of the target",
+            "the target has broker.tls, and the broker's URL begins with redis://; write rediss://, or take "
+            "broker.tls out of the target",
         )
     if certificates is not None and certificates.authorities is not None and address.certificate_check == "none":
         raise NotYet(
             Reason.INVALID_BROKER_URL,
-            "the target has broker.tls.caSecretRef, and the broker's URL in the Secret says ssl_cert_reqs=none, with "
+            "the target has broker.tls.caSecretRef, and the broker's URL says ssl_cert_reqs=none, with "
             "which no certificate is checked; take ssl_cert_reqs out of the URL",
         )
     encrypted = address.tls or certificates is not None

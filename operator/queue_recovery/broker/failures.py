@@ -130,7 +130,7 @@ def named(error: Exception) -> RecoveryError:
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthenticationWrongNumberOfArgsError)):
         return Unavailable(
             Reason.BROKER_AUTHENTICATION_FAILED,
-            f"the broker refuses the user or the password ({type(error).__name__}); correct the URL in the Secret",
+            f"the broker refuses the user or the password ({type(error).__name__}); correct them in the URL",
         )
     if isinstance(error, exceptions.ResponseError):
         return _of_answer(error)
@@ -156,7 +156,7 @@ def _reply_too_large() -> Unavailable:
     return Unavailable(
         Reason.BROKER_REPLY_TOO_LARGE,
         "the broker's reply to a command is larger than the operator reads, so the connection was closed. Check that "
-        "the URL in the Secret leads to the Redis server of the queue. If it does, a key is too large: look with "
+        "the URL leads to the Redis server of the queue. If it does, a key is too large: look with "
         f"redis-cli --memkeys among unacked, unacked_index, _kombu.binding.* and {OPERATOR_KEYS}*",
     )
 

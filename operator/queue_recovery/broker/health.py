@@ -28,8 +28,7 @@ async def check_server(client: Client) -> BrokerHealth:
     if info.get("redis_mode") == "sentinel":
         raise NotYet(
             Reason.INVALID_BROKER_URL,
-            "the URL in the Secret leads to a Sentinel; begin it with sentinel://, and set "
-            "transportOptions.masterName in the target",
+            "the URL leads to a Sentinel; begin it with sentinel://, and set transportOptions.masterName in the target",
         )
     if info.get("cluster_enabled") == "1":
         raise is_cluster()

@@ -92,6 +92,21 @@ _DEFAULT_PORT = 6379
 
 _SENTINEL = "sentinel://"
 
+_OTHER_BROKERS = {
+    "amqp": "RabbitMQ",
+    "amqps": "RabbitMQ",
+    "librabbitmq": "RabbitMQ",
+    "pyamqp": "RabbitMQ",
+    "azureservicebus": "Azure Service Bus",
+    "azurestoragequeues": "Azure Storage Queues",
+    "confluentkafka": "Kafka",
+    "gcpubsub": "Google Pub/Sub",
+    "kafka": "Kafka",
+    "mongodb": "MongoDB as a broker",
+    "sqs": "Amazon SQS",
+}
+"""Transports of kombu that people have (`kombu/transport/__init__.py`), by scheme: what a message calls them."""
+
 _MOST_SENTINELS = 50
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -127,6 +142,8 @@ def parse_url(text: str) -> Address:
     text = text.strip()
     if _CONTROL.search(text):
         raise _invalid("it contains a control character, such as a line break or a tab; remove it")
+    if (other := _OTHER_BROKERS.get(text.partition("://")[0])) is not None:
+        raise _invalid(f"it is of another broker: {other} is not supported. Recoveries need Celery on Redis or Valkey")
     if not text.startswith(_SENTINEL):
         return _parse_one(text)
     parts = text.split(";")
@@ -228,4 +245,4 @@ def _refused_option(name: str) -> NotYet:
 
 
 def _invalid(why: str) -> NotYet:
-    return NotYet(Reason.INVALID_BROKER_URL, f"the broker's URL in the Secret cannot be used: {why}")
+    return NotYet(Reason.INVALID_BROKER_URL, f"the broker's URL cannot be used: {why}")

@@ -8,6 +8,7 @@ from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.backlog import NOTHING_HELD, Backlog, backlog_of
 from queue_recovery.controller.findings import BROKER_AWAY, Finding, by_one_cause, conditions_of, eviction, transport
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.world import World
 
@@ -56,7 +57,7 @@ async def _broker(
         finally:
             await broker.aclose()
     except RecoveryError as error:
-        return ("False", error.reason, error.message), Backlog(), BROKER_AWAY
+        return ("False", error.reason, with_origin(error, spec).message), Backlog(), BROKER_AWAY
     reachable: Finding = ("True", Reason.REACHABLE, "the broker answers")
     return reachable, backlog_of(ready, unacked, now=world.now()), eviction(health.eviction_policy)
 
@@ -73,7 +74,7 @@ async def _job_store(spec: QueueTargetSpec, world: World, transports: dict[str, 
         finally:
             await store.aclose()
 
-    return await _judge(check(), Reason.REACHABLE, "the job store answers")
+    return await _judge(check(), Reason.REACHABLE, "the job store answers", spec)
 
 
 async def _look(spec: QueueTargetSpec, world: World) -> None:
@@ -84,9 +85,12 @@ def _workers(spec: QueueTargetSpec) -> list[str]:
     return sorted({worker.name for queue in spec.queues for worker in queue.workers})
 
 
-async def _judge(check: Awaitable[None], reason: Reason, message: str) -> Finding:
+async def _judge(
+    check: Awaitable[None], reason: Reason, message: str, target: QueueTargetSpec | None = None
+) -> Finding:
+    """Return what a check has found; `target` is the one whose server was asked."""
     try:
         await check
     except RecoveryError as error:
-        return "False", error.reason, error.message
+        return "False", error.reason, with_origin(error, target).message
     return "True", reason, message

@@ -22,6 +22,7 @@ from queue_recovery.controller.survey import survey
 from queue_recovery.controller.target_events import Announce, Announcer
 from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.pace import Pace
 
 _LOG = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class TargetBoard:
                     await world.sweep(spec)
                     swept = time.monotonic()
             except RecoveryError as error:
-                trouble.report(logging.WARNING, error.message, reason=error.reason)
+                trouble.report(logging.WARNING, with_origin(error, spec).message, reason=error.reason)
             except Exception as error:  # noqa: BLE001  # any error: the next look may do better
                 trouble.report(logging.ERROR, f"unexpected {place_of(error)}; please report it")
             else:

@@ -1,10 +1,7 @@
 """Where targets, Secrets and servers are found: `recovery.world.World` for one namespace."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Hashable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
@@ -19,6 +16,7 @@ from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
+from queue_recovery.controller.secret_texts import text_in
 from queue_recovery.controller.shared import Shared
 from queue_recovery.jobs import connecting
 from queue_recovery.recovery.certificates import Certificates
@@ -160,8 +158,9 @@ class KubernetesWorld:
         if target.job_store is None:
             raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
-        url = await self._secret(mongodb.url_secret_ref)
-        certificates = None if mongodb.tls is None else await self._certificates(mongodb.tls)
+        where = "spec.jobStore.mongodb"
+        url = await self._secret(mongodb.url_secret_ref, f"{where}.urlSecretRef")
+        certificates = None if mongodb.tls is None else await self._certificates(mongodb.tls, f"{where}.tls")
         return self._shared.job_stores.use(
             (url, mongodb.model_dump_json(), certificates),
             lambda: connecting.connect(url, mongodb, certificates=certificates, destinations=self._destinations),
@@ -199,9 +198,10 @@ class KubernetesWorld:
     async def _redis(self, target: QueueTargetSpec) -> RedisBroker:
         spec = target.broker
         of_sentinels = spec.transport_options.sentinel_kwargs.password_secret_ref
-        url = await self._secret(spec.url_secret_ref)
-        certificates = None if spec.tls is None else await self._certificates(spec.tls)
-        password = None if of_sentinels is None else await self._secret(of_sentinels)
+        url = await self._secret(spec.url_secret_ref, "spec.broker.urlSecretRef")
+        certificates = None if spec.tls is None else await self._certificates(spec.tls, "spec.broker.tls")
+        login = "spec.broker.transportOptions.sentinelKwargs.passwordSecretRef"
+        password = None if of_sentinels is None else await self._secret(of_sentinels, login)
         return self._shared.brokers.use(
             (url, spec.transport_options.model_dump_json(), certificates, password),
             lambda: RedisBroker.connect(
@@ -213,13 +213,14 @@ class KubernetesWorld:
             ),
         )
 
-    async def _certificates(self, tls: BrokerTLS | MongoDBTLS) -> Certificates:
+    async def _certificates(self, tls: BrokerTLS | MongoDBTLS, field: str) -> Certificates:
         authority, client = tls.ca_secret_ref, tls.client_certificate_secret_ref
+        shown = f"{field}.clientCertificateSecretRef"
         return Certificates(
-            authorities=None if authority is None else await self._secret(authority),
+            authorities=None if authority is None else await self._secret(authority, f"{field}.caSecretRef"),
             client=None
             if client is None
-            else "\n".join([await self._secret(SecretKeyRef(name=client.name, key=key)) for key in _TLS_KEYS]),
+            else "\n".join([await self._secret(SecretKeyRef(name=client.name, key=key), shown) for key in _TLS_KEYS]),
         )
 
     async def _is_live(self, full_name: str, uid: str) -> bool:
@@ -236,21 +237,14 @@ class KubernetesWorld:
             return None
         return _Recovery.model_validate(body)
 
-    async def _secret(self, ref: SecretKeyRef | PasswordSecretRef | CertificateAuthorityRef) -> str:
+    async def _secret(self, ref: SecretKeyRef | PasswordSecretRef | CertificateAuthorityRef, field: str) -> str:
+        """Return the text under a Secret's key; `field` is the one of the target that names the Secret."""
         if ref.name not in self._secrets:
-            self._secrets[ref.name] = await self._read_secret(ref.name)
-        text = ""
-        with suppress(binascii.Error, UnicodeDecodeError):
-            text = base64.b64decode(self._secrets[ref.name].get(ref.key, ""), validate=True).decode().strip()
-        if not text:
-            where = f"Secret {ref.name} in namespace {self._namespace}"
-            raise AwaitingChange(
-                Reason.SECRET_KEY_MISSING, f"{where} has no text under key {ref.key!r}; put it there (a URL whole)"
-            )
-        return text
+            self._secrets[ref.name] = await self._read_secret(ref.name, field)
+        return text_in(self._secrets[ref.name], ref.name, ref.key, field)
 
-    async def _read_secret(self, name: str) -> Mapping[str, str | bytes]:
-        """Return what a Secret holds, in base64."""
+    async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
+        """Return what a Secret holds, in base64; `field` is the one of the target that names it."""
         try:
             with translated(expected=(_NOT_FOUND, _FORBIDDEN)):
                 secret = await CoreV1Api(self._api).read_namespaced_secret(
@@ -262,8 +256,7 @@ class KubernetesWorld:
                 raise forbidden(self._namespace, self._shared.account) from None
             raise AwaitingChange(
                 Reason.SECRET_NOT_FOUND,
-                f"Secret {name} in namespace {self._namespace} does not exist; create it, or correct its name in the "
-                "target",
+                f'namespace "{self._namespace}" has no Secret "{name}". Create it, or change {field} in the target',
             ) from None
         metadata = secret.metadata
         self._note(f"secret {name}", metadata and (metadata.uid, metadata.resource_version))

@@ -108,7 +108,7 @@ def _meaning(error: Exception, code: int | None) -> RecoveryError:
     if code in _AUTHENTICATION:
         return Unavailable(
             Reason.JOB_STORE_AUTHENTICATION_FAILED,
-            "the job store refuses the user or the password of its URL; correct it in the Secret",
+            "the job store refuses the user or the password; correct them in the URL",
         )
     return Unavailable(
         Reason.JOB_STORE_UNAVAILABLE,

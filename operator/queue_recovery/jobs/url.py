@@ -57,7 +57,7 @@ def refused(what: str) -> NotYet:
     Args:
         what: why, without any part of the URL but names of options on a fixed list.
     """
-    return NotYet(Reason.INVALID_JOB_STORE_URL, f"the job store's URL {what}; correct it in the Secret")
+    return NotYet(Reason.INVALID_JOB_STORE_URL, f"the job store's URL {what}; correct the URL")
 
 
 def prepare(url: str) -> str:

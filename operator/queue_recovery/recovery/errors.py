@@ -5,18 +5,26 @@ says what is wrong and what to do; it holds no secret, no payload and no text of
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from queue_recovery.api.reasons import Reason
 
 _HOLDERS_NAMED = 5
 
+Server = Literal["broker", "job store"]
+"""A server of a target, as messages name it."""
+
 
 class RecoveryError(Exception):
     """A step cannot go on, for a documented reason."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        """Take the reason (one CamelCase word) and the message (what is wrong, what to do)."""
+    def __init__(self, reason: str, message: str, *, server: Server | None = None) -> None:
+        """Take the reason (one CamelCase word) and the message (what is wrong, what to do).
+
+        `server` is the one whose URL it is about, where the reason alone does not tell (`origins.py`).
+        """
         super().__init__(f"{reason}: {message}")
+        self.server = server
         self.reason = reason
         self.message = message
 

@@ -112,6 +112,11 @@ class Scope:
         """Whether the operator itself stops and starts the workers."""
         return self.takes_messages and self.spec.restart.strategy == "Recreate"
 
+    @property
+    def known_target(self) -> QueueTargetSpec | None:
+        """The recovery's target, if it has been read."""
+        return self._target
+
     async def target(self) -> QueueTargetSpec:
         """Return the recovery's target, read once."""
         if self._target is None:

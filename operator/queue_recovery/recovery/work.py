@@ -15,6 +15,7 @@ from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.holding import hold
+from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.preparing import Waiting, bounded, is_preparing, waiting
@@ -121,7 +122,8 @@ async def _turn(scope: Scope, action: Action, delay: float) -> float | Waiting:
         else:
             with bounded(scope):
                 await _perform(scope, action)
-    except RecoveryError as error:
+    except RecoveryError as raised:
+        error = with_origin(raised, scope.known_target)
         if action is Action.END and await _is_cut_off(scope, error, delay):
             await end_cut_off(scope, error)
             return FIRST_DELAY

@@ -1,0 +1,51 @@
+"""Which Secret and key a server's URL is read from, said with the errors that are about it. Pure.
+
+Said here alone: rooms that speak to a server know neither, so no message of theirs has to repeat it.
+"""
+
+from typing import Final
+
+from queue_recovery.api.base import SecretKeyRef
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.recovery.errors import RecoveryError, Server
+
+_SERVERS: Final[dict[str, Server]] = {
+    Reason.INVALID_BROKER_URL: "broker",
+    Reason.BROKER_IS_CLUSTER: "broker",
+    Reason.BROKER_UNAVAILABLE: "broker",
+    Reason.BROKER_AUTHENTICATION_FAILED: "broker",
+    Reason.BROKER_CERTIFICATE_REFUSED: "broker",
+    Reason.PRIMARY_NOT_FOUND: "broker",
+    Reason.BROKER_READ_ONLY: "broker",
+    Reason.BROKER_PERMISSION_DENIED: "broker",
+    Reason.BROKER_REPLY_TOO_LARGE: "broker",
+    Reason.INVALID_JOB_STORE_URL: "job store",
+    Reason.JOB_STORE_UNAVAILABLE: "job store",
+    Reason.JOB_STORE_CERTIFICATE_REFUSED: "job store",
+    Reason.JOB_STORE_AUTHENTICATION_FAILED: "job store",
+    Reason.JOB_STORE_PERMISSION_DENIED: "job store",
+}
+"""The server whose URL an error of this reason is about; one of another reason may say it itself."""
+
+
+def with_origin(error: RecoveryError, target: QueueTargetSpec | None) -> RecoveryError:
+    """Return the error with the Secret and the key of the URL that it is about.
+
+    Args:
+        error: of any step; returned as it is where it is about no URL.
+        target: whose servers the step has used; None: it has read none yet.
+    """
+    ref = None if target is None else _url_ref(error.server or _SERVERS.get(error.reason), target)
+    if ref is None:
+        return error
+    said = error.message.removesuffix(".")
+    return type(error)(error.reason, f'{said}. The URL is in Secret "{ref.name}", key "{ref.key}"')
+
+
+def _url_ref(server: Server | None, target: QueueTargetSpec) -> SecretKeyRef | None:
+    if server == "broker":
+        return target.broker.url_secret_ref
+    if server == "job store" and target.job_store is not None:
+        return target.job_store.mongodb.url_secret_ref
+    return None
