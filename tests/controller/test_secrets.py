@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import logging
+import re
 import socket
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -117,6 +118,19 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
+@pytest.fixture
+def every_host_resolves(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """The same where DNS has an address for any host, at which nothing listens; a port keeps what the URL says."""
+
+    def resolve(host: object, port: object, *_: object, **__: object) -> list[object]:
+        del host, port
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(connecting_stores, "_FIND_SERVER_MS", 30)
+    return written
+
+
 async def shown(attempt: Callable[[], Awaitable[object]]) -> list[str]:
     """Return what status and events show of an attempt, which may fail for reasons that are named and for no others."""
     error = None
@@ -212,3 +226,85 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
 
     assert "BrokerReachable" in statuses[0]
     searched([*statuses, (await metrics.page()).decode()], written)
+
+
+TIME = re.compile(r"^\S*\d\d:\d\d:\d\d\S*", re.MULTILINE)
+HOST = "db.media.svc"
+passwords = st.text(st.sampled_from("wqxz98?&=;@/#:%[],+ .\\'\"$!~_-\u00e9\uff20"), min_size=4, max_size=16).map(
+    str.strip
+)
+"""What may be in a password that nobody has percent-encoded; no message of the operator has four such characters."""
+
+broker_templates = st.sampled_from(
+    [
+        "redis://:{}@HOST:6379/0",
+        "redis://user:{}@HOST",
+        "rediss://{}@HOST/1",
+        "redis://{}:x@HOST:6379/0?socket_timeout=3",
+        "sentinel://:{}@HOST:26379;sentinel://HOST:26379",
+        "sentinel://user:{}@HOST;sentinel://:{}@HOST",
+    ]
+)
+store_templates = st.sampled_from(
+    [
+        "mongodb://bob:{}@HOST/app",
+        "mongodb://{}:x@HOST,two.HOST:27018/?replicaSet=rs0",
+        "mongodb://{}@HOST:27017",
+        "mongodb+srv://bob:{}@HOST/",
+    ]
+)
+
+
+def pieces(password: str) -> set[str]:
+    """Return each run of four characters that has a letter or a digit; others are in any URL that a message shows."""
+    runs = {password[first : first + 4] for first in range(len(password) - 3)}
+    return {run for run in runs if set("wqxz98") & set(run)}
+
+
+def search_for(password: str, texts: list[str], written: io.StringIO) -> None:
+    log = TIME.sub("", written.getvalue())
+    assert not [(run, text) for run in pieces(password) for text in [*texts, log] if run in text]
+    written.seek(0)
+    written.truncate()
+
+
+@pytest.mark.timeout(900)
+@given(template=broker_templates, password=passwords)
+@example(template="redis://user:{}@HOST", password="9898/wqxz")
+@example(template="rediss://{}@HOST/1", password="wqxz9?protocol=8")
+@example(template="redis://user:{}@HOST", password="9898;sentinel://wqxz")
+@example(template="sentinel://user:{}@HOST;sentinel://:{}@HOST", password="9898;sentinel://wqxz")
+@example(template="sentinel://user:{}@HOST;sentinel://:{}@HOST", password="@wqxz:9898;sentinel://wqxz")
+@settings(FAST, max_examples=400)
+async def test_where_every_host_resolves_no_four_characters_of_a_brokers_password_are_shown(
+    every_host_resolves: io.StringIO, template: str, password: str
+) -> None:
+    async def look() -> None:
+        broker = RedisBroker.connect(url, TransportOptions(master_name="media"))
+        try:
+            await broker.check()
+        finally:
+            await broker.aclose()
+
+    url = template.replace("{}", password).replace("HOST", HOST)
+    search_for(password, await shown(look), every_host_resolves)
+
+
+@pytest.mark.timeout(900)
+@given(template=store_templates, password=passwords)
+@example(template="mongodb://bob:{}@HOST/app", password="9898,wqxz:9898")
+@example(template="mongodb://bob:{}@HOST/app", password="9898/wqxz")
+@example(template="mongodb://{}@HOST:27017", password="wqxz9/x")
+@settings(FAST, max_examples=150)
+async def test_where_every_host_resolves_no_four_characters_of_a_job_stores_password_are_shown(
+    every_host_resolves: io.StringIO, template: str, password: str
+) -> None:
+    async def look() -> None:
+        store = connecting_stores.connect(url, SPEC)
+        try:
+            await store.check()
+        finally:
+            await store.aclose()
+
+    url = template.replace("{}", password).replace("HOST", HOST)
+    search_for(password, await shown(look), every_host_resolves)

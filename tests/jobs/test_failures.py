@@ -99,7 +99,7 @@ async def test_a_wrong_password_is_told_apart_from_a_server_that_is_away() -> No
     assert "bob" not in str(caught.value)
 
 
-async def test_a_server_that_is_away_is_given_up_after_seconds_and_its_address_is_not_told() -> None:
+async def test_a_server_that_is_away_is_given_up_after_seconds_and_its_login_is_not_told() -> None:
     store = connect(f"mongodb://bob:hunter2@127.0.0.1:{free_port()}/", spec("app", "jobs"))
     try:
         with pytest.raises(Unavailable) as caught:
@@ -108,7 +108,8 @@ async def test_a_server_that_is_away_is_given_up_after_seconds_and_its_address_i
         await store.aclose()
 
     assert caught.value.reason == Reason.JOB_STORE_UNAVAILABLE
-    assert "127.0.0.1" not in str(caught.value)
+    assert "refuses the connection" in caught.value.message
+    assert "bob" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 

@@ -68,13 +68,14 @@ def connect(
         "destinations": destinations,
     }
     if not address.sentinels:
-        return _server(address.host, address.port, context, login)
+        return _server(address.host, address.port, context, {**login, "shows_host": address.shows_host})
     if not options.master_name:
         raise primary_unknown()
     login_there = {
         "username": of_sentinels.username or None,
         "password": sentinel_password,
         "destinations": destinations,
+        "shows_host": address.shows_host,
     }
     sentinels = [
         _server(host, port, context if of_sentinels.ssl else None, login_there) for host, port in address.sentinels

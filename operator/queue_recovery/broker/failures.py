@@ -11,6 +11,7 @@ from queue_recovery.api.target import OPERATOR_KEYS
 from queue_recovery.broker.certificate_failures import certificate_refused
 from queue_recovery.broker.replies import ReplyTooLargeError
 from queue_recovery.recovery.cancellation import raise_cancellation
+from queue_recovery.recovery.connect_failures import ConnectFailure, Kind, describe, failure_behind, kind_of
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 
@@ -144,12 +145,22 @@ def _of_connection(error: Exception) -> RecoveryError:
         return address_not_allowed("broker")
     if found := certificate_refused(error):
         return Unavailable(Reason.BROKER_CERTIFICATE_REFUSED, found)
+    failure = failure_behind(error) or _failure_afterwards(error)
+    if failure is not None:
+        return Unavailable(Reason.BROKER_UNAVAILABLE, describe("broker", failure))
     return Unavailable(
         Reason.BROKER_UNAVAILABLE,
-        f"the broker does not answer ({type(error).__name__}); check that it runs, that host and port in the URL are "
-        "right (the operator runs in another namespace: write redis.media.svc, not redis), that redis:// or rediss:// "
-        "fits it, and that network policies let the operator reach it",
+        f"the broker does not answer as a Redis server does ({type(error).__name__}). Check that it runs, and that "
+        "scheme, host and port in the URL are right",
     )
+
+
+def _failure_afterwards(error: Exception) -> ConnectFailure | None:
+    """Return what has become of a connection that had come up; None: that is not known."""
+    if isinstance(error, exceptions.TimeoutError):
+        return ConnectFailure(Kind.SILENT)
+    closed = isinstance(error, exceptions.ConnectionError) or kind_of(error) is Kind.CLOSED
+    return ConnectFailure(Kind.CLOSED) if closed else None
 
 
 def _reply_too_large() -> Unavailable:

@@ -5,12 +5,13 @@ What names a file or a socket is refused: the URL comes from a tenant's Secret, 
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.strict_url import is_strict
 
 _CertificateCheck = Literal["required", "optional", "none"]
 
@@ -128,6 +129,8 @@ class Address:
     tls: bool
     certificate_check: _CertificateCheck
     check_hostname: bool
+    shows_host: bool = field(default=False, compare=False)
+    """Whether messages may show hosts and ports, once a connect to them has begun (`recovery/strict_url.py`)."""
 
 
 def parse_url(text: str) -> Address:
@@ -145,14 +148,15 @@ def parse_url(text: str) -> Address:
     if (other := _OTHER_BROKERS.get(text.partition("://")[0])) is not None:
         raise _invalid(f"it is of another broker: {other} is not supported. Recoveries need Celery on Redis or Valkey")
     if not text.startswith(_SENTINEL):
-        return _parse_one(text)
+        return replace(_parse_one(text), shows_host=is_strict(text))
     parts = text.split(";")
     if not all(part.startswith(_SENTINEL) for part in parts):
         raise _invalid("begin each Sentinel with sentinel://, separated by semicolons: kombu ignores others")
     if len(parts) > _MOST_SENTINELS:
         raise _invalid(f"it lists more than {_MOST_SENTINELS} Sentinels; a few of them are enough")
     sentinels = [_parse_one(part) for part in parts]
-    return replace(sentinels[0], sentinels=tuple((each.host, each.port) for each in sentinels))
+    hosts = tuple((each.host, each.port) for each in sentinels)
+    return replace(sentinels[0], sentinels=hosts, shows_host=is_strict(text))
 
 
 def _parse_one(text: str) -> Address:

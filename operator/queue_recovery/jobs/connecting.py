@@ -51,7 +51,7 @@ def connect(
     prepared = url.prepare(address)
     mapping.check(spec.fields)
     tls = TLS.of(url.tls_options(prepared), certificates)
-    reach = Reach(destinations, encrypted=tls.encrypted)
+    reach = Reach(destinations, encrypted=tls.encrypted, shown=url.shown_servers(address))
     try:
         client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(
             prepared,

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Final, Literal
 
 from bson.errors import BSONError
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from dns.exception import Timeout as DNSTimeout
+from pymongo.errors import BulkWriteError, ConfigurationError, OperationFailure, PyMongoError
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.guarded import Reach
 from queue_recovery.recovery.cancellation import raise_cancellation
+from queue_recovery.recovery.connect_failures import ConnectFailure, Kind, describe
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
 from queue_recovery.recovery.errors import RecoveryError, Rejected, Unavailable
 
@@ -101,6 +103,12 @@ def _of_connection(error: Exception, reach: Reach) -> RecoveryError:
             "operator's or asks for one, or it does not speak TLS; see jobStore.mongodb.tls in the target and the "
             "Secrets that it names",
         )
+    failure = reach.failure
+    if isinstance(error, ConfigurationError) and error.__cause__ is not None:
+        # Of mongodb+srv://, whose servers are looked up at the first command.
+        failure = ConnectFailure(Kind.NO_DNS if isinstance(error.__cause__, DNSTimeout) else Kind.NO_SUCH_HOST)
+    if failure is not None:
+        return Unavailable(Reason.JOB_STORE_UNAVAILABLE, describe("job store", failure))
     return _meaning(error, None)
 
 

@@ -9,10 +9,11 @@ sockets and processor.
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_plus, urlsplit
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.strict_url import is_strict
 
 _SCHEMES: Final = ("mongodb://", "mongodb+srv://")
 _MECHANISMS: Final = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN", "DEFAULT"})
@@ -39,6 +40,8 @@ _PASSED: Final = (
 All others are without effect: they tune the application's own connections (pools, heartbeats, compressors, timeouts,
 concerns), and the operator has its own values. The driver shows the values of those that it does not know in warnings.
 """
+
+_DEFAULT_PORT: Final = 27017
 
 _MOST_HOSTS: Final = 50
 """The most members that a replica set can have."""
@@ -91,6 +94,18 @@ def prepare(url: str) -> str:
     passed = "&".join(f"{name}={options[name.lower()]}" for name in _PASSED if name.lower() in options)
     path = address if "/" in address else f"{address}/"
     return f"{scheme}{path}?{passed}" if passed else f"{scheme}{path}"
+
+
+def shown_servers(url: str) -> frozenset[tuple[str, int]]:
+    """Return hosts and ports of a URL, as the driver has them, that a message may show; see `recovery/strict_url.py`.
+
+    The servers of mongodb+srv:// are not in the URL, so none is shown.
+    """
+    if not url.startswith(_SCHEMES[0]) or not is_strict(url):
+        return frozenset()
+    servers = re.split("[/?]", url.removeprefix(_SCHEMES[0]).rpartition("@")[2])[0].split(",")
+    found = [urlsplit(f"//{server}") for server in servers]
+    return frozenset((one.hostname or "", one.port or _DEFAULT_PORT) for one in found)
 
 
 @dataclass(frozen=True, kw_only=True)

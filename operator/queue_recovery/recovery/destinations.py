@@ -86,6 +86,8 @@ class Guard:
         """Take the settings, and the host as the URL or another server names it."""
         self.refused = False
         """Whether an address was refused."""
+        self.resolved = False
+        """Whether an address of the host is known, so that a connect to it has begun."""
         self._destinations = destinations
         self._host = host
 
@@ -95,6 +97,7 @@ class Guard:
         if found is None or not self._destinations.allow(self._host, found):
             self.refused = True
             raise AddressNotAllowedError
+        self.resolved = True
 
 
 def is_host_pattern(pattern: str) -> bool:

@@ -1,0 +1,162 @@
+"""What is said of a job store to which no connection comes up: the kind of failure, and where, if that may be shown."""
+
+import asyncio
+import errno
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+import dns.resolver
+import pytest
+
+from queue_recovery.jobs import connecting, url
+from queue_recovery.jobs.connecting import connect
+from queue_recovery.recovery.errors import Unavailable
+from sandbox.processes import free_port
+from tests.jobs.scripted_server import scripted
+from tests.jobs.stores import spec
+
+Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "_FIND_SERVER_MS", 700)
+
+
+@asynccontextmanager
+async def listening(accept: Accept) -> AsyncIterator[int]:
+    """A server that is no MongoDB; gives its port."""
+    open_ones: list[asyncio.StreamWriter] = []
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ones.append(writer)
+        await accept(reader, writer)
+
+    server = await asyncio.start_server(accepted, "127.0.0.1")
+    yield server.sockets[0].getsockname()[1]
+    for writer in open_ones:
+        writer.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def said(address: str) -> str:
+    """Return what checking the job store at that URL says; it holds nothing of the login."""
+    store = connect(address, spec("app", "jobs"))
+    try:
+        with pytest.raises(Unavailable) as refused:
+            await store.check()
+    finally:
+        await store.aclose()
+    assert refused.value.reason == "JobStoreUnavailable"
+    assert refused.value.__suppress_context__
+    assert "hunter2" not in str(refused.value)
+    return refused.value.message
+
+
+async def test_a_port_on_which_nothing_listens_is_named_with_its_host() -> None:
+    port = free_port()
+
+    message = await said(f"mongodb://bob:hunter2@127.0.0.1:{port}/app")
+
+    assert message.startswith(f"the job store at 127.0.0.1:{port} refuses the connection")
+
+
+async def test_of_a_url_that_is_not_strict_neither_host_nor_port_is_shown() -> None:
+    port = free_port()
+
+    message = await said(f"mongodb://bob:hunter2@127.0.0.1:{port}/app?readPreferenceTags=hunter2:x")
+
+    assert message.startswith("the job store refuses the connection")
+    assert str(port) not in message
+
+
+async def test_a_member_that_a_server_tells_of_is_not_shown() -> None:
+    port = free_port()
+
+    def reply(_name: str, _command: dict[str, object]) -> dict[str, object]:
+        return {"ok": 1}
+
+    async with scripted(reply, members=[f"127.0.0.1:{port}"]) as server:
+        message = await said(f"{server.url}?replicaSet=rs0")
+
+    assert str(port) not in message
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "no such host"), "host does not exist"),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), "DNS does not answer"),
+        (OSError(errno.EMFILE, "too many open files"), "no connection to the job store can be made"),
+    ],
+)
+async def test_a_host_that_has_not_been_resolved_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    def resolve(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    message = await said("mongodb://bob:hunter2@nowhere.example/")
+
+    assert says in message
+    assert "nowhere" not in message
+
+
+async def test_a_name_server_that_does_not_answer_is_told_from_a_job_store_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_up = threading.Event()
+
+    def resolve(*_: object, **__: object) -> NoReturn:
+        given_up.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "late")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    message = await said("mongodb://bob:hunter2@nowhere.example/")
+    given_up.set()
+
+    assert message.startswith("DNS does not answer when asked for the job store's host")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(dns.resolver.NXDOMAIN, "host does not exist"), (dns.resolver.LifetimeTimeout, "DNS does not answer")],
+)
+async def test_servers_that_dns_does_not_tell_are_named_so(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception], says: str
+) -> None:
+    async def resolve(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("dns.asyncresolver.resolve", resolve)
+
+    assert says in await said("mongodb+srv://bob:hunter2@nowhere.example/")
+
+
+async def test_a_server_that_takes_connections_and_says_nothing_is_told_from_one_that_closes_them() -> None:
+    async def deaf(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        pass
+
+    async def shut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with listening(deaf) as port:
+        assert f"127.0.0.1:{port} timed out" in await said(f"mongodb://127.0.0.1:{port}/?tls=true")
+    async with listening(shut) as port:
+        assert "closes the connection" in await said(f"mongodb://127.0.0.1:{port}/")
+
+
+def test_servers_are_shown_as_the_driver_has_them() -> None:
+    assert url.shown_servers("mongodb://bob:pass@DB.example,[2001:db8::1]:27018/app") == {
+        ("db.example", 27017),
+        ("2001:db8::1", 27018),
+    }
+    assert not url.shown_servers("mongodb+srv://bob:pass@db.example/")
+    assert not url.shown_servers("mongodb://bob:hun@ter2@db.example/")
