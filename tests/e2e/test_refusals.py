@@ -78,7 +78,7 @@ async def _unreadable(team: Team) -> dict[str, object]:
 
 FAILING: list[tuple[str, Arrange, str]] = [
     ("QueueNotInTarget", _queue_not_in_target, "work"),
-    ("InvalidJobId", _malformed_id, "not-an-object-id; an ObjectId is written as 24 lower-case"),
+    ("InvalidJobId", _malformed_id, '"not-an-object-id". An ObjectId is written as 24 lower-case'),
     ("JobNotFound", _unknown_id, "662f1c0e9d3e4b0001a1b2c3"),
     ("DuplicateJob", _same_id_twice, "jobs[0] and jobs[1]"),
     ("NoTaskName", _no_task, "message"),

@@ -286,7 +286,7 @@ class Reason(StrEnum):
         "InvalidJobId",
         Outcome.FAILED,
         "An id does not have the form of the target's `idType`.",
-        "Create a recovery with ids of the form that `idType` says.",
+        "Create a recovery with ids of that form; the message shows how to write each.",
     )
     JOB_NOT_FOUND = (
         "JobNotFound",

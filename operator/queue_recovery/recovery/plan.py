@@ -9,6 +9,7 @@ from queue_recovery.api.recovery_status import MOST_WORKERS, Ending, JobTotals, 
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.found import Found, describe
+from queue_recovery.recovery.ids import describe_misfits
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import MOST_CHARACTERS, Count, StoredJob, Unlisted
@@ -121,14 +122,10 @@ async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[Stor
     if not wanted:
         return
     store = await scope.job_store()
-    misfits = [text for text, typed in wanted if not store.fits(typed)]
-    if misfits:
-        raise Rejected(
-            Reason.INVALID_JOB_ID,
-            f"not ids as the target's idType says: {', '.join(misfits[:10])}; an ObjectId is written as 24 lower-case "
-            "hexadecimal digits, an Int as a number without quotes, a String as text. Create a recovery with such "
-            "ids, or correct idType in the target",
-        )
+    misfits = [typed for _, typed in wanted if not store.fits(typed)]
+    job_store = (await scope.target()).job_store
+    if misfits and job_store is not None:
+        raise Rejected(Reason.INVALID_JOB_ID, describe_misfits(misfits, job_store.mongodb.id_type))
     await store.check()
     async for document in store.look_up([text for text, _ in wanted]):
         yield document
