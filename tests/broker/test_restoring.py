@@ -147,6 +147,7 @@ async def test_a_message_whose_job_was_enqueued_anew_goes_back_only_when_it_is_n
     await end(broker, run)
     assert application.consume("tts") == ["new-2"]
 
+    assert await restorable(broker, restoring(run)) == Restorable(found=3, restore=2, again=1)
     assert await put_back(broker, restoring(run)) == Restored(restored=2, left=1)
     assert application.consume("tts") == ["old-1", "old-3"]
     assert await put_back(broker, restoring(run, task_ids=["old-2"])) == Restored(restored=1, left=0)
@@ -164,6 +165,7 @@ async def test_what_cannot_be_read_goes_back_as_it_is_and_stays_when_it_would_ha
     (readable, *_) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
     await purge(broker, run)
 
+    assert await restorable(broker, restoring(run, fresh=True)) == Restorable(found=7, restore=1, unfit=len(ODD))
     assert await put_back(sends_twice(broker), restoring(run, fresh=True)) == Restored(restored=1, left=len(ODD))
     (new,) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
     assert json.loads(new)["body"] == json.loads(readable)["body"]

@@ -66,7 +66,7 @@ async def test_a_restore_says_why_it_cannot_be_and_waits_for_what_can_still_come
 
     await team.change("purge", suspend=False)
     await team.reached("Succeeded", "purge")
-    assert "1 messages to put back" in await team.waits("Suspended", "early")
+    assert "1 message to put back" in await team.waits("Suspended", "early")
     assert await team.queued() == []
     await team.change("early", cancel=True)
     cancelled = await team.reached("Cancelled", "early")

@@ -6,7 +6,9 @@ back becomes the queue's list in one step. While the queue's lock is held, the s
 (`docs/decisions/0009-restored-messages-come-back-in-one-step.md`).
 """
 
+from collections import Counter
 from collections.abc import Mapping
+from enum import Enum, auto
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.bites import MOST_ENTRIES, Bite, Portion
@@ -40,6 +42,19 @@ from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Restorable, Restore, Restored, Run
 
 
+class Fate(Enum):
+    """What becomes of a quarantined message, and why it stays."""
+
+    GOES = auto()
+    NOT_NAMED = auto()
+    AGAIN = auto()
+    """Its job was enqueued again."""
+    UNFIT = auto()
+    """It cannot be made new."""
+    UNREADABLE = auto()
+    """It cannot be cut out of its entry of `unacked`."""
+
+
 class Choice:
     """Which messages go back."""
 
@@ -51,24 +66,39 @@ class Choice:
         self._fresh = restore.fresh
         self.takes_all = restore.task_ids is None and not self._not and not restore.fresh
 
-    def goes(self, message: Value) -> bool:
-        """Tell whether a message goes back; one that cannot be read has no id, and cannot be made new."""
+    def fate(self, message: Value) -> Fate:
+        """Return what becomes of a message; one that cannot be read has no id, and cannot be made new."""
         if self.takes_all:
-            return True
-        new = not self._fresh or (isinstance(message, bytes) and can_be_fresh(message))
-        return new and self._chosen(read_message(message))
+            return Fate.GOES
+        chosen = self._chosen(read_message(message))
+        if chosen is Fate.GOES and self._fresh and not (isinstance(message, bytes) and can_be_fresh(message)):
+            return Fate.UNFIT
+        return chosen
 
-    def goes_of(self, entry: Value) -> bool:
-        """Tell whether the message of an entry of `unacked` goes back; it has to be possible to cut it out."""
+    def fate_of(self, entry: Value) -> Fate:
+        """Return what becomes of the message of an entry of `unacked`; to go, it has to be possible to cut it out."""
         if isinstance(entry, bytes):
             message = envelope_of(entry)
-            return message is not None and self.goes(message)
+            return Fate.UNREADABLE if message is None else self.fate(message)
         held = read_entry(entry)
-        return held is not None and (self.takes_all or (not self._fresh and self._chosen(held.envelope)))
+        if held is None:
+            return Fate.UNREADABLE
+        chosen = Fate.GOES if self.takes_all else self._chosen(held.envelope)
+        return Fate.UNFIT if chosen is Fate.GOES and self._fresh else chosen
 
-    def _chosen(self, envelope: object) -> bool:
+    def goes(self, message: Value) -> bool:
+        """Tell whether a message goes back."""
+        return self.fate(message) is Fate.GOES
+
+    def goes_of(self, entry: Value) -> bool:
+        """Tell whether the message of an entry of `unacked` goes back."""
+        return self.fate_of(entry) is Fate.GOES
+
+    def _chosen(self, envelope: object) -> Fate:
         name = task_id(envelope)
-        return name not in self._not if self._task_ids is None else name in self._task_ids
+        if self._task_ids is not None:
+            return Fate.GOES if name in self._task_ids else Fate.NOT_NAMED
+        return Fate.AGAIN if name in self._not else Fate.GOES
 
 
 async def restorable(client: Client, layout: Layout, queue: str, restore: Restore) -> Restorable:
@@ -92,17 +122,19 @@ async def restorable(client: Client, layout: Layout, queue: str, restore: Restor
     found = sum(await client.lengths([earlier.key(one) for one in lists], [earlier.key(one) for one in hashes]))
     if choice.takes_all:
         return Restorable(found=found, restore=found)
-    goes = 0
+    fates: Counter[Fate] = Counter()
     for ending in lists:
         first, portion = 0, Portion()
         while messages := await client.lrange(earlier.key(ending), first, first + portion.entries - 1):
-            goes += sum(map(choice.goes, messages))
+            fates.update(map(choice.fate, messages))
             first += len(messages)
             portion.note(list(map(size_of, messages)))
     for ending in hashes:
         async for entries in client.scan_hash(earlier.key(ending)):
-            goes += sum(choice.goes_of(value) for _, value in entries)
-    return Restorable(found=found, restore=min(goes, found))
+            fates.update(choice.fate_of(value) for _, value in entries)
+    return Restorable(
+        found=found, restore=min(fates[Fate.GOES], found), again=fates[Fate.AGAIN], unfit=fates[Fate.UNFIT]
+    )
 
 
 async def restore(client: Client, layout: Layout, run: Run) -> Restored:

@@ -3,14 +3,14 @@
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery import PurgeSpec, QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
 from queue_recovery.recovery.plan import check_queues
-from queue_recovery.recovery.ports import Restored
+from queue_recovery.recovery.ports import Restorable, Restored
 from queue_recovery.recovery.scope import Scope, Update, wanted_from
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import Earlier
@@ -36,7 +36,7 @@ async def plan_restore(scope: Scope) -> None:
     if earlier.spec.restore_from is not None:
         raise _nothing(wanted, f"only put messages of recovery {earlier.spec.restore_from.name} back; name that one")
     if quarantine is None or quarantine.messages == 0:
-        raise _nothing(wanted, "has kept no messages: it took none, or its purge.retentionSeconds was 0")
+        raise _nothing(wanted, _why_none_stored(earlier.spec.purge))
     if quarantine.expiration_time and moment(quarantine.expiration_time) <= scope.world.now():
         raise Rejected(
             Reason.RETENTION_OVER,
@@ -51,8 +51,8 @@ async def plan_restore(scope: Scope) -> None:
     await check_queues(scope, [queue])
     count = await broker.restorable(queue, wanted_from(wanted, source))
     if count.restore == 0:
-        raise _nothing(wanted, _why_nothing(wanted, count.found))
-    message = f"{count.restore} of {count.found} messages in the quarantine of recovery {wanted.name} to put back"
+        raise _nothing(wanted, why_nothing(wanted, count))
+    message = f"{count.restore} of {_messages(count.found)} in the quarantine of recovery {wanted.name} to put back"
     await scope.save(
         doing=(Reason.PLANNED, message),
         update={
@@ -95,7 +95,7 @@ async def restore(scope: Scope) -> None:
     restored = await broker.restore(run)
     if restored.restored == 0:
         raise _nothing(_wanted(scope.spec), "has none of it any more: it was put back meanwhile, or its time is over")
-    message = f"{restored.restored} messages put back, {restored.left} left in the quarantine"
+    message = f"{_messages(restored.restored)} put back, {restored.left} left in the quarantine"
     await scope.save(
         (ConditionType.RESTORED, "True", Reason.COMPLETED, message),
         doing=(Reason.COMPLETED, message),
@@ -138,12 +138,35 @@ def _nothing(wanted: RestoreFrom, why: str) -> Rejected:
     return Rejected(Reason.NOTHING_TO_RESTORE, f"restoreFrom: recovery {wanted.name} {why}")
 
 
-def _why_nothing(wanted: RestoreFrom, found: int) -> str:
-    if found == 0:
+def _why_none_stored(purge: PurgeSpec) -> str:
+    if purge.mode == "None":
+        return "took no messages: its purge.mode is None"
+    if purge.retention_seconds == 0:
+        return "stored no messages: its purge.retentionSeconds is 0"
+    return "took no messages"
+
+
+def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
+    """Return why nothing goes back, by what was asked for and by what there is."""
+    if count.found == 0:
         return "has nothing left in its quarantine: all of it was put back, or unlinked by hand"
-    if wanted.task_ids is not None:
-        return f"has {found} messages in its quarantine, and none with one of these taskIds"
+    why, remedies = [], []
+    if count.again:
+        why.append(f"{_messages(count.again)} of jobs that it has enqueued again")
+        remedies.append("name those that are to run a second time in restoreFrom.taskIds")
+    if count.unfit:
+        why.append(f"{_messages(count.unfit)} that cannot be made new: without headers of protocol 2, or over 4 MiB")
+        remedies.append("write restoreFrom.as: Original")
+    if not why and wanted.task_ids is not None:
+        why.append("none with one of the ids in restoreFrom.taskIds")
+        remedies.append("correct them; without taskIds and with suspend: true, status.plan lists what there is")
+    said = f"has {_messages(count.found)} in its quarantine"
     return (
-        f"has {found} messages in its quarantine, whose jobs were enqueued again, or whose headers cannot be read as "
-        "`as: Fresh` has to; name task ids, or ask for `as: Original`"
+        f"{said}: {', and '.join(why)}. To put messages back, {', or '.join(remedies)}"
+        if why
+        else f"{said}, none readable"
     )
+
+
+def _messages(number: int) -> str:
+    return f"{number} message" if number == 1 else f"{number} messages"

@@ -117,6 +117,10 @@ class Restorable:
     found: int
     restore: int
     """How many of them would go back into the queue."""
+    again: int = 0
+    """How many stay because the earlier recovery has enqueued their jobs again, and no task ids are named."""
+    unfit: int = 0
+    """How many stay although they are meant, because they cannot be made new."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,46 @@
+"""Why nothing of a quarantine goes back: only what applies to what was asked for is named."""
+
+import pytest
+
+from queue_recovery.api.restore import RestoreFrom
+from queue_recovery.recovery.ports import Restorable
+from queue_recovery.recovery.restoring import why_nothing
+
+FRESH = "as: Original"
+AGAIN = "restoreFrom.taskIds"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count", "says", "says_not"),
+    [
+        ({}, Restorable(found=0, restore=0), "put back, or unlinked by hand", [FRESH, AGAIN]),
+        ({}, Restorable(found=3, restore=0, again=3), "3 messages of jobs that it has enqueued again", [FRESH]),
+        ({"as": "Fresh"}, Restorable(found=1, restore=0, again=1), "1 message of jobs", [FRESH]),
+        ({"as": "Fresh"}, Restorable(found=2, restore=0, unfit=2), "2 messages that cannot be made new", [AGAIN]),
+        ({"as": "Fresh"}, Restorable(found=3, restore=0, again=2, unfit=1), ", and 1 message that cannot", []),
+        ({"taskIds": ["x"]}, Restorable(found=3, restore=0), "none with one of the ids", ["enqueued again", FRESH]),
+        (
+            {"taskIds": ["x"], "as": "Fresh"},
+            Restorable(found=3, restore=0, unfit=1),
+            "1 message that cannot be made new",
+            ["enqueued again", AGAIN],
+        ),
+        ({}, Restorable(found=3, restore=0), "none readable", [FRESH, AGAIN]),
+    ],
+)
+def test_the_reason_names_what_applies_to_the_mode_and_nothing_else(
+    wanted: dict[str, object], count: Restorable, says: str, says_not: list[str]
+) -> None:
+    message = why_nothing(RestoreFrom.model_validate({"name": "earlier", **wanted}), count)
+
+    assert says in message
+    assert not [word for word in says_not if word in message]
+
+
+def test_it_says_what_is_there_and_then_what_to_do() -> None:
+    wanted = RestoreFrom.model_validate({"name": "earlier"})
+
+    assert why_nothing(wanted, Restorable(found=3, restore=0, again=3)) == (
+        "has 3 messages in its quarantine: 3 messages of jobs that it has enqueued again. To put messages back, name "
+        "those that are to run a second time in restoreFrom.taskIds"
+    )
