@@ -180,3 +180,12 @@ def test_a_queue_of_somebody_else_may_be_named_as_long_as_redis_lets_it() -> Non
 
 def test_a_message_that_fits_is_left_alone() -> None:
     assert QueueRecoveryStatus(message="x" * 4096).model_dump()["message"] == "x" * 4096
+
+
+@pytest.mark.parametrize("odd", ["\u202e", "\u2028", "\ud800", "\u200b", "\x1b", "\ue000"])
+def test_a_name_by_somebody_else_is_one_printable_line(odd: str) -> None:
+    (shown,) = Plan(
+        time="2026-05-01T00:00:00Z", ready=0, unacked=0, enqueue=0, skip=0, unlisted=[f"a{odd}b \u00e9"]
+    ).unlisted
+
+    assert shown == "a b \u00e9"

@@ -89,6 +89,7 @@ async def take_and_undo(broker: RedisBroker, run: Run) -> None:
     undo = restoring(run)
     assert undo.restore is not None
     await broker.restorable("tts", undo.restore)
+    await broker.first_restorable(undo.restore, 20)
     await broker.open(undo)
     assert (await broker.restore(undo)).restored == 3
     await broker.close(undo)

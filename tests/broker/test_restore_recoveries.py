@@ -1,5 +1,6 @@
 """A recovery with `restoreFrom` from its first look to its last write, on a real broker and without a cluster."""
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -346,3 +347,40 @@ async def test_each_refusal_says_what_to_do(  # the columns of the table
 
     assert (here.stored.phase, here.reason) == ("Failed", reason), case
     assert says in here.stored.message, case
+
+
+async def test_a_suspended_restore_lists_the_first_messages_and_one_that_is_not_lists_none(
+    connect: Connect, broker: RedisBroker, redis: Redis, run: Run
+) -> None:
+    """A tenant may write anything into its Redis: what is shown is bounded and fits on one line."""
+    made = await purged(broker, redis, run)
+    forged = {"id": "m\u202e\ud800\n" + "x" * 5000, "task": "t\x1b[31m" + "y" * 5000, "retries": 7}
+    entry = json.dumps([{"body": "", "headers": forged, "properties": {}}, "", "tts"])
+    await redis.hset(f"queuerecovery.dev:quarantine:{run.uid}:1:unacked", "tag-0", entry)
+    held = Here(connect=connect, earlier=made, wanted=UNDO.model_copy(update={"suspend": True}))
+    going, effects = Here(connect=connect, earlier=made), 0
+    while going.stored.plan is None:
+        effects += 1
+        assert not await going.lives(effects=effects)
+
+    assert await held.lives()
+
+    plan = held.stored.plan
+    assert plan is not None
+    assert plan.restore == COUNT
+    assert [one.task_id for one in plan.quarantined or []][1:] == [f"m{n:03}" for n in range(1, 20)]
+    assert "150 messages to put back, the first 20 of them listed in status.plan.quarantined" in held.stored.message
+    (odd, *_) = plan.quarantined or []
+    assert odd.retries == 7
+    for text in (odd.task_id, odd.task):
+        assert text is not None
+        assert text.isprintable()
+        assert len(text) == 200
+    assert going.stored.plan is not None
+    assert going.stored.plan.quarantined is None
+
+    held.wanted = UNDO
+    assert await held.lives()
+    assert held.stored.phase == "Succeeded"
+    assert held.stored.plan is not None
+    assert held.stored.plan.quarantined is None

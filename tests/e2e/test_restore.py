@@ -66,7 +66,11 @@ async def test_a_restore_says_why_it_cannot_be_and_waits_for_what_can_still_come
 
     await team.change("purge", suspend=False)
     await team.reached("Succeeded", "purge")
-    assert "1 message to put back" in await team.waits("Suspended", "early")
+    assert "1 message to put back, listed in status.plan.quarantined" in await team.waits("Suspended", "early")
+    (listed,) = (await team.get("QueueRecovery", "early"))["status"]["plan"]["quarantined"]
+    assert listed["taskId"] == "t0"
+    assert listed["task"] == "work.run"
+    assert listed["size"] == len(envelope("t0"))
     assert await team.queued() == []
     await team.change("early", cancel=True)
     cancelled = await team.reached("Cancelled", "early")

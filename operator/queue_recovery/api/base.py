@@ -92,11 +92,14 @@ def _cut(limit: int) -> Callable[[str], str]:
     """Return what makes one line of a text and cuts it where it has more bytes.
 
     The API server would refuse the whole status because of a longer one. Parts of a text may be somebody else's: with
-    line breaks or control characters they could pass for more than one line in a terminal or to a script.
+    line breaks or control characters they could pass for more than one line in a terminal or to a script, and with what
+    turns the direction of writing for another text; halves of surrogate pairs cannot be stored at all.
     """
 
     def cut(text: str) -> str:
         line = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+        if not line.isprintable():
+            line = "".join(one if one.isprintable() else " " for one in line)
         stored = line.encode()
         return line if len(stored) <= limit else f"{stored[: limit - 3].decode(errors='ignore')}..."
 

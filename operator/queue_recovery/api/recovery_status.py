@@ -17,6 +17,7 @@ from queue_recovery.api.base import (
 )
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.examples import Examples, SkippedJob, Unreplaced
+from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
 from queue_recovery.api.tails import Tails
 from queue_recovery.api.target import Limits
 
@@ -73,6 +74,12 @@ class Plan(Model):
     )
     examples: Examples | None = Field(
         None, description="While `suspend` is true: some of the messages and jobs that are counted here, by name."
+    )
+    quarantined: list[QuarantinedMessage] | None = Field(
+        None,
+        max_length=MOST_LISTED,
+        description="With `restoreFrom` and `suspend`: the first 20 of the messages that would be put back, in the "
+        "order in which they would be consumed; `restore` says how many there are.",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 
+from queue_recovery.api.quarantined import MOST_RETRIES
 from queue_recovery.broker.values import Large, Value
 from queue_recovery.recovery.ports import MessageName
 
@@ -192,10 +193,24 @@ def task_id(envelope: object) -> str | None:
             return None
 
 
-def name_of(envelope: object) -> MessageName:
-    """Return how people are told of a message; protocol 1 keeps the task's name in the body, where it is not read."""
+def task_name(envelope: object) -> str | None:
+    """Return the name of the task, which protocol 1 keeps in the body only."""
     match envelope:
-        case {"headers": {"task": str() as task}}:
-            return MessageName(task_id=task_id(envelope), task=task)
+        case {"headers": {"task": str() as found}}:
+            return found
         case _:
-            return MessageName(task_id=task_id(envelope), task=None)
+            return None
+
+
+def retries(envelope: object) -> int | None:
+    """Return how often the task has been retried, or None if the headers do not say it."""
+    match envelope:
+        case {"headers": {"retries": int() as found}} if not isinstance(found, bool) and 0 <= found <= MOST_RETRIES:
+            return found
+        case _:
+            return None
+
+
+def name_of(envelope: object) -> MessageName:
+    """Return how people are told of a message."""
+    return MessageName(task_id=task_id(envelope), task=task_name(envelope))

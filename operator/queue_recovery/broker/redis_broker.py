@@ -15,6 +15,7 @@ from queue_recovery.broker.connecting import connect
 from queue_recovery.broker.consumers import consumers
 from queue_recovery.broker.health import check_permissions, check_server
 from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.listing import first_restorable
 from queue_recovery.broker.locks import holders, holders_of
 from queue_recovery.broker.notes import note_of, read_note
 from queue_recovery.broker.own_keys import JOB_FIELD, SEEN_FIELD, OwnKeys
@@ -35,6 +36,7 @@ from queue_recovery.recovery.ports import (
     Consumer,
     Count,
     Holder,
+    QuarantinedHeaders,
     Restorable,
     Restore,
     Restored,
@@ -245,6 +247,10 @@ class RedisBroker:
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
         """See `ports.Broker`."""
         return await restoring.restorable(self._client, self._layout, queue, restore)
+
+    async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
+        """See `ports.Broker`."""
+        return await first_restorable(self._client, restore, most)
 
     async def restore(self, run: Run) -> Restored:
         """See `ports.Broker`."""

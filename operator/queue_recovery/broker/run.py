@@ -143,6 +143,12 @@ class Record:
         return {key: note for key, note in notes.items() if note is not None}
 
     @property
+    def seen_as(self) -> dict[str, str]:
+        """Keys of the jobs that were looked up, by the task ids that they had when nothing ran."""
+        notes = {key: read_note(value) for key, value in self._named(SEEN_FIELD).items()}
+        return {note.task_id: key for key, note in notes.items() if note and note.task_id}
+
+    @property
     def released(self) -> Released:
         """What the record says of a released run. Raises Rejected (`BrokerLostData`) if it says that of none."""
         name, bare_list, expires = (self.fields.get(field, "") for field in ("name", "list", "expires"))

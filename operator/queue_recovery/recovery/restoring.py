@@ -2,15 +2,17 @@
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import PurgeSpec, QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore import RestoreFrom
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
+from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
 from queue_recovery.recovery.plan import check_queues
-from queue_recovery.recovery.ports import Restorable, Restored
+from queue_recovery.recovery.ports import Restorable, Restore, Restored
 from queue_recovery.recovery.scope import Scope, Update, wanted_from
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import Earlier
@@ -65,6 +67,7 @@ async def plan_restore(scope: Scope) -> None:
                 enqueue=0,
                 skip=0,
                 limits=(await scope.target()).limits,
+                quarantined=await _listed(scope, wanted_from(wanted, source)),
             ),
             "restored": RestoredStatus(uid=source, found=count.found, left=count.found),
             "quarantine": quarantine.model_copy(update={"messages": count.found}),
@@ -104,6 +107,32 @@ async def restore(scope: Scope) -> None:
             "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=message),
         },
     )
+
+
+async def _listed(scope: Scope, restore: Restore) -> list[QuarantinedMessage] | None:
+    """Describe the first messages that would go back, if somebody is to look at them first."""
+    if not scope.spec.suspend:
+        return None
+    found = await (await scope.broker()).first_restorable(restore, MOST_LISTED)
+    return [
+        QuarantinedMessage(
+            task_id=one.task_id,
+            task=one.task,
+            retries=one.retries,
+            job=None if one.job is None else _job_of(one.job),
+            size=one.size,
+        )
+        for one in found
+    ]
+
+
+def _job_of(key: str) -> str | None:
+    """Return the id of a job by a key that somebody else may have written; None: it is none."""
+    try:
+        found = job_id(key)
+    except ValueError:
+        return None
+    return None if found is None else str(found)
 
 
 def restored_counts(status: QueueRecoveryStatus, restored: Restored | None) -> Update:

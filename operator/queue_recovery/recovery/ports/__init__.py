@@ -10,6 +10,7 @@ from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
 from queue_recovery.recovery.ports.run import (
     Closed,
     MessageName,
+    QuarantinedHeaders,
     Restorable,
     Restore,
     Restored,
@@ -45,6 +46,7 @@ __all__ = [
     "Holder",
     "JobStore",
     "MessageName",
+    "QuarantinedHeaders",
     "Restorable",
     "Restore",
     "Restored",

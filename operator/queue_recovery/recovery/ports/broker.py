@@ -10,6 +10,7 @@ from queue_recovery.api.tails import Tails
 from queue_recovery.recovery.ports.run import (
     Closed,
     MessageName,
+    QuarantinedHeaders,
     Restorable,
     Restore,
     Restored,
@@ -248,6 +249,10 @@ class Broker(Protocol):
 
         Raises Rejected (`NothingToRestore`, `RecoveryOfAnotherQueue`).
         """
+        ...
+
+    async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
+        """Describe the first messages that would go back, by their headers; changes nothing."""
         ...
 
     async def restore(self, run: Run) -> Restored:

@@ -124,6 +124,19 @@ class Restorable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QuarantinedHeaders:
+    """What the headers of a quarantined message say: text of any length, by anybody; None: they do not say it."""
+
+    task_id: str | None
+    task: str | None
+    retries: int | None
+    job: str | None
+    """Key (`Task.key`) of the job in the earlier run that had this task id."""
+    size: int
+    """Bytes of the message."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Restored:
     """What became of the quarantine of an earlier run."""
 

@@ -1,0 +1,90 @@
+"""The first messages of a quarantine, as their headers describe them. Reads only, and no body is parsed."""
+
+from collections.abc import AsyncIterator
+
+from queue_recovery.broker.bites import Portion
+from queue_recovery.broker.client import LONGEST_WORD, Client
+from queue_recovery.broker.envelope import envelope_of, read_entry, read_message, retries, task_id, task_name
+from queue_recovery.broker.own_keys import place_of, sweep_of, unacked_ending, unacked_index_ending
+from queue_recovery.broker.restoring import Choice, Fate
+from queue_recovery.broker.run import Record, read_record
+from queue_recovery.broker.values import Large, Value, size_of
+from queue_recovery.recovery.ports import QuarantinedHeaders, Restore
+
+
+async def first_restorable(client: Client, restore: Restore, most: int) -> list[QuarantinedHeaders]:
+    """Describe the first messages that would go back, those first that would be consumed first; at most `most` of them.
+
+    An entry of `unacked` without a time of delivery is left out: it has no place in the order.
+    """
+    earlier = await read_record(client, restore.uid)
+    if earlier is None:
+        return []
+    choice, jobs = Choice(restore, earlier), earlier.seen_as
+    found: list[QuarantinedHeaders] = []
+    for ending in sorted(earlier.quarantined, key=_turn):
+        held = ending.endswith(":unacked")
+        async for value in _held(client, earlier, sweep_of(ending)) if held else _waiting(client, earlier, ending):
+            if (choice.fate_of(value) if held else choice.fate(value)) is Fate.GOES:
+                found.append(_of_entry(value, jobs) if held else _headers(read_message(value), size_of(value), jobs))
+            if len(found) == most:
+                return found
+    return found
+
+
+def _turn(ending: str) -> tuple[int, int]:
+    """Order the quarantine's keys: earlier sweeps first, and of each what workers held before the lists."""
+    return (sweep_of(ending), -1) if ending.endswith(":unacked") else place_of(ending)
+
+
+async def _held(client: Client, earlier: Record, sweep: int) -> AsyncIterator[Value]:
+    """Return the entries that workers held, those that were delivered first before the others."""
+    entries, times = earlier.key(unacked_ending(sweep)), earlier.key(unacked_index_ending(sweep))
+    passed, portion = 0, Portion()
+    while tags := await client.by_rank(times, -passed - portion.entries, -passed - 1):
+        oldest = tags[::-1]
+        values = await client.values(entries, oldest)  # of the first of them, as many as fit into one reply
+        for value in values:
+            if value is not None:
+                yield value
+        portion.note([size_of(value) for value in values if value is not None])
+        passed += max(1, len(values))
+
+
+async def _waiting(client: Client, earlier: Record, ending: str) -> AsyncIterator[Value]:
+    """Return the messages of a list from its tail on, where they are consumed."""
+    key = earlier.key(ending)
+    (left,) = await client.lengths([key], [])
+    portion = Portion()
+    while left > 0:
+        count = min(portion.entries, left)
+        messages = await client.lrange(key, left - count, left - 1)
+        while len(messages) < count and count > 1:  # no more fit into one reply, and those at the tail are missing
+            count //= 2
+            messages = await client.lrange(key, left - count, left - 1)
+        for message in reversed(messages):
+            yield message
+        portion.note(list(map(size_of, messages)))
+        left -= count
+
+
+def _of_entry(entry: Value, jobs: dict[str, str]) -> QuarantinedHeaders:
+    held = read_entry(entry)
+    message = entry if isinstance(entry, Large) else envelope_of(entry)
+    return _headers(None if held is None else held.envelope, size_of(entry if message is None else message), jobs)
+
+
+def _headers(envelope: object, size: int, jobs: dict[str, str]) -> QuarantinedHeaders:
+    name = task_id(envelope)
+    return QuarantinedHeaders(
+        task_id=_bounded(name),
+        task=_bounded(task_name(envelope)),
+        retries=retries(envelope),
+        job=None if name is None else jobs.get(name),
+        size=size,
+    )
+
+
+def _bounded(text: str | None) -> str | None:
+    """Cut a text of any length to more than is ever shown of it."""
+    return None if text is None else text[:LONGEST_WORD]
