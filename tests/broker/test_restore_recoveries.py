@@ -369,7 +369,7 @@ async def test_a_suspended_restore_lists_the_first_messages_and_one_that_is_not_
     assert plan is not None
     assert plan.restore == COUNT
     assert [one.task_id for one in plan.quarantined or []][1:] == [f"m{n:03}" for n in range(1, 20)]
-    assert "150 messages to put back, the first 20 of them listed in status.plan.quarantined" in held.stored.message
+    assert "150 messages, the first 20 of them listed in status.plan.quarantined" in held.stored.message
     (odd, *_) = plan.quarantined or []
     assert odd.retries == 7
     for text in (odd.task_id, odd.task):

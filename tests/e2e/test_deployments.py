@@ -54,7 +54,8 @@ async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_wo
     status = await team.reached("Failed")
 
     assert condition(status, "Succeeded")["reason"] == "ActiveDeadlineExceeded"
-    assert "its node may be away: kubectl describe pod worker-" in status["message"]
+    assert "waiting for the last pod of worker: pod worker-" in status["message"]
+    assert "node may be away" not in status["message"]  # its grace period is not over
     assert await team.replicas() == 1
     assert len(await team.queued()) == 1
     assert await team.redis.keys("queuerecovery.dev:lock:*") == []

@@ -66,7 +66,7 @@ async def _wrong_type(team: Team) -> dict[str, object]:
 async def _rq(team: Team) -> dict[str, object]:
     await team.workers(replicas=1)
     await team.target(queue={"name": "rq:queue:default"})
-    return {"queue": "rq:queue:default"}
+    return {"queue": "rq:queue:default", "jobs": []}
 
 
 async def _unreadable(team: Team) -> dict[str, object]:

@@ -66,7 +66,7 @@ async def test_a_restore_says_why_it_cannot_be_and_waits_for_what_can_still_come
 
     await team.change("purge", suspend=False)
     await team.reached("Succeeded", "purge")
-    assert "1 message to put back, listed in status.plan.quarantined" in await team.waits("Suspended", "early")
+    assert "would put back 1 of 1 message, listed in status.plan.quarantined" in await team.waits("Suspended", "early")
     (listed,) = (await team.get("QueueRecovery", "early"))["status"]["plan"]["quarantined"]
     assert listed["taskId"] == "t0"
     assert listed["task"] == "work.run"

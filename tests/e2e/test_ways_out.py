@@ -116,6 +116,7 @@ async def test_a_recovery_of_another_queue_of_the_same_deployment_waits_too(team
     )
     await team.recovery("first")
     await _scaled_to(team, 0)
+    await team.redis.lpush("b", envelope("b", queue="b"))
     await team.recovery("second", queue="b")
     message = await team.waits("Locked", "second")
     assert "Deployment worker" in message
@@ -201,6 +202,7 @@ async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broke
     assert condition(status, "Succeeded").get("status") == "Unknown"
     await team.waits("BrokerUnavailable")
     await own_broker.restart()
+    await team.redis.connection_pool.disconnect()
     await team.reached("Cancelled")
     assert await _unlocked(team)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import timedelta
 from typing import cast
 
 import pytest
@@ -19,6 +20,7 @@ from queue_recovery.recovery.plan import check_name
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import DesiredState, Resource, World
+from sandbox.processes import until
 from tests.alone import alone
 from tests.recovery.kept import NOW, Kept
 from tests.sample_worker import WORKER
@@ -81,6 +83,26 @@ async def test_what_is_waited_for_is_said_also_while_something_changes_all_the_t
         changes = Changes(case.scope, followed)
         while case.stored.message != "waiting for the last pod":
             await changes.next(Waiting(reason=Reason.DRAINING, message="waiting for the last pod"))
+
+
+async def test_what_is_overdue_is_said_also_when_nothing_changes_any_more() -> None:
+    case, went_on = Case(), asyncio.Event()
+    soon = NOW + timedelta(seconds=0.1)
+    waiting = Waiting(reason=Reason.DRAINING, message="waits", until=soon, overdue=" for too long")
+
+    async def still() -> AsyncGenerator[Sequence[Worker], None]:
+        await went_on.wait()
+        yield [WORKER]
+
+    async with aclosing(still()) as followed, asyncio.timeout(10):
+        following = asyncio.ensure_future(Changes(case.scope, followed).next(waiting))
+
+        async def has_told() -> bool:
+            return case.stored.message == "waits for too long"
+
+        await until(has_told, "it to be said")
+        went_on.set()
+        await following
 
 
 def test_a_name_that_is_too_long_for_a_label_is_refused_before_anything_is_touched() -> None:

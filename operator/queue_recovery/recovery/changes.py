@@ -69,4 +69,4 @@ class Changes:
         if waiting.until is not None and now < waiting.until:
             await asyncio.wait({later}, timeout=(waiting.until - now).total_seconds())
             if not later.done():
-                await self._scope.save(doing=waiting.said(self._scope.world.now()))
+                await self._scope.save(doing=waiting.said(waiting.until))

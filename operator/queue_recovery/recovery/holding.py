@@ -40,5 +40,8 @@ def _plan(scope: Scope) -> str:
     if plan is None:
         return "nothing is planned yet"
     if scope.spec.restore_from is not None:
-        return f"would put back {counted(plan.restore, 'message')} of {plan.ready}"
+        listed = len(plan.quarantined or ())
+        first = f"the first {listed} of them " if listed < plan.restore else ""
+        said = f"would put back {plan.restore} of {counted(plan.ready, 'message')}"
+        return f"{said}, {first}listed in status.plan.quarantined" if listed else said
     return describe(scope.spec, plan, plan.examples.skip if plan.examples else [])[1]

@@ -15,6 +15,7 @@ from queue_recovery.recovery.plan import check_queues
 from queue_recovery.recovery.ports import Restorable, Restore, Restored
 from queue_recovery.recovery.scope import Scope, Update, wanted_from
 from queue_recovery.recovery.takeover import refuse_locked
+from queue_recovery.recovery.wording import counted
 from queue_recovery.recovery.world import Earlier
 
 _MESSAGE = "bringing the messages back; they become visible all at once"
@@ -54,7 +55,9 @@ async def plan_restore(scope: Scope) -> None:
     count = await broker.restorable(queue, wanted_from(wanted, source))
     if count.restore == 0:
         raise _nothing(wanted, why_nothing(wanted, count))
-    message = f"{count.restore} of {_messages(count.found)} in the quarantine of recovery {wanted.name} to put back"
+    message = (
+        f"{count.restore} of {counted(count.found, 'message')} in the quarantine of recovery {wanted.name} to put back"
+    )
     await scope.save(
         doing=(Reason.PLANNED, message),
         update={
@@ -98,7 +101,7 @@ async def restore(scope: Scope) -> None:
     restored = await broker.restore(run)
     if restored.restored == 0:
         raise _nothing(_wanted(scope.spec), "has none of it any more: it was put back meanwhile, or its time is over")
-    message = f"{_messages(restored.restored)} put back, {restored.left} left in the quarantine"
+    message = f"{counted(restored.restored, 'message')} put back, {restored.left} left in the quarantine"
     await scope.save(
         (ConditionType.RESTORED, "True", Reason.COMPLETED, message),
         doing=(Reason.COMPLETED, message),
@@ -181,21 +184,18 @@ def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
         return "has nothing left in its quarantine: all of it was put back, or unlinked by hand"
     why, remedies = [], []
     if count.again:
-        why.append(f"{_messages(count.again)} of jobs that it has enqueued again")
+        why.append(f"{counted(count.again, 'message')} of jobs that it has enqueued again")
         remedies.append("name those that are to run a second time in restoreFrom.taskIds")
     if count.unfit:
-        why.append(f"{_messages(count.unfit)} that cannot be made new: without headers of protocol 2, or over 4 MiB")
+        unfit = counted(count.unfit, "message")
+        why.append(f"{unfit} that cannot be made new: without headers of protocol 2, or over 4 MiB")
         remedies.append("write restoreFrom.as: Original")
     if not why and wanted.task_ids is not None:
         why.append("none with one of the ids in restoreFrom.taskIds")
         remedies.append("correct them; without taskIds and with suspend: true, status.plan lists what there is")
-    said = f"has {_messages(count.found)} in its quarantine"
+    said = f"has {counted(count.found, 'message')} in its quarantine"
     return (
         f"{said}: {', and '.join(why)}. To put messages back, {', or '.join(remedies)}"
         if why
         else f"{said}, none readable"
     )
-
-
-def _messages(number: int) -> str:
-    return f"{number} message" if number == 1 else f"{number} messages"
