@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.attribution import affordable, delivery_time
-from queue_recovery.broker.client import Indexed
+from queue_recovery.broker.values import Indexed
 from queue_recovery.recovery.ports import Held, Unacked
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything

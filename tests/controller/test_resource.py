@@ -39,7 +39,7 @@ class Recovery:
                 "apiVersion": "queuerecovery.dev/v1alpha1",
                 "kind": "QueueRecovery",
                 "metadata": {"name": "stuck", "finalizers": [*finalizers]},
-                "spec": {"targetRef": {"name": "team"}, "queue": "work"},
+                "spec": {"targetRef": {"name": "team"}, "queue": "work", "jobs": []},
             },
         )
 

@@ -128,5 +128,5 @@ _RECOVERY = """
 apiVersion: queuerecovery.dev/v1alpha1
 kind: QueueRecovery
 metadata: {name: lonely}
-spec: {targetRef: {name: nobody}, queue: work}
+spec: {targetRef: {name: nobody}, queue: work, jobs: []}
 """

@@ -98,7 +98,7 @@ async def test_a_target_has_an_event_when_something_goes_wrong_and_when_it_is_ri
         return events if reason in events.split() else None
 
     wrong = await until(partial(told, "SecretNotFound"), "an event of what is missing")
-    assert "BrokerReachable: Secret redis in namespace" in wrong
+    assert f'BrokerReachable: namespace "{team.namespace}" has no Secret "redis"' in wrong
     assert "Warning" in wrong
     assert "Usable" not in wrong
     await team.secrets()

@@ -48,7 +48,7 @@ async def test_a_purge_is_undone_in_part_and_then_whole_and_real_workers_run_eac
 async def test_a_restore_says_why_it_cannot_be_and_waits_for_what_can_still_come(team: Team) -> None:
     await team.workers()
     await team.target(queue={"name": "other"})
-    await team.recovery("elsewhere", queue="other", suspend=True)
+    await team.recovery("elsewhere", queue="other", jobs=[], suspend=True)
     await team.waits("Suspended", "elsewhere")
     await team.kubectl("delete", "qt", "team")
     await team.target()

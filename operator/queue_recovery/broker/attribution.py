@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from queue_recovery.broker.bindings import Allowance, Bindings, Exhausted
-from queue_recovery.broker.client import Client, Indexed
+from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import read_entry
 from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.values import LARGEST, Value
+from queue_recovery.broker.values import LARGEST, Indexed, Value
 from queue_recovery.recovery.ports import Held, Unacked
 
 _MOST_ENTRIES: Final = 1000

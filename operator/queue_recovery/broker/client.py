@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from typing import NamedTuple, cast
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
@@ -18,7 +18,7 @@ from queue_recovery.broker.failures import failures_named, named
 from queue_recovery.broker.own_keys import OwnKeys
 from queue_recovery.broker.replies import LARGEST_REPLY, replies_up_to
 from queue_recovery.broker.script_files import Reading, text_of
-from queue_recovery.broker.values import END, LARGEST, Large, Value
+from queue_recovery.broker.values import END, LARGEST, Indexed, Kind, Large, Value
 from queue_recovery.recovery.errors import Unavailable
 
 _AT_ONCE = 8
@@ -51,24 +51,6 @@ _SMALL = 1024
 """Bytes of a reply that is a number, a name, or an error."""
 
 _INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
-
-
-class Kind(NamedTuple):
-    """What a key has."""
-
-    type: str
-    """As TYPE has it."""
-    length: int
-    """Elements of a list, fields of a hash; 0 for all else."""
-
-
-class Indexed(NamedTuple):
-    """An entry of a hash that a sorted set lists."""
-
-    field: bytes
-    score: float
-    size: int
-    """Of its value, in bytes."""
 
 
 class Client:

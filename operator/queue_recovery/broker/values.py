@@ -1,7 +1,7 @@
 """What is read of a message or of an entry of `unacked`: all of it, or of a large one its size and its end."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 LARGEST: Final = 4 * 2**20
 """Bytes of a message that is read whole. Larger ones are moved by the server, and never read."""
@@ -25,3 +25,21 @@ Value = bytes | Large
 def size_of(value: Value) -> int:
     """Return the size of a value in the broker, in bytes."""
     return value.size if isinstance(value, Large) else len(value)
+
+
+class Kind(NamedTuple):
+    """What a key has."""
+
+    type: str
+    """As TYPE has it."""
+    length: int
+    """Elements of a list, fields of a hash; 0 for all else."""
+
+
+class Indexed(NamedTuple):
+    """An entry of a hash that a sorted set lists."""
+
+    field: bytes
+    score: float
+    size: int
+    """Of its value, in bytes."""

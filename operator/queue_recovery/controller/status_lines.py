@@ -43,4 +43,4 @@ def lines_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> It
     begins_to_end = gives_up and after.drain_start_time is not None
     if begins_to_end or after.message != before.message or after.jobs != before.jobs:
         level = logging.INFO if begins_to_end else logging.DEBUG
-        yield Line(level=level, phase=phase, reason=doing.reason, text=doing.message)
+        yield Line(level=level, phase=phase, reason=doing.reason, text=after.message)
