@@ -232,8 +232,8 @@ async def test_workers_that_were_at_zero_stay_there(team: Team) -> None:
     await team.recovery()
     status = await team.reached("Succeeded")
     assert await team.replicas() == 0
-    assert 'Nobody consumes "work"' in status["message"]
-    assert await team.warned("WorkersAtZero")
+    assert "nobody consumes what waits" in status["message"]
+    assert (await team.warned("WorkersAtZero")).startswith('Nobody consumes "work": scale the workers up')
 
 
 async def test_an_empty_queue_is_no_error_but_gets_a_hint(team: Team) -> None:

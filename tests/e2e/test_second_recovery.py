@@ -1,8 +1,9 @@
 """A second recovery of the same jobs: no job is left pending without a message, and none has two."""
 
+import asyncio
 import json
 
-from tests.e2e.team import Team, envelope
+from tests.e2e.team import Team, condition, envelope
 
 
 async def _ids(team: Team) -> list[str]:
@@ -29,6 +30,43 @@ async def test_the_messages_that_the_first_one_enqueued_stay_in_the_queue_and_it
     assert all("its message stays in the queue" in row["message"] for row in status["skipped"])
     messages = status["messages"]
     assert (messages["found"], messages["quarantined"], messages["kept"]) == (3, 1, 2)
+
+
+async def test_of_two_at_once_one_enqueues_each_job_and_the_other_leaves_its_message(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    jobs = [await team.failed_job(task_id=f"poison-{n}") for n in range(3)]
+    await team.redis.lpush("work", *(envelope(f"poison-{n}") for n in range(3)))
+    for name in ("one", "other"):
+        await team.recovery(name, suspend=True, jobs=[{"id": job} for job in jobs])
+        await team.waits("Suspended", name)
+
+    await asyncio.gather(*(team.change(name, suspend=False) for name in ("one", "other")))
+    ended = [await team.reached("Succeeded", name) for name in ("one", "other")]
+
+    assert sorted(status["jobs"]["enqueued"] for status in ended) == [0, 3]
+    waiting = {(await team.job(job))["task_id"] for job in jobs}
+    assert sorted(await _ids(team)) == sorted(waiting)
+
+
+async def test_one_that_has_waited_for_the_first_plans_again_and_stops_nobody_when_all_is_done(team: Team) -> None:
+    await team.stubborn_workers(grace=3)
+    await team.target()
+    job = await team.failed_job(task_id="poison")
+    await team.redis.lpush("work", envelope("poison"))
+    await team.recovery("first", jobs=[{"id": job}])
+    await team.reached("Draining", "first")
+    await team.recovery("second", jobs=[{"id": job}])
+    await team.waits("Locked", "second")
+    await team.reached("Succeeded", "first")
+    scaled_back = (await team.get("Deployment", "worker"))["metadata"]["generation"]
+
+    status = await team.reached("Succeeded", "second")
+
+    assert condition(status, "Succeeded")["reason"] == "NothingFound"
+    assert "would leave 1, skip 1" in status["message"]
+    assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == scaled_back
+    assert await _ids(team) == [(await team.job(job))["task_id"]]
 
 
 async def test_messages_that_no_enqueued_job_replaces_are_named_in_a_warning_with_the_undo(team: Team) -> None:

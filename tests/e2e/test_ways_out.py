@@ -45,6 +45,7 @@ async def test_a_cancel_while_the_workers_stop_brings_them_back_and_leaves_the_m
     assert await team.replicas() == 2
     assert len(await team.queued()) == 1
     assert condition(status, "Succeeded")["reason"] == "CancelRequested"
+    assert status["message"].endswith(". Until then: workers scaled back")
     assert await _unlocked(team)
 
 

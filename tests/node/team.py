@@ -72,7 +72,7 @@ class Team:
         """Store jobs and enqueue them as the bad release does."""
         await self.run("-m", "tts.submit_release_1", *(f"{job}=Mind the gap." for job in jobs))
 
-    async def recover(self, name: str, jobs: Sequence[str], **spec: object) -> None:
+    async def recover(self, name: str, jobs: Sequence[str], /, **spec: object) -> None:
         """Create a recovery of the queue `tts`."""
         listed = [{"id": job} for job in jobs]
         body = {

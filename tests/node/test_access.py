@@ -133,7 +133,7 @@ async def bring_into_each_phase(team: Team) -> None:
 
 
 async def _recover(team: Team, queue: str) -> None:
-    jobs = [{"task": "tts.render", "args": '["x"]'}] * (_ENQUEUED if queue == "enqueuing" else 0)
+    jobs = [{"task": "tts.render", "args": '["x"]'}] * (_ENQUEUED if queue == "enqueuing" else 1)
     spec: Object = {
         "targetRef": {"name": "late" if queue == "pending" else "several"},
         "queue": queue,

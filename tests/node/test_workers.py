@@ -163,7 +163,7 @@ async def test_a_client_that_got_the_address_of_a_worker_pod_since_is_no_unknown
     await team.cluster.apply(target, namespace=team.namespace)
     [pod] = await team.pods("tts-worker")
     address = pod["status"]["podIP"]
-    await team.recover("reused", [])
+    await team.recover("reused", [], jobs=[{"task": "tts.render", "args": '["x"]'}])
     await team.says("reused", "waiting for the last pod of tts-late")
 
     await node.allocate_next(address)

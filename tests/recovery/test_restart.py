@@ -81,7 +81,7 @@ class Case:
 async def test_those_that_are_back_are_named_with_what_they_have() -> None:
     case = Case([SPARE, replace(WORKER, replicas=3)])
 
-    assert await case.says() == "workers are back: spare stays at 0, as it was, worker 3"
+    assert await case.says() == "replicas: spare at 0, as before, worker 3"
 
 
 @pytest.mark.parametrize("first", [[], [[SPARE, replace(WORKER, rollout="starting")]]], ids=["at once", "later"])
@@ -91,7 +91,7 @@ async def test_one_that_somebody_else_has_set_to_zero_is_not_said_to_be_back(fir
     assert "worker 2" not in said
     assert (
         "; worker has 0 replicas instead of 2: somebody else has set that; "
-        "kubectl scale deployment/worker --replicas=2 -n media. "
+        "kubectl scale deployment/worker --replicas=2 -n media)"
     ) in said
 
 
@@ -100,9 +100,9 @@ async def test_a_queue_whose_deployments_all_have_no_replicas_is_said_to_be_cons
 
     said = await case.says()
 
-    assert said.endswith(
+    assert said.startswith(
         'Nobody consumes "tts": scale the workers up, unless an autoscaler does: '
-        "kubectl scale deployment/spare deployment/worker --replicas=N -n media"
+        "kubectl scale deployment/spare deployment/worker --replicas=N -n media ("
     )
     restarted = find(case.stored.conditions, ConditionType.RESTARTED)
     assert restarted is not None
@@ -123,5 +123,5 @@ async def test_one_that_cannot_be_written_holds_up_no_other_one() -> None:
 async def test_one_that_was_created_again_with_the_note_is_brought_back_too() -> None:
     case = Case([SPARE, NOTED], [SPARE, WORKER])
 
-    assert await case.says() == "workers are back: spare stays at 0, as it was, worker 2"
+    assert await case.says() == "replicas: spare at 0, as before, worker 2"
     assert case.restored == ["spare", "worker"] * 2

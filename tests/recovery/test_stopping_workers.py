@@ -85,9 +85,10 @@ async def test_what_is_waited_for_is_said_also_while_something_changes_all_the_t
             await changes.next(Waiting(reason=Reason.DRAINING, message="waiting for the last pod"))
 
 
-async def test_what_is_overdue_is_said_also_when_nothing_changes_any_more() -> None:
+async def test_what_is_overdue_is_said_also_when_nothing_changes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     case, went_on = Case(), asyncio.Event()
-    soon = NOW + timedelta(seconds=0.1)
+    soon = NOW + timedelta(seconds=30)
+    monkeypatch.setattr(case, "now", lambda: soon if case.stored.message else NOW)
     waiting = Waiting(reason=Reason.DRAINING, message="waits", until=soon, overdue=" for too long")
 
     async def still() -> AsyncGenerator[Sequence[Worker], None]:

@@ -13,6 +13,7 @@ from queue_recovery.api.base import (
     ShownName,
     Timestamp,
     is_empty,
+    is_first,
     list_map,
 )
 from queue_recovery.api.conditions import Condition
@@ -161,12 +162,12 @@ class JobTotals(Model):
     total: int = Field(0, ge=0, description="Jobs listed.")
     enqueued: int = Field(0, ge=0, description="Jobs enqueued.")
     skipped: int = Field(0, ge=0, description="Jobs not enqueued, each named in `skipped`.")
-    progress: str = Field("0/0", max_length=40, description="Enqueued of listed, as `2/3`.")
+    progress: str = Field("", max_length=40, exclude_if=is_empty, description="Enqueued of listed, as `2/3`.")
 
     @classmethod
     def counted(cls, total: int, *, enqueued: int = 0, skipped: int = 0) -> Self:
         """Return the totals with their progress as text."""
-        return cls(total=total, enqueued=enqueued, skipped=skipped, progress=f"{enqueued}/{total}")
+        return cls(total=total, enqueued=enqueued, skipped=skipped, progress=f"{enqueued}/{total}" if total else "")
 
 
 class Ending(Model):
@@ -205,7 +206,10 @@ class QueueRecoveryStatus(Model):
         json_schema_extra=list_map("name"),
     )
     sweep: int = Field(
-        1, ge=1, description="Which sweep of the queue this is: one more each time workers came up before it was over."
+        1,
+        ge=1,
+        exclude_if=is_first,
+        description="Which sweep of the queue this is: one more each time workers came up before it was over.",
     )
     messages: Messages | None = Field(None, description="What became of the queue's messages.")
     restored: Restored | None = Field(

@@ -99,5 +99,5 @@ class Operator:
 
     def _announce(self, namespace: str, name: str, uid: str, event: Event) -> None:
         level = logging.WARNING if event.type == "Warning" else logging.INFO
-        _LOG.log(level, "target %s/%s: %s: %s", namespace, name, event.reason, event.note)
+        _LOG.log(level, "%s", event.note, extra=fields(namespace, target=name, reason=event.reason))
         self.events.post(event, kind="QueueTarget", namespace=namespace, name=name, uid=uid)

@@ -45,7 +45,7 @@ class Changes:
         """Return the workers after their next change.
 
         What is waited for is said after a second, also while other changes come all the time, and again once it is
-        overdue.
+        overdue or `suspend` has been set.
         """
         now = asyncio.get_running_loop().time()
         if waiting is None:
@@ -64,9 +64,8 @@ class Changes:
             await asyncio.wait({later})
 
     async def _say(self, waiting: Waiting, later: "asyncio.Future[Sequence[Worker]]") -> None:
-        now = self._scope.world.now()
-        await self._scope.save(doing=waiting.said(now))
-        if waiting.until is not None and now < waiting.until:
-            await asyncio.wait({later}, timeout=(waiting.until - now).total_seconds())
-            if not later.done():
-                await self._scope.save(doing=waiting.said(waiting.until))
+        """Say what is waited for until a change comes; what is said already is not written again."""
+        while True:
+            await self._scope.save(doing=waiting.said(self._scope.world.now()))
+            if (await asyncio.wait({later}, timeout=_SOON))[0]:
+                return

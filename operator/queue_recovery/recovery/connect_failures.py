@@ -23,7 +23,8 @@ class Kind(Enum):
         "in another namespace, so write {far}, not {near}"
     )
     NO_DNS = (
-        "DNS does not answer when asked for {the}'s host. Check the cluster's DNS, and that network policies let the "
+        "DNS does not answer when asked for {the}'s host. Check the host in the URL: the operator runs in another "
+        "namespace, so write {far}, not {near}. Then check the cluster's DNS, and that network policies let the "
         "operator ask it"
     )
     REFUSED = (

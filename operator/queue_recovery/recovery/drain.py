@@ -11,7 +11,7 @@ from queue_recovery.recovery.changes import Changes, Waiting
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp
-from queue_recovery.recovery.plan import check_queues, look_up, worker_names
+from queue_recovery.recovery.plan import check_queues, look_up, plan, worker_names
 from queue_recovery.recovery.ports import Consumer, ScaleBackNote, SeenJob, StoredJob, Worker
 from queue_recovery.recovery.restart import restore_replicas
 from queue_recovery.recovery.scope import Scope
@@ -30,6 +30,10 @@ async def lock(scope: Scope) -> None:
     scope.stand_in_line(queues)
     scope.turn.refuse_behind()
     await refuse_locked(scope, queues)
+    if scope.has_waited_for_lock:
+        # Whoever held it may have done what was planned.
+        await plan(scope)
+        return
     if scope.scales_workers:
         scope.turn.refuse_queued()
         await scope.world.pause(scope.turn.stop_delay())
@@ -63,7 +67,7 @@ async def drain(scope: Scope) -> None:
         )
         return
     await scope.save(
-        (ConditionType.DRAINED, "True", Reason.COMPLETED, "no pod of the workers lives"),
+        (ConditionType.DRAINED, "True", Reason.COMPLETED, "all pods of the workers have ended"),
         (ConditionType.PURGED, "False", Reason.PURGING, "moving the messages into the quarantine"),
         doing=(Reason.PURGING, "moving the messages into the quarantine"),
         update={"workers": _with_generations(scope, drained)},
@@ -193,7 +197,7 @@ def _waits_for(scope: Scope, workers: Sequence[Worker]) -> Waiting:
             reason=Reason.DRAINING,
             message=_stopping(scope, workers),
             until=max(ends, default=None),
-            overdue=". The time is over: a pod's node may be away; look at it with kubectl describe pod",
+            overdue=f". That time is over, so its node may be away: kubectl describe pod -n {scope.resource.namespace}",
         )
     left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
     command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
@@ -259,6 +263,8 @@ def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
     if not scope.takes_messages:
         return "taking the lock"
     awake = [worker for worker in workers if not worker.drained]
+    if not awake:
+        return "stopping the workers"
     what = "; ".join(worker.stopping for worker in awake if worker.stopping)
     return "waiting for the last pod of " + ", ".join(worker.name for worker in awake) + (f": {what}" if what else "")
 

@@ -49,7 +49,7 @@ def final_jobs(
         if job.key in closed[job.queue].pushed:
             continue
         if job.key in in_doubt:
-            doubt = f"task {task_id(uid, job)}: its marker is lost, so it may or may not have been enqueued"
+            doubt = f"task {task_id(uid, job)}: the broker has lost its record, so it may or may not have been enqueued"
             rows.append(SkippedJob(id=job.label, reason=Reason.IN_DOUBT, message=doubt))
         else:
             never = "the recovery ended before it was this job's turn"
@@ -103,10 +103,24 @@ def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, 
                 f". {counted(in_doubt, 'job')} may or may not have been enqueued: compare the task ids in "
                 "status.skipped with what your workers ran"
             )
+        never = sum(row.reason == Reason.NOT_ATTEMPTED for row in status.skipped)
+        if never:
+            message += f". {counted(never, 'job')} not attempted: list them in a new recovery"
+        if status.quarantine is not None:
+            message += ". What it had quarantined may be lost too"
         return Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message)
-    if ending.phase == "Succeeded" or not (done := _done(status, scales_workers=scales_workers)):
+    if ending.phase == "Succeeded":
+        return ending.model_copy(update={"message": f"{ending.message}{_unreplaced(status)}"})
+    if not (done := _done(status, scales_workers=scales_workers)):
         return ending
     return ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. Until then: {', '.join(done)}"})
+
+
+def _unreplaced(status: QueueRecoveryStatus) -> str:
+    found = status.messages.unreplaced if status.messages else None
+    if found is None:
+        return ""
+    return f"; {'' if found.is_exact else 'at least '}{found.count} of the quarantined replaced by no job"
 
 
 def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:

@@ -39,6 +39,12 @@ class Found:
         return self.count.ready + self.count.unacked - self.count.keep
 
     @property
+    def has_tails(self) -> bool:
+        """Whether anything hangs on the messages that would be taken, or may: what is not looked into counts."""
+        tails = self.count.tails
+        return tails is not None and any(count for name, count in tails if name != "looked_at")
+
+    @property
     def enqueue(self) -> int:
         """How many jobs would be enqueued."""
         return len(self.jobs) - len(self.skipped)

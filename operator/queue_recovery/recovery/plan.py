@@ -50,7 +50,7 @@ async def plan(scope: Scope) -> None:
         enqueue=found.enqueue,
         skip=len(found.skipped),
         limits=(await scope.target()).limits,
-        tails=found.count.tails,
+        tails=found.count.tails if found.has_tails else None,
         examples=_examples(found) if scope.spec.suspend else None,
     )
     reason, message = describe(scope.spec, made, list(found.skipped.values()))

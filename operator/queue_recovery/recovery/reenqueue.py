@@ -25,6 +25,7 @@ _MOST_ARGUMENTS = 2 * 2**20
 """Characters of arguments that are kept in memory at once."""
 
 _REPORTS = 10
+_REPORT_SOON = timedelta(seconds=1)
 _REPORT_EVERY = timedelta(seconds=5)
 """How often progress is written at most, in all and in time: the number of writes must not grow with the jobs."""
 
@@ -43,15 +44,17 @@ async def reenqueue(scope: Scope) -> None:
     rate = scope.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
     rest = (job for job in jobs if job.key not in done and job.key not in skipped)
-    told, reported = 0, scope.world.now()
+    if scope.is_resumed:
+        await _report(scope, jobs, done, skipped)
+    told, next_report = 0, scope.world.now() + _REPORT_SOON
     while batch := list(islice(rest, size)):
         skipped |= await _enqueue(scope, batch, frozen)
         done |= {job.key for job in batch if job.key not in skipped}
         if len(done) + len(skipped) == len(jobs):
             break
         share = (len(done) + len(skipped)) * _REPORTS // len(jobs)
-        if share > told and scope.world.now() - reported > _REPORT_EVERY:
-            told, reported = share, scope.world.now()
+        if share > told and scope.world.now() > next_report:
+            told, next_report = share, scope.world.now() + _REPORT_EVERY
             await _report(scope, jobs, done, skipped)
         if rate:
             await scope.world.pause(len(batch) / rate)
@@ -139,7 +142,8 @@ async def _report(
 ) -> None:
     totals = JobTotals.counted(len(jobs), enqueued=len(done), skipped=len(skipped))
     rows = [skipped[job.key] for job in jobs if job.key in skipped]
-    message = f"{len(done)} of {counted(len(jobs), 'job')} enqueued" + (f", {len(skipped)} skipped" if skipped else "")
+    message = f"{len(done)} of {counted(len(jobs), 'job')} enqueued" if jobs else "no job is listed"
+    message += f", {len(skipped)} skipped" if skipped else ""
     if not complete:
         await scope.save(doing=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
         return
@@ -164,5 +168,5 @@ def _outcome(scope: Scope, message: str) -> str:
         message = f"{message}. {WRONG_KEYS}"
     restarted = find(scope.status.conditions, ConditionType.RESTARTED)
     if restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO:
-        message = f"{message}. {restarted.message}"
+        message = f"{message}. Workers are at 0, so nobody consumes what waits: see the condition Restarted"
     return message

@@ -23,7 +23,7 @@ async def restart(scope: Scope) -> None:
     reason = Reason.COMPLETED
     asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
     if asleep and (alone := without_workers(asleep, await scope.queues())):
-        reason, message = Reason.WORKERS_AT_ZERO, f"{message}. {_nobody_consumes(scope, alone)}"
+        reason, message = Reason.WORKERS_AT_ZERO, f"{_nobody_consumes(scope, alone)} ({message})"
     await scope.save(
         (ConditionType.RESTARTED, "True", reason, message),
         (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),
@@ -62,8 +62,8 @@ def describe_back(workers: Sequence[Worker], before: Sequence[WorkerStatus], nam
     """Say how many replicas each worker has, and what to do about one that somebody else has left at 0. Pure."""
     remembered = {worker.name: worker.replicas for worker in before}
     asleep = [w.name for w in workers if w.replicas == 0 and remembered[w.name] > 0]
-    back = [f"{w.name} {w.replicas or 'stays at 0, as it was'}" for w in workers if w.name not in asleep]
-    told = [f"workers are back: {', '.join(back)}"] if back or not asleep else []
+    back = [f"{w.name} {w.replicas or 'at 0, as before'}" for w in workers if w.name not in asleep]
+    told = [f"replicas: {', '.join(back)}"] if back or not asleep else []
     for name in asleep:
         command = f"kubectl scale deployment/{name} --replicas={remembered[name]} -n {namespace}"
         told.append(f"{name} has 0 replicas instead of {remembered[name]}: somebody else has set that; {command}")

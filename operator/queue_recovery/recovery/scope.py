@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from queue_recovery.api.base import EVERY_QUEUE
-from queue_recovery.api.conditions import ConditionStatus, ConditionType, is_true
+from queue_recovery.api.conditions import ConditionStatus, ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, JobTotals, QueueRecoveryStatus
@@ -101,6 +101,21 @@ class Scope:
     def seconds_left(self) -> float:
         """Seconds until its deadline, 0 once that is over; infinite where it has none."""
         return math.inf if self.deadline is None else max(0.0, (self.deadline - self.world.now()).total_seconds())
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the last that it said is that it is suspended."""
+        return self._last_reason == Reason.SUSPENDED
+
+    @property
+    def has_waited_for_lock(self) -> bool:
+        """Whether the last that it said is that it waits for the end of another recovery."""
+        return self._last_reason == Reason.LOCKED
+
+    @property
+    def _last_reason(self) -> str | None:
+        last = find(self.status.conditions, ConditionType.RECONCILING)
+        return None if last is None else last.reason
 
     @property
     def takes_messages(self) -> bool:
