@@ -78,7 +78,7 @@ async def test_pods_that_went_while_no_operator_ran_count_as_ended_once_their_gr
         await until(drained, "the pods to end")
         await stop_workers(scope)
 
-        said = condition((await place.stage.status()), "Ready")
+        said = condition((await place.stage.status()), "Reconciling")
         assert (said["reason"], said["message"].rpartition(": ")[2]) == ("PodVanished", f"{REPLICAS} pods of worker")
         assert scope.status.drain_start_time is not None
         over = moment(scope.status.drain_start_time) + timedelta(seconds=GRACE)

@@ -64,7 +64,7 @@ async def test_one_that_has_waited_for_the_first_plans_again_and_stops_nobody_wh
     status = await team.reached("Succeeded", "second")
 
     assert condition(status, "Succeeded")["reason"] == "NothingFound"
-    assert "would leave 1, skip 1" in status["message"]
+    assert "left 1, skipped 1" in status["message"]
     assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == scaled_back
     assert await _ids(team) == [(await team.job(job))["task_id"]]
 
@@ -83,7 +83,7 @@ async def test_messages_that_no_enqueued_job_replaces_are_named_in_a_warning_wit
         "examples": [{"taskId": "of-nobody", "task": "work.run"}],
     }
     assert await team.warned("NotReplaced") == (
-        "1 of 3 quarantined messages is replaced by no job that was enqueued (work.run of-nobody). To put them back, "
+        "1 of 3 quarantined messages is replaced by no job that was enqueued (work.run of-nobody). To put it back, "
         "create a QueueRecovery whose restoreFrom names this one"
     )
     await team.recovery("undo", restoreFrom={"name": "stuck"})

@@ -13,6 +13,7 @@ from queue_recovery.api.recovery_status import (
 )
 from queue_recovery.recovery.figures import final_ending, unreplaced_note
 
+UNDO_ONE = "To put it back, create a QueueRecovery whose restoreFrom names this one"
 UNDO = "To put them back, create a QueueRecovery whose restoreFrom names this one"
 
 
@@ -50,6 +51,16 @@ def test_one_that_has_succeeded_or_done_nothing_says_no_more() -> None:
     assert said(status("Failed", "refused."), scales=False) == "refused."
 
 
+def test_one_that_has_succeeded_says_how_many_messages_no_job_replaces_before_what_to_do() -> None:
+    messages = Messages(found=3, quarantined=3, unreplaced=Unreplaced(count=1))
+    before = status("Succeeded", "2 of 2 jobs enqueued. Nobody consumes", messages=messages)
+
+    assert said(before.model_copy(update={"jobs": JobTotals.counted(2, enqueued=2)})) == (
+        "2 of 2 jobs enqueued; 1 of the quarantined replaced by no job. Nobody consumes"
+    )
+    assert said(before) == "2 of 2 jobs enqueued. Nobody consumes"
+
+
 def test_lost_records_are_said_with_the_jobs_in_doubt_only_where_there_are_any() -> None:
     before = status("Succeeded", "done", jobs=JobTotals.counted(3, enqueued=1))
     ending = final_ending(before, 0, has_lost=True, scales_workers=True)
@@ -65,7 +76,7 @@ def test_lost_records_are_said_with_the_jobs_in_doubt_only_where_there_are_any()
         (
             Unreplaced(count=1, examples=[MessageExample(task_id="t1", task="tts.render")]),
             True,
-            f"1 of 12 quarantined messages is replaced by no job that was enqueued (tts.render t1). {UNDO}",
+            f"1 of 12 quarantined messages is replaced by no job that was enqueued (tts.render t1). {UNDO_ONE}",
         ),
         (
             Unreplaced(count=2, examples=[MessageExample(task_id="t1"), MessageExample(task="tts.render")]),

@@ -66,6 +66,18 @@ def test_nothing_to_do_is_said_with_what_is_left_and_skipped() -> None:
     assert described(plan()) == (Reason.NOTHING_FOUND, f"nothing to purge and nothing to enqueue. {WRONG_KEYS}")
 
 
+def test_one_that_ends_with_its_plan_says_what_it_did() -> None:
+    spec = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
+
+    _, said = describe(spec, plan(ready=2, keep=2, skip=1), [DONE], is_over=True)
+
+    assert said == f"nothing to purge and nothing to enqueue; left 2, skipped 1 ({DONE.id}: {DONE.message})"
+
+
+def test_a_purge_alone_says_nothing_of_jobs() -> None:
+    assert described(plan(ready=2, purge=2)) == (Reason.PLANNED, "would purge 2 messages (2 ready, 0 unacked)")
+
+
 def test_one_that_purges_nothing_says_that_no_worker_is_stopped() -> None:
     assert described(plan(enqueue=1), mode="None") == (
         Reason.PLANNED,

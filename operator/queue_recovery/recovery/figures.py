@@ -110,7 +110,8 @@ def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, 
             message += ". What it had quarantined may be lost too"
         return Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message)
     if ending.phase == "Succeeded":
-        return ending.model_copy(update={"message": f"{ending.message}{_unreplaced(status)}"})
+        counts, stop, rest = ending.message.partition(". ")
+        return ending.model_copy(update={"message": f"{counts}{_unreplaced(status)}{stop}{rest}"})
     if not (done := _done(status, scales_workers=scales_workers)):
         return ending
     return ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. Until then: {', '.join(done)}"})
@@ -118,7 +119,7 @@ def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, 
 
 def _unreplaced(status: QueueRecoveryStatus) -> str:
     found = status.messages.unreplaced if status.messages else None
-    if found is None:
+    if found is None or status.jobs.total == 0:
         return ""
     return f"; {'' if found.is_exact else 'at least '}{found.count} of the quarantined replaced by no job"
 
@@ -146,7 +147,8 @@ def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
     verb = "is" if found.count == 1 else "are"
     names = named([f"{one.task or 'a task'} {one.task_id or 'without an id'}" for one in found.examples])
     which = f" ({names})" if found.is_exact and names else ""
-    undo = "To put them back, create a QueueRecovery whose restoreFrom names this one"
+    them = "it" if found.count == 1 else "them"
+    undo = f"To put {them} back, create a QueueRecovery whose restoreFrom names this one"
     if status.quarantine is None:
         undo = "They are removed for good, because purge.retentionSeconds is 0"
     total = counted(status.messages.quarantined, "quarantined message")

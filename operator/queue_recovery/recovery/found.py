@@ -50,8 +50,17 @@ class Found:
         return len(self.jobs) - len(self.skipped)
 
 
-def describe(spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob]) -> tuple[Reason, str]:
-    """Return the reason and the message of a plan; `skipped`: the jobs that would be, or the first of them."""
+def describe(
+    spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob], *, is_over: bool = False
+) -> tuple[Reason, str]:
+    """Return the reason and the message of a plan.
+
+    Args:
+        spec: of the recovery.
+        plan: what was counted.
+        skipped: the jobs that would be skipped, or the first of them.
+        is_over: whether the recovery ends with it, because there is nothing to do.
+    """
     takes = spec.purge.mode == "Quarantine"
     messages = plan.ready + plan.unacked
     does_nothing = plan.purge == 0 and plan.enqueue == 0
@@ -60,16 +69,16 @@ def describe(spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob])
         of = f"{plan.purge} of {counted(messages, 'message')}" if plan.keep else counted(plan.purge, "message")
         would.append(f"purge {of} ({plan.ready} ready, {plan.unacked} unacked)")
     if takes and (plan.keep or spec.purge.select is not None):
-        would.append(f"leave {plan.keep}")
-    if not does_nothing:
+        would.append(f"{'left' if is_over else 'leave'} {plan.keep}")
+    if plan.enqueue or (plan.skip and not does_nothing):
         would.append(f"enqueue {counted(plan.enqueue, 'job')}")
     if plan.skip:
         rows = "; ".join(f"{row.id}: {row.message}" for row in skipped[:_NAMED])
         more = f"; and {plan.skip - _NAMED} more" if plan.skip > _NAMED else ""
-        would.append(f"skip {plan.skip} ({rows}{more})")
+        would.append(f"{'skipped' if is_over else 'skip'} {plan.skip} ({rows}{more})")
     said = ["nothing to purge and nothing to enqueue"] if does_nothing else []
     if would:
-        said.append(f"would {', '.join(would)}")
+        said.append(f"{'' if is_over else 'would '}{', '.join(would)}")
     if plan.unlisted_total:
         names = named(plan.unlisted, total=plan.unlisted_total)
         said.append(f"left alone, because the target does not list them: {names}")

@@ -53,8 +53,8 @@ async def plan(scope: Scope) -> None:
         tails=found.count.tails if found.has_tails else None,
         examples=_examples(found) if scope.spec.suspend else None,
     )
-    reason, message = describe(scope.spec, made, list(found.skipped.values()))
     ends = made.purge == 0 and made.enqueue == 0 and not scope.spec.suspend
+    reason, message = describe(scope.spec, made, list(found.skipped.values()), is_over=ends)
     await scope.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
 
 

@@ -24,10 +24,11 @@ async def restart(scope: Scope) -> None:
     asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
     if asleep and (alone := without_workers(asleep, await scope.queues())):
         reason, message = Reason.WORKERS_AT_ZERO, f"{_nobody_consumes(scope, alone)} ({message})"
+    doing = "enqueuing the listed jobs" if scope.spec.jobs else "no job is listed"
     await scope.save(
         (ConditionType.RESTARTED, "True", reason, message),
-        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),
-        doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
+        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, doing),
+        doing=(Reason.REENQUEUING, doing),
     )
 
 
