@@ -16,7 +16,7 @@ async def test_of_several_deployments_each_gets_its_own_replicas_back_and_one_at
     status = await team.reached("Succeeded")
 
     assert [await team.replicas(name) for name in ("worker", "extra", "spare")] == [2, 1, 0]
-    assert "spare stays at 0, as it was" in condition(status, "Restarted")["message"]
+    assert "spare at 0, as before" in condition(status, "Restarted")["message"]
 
 
 async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_until_when(team: Team) -> None:

@@ -21,8 +21,8 @@ async def lines(team: Team) -> list[dict[str, str]]:
 async def test_a_recovery_has_one_line_with_its_fields_for_each_step(team: Team) -> None:
     await team.workers()
     await team.target()
-    await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(3)))
-    await team.recovery(jobs=[{"id": await team.failed_job()}])
+    await team.redis.lpush("work", envelope("t"))
+    await team.recovery(jobs=[{"id": await team.failed_job(task_id="t")}])
     await team.reached("Succeeded")
 
     async def ended() -> bool:

@@ -159,7 +159,8 @@ async def test_a_client_that_got_the_address_of_a_worker_pod_since_is_no_unknown
     late = worker("tts-late", container=slow, pod={"terminationGracePeriodSeconds": 300})
     await team.set_up(workers=[worker(), late])
     [target] = example("queuetarget.yaml")
-    target["spec"]["queues"] = [{"name": "tts", "workers": [{"name": "tts-worker"}, {"name": "tts-late"}]}]
+    workers = [{"name": "tts-worker"}, {"name": "tts-late"}]
+    target["spec"]["queues"] = [{"name": "tts", "workers": workers, "tasks": ["tts.render"]}]
     await team.cluster.apply(target, namespace=team.namespace)
     [pod] = await team.pods("tts-worker")
     address = pod["status"]["podIP"]

@@ -104,7 +104,8 @@ async def _checked(scope: Scope, jobs: list[ListedJob], queues: Mapping[str, Que
             check_task(job, document, queues[job.queue], uid)
         except Rejected as error:
             refused[job.key] = error
-    check_found(jobs, stored)
+    if scope.status.plan is None:  # what has vanished since it was planned first is skipped
+        check_found(jobs, stored)
     for job in jobs:
         if job.id is None:
             check_task(job, None, queues[job.queue], uid)
@@ -139,7 +140,7 @@ async def _find(scope: Scope, queues: list[str], jobs: Sequence[ListedJob], stor
     """Count the messages, and find the jobs that would be skipped."""
     broker = await scope.broker()
     recoverable = await scope.recoverable()
-    seen = {job.key: seen_as(stored[job.id], recoverable) for job in jobs if job.id is not None}
+    seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in jobs if job.id is not None}
     known = [one for one in seen.values() if one is not None]
     if scope.takes_messages:
         names = MOST_EXAMPLES if scope.spec.suspend else 0
