@@ -334,10 +334,10 @@ async def test_an_unexpected_error_is_told_in_the_status_without_its_text(board:
     await work.has_begun(2)
 
     (told,) = work.resources[0].written
-    ready = find(told.conditions, ConditionType.READY)
-    assert ready is not None
-    assert (ready.status, ready.reason) == ("False", "InternalError")
-    assert ready.message == told.message
+    reconciling = find(told.conditions, ConditionType.RECONCILING)
+    assert reconciling is not None
+    assert (reconciling.status, reconciling.reason) == ("True", "InternalError")
+    assert reconciling.message == told.message
     assert told.message.startswith("the operator has met an unexpected RuntimeError and tries again every")
 
 

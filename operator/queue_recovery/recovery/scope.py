@@ -248,7 +248,7 @@ class Scope:
     def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:
         """Tell whether `suspend` is set and waits for the workers: they are never held at 0."""
         is_under_way = status.drain_start_time is not None and status.ending is None
-        return self.spec.suspend and is_under_way and not is_true(status.conditions, ConditionType.RESTARTED)
+        return is_under_way and self.spec.suspend and not is_true(status.conditions, ConditionType.RESTARTED)
 
     async def wait_for(self, reason: str, message: str) -> None:
         """Say in the status what is awaited; writes only what has changed."""
