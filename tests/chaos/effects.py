@@ -38,7 +38,7 @@ LIVE = "live"
 PRODUCED = "produced"
 """Key of the list of their task ids."""
 
-_BACKGROUND = "TargetBoard._look_for_ever"
+_BACKGROUND = "TargetBoard._look_again_and_again"
 
 
 class Recorder:

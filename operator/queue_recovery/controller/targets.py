@@ -76,7 +76,7 @@ class TargetBoard:
         self._bodies[key] = body
         if key not in self._tasks:
             self._wake[key] = asyncio.Event()
-            self._tasks[key] = asyncio.ensure_future(self._look_for_ever(key))
+            self._tasks[key] = asyncio.ensure_future(self._look_again_and_again(key))
         elif before is None or before["metadata"]["generation"] != metadata["generation"]:
             self._wake[key].set()
 
@@ -103,7 +103,7 @@ class TargetBoard:
             self._metrics.target_gone(*key)
             self._announcer.forget(*key)
 
-    async def _look_for_ever(self, key: Key) -> None:
+    async def _look_again_and_again(self, key: Key) -> None:
         wake = self._wake[key]
         swept = -math.inf
         trouble = _Trouble(key)

@@ -39,7 +39,7 @@ def describe_misfits(misfits: Sequence[str | int], id_type: IdType) -> str:
 
 
 def written(job_id: str | int, id_type: IdType) -> str | None:
-    """Return an id as it is written in YAML, or None if it cannot be told which document is meant."""
+    """Return an id as it is written in YAML, or None if it is not possible to determine which document is meant."""
     text = str(job_id).strip()
     if id_type == "ObjectId":
         found = _OBJECT_ID.fullmatch(text)
