@@ -69,6 +69,40 @@ async def test_one_that_has_waited_for_the_first_plans_again_and_stops_nobody_wh
     assert await _ids(team) == [(await team.job(job))["task_id"]]
 
 
+async def test_one_that_finds_nothing_waits_while_another_holds_the_queue_and_takes_what_comes_back(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    await team.redis.set("queuerecovery.dev:lock:work", "another")
+    await team.recovery(jobs=[])
+    assert "another" in await team.waits("Locked")
+    await team.redis.lpush("work", envelope("given-back"))
+    await team.redis.delete("queuerecovery.dev:lock:work")
+
+    status = await team.reached("Succeeded")
+
+    assert status["messages"]["quarantined"] == 1
+    assert await _ids(team) == []
+
+
+async def test_one_that_finds_nothing_ends_the_run_of_one_that_is_gone_and_then_stops_nobody(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    before = (await team.get("Deployment", "worker"))["metadata"]["generation"]
+    cluster = await team.api.get("/api/v1/namespaces/kube-system")
+    gone = ["uid", "gone", "name", f"{team.namespace}/gone", "list", "work", "state", "preparing", "retention", "60"]
+    gone += ["cluster", "any", "cluster_uid", cluster["metadata"]["uid"]]
+    await team.redis.hset("queuerecovery.dev:run:gone", items=gone)
+    await team.redis.set("queuerecovery.dev:lock:work", "gone")
+    await team.recovery(jobs=[])
+
+    status = await team.reached("Succeeded")
+
+    assert condition(status, "Succeeded")["reason"] == "NothingFound"
+    assert await team.redis.hget("queuerecovery.dev:run:gone", "state") == b"closed"
+    assert not await team.redis.keys("queuerecovery.dev:lock:*")
+    assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == before
+
+
 async def test_messages_that_no_enqueued_job_replaces_are_named_in_a_warning_with_the_undo(team: Team) -> None:
     await team.workers()
     await team.target()

@@ -31,7 +31,7 @@ async def lock(scope: Scope) -> None:
     scope.turn.refuse_behind()
     await refuse_locked(scope, queues)
     if scope.has_waited_for_lock:
-        # The recovery that held it may have done what was planned.
+        # The recovery that held it may have done what was planned, or given messages back.
         await plan(scope)
         return
     if scope.scales_workers:

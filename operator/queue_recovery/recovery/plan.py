@@ -37,6 +37,7 @@ async def plan(scope: Scope) -> None:
                 f"Deployment {name} is paused, so it would not start again; "
                 f"kubectl rollout resume deployment/{name} -n {scope.resource.namespace}",
             )
+    was_held = await _is_held(scope, queues)
     found = await telling(scope, _find(scope, [*queues], jobs, stored), _counting)
     made = Plan(
         time=timestamp(scope.world.now()),
@@ -53,7 +54,9 @@ async def plan(scope: Scope) -> None:
         tails=found.count.tails if found.has_tails else None,
         examples=_examples(found) if scope.spec.suspend else None,
     )
-    ends = made.purge == 0 and made.enqueue == 0 and not scope.spec.suspend
+    does_nothing = made.purge == 0 and made.enqueue == 0 and not scope.spec.suspend
+    # Messages that another recovery holds may come back.
+    ends = does_nothing and not was_held and not await _is_held(scope, queues)
     reason, message = describe(scope.spec, made, list(found.skipped.values()), is_over=ends)
     await scope.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
 
@@ -130,6 +133,12 @@ async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[Stor
     await store.check()
     async for document in store.look_up([text for text, _ in wanted]):
         yield document
+
+
+async def _is_held(scope: Scope, queues: Iterable[str]) -> bool:
+    """Tell whether a recovery holds the lock of one of these queues, or one that is gone has left it."""
+    broker = await scope.broker()
+    return bool(await broker.holders(*queues))
 
 
 async def _counting() -> tuple[str, str]:

@@ -109,8 +109,8 @@ class Scope:
 
     @property
     def has_waited_for_lock(self) -> bool:
-        """Whether the last that it said is that it waits for the end of another recovery."""
-        return self._last_reason == Reason.LOCKED
+        """Whether the last that it said is that another recovery holds its queues, or held them and is gone."""
+        return self._last_reason in {Reason.LOCKED, Reason.TAKEN_OVER}
 
     @property
     def _last_reason(self) -> str | None:
