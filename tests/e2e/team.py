@@ -327,6 +327,15 @@ class Team:
 
         return await until(posted, f"a warning {reason} of recovery {name}")
 
+    async def has_event(self, start: str, name: str = "stuck") -> str:
+        """Wait until a recovery has an event that begins with that text; return what it says."""
+
+        async def posted() -> str | None:
+            notes = [str(one["message"]) for one in await self._events(name)]
+            return next((note for note in notes if note.startswith(start)), None)
+
+        return await until(posted, f"an event of recovery {name} that begins with {start}")
+
     async def _events(self, name: str) -> list[Json]:
         listed = json.loads(await self.kubectl("get", "events", "--output=json"))["items"]
         return [one for one in listed if one["involvedObject"]["name"] == name]

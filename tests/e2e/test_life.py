@@ -193,6 +193,26 @@ async def test_suspend_shows_the_plan_and_holds_until_it_is_lifted(team: Team) -
     assert [(row["id"], row["reason"]) for row in ended["skipped"]] == [(jobs[1], "NotRecoverable")]
 
 
+async def test_one_that_is_suspended_between_its_jobs_says_where_it_goes_on_when_it_is_resumed(team: Team) -> None:
+    await team.workers()
+    await team.target()
+    jobs = [await team.failed_job() for _ in range(60)]
+    await team.recovery(reenqueue={"ratePerSecond": 1}, jobs=[{"id": job} for job in jobs])
+
+    async def some_are_enqueued() -> bool:
+        return bool(await team.queued())
+
+    await until(some_are_enqueued, "the first job to be enqueued")
+    await team.change(suspend=True)
+    held = await team.waits("Suspended")
+    enqueued = len(await team.queued())
+    assert held.startswith(f"suspended: {enqueued} of 60 jobs enqueued")
+    await team.change(suspend=False)
+    assert await team.has_event("resumed: ") == f"resumed: {enqueued} of 60 jobs enqueued"
+    await team.change(cancel=True)
+    await team.reached("Cancelled")
+
+
 async def test_with_manual_restart_the_operator_waits_for_the_user_and_never_scales(team: Team) -> None:
     await team.workers()
     await team.target()

@@ -96,7 +96,7 @@ async def test_a_service_without_its_namespace_is_told_to_be_written_with_it(tea
     await team.kubectl("patch", "secret", "redis", "-p", '{"stringData": {"url": "redis://redis:6379/0"}}')
     await team.recover("short-name", [])
 
-    await team.says("short-name", "BrokerUnavailable", "write redis.media.svc, not redis")
+    await team.says("short-name", "BrokerUnavailable", "write redis.NAMESPACE.svc, not redis")
 
 
 async def test_stopping_one_replica_leaves_the_other_in_the_lead(cluster: Cluster) -> None:

@@ -9,6 +9,9 @@ from queue_recovery.api.target import QueueTargetStatus
 _WARNINGS = {ConditionType.EVICTION_SAFE, ConditionType.TRANSPORT_VERIFIED}
 """What does not keep a target from being ready."""
 
+_WITH_TLS = {"the broker": "rediss://", "the job store": "tls=true"}
+"""How a URL asks for TLS, by server."""
+
 Finding = tuple[ConditionStatus, str, str]
 """Status, reason and message of a condition."""
 
@@ -40,11 +43,13 @@ def eviction(policy: str | None) -> Finding:
 
 def transport(transports: Mapping[str, str | None], *, servers: int) -> Finding:
     """Judge by how the operator speaks to those of the target's servers whose URLs it could read."""
-    off = [f"to {server} {how}" for server, how in transports.items() if how is not None]
+    off = {server: how for server, how in transports.items() if how is not None}
     if off:
+        hows = " and ".join(f"to {server} {how}" for server, how in off.items())
+        remedies = " and ".join(f"{_WITH_TLS[server]} for {server}" for server in off)
         message = (
-            f"the operator speaks {' and '.join(off)}: a host on the way can read and change what is sent. Use "
-            "rediss:// for the broker and tls=true for the job store, and name the authority by caSecretRef"
+            f"the operator speaks {hows}: a host on the way can read and change what is sent. Use {remedies}, and name "
+            "the authority by caSecretRef"
         )
         return "False", Reason.NOT_VERIFIED, message
     if len(transports) < servers:

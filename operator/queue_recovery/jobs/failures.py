@@ -122,5 +122,5 @@ def _meaning(error: Exception, code: int | None) -> RecoveryError:
         Reason.JOB_STORE_UNAVAILABLE,
         f"the job store does not answer as it should ({type(error).__name__}{'' if code is None else f' {code}'}); "
         "check that it runs, has a primary, and can be reached from the operator (it runs in another namespace: write "
-        "mongo.media.svc, not mongo)",
+        "mongo.NAMESPACE.svc, not mongo)",
     )

@@ -71,14 +71,14 @@ class ConnectFailedError(Exception):
 _WORDS: Final[dict[Server, dict[str, str]]] = {
     "broker": {
         "the": "the broker",
-        "far": "redis.media.svc",
+        "far": "redis.NAMESPACE.svc",
         "near": "redis",
         "plain": "redis://",
         "tls": "rediss://",
     },
     "job store": {
         "the": "the job store",
-        "far": "mongo.media.svc",
+        "far": "mongo.NAMESPACE.svc",
         "near": "mongo",
         "plain": "tls=false",
         "tls": "tls=true",

@@ -264,7 +264,7 @@ def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
         return "taking the lock"
     awake = [worker for worker in workers if not worker.drained]
     if not awake:
-        return "stopping the workers"
+        return f"no pod of {', '.join(worker.name for worker in workers)} is running"
     what = "; ".join(worker.stopping for worker in awake if worker.stopping)
     return "waiting for the last pod of " + ", ".join(worker.name for worker in awake) + (f": {what}" if what else "")
 

@@ -145,6 +145,7 @@ async def _report(
     message = f"{len(done)} of {counted(len(jobs), 'job')} enqueued" if jobs else "no job is listed"
     message += f", {len(skipped)} skipped" if skipped else ""
     if not complete:
+        message = f"{'resumed: ' if scope.is_resumed else ''}{message}"
         await scope.save(doing=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
         return
     await scope.save(
