@@ -87,6 +87,10 @@ class Application:
         """Take messages as a worker does before it runs them, and keep them unacknowledged; returns their ids."""
         return [self.channel.basic_get(queue).headers["id"] for _ in range(count)]
 
+    def give_back(self, tag: str) -> None:
+        """Put a held message back, by its delivery tag, as a worker does that stops or retries."""
+        self.channel.qos.restore_by_tag(tag)
+
     def restore_visible(self, count: int | None = None) -> None:
         """Put messages back whose visibility timeout has passed, as every worker does now and then."""
         self.channel.qos.restore_visible(num=count, interval=1)

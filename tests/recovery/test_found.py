@@ -6,7 +6,7 @@ from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
-from queue_recovery.recovery.found import WRONG_KEYS, describe
+from queue_recovery.recovery.found import RUNNING, WRONG_KEYS, describe
 
 DONE = SkippedJob(id="662f1c0e9d3e4b0001a1b2c3", reason="NotRecoverable", message='status "done" (recoverable: failed)')
 
@@ -71,7 +71,7 @@ def test_one_that_ends_with_its_plan_says_what_it_did() -> None:
 
     _, said = describe(spec, plan(ready=2, keep=2, skip=1), [DONE], is_over=True)
 
-    assert said == f"nothing to purge and nothing to enqueue; left 2, skipped 1 ({DONE.id}: {DONE.message})"
+    assert said == f"nothing to purge and nothing to enqueue; left 2, skipped 1 ({DONE.id}: {DONE.message}). {RUNNING}"
 
 
 def test_a_purge_alone_says_nothing_of_jobs() -> None:

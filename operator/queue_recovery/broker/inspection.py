@@ -83,7 +83,9 @@ async def count(
 ) -> Count:
     """Count the queues' messages, those that would be left, and the tails of those that would be taken.
 
-    A list that is taken whole is read at its ends only, so that planning takes no longer the deeper the queue is.
+    A list that is taken whole is read at its ends only, so that planning takes no longer the deeper the queue is. Of
+    any other one as many messages count as were met: producers go on meanwhile, and a difference of two counts would
+    hide what they shift.
     `names` says how many messages of either kind are named.
 
     Raises:
@@ -110,7 +112,9 @@ async def count(
         return takes
 
     read = _at_ends if selection.takes_all else _in_lists
+    met = 0
     async for portion in read(client, lengths):
+        met += len(portion)
         keep += sum(not look(envelope) for envelope in portion)
     async for found in entries_of(client, layout, queues):
         if found.entry is None:
@@ -122,10 +126,10 @@ async def count(
         else:
             keep += 1
     return Count(
-        ready=ready,
+        ready=ready if selection.takes_all else met,
         unacked=unacked,
         undecodable=undecodable,
-        keep=min(keep, ready + unacked),
+        keep=keep,
         tails=tails.total(),
         left_ids=frozenset(left_ids),
         taken=tuple(taken),
@@ -164,14 +168,17 @@ async def _lengths(client: Client, layout: Layout, queues: Collection[str]) -> M
 async def _in_lists(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
     """Read the messages of lists, in portions; what is no JSON is None.
 
-    Lists are read from their head by index, so that what is pushed meanwhile only moves messages into
-    portions still to come.
+    Lists are read from their head by index, so that what is pushed meanwhile only moves messages into portions still to
+    come: those that were read already are left out.
     """
     for key, length in lengths.items():
-        first = 0
-        portion = Portion()
+        first, portion = 0, Portion()
+        before: list[int] = []
         while length and (messages := await client.lrange(key, first, first + portion.entries - 1)):
-            yield [read_message(message) for message in messages]
+            hashes = list(map(hash, messages))
+            shift = next((n for n in range(min(len(before), len(hashes)), 0, -1) if before[-n:] == hashes[:n]), 0)
+            yield [read_message(message) for message in messages[shift:]]
+            before = hashes
             first += len(messages)
             portion.note(list(map(size_of, messages)))
 

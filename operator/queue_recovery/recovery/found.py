@@ -21,6 +21,13 @@ WRONG_KEYS: Final = (
 """What to do when a queue is empty."""
 
 
+RUNNING: Final = (
+    "A task that a worker runs now is in no queue, unless it acknowledges late: if it fails and is retried, create "
+    "another recovery"
+)
+"""What is overlooked when nothing is found."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """The messages and the jobs of a recovery, as they were when it was planned."""
@@ -49,6 +56,11 @@ class Found:
         """How many jobs would be enqueued."""
         return len(self.jobs) - len(self.skipped)
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.purge == 0 and self.enqueue == 0
+
 
 def describe(
     spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob], *, is_over: bool = False
@@ -75,7 +87,8 @@ def describe(
     if plan.skip:
         rows = "; ".join(f"{row.id}: {row.message}" for row in skipped[:_NAMED])
         more = f"; and {plan.skip - _NAMED} more" if plan.skip > _NAMED else ""
-        would.append(f"{'skipped' if is_over else 'skip'} {plan.skip} ({rows}{more})")
+        which = f" ({rows}{more})" if rows else ""
+        would.append(f"{'skipped' if is_over else 'skip'} {plan.skip}{which}")
     said = ["nothing to purge and nothing to enqueue"] if does_nothing else []
     if would:
         said.append(f"{'' if is_over else 'would '}{', '.join(would)}")
@@ -88,4 +101,6 @@ def describe(
     is_empty = takes and messages == 0
     if is_empty:
         message = f"{message}. {WRONG_KEYS}"
+    if takes and is_over:
+        message = f"{message}. {RUNNING}"
     return (Reason.NOTHING_FOUND if does_nothing or is_empty else Reason.PLANNED), message

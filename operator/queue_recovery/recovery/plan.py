@@ -39,6 +39,9 @@ async def plan(scope: Scope) -> None:
             )
     was_held = await _is_held(scope, queues)
     found = await telling(scope, _find(scope, [*queues], jobs, stored), _counting)
+    if found.is_nothing and not scope.spec.suspend:
+        # What a worker gave back between the looks at the lists and at `unacked` was in neither.
+        found = await telling(scope, _find(scope, [*queues], jobs, stored), _counting)
     made = Plan(
         time=timestamp(scope.world.now()),
         queues=list(queues),
@@ -54,9 +57,8 @@ async def plan(scope: Scope) -> None:
         tails=found.count.tails if found.has_tails else None,
         examples=_examples(found) if scope.spec.suspend else None,
     )
-    does_nothing = made.purge == 0 and made.enqueue == 0 and not scope.spec.suspend
     # Messages that another recovery holds may come back.
-    ends = does_nothing and not was_held and not await _is_held(scope, queues)
+    ends = found.is_nothing and not scope.spec.suspend and not was_held and not await _is_held(scope, queues)
     reason, message = describe(scope.spec, made, list(found.skipped.values()), is_over=ends)
     await scope.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
 
