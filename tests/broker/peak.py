@@ -29,6 +29,7 @@ async def _recover(broker: RedisBroker, run: Run) -> object:
     taken = await broker.take(run)
     await broker.push(run, tasks(1))
     closed = await broker.close(run)
+    unreplaced = await broker.unreplaced(run)
     await broker.release(run, expires=datetime.now(UTC), keep=True)
     undo = restoring(run)
     restored = Restored(restored=0, left=0)
@@ -43,6 +44,7 @@ async def _recover(broker: RedisBroker, run: Run) -> object:
         "oversized": taken.oversized,
         "undecodable": taken.undecodable,
         "pushed": len(closed.pushed),
+        "unreplaced": [unreplaced.count, unreplaced.is_exact],
         "restored": [restored.restored, restored.left],
     }
 

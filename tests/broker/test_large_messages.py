@@ -74,8 +74,20 @@ async def test_a_queue_of_messages_of_16_mib_is_recovered_and_put_back_in_less_t
         "oversized": 6 if everything else 12,
         "undecodable": 0,
         "pushed": 1,
+        "unreplaced": [12, False] if everything else [0, False],
         "restored": [13, 0] if everything else [1, 0],
     }
+    assert peak.mib < LIMIT_MIB
+
+
+async def test_task_ids_of_any_length_are_not_all_remembered(redis: Redis, server: Server) -> None:
+    for n in range(300):
+        await redis.lpush("tts", message(f"{n}" + "x" * MIB))
+
+    peak = await peak_of("tests.broker.peak", "recover", server.url)
+
+    assert isinstance(peak.found, dict)
+    assert (peak.found["taken"], peak.found["unreplaced"][1]) == ([300, 0, 0], False)
     assert peak.mib < LIMIT_MIB
 
 

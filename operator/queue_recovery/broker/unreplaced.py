@@ -7,11 +7,13 @@ from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.client import Client
 from queue_recovery.broker.envelope import name_of, read_entry, read_message
 from queue_recovery.broker.run import Record, read_record
-from queue_recovery.broker.values import Value, size_of
+from queue_recovery.broker.values import Large, Value, size_of
 from queue_recovery.recovery.ports import MessageName, Run, Unreplaced
 
 _MOST: Final = 10_000
 """Messages that are read: the end of a recovery must not take longer the more it has taken."""
+
+_MOST_BYTES: Final = 64 * 2**20
 
 _NAMED: Final = 5
 
@@ -27,18 +29,19 @@ async def unreplaced(client: Client, runs: Sequence[Run]) -> Unreplaced:
     replaced = frozenset[str]().union(*(record.enqueued_anew for record in records))
     unknown = sum(record.enqueued_unknown for record in records)
     names: list[MessageName] = []
-    ids: set[str | None] = set()
-    read = rest = 0
+    ids: set[int] = set()
+    """Hashes: an id may be as long as a message."""
+    read = rest = size = 0
     for record in records:
         async for portion in _messages(client, record):
-            for name in portion:
-                read += 1
+            for name, length in portion:
+                read, size = read + 1, size + length
                 if name.task_id not in replaced:
                     rest += 1
-                    ids.add(name.task_id)
+                    ids.add(hash(name.task_id))
                     if len(names) < _NAMED:
                         names.append(name)
-            if read >= _MOST or (not replaced and not unknown and len(names) == _NAMED):
+            if read >= _MOST or size >= _MOST_BYTES or (not replaced and not unknown and len(names) == _NAMED):
                 break
     if not replaced and not unknown:
         return Unreplaced(count=total, is_exact=True, first=tuple(names))
@@ -48,19 +51,23 @@ async def unreplaced(client: Client, runs: Sequence[Run]) -> Unreplaced:
     return Unreplaced(count=rest, is_exact=read >= total, first=tuple(names))
 
 
-async def _messages(client: Client, record: Record) -> AsyncIterator[Sequence[MessageName]]:
-    """Read what is in a run's quarantine, in portions."""
+async def _messages(client: Client, record: Record) -> AsyncIterator[Sequence[tuple[MessageName, int]]]:
+    """Read what is in a run's quarantine, in portions, with how many bytes were read of each message."""
     for ending in sorted(record.quarantined):
         key = record.key(ending)
         if ending.endswith(":unacked"):
             async for entries in client.scan_hash(key):
-                yield [_held(value) for _, value in entries]
+                yield [(_held(value), _length(value)) for _, value in entries]
             continue
         first, portion = 0, Portion()
         while messages := await client.lrange(key, first, first + portion.entries - 1):
-            yield [name_of(read_message(message)) for message in messages]
+            yield [(name_of(read_message(message)), _length(message)) for message in messages]
             first += len(messages)
             portion.note(list(map(size_of, messages)))
+
+
+def _length(value: Value) -> int:
+    return len(value.end if isinstance(value, Large) else value)
 
 
 def _held(value: Value) -> MessageName:
