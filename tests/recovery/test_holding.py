@@ -3,6 +3,7 @@
 from typing import cast
 
 from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import JobTotals, Plan, QueueRecoveryStatus
 from queue_recovery.recovery.errors import RecoveryError, Unavailable
@@ -18,6 +19,7 @@ SPEC = QueueRecoverySpec.model_validate(
     {"targetRef": {"name": "media"}, "queue": "tts", "suspend": True, "jobs": [{"id": f"{n}"} for n in range(12)]}
 )
 PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=9, unacked=3, purge=12, enqueue=12, skip=0)
+ROWS = [SkippedJob(id=f"{n}", reason="NotRecoverable", message="done") for n in (10, 11)]
 AWAY = Unavailable("BrokerUnavailable", "it is away")
 
 
@@ -50,7 +52,10 @@ class Case(Kept):
 def enqueuing() -> QueueRecoveryStatus:
     """Return the status of one that was suspended between jobs; it was written when one had been enqueued."""
     status = QueueRecoveryStatus(
-        plan=PLAN, drain_start_time=timestamp(NOW), jobs=JobTotals.counted(12, enqueued=1, skipped=2)
+        plan=PLAN,
+        drain_start_time=timestamp(NOW),
+        jobs=JobTotals.counted(12, enqueued=1, skipped=len(ROWS)),
+        skipped=ROWS,
     )
     return set_step(status, ConditionType.RESTARTED, "True", "Completed", "", now=NOW, generation=1)
 
@@ -71,6 +76,12 @@ async def test_between_jobs_it_says_how_many_are_enqueued_by_now_how_many_are_le
         "Set spec.suspend to false to go on, or spec.cancel to true to end it"
     )
     assert case.stored.jobs == JobTotals.counted(12, enqueued=3, skipped=2)
+
+
+async def test_jobs_that_were_skipped_while_nothing_ran_are_not_left() -> None:
+    before = enqueuing().model_copy(update={"jobs": JobTotals.counted(12)})
+
+    assert (await Case(before).holds()).startswith("suspended: 3 of 12 jobs enqueued, 7 left")
 
 
 async def test_a_broker_that_is_away_keeps_nobody_from_seeing_that_it_is_suspended() -> None:

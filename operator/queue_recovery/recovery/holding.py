@@ -23,7 +23,7 @@ async def hold(scope: Scope) -> None:
     with suppress(RecoveryError):  # the count waits for no broker that is away
         broker = await scope.broker()
         enqueued = sum([len(await broker.pushed(run)) for run in scope.runs.values()])
-        jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=jobs.skipped)
+        jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(scope.status.skipped))
     left = jobs.total - jobs.enqueued - jobs.skipped
     queues = named([f'"{queue}"' for queue in scope.runs])
     until = f" until {timestamp(scope.deadline)} at most" if scope.deadline else ""

@@ -40,7 +40,7 @@ async def reenqueue(scope: Scope) -> None:
     stored = {one.id: one.without_arguments() async for one in look_up(scope, jobs)}
     frozen = await freeze(scope, jobs, stored)
     done = {key for run in scope.runs.values() for key in await broker.pushed(run)}
-    skipped = await _skipped_as_seen(scope, jobs, frozen)
+    skipped = await _skipped_as_seen(scope, [job for job in jobs if job.key not in done], frozen)
     rate = scope.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
     rest = (job for job in jobs if job.key not in done and job.key not in skipped)

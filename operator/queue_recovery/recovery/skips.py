@@ -58,4 +58,4 @@ def skip(job: ListedJob, reason: Reason, message: str) -> SkippedJob:
 def known_skips(jobs: Iterable[ListedJob], rows: Iterable[SkippedJob]) -> dict[str, SkippedJob]:
     """Return those of a status's rows that `skipped_jobs` has made, by the jobs' keys."""
     by_label = {row.id: row for row in rows if row.reason in _REASONS}
-    return {job.key: by_label[job.label] for job in jobs if job.label in by_label}
+    return {job.key: by_label[job.label] for job in jobs if job.id is not None and job.label in by_label}
