@@ -140,18 +140,26 @@ class MongoJobStore:
         if stuck:
             raise Unavailable(Reason.JOB_STORE_WRITE_REFUSED, _refusal(stuck))
 
-    async def fence(self, run_uid: str, ids: Sequence[str], *, now: datetime) -> frozenset[str]:
+    async def fence(self, run_uid: str, task_ids: Mapping[str, str], *, now: datetime) -> frozenset[str]:
         """Stamp those of these jobs as released that were never claimed, and return them.
 
-        The others were claimed, or have no document any more.
+        The others were claimed, or have no document any more. A document that has the task id which a claim would have
+        given it (`task_ids`, by job) was claimed: an application that saves whole documents drops the stamp.
 
         Raises:
             Unavailable: as `check` does.
         """
         released: set[str] = set()
-        for batch in _batches(ids):
+        path = self._fields.task_id
+        for batch in _batches(list(task_ids)):
             _, found = await self._fence(run_uid, batch, now)
-            released |= {job_id for job_id, stamp in found.items() if not stamps.was_claimed(stamp)}
+            never = [job_id for job_id, stamp in found.items() if not stamps.was_claimed(stamp)]
+            if not path:
+                released.update(never)
+                continue
+            async for job_id, document in self._find(never, [self._top(path)]):
+                if document is not None and documents.text(document, path) != task_ids[job_id]:
+                    released.add(job_id)
         return frozenset(released)
 
     @property

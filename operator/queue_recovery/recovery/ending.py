@@ -16,7 +16,7 @@ from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.recovery.backoff import FIRST_DELAY, longer
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages
-from queue_recovery.recovery.jobs import ListedJob, listed
+from queue_recovery.recovery.jobs import ListedJob, listed, task_id
 from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 from queue_recovery.recovery.restart import restore_replicas
@@ -25,6 +25,8 @@ from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.world import Gone
 
 _LOG = logging.getLogger(__name__)
+
+_REMOVING = (Reason.PURGING, "removing the quarantine, because purge.retentionSeconds is 0")
 
 _PATIENCE_SECONDS = 1.0
 """How long the workers wait for the broker before they come back."""
@@ -66,6 +68,9 @@ async def _close(scope: Scope) -> QueueRecoveryStatus:
     if scope.takes_messages:
         unreplaced = await broker.unreplaced(*scope.runs.values())
         status = final_messages(status, closed.values(), unreplaced, expires if keep else None)
+        if unreplaced.count and not keep:
+            # It cannot be counted again once the quarantine is removed.
+            await scope.save(doing=_REMOVING, update={"messages": status.messages})
     elif status.restored is not None:
         status = status.model_copy(update=restored_counts(status, closed[scope.spec.queue].restored))
     for run in scope.runs.values():
@@ -156,10 +161,10 @@ async def _in_doubt(scope: Scope, jobs: Sequence[ListedJob], closed: Mapping[str
     if is_true(scope.status.conditions, ConditionType.REENQUEUED):
         return frozenset(job.key for job in unmarked)
     doubtful = [job for job in unmarked if not closed[job.queue].was_purged]
-    ids = [job.id for job in doubtful if job.id is not None]
-    if not ids:
+    task_ids = {job.id: task_id(scope.resource.uid, job) for job in doubtful if job.id is not None}
+    if not task_ids:
         return frozenset(job.key for job in doubtful)
-    never = await (await scope.job_store()).fence(scope.resource.uid, ids, now=scope.world.now())
+    never = await (await scope.job_store()).fence(scope.resource.uid, task_ids, now=scope.world.now())
     return frozenset(job.key for job in doubtful if job.id not in never)
 
 

@@ -74,7 +74,11 @@ def final_messages(
         quarantine = Quarantine(
             name=taken.quarantine, messages=messages.quarantined, expiration_time=timestamp(expires)
         )
-    if unreplaced.count:
+    known = status.messages.unreplaced if status.messages else None
+    if known is not None:
+        # Counted before the quarantine was removed.
+        messages = messages.model_copy(update={"unreplaced": known})
+    elif unreplaced.count:
         shown = UnreplacedStatus(
             count=unreplaced.count,
             is_exact=unreplaced.is_exact,

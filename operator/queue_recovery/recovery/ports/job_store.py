@@ -1,6 +1,6 @@
 """What a recovery needs of the job store."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -70,10 +70,10 @@ class JobStore(Protocol):
         """
         ...
 
-    async def fence(self, run_uid: str, ids: Sequence[str], *, now: datetime) -> frozenset[str]:
+    async def fence(self, run_uid: str, task_ids: Mapping[str, str], *, now: datetime) -> frozenset[str]:
         """Stamp those of these jobs as released that were never claimed, and return them.
 
-        The others were claimed, or it is not known.
+        The others were claimed, or it is not known. `task_ids` says which task id a claim would have given each.
         """
         ...
 
