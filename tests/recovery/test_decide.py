@@ -196,6 +196,13 @@ def test_a_deadline_says_what_was_awaited_last() -> None:
     assert "waiting for the last pod of tts-worker" in ending.message
 
 
+def test_a_deadline_that_comes_while_it_is_suspended_between_jobs_says_so_and_not_how_to_go_on() -> None:
+    of = held(status(planned=True, done=3))
+    ending = forced_ending(spec(activeDeadlineSeconds=1), of, created=CREATED, deleting=False, now=NOW)
+    assert ending is not None
+    assert ending.message == "not done within 1 s of the drain, part of which it was suspended."
+
+
 def test_a_suspended_one_has_no_deadline_and_one_that_was_set_free_has_all_of_its_time() -> None:
     of = held(status(planned=True))
     assert deadline(spec(suspend=True), of, created=CREATED) is None

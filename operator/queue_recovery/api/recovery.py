@@ -206,9 +206,14 @@ class QueueRecoverySpec(Model):
         1800,
         ge=1,
         le=31536000,
-        description="How long it may take once the workers are being stopped. It may be raised while it runs.",
+        description="How long it may take once the workers are being stopped, also while it is suspended between jobs. "
+        "It may be raised while it runs.",
     )
-    suspend: bool = Field(default=False, description="true: plan, show the plan in status, and hold (the dry run).")
+    suspend: bool = Field(
+        default=False,
+        description="true: plan, show the plan in status, and hold (the dry run). Set while it runs, it holds once the "
+        "messages are taken and the workers are back, before the next job is enqueued.",
+    )
     cancel: bool = Field(default=False, description="true: stop, bring the workers back, and end. One way.")
 
     model_config = with_rules(

@@ -79,8 +79,8 @@ class Plan(Model):
     quarantined: list[QuarantinedMessage] | None = Field(
         None,
         max_length=MOST_LISTED,
-        description="With `restoreFrom` and `suspend`: the first 20 of the messages that would be put back, in the "
-        "order in which they would be consumed; `restore` says how many there are.",
+        description="With `restoreFrom` and `suspend`: the first 20 of the messages that would be put back, those that "
+        "workers held before those that waited, each beginning with the next one; `restore` says how many there are.",
     )
 
 

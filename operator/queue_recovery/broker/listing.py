@@ -13,7 +13,9 @@ from queue_recovery.recovery.ports import QuarantinedHeaders, Restore
 
 
 async def first_restorable(client: Client, restore: Restore, most: int) -> list[QuarantinedHeaders]:
-    """Describe the first messages that would go back, those first that would be consumed first; at most `most` of them.
+    """Describe the first messages that would go back, at most `most` of them.
+
+    Of each sweep those that workers held come before those that waited, and these by priority; the next one first.
 
     An entry of `unacked` without a time of delivery is left out: it has no place in the order.
     """

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import time_ns
 from typing import Literal, TypeGuard
 from uuid import uuid4
 
@@ -86,7 +87,8 @@ class EventPoster:
     def post(self, event: Event, *, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Take an event for the object of that kind and name; drops it when the API server has been away for long."""
         body = EventsV1Event(
-            metadata=V1ObjectMeta(name=f"{name[:200]}.{uuid4().hex[:16]}", namespace=namespace),
+            # kubectl shows events of one second in the order of their names.
+            metadata=V1ObjectMeta(name=f"{name[:200]}.{time_ns():016x}{uuid4().hex[:4]}", namespace=namespace),
             event_time=datetime.now(UTC),
             reporting_controller="queuerecovery.dev/operator",
             reporting_instance=self._instance,

@@ -69,7 +69,9 @@ def connect(
         )
     except (PyMongoError, ValueError, TypeError):
         tls.close()
-        raise url.refused("is not one that the MongoDB driver takes") from None
+        raise url.refused(
+            "is not one that the MongoDB driver takes: percent-encode special characters in user and password"
+        ) from None
     reach.watch(client)
     try:
         collection = client.get_database(spec.database).get_collection(

@@ -76,17 +76,18 @@ def forced_ending(
     if until is None or now < until:
         return None
     last = find(status.conditions, ConditionType.RECONCILING)
-    waited_for = f" Last: {last.message}" if last else ""
+    waited_for = f" Last: {last.message}" if last and last.reason != Reason.SUSPENDED else ""
     if status.drain_start_time is None:
         return Ending(
             phase="Failed",
             reason=Reason.STARTING_DEADLINE_EXCEEDED,
             message=f"could not start within {_seconds(spec, status).starting} s; nothing was touched.{waited_for}",
         )
+    held = ", part of which it was suspended" if _was_held(status) else ""
     return Ending(
         phase="Failed",
         reason=Reason.ACTIVE_DEADLINE_EXCEEDED,
-        message=f"not done within {_seconds(spec, status).active} s of the drain.{waited_for}",
+        message=f"not done within {_seconds(spec, status).active} s of the drain{held}.{waited_for}",
     )
 
 

@@ -192,7 +192,7 @@ def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
         remedies.append("write restoreFrom.as: Original")
     if not why and wanted.task_ids is not None:
         why.append("none with one of the ids in restoreFrom.taskIds")
-        remedies.append("correct them; without taskIds and with suspend: true, status.plan lists what there is")
+        remedies.append("correct the ids; without taskIds and with suspend: true, status.plan lists what there is")
     said = f"has {counted(count.found, 'message')} in its quarantine"
     return (
         f"{said}: {', and '.join(why)}. To put messages back, {', or '.join(remedies)}"

@@ -242,7 +242,8 @@ class Scope:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
         reason, message = doing
         if self._is_suspended_later(status):
-            message = f"{message}. spec.suspend is true: it holds once the workers are back"
+            first = "" if is_true(status.conditions, ConditionType.PURGED) else "the messages are taken first; "
+            message = f"{message}. spec.suspend is true: {first}it holds once the workers are back"
         await self._store(set_running(status, reason, message, now=now, generation=generation))
 
     def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:
