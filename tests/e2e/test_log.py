@@ -38,6 +38,7 @@ async def test_a_recovery_has_one_line_with_its_fields_for_each_step(team: Team)
         ("stuck", "Reenqueuing", "Reenqueuing"),
         ("stuck", "Succeeded", "Completed"),
     ]
+    assert await team.told("Completed") == [line["reason"] for line in written]
     assert max(Counter(line["message"] for line in written).values()) == 1
     assert {name for line in written for name in line} == {
         *("timestamp", "severity", "message", "namespace", "recovery", "phase", "reason")
