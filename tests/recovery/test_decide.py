@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Phase, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
-from queue_recovery.recovery.decide import Action, deadline, decide, forced_ending
+from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, deadline, decide, forced_ending
 from queue_recovery.recovery.phase import acknowledge, phase_of, set_ended, set_running, set_step
 
 CREATED = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
@@ -194,6 +194,13 @@ def test_a_deadline_says_what_was_awaited_last() -> None:
     ending = forced_ending(spec(activeDeadlineSeconds=1), of, created=CREATED, deleting=False, now=NOW)
     assert ending is not None
     assert "waiting for the last pod of tts-worker" in ending.message
+
+
+def test_a_deadline_does_not_repeat_when_it_comes() -> None:
+    of = set_running(status(planned=True), "Locked", f"waiting until soon{THEN_IT_FAILS}held", now=NOW, generation=1)
+    ending = forced_ending(spec(startingDeadlineSeconds=1), of, created=CREATED, deleting=False, now=NOW)
+    assert ending is not None
+    assert ending.message == "could not start within 1 s; nothing was touched. Last: held"
 
 
 def test_a_deadline_that_comes_while_it_is_suspended_between_jobs_says_so_and_not_how_to_go_on() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Final
 
 from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
@@ -10,6 +11,9 @@ from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
 from queue_recovery.recovery.phase import is_terminal, moment
+
+THEN_IT_FAILS: Final = ", then it fails: "
+"""Between the deadline of what is awaited and what that is."""
 
 
 class Action(Enum):
@@ -76,7 +80,9 @@ def forced_ending(
     if until is None or now < until:
         return None
     last = find(status.conditions, ConditionType.RECONCILING)
-    waited_for = f" Last: {last.message}" if last and last.reason != Reason.SUSPENDED else ""
+    waited_for = ""
+    if last is not None and last.reason != Reason.SUSPENDED:
+        waited_for = f" Last: {last.message.rpartition(THEN_IT_FAILS)[2]}"
     if status.drain_start_time is None:
         return Ending(
             phase="Failed",

@@ -10,7 +10,7 @@ from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, longer
-from queue_recovery.recovery.decide import Action, decide, forced_ending
+from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
 from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
@@ -218,7 +218,8 @@ async def _after(scope: Scope, action: Action, error: RecoveryError, delay: floa
 
 def _patience(scope: Scope) -> str:
     """Say until when is waited; an ending waits without a limit."""
-    return "" if scope.status.ending or scope.deadline is None else f"waiting until {timestamp(scope.deadline)}: "
+    until = None if scope.status.ending else scope.deadline
+    return "" if until is None else f"waiting until {timestamp(until)}{THEN_IT_FAILS}"
 
 
 async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
