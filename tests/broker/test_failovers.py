@@ -13,7 +13,7 @@ from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.processes import Scope
 from sandbox.sentinels import NAME, Watched, ask
-from tests.broker.application import Application, everything
+from tests.broker.application import Application, everything, recovery, seen_jobs
 from tests.broker.turns import GOOD, POISON, STEPS, before, conserved, end, enqueue, recover, selected
 
 OPTIONS = TransportOptions(master_name=NAME)
@@ -107,3 +107,31 @@ async def test_what_the_replica_had_not_got_is_done_again_or_told_as_lost_and_no
     assert closed.pushed == {f"{n}:int:{n}" for n in range(2) if f"new-{n}" in found["queue"]}
     assert sorted(found["quarantine"]) == (POISON if closed.was_purged else [])
     assert not await broker.holders("tts")
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["before the take", "before the boundary"])
+async def test_jobs_that_were_frozen_on_the_old_primary_alone_are_told_as_lost_and_nothing_is_taken(
+    watched: Watched, broker: RedisBroker, *, is_late: bool
+) -> None:
+    run, jobs = recovery("tts"), seen_jobs("done", "gone", recoverable=False)
+    with connected(watched) as application:
+        application.enqueue("tts", "done", "poison")
+    await broker.open(run)
+    await watched.replicated()
+    await ask(watched.replica, "REPLICAOF", "NO", "ONE")
+    await broker.freeze(run, jobs)
+
+    async def fail_over() -> None:
+        await watched.watch(watched.replica)
+
+    if not is_late:
+        await fail_over()
+    with (
+        before(broker, {Script.BOUNDARY: fail_over} if is_late else {}),
+        pytest.raises(Rejected, match="lost what this recovery had written"),
+    ):
+        await broker.take(run, frozen=jobs)
+    assert not (await broker.close(run)).was_purged
+
+    with connected(watched) as application:
+        assert application.consume("tts") == ["done", "poison"]

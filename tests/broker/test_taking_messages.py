@@ -10,7 +10,7 @@ from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.own_keys import OwnKeys
 from queue_recovery.recovery.errors import Rejected
-from queue_recovery.recovery.ports import Run
+from queue_recovery.recovery.ports import Run, SeenJob
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything, recovery, tasks
 from tests.broker.conftest import Connect
@@ -280,6 +280,24 @@ async def test_a_run_whose_record_vanished_is_not_opened_again_and_takes_nothing
     with pytest.raises(Rejected, match="BrokerLostData"):
         await broker.pushed(run)
     assert await redis.llen("tts") == 1
+
+
+@pytest.mark.parametrize("lost", ["0:str:done", "1:str:poison"])
+async def test_what_a_job_looked_like_and_is_lost_is_told_as_lost_before_anything_is_taken(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run, lost: str
+) -> None:
+    application.enqueue("tts", "done", "held")
+    application.hold("tts", 1)
+    frozen = {"0:str:done": SeenJob(status="done", task_id="done", recoverable=False), "1:str:poison": None}
+    await broker.open(run)
+    await broker.freeze(run, frozen)
+    await redis.hdel(f"queuerecovery.dev:run:{run.uid}", f"seen:{lost}")
+    before = await everything(redis)
+
+    with pytest.raises(Rejected, match="BrokerLostData"):
+        await broker.take(run, frozen=frozen)
+
+    assert await everything(redis) == before
 
 
 async def test_a_full_server_lets_a_queue_be_taken_and_its_run_be_ended(

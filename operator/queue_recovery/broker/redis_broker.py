@@ -203,9 +203,9 @@ class RedisBroker:
                 raise forged(record) from None
         return stored
 
-    async def take(self, *runs: Run, sweep: int = 1) -> Taken:
+    async def take(self, *runs: Run, sweep: int = 1, frozen: Collection[str] = ()) -> Taken:
         """See `ports.Broker`."""
-        return await taking.take(self._client, self._layout, runs, sweep)
+        return await taking.take(self._client, self._layout, runs, sweep, frozen)
 
     async def moved(self, *runs: Run) -> int:
         """See `ports.Broker`."""

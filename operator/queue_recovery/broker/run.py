@@ -104,6 +104,7 @@ class Record:
             kept=self.kept,
             oversized=self.oversized,
             kept_ids=frozenset(self._named(KEPT_ID_FIELD)),
+            seen=self.notes,
         )
 
     @property
@@ -137,16 +138,19 @@ class Record:
         return sum(key not in seen or not seen[key].task_id for key in self.pushed)
 
     @property
+    def notes(self) -> Mapping[str, SeenJob | None]:
+        """What each job looked like when nothing ran, by its key; None: there was no document of it."""
+        return {key: read_note(text) for key, text in self._named(SEEN_FIELD).items()}
+
+    @property
     def jobs(self) -> Mapping[str, SeenJob]:
         """What each listed job that has a document looked like when nothing ran, by its key."""
-        notes = {key: read_note(text) for key, text in self._named(SEEN_FIELD).items()}
-        return {key: note for key, note in notes.items() if note is not None}
+        return {key: note for key, note in self.notes.items() if note is not None}
 
     @property
     def seen_as(self) -> dict[str, str]:
         """Keys of the jobs that were looked up, by the task ids that they had when nothing ran."""
-        notes = {key: read_note(value) for key, value in self._named(SEEN_FIELD).items()}
-        return {note.task_id: key for key, note in notes.items() if note and note.task_id}
+        return {note.task_id: key for key, note in self.jobs.items() if note.task_id}
 
     @property
     def released(self) -> Released:

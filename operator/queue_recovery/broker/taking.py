@@ -6,7 +6,7 @@ and the boundary takes it; moved after, kombu's WATCH fails and it pushes nothin
 """
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -21,14 +21,15 @@ from queue_recovery.broker.own_keys import (
     KEPT_ID_FIELD,
     LARGE_FIELD,
     LARGE_KEPT_FIELD,
+    SEEN_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
     ready_ending,
     unacked_ending,
     unacked_index_ending,
 )
-from queue_recovery.broker.run import read_open_record
-from queue_recovery.broker.scripts import Script, run_script, unreadable
+from queue_recovery.broker.run import Record, read_open_record
+from queue_recovery.broker.scripts import Script, lost_data, run_script, unreadable
 from queue_recovery.broker.selection import Jobs, Selection
 from queue_recovery.broker.unacked import Found, bites, entries_of, refuse_shared
 from queue_recovery.broker.values import LARGEST, size_of
@@ -53,7 +54,7 @@ class _Seen:
     """What is to be moved with the next bite."""
 
 
-async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int) -> Taken:
+async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, frozen: Collection[str]) -> Taken:
     """Move every selected message of the queues into the quarantine, and make sure that none is left in `unacked`.
 
     What is left of the lists is back when the sweep is complete; of `unacked` it was never moved. Besides what a
@@ -63,24 +64,39 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int) 
         Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`.
         NotYet: `UnknownConsumer`, when entries keep coming; those found by then are in the quarantine.
     """
-    records = [(run, await read_open_record(client, run.uid)) for run in runs]
-    before = [run for run, record in records if record.sweep < sweep]
+    records = list(zip(runs, await _records(client, runs, frozen), strict=True))
+    before = [(run, record) for run, record in records if record.sweep < sweep]
     incomplete = [run for run, record in records if record.complete < sweep]
     # A job may have been listed for another queue than its message is in.
     jobs = Jobs.of(job for _, record in records for job in record.jobs.values())
     if before:
         # The entries of all queues first: each boundary then finds what other workers' restore sweeps moved meanwhile.
-        seen = await _empty_unacked(client, layout, before, sweep, jobs)
-        for run in before:
+        seen = await _empty_unacked(client, layout, [run for run, _ in before], sweep, jobs)
+        for run, record in before:
             lists = layout.possible_lists(run.queue)
             takes_all = Selection(run.select, jobs).takes_all
-            await pass_boundary(client, run, lists, sweep, seen[run.queue], takes_all=takes_all)
+            found = seen[run.queue]
+            await pass_boundary(client, run, lists, sweep, found, takes_all=takes_all, frozen=record.seen)
     if incomplete and _any_moved(await _move_unacked(client, layout, incomplete, sweep, jobs)):
         raise unknown_consumer()
     for run in incomplete:
         await give_back_kept(client, layout, run, jobs)
         await run_script(client, Script.COMPLETE, [client.own.run(run.uid)], [run.uid, sweep])
-    return reduce(operator.add, [(await read_open_record(client, run.uid)).taken for run in runs])
+    return reduce(operator.add, [record.taken for record in await _records(client, runs, frozen)])
+
+
+async def _records(client: Client, runs: Sequence[Run], frozen: Collection[str]) -> list[Record]:
+    """Return the records of the runs, which together say what each of these jobs looked like when nothing ran.
+
+    A failover may have lost that, and not that the runs were opened: which messages are left would not be known.
+
+    Raises:
+        Rejected: `BrokerLostData`, `AlreadyClosed`.
+    """
+    records = [await read_open_record(client, run.uid) for run in runs]
+    if set(frozen).difference(*(record.seen for record in records)):
+        raise lost_data()
+    return records
 
 
 async def pass_boundary(
@@ -91,8 +107,9 @@ async def pass_boundary(
     seen: _Seen | None = None,
     *,
     takes_all: bool = True,
+    frozen: Collection[str] = (),
 ) -> None:
-    """Take these lists (by priority) in one step, and mark the run as purged."""
+    """Take these lists (by priority) in one step, and mark the run as purged, if it still knows these frozen jobs."""
     seen = seen or _Seen()
     keys, fields = [client.own.run(run.uid)], []
     for priority, key in lists.items():
@@ -102,7 +119,9 @@ async def pass_boundary(
     ending = unacked_ending(sweep)
     kept = ["" if takes_all else seen.kept, KEPT_FIELD + ending, seen.kept_large, LARGE_KEPT_FIELD + ending]
     kept_ids = [KEPT_ID_FIELD + found for found in seen.kept_ids]
-    words: list[Word] = [run.uid, sweep, seen.undecodable, *kept, int(run.take_unreadable), *fields, *kept_ids]
+    jobs = [SEEN_FIELD + key for key in frozen]
+    words: list[Word] = [run.uid, sweep, seen.undecodable, *kept, int(run.take_unreadable), *fields]
+    words += [len(jobs), *jobs, *kept_ids]
     if (await run_script(client, Script.BOUNDARY, keys, words))[:1] == [b"FOREIGN"]:
         raise unreadable(run.queue)
 

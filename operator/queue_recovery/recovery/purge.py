@@ -3,14 +3,13 @@
 from functools import partial
 
 from queue_recovery.api.conditions import ConditionType
-from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Quarantine
-from queue_recovery.recovery.drain import drain_held, freeze, refuse_survivors, stop_workers
+from queue_recovery.recovery.drain import drain_held, refuse_survivors, stop_workers
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.figures import count_messages
 from queue_recovery.recovery.jobs import listed
-from queue_recovery.recovery.ports import Broker, Taken
+from queue_recovery.recovery.ports import Broker
 from queue_recovery.recovery.scope import Scope, Update
 from queue_recovery.recovery.skips import skipped_jobs
 from queue_recovery.recovery.telling import telling
@@ -30,10 +29,13 @@ async def purge(scope: Scope) -> None:
             doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return
+    jobs = [job for job in listed(scope.spec) if job.id is not None]  # those that the drain has frozen
     refuse_survivors(await broker.consumers(), scope.last_seen, scope.world.now())
     try:
         taken = await telling(
-            scope, broker.take(*scope.runs.values(), sweep=scope.status.sweep), partial(_progress, scope, broker)
+            scope,
+            broker.take(*scope.runs.values(), sweep=scope.status.sweep, frozen=[job.key for job in jobs]),
+            partial(_progress, scope, broker),
         )
     except NotYet:
         if scope.still_drained is None and not await drain_held(scope):
@@ -60,7 +62,7 @@ async def purge(scope: Scope) -> None:
         update={
             "messages": messages,
             "quarantine": Quarantine(name=taken.quarantine, messages=messages.quarantined),
-            "skipped": await _skipped(scope, taken),
+            "skipped": list(skipped_jobs(jobs, taken.seen, taken.kept_ids, await scope.recoverable()).values()),
         },
     )
 
@@ -71,15 +73,6 @@ async def _progress(scope: Scope, broker: Broker) -> tuple[str, str]:
     planned = scope.status.plan.ready + scope.status.plan.unacked if scope.status.plan else 0
     of = f" of {max(moved, planned)}" if planned else ""
     return Reason.PURGING, f"moving the messages into the quarantine: {moved}{of}"
-
-
-async def _skipped(scope: Scope, taken: Taken) -> list[SkippedJob]:
-    """Return the jobs that are not enqueued, by what they looked like when nothing ran, and whose messages are left."""
-    jobs = [job for job in listed(scope.spec) if job.id is not None]
-    if not jobs:
-        return []
-    frozen = await freeze(scope, jobs, {})  # the drain has written them all down
-    return list(skipped_jobs(jobs, frozen, taken.kept_ids, await scope.recoverable()).values())
 
 
 async def _drain_again(scope: Scope, update: Update) -> None:

@@ -4,8 +4,10 @@
 --       nothing when all of the queue is taken; the run's field that counts those; how many of those are too large to be
 --       read; the run's field that counts them; 1 if the lists are taken although none of their messages looks like one of
 --       Celery's, else 0; then, for each list, the run's fields that count its messages, and those not sorted yet; then the
---       run's fields of the staying entries' task ids
--- Returns: OK (also when this boundary has been passed already) | LOST | CLOSED | PUSHED | WRONGTYPE, key
+--       number of the run's fields that say what jobs looked like, and those fields; then its fields of the staying
+--       entries' task ids
+-- Returns: OK (also when this boundary has been passed already) | LOST (also when one of the jobs' fields is) | CLOSED
+--          | PUSHED | WRONGTYPE, key
 --          | FOREIGN (nothing at the ends of the lists looks like a message of Celery)
 --          | OCCUPIED (there is something where a list would go)
 --          | SKIPPED (the sweep before has not been made, or what it keeps is not back)
@@ -35,6 +37,11 @@ for i = 2, #KEYS, 2 do
   found_message = found_message or found == 'list' and shows_a_message(KEYS[i])
 end
 if found_any and not found_message then return {'FOREIGN'} end
+local jobs = 8 + #KEYS
+local rest = jobs + tonumber(ARGV[jobs]) + 1
+for i = jobs + 1, rest - 1 do
+  if redis.call('HEXISTS', run, ARGV[i]) == 0 then return {'LOST'} end
+end
 
 redis.call('HDEL', run, '') -- a full server then takes the rest too
 for i = 2, #KEYS, 2 do
@@ -51,6 +58,6 @@ for i = 2, #KEYS, 2 do
   end
 end
 if ARGV[4] ~= '' then redis.call('HSET', run, ARGV[5], ARGV[4], ARGV[7], ARGV[6]) end
-for i = 8 + #KEYS, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
+for i = rest, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
 redis.call('HSET', run, 'undecodable', ARGV[3], 'sweep', sweep, 'state', 'purged')
 return {'OK'}

@@ -195,12 +195,14 @@ class Broker(Protocol):
         """
         ...
 
-    async def take(self, *runs: Run, sweep: int = 1) -> Taken:
+    async def take(self, *runs: Run, sweep: int = 1, frozen: Collection[str] = ()) -> Taken:
         """Move every message of the queues into the quarantine: bites of `unacked`, then one boundary for each queue.
 
         Entries of `unacked` that are to be left are left alone, and such messages of the lists are back, in their order
         and before all newer ones, when this returns: what a selection does not match, and the messages of jobs that
         were frozen as not recoverable. Which of the frozen jobs' task ids are theirs is remembered.
+
+        `frozen`: keys of all jobs that were frozen. Nothing more is taken once what one of them looked like is lost.
 
         Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
         consumer of the queues lives. When that turns out not to have held, the queues are drained again and taken with

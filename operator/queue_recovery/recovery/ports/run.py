@@ -1,6 +1,7 @@
 """A run: one recovery of one queue as the broker knows it, and what it moves, enqueues and leaves behind."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -76,6 +77,8 @@ class Taken:
     """Messages found that are too large to be read: entries of `unacked`, and with a selection any that it left."""
     kept_ids: frozenset[str] = frozenset()
     """Those of the listed jobs' task ids that have a message among the kept ones."""
+    seen: Mapping[str, SeenJob | None] = field(default_factory=dict, hash=False)
+    """What each frozen job looked like when nothing ran, by its key."""
 
     def __add__(self, other: "Taken") -> "Taken":
         """Return the totals of two runs of one recovery; entries that cannot be read are of neither, so the same."""
@@ -87,6 +90,7 @@ class Taken:
             kept=self.kept + other.kept,
             oversized=self.oversized + other.oversized,
             kept_ids=self.kept_ids | other.kept_ids,
+            seen={**self.seen, **other.seen},
         )
 
 

@@ -1,0 +1,53 @@
+"""The purge asks the broker for the messages, and for what the jobs looked like that the drain has frozen."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.purge import purge
+from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.world import Resource, World
+from tests.alone import alone
+from tests.recovery.kept import NOW
+
+TARGET = QueueTargetSpec.model_validate(
+    {
+        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+        "queues": [{"name": "tts", "workers": [{"name": "worker"}]}],
+    }
+)
+
+
+async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_never_written_anew() -> None:
+    asked: list[object] = []
+    spec = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [{"id": 7}, {"task": "tts.render"}, {"id": "a"}]}
+
+    async def take(*_: object, sweep: int, frozen: list[str]) -> object:
+        asked.append((sweep, frozen))
+        raise Rejected("BrokerLostData", "lost")
+
+    async def broker(_: object) -> object:
+        return SimpleNamespace(consumers=consumers, take=take)  # it has nothing that writes
+
+    async def consumers() -> list[object]:
+        return []
+
+    async def target(_: str) -> QueueTargetSpec:
+        return TARGET
+
+    desired = SimpleNamespace(spec=QueueRecoverySpec.model_validate(spec), generation=1)
+    resource = SimpleNamespace(uid="uid", namespace="media", name="stuck", created=NOW, desired=desired)
+    world = SimpleNamespace(cluster="this-cluster", now=lambda: NOW, target=target, broker=broker)
+    scope = Scope(
+        resource=cast("Resource", resource), world=cast("World", world), status=QueueRecoveryStatus(), turn=alone()
+    )
+
+    with pytest.raises(Rejected, match="lost"):
+        await purge(scope)
+
+    assert asked == [(1, ["0:int:7", "2:str:a"])]
