@@ -184,6 +184,27 @@ async def test_wherever_a_process_dies_an_ending_leaves_each_message_in_one_plac
     assert trips > 30
 
 
+async def test_wherever_a_process_dies_an_ending_leaves_the_message_of_a_job_that_is_listed_for_another_queue(
+    connect: Connect, application: Application, redis: Redis
+) -> None:
+    for trips in range(200):
+        await redis.flushall()
+        application.enqueue("tts", "left", "taken")
+        runs = recovery_of("index", "tts")
+        mortal = connect()
+        await mortal.open(*runs)
+        await mortal.freeze(runs[0], seen_jobs("left", recoverable=False))
+        with dying(mortal, trips) as deaths:
+            await mortal.take(*runs)
+
+        await end(connect(), runs)
+
+        assert application.consume("tts") in (["left"], ["left", "taken"])
+        if not deaths:
+            break
+    assert trips > 10
+
+
 async def end(broker: RedisBroker, runs: list[Run]) -> None:
     """Do what an ending does."""
     for run in runs:

@@ -22,7 +22,7 @@ from queue_recovery.recovery.scope import Scope
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.world import Resource, World
 from tests.alone import alone
-from tests.broker.application import Application, everything, recovery_of, restoring, selecting, tasks
+from tests.broker.application import Application, everything, recovery_of, restoring, seen_jobs, selecting, tasks
 from tests.broker.conftest import Connect
 from tests.broker.dying import dying, dying_at
 
@@ -356,6 +356,21 @@ async def test_of_one_of_every_queue_only_the_queues_that_are_needed_are_taken_o
     held = await case.broker.holders("mail", "tts")
     assert {queue: holder.run for queue, holder in held.items()} == {"mail": runs[0].uid}
     await case.broker.take(runs[0])
+
+
+async def test_of_one_of_every_queue_the_message_of_a_job_that_is_listed_for_another_queue_is_left(
+    case: Case, connect: Connect, application: Application
+) -> None:
+    late, runs = connect(), recovery_of("mail", "tts")
+    application.enqueue("tts", "left", "taken")
+    await late.open(*runs)
+    await late.freeze(runs[0], seen_jobs("left", recoverable=False))
+    with dying_at(late, Script.SORT):
+        await late.take(*runs)
+
+    await case.look()
+
+    assert application.consume("tts") == ["left"]
 
 
 async def test_a_recovery_of_every_queue_takes_over_what_is_gone_and_waits_for_the_rest(case: Case, run: Run) -> None:

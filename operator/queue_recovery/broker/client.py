@@ -36,7 +36,7 @@ LONGEST_WORD = 1024
 """Bytes of a name that somebody else may have written and that is read whole: a UID, a delivery tag, a binding."""
 
 _MOST_FIELDS = 10_000
-"""Fields of a record: a recovery lists at most 1,000 jobs, each of which has up to three."""
+"""Fields of a record: a recovery lists at most 1,000 jobs, each of which has up to four."""
 
 _MOST_OF_RECORD = 4 * 2**20
 """Bytes of a record."""

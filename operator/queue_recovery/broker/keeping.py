@@ -51,12 +51,12 @@ async def give_back_kept(client: Client, layout: Layout, run: Run, jobs: Jobs | 
     """Sort what the last boundary took, and bring what is kept back to the tail of its list.
 
     Goes on where an earlier call stopped. Which of the jobs' task ids are kept is written beside it. Without `jobs`,
-    they are those of this run alone.
+    they are those of this run alone; what is left for jobs of other queues, the boundary has written down.
     """
     record = await read_record(client, run.uid)
     if record is None:
         raise lost_data()
-    jobs = jobs or Jobs.of(record.jobs.values())
+    jobs = jobs or Jobs.of(record.jobs.values(), record.left)
     unsorted = record.unsorted
     for priority, key in layout.possible_lists(run.queue).items():
         ending = ready_ending(record.sweep, priority)

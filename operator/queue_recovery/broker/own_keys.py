@@ -21,6 +21,9 @@ KEPT_FIELD = "kept:"
 KEPT_ID_FIELD = "kept_id:"
 """What those fields of a run begin with that name task ids of jobs whose message was kept."""
 
+LEFT_FIELD = "left:"
+"""What those fields of a run begin with that name digests of task ids whose messages are left, of jobs of any queue."""
+
 LARGE_FIELD = "large:"
 """What those fields of a run begin with that count entries of `unacked` that were taken, too large to be read."""
 

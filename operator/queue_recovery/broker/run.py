@@ -13,6 +13,7 @@ from queue_recovery.broker.own_keys import (
     KEPT_ID_FIELD,
     LARGE_FIELD,
     LARGE_KEPT_FIELD,
+    LEFT_FIELD,
     SEEN_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
@@ -146,6 +147,11 @@ class Record:
     def jobs(self) -> Mapping[str, SeenJob]:
         """What each listed job that has a document looked like when nothing ran, by its key."""
         return {key: note for key, note in self.notes.items() if note is not None}
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Digests of the task ids whose messages are left, once the boundary has been passed."""
+        return frozenset(self._named(LEFT_FIELD))
 
     @property
     def seen_as(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, Self
 
 from queue_recovery.api.select import PurgeSelect
@@ -15,15 +16,19 @@ class Jobs:
 
     ids: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
-    """Those of jobs that are not enqueued because of their status: their messages are left."""
+    """Digests of those of jobs that are not enqueued because of their status: their messages are left."""
 
     @classmethod
-    def of(cls, jobs: Iterable[SeenJob]) -> Self:
-        """Return the task ids of these jobs."""
+    def of(cls, jobs: Iterable[SeenJob], left: Iterable[str] = ()) -> Self:
+        """Return the task ids of these jobs; `left` adds digests of others whose messages are left."""
         seen = [(job.task_id, job.recoverable) for job in jobs if job.task_id]
-        return cls(
-            frozenset(name for name, _ in seen), frozenset(name for name, recoverable in seen if not recoverable)
-        )
+        own = frozenset(digest(name) for name, recoverable in seen if not recoverable)
+        return cls(frozenset(name for name, _ in seen), own.union(left))
+
+
+def digest(name: str) -> str:
+    """Return what stands for a task id in a run's record: a document's may have 1,024 characters."""
+    return sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 NO_JOBS: Final = Jobs()
@@ -47,7 +52,7 @@ class Selection:
 
         Protocol 1 keeps a message's task and its retries in the body, so that only its id can be matched.
         """
-        if self._left and task_id(envelope) in self._left:
+        if self._left and (name := task_id(envelope)) is not None and digest(name) in self._left:
             return False
         if self._selects_all:
             return True

@@ -21,6 +21,7 @@ from queue_recovery.broker.own_keys import (
     KEPT_ID_FIELD,
     LARGE_FIELD,
     LARGE_KEPT_FIELD,
+    LEFT_FIELD,
     SEEN_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
@@ -75,8 +76,16 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, 
         for run, record in before:
             lists = layout.possible_lists(run.queue)
             takes_all = Selection(run.select, jobs).takes_all
-            found = seen[run.queue]
-            await pass_boundary(client, run, lists, sweep, found, takes_all=takes_all, frozen=record.seen)
+            await pass_boundary(
+                client,
+                run,
+                lists,
+                sweep,
+                seen[run.queue],
+                takes_all=takes_all,
+                frozen=record.seen,
+                left=jobs.left,
+            )
     if incomplete and _any_moved(await _move_unacked(client, layout, incomplete, sweep, jobs)):
         raise unknown_consumer()
     for run in incomplete:
@@ -108,8 +117,12 @@ async def pass_boundary(
     *,
     takes_all: bool = True,
     frozen: Collection[str] = (),
+    left: Collection[str] = (),
 ) -> None:
-    """Take these lists (by priority) in one step, and mark the run as purged, if it still knows these frozen jobs."""
+    """Take these lists (by priority) in one step, and mark the run as purged, if it still knows these frozen jobs.
+
+    The digests of task ids whose messages are left are written to the run: what ends it may not know the other runs.
+    """
     seen = seen or _Seen()
     keys, fields = [client.own.run(run.uid)], []
     for priority, key in lists.items():
@@ -121,7 +134,7 @@ async def pass_boundary(
     kept_ids = [KEPT_ID_FIELD + found for found in seen.kept_ids]
     jobs = [SEEN_FIELD + key for key in frozen]
     words: list[Word] = [run.uid, sweep, seen.undecodable, *kept, int(run.take_unreadable), *fields]
-    words += [len(jobs), *jobs, *kept_ids]
+    words += [len(jobs), *jobs, *kept_ids, *(LEFT_FIELD + one for one in left)]
     if (await run_script(client, Script.BOUNDARY, keys, words))[:1] == [b"FOREIGN"]:
         raise unreadable(run.queue)
 

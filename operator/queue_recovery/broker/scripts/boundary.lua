@@ -5,7 +5,7 @@
 --       read; the run's field that counts them; 1 if the lists are taken although none of their messages looks like one of
 --       Celery's, else 0; then, for each list, the run's fields that count its messages, and those not sorted yet; then the
 --       number of the run's fields that say what jobs looked like, and those fields; then its fields of the staying
---       entries' task ids
+--       entries' task ids, and of all task ids whose messages stay
 -- Returns: OK (also when this boundary has been passed already) | LOST (also when one of the jobs' fields is) | CLOSED
 --          | PUSHED | WRONGTYPE, key
 --          | FOREIGN (nothing at the ends of the lists looks like a message of Celery)
