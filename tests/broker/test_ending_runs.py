@@ -3,16 +3,19 @@
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
+from queue_recovery.api.recovery import QueueRecoverySpec
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
-from queue_recovery.recovery.ports import Closed, Holder, Run
+from queue_recovery.recovery.jobs import check_size, listed
+from queue_recovery.recovery.ports import Closed, Holder, Run, SeenJob, Task
 from tests.broker.application import Application, everything, recovery, tasks
 from tests.broker.conftest import Connect
 from tests.broker.dying import dying_at
@@ -183,6 +186,28 @@ async def test_after_a_refusal_a_late_process_takes_nothing_from_workers(
 
     assert await redis.hlen("unacked") == 1
     assert (await ending.close(run)).was_purged
+
+
+async def test_a_recovery_of_the_most_jobs_with_the_longest_names_is_taken_and_ended(
+    broker: RedisBroker, application: Application, run: Run
+) -> None:
+    written = [{"id": f"{n:04}" + "€" * 167} for n in range(1000)]
+    spec = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "jobs": written})
+    jobs = listed(spec)
+    check_size(spec, jobs)
+    longest = {job.key: f"{n:04}" + "€" * 340 for n, job in enumerate(jobs)}
+    frozen = {key: SeenJob(status="é" * 512, task_id=name, recoverable=False) for key, name in longest.items()}
+    application.enqueue("tts", *longest.values())
+    await broker.open(run)
+    await broker.freeze(run, frozen)
+
+    taken = await broker.take(run, frozen=frozen)
+    await broker.push(run, [Task(key=key, task_id=str(uuid4()), task="t", args="[]", kwargs="{}") for key in frozen])
+
+    assert taken.kept_ids == set(longest.values())
+    assert (await broker.close(run)).pushed == set(frozen)
+    await broker.release(run, expires=LATER, keep=True)
+    assert await broker.holders("tts") == {}
 
 
 async def test_two_processes_that_close_a_run_at_once_give_every_entry_back_once(

@@ -75,12 +75,13 @@ async def test_a_document_is_read_whose_mapped_fields_fit(
         assert set(await looked_up(store, ["a", "b"])) == {"a", "b"}
 
 
+@pytest.mark.parametrize(("letter", "most"), [("x", 1024), ("é", 512), ("\n", 512)])
 @pytest.mark.parametrize("field", ["status", "task_id"])
 async def test_a_very_long_status_or_task_id_is_refused_by_name(
-    make_store: MakeStore, collection: Collection, field: str
+    make_store: MakeStore, collection: Collection, field: str, letter: str, most: int
 ) -> None:
-    await collection.insert_one({"_id": "short", **FAILED, field: "x" * 1024})
-    await collection.insert_one({"_id": "long", **FAILED, field: "x" * 1025})
+    await collection.insert_one({"_id": "short", **FAILED, field: letter * most})
+    await collection.insert_one({"_id": "long", **FAILED, field: letter * (most + 1)})
 
     with pytest.raises(Rejected, match="long"):
         await looked_up(make_store(), ["short", "long"])

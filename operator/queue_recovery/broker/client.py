@@ -39,7 +39,10 @@ _MOST_FIELDS = 10_000
 """Fields of a record: a recovery lists at most 1,000 jobs, each of which has up to four."""
 
 _MOST_OF_RECORD = 4 * 2**20
-"""Bytes of a record."""
+"""Bytes of a record; a legal one has some 3.5 MiB at most.
+
+For each of 1,000 jobs that is its key, twice (all ids share 0.5 MiB: `recovery.jobs.check_size`), its status and its
+task id as JSON (1 KiB each: `jobs.documents`), and digests."""
 
 _LARGEST_NEWEST = 64 * 2**10
 """Bytes of a message that is only looked at to tell Celery's lists from others."""

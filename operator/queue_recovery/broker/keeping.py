@@ -24,7 +24,7 @@ from queue_recovery.broker.own_keys import (
 )
 from queue_recovery.broker.run import read_record
 from queue_recovery.broker.scripts import Script, forged, lost_data, run_script
-from queue_recovery.broker.selection import Jobs, Selection
+from queue_recovery.broker.selection import Jobs, Selection, digest
 from queue_recovery.broker.values import Large, Value, size_of
 from queue_recovery.recovery.ports import Run
 
@@ -99,7 +99,9 @@ async def sort(client: Client, run: Run, ending: str, quarantined: str, *, kept:
         verdicts = [judge(message, f"{ending}:{left - place}") for place, message in enumerate(mouthful)]
         stays = "".join(map(_letter, verdicts))
         instead = [v.instead for v in verdicts if v.instead is not None]
-        found = [KEPT_ID_FIELD + name for name in sorted({v.kept_id for v in verdicts if v.kept_id is not None})]
+        found = [
+            KEPT_ID_FIELD + digest(name) for name in sorted({v.kept_id for v in verdicts if v.kept_id is not None})
+        ]
         arguments: list[Word] = [run.uid, *fields, left, stays, len(instead), *instead, *found]
         with bite.timed():
             _, rest = await run_script(client, Script.SORT, keys, arguments)

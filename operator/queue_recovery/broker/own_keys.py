@@ -19,7 +19,7 @@ KEPT_FIELD = "kept:"
 """What those fields of a run begin with that count what a selection left of a taken list, or of `unacked`."""
 
 KEPT_ID_FIELD = "kept_id:"
-"""What those fields of a run begin with that name task ids of jobs whose message was kept."""
+"""What those fields of a run begin with that name digests of task ids of jobs whose message was kept."""
 
 LEFT_FIELD = "left:"
 """What those fields of a run begin with that name digests of task ids whose messages are left, of jobs of any queue."""

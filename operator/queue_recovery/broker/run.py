@@ -22,6 +22,7 @@ from queue_recovery.broker.own_keys import (
     sweep_of,
 )
 from queue_recovery.broker.scripts import already_closed, forged, lost_data
+from queue_recovery.broker.selection import Jobs, digest
 from queue_recovery.recovery.ports import Restored, SeenJob, Taken
 
 _COUNTERS = (TAKEN_FIELD, UNSORTED_FIELD, KEPT_FIELD, LARGE_FIELD, LARGE_KEPT_FIELD)
@@ -97,6 +98,7 @@ class Record:
     def taken(self) -> Taken:
         """What has been moved into the quarantine."""
         unacked = sum(count for ending, count in self.quarantined.items() if ending.endswith(":unacked"))
+        kept = self.kept_digests
         return Taken(
             quarantine=self.own.quarantine_name(recovery_uid(self.uid)),
             ready=sum(self.quarantined.values()) - unacked,
@@ -104,9 +106,14 @@ class Record:
             undecodable=int(self.fields.get("undecodable", 0)),
             kept=self.kept,
             oversized=self.oversized,
-            kept_ids=frozenset(self._named(KEPT_ID_FIELD)),
+            kept_ids=frozenset(name for name in Jobs.of(self.jobs.values()).ids if digest(name) in kept),
             seen=self.notes,
         )
+
+    @property
+    def kept_digests(self) -> frozenset[str]:
+        """Digests of the listed jobs' task ids that have a message among the kept ones."""
+        return frozenset(self._named(KEPT_ID_FIELD))
 
     @property
     def moved(self) -> int:

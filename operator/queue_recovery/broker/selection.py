@@ -27,7 +27,7 @@ class Jobs:
 
 
 def digest(name: str) -> str:
-    """Return what stands for a task id in a run's record: a document's may have 1,024 characters."""
+    """Return what stands for a task id in a run's record, however long it is."""
     return sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 

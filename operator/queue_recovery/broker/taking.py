@@ -7,7 +7,7 @@ and the boundary takes it; moved after, kombu's WATCH fails and it pushes nothin
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from queue_recovery.broker.bites import Bite
@@ -31,7 +31,7 @@ from queue_recovery.broker.own_keys import (
 )
 from queue_recovery.broker.run import Record, read_open_record
 from queue_recovery.broker.scripts import Script, lost_data, run_script, unreadable
-from queue_recovery.broker.selection import Jobs, Selection
+from queue_recovery.broker.selection import Jobs, Selection, digest
 from queue_recovery.broker.unacked import Found, bites, entries_of, refuse_shared
 from queue_recovery.broker.values import LARGEST, size_of
 from queue_recovery.recovery.ports import Run, Taken
@@ -91,7 +91,10 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, 
     for run in incomplete:
         await give_back_kept(client, layout, run, jobs)
         await run_script(client, Script.COMPLETE, [client.own.run(run.uid)], [run.uid, sweep])
-    return reduce(operator.add, [record.taken for record in await _records(client, runs, frozen)])
+    after = await _records(client, runs, frozen)
+    kept = {one for record in after for one in record.kept_digests}
+    kept_ids = frozenset(name for name in jobs.ids if digest(name) in kept)
+    return replace(reduce(operator.add, [record.taken for record in after]), kept_ids=kept_ids)
 
 
 async def _records(client: Client, runs: Sequence[Run], frozen: Collection[str]) -> list[Record]:
@@ -131,7 +134,7 @@ async def pass_boundary(
         fields += [TAKEN_FIELD + ending, UNSORTED_FIELD + ending]
     ending = unacked_ending(sweep)
     kept = ["" if takes_all else seen.kept, KEPT_FIELD + ending, seen.kept_large, LARGE_KEPT_FIELD + ending]
-    kept_ids = [KEPT_ID_FIELD + found for found in seen.kept_ids]
+    kept_ids = [KEPT_ID_FIELD + digest(found) for found in seen.kept_ids]
     jobs = [SEEN_FIELD + key for key in frozen]
     words: list[Word] = [run.uid, sweep, seen.undecodable, *kept, int(run.take_unreadable), *fields]
     words += [len(jobs), *jobs, *kept_ids, *(LEFT_FIELD + one for one in left)]

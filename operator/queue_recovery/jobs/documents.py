@@ -18,7 +18,7 @@ _INT64: Final = range(-(2**63), 2**63)
 _HEX: Final = frozenset("0123456789abcdef")
 _OBJECT_ID_LENGTH: Final = 24
 _LONGEST_NAME: Final = 1024
-"""Characters of a status, a task id or a task's name: those of all listed jobs are kept in memory."""
+"""Bytes of a status, a task id or a task's name as JSON: those of all listed jobs are in memory, and in one record."""
 
 
 class Unreadable(Exception):
@@ -102,7 +102,7 @@ def stored_job(job_id: str, document: Document, fields: JobFields) -> StoredJob:
 
 
 def _short(value: str | None) -> str | None:
-    if value is not None and len(value) > _LONGEST_NAME:
+    if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) - len('""') > _LONGEST_NAME:
         raise Unreadable
     return value
 
