@@ -12,6 +12,7 @@ from sandbox.certificates import Authority
 from sandbox.processes import LOOPBACK, Scope, free_port, until
 from sandbox.sentinels import NAME, Watched, ask
 from tests.broker.application import recovery, tasks
+from tests.redis_server import needs_redis
 
 OPTIONS = TransportOptions(master_name=NAME)
 HEALTHY = BrokerHealth(eviction_policy="noeviction")
@@ -124,6 +125,7 @@ async def test_sentinels_and_servers_have_passwords_of_their_own(scope: Scope) -
     assert "Sentinel" not in without.message
 
 
+@needs_redis
 async def test_servers_and_sentinels_speak_tls_where_the_target_says_so(scope: Scope) -> None:
     authority = Authority.create(scope.folder / "ca")
     pair, mine = authority.issue("redis"), authority.issue("operator")

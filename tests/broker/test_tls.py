@@ -21,6 +21,7 @@ from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Broker as Server
 from sandbox.certificates import Authority, KeyPair
 from sandbox.processes import Scope, free_port, until
+from tests.redis_server import IS_HERE, REASON
 
 HEALTHY = BrokerHealth(eviction_policy="noeviction")
 
@@ -47,6 +48,8 @@ def open_files() -> list[str]:
 
 
 async def start(scope: Scope, folder: Path, *options: str, expired: bool = False) -> Secured:
+    if not IS_HERE:
+        pytest.skip(REASON)
     authority = Authority.create(folder)
     pair = authority.issue("redis", expired=expired)
     files = [f"--tls-{kind}-file" for kind in ("cert", "key", "ca-cert")]

@@ -19,6 +19,7 @@ from tests.broker.application import Application
 from tests.broker.test_commands_sent import READS, WRITES, whole_life
 from tests.broker.turns import POISON, STEPS, before, conserved, end, enqueue, recover, selected
 from tests.chaos.proxy import Network, Proxy
+from tests.redis_server import needs_redis
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "operator/queue_recovery/broker/scripts"
@@ -135,6 +136,7 @@ async def test_a_recovery_that_is_given_up_on_a_full_server_finishes(
     assert not await broker.holders("tts")
 
 
+@needs_redis
 async def test_a_server_that_loads_its_data_is_waited_for(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connecting, "_RETRIES", 0)
     slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]

@@ -15,6 +15,7 @@ from sandbox.broker import Broker as Server
 from sandbox.broker import Flavour, flavours
 from sandbox.processes import Scope, free_port
 from tests.broker.conftest import Connect
+from tests.redis_server import needs_redis
 
 PASSWORD = "hunter2"
 
@@ -135,6 +136,7 @@ async def test_a_node_of_a_cluster(scope: Scope, flavour: Flavour) -> None:
     assert (type(error), error.reason) == (NotYet, "BrokerIsCluster")
 
 
+@needs_redis
 async def test_a_sentinel(scope: Scope) -> None:
     server = await Server.start(scope, flavour="redis", options=["--sentinel"])
 

@@ -8,6 +8,7 @@ from sandbox.certificates import Authority, KeyPair
 from sandbox.cluster import Sandbox
 from sandbox.processes import LOOPBACK, free_port
 from tests.e2e.team import Team, condition, envelope
+from tests.redis_server import needs_redis
 
 NAME = "media"
 PASSWORD = "hunter2"
@@ -19,6 +20,7 @@ def files(pair: KeyPair, authority: Authority) -> list[str]:
     return [word for kind, path in options.items() for word in (f"--tls-{kind}-file", str(path))]
 
 
+@needs_redis
 async def test_a_recovery_goes_through_sentinels_and_tls_with_the_secrets_that_the_target_names(
     team: Team, operator: Sandbox, tmp_path: Path
 ) -> None:

@@ -2,14 +2,11 @@
 
 import pytest
 
-from queue_recovery.api.conditions import ConditionType
 from tests import readme
 from tests.e2e.team import Team
 
 COMMANDS = readme.commands("Waiting in a script", "docs/operating.md")
 FINISHED, SHOW, SUCCEEDED = COMMANDS
-
-no_such_condition = pytest.mark.skipif("Finished" not in set(ConditionType), reason="no recovery has it yet")
 
 
 async def run(team: Team, command: str) -> tuple[int, str]:
@@ -40,7 +37,6 @@ async def test_after_a_failure_waiting_for_success_ends_with_its_timeout(team: T
     assert (await run(team, SHOW))[1].startswith("Failed: ")
 
 
-@no_such_condition
 @pytest.mark.parametrize(
     ("ending", "spec"), [("Succeeded", {}), ("Failed", {"queue": "nowhere"}), ("Cancelled", {"cancel": True})]
 )
