@@ -88,13 +88,13 @@ def test_certificates_are_verified_unless_the_url_says_otherwise(
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("", "neither"),
-        ("redis", "neither"),
-        ("http://redis", "neither"),
+        ("", "none of redis://"),
+        ("redis", "none of redis://"),
+        ("http://redis", "none of redis://"),
         ("amqp://guest:hunter2@rabbit:5672//", "RabbitMQ is not supported"),
         ("pyamqp://guest:hunter2@rabbit:hunter2", "RabbitMQ is not supported"),
         ("sqs://hunter2:hunter2@", "Amazon SQS is not supported"),
-        ("hunter2://redis", "neither"),
+        ("hunter2://redis", "none of redis://"),
         ("unix:///run/redis.sock", "socket"),
         ("redis+socket:///run/redis.sock", "socket"),
         ("redis://%2Frun%2Fredis.sock", "no host"),
