@@ -17,7 +17,7 @@ from tests.chaos.points import Crossing
 _MATRICES = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
 _CROWD = 20
 """Recoveries in a crowd, and deaths of its operator."""
-_KINDS = (plans.PLAIN, plans.UNLINKING, plans.EVERY_QUEUE, plans.PENDING, plans.RESTORING)
+_KINDS = (plans.PLAIN, plans.UNLINKING, plans.EVERY_QUEUE, plans.PENDING, plans.PENDING_ELSEWHERE, plans.RESTORING)
 
 
 def main() -> None:
@@ -69,6 +69,8 @@ def _cases(
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
         yield from plans.matrix(trouble, plans.more(seen[plans.PENDING], plain), plans.PENDING)
+        elsewhere = plans.more(seen[plans.PENDING_ELSEWHERE], seen[plans.EVERY_QUEUE])
+        yield from plans.matrix(trouble, elsewhere, plans.PENDING_ELSEWHERE)
     if Trouble.DEATH in troubles:
         yield from plans.matrix(Trouble.DEATH, plans.more(seen[plans.UNLINKING], plain), plans.UNLINKING)
     yield from plans.twice(random, plain, arguments.cases)

@@ -34,6 +34,8 @@ EVERY_QUEUE: Final = replace(PLAIN, every_queue=True)
 """A recovery of every queue has most of the broker's effects once for each."""
 PENDING: Final = replace(PLAIN, pending=True)
 """A recovery that leaves messages of listed jobs in the queue sorts what it has taken."""
+PENDING_ELSEWHERE: Final = replace(PENDING, every_queue=True)
+"""One of every queue leaves messages of jobs that are listed for another queue."""
 RESTORING: Final = replace(PLAIN, restore=True)
 
 

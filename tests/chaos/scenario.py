@@ -193,7 +193,9 @@ class Stage(Team):
         """Create a recovery, and watch it while the block runs."""
         jobs = [{"id": job.label} if job.document else _written_out() for job in self.listed]
         if every_queue:
-            jobs = [{**job, "queue": "work"} for job in jobs]
+            # Those that are skipped are listed for another queue than their messages are in.
+            skipped = [job.document is not None and job.document["status"] == "pending" for job in self.listed]
+            jobs = [{**job, "queue": "aside" if aside else "work"} for job, aside in zip(jobs, skipped, strict=True)]
             spec["queue"] = "*"
         await self.recovery(name, **{"jobs": jobs, "reenqueue": {"ratePerSecond": 8}, **spec})
         async with self._watching(name):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.chaos import plans, report
 from tests.chaos.arena import Arena
@@ -54,6 +55,23 @@ async def test_a_recovery_that_leaves_messages_of_pending_jobs_loses_and_doubles
     for trouble in (Trouble.DEATH, Trouble.CANCEL, Trouble.REMOVED):
         cases = list(plans.matrix(trouble, more, plans.PENDING))
         await in_order(arena, plans.chance(SEED).sample(cases, min(3, len(cases))))
+
+
+async def test_messages_of_pending_jobs_are_left_also_where_the_jobs_are_listed_for_another_queue(arena: Arena) -> None:
+    assert not (undisturbed := await run(arena, plans.PENDING_ELSEWHERE)).violations, report.evidence(undisturbed)
+    troubles = {Trouble.DEATH: Act.DIE, Trouble.CANCEL: Act.HOLD, Trouble.REMOVED: Act.DIE}
+
+    await in_order(
+        arena,
+        [
+            replace(
+                plans.PENDING_ELSEWHERE,
+                trouble=trouble,
+                points=(Point(name="redis sort", number=1, side="before", act=act),),
+            )
+            for trouble, act in troubles.items()
+        ],
+    )
 
 
 async def test_a_second_replica_takes_over_where_the_leader_was_killed(arena: Arena, steps: list[Crossing]) -> None:
