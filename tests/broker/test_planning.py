@@ -39,6 +39,20 @@ async def test_a_producer_that_goes_on_hides_no_message_that_is_selected(
     assert recovery.status.plan.purge == 1
 
 
+@pytest.mark.parametrize(("retries", "ends"), [(0, True), (3, False)])
+async def test_a_skipped_job_whose_message_is_retried_may_be_in_an_attempt_so_it_is_judged_once_nothing_runs(
+    broker: RedisBroker, application: Application, retries: int, *, ends: bool
+) -> None:
+    application.send("tts", "old-a", retries=retries)
+    application.hold("tts", 1)
+    recovery = steps(broker, {"a": "running"})
+
+    await plan(recovery.scope())
+
+    assert (recovery.status.ending is not None) == ends
+    assert ("looked at again once no worker runs" in recovery.status.message) != ends
+
+
 async def test_a_message_that_a_worker_gives_back_meanwhile_is_not_overlooked(
     broker: RedisBroker, application: Application, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

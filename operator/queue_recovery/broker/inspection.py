@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.bites import Portion
 from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import is_envelope, name_of, read_message, task_id
+from queue_recovery.broker.envelope import is_envelope, name_of, read_message, retries, task_id
 from queue_recovery.broker.keys import Layout
 from queue_recovery.broker.scripts import unreadable, wrong_type
 from queue_recovery.broker.selection import Selection
@@ -98,9 +98,11 @@ async def count(
     taken: list[MessageName] = []
     left: list[MessageName] = []
     left_ids: set[str] = set()
+    are_retried = False
 
     def look(envelope: object) -> bool:
         """Tell whether a message would be taken."""
+        nonlocal are_retried
         takes = selection.matches(envelope)
         named = taken if takes else left
         if len(named) < names:
@@ -108,7 +110,9 @@ async def count(
         if takes:
             tails.look(envelope)
         else:
-            left_ids.update(selection.job_ids & {task_id(envelope) or ""})
+            of_job = selection.job_ids & {task_id(envelope) or ""}
+            left_ids.update(of_job)
+            are_retried = are_retried or bool(of_job and retries(envelope))
         return takes
 
     read = _at_ends if selection.takes_all else _in_lists
@@ -132,6 +136,7 @@ async def count(
         keep=keep,
         tails=tails.total(),
         left_ids=frozenset(left_ids),
+        are_retried=are_retried,
         taken=tuple(taken),
         left=tuple(left),
     )

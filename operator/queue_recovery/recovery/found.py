@@ -28,6 +28,10 @@ RUNNING: Final = (
 """What is overlooked when nothing is found."""
 
 
+RETRIED: Final = "Jobs whose messages are being retried are looked at again once no worker runs"
+"""What is left open where a job is skipped that may be in an attempt."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """The messages and the jobs of a recovery, as they were when it was planned."""
@@ -58,12 +62,17 @@ class Found:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there is nothing to do."""
-        return self.purge == 0 and self.enqueue == 0
+        """Whether there is nothing to do, also once no worker runs any job."""
+        return self.purge == 0 and self.enqueue == 0 and not self.count.are_retried
 
 
 def describe(
-    spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob], *, is_over: bool = False
+    spec: QueueRecoverySpec,
+    plan: Plan,
+    skipped: Sequence[SkippedJob],
+    *,
+    is_over: bool = False,
+    are_retried: bool = False,
 ) -> tuple[Reason, str]:
     """Return the reason and the message of a plan.
 
@@ -72,6 +81,7 @@ def describe(
         plan: what was counted.
         skipped: the jobs that would be skipped, or the first of them.
         is_over: whether the recovery ends with it, because there is nothing to do.
+        are_retried: whether messages of skipped jobs are being retried.
     """
     takes = spec.purge.mode == "Quarantine"
     messages = plan.ready + plan.unacked
@@ -97,10 +107,8 @@ def describe(
         said.append(f"left alone, because the target does not list them: {names}")
     if not takes:
         said.append("no message is removed and no worker is stopped")
-    message = "; ".join(said)
     is_empty = takes and messages == 0
-    if is_empty:
-        message = f"{message}. {WRONG_KEYS}"
-    if takes and is_over:
-        message = f"{message}. {RUNNING}"
-    return (Reason.NOTHING_FOUND if does_nothing or is_empty else Reason.PLANNED), message
+    hints = {WRONG_KEYS: is_empty, RUNNING: takes and is_over, RETRIED: are_retried}
+    message = ". ".join(["; ".join(said), *(hint for hint, applies in hints.items() if applies)])
+    finds_nothing = is_empty or (does_nothing and not are_retried)
+    return (Reason.NOTHING_FOUND if finds_nothing else Reason.PLANNED), message

@@ -59,7 +59,8 @@ async def plan(scope: Scope) -> None:
     )
     # Messages that another recovery holds may come back.
     ends = found.is_nothing and not scope.spec.suspend and not was_held and not await _is_held(scope, queues)
-    reason, message = describe(scope.spec, made, list(found.skipped.values()), is_over=ends)
+    rows, are_retried = list(found.skipped.values()), found.count.are_retried
+    reason, message = describe(scope.spec, made, rows, is_over=ends, are_retried=are_retried)
     await scope.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
 
 

@@ -80,6 +80,8 @@ class Count:
     """What hangs on those that would be taken; None when there are none."""
     left_ids: frozenset[str] = frozenset()
     """Those of the jobs' task ids that have a message among those that would be left."""
+    are_retried: bool = False
+    """Whether one of those messages is a retry: a job that a worker tries again at this moment looks as if it ran."""
     taken: Sequence[MessageName] = ()
     """Some of those that would be taken."""
     left: Sequence[MessageName] = ()
