@@ -1,4 +1,4 @@
-"""Entered again, enqueuing goes on with the jobs that are not enqueued, whatever the world says of those that are."""
+"""Entered again, enqueuing goes on with the jobs that are not enqueued, also if the others would be skipped by now."""
 
 import pytest
 

@@ -23,7 +23,7 @@ TARGET = QueueTargetSpec.model_validate(
 )
 
 
-async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_never_written_anew() -> None:
+async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_not_written_again() -> None:
     asked: list[object] = []
     spec = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [{"id": 7}, {"task": "tts.render"}, {"id": "a"}]}
 
