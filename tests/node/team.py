@@ -210,6 +210,8 @@ def deployment(
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "REDIS_URL", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}},
         {"name": "MONGO_URL", "valueFrom": {"secretKeyRef": {"name": "mongo", "key": "url"}}},
+        # Of two questions at once through the Service's address one answer may be lost, and a busy node is slow.
+        {"name": "RES_OPTIONS", "value": "single-request attempts:5"},
     ]
     made = {
         "name": "main",
