@@ -20,13 +20,11 @@ WRONG_KEYS: Final = (
 )
 """What to do when a queue is empty."""
 
-
 RUNNING: Final = (
     "A task that a worker runs now is in no queue, unless it acknowledges late: if it fails and is retried, create "
     "another recovery"
 )
 """What is overlooked when nothing is found."""
-
 
 RETRIED: Final = "Jobs whose messages are being retried are looked at again once no worker runs"
 """What is left open where a job is skipped that may be in an attempt."""
