@@ -60,7 +60,7 @@ async def purged(server: Server) -> AsyncIterator[tuple[RedisBroker, Run]]:
     await broker.take(run)
     yield broker, run
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=False)
+    await broker.release(run, expires=datetime.now(UTC), retain=False)
     await broker.aclose()
 
 

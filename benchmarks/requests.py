@@ -194,7 +194,7 @@ async def measure(cases: Sequence[Case]) -> list[Counter[str]]:
     counts = []
     async with Sandbox.start() as sandbox, Api(sandbox.control_plane.admin) as api:
         await sandbox.kubectl("apply", "-k", "manifests/")
-        rare = [f"QUEUE_RECOVERY_{name}_SECONDS=3600" for name in ("TARGET_REFRESH", "SWEEP")]
+        rare = [f"QUEUE_RECOVERY_{name}_SECONDS=3600" for name in ("TARGET_REFRESH", "RETENTION_INTERVAL")]
         await sandbox.kubectl("set", "env", "-n", "queue-recovery", "deployment/queue-recovery", *rare)
         await sandbox.kubectl("rollout", "status", "-n", "queue-recovery", "deployment/queue-recovery")
         for case in cases:

@@ -32,10 +32,10 @@ async def take(url: str, *tasks: str) -> None:
     await broker.open(run)
     taken = await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    await broker.release(run, expires=datetime.now(UTC), retain=True)
     seconds = time.monotonic() - began
     await broker.aclose()
-    figures = {"seconds": seconds, "memory": memory("VmHWM"), "taken": taken.ready + taken.unacked, "kept": taken.kept}
+    figures = {"seconds": seconds, "memory": memory("VmHWM"), "taken": taken.ready + taken.unacked, "kept": taken.left}
     sys.stdout.write(json.dumps(figures))
 
 

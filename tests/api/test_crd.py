@@ -12,7 +12,7 @@ from queue_recovery.api import crd, reference
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.crd import QUEUE_RECOVERY, QUEUE_TARGET, RESOURCES, Resource, default_as_text, definition
 from queue_recovery.api.generated import write_or_check
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from tests.api.structural_rules import Schema, violations
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from queue_recovery.api.conditions import Condition, ConditionType, find, is_true, set_condition
 from queue_recovery.api.examples import SkippedJob
-from queue_recovery.api.recovery import JobSpec, QueueRecoverySpec
+from queue_recovery.api.recovery_spec import JobSpec, QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Phase, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 

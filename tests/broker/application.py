@@ -140,9 +140,9 @@ def selecting(**fields: object) -> Run:
     return recovery("tts", select=PurgeSelect.model_validate(fields))
 
 
-def restoring(earlier: Run, *, task_ids: Collection[str] | None = None, fresh: bool = False) -> Run:
+def restoring(earlier: Run, *, task_ids: Collection[str] | None = None, as_new: bool = False) -> Run:
     """Return a new recovery that puts messages of an earlier one back."""
-    restore = Restore(uid=earlier.uid, task_ids=None if task_ids is None else frozenset(task_ids), fresh=fresh)
+    restore = Restore(uid=earlier.uid, task_ids=None if task_ids is None else frozenset(task_ids), as_new=as_new)
     return replace(recovery(earlier.queue), restore=restore)
 
 

@@ -30,17 +30,17 @@ async def _recover(broker: RedisBroker, run: Run) -> object:
     await broker.push(run, tasks(1))
     closed = await broker.close(run)
     unreplaced = await broker.unreplaced(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    await broker.release(run, expires=datetime.now(UTC), retain=True)
     undo = restoring(run)
     restored = Restored(restored=0, left=0)
     if taken.ready + taken.unacked:
         await broker.open(undo)
         restored = await broker.restore(undo)
         await broker.close(undo)
-        await broker.release(undo, expires=datetime.now(UTC), keep=True)
+        await broker.release(undo, expires=datetime.now(UTC), retain=True)
     return {
-        "planned": [count.ready, count.unacked, count.keep],
-        "taken": [taken.ready, taken.unacked, taken.kept],
+        "planned": [count.ready, count.unacked, count.leave],
+        "taken": [taken.ready, taken.unacked, taken.left],
         "oversized": taken.oversized,
         "undecodable": taken.undecodable,
         "pushed": len(closed.pushed),
@@ -65,7 +65,7 @@ async def _sweep(broker: RedisBroker) -> object:
     async def is_live(_name: str, _uid: str) -> bool:
         return False
 
-    return await broker.sweep("this-cluster", is_live, datetime.now(UTC))
+    return await broker.expire_quarantines("this-cluster", is_live, datetime.now(UTC))
 
 
 async def _unlisted(broker: RedisBroker) -> object:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TypeVar, cast
 from uuid import uuid4
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker

@@ -76,8 +76,8 @@ async def whole_life(broker: RedisBroker, run: Run) -> None:
     await broker.push(run, tasks(3))
     await broker.pushed(run)
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=True)
-    await broker.sweep(run.cluster, is_over, datetime.now(UTC))
+    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.expire_quarantines(run.cluster, is_over, datetime.now(UTC))
 
 
 async def take_and_undo(broker: RedisBroker, run: Run) -> None:
@@ -85,7 +85,7 @@ async def take_and_undo(broker: RedisBroker, run: Run) -> None:
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    await broker.release(run, expires=datetime.now(UTC), retain=True)
     undo = restoring(run)
     assert undo.restore is not None
     await broker.restorable("tts", undo.restore)
@@ -93,7 +93,7 @@ async def take_and_undo(broker: RedisBroker, run: Run) -> None:
     await broker.open(undo)
     assert (await broker.restore(undo)).restored == 3
     await broker.close(undo)
-    await broker.release(undo, expires=datetime.now(UTC), keep=True)
+    await broker.release(undo, expires=datetime.now(UTC), retain=True)
 
 
 async def is_over(_name: str, _: str) -> bool:
@@ -171,7 +171,7 @@ async def test_sorting_costs_two_commands_for_a_hundred_messages_and_moves_no_mo
         await broker.open(run)
         taken = await broker.take(run)
 
-    assert (taken.ready, taken.kept) == (2000, 1000)
+    assert (taken.ready, taken.left) == (2000, 1000)
     assert len(sent.direct) <= 2 * 3000 / 100 + 30
     names = " ".join(words[0].upper() for words in sent.by_scripts)
     assert max(script.count("LPOP") for script in names.split("HDEL")) == 100

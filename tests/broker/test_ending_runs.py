@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
@@ -87,7 +87,7 @@ async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, red
 async def test_a_released_queue_is_free_for_the_next_recovery(broker: RedisBroker, run: Run) -> None:
     await broker.open(run)
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
 
     assert await broker.holders("tts") == {}
     await broker.open(recovery("tts"))
@@ -99,10 +99,10 @@ async def test_a_release_that_comes_late_leaves_the_lock_of_the_next_recovery_al
     following = recovery("tts")
     await broker.open(run)
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
     await broker.open(following)
 
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
 
     assert await broker.holders("tts") == {"tts": holder(following)}
 
@@ -111,7 +111,7 @@ async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker,
     await broker.open(run)
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.release(run, expires=LATER, keep=True)
+        await broker.release(run, expires=LATER, retain=True)
     assert await broker.holders("tts")
 
 
@@ -204,9 +204,9 @@ async def test_a_recovery_of_the_most_jobs_with_the_longest_names_is_taken_and_e
     taken = await broker.take(run, frozen=frozen)
     await broker.push(run, [Task(key=key, task_id=str(uuid4()), task="t", args="[]", kwargs="{}") for key in frozen])
 
-    assert taken.kept_ids == set(longest.values())
+    assert taken.left_ids == set(longest.values())
     assert (await broker.close(run)).pushed == set(frozen)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
     assert await broker.holders("tts") == {}
 
 
@@ -240,8 +240,8 @@ async def test_an_entry_whose_delivery_tag_is_in_use_again_stays_in_the_quaranti
 
     assert await redis.hgetall("unacked") == {tag: b"another's"}
     assert await redis.hexists(f"queuerecovery.dev:quarantine:{run.uid}:1:unacked", tag)
-    await broker.release(run, expires=LATER, keep=True)
-    await broker.sweep(run.cluster, is_over, LATER + timedelta(seconds=1))
+    await broker.release(run, expires=LATER, retain=True)
+    await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(seconds=1))
     assert not await redis.keys("queuerecovery.dev:quarantine:*")
 
 
@@ -254,8 +254,8 @@ async def test_a_quarantine_that_is_not_to_be_kept_goes_at_once(
     taken = await broker.take(run)
     closed = await broker.close(run)
 
-    await broker.release(run, expires=LATER, keep=False)
-    await broker.release(run, expires=LATER, keep=False)
+    await broker.release(run, expires=LATER, retain=False)
+    await broker.release(run, expires=LATER, retain=False)
 
     assert not await redis.keys(f"{taken.quarantine}*")
     assert await broker.close(run) == closed
@@ -269,16 +269,16 @@ async def test_the_sweeper_unlinks_quarantines_when_due_and_records_a_week_later
     await broker.open(run)
     taken = await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
     record = f"queuerecovery.dev:run:{run.uid}"
 
-    assert await broker.sweep(run.cluster, is_over, LATER - timedelta(seconds=1)) == 0
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER - timedelta(seconds=1)) == 0
     assert len(await redis.keys(f"{taken.quarantine}*")) == 3
-    assert await broker.sweep(run.cluster, is_over, LATER) == 1
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
     assert not await redis.keys(f"{taken.quarantine}*")
-    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(days=6, hours=23)) == 0
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(days=6, hours=23)) == 0
     assert await redis.exists(record)
-    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(days=7)) == 1
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(days=7)) == 1
     assert await redis.keys() == []
 
 
@@ -289,7 +289,7 @@ async def test_the_sweeper_leaves_runs_alone_whose_recovery_is_not_over_and_look
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
 
     asked = []
 
@@ -297,11 +297,11 @@ async def test_the_sweeper_leaves_runs_alone_whose_recovery_is_not_over_and_look
         asked.append((name, uid))
         return True
 
-    assert await broker.sweep(run.cluster, is_live, LATER) == 1
+    assert await broker.expire_quarantines(run.cluster, is_live, LATER) == 1
     assert asked == [(run.name, run.uid)]
-    assert await broker.sweep(run.cluster, is_over, LATER) == 0
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 0
     assert await redis.keys("queuerecovery.dev:quarantine:*")
-    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(hours=1)) == 1
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(hours=1)) == 1
     assert not await redis.keys("queuerecovery.dev:quarantine:*")
 
 
@@ -312,22 +312,22 @@ async def test_the_sweeper_looks_at_all_runs_that_are_due_and_at_none_of_another
     for cluster in ["ours"] * 25 + ["theirs"]:
         run = recovery("tts", cluster=cluster)
         await broker.close(run)
-        await broker.release(run, expires=LATER, keep=True)
+        await broker.release(run, expires=LATER, retain=True)
     due = LATER + timedelta(days=8)
 
-    assert [await broker.sweep("ours", is_over, due) for _ in range(2)] == [25, 0]
+    assert [await broker.expire_quarantines("ours", is_over, due) for _ in range(2)] == [25, 0]
     assert len(await redis.keys("queuerecovery.dev:run:*")) == 1
 
 
 async def test_a_record_that_is_gone_is_forgotten_by_the_sweeper(broker: RedisBroker, redis: Redis, run: Run) -> None:
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
     await redis.delete(f"queuerecovery.dev:run:{run.uid}")
 
-    assert await broker.sweep(run.cluster, is_over, LATER) == 1
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
     assert await redis.keys() == []
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.release(run, expires=LATER, keep=True)
+        await broker.release(run, expires=LATER, retain=True)
     assert await redis.keys() == []
 
 

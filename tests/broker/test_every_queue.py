@@ -106,7 +106,7 @@ async def test_a_recovery_of_one_queue_waits_for_one_of_all(broker: RedisBroker,
     assert {(queue, holder.uid) for queue, holder in holders.items()} == {("tts", runs[0].uid.partition("/")[0])}
     for run in runs:
         await broker.close(run)
-        await broker.release(run, expires=LATER, keep=True)
+        await broker.release(run, expires=LATER, retain=True)
     await broker.open(recovery("tts"))
 
 
@@ -210,7 +210,7 @@ async def end(broker: RedisBroker, runs: list[Run]) -> None:
     for run in runs:
         await broker.close(run)
     for run in runs:
-        await broker.release(run, expires=LATER, keep=True)
+        await broker.release(run, expires=LATER, retain=True)
 
 
 async def test_a_second_sweep_takes_what_has_come_to_any_of_the_queues(
@@ -222,10 +222,10 @@ async def test_a_second_sweep_takes_what_has_come_to_any_of_the_queues(
     application.enqueue("mail", "late")
     application.enqueue("tts", "late")
 
-    taken = await broker.take(*runs, sweep=2)
+    taken = await broker.take(*runs, attempt=2)
 
     assert (taken.ready, taken.unacked) == (8, 4)
-    assert await broker.take(*runs, sweep=2) == taken
+    assert await broker.take(*runs, attempt=2) == taken
 
 
 async def test_task_ids_are_looked_for_in_all_of_the_queues_and_in_no_other(
@@ -276,8 +276,8 @@ async def test_each_queue_keeps_what_its_selection_leaves(
     await broker.freeze(runs[0], seen_jobs("index-0", "tts-1", "tts-5"))
     taken = await broker.take(*runs)
 
-    assert (taken.ready, taken.unacked, taken.kept) == (6, 0, 6)
-    assert taken.kept_ids == {"index-0", "tts-1"}
+    assert (taken.ready, taken.unacked, taken.left) == (6, 0, 6)
+    assert taken.left_ids == {"index-0", "tts-1"}
     assert application.consume("tts") == ["tts-0", "tts-1", "tts-2"]
     assert application.consume("index") == ["index-1", "index-2"]
     assert await redis.hlen("unacked") == 1
@@ -324,7 +324,7 @@ async def test_the_sweeper_asks_for_the_recovery_and_unlinks_the_quarantine_of_e
     taken = await broker.take(*runs)
     for run in runs:
         await broker.close(run)
-        await broker.release(run, expires=LATER, keep=True)
+        await broker.release(run, expires=LATER, retain=True)
     assert len(await redis.keys(f"{taken.quarantine}*")) == 8
     asked = []
 
@@ -332,7 +332,7 @@ async def test_the_sweeper_asks_for_the_recovery_and_unlinks_the_quarantine_of_e
         asked.append((name, uid))
         return False
 
-    assert await broker.sweep("this-cluster", is_live, LATER) == 3
+    assert await broker.expire_quarantines("this-cluster", is_live, LATER) == 3
     assert asked == [("media/everything", runs[0].uid.partition("/")[0])]
     assert not await redis.keys(f"{taken.quarantine}*")
 

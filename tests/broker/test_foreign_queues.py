@@ -92,9 +92,9 @@ async def test_messages_that_cannot_be_read_are_taken_and_put_back_when_they_are
     await broker.open(run)
     taken = await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    await broker.release(run, expires=datetime.now(UTC), retain=True)
 
-    assert (taken.ready, taken.kept) == ((10, 0) if select is None else (0, 10))
+    assert (taken.ready, taken.left) == ((10, 0) if select is None else (0, 10))
     if select is None:
         back = restoring(run)
         await broker.open(back)

@@ -45,7 +45,7 @@ async def _freeze(broker: RedisBroker, run: Run) -> None:
 
 
 async def _take(broker: RedisBroker, run: Run) -> None:
-    await broker.take(run, sweep=2)
+    await broker.take(run, attempt=2)
 
 
 async def _push(broker: RedisBroker, run: Run) -> None:
@@ -55,12 +55,12 @@ async def _push(broker: RedisBroker, run: Run) -> None:
 
 async def _end(broker: RedisBroker, run: Run) -> None:
     await broker.close(run)
-    await broker.release(run, expires=NOW, keep=True)
+    await broker.release(run, expires=NOW, retain=True)
 
 
 async def _drop(broker: RedisBroker, run: Run) -> None:
     await broker.close(run)
-    await broker.release(run, expires=NOW, keep=False)
+    await broker.release(run, expires=NOW, retain=False)
 
 
 async def _look(broker: RedisBroker, run: Run) -> None:
@@ -71,7 +71,7 @@ async def _look(broker: RedisBroker, run: Run) -> None:
 
 
 async def _sweep(broker: RedisBroker, run: Run) -> None:
-    await broker.sweep(run.cluster, gone, NOW + timedelta(days=1))
+    await broker.expire_quarantines(run.cluster, gone, NOW + timedelta(days=1))
 
 
 STEPS: Mapping[str, Step] = {
@@ -200,9 +200,11 @@ async def test_a_forged_run_in_the_index_does_not_stop_the_retention_of_others(
         return False
 
     with pytest.raises(Rejected):
-        await broker.sweep(runs[0].cluster, asked_for, NOW + timedelta(seconds=1))
+        await broker.expire_quarantines(runs[0].cluster, asked_for, NOW + timedelta(seconds=1))
 
     assert not await redis.keys("queuerecovery.dev:quarantine:*")
     assert set(asked) <= {"media/tts-wrong-shape", "media/it"}
-    assert await broker.sweep(runs[0].cluster, asked_for, NOW + timedelta(seconds=2)) == 0, "it is looked at later"
+    assert await broker.expire_quarantines(runs[0].cluster, asked_for, NOW + timedelta(seconds=2)) == 0, (
+        "it is looked at later"
+    )
     assert await redis.exists(own.run("forged"))

@@ -274,7 +274,7 @@ class Histories(RuleBasedStateMachine):
     @staticmethod
     async def _end(one: Recovery, broker: RedisBroker) -> None:
         await broker.close(one.run)
-        await broker.release(one.run, expires=LATER, keep=True)
+        await broker.release(one.run, expires=LATER, retain=True)
         one.at = "over"
 
     def _check_taken(self, one: Recovery, found: Mapping[int, list[str]]) -> None:

@@ -139,10 +139,10 @@ async def test_taking_a_part_dies_anywhere_and_conserves_everything(
 
     await scene.check(run)
     found = sum(map(len, made.values())) + len(held)
-    assert taken.ready + taken.unacked + taken.kept == found
+    assert taken.ready + taken.unacked + taken.left == found
     firsts = {f"{name}-0" for name, of in (("0", made[0]), ("held", held)) if of[:1] == [0]}
-    assert taken.kept_ids >= firsts
-    assert run.select is None or taken.kept_ids == firsts
+    assert taken.left_ids >= firsts
+    assert run.select is None or taken.left_ids == firsts
 
 
 @many
@@ -168,7 +168,7 @@ async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
         assert await everything(redis, without=["queuerecovery.dev:"]) == before
     else:
         await scene.check(run)
-        assert closed.taken.ready + closed.taken.kept == sum(map(len, made.values()))
+        assert closed.taken.ready + closed.taken.left == sum(map(len, made.values()))
 
 
 async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(connect: Connect, redis: Redis) -> None:

@@ -152,8 +152,8 @@ async def test_with_a_selection_a_large_message_is_left_in_its_place_and_counted
 
     taken = await broker.take(run)
 
-    assert (taken.ready, taken.unacked, taken.kept, taken.oversized) == (1, 0, 4, 2)
-    assert taken.kept_ids == {"large", "held large"}
+    assert (taken.ready, taken.unacked, taken.left, taken.oversized) == (1, 0, 4, 2)
+    assert taken.left_ids == {"large", "held large"}
     assert await digests(redis, "tts") == [before[0], *before[2:]]
     assert await redis.hlen("unacked") == 1
     assert (await broker.take(run)).oversized == 2
@@ -199,7 +199,7 @@ async def test_a_large_message_goes_back_byte_for_byte_and_in_its_order(
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=True)
+    await broker.release(run, expires=datetime.now(UTC), retain=True)
     undo = restoring(run, task_ids=["old", "new", "newest"])
 
     await broker.open(undo)
@@ -221,8 +221,8 @@ async def test_a_large_message_cannot_be_made_new_so_it_stays_in_the_quarantine(
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), keep=True)
-    undo = restoring(run, fresh=True)
+    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    undo = restoring(run, as_new=True)
 
     assert undo.restore is not None
     assert (await broker.restorable("tts", undo.restore)).restore == 1

@@ -57,7 +57,7 @@ async def test_a_queue_that_was_taken_twice_comes_back_with_the_older_messages_f
     await broker.open(run)
     await broker.take(run)
     application.enqueue("tts", "c", "d")
-    name = (await broker.take(run, sweep=2)).quarantine
+    name = (await broker.take(run, attempt=2)).quarantine
     await broker.close(run)
 
     for sweep in (2, 1):

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from queue_recovery.api.conditions import ConditionType, find
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
@@ -169,7 +169,7 @@ async def purged(broker: RedisBroker, redis: Redis, run: Run) -> Earlier:
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=EXPIRES, keep=True)
+    await broker.release(run, expires=EXPIRES, retain=True)
     return Earlier(uid=run.uid, spec=spec(), status=ended())
 
 
@@ -297,14 +297,14 @@ async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
         ),
         (
             "of messages that name no task, as new",
-            spec(restoreFrom={"name": "earlier", "as": "Fresh"}),
+            spec(restoreFrom={"name": "earlier", "as": "New"}),
             {},
             "NothingToRestore",
             "150 messages in its quarantine: 150 messages that cannot be made new",
         ),
         (
             "of two such messages, as new",
-            spec(restoreFrom={"name": "earlier", "as": "Fresh", "taskIds": ["m000", "m149"]}),
+            spec(restoreFrom={"name": "earlier", "as": "New", "taskIds": ["m000", "m149"]}),
             {},
             "NothingToRestore",
             "150 messages in its quarantine: 2 messages that cannot be made new",

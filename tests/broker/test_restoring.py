@@ -24,13 +24,13 @@ async def purge(broker: RedisBroker, run: Run, *, sweeps: int = 1) -> None:
     """Take a queue whole, and end."""
     await broker.open(run)
     for sweep in range(1, sweeps + 1):
-        await broker.take(run, sweep=sweep)
+        await broker.take(run, attempt=sweep)
     await end(broker, run)
 
 
 async def end(broker: RedisBroker, run: Run) -> None:
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
 
 
 async def put_back(broker: RedisBroker, run: Run) -> Restored:
@@ -38,7 +38,7 @@ async def put_back(broker: RedisBroker, run: Run) -> Restored:
     await broker.open(run)
     restored = await broker.restore(run)
     closed = await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
     assert closed.restored == restored
     return restored
 
@@ -102,7 +102,7 @@ async def test_several_sweeps_come_back_with_the_older_messages_first(
         wanted += names if priority == 0 else []
         application.enqueue("tts", *names, priority=priority)
         application.hold("tts", 3)
-        await broker.take(run, sweep=sweep)
+        await broker.take(run, attempt=sweep)
     await end(broker, run)
     application.disappear()
 
@@ -165,8 +165,8 @@ async def test_what_cannot_be_read_goes_back_as_it_is_and_stays_when_it_would_ha
     (readable, *_) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
     await purge(broker, run)
 
-    assert await restorable(broker, restoring(run, fresh=True)) == Restorable(found=7, restore=1, unfit=len(ODD))
-    assert await put_back(sends_twice(broker), restoring(run, fresh=True)) == Restored(restored=1, left=len(ODD))
+    assert await restorable(broker, restoring(run, as_new=True)) == Restorable(found=7, restore=1, unfit=len(ODD))
+    assert await put_back(sends_twice(broker), restoring(run, as_new=True)) == Restored(restored=1, left=len(ODD))
     (new,) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
     assert json.loads(new)["body"] == json.loads(readable)["body"]
     await redis.delete("tts")
@@ -208,7 +208,7 @@ async def test_a_fresh_message_has_ids_of_its_own_no_past_and_the_same_body(
     await redis.rpush("tts", *[json.dumps(old)] * 2)
     await purge(broker, run)
 
-    await put_back(sends_twice(broker), restoring(run, fresh=True))
+    await put_back(sends_twice(broker), restoring(run, as_new=True))
 
     one, other = map(json.loads, cast("list[bytes]", await redis.lrange("tts", 0, -1)))
     assert one["headers"]["id"] != other["headers"]["id"]
@@ -280,13 +280,13 @@ async def test_a_quarantine_is_not_unlinked_while_messages_of_it_go_back_and_is_
     some = restoring(run, task_ids=["b"])
     await broker.open(some)
 
-    assert await broker.sweep(run.cluster, is_over, LATER) == 1
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
     assert await broker.restore(some) == Restored(restored=1, left=2)
-    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(minutes=1)) == 1
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(minutes=1)) == 1
     assert len(await redis.keys("*:quarantine:*")) == 1
     await end(broker, some)
 
-    assert await broker.sweep(run.cluster, is_over, LATER + timedelta(minutes=2)) == 2
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(minutes=2)) == 2
     assert not await redis.keys("*:quarantine:*")
     assert application.consume("tts") == ["b"]
 
@@ -298,7 +298,7 @@ async def test_a_quarantine_is_unlinked_on_time_while_messages_of_another_one_go
     await purge(broker, run)
     await broker.open(restoring(recovery("tts")))
 
-    assert await broker.sweep(run.cluster, is_over, LATER) == 1
+    assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
 
     assert not await redis.keys("*:quarantine:*")
 

@@ -85,9 +85,9 @@ class Scene:
                 if envelopes:
                     pipeline.lpush(KEYS[priority], *envelopes)
             await pipeline.execute()
-            await broker.take(self.run, sweep=sweep)
+            await broker.take(self.run, attempt=sweep)
         await broker.close(self.run)
-        await broker.release(self.run, expires=LATER, keep=True)
+        await broker.release(self.run, expires=LATER, retain=True)
 
     def _note(self, envelope: bytes, priority: int, *, goes: bool) -> None:
         self.order[priority].append(envelope)
@@ -169,7 +169,7 @@ async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_th
 
     await scene.check(restored, [name for name, goes in scene.goes.items() if goes])
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
     rest, quiet = restoring(scene.run), connect()
     await redis.delete(*KEYS.values())
     scene.newer = []
@@ -313,7 +313,7 @@ async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
     await broker.open(run)
     await broker.take(run)
     await broker.close(run)
-    await broker.release(run, expires=LATER, keep=True)
+    await broker.release(run, expires=LATER, retain=True)
     application.disappear()
     script, undo = broker._client.script, restoring(run)
     ran: list[str] = []

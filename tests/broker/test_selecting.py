@@ -40,7 +40,7 @@ async def test_what_is_kept_stays_in_its_order_and_its_bytes_in_the_list_of_its_
         assert state[key] == [message for message, ours in zip(was, match, strict=True) if not ours]
         quarantined = state[f"{taken.quarantine}:1:ready:{priority}".encode()]
         assert quarantined == [message for message, ours in zip(was, match, strict=True) if ours]
-    assert (taken.ready, taken.unacked, taken.kept) == (84, 0, 166)
+    assert (taken.ready, taken.unacked, taken.left) == (84, 0, 166)
     assert not await redis.keys("*:kept:*")
 
 
@@ -60,7 +60,7 @@ async def test_messages_are_told_by_their_headers_whatever_their_bodies_are(
 
     taken = await take(broker, tasks=["tts.render"])
 
-    assert (taken.ready, taken.unacked, taken.kept) == (1, 1, 2)
+    assert (taken.ready, taken.unacked, taken.left) == (1, 1, 2)
     (kept,) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
     assert kept in cast("list[bytes]", before[b"tts"])
     assert application.consume("tts") == ["d"]
@@ -97,7 +97,7 @@ async def test_what_cannot_be_read_matches_nothing_and_is_kept_where_it_was(brok
     taken = await take(broker, min_retries=1)
 
     assert await redis.lrange("tts", 0, -1) == odd
-    assert (taken.ready, taken.unacked, taken.kept, taken.undecodable) == (1, 0, len(odd) + 1, 0)
+    assert (taken.ready, taken.unacked, taken.left, taken.undecodable) == (1, 0, len(odd) + 1, 0)
 
 
 HEADERS = {"id": "one", "task": "tts.render", "retries": 3}
@@ -142,7 +142,7 @@ async def test_a_plan_counts_what_would_be_kept_and_changes_nothing(
 
     count = await broker.count("tts", select=select, jobs=seen_jobs("m1", "m2", "m4", "m9").values())
 
-    assert (count.ready, count.unacked, count.keep) == (3, 2, 3)
+    assert (count.ready, count.unacked, count.leave) == (3, 2, 3)
     assert count.left_ids == {"m1", "m2"}
     assert await everything(redis) == before
 
@@ -159,7 +159,7 @@ async def test_task_ids_of_listed_jobs_whose_message_is_kept_are_told_and_stay_k
 
     taken = await broker.take(run)
 
-    assert taken.kept_ids == {"m0", "m2"}
+    assert taken.left_ids == {"m0", "m2"}
     await redis.delete("tts", "unacked")
     assert await broker.take(run) == taken
     seen = frozenset(seen_jobs("m0", "m1", "m2", "m9"))
@@ -174,8 +174,8 @@ async def test_copies_that_another_queue_shares_stop_nothing_when_they_stay(
     application.send("both", "copied", exchange="tasks")
     application.hold("tts", 1)
 
-    assert (await broker.count("tts", select=PurgeSelect(min_retries=1))).keep == 1
-    assert (await take(broker, min_retries=1)).kept == 1
+    assert (await broker.count("tts", select=PurgeSelect(min_retries=1))).leave == 1
+    assert (await take(broker, min_retries=1)).left == 1
     with pytest.raises(Rejected, match="SharedRoute"):
         await broker.count("tts", select=PurgeSelect(tasks=["tts.render"]))
 
@@ -191,7 +191,7 @@ async def test_messages_larger_than_a_bite_are_sorted_one_by_one(broker: RedisBr
     taken = await take(broker, min_retries=1)
 
     assert await redis.lrange("tts", 0, -1) == large[0::2] + small[0::2]
-    assert (taken.ready, taken.kept) == (6, 8)
+    assert (taken.ready, taken.left) == (6, 8)
 
 
 async def test_a_queue_that_was_taken_twice_tells_as_kept_what_the_last_sweep_left(
@@ -206,9 +206,9 @@ async def test_a_queue_that_was_taken_twice_tells_as_kept_what_the_last_sweep_le
     application.send("tts", "c")
     application.send("tts", "d", retries=1)
 
-    taken = await broker.take(run, sweep=2)
+    taken = await broker.take(run, attempt=2)
 
-    assert (taken.ready, taken.kept, set(taken.kept_ids)) == (2, 2, {"b", "c"})
+    assert (taken.ready, taken.left, set(taken.left_ids)) == (2, 2, {"b", "c"})
     assert application.consume("tts") == ["b", "c"]
 
 
@@ -225,4 +225,4 @@ async def test_a_full_server_lets_a_part_of_a_queue_be_taken(
     finally:
         await redis.config_set("maxmemory", 0)
 
-    assert (taken.ready, taken.kept, await redis.llen("tts")) == (125, 125, 125)
+    assert (taken.ready, taken.left, await redis.llen("tts")) == (125, 125, 125)

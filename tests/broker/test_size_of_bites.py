@@ -97,7 +97,7 @@ async def test_a_server_that_takes_long_gets_smaller_bites_and_loses_none(
     await broker.open(run)
     taken = await broker.take(run)
 
-    assert (taken.ready, taken.unacked, taken.kept) == (300, 300, 1200)
+    assert (taken.ready, taken.unacked, taken.left) == (300, 300, 1200)
     assert held[Script.BITE][1] == 100
     assert max(held[Script.BITE][5:]) <= 6
     assert max(held[Script.SORT][6:]) <= 6

@@ -9,8 +9,8 @@ import pytest
 from celery import Celery, chord, group
 from redis.asyncio import Redis
 
+from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.api.tails import Tails
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.tails import TailCount
 from sandbox.broker import Broker as Server
@@ -83,7 +83,7 @@ async def test_what_celerys_canvas_hangs_on_messages_is_counted(
     celery.conf.task_protocol = protocol
     send(celery)
 
-    assert (await broker.count("tts")).tails == Tails.model_validate(expected), case
+    assert (await broker.count("tts")).canvas == Canvas.model_validate(expected), case
 
 
 async def test_messages_that_workers_hold_and_those_of_every_priority_are_looked_at(
@@ -96,7 +96,7 @@ async def test_messages_that_workers_hold_and_those_of_every_priority_are_looked
     application.hold("mail", 1)
     before = await everything(redis)
 
-    assert (await broker.count("tts")).tails == Tails(looked_at=3, chains=3)
+    assert (await broker.count("tts")).canvas == Canvas(looked_at=3, chains=3)
     assert await everything(redis) == before
 
 
@@ -108,7 +108,7 @@ async def test_of_bodies_that_are_not_plain_json_only_the_group_is_known(
     chord([of(celery).set(**how), of(celery).set(**how)], app=celery)(of(celery))
     of(celery).apply_async(link=of(celery), **how)
 
-    assert (await broker.count("tts")).tails == Tails(looked_at=3, unreadable=3, groups=2)
+    assert (await broker.count("tts")).canvas == Canvas(looked_at=3, unreadable=3, groups=2)
 
 
 def body(content: bytes) -> str:
@@ -141,11 +141,11 @@ def test_whatever_a_body_is_made_of_it_is_counted_as_unreadable(fields: dict[str
     for envelope in envelopes:
         count.look(envelope)
 
-    assert count.total() == Tails(looked_at=5, unreadable=4, chains=1)
+    assert count.total() == Canvas(looked_at=5, unreadable=4, chains=1)
 
 
 async def test_an_empty_queue_has_nothing_to_look_at(broker: RedisBroker) -> None:
-    assert (await broker.count("tts")).tails is None
+    assert (await broker.count("tts")).canvas is None
 
 
 async def test_of_a_deep_queue_both_ends_of_each_list_are_looked_at(
@@ -163,7 +163,7 @@ async def test_of_a_deep_queue_both_ends_of_each_list_are_looked_at(
     count = await broker.count("tts")
 
     assert count.ready == 3000
-    assert count.tails == Tails(looked_at=2000, chains=4)
+    assert count.canvas == Canvas(looked_at=2000, chains=4)
 
 
 async def test_never_more_than_so_many_messages_are_looked_at(
@@ -175,7 +175,7 @@ async def test_never_more_than_so_many_messages_are_looked_at(
     for priority in range(1, 8):
         await redis.rpush(f"tts{SEP}{priority}", *[message] * 1000)
 
-    assert (await broker.count("tts")).tails == Tails(looked_at=5000)
+    assert (await broker.count("tts")).canvas == Canvas(looked_at=5000)
 
 
 async def test_with_a_selection_only_the_messages_that_it_takes_are_looked_at_wherever_they_are(
@@ -194,5 +194,5 @@ async def test_with_a_selection_only_the_messages_that_it_takes_are_looked_at_wh
 
     count = await broker.count("tts", select=PurgeSelect(tasks=["tts.index"]))
 
-    assert count.keep == 1401
-    assert count.tails == Tails(looked_at=2, chains=2)
+    assert count.leave == 1401
+    assert count.canvas == Canvas(looked_at=2, chains=2)

@@ -106,7 +106,7 @@ async def test_a_queue_that_had_to_be_drained_again_is_taken_again_into_the_same
     application.enqueue("tts", "held again", "second")
     application.hold("tts", 1)
 
-    taken = await broker.take(run, sweep=2)
+    taken = await broker.take(run, attempt=2)
 
     assert (taken.ready, taken.unacked) == (2, 2)
     assert await broker.take(run) == taken
@@ -123,7 +123,7 @@ async def test_a_sweep_cannot_be_left_out(
     before = await everything(redis)
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.take(run, sweep=2)
+        await broker.take(run, attempt=2)
 
     assert await everything(redis) == before
 
@@ -139,7 +139,7 @@ async def test_once_a_job_is_enqueued_no_further_sweep_can_take_it(
     before = await everything(redis)
 
     with pytest.raises(RuntimeError, match="out of turn"):
-        await broker.take(run, sweep=2)
+        await broker.take(run, attempt=2)
 
     assert await everything(redis) == before
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
@@ -232,9 +232,9 @@ async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_fou
     assert (
         await redis.zscore(f"queuerecovery.dev:runs:{run.cluster}", run.uid) == (NOW + timedelta(hours=1)).timestamp()
     )
-    assert await case.broker.sweep(run.cluster, _is_over, NOW + timedelta(minutes=59)) == 0
+    assert await case.broker.expire_quarantines(run.cluster, _is_over, NOW + timedelta(minutes=59)) == 0
     assert len(await redis.keys(f"{taken.quarantine}*")) == 3
-    assert await case.broker.sweep(run.cluster, _is_over, NOW + timedelta(minutes=61)) == 1
+    assert await case.broker.expire_quarantines(run.cluster, _is_over, NOW + timedelta(minutes=61)) == 1
     assert await redis.keys(f"{taken.quarantine}*") == []
 
 
@@ -311,7 +311,7 @@ async def test_a_restore_that_is_gone_leaves_each_message_in_one_place(
     await late.open(run)
     await late.take(run)
     await late.close(run)
-    await late.release(run, expires=NOW, keep=True)
+    await late.release(run, expires=NOW, retain=True)
     undo = restoring(run)
     await late.open(undo)
     with dying_at(late, Script.SORT, 2):

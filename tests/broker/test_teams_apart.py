@@ -57,13 +57,13 @@ async def recover(broker: RedisBroker, application: Application) -> None:
     await broker.take(run)
     await broker.push(run, tasks(2))
     await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC) + timedelta(days=1), keep=True)
+    await broker.release(run, expires=datetime.now(UTC) + timedelta(days=1), retain=True)
     back = restoring(run, task_ids=["held"])
     await broker.open(back)
     assert (await broker.restore(back)).restored == 1
     await broker.close(back)
-    await broker.release(back, expires=datetime.now(UTC), keep=False)
-    await broker.sweep(run.cluster, none_lives, datetime.now(UTC))
+    await broker.release(back, expires=datetime.now(UTC), retain=False)
+    await broker.expire_quarantines(run.cluster, none_lives, datetime.now(UTC))
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -116,7 +116,7 @@ async def test_a_target_with_the_prefix_of_another_team_is_refused_before_anythi
         lambda: broker.check_queue("tts"),
         lambda: broker.holders("tts"),
         lambda: broker.open(recovery("tts")),
-        lambda: broker.sweep("this-cluster", none_lives, datetime.now(UTC)),
+        lambda: broker.expire_quarantines("this-cluster", none_lives, datetime.now(UTC)),
     ]
 
     for step in steps:

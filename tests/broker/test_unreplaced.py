@@ -30,8 +30,8 @@ async def test_messages_of_jobs_that_are_not_enqueued_are_left_wherever_they_are
 
     taken = await broker.take(run)
 
-    assert (taken.ready, taken.unacked, taken.kept) == (3, 1, 3)
-    assert taken.kept_ids == set(listed)
+    assert (taken.ready, taken.unacked, taken.left) == (3, 1, 3)
+    assert taken.left_ids == set(listed)
     assert await redis.hlen("unacked") == 1
     assert application.consume("tts") == ["m4", "m5"]
 
@@ -46,7 +46,7 @@ async def test_a_message_in_another_queue_than_its_job_is_listed_for_is_left_too
 
     taken = await broker.take(*runs)
 
-    assert (taken.ready, taken.kept) == (1, 1)
+    assert (taken.ready, taken.left) == (1, 1)
     assert application.consume("tts") == ["a"]
 
 

@@ -98,10 +98,10 @@ async def end(broker: RedisBroker, run: Run) -> Closed:
     """End it; an ending whose books do not fit is begun again."""
     closed = await broker.close(run)
     try:
-        await broker.release(run, expires=datetime.now(UTC), keep=True)
+        await broker.release(run, expires=datetime.now(UTC), retain=True)
     except Rejected:
         closed = await broker.close(run)
-        await broker.release(run, expires=datetime.now(UTC), keep=True)
+        await broker.release(run, expires=datetime.now(UTC), retain=True)
     return closed
 
 

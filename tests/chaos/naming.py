@@ -6,7 +6,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from queue_recovery.api.recovery import FINALIZER
+from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.broker.scripts import Script, _text
 from queue_recovery.workers.patches import FENCE
 

@@ -119,7 +119,7 @@ async def test_what_a_disturbed_sweep_leaves_behind_is_taken_by_the_next_one(are
         taken = await place.stage.redis.lrange(f"queuerecovery.dev:quarantine:{uid}:2:ready:0", 0, -1)
 
     assert status["phase"] == "Succeeded"
-    assert status["sweep"] == 2
+    assert status["purge"]["attempt"] == 2
     assert any(b'"given-back"' in message for message in taken)
 
 

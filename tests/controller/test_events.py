@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
-from queue_recovery.api.tails import Tails
 from queue_recovery.controller.events import Event, events_between
 from queue_recovery.recovery.phase import set_ended, set_running, set_step
 
@@ -89,14 +89,14 @@ def test_a_new_phase_or_reason_is_an_event(
     assert list(events_between(before, after)) == ([event] if event else []), case
 
 
-def planned(purge: int, tails: Tails | None) -> QueueRecoveryStatus:
-    plan = PLAN.model_copy(update={"purge": purge, "tails": tails})
+def planned(purge: int, canvas: Canvas | None) -> QueueRecoveryStatus:
+    plan = PLAN.model_copy(update={"purge": purge, "canvas": canvas})
     return doing(Reason.PLANNED, "planned", NEW.model_copy(update={"plan": plan}))
 
 
 def test_a_plan_that_takes_messages_with_tails_warns_once_and_says_what_is_lost() -> None:
     before = doing(Reason.TARGET_NOT_FOUND, "create it")
-    after = planned(12, Tails(looked_at=12, chords=3, groups=2, chains=1, callbacks=4))
+    after = planned(12, Canvas(looked_at=12, chords=3, groups=2, chains=1, callbacks=4))
 
     told, warning = events_between(before, after)
 
@@ -112,13 +112,13 @@ def test_a_plan_that_takes_messages_with_tails_warns_once_and_says_what_is_lost(
 
 
 def test_a_warning_of_a_deep_queue_says_how_many_messages_were_looked_at_and_how_many_could_not_be() -> None:
-    (*_, warning) = events_between(NEW, planned(9000, Tails(looked_at=1000, unreadable=40, groups=7)))
+    (*_, warning) = events_between(NEW, planned(9000, Canvas(looked_at=1000, unreadable=40, groups=7)))
 
     assert warning.note.startswith(
         "Of 9000 messages to be taken (1000 looked at, 40 with a body that is not looked into): 7 are members of groups"
     )
 
 
-@pytest.mark.parametrize("tails", [None, Tails(looked_at=5), Tails(looked_at=5, unreadable=5)])
-def test_a_plan_without_tails_warns_of_none(tails: Tails | None) -> None:
-    assert [event.reason for event in events_between(NEW, planned(5, tails))] == ["Planned"]
+@pytest.mark.parametrize("canvas", [None, Canvas(looked_at=5), Canvas(looked_at=5, unreadable=5)])
+def test_a_plan_without_tails_warns_of_none(canvas: Canvas | None) -> None:
+    assert [event.reason for event in events_between(NEW, planned(5, canvas))] == ["Planned"]

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from queue_recovery.api.conditions import ConditionType, find
-from queue_recovery.api.recovery import FINALIZER
+from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller import reconciler
 from queue_recovery.controller.reconciler import Reconciler

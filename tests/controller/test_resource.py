@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from kubernetes.aio.client import ApiClient
 
-from queue_recovery.api.recovery import FINALIZER
+from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.resource import KubernetesResource, is_finished, read_body

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan, QueueRecoveryStatus
-from queue_recovery.api.tails import Tails
 from queue_recovery.controller.status_lines import Line, lines_between
 from queue_recovery.recovery.phase import set_ended, set_running, set_step
 
@@ -105,7 +105,7 @@ def test_one_line_for_each_step(
 
 
 def test_what_will_not_happen_is_a_warning_of_its_own() -> None:
-    planned = PLAN.model_copy(update={"tails": Tails(looked_at=1, chords=1)})
+    planned = PLAN.model_copy(update={"canvas": Canvas(looked_at=1, chords=1)})
     after = doing(Reason.PLANNED, "planned", NEW.model_copy(update={"plan": planned}))
 
     step, warning = lines_between(NEW, after)

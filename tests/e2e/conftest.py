@@ -32,7 +32,7 @@ async def operator(sandbox: Sandbox) -> Sandbox:
         "--namespace=queue-recovery",
         "deployment/queue-recovery",
         "QUEUE_RECOVERY_TARGET_REFRESH_SECONDS=1",
-        "QUEUE_RECOVERY_SWEEP_SECONDS=1",
+        "QUEUE_RECOVERY_RETENTION_INTERVAL_SECONDS=1",
         "QUEUE_RECOVERY_LEASE_SECONDS=8",
         "QUEUE_RECOVERY_LOG_LEVEL=DEBUG",
     )

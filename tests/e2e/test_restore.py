@@ -27,7 +27,7 @@ async def test_a_purge_is_undone_in_part_and_then_whole_and_real_workers_run_eac
     assert condition(some, "Drained") == {}
 
     await team.workers("worker", replicas=1, command=CELERY)
-    await team.recovery("rest", restoreFrom={"name": "purge", "as": "Fresh"})
+    await team.recovery("rest", restoreFrom={"name": "purge", "as": "New"})
     rest = await team.reached("Succeeded", "rest")
 
     async def all_ran() -> bool:

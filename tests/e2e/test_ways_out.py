@@ -235,7 +235,7 @@ async def test_workers_that_come_up_before_the_boundary_are_stopped_and_the_queu
         await team.kubectl("rollout", "status", "deployment/worker")
         own_broker.resume()
         status = await team.reached("Succeeded")
-    assert status["sweep"] == 2
+    assert status["purge"]["attempt"] == 2
     assert status["messages"]["quarantined"] == 1
     assert await team.replicas() == 2
 

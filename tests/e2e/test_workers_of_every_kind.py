@@ -98,5 +98,5 @@ async def test_the_other_applications_work_is_done_and_nothing_else_is_touched(i
 
 
 async def test_callbacks_that_hang_on_the_messages_are_counted_and_warned_of(incident: Incident) -> None:
-    assert incident.status["plan"]["tails"]["callbacks"] >= 1
+    assert incident.status["plan"]["canvas"]["callbacks"] >= 1
     await incident.team.told("BreaksCanvas")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from queue_recovery.api.crd import RESOURCES, Resource, definition
-from queue_recovery.api.recovery import JobSpec, QueueRecoverySpec
+from queue_recovery.api.recovery_spec import JobSpec, QueueRecoverySpec
 from tests.manifests.conftest import Cluster
 from tests.manifests.objects import FIXED, patch, patch_refusal, recovery, target
 
@@ -121,7 +121,7 @@ def test_what_is_put_back_cannot_be_changed_and_is_the_original_unless_asked_for
     cluster.kubectl("apply", "-f", "-", given=recovery(name, restoreFrom={"name": "earlier", "taskIds": ["a"]}))
 
     assert cluster.read("queuerecovery", name)["spec"]["restoreFrom"]["as"] == "Original"
-    for change in ({"name": "other"}, {"taskIds": ["a", "b"]}, {"taskIds": None}, {"as": "Fresh"}, None):
+    for change in ({"name": "other"}, {"taskIds": ["a", "b"]}, {"taskIds": None}, {"as": "New"}, None):
         refusal = patch_refusal(cluster, name, {"spec": {"restoreFrom": change}})
         assert f"spec.restoreFrom: {FIXED}" in refusal
 

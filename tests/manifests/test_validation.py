@@ -49,7 +49,7 @@ from tests.manifests.objects import recovery, target
             "spec.restoreFrom.taskIds in body should have at least 1",
         ),
         ({"restoreFrom": {"name": "earlier", "taskIds": ["a", "a"]}}, "spec.restoreFrom.taskIds[1]: Duplicate value"),
-        ({"restoreFrom": {"name": "earlier", "as": "New"}}, 'supported values: "Original", "Fresh"'),
+        ({"restoreFrom": {"name": "earlier", "as": "Fresh"}}, 'supported values: "Original", "New"'),
         *(
             ({"restoreFrom": {"name": "earlier"}, field: value}, f"spec.{field}: Invalid value: restoreFrom only puts")
             for field, value in {

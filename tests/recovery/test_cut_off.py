@@ -7,7 +7,7 @@ import pytest
 from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import is_terminal, timestamp

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Phase, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
 from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, deadline, decide, forced_ending

@@ -103,7 +103,7 @@ def test_what_nothing_replaces_is_named_with_the_undo(found: Unreplaced, *, quar
 
 
 def test_what_was_counted_before_the_quarantine_was_removed_stands_when_it_is_counted_again() -> None:
-    taken = Taken(ready=2, unacked=0, kept=0, undecodable=0, oversized=0, quarantine="q")
+    taken = Taken(ready=2, unacked=0, left=0, undecodable=0, oversized=0, quarantine="q")
     closed = Closed(was_purged=True, taken=taken, pushed=frozenset(), seen=frozenset())
     first = PortUnreplaced(count=1, is_exact=True, first=(MessageName(task_id="t1", task="tts.render"),))
     gone = PortUnreplaced(count=0, is_exact=False, first=())

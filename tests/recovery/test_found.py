@@ -4,7 +4,7 @@ import pytest
 
 from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.recovery.found import RUNNING, WRONG_KEYS, describe
 
@@ -33,7 +33,7 @@ def described(made: Plan, *skipped: SkippedJob, **purge: object) -> tuple[Reason
             "would purge 1 message (1 ready, 0 unacked), enqueue 2 jobs",
         ),
         (
-            plan(ready=9, unacked=6, purge=12, keep=3, enqueue=1),
+            plan(ready=9, unacked=6, purge=12, leave=3, enqueue=1),
             "would purge 12 of 15 messages (9 ready, 6 unacked), leave 3, enqueue 1 job",
         ),
     ],
@@ -59,7 +59,7 @@ def test_an_empty_queue_gets_a_hint_also_when_jobs_are_enqueued() -> None:
 
 
 def test_nothing_to_do_is_said_with_what_is_left_and_skipped() -> None:
-    assert described(plan(ready=2, keep=2, skip=1), DONE) == (
+    assert described(plan(ready=2, leave=2, skip=1), DONE) == (
         Reason.NOTHING_FOUND,
         f"nothing to purge and nothing to enqueue; would leave 2, skip 1 ({DONE.id}: {DONE.message})",
     )
@@ -69,7 +69,7 @@ def test_nothing_to_do_is_said_with_what_is_left_and_skipped() -> None:
 def test_one_that_ends_with_its_plan_says_what_it_did() -> None:
     spec = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
 
-    _, said = describe(spec, plan(ready=2, keep=2, skip=1), [DONE], is_over=True)
+    _, said = describe(spec, plan(ready=2, leave=2, skip=1), [DONE], is_over=True)
 
     assert said == f"nothing to purge and nothing to enqueue; left 2, skipped 1 ({DONE.id}: {DONE.message}). {RUNNING}"
 

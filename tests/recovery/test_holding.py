@@ -4,7 +4,7 @@ from typing import cast
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.examples import SkippedJob
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import JobTotals, Plan, QueueRecoveryStatus
 from queue_recovery.recovery.errors import RecoveryError, Unavailable
 from queue_recovery.recovery.holding import hold

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.servers import IdType
 from queue_recovery.jobs.documents import fits
 from queue_recovery.recovery.errors import Rejected

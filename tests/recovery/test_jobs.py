@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, expand, listed, task_id
@@ -43,6 +43,12 @@ def test_a_job_by_id_is_enqueued_as_the_queue_says() -> None:
     job = only({"id": "a"})
     task = check_task(job, stored(), queue(message=MESSAGE), UID)
     assert (task.task, task.args, task.kwargs, task.task_id) == ("tts.render", '["a"]', "{}", task_id(UID, job))
+
+
+def test_a_queue_whose_application_enqueues_with_keywords_gets_the_id_in_them() -> None:
+    message = {"task": "tts.render", "kwargs": '{"job_id": "$(id)"}'}
+    task = check_task(only({"id": 'a"b'}), stored('a"b'), queue(message=message), UID)
+    assert (task.args, json.loads(task.kwargs)) == ("[]", {"job_id": 'a"b'})
 
 
 def test_what_its_document_says_goes_before_the_queue() -> None:

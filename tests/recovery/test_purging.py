@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected
@@ -27,8 +27,8 @@ async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_not
     asked: list[object] = []
     spec = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [{"id": 7}, {"task": "tts.render"}, {"id": "a"}]}
 
-    async def take(*_: object, sweep: int, frozen: list[str]) -> object:
-        asked.append((sweep, frozen))
+    async def take(*_: object, attempt: int, frozen: list[str]) -> object:
+        asked.append((attempt, frozen))
         raise Rejected("BrokerLostData", "lost")
 
     async def broker(_: object) -> object:

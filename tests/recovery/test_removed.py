@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import timestamp

@@ -9,7 +9,7 @@ import pytest
 
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.controller.events import events_between

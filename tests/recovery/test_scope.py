@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import MOST_WORKERS, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected

@@ -4,7 +4,7 @@ import pytest
 
 from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.ports import SeenJob, StoredJob
 from queue_recovery.recovery.skips import known_skips, seen_as, skipped_jobs

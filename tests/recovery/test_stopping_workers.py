@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.changes import Changes, Waiting
 from queue_recovery.recovery.drain import stop_workers

@@ -5,7 +5,7 @@ from typing import cast
 
 from typing_extensions import override
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.recovery.backoff import LONGEST_DELAY
 from queue_recovery.recovery.phase import timestamp

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.recovery import telling as module
 from queue_recovery.recovery.scope import Scope

@@ -9,7 +9,7 @@ import pytest
 from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import AwaitingChange
@@ -23,7 +23,7 @@ from tests.recovery.kept import NOW, Kept
 
 HELD = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "suspend": True})
 ON = HELD.model_copy(update={"suspend": False})
-PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=0, unacked=0, purge=0, keep=0, enqueue=0, skip=0)
+PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=0, unacked=0, purge=0, leave=0, enqueue=0, skip=0)
 
 
 class Case(Kept):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from queue_recovery.api.restore import RestoreFrom
+from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.recovery.ports import Restorable
 from queue_recovery.recovery.restoring import why_nothing
 
@@ -15,12 +15,12 @@ AGAIN = "restoreFrom.taskIds"
     [
         ({}, Restorable(found=0, restore=0), "put back, or unlinked by hand", [FRESH, AGAIN]),
         ({}, Restorable(found=3, restore=0, again=3), "3 messages of jobs that it has enqueued again", [FRESH]),
-        ({"as": "Fresh"}, Restorable(found=1, restore=0, again=1), "1 message of jobs", [FRESH]),
-        ({"as": "Fresh"}, Restorable(found=2, restore=0, unfit=2), "2 messages that cannot be made new", [AGAIN]),
-        ({"as": "Fresh"}, Restorable(found=3, restore=0, again=2, unfit=1), ", and 1 message that cannot", []),
+        ({"as": "New"}, Restorable(found=1, restore=0, again=1), "1 message of jobs", [FRESH]),
+        ({"as": "New"}, Restorable(found=2, restore=0, unfit=2), "2 messages that cannot be made new", [AGAIN]),
+        ({"as": "New"}, Restorable(found=3, restore=0, again=2, unfit=1), ", and 1 message that cannot", []),
         ({"taskIds": ["x"]}, Restorable(found=3, restore=0), "none with one of the ids", ["enqueued again", FRESH]),
         (
-            {"taskIds": ["x"], "as": "Fresh"},
+            {"taskIds": ["x"], "as": "New"},
             Restorable(found=3, restore=0, unfit=1),
             "1 message that cannot be made new",
             ["enqueued again", AGAIN],

@@ -45,11 +45,6 @@ def is_empty(value: object) -> bool:
     return not (value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value)
 
 
-def is_first(number: int) -> bool:
-    """Tell whether a status leaves a number out that counts from 1, because nothing had to be done again."""
-    return number == 1
-
-
 LIST_SET: dict[str, JsonValue] = {"x-kubernetes-list-type": "set"}
 """What a list of scalars adds to its schema when none may be listed twice."""
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.generated import write_or_check
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.structural import Schema, structural
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus

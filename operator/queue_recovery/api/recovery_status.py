@@ -13,13 +13,12 @@ from queue_recovery.api.base import (
     ShownName,
     Timestamp,
     is_empty,
-    is_first,
     list_map,
 )
+from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.examples import Examples, SkippedJob, Unreplaced
 from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
-from queue_recovery.api.tails import Tails
 from queue_recovery.api.target import Limits
 
 
@@ -27,7 +26,7 @@ class Phase(Explained):
     """Where a recovery is; derived from its conditions (see `recovery.phase`)."""
 
     PENDING = "Pending", "What it refers to is looked up, and the spec is checked against the target."
-    PLANNING = "Planning", "What would be purged, kept and enqueued has been counted; `suspend` holds here."
+    PLANNING = "Planning", "What would be purged, left and enqueued has been counted; `suspend` holds here."
     DRAINING = "Draining", "The workers are scaled to 0, and their pods end."
     PURGING = "Purging", "The queue's messages are moved into the quarantine."
     RESTARTING = "Restarting", "The workers have their replicas back; their rollout is under way."
@@ -59,8 +58,8 @@ class Plan(Model):
         ge=0, description="Messages in the queues' lists, over all priorities; with `restoreFrom`, in the quarantine."
     )
     unacked: int = Field(ge=0, description="Messages of the queues that workers hold.")
-    purge: int = Field(0, ge=0, description="Messages that would be taken out and kept safe.")
-    keep: int = Field(
+    purge: int = Field(0, ge=0, description="Messages that would be quarantined: taken out of the queue and stored.")
+    leave: int = Field(
         0,
         ge=0,
         description="Messages that would be left in the queue: `purge.select` does not match them, or they are of "
@@ -70,7 +69,7 @@ class Plan(Model):
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
     limits: Limits = Field(Limits(), exclude_if=is_empty, description="The longest deadlines that the target allows.")
-    tails: Tails | None = Field(
+    canvas: Canvas | None = Field(
         None, description="What hangs on the messages that would be taken; left out when there are none."
     )
     examples: Examples | None = Field(
@@ -85,11 +84,11 @@ class Plan(Model):
 
 
 class Messages(Model):
-    """What became of the queue's messages: found = quarantined + kept."""
+    """What became of the queue's messages: found = quarantined + left."""
 
     found: int = Field(0, ge=0, description="Messages of the queue at the boundary.")
-    quarantined: int = Field(0, ge=0, description="Messages taken out and kept safe.")
-    kept: int = Field(
+    quarantined: int = Field(0, ge=0, description="Messages taken out of the queue and stored.")
+    left: int = Field(
         0,
         ge=0,
         description="Messages left in the queue: `purge.select` does not match them, or they are of listed jobs that "
@@ -180,6 +179,21 @@ class Ending(Model):
     )
 
 
+class PurgeStatus(Model):
+    """How far the purge is."""
+
+    attempt: int = Field(
+        1,
+        ge=1,
+        description="Number of the purge attempt: one more each time workers started before the attempt was over.",
+    )
+
+
+def is_first_attempt(purge: PurgeStatus) -> bool:
+    """Tell whether the queue is being taken for the first time, which a status does not say."""
+    return purge.attempt == 1
+
+
 MOST_WORKERS = 200
 """Deployments that one recovery stops at most: each of them is listed in its status."""
 
@@ -205,12 +219,7 @@ class QueueRecoveryStatus(Model):
         description="The workers' replicas before the drain.",
         json_schema_extra=list_map("name"),
     )
-    sweep: int = Field(
-        1,
-        ge=1,
-        exclude_if=is_first,
-        description="Which sweep of the queue this is: one more each time workers came up before it was over.",
-    )
+    purge: PurgeStatus = Field(PurgeStatus(), exclude_if=is_first_attempt, description="How far the purge is.")
     messages: Messages | None = Field(None, description="What became of the queue's messages.")
     restored: Restored | None = Field(
         None, description="With `restoreFrom`: what became of the earlier recovery's messages."

@@ -31,6 +31,10 @@ class MessageSpec(Model):
         "[]",
         description='JSON array as text; `$(id)` is replaced by the job\'s id, as in `["$(id)"]` or `[$(id)]`.',
     )
+    kwargs: JsonText = Field(
+        "{}",
+        description='JSON object as text; `$(id)` is replaced by the job\'s id, as in `{"job_id": "$(id)"}`.',
+    )
 
 
 class QueueSpec(Model):

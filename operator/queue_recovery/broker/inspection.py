@@ -93,7 +93,7 @@ async def count(
     """
     lengths = await _lengths(client, layout, queues)
     ready = sum(lengths.values())
-    unacked = undecodable = keep = 0
+    unacked = undecodable = leave = 0
     tails = TailCount()
     taken: list[MessageName] = []
     left: list[MessageName] = []
@@ -119,7 +119,7 @@ async def count(
     met = 0
     async for portion in read(client, lengths):
         met += len(portion)
-        keep += sum(not look(envelope) for envelope in portion)
+        leave += sum(not look(envelope) for envelope in portion)
     async for found in entries_of(client, layout, queues):
         if found.entry is None:
             undecodable += 1
@@ -128,13 +128,13 @@ async def count(
         if look(found.entry.envelope):
             refuse_shared(found.entry, found.shared_with)
         else:
-            keep += 1
+            leave += 1
     return Count(
         ready=ready if selection.takes_all else met,
         unacked=unacked,
         undecodable=undecodable,
-        keep=keep,
-        tails=tails.total(),
+        leave=leave,
+        canvas=tails.total(),
         left_ids=frozenset(left_ids),
         are_retried=are_retried,
         taken=tuple(taken),

@@ -203,9 +203,9 @@ class RedisBroker:
                 raise forged(record) from None
         return stored
 
-    async def take(self, *runs: Run, sweep: int = 1, frozen: Collection[str] = ()) -> Taken:
+    async def take(self, *runs: Run, attempt: int = 1, frozen: Collection[str] = ()) -> Taken:
         """See `ports.Broker`."""
-        return await taking.take(self._client, self._layout, runs, sweep, frozen)
+        return await taking.take(self._client, self._layout, runs, attempt, frozen)
 
     async def moved(self, *runs: Run) -> int:
         """See `ports.Broker`."""
@@ -260,15 +260,17 @@ class RedisBroker:
         """See `ports.Broker`."""
         return await closing.close(self._client, self._layout, run)
 
-    async def release(self, run: Run, *, expires: datetime, keep: bool) -> None:
+    async def release(self, run: Run, *, expires: datetime, retain: bool) -> None:
         """See `ports.Broker`."""
         record = await read_record(self._client, run.uid)
-        if record is not None and not keep:
+        if record is not None and not retain:
             await self._client.unlink(record.quarantine_keys)
         keys = [self._lock(run.queue), self._client.own.run(run.uid), self._client.own.runs(run.cluster)]
         await run_script(self._client, Script.RELEASE, keys, [run.uid, int(expires.timestamp())])
 
-    async def sweep(self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime) -> int:
+    async def expire_quarantines(
+        self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime
+    ) -> int:
         """See `sweeper.sweep`."""
         return await sweeper.sweep(self._client, cluster, is_live, now)
 

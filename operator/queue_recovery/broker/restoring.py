@@ -63,8 +63,8 @@ class Choice:
         self.earlier = earlier
         self._task_ids = restore.task_ids
         self._not = earlier.enqueued_anew
-        self._fresh = restore.fresh
-        self.takes_all = restore.task_ids is None and not self._not and not restore.fresh
+        self._fresh = restore.as_new
+        self.takes_all = restore.task_ids is None and not self._not and not restore.as_new
 
     def fate(self, message: Value) -> Fate:
         """Return what becomes of a message; one that cannot be read has no id, and cannot be made new."""
@@ -178,7 +178,7 @@ def stays(message: Value, place: str) -> Verdict:
 
 
 def _chooses(run: Run, choice: Choice) -> Judge:
-    as_new = run.restore is not None and run.restore.fresh
+    as_new = run.restore is not None and run.restore.as_new
 
     def judge(message: Value, place: str) -> Verdict:
         if not choice.goes(message):

@@ -104,9 +104,9 @@ class Record:
             ready=sum(self.quarantined.values()) - unacked,
             unacked=unacked,
             undecodable=int(self.fields.get("undecodable", 0)),
-            kept=self.kept,
+            left=self.kept,
             oversized=self.oversized,
-            kept_ids=frozenset(name for name in Jobs.of(self.jobs.values()).ids if digest(name) in kept),
+            left_ids=frozenset(name for name in Jobs.of(self.jobs.values()).ids if digest(name) in kept),
             seen=self.notes,
         )
 

@@ -8,7 +8,7 @@ and only into plain JSON that is not large; no other body is opened, not even to
 from base64 import b64decode
 from collections.abc import Mapping
 
-from queue_recovery.api.tails import Tails
+from queue_recovery.api.canvas import Canvas
 from queue_recovery.broker.envelope import read_json
 
 MOST = 5000
@@ -23,7 +23,7 @@ class TailCount:
 
     def __init__(self) -> None:
         """Begin at zero."""
-        self._counts = dict.fromkeys(Tails.model_fields, 0)
+        self._counts = dict.fromkeys(Canvas.model_fields, 0)
 
     def look(self, envelope: object) -> None:
         """Look at a message that would be taken."""
@@ -43,9 +43,9 @@ class TailCount:
         if body.get("callbacks") or body.get("errbacks"):
             self._counts["callbacks"] += 1
 
-    def total(self) -> Tails | None:
+    def total(self) -> Canvas | None:
         """Return what has been counted, or None if there was nothing to look at."""
-        return Tails.model_validate(self._counts) if self._counts["looked_at"] else None
+        return Canvas.model_validate(self._counts) if self._counts["looked_at"] else None
 
 
 def _group(envelope: object) -> object:

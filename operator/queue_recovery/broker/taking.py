@@ -94,7 +94,7 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], sweep: int, 
     after = await _records(client, runs, frozen)
     kept = {one for record in after for one in record.kept_digests}
     kept_ids = frozenset(name for name in jobs.ids if digest(name) in kept)
-    return replace(reduce(operator.add, [record.taken for record in after]), kept_ids=kept_ids)
+    return replace(reduce(operator.add, [record.taken for record in after]), left_ids=kept_ids)
 
 
 async def _records(client: Client, runs: Sequence[Run], frozen: Collection[str]) -> list[Record]:

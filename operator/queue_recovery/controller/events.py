@@ -51,7 +51,7 @@ class Event:
 
 
 def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Event]:
-    """Yield what is worth an event in a change of status: a new phase, a new obstacle, lost tails.
+    """Yield what is worth an event in a change of status: a new phase, a new obstacle, lost canvas.
 
     Pure.
     """
@@ -136,26 +136,26 @@ def _kind(reason: str) -> Literal["Normal", "Warning"]:
 
 def _tails_lost(plan: Plan) -> str | None:
     """Say what will not happen when the messages of this plan are taken, or None if nothing hangs on them."""
-    tails = plan.tails
-    if tails is None:
+    canvas = plan.canvas
+    if canvas is None:
         return None
     lost = [
         f"{count} {what}"
         for count, what in (
-            (tails.chords, "are members of chords, whose bodies will never run"),
-            (tails.groups, "are members of groups, whose results stay incomplete"),
-            (tails.chains, "carry the rest of a chain, which will not run"),
-            (tails.callbacks, "carry callbacks or errbacks, which will not run"),
+            (canvas.chords, "are members of chords, whose bodies will never run"),
+            (canvas.groups, "are members of groups, whose results stay incomplete"),
+            (canvas.chains, "carry the rest of a chain, which will not run"),
+            (canvas.callbacks, "carry callbacks or errbacks, which will not run"),
         )
         if count
     ]
     if not lost:
         return None
     aside = []
-    if tails.looked_at < plan.purge:
-        aside.append(f"{tails.looked_at} looked at")
-    if tails.unreadable:
-        aside.append(f"{tails.unreadable} with a body that is not looked into")
+    if canvas.looked_at < plan.purge:
+        aside.append(f"{canvas.looked_at} looked at")
+    if canvas.unreadable:
+        aside.append(f"{canvas.unreadable} with a body that is not looked into")
     looked = f" ({', '.join(aside)})" if aside else ""
     return (
         f"Of {plan.purge} messages to be taken{looked}: {'; '.join(lost)}. The quarantined messages still hold it; "

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import FINALIZER, QueueRecoverySpec
+from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable

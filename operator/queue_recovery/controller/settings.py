@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     target_refresh_seconds: float = Field(
         30, ge=1, le=86400, description="How often a QueueTarget's status is refreshed; changes refresh it at once."
     )
-    sweep_seconds: float = Field(
+    retention_interval_seconds: float = Field(
         300, ge=1, le=86400, description="How often each broker is searched for quarantines whose time is over."
     )
     max_draining: int = Field(

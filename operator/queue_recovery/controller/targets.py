@@ -55,7 +55,7 @@ class TargetBoard:
         """Take what the looks at targets need, and what posts an event."""
         self._api = CustomObjectsApi(api)
         self._interval = settings.target_refresh_seconds
-        self._sweep_interval = settings.sweep_seconds
+        self._retention_interval = settings.retention_interval_seconds
         self._metrics = metrics
         self._world = world
         self._announcer = Announcer(announce)
@@ -105,7 +105,7 @@ class TargetBoard:
 
     async def _look_again_and_again(self, key: Key) -> None:
         wake = self._wake[key]
-        swept = -math.inf
+        expired = -math.inf
         trouble = _Trouble(key)
         while True:
             await self._pace.turn()
@@ -115,9 +115,9 @@ class TargetBoard:
             world = self._world(key[0])
             try:
                 reachable = spec is not None and await self._refresh(key, spec, world)
-                if spec is not None and reachable and time.monotonic() - swept >= self._sweep_interval:
-                    await world.sweep(spec)
-                    swept = time.monotonic()
+                if spec is not None and reachable and time.monotonic() - expired >= self._retention_interval:
+                    await world.expire_quarantines(spec)
+                    expired = time.monotonic()
             except RecoveryError as error:
                 trouble.report(logging.WARNING, with_origin(error, spec).message, reason=error.reason)
             except Exception as error:  # noqa: BLE001  # any error: the next look may do better

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef, is_full_name
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import BrokerTLS, CertificateAuthorityRef, MongoDBTLS, PasswordSecretRef
 from queue_recovery.api.target import QueueTargetSpec
@@ -187,11 +187,11 @@ class KubernetesWorld:
                 each.cancel()
             await asyncio.gather(*news, return_exceptions=True)
 
-    async def sweep(self, target: QueueTargetSpec) -> None:
+    async def expire_quarantines(self, target: QueueTargetSpec) -> None:
         """Unlink what has outlived its time in the target's broker."""
         broker = await self._redis(target)
         try:
-            await broker.sweep(self.cluster, self._is_live, self.now())
+            await broker.expire_quarantines(self.cluster, self._is_live, self.now())
         finally:
             await broker.aclose()
 

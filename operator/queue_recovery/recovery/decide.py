@@ -7,7 +7,7 @@ from typing import Final
 
 from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
 from queue_recovery.recovery.phase import is_terminal, moment

@@ -54,7 +54,7 @@ async def _close(scope: Scope) -> QueueRecoveryStatus:
     broker = await scope.broker()
     closed = {queue: await broker.close(run) for queue, run in scope.runs.items()}
     jobs = listed(scope.spec)
-    expires, keep = _retention(scope)
+    expires, retain = _retention(scope)
     in_doubt = await _in_doubt(scope, jobs, closed)
     was_purged = is_true(scope.status.conditions, ConditionType.PURGED)
     if was_purged or any(one.was_purged for one in closed.values()):
@@ -63,18 +63,18 @@ async def _close(scope: Scope) -> QueueRecoveryStatus:
         if ids:
             await (await scope.job_store()).settle(scope.resource.uid, ids, now=scope.world.now())
     has_lost = bool(in_doubt) or (was_purged and not all(one.was_purged for one in closed.values()))
-    keep = keep or has_lost
+    retain = retain or has_lost
     status = final_jobs(scope.status, scope.resource.uid, jobs, closed, in_doubt)
     if scope.takes_messages:
         unreplaced = await broker.unreplaced(*scope.runs.values())
-        status = final_messages(status, closed.values(), unreplaced, expires if keep else None)
-        if unreplaced.count and not keep:
+        status = final_messages(status, closed.values(), unreplaced, expires if retain else None)
+        if unreplaced.count and not retain:
             # It cannot be counted again once the quarantine is removed.
             await scope.save(doing=_REMOVING, update={"messages": status.messages})
     elif status.restored is not None:
         status = status.model_copy(update=restored_counts(status, closed[scope.spec.queue].restored))
     for run in scope.runs.values():
-        await broker.release(run, expires=expires, keep=keep)
+        await broker.release(run, expires=expires, retain=retain)
     ending = final_ending(status, len(in_doubt), has_lost=has_lost, scales_workers=scope.scales_workers)
     return status.model_copy(update={"ending": ending})
 

@@ -19,9 +19,9 @@ def count_messages(taken: Taken) -> Messages:
     """Return what became of the queue's messages."""
     quarantined = taken.ready + taken.unacked
     return Messages(
-        found=quarantined + taken.kept,
+        found=quarantined + taken.left,
         quarantined=quarantined,
-        kept=taken.kept,
+        left=taken.left,
         oversized=taken.oversized,
         undecodable=taken.undecodable,
     )

@@ -6,7 +6,7 @@ from typing import Final
 
 from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.recovery.jobs import ListedJob
 from queue_recovery.recovery.ports import Count, SeenJob, Unlisted
@@ -45,13 +45,13 @@ class Found:
     @property
     def purge(self) -> int:
         """How many messages would be taken."""
-        return self.count.ready + self.count.unacked - self.count.keep
+        return self.count.ready + self.count.unacked - self.count.leave
 
     @property
-    def has_tails(self) -> bool:
+    def has_canvas(self) -> bool:
         """Whether anything hangs on the messages that would be taken, or may: what is not looked into counts."""
-        tails = self.count.tails
-        return tails is not None and any(count for name, count in tails if name != "looked_at")
+        canvas = self.count.canvas
+        return canvas is not None and any(count for name, count in canvas if name != "looked_at")
 
     @property
     def enqueue(self) -> int:
@@ -86,10 +86,10 @@ def describe(
     does_nothing = plan.purge == 0 and plan.enqueue == 0
     would = []
     if takes and not does_nothing:
-        of = f"{plan.purge} of {counted(messages, 'message')}" if plan.keep else counted(plan.purge, "message")
+        of = f"{plan.purge} of {counted(messages, 'message')}" if plan.leave else counted(plan.purge, "message")
         would.append(f"purge {of} ({plan.ready} ready, {plan.unacked} unacked)")
-    if takes and (plan.keep or spec.purge.select is not None):
-        would.append(f"{'left' if is_over else 'leave'} {plan.keep}")
+    if takes and (plan.leave or spec.purge.select is not None):
+        would.append(f"{'left' if is_over else 'leave'} {plan.leave}")
     if plan.enqueue or (plan.skip and not does_nothing):
         would.append(f"enqueue {counted(plan.enqueue, 'job')}")
     if plan.skip:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import JobSpec, QueueRecoverySpec
+from queue_recovery.api.recovery_spec import JobSpec, QueueRecoverySpec
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import StoredJob, Task
@@ -107,9 +107,9 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
     else:
         message = queue.message
         name = stored.task or (message.task if message else None)
-        default_args = expand(message.args, stored.id) if message else "[]"
-        args = default_args if stored.args is None else stored.args
-        kwargs = "{}" if stored.kwargs is None else stored.kwargs
+        message_args, message_kwargs = (message.args, message.kwargs) if message else ("[]", "{}")
+        args = expand(message_args, stored.id) if stored.args is None else stored.args
+        kwargs = expand(message_kwargs, stored.id) if stored.kwargs is None else stored.kwargs
         bounded = bool(queue.tasks)
     if not name:
         raise Rejected(

@@ -50,11 +50,11 @@ async def plan(scope: Scope) -> None:
         ready=found.count.ready,
         unacked=found.count.unacked,
         purge=found.purge,
-        keep=found.count.keep,
+        leave=found.count.leave,
         enqueue=found.enqueue,
         skip=len(found.skipped),
         limits=(await scope.target()).limits,
-        tails=found.count.tails if found.has_tails else None,
+        canvas=found.count.canvas if found.has_canvas else None,
         examples=_examples(found) if scope.spec.suspend else None,
     )
     # Messages that another recovery holds may come back.

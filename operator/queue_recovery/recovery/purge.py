@@ -4,7 +4,7 @@ from functools import partial
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import Quarantine
+from queue_recovery.api.recovery_status import PurgeStatus, Quarantine
 from queue_recovery.recovery.drain import drain_held, refuse_survivors, stop_workers
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.figures import count_messages
@@ -34,23 +34,23 @@ async def purge(scope: Scope) -> None:
     try:
         taken = await telling(
             scope,
-            broker.take(*scope.runs.values(), sweep=scope.status.sweep, frozen=[job.key for job in jobs]),
+            broker.take(*scope.runs.values(), attempt=scope.status.purge.attempt, frozen=[job.key for job in jobs]),
             partial(_progress, scope, broker),
         )
     except NotYet:
         if scope.still_drained is None and not await drain_held(scope):
-            # This sweep goes on to its end, also if it is disturbed: what went back to the lists after its boundary is
-            # found by the next one, which the workers' generation then asks for.
+            # A disturbed attempt is finished all the same: the next one, which the workers' generation asks for, takes
+            # what went back to the lists after the boundary.
             await stop_workers(scope)
         raise
     if not await drain_held(scope):
-        await _drain_again(scope, {"sweep": scope.status.sweep + 1})
+        await _drain_again(scope, {"purge": PurgeStatus(attempt=scope.status.purge.attempt + 1)})
         return
     messages = count_messages(taken)
     count = counted(messages.quarantined, "message")
     message = f"{count} quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
-    if scope.spec.purge.select or taken.kept:
-        message += f"; {taken.kept} left in the queue"
+    if scope.spec.purge.select or taken.left:
+        message += f"; {taken.left} left in the queue"
     if taken.oversized:
         message += f"; {taken.oversized} of them are larger than 4 MiB, so their headers were not read"
     if taken.undecodable:
@@ -62,7 +62,7 @@ async def purge(scope: Scope) -> None:
         update={
             "messages": messages,
             "quarantine": Quarantine(name=taken.quarantine, messages=messages.quarantined),
-            "skipped": list(skipped_jobs(jobs, taken.seen, taken.kept_ids, await scope.recoverable()).values()),
+            "skipped": list(skipped_jobs(jobs, taken.seen, taken.left_ids, await scope.recoverable()).values()),
         },
     )
 
@@ -76,7 +76,7 @@ async def _progress(scope: Scope, broker: Broker) -> tuple[str, str]:
 
 
 async def _drain_again(scope: Scope, update: Update) -> None:
-    message = "workers came up before the queue was taken: stopping them again, for another sweep"
+    message = "workers came up before the queue was taken: stopping them again, for another purge attempt"
     await scope.save(
         (ConditionType.DRAINED, "False", Reason.WORKER_CHANGED, message),
         doing=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),

@@ -163,7 +163,7 @@ def _outcome(scope: Scope, message: str) -> str:
     messages = scope.status.messages
     if messages is None:
         return message
-    left = f", {messages.kept} left in the queue" if scope.spec.purge.select or messages.kept else ""
+    left = f", {messages.left} left in the queue" if scope.spec.purge.select or messages.left else ""
     message = f"{counted(messages.quarantined, 'message')} quarantined{left}; {message}"
     if messages.found == 0:
         message = f"{message}. {WRONG_KEYS}"

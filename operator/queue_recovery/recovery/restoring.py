@@ -4,10 +4,10 @@ from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import PurgeSpec, QueueRecoverySpec
+from queue_recovery.api.recovery_spec import PurgeSpec, QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
-from queue_recovery.api.restore import RestoreFrom
+from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionStatus, ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery import QueueRecoverySpec
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, JobTotals, QueueRecoveryStatus
-from queue_recovery.api.restore import RestoreFrom
+from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.decide import deadline
 from queue_recovery.recovery.errors import Rejected
@@ -289,7 +289,7 @@ class Scope:
 def wanted_from(wanted: RestoreFrom, uid: str) -> Restore:
     """Return what `restoreFrom` asks for of the earlier recovery of that UID."""
     task_ids = None if wanted.task_ids is None else frozenset(wanted.task_ids)
-    return Restore(uid=uid, task_ids=task_ids, fresh=wanted.form == "Fresh")
+    return Restore(uid=uid, task_ids=task_ids, as_new=wanted.form == "New")
 
 
 def failed(error: Rejected) -> Ending:

@@ -123,7 +123,7 @@ async def _end(scope: Scope, queue: str, holder: Holder) -> None:
         await _scale_back(scope, queue, holder)
     if closed.was_purged:
         await _settle(scope, holder, closed)
-    await broker.release(run, expires=expires, keep=True)
+    await broker.release(run, expires=expires, retain=True)
 
 
 async def _scale_back(scope: Scope, queue: str, holder: Holder) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.api.tails import Tails
 from queue_recovery.recovery.ports.run import (
     Closed,
     MessageName,
@@ -74,9 +74,9 @@ class Count:
     """In `unacked`, held by workers or left behind by them."""
     undecodable: int
     """Entries of `unacked` that cannot be read, so cannot be attributed to any queue."""
-    keep: int = 0
+    leave: int = 0
     """Those of their messages that would be left in the queues: not selected, or of a job that is not enqueued."""
-    tails: Tails | None = None
+    canvas: Canvas | None = None
     """What hangs on those that would be taken; None when there are none."""
     left_ids: frozenset[str] = frozenset()
     """Those of the jobs' task ids that have a message among those that would be left."""
@@ -197,7 +197,7 @@ class Broker(Protocol):
         """
         ...
 
-    async def take(self, *runs: Run, sweep: int = 1, frozen: Collection[str] = ()) -> Taken:
+    async def take(self, *runs: Run, attempt: int = 1, frozen: Collection[str] = ()) -> Taken:
         """Move every message of the queues into the quarantine: bites of `unacked`, then one boundary for each queue.
 
         Entries of `unacked` that are to be left are left alone, and such messages of the lists are back, in their order
@@ -208,7 +208,7 @@ class Broker(Protocol):
 
         Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
         consumer of the queues lives. When that turns out not to have held, the queues are drained again and taken with
-        the next number as `sweep`: each number passes one boundary, however often it is asked for.
+        the next number as `attempt`: each number passes one boundary, however often it is asked for.
 
         Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`), and NotYet
         (`UnknownConsumer`) while entries of the queues keep coming into `unacked`.
@@ -279,10 +279,10 @@ class Broker(Protocol):
         """
         ...
 
-    async def release(self, run: Run, *, expires: datetime, keep: bool) -> None:
+    async def release(self, run: Run, *, expires: datetime, retain: bool) -> None:
         """Let the queue's lock go, if it is this run's, and say when the quarantine ends.
 
-        With `keep` False the quarantine is unlinked at once.
+        With `retain` False the quarantine is unlinked at once.
         """
         ...
 

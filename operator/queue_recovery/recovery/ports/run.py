@@ -19,7 +19,7 @@ class Restore:
     """UID of the earlier recovery."""
     task_ids: frozenset[str] | None
     """None: all, but for those whose job the earlier recovery has enqueued again."""
-    fresh: bool
+    as_new: bool
     """As new messages, with new ids and no retries; otherwise byte for byte."""
 
 
@@ -43,11 +43,11 @@ class Run:
     cluster_uid: str | None = None
     """What tells the cluster from all others, where it is known: only there the run can be taken over."""
     retention_seconds: int = DEFAULT_RETENTION_SECONDS
-    """How long its quarantine is kept once it has ended; 0: not at all if it has succeeded."""
+    """How long its quarantine is left once it has ended; 0: not at all if it has succeeded."""
 
     @property
     def retention(self) -> timedelta:
-        """How long a quarantine is kept that is not dropped."""
+        """How long a quarantine is left that is not dropped."""
         return timedelta(seconds=self.retention_seconds or DEFAULT_RETENTION_SECONDS)
 
 
@@ -71,12 +71,12 @@ class Taken:
     unacked: int
     undecodable: int
     """Entries of `unacked` that cannot be read; they stay."""
-    kept: int = 0
+    left: int = 0
     """Messages left in the queue, in its lists and in `unacked`: not selected, or of a job that is not enqueued."""
     oversized: int = 0
     """Messages found that are too large to be read: entries of `unacked`, and with a selection any that it left."""
-    kept_ids: frozenset[str] = frozenset()
-    """Those of the listed jobs' task ids that have a message among the kept ones."""
+    left_ids: frozenset[str] = frozenset()
+    """Those of the listed jobs' task ids that have a message among the left ones."""
     seen: Mapping[str, SeenJob | None] = field(default_factory=dict, hash=False)
     """What each frozen job looked like when nothing ran, by its key."""
 
@@ -87,9 +87,9 @@ class Taken:
             ready=self.ready + other.ready,
             unacked=self.unacked + other.unacked,
             undecodable=max(self.undecodable, other.undecodable),
-            kept=self.kept + other.kept,
+            left=self.left + other.left,
             oversized=self.oversized + other.oversized,
-            kept_ids=self.kept_ids | other.kept_ids,
+            left_ids=self.left_ids | other.left_ids,
             seen={**self.seen, **other.seen},
         )
 

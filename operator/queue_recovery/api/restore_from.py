@@ -20,9 +20,9 @@ class RestoreFrom(Model):
         "those whose job the earlier recovery has enqueued again.",
         json_schema_extra=LIST_SET,
     )
-    form: Literal["Original", "Fresh"] = Field(
+    form: Literal["Original", "New"] = Field(
         "Original",
         alias="as",
-        description="Original: the same bytes. Fresh: each as a new message, with ids of its own and no retries; those "
+        description="Original: the same bytes. New: each as a new message, with ids of its own and no retries; those "
         "whose headers cannot be read stay in the quarantine.",
     )

@@ -5,7 +5,7 @@ from pydantic import Field
 from queue_recovery.api.base import Model
 
 
-class Tails(Model):
+class Canvas(Model):
     """Of the messages that would be taken: what was to come after them.
 
     At most 5,000 messages are looked at, and of a list that is taken whole the first and the last 500.

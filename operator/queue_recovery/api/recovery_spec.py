@@ -13,7 +13,7 @@ from queue_recovery.api.base import (
     TaskName,
     with_rules,
 )
-from queue_recovery.api.restore import RestoreFrom
+from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TargetRef
 
