@@ -11,7 +11,7 @@ from queue_recovery.broker.client import Client
 from queue_recovery.broker.values import Value
 from queue_recovery.recovery.plan import plan
 from tests.broker.application import Application
-from tests.broker.scopes import steps
+from tests.broker.stored_recovery import stored_recovery
 
 
 async def test_a_producer_that_goes_on_hides_no_message_that_is_selected(
@@ -30,13 +30,13 @@ async def test_a_producer_that_goes_on_hides_no_message_that_is_selected(
         return found
 
     monkeypatch.setattr(Client, "lrange", lrange)
-    recovery = steps(broker, {}, purge={"select": {"minRetries": 1}})
+    stored = stored_recovery(broker, {}, purge={"select": {"minRetries": 1}})
 
-    await plan(recovery.scope())
+    await plan(stored.recovery())
 
-    assert recovery.status.ending is None
-    assert recovery.status.plan is not None
-    assert recovery.status.plan.purge == 1
+    assert stored.status.ending is None
+    assert stored.status.plan is not None
+    assert stored.status.plan.purge == 1
 
 
 @pytest.mark.parametrize(("retries", "ends"), [(0, True), (3, False)])
@@ -45,12 +45,12 @@ async def test_a_skipped_job_whose_message_is_retried_may_be_in_an_attempt_so_it
 ) -> None:
     application.send("tts", "old-a", retries=retries)
     application.hold("tts", 1)
-    recovery = steps(broker, {"a": "running"})
+    stored = stored_recovery(broker, {"a": "running"})
 
-    await plan(recovery.scope())
+    await plan(stored.recovery())
 
-    assert (recovery.status.ending is not None) == ends
-    assert ("looked at again once no worker runs" in recovery.status.message) != ends
+    assert (stored.status.ending is not None) == ends
+    assert ("looked at again once no worker runs" in stored.status.message) != ends
 
 
 async def test_a_message_that_a_worker_gives_back_meanwhile_is_not_overlooked(
@@ -68,10 +68,10 @@ async def test_a_message_that_a_worker_gives_back_meanwhile_is_not_overlooked(
             yield portion
 
     monkeypatch.setattr(Client, "scan_hash", scan_hash)
-    recovery = steps(broker, {})
+    stored = stored_recovery(broker, {})
 
-    await plan(recovery.scope())
+    await plan(stored.recovery())
 
-    assert recovery.status.ending is None
-    assert recovery.status.plan is not None
-    assert recovery.status.plan.purge == 1
+    assert stored.status.ending is None
+    assert stored.status.plan is not None
+    assert stored.status.plan.purge == 1

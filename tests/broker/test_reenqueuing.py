@@ -8,7 +8,7 @@ from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.reenqueue import reenqueue
 from tests.broker.application import Application
-from tests.broker.scopes import Steps, steps
+from tests.broker.stored_recovery import StoredRecovery, stored_recovery
 
 SLOWLY = {"reenqueue": {"ratePerSecond": 1}}
 
@@ -17,59 +17,59 @@ class DiedError(Exception):
     """The process ended."""
 
 
-async def dies_after_the_first_job(recovery: Steps) -> None:
+async def dies_after_the_first_job(stored: StoredRecovery) -> None:
     def die() -> None:
         raise DiedError
 
-    recovery.on_pause = die
+    stored.on_pause = die
     with pytest.raises(DiedError):
-        await reenqueue(recovery.scope())
-    recovery.on_pause = lambda: None
+        await reenqueue(stored.recovery())
+    stored.on_pause = lambda: None
 
 
-async def begin(recovery: Steps) -> None:
+async def begin(stored: StoredRecovery) -> None:
     """Open the run, freeze the jobs and pass the boundary."""
-    scope = recovery.scope()
-    (run,) = scope.runs.values()
-    await recovery.broker.open(run)
-    jobs = [job for job in listed(scope.spec) if job.id is not None]
-    await freeze(scope, jobs, {one.id: one async for one in look_up(scope, jobs)})
-    if scope.takes_messages:
-        await recovery.broker.take(run)
+    recovery = stored.recovery()
+    (run,) = recovery.runs.values()
+    await stored.broker.open(run)
+    jobs = [job for job in listed(stored.spec) if job.id is not None]
+    await freeze(recovery, jobs, {one.id: one async for one in look_up(recovery, jobs)})
+    if recovery.takes_messages:
+        await stored.broker.take(run)
     else:
-        await recovery.broker.pass_boundary(run)
+        await stored.broker.pass_boundary(run)
 
 
-async def pushed(recovery: Steps) -> frozenset[str]:
-    (run,) = recovery.scope().runs.values()
-    return await recovery.broker.pushed(run)
+async def pushed(stored: StoredRecovery) -> frozenset[str]:
+    (run,) = stored.recovery().runs.values()
+    return await stored.broker.pushed(run)
 
 
 async def test_an_old_message_that_comes_back_after_its_job_was_enqueued_leaves_no_other_job_out(
     broker: RedisBroker, application: Application
 ) -> None:
-    recovery = steps(broker, dict.fromkeys("abc", "failed"), purge={"mode": "None"}, **SLOWLY)
-    await begin(recovery)
-    await dies_after_the_first_job(recovery)
+    stored = stored_recovery(broker, dict.fromkeys("abc", "failed"), purge={"mode": "None"}, **SLOWLY)
+    await begin(stored)
+    await dies_after_the_first_job(stored)
     application.enqueue("tts", "old-a")
 
-    await reenqueue(recovery.scope())
+    await reenqueue(stored.recovery())
 
-    assert len(await pushed(recovery)) == 3
-    assert (recovery.status.jobs.enqueued, recovery.status.skipped) == (3, [])
+    assert len(await pushed(stored)) == 3
+    assert (stored.status.jobs.enqueued, stored.status.skipped) == (3, [])
 
 
 async def test_a_target_that_calls_an_enqueued_job_not_recoverable_by_now_leaves_no_other_job_out(
     broker: RedisBroker, application: Application
 ) -> None:
-    recovery = steps(broker, {"a": "failed", "b": "lost", "c": "lost"}, **SLOWLY)
-    recovery.recoverable = ("failed", "lost")
+    stored = stored_recovery(broker, {"a": "failed", "b": "lost", "c": "lost"}, **SLOWLY)
+    stored.recoverable = ("failed", "lost")
     application.enqueue("tts", "old-a", "old-b", "old-c")
-    await begin(recovery)
-    await dies_after_the_first_job(recovery)
-    recovery.recoverable = ("lost",)
+    await begin(stored)
+    await dies_after_the_first_job(stored)
+    stored.recoverable = ("lost",)
 
-    await reenqueue(recovery.scope())
+    await reenqueue(stored.recovery())
 
-    assert len(await pushed(recovery)) == 3
-    assert (recovery.status.jobs.enqueued, recovery.status.skipped) == (3, [])
+    assert len(await pushed(stored)) == 3
+    assert (stored.status.jobs.enqueued, stored.status.skipped) == (3, [])

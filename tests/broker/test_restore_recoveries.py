@@ -18,12 +18,13 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
-from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import DesiredState, Earlier
-from tests.alone import alone
+from queue_recovery.recovery.ports.environment import Earlier
+from queue_recovery.recovery.ports.resource import DesiredState
+from queue_recovery.recovery.reconcile import reconcile
 from tests.broker.application import recovery
 from tests.broker.conftest import Connect
 from tests.broker.dying import Died, _Mortal
+from tests.turns import alone
 
 NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
 EXPIRES = NOW + timedelta(days=7)
@@ -130,7 +131,7 @@ class Here:
         """Work until the end or the process's death; tell whether it lived."""
         self.effects = effects
         try:
-            await work(self, self, alone())
+            await reconcile(self, self, alone())
         except Died:
             return False
         finally:

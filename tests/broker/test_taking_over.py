@@ -18,13 +18,14 @@ from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Run
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Resource
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.takeover import refuse_locked
-from queue_recovery.recovery.world import Resource, World
-from tests.alone import alone
 from tests.broker.application import Application, everything, recovery_of, restoring, seen_jobs, selecting, tasks
 from tests.broker.conftest import Connect
 from tests.broker.dying import dying, dying_at
+from tests.turns import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TARGET = QueueTargetSpec.model_validate(
@@ -59,8 +60,8 @@ class Case:
 
     async def look(self) -> None:
         """Look whether its queues are free."""
-        scope = self._scope()
-        await refuse_locked(scope, scope.runs)
+        recovery = self._scope()
+        await refuse_locked(recovery, recovery.runs)
 
     async def refusal(self) -> str:
         """Look, and return whom it waits for."""
@@ -69,13 +70,13 @@ class Case:
         assert refused.value.reason == "Locked"
         return refused.value.message
 
-    def _scope(self) -> Scope:
+    def _scope(self) -> Recovery:
         spec = {"targetRef": {"name": "media"}, "queue": self.queue}
         desired = SimpleNamespace(spec=QueueRecoverySpec.model_validate(spec), generation=1)
         resource = SimpleNamespace(
             uid=str(uuid4()), namespace=self.namespace, name="next", desired=desired, write=self._write
         )
-        world = SimpleNamespace(
+        environment = SimpleNamespace(
             cluster="this-cluster",
             now=lambda: NOW,
             target=self._target,
@@ -86,7 +87,12 @@ class Case:
         )
         plan = Plan(time=timestamp(NOW), queues=["other", "tts"], ready=0, unacked=0, enqueue=0, skip=0)
         status = QueueRecoveryStatus(plan=plan)
-        return Scope(resource=cast("Resource", resource), world=cast("World", world), status=status, turn=alone())
+        return Recovery(
+            resource=cast("Resource", resource),
+            environment=cast("Environment", environment),
+            status=status,
+            turn=alone(),
+        )
 
     async def _write(self, status: QueueRecoveryStatus) -> None:
         self.messages.append(status.message)

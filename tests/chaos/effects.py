@@ -23,10 +23,11 @@ from redis.asyncio import Redis as AsyncRedis
 
 from queue_recovery.controller import reconciler
 from queue_recovery.controller.resource import KubernetesResource
-from queue_recovery.recovery.preparing import Waiting
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Resource
+from queue_recovery.recovery.preparing import Requeue
+from queue_recovery.recovery.reconcile import reconcile
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import Resource, World
 from tests.chaos import naming
 from tests.chaos.points import POINTS, PRODUCER, TRACE, Act, Crossing, Moment, Point, Side
 from tests.e2e.team import envelope
@@ -163,11 +164,11 @@ def _record_work(recorder: Recorder) -> None:
         receive(self, body, gone=gone)
         recorder.note(Moment.HEARD, json.dumps([self.desired.generation, self.desired.deleting]))
 
-    async def worked(resource: Resource, world: World, turn: Turn) -> Waiting | None:
+    async def worked(resource: Resource, environment: Environment, turn: Turn) -> Requeue | None:
         try:
-            return await work(resource, world, turn)
+            return await reconcile(resource, environment, turn)
         finally:
             recorder.note(Moment.IDLE, "work")
 
     KubernetesResource.receive = received  # type: ignore[method-assign]
-    setattr(reconciler, "work", worked)  # noqa: B010  # the name is the module's by import only
+    setattr(reconciler, "reconcile", worked)  # noqa: B010  # the name is the module's by import only

@@ -9,24 +9,24 @@ from datetime import timedelta
 import pytest
 
 from queue_recovery.controller.api_server import cluster_identity
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.shared import Shared
-from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.recovery.drain import lock, stop_workers
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports import ScaleBackNote
-from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.world import Superseded
+from queue_recovery.recovery.ports.resource import Superseded
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
 from sandbox.processes import until
-from tests.alone import alone
 from tests.chaos.arena import Arena, Place
 from tests.chaos.points import Act, Crossing, Moment, Point
 from tests.chaos.scenario import GRACE, REPLICAS, Stage
 from tests.e2e.team import condition, envelope
+from tests.turns import alone
 from tests.workers.fleet import connected
 
 
@@ -67,41 +67,41 @@ async def test_a_process_that_was_held_up_before_the_drain_stops_no_worker_once_
 async def test_pods_that_went_while_no_operator_ran_count_as_ended_once_their_grace_period_is_over(
     arena: Arena,
 ) -> None:
-    async with _about_to_drain(arena) as (place, scope):
-        (worker,) = await scope.world.workers.look(["worker"])
-        note = ScaleBackNote(uid=scope.resource.uid, name=scope.resource.name, replicas=REPLICAS)
-        await scope.world.workers.scale_to_zero(worker, note)
+    async with _about_to_drain(arena) as (place, recovery):
+        (worker,) = await recovery.environment.workers.look(["worker"])
+        note = ScaleBackNote(uid=recovery.resource.uid, name=recovery.resource.name, replicas=REPLICAS)
+        await recovery.environment.workers.scale_to_zero(worker, note)
 
         async def drained() -> bool:
-            return (await scope.world.workers.look(["worker"]))[0].drained
+            return (await recovery.environment.workers.look(["worker"]))[0].drained
 
         await until(drained, "the pods to end")
-        await stop_workers(scope)
+        await stop_workers(recovery)
 
         said = condition((await place.stage.status()), "Reconciling")
         assert (said["reason"], said["message"].rpartition(": ")[2]) == ("PodVanished", f"{REPLICAS} pods of worker")
-        assert scope.status.drain_start_time is not None
-        over = moment(scope.status.drain_start_time) + timedelta(seconds=GRACE)
-        assert over < scope.world.now()
+        assert recovery.status.drain_start_time is not None
+        over = moment(recovery.status.drain_start_time) + timedelta(seconds=GRACE)
+        assert over < recovery.environment.now()
 
 
 @asynccontextmanager
-async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Scope]]:
+async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Recovery]]:
     """Work on a recovery until the intent to stop the workers is written."""
     async with arena.place() as place, place.stage.recovering(), connected(arena.kubeconfig) as api:
-        world = KubernetesWorld(
+        world = KubernetesEnvironment(
             api,
             Shared(Connections.all_by(api), place.stage.namespace, ServiceAccount()),
             cluster=cluster_identity(api),
             destinations=ANYWHERE,
         )
         resource = KubernetesResource(api, place.stage.watched.body, written=lambda *_: None)
-        scope = Scope(resource=resource, world=world, status=await resource.read(), turn=alone())
-        await plan(scope)
-        await lock(scope)
-        await (await scope.broker()).open(*scope.runs.values())
-        yield place, scope
-        await scope.disconnect()
+        recovery = Recovery(resource=resource, environment=world, status=await resource.read(), turn=alone())
+        await plan(recovery)
+        await lock(recovery)
+        await (await recovery.broker()).open(*recovery.runs.values())
+        yield place, recovery
+        await recovery.disconnect()
 
 
 async def test_what_a_disturbed_sweep_leaves_behind_is_taken_by_the_next_one(arena: Arena) -> None:

@@ -101,7 +101,7 @@ class Process:
 
 
 @dataclass
-class World:
+class Environment:
     processes: list[Process]
     server: Server = field(default_factory=Server)
     time: float = 0.0
@@ -166,14 +166,14 @@ class World:
         return sum(process.leads(self.time) for process in self.processes)
 
 
-Happening = Callable[[World, Process], None]
+Happening = Callable[[Environment, Process], None]
 WHAT: list[Happening] = [
-    *[World.step] * 4,
-    *[World.try_once] * 6,
-    World.time_out,
-    World.arrive,
-    World.release,
-    World.start_again,
+    *[Environment.step] * 4,
+    *[Environment.try_once] * 6,
+    Environment.time_out,
+    Environment.arrive,
+    Environment.release,
+    Environment.start_again,
 ]
 CLOCKS = st.tuples(st.sampled_from([SLOWEST, 1.0, FASTEST]), st.sampled_from([-1e4, 0.0, 1e4]))
 DELAYS = st.sampled_from([0.0, 0.0, 1.5, 9.0, 13.0])
@@ -185,19 +185,19 @@ SCHEDULE = st.lists(st.tuples(DELAYS, st.integers(0, 1), st.sampled_from(WHAT)),
 def test_there_are_never_two_leaders(schedule: list[tuple[float, int, Happening]]) -> None:
     slow = Process(Standing("slow", TERMS), SLOWEST, offset=1e4)
     fast = Process(Standing("fast", TERMS), FASTEST, offset=-1e4)
-    world = World([slow, fast])
+    environment = Environment([slow, fast])
     for delay, number, happens in schedule:
-        world.time += delay
-        happens(world, world.processes[number])
-        assert world.leaders() <= 1
+        environment.time += delay
+        happens(environment, environment.processes[number])
+        assert environment.leaders() <= 1
 
 
 @settings(max_examples=200, deadline=None)
 @given(clock=CLOCKS, since=st.floats(0, 100))
 def test_whoever_keeps_looking_takes_over_within_the_leases_time(clock: tuple[float, float], since: float) -> None:
-    world = World([Process(NEW, *clock)], Server(OTHERS, 7), since)
-    (survivor,) = world.processes
-    while not survivor.leads(world.time):
-        world.step(survivor)
-        world.time += 0.01 if survivor.read or survivor.writing or survivor.answer else TERMS.retry / FASTEST
-    assert world.time - since < (TERMS.lease + 2 * TERMS.retry) / SLOWEST
+    environment = Environment([Process(NEW, *clock)], Server(OTHERS, 7), since)
+    (survivor,) = environment.processes
+    while not survivor.leads(environment.time):
+        environment.step(survivor)
+        environment.time += 0.01 if survivor.read or survivor.writing or survivor.answer else TERMS.retry / FASTEST
+    assert environment.time - since < (TERMS.lease + 2 * TERMS.retry) / SLOWEST

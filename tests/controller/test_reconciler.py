@@ -19,9 +19,9 @@ from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import set_ended
-from queue_recovery.recovery.preparing import Waiting
+from queue_recovery.recovery.ports.resource import Gone
+from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.world import Gone
 from sandbox.processes import until
 
 Body = dict[str, Any]
@@ -67,8 +67,8 @@ class Work:
         self.outcome: Callable[[], Awaitable[object]] = self.go.wait
         self.turns: list[Turn] = []
 
-    async def __call__(self, resource: Resource, world: object, turn: Turn) -> Waiting | None:
-        del world
+    async def __call__(self, resource: Resource, environment: object, turn: Turn) -> Requeue | None:
+        del environment
         self.turns.append(turn)
         self.begun.append(resource.name)
         self.resources.append(resource)
@@ -76,7 +76,7 @@ class Work:
         self.most = max(self.most, self.running)
         try:
             waiting = await self.outcome()
-            if isinstance(waiting, Waiting):
+            if isinstance(waiting, Requeue):
                 return waiting
             resource.observed_generation = resource.generation
             turn.leave()
@@ -94,7 +94,7 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     made = Work()
-    monkeypatch.setattr(reconciler, "work", made)
+    monkeypatch.setattr(reconciler, "reconcile", made)
     monkeypatch.setattr(reconciler, "_RETRY", 0.01)
     return made
 
@@ -102,7 +102,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 @pytest_asyncio.fixture(loop_scope="session")
 async def board(work: Work) -> AsyncIterator[Reconciler]:
     del work
-    world = cast("Any", SimpleNamespace(see_end=lambda _: None, now=lambda: NOW))
+    environment = cast("Any", SimpleNamespace(see_end=lambda _: None, now=lambda: NOW))
 
     async def read(namespace: str, name: str, uid: str) -> Body:
         body = recovery(uid=uid)
@@ -113,7 +113,7 @@ async def board(work: Work) -> AsyncIterator[Reconciler]:
         Admission(4),
         read=read,
         resource=lambda body, *, just_read: cast("KubernetesResource", Resource(body, just_read=just_read)),
-        world=lambda _: world,
+        environment=lambda _: environment,
         worked=lambda _: None,
     )
     yield made
@@ -370,8 +370,8 @@ async def test_closing_ends_all_tasks_at_once_and_what_is_heard_later_begins_aga
     await work.has_begun(3)
 
 
-def waiting(*, generation: int = 1, seconds: float = 3600, for_turn: bool = False) -> Waiting:
-    return Waiting(generation=generation, seconds=seconds, for_turn=for_turn)
+def waiting(*, generation: int = 1, seconds: float = 3600, for_turn: bool = False) -> Requeue:
+    return Requeue(generation=generation, seconds=seconds, for_turn=for_turn)
 
 
 async def waits(board: Reconciler) -> None:
@@ -382,7 +382,7 @@ async def waits(board: Reconciler) -> None:
 
 
 async def test_one_that_waits_has_no_task_and_goes_on_when_its_spec_changes(board: Reconciler, work: Work) -> None:
-    async def wait() -> Waiting:
+    async def wait() -> Requeue:
         return waiting()
 
     work.outcome = wait

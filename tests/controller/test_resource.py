@@ -10,7 +10,7 @@ from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.resource import KubernetesResource, is_finished, read_body
-from queue_recovery.recovery.world import Gone, Superseded
+from queue_recovery.recovery.ports.resource import Gone, Superseded
 from sandbox.api import Api, ApiError, Json
 from sandbox.cluster import Sandbox
 from sandbox.processes import until

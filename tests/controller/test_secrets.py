@@ -26,15 +26,15 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import MongoDB, TransportOptions
 from queue_recovery.broker import RedisBroker, connecting
 from queue_recovery.controller import logs
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.events import events_between
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.targets import TargetBoard
-from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.jobs import connecting as connecting_stores
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_running
-from tests.controller.worlds import world_of
+from tests.controller.environments import environment_of
 
 MARK = "wqx"
 """In each word of a secret, and in no word of the operator's; searched for without regard to case."""
@@ -201,7 +201,7 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
     statuses: list[str] = []
     written_once = asyncio.Event()
 
-    class World(KubernetesWorld):
+    class Environment(KubernetesEnvironment):
         """One whose Secrets hold these URLs, and whose API server is away."""
 
         @override
@@ -210,9 +210,9 @@ async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_th
             return {"url": base64.b64encode(url.encode()).decode()}
 
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
-        world = world_of(World, api)
+        environment = environment_of(Environment, api)
         metrics = Metrics(with_names=True)
-        board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: world, lambda *_: None)
+        board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: environment, lambda *_: None)
 
         async def patched(*arguments: object, **_: object) -> None:
             statuses.append(json.dumps(arguments[5]))

@@ -12,7 +12,7 @@ from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.survey import survey
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import BrokerHealth, Held, Unacked
-from queue_recovery.recovery.world import World
+from queue_recovery.recovery.ports.environment import Environment
 
 SPEC = {
     "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
@@ -42,7 +42,9 @@ def server(unverified: str | None, held: Unacked | None = None) -> SimpleNamespa
     return SimpleNamespace(unverified=unverified, check=check, depths=depths, unacked=unacked, aclose=nothing)
 
 
-def world(broker: str | None, job_store: str | None, *, permitted: bool = True, held: Unacked | None = None) -> World:
+def environment(
+    broker: str | None, job_store: str | None, *, permitted: bool = True, held: Unacked | None = None
+) -> Environment:
     """Return one whose servers are healthy and reached in this way.
 
     INVALID: their URL cannot be used; DENIED: the operator may not read it.
@@ -66,13 +68,13 @@ def world(broker: str | None, job_store: str | None, *, permitted: bool = True, 
         check_permissions=check_permissions,
         workers=SimpleNamespace(paused=nothing),
     )
-    return cast("World", made)
+    return cast("Environment", made)
 
 
 async def seen(broker: str | None, job_store: str | None, *, with_store: bool) -> tuple[Condition, Condition]:
     """Return the conditions TransportVerified and Ready."""
     spec = QueueTargetSpec.model_validate(SPEC | ({"jobStore": STORE} if with_store else {}))
-    status = await survey(spec, QueueTargetStatus(), world(broker, job_store), generation=1)
+    status = await survey(spec, QueueTargetStatus(), environment(broker, job_store), generation=1)
     verified = find(status.conditions, ConditionType.TRANSPORT_VERIFIED)
     ready = find(status.conditions, ConditionType.READY)
     assert verified is not None
@@ -116,7 +118,7 @@ def verdicts(status: QueueTargetStatus) -> dict[str, tuple[str, str]]:
 
 async def looked(broker: str | None, job_store: str | None, *, permitted: bool) -> QueueTargetStatus:
     spec = QueueTargetSpec.model_validate(SPEC | {"jobStore": STORE})
-    return await survey(spec, QueueTargetStatus(), world(broker, job_store, permitted=permitted), generation=1)
+    return await survey(spec, QueueTargetStatus(), environment(broker, job_store, permitted=permitted), generation=1)
 
 
 @pytest.mark.parametrize("permitted", [False, True])
@@ -161,7 +163,7 @@ async def test_eviction_is_not_checked_at_a_broker_that_cannot_be_used() -> None
 async def test_what_workers_hold_is_shown_for_each_queue() -> None:
     held = Held(count=3, since=datetime(2026, 4, 30, 23, 0, 0, 500_000, tzinfo=UTC))
     found = Unacked(total=10, queues={"tts": held}, not_counted=2)
-    made = world(None, None, held=found)
+    made = environment(None, None, held=found)
 
     status = await survey(QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), made, generation=1)
 
@@ -173,7 +175,9 @@ async def test_what_workers_hold_is_shown_for_each_queue() -> None:
 
 
 async def test_where_workers_hold_nothing_the_status_tells_of_no_time() -> None:
-    status = await survey(QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), world(None, None), generation=1)
+    status = await survey(
+        QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), environment(None, None), generation=1
+    )
 
     shown = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     assert shown["depth"] == "tts=4"
@@ -185,7 +189,7 @@ async def test_where_workers_hold_nothing_the_status_tells_of_no_time() -> None:
 async def test_a_server_that_cannot_be_used_is_named_with_the_secret_and_the_key_of_its_url() -> None:
     spec = QueueTargetSpec.model_validate(SPEC | {"jobStore": STORE})
 
-    status = await survey(spec, QueueTargetStatus(), world(INVALID, INVALID), generation=1)
+    status = await survey(spec, QueueTargetStatus(), environment(INVALID, INVALID), generation=1)
 
     broker = find(status.conditions, ConditionType.BROKER_REACHABLE)
     job_store = find(status.conditions, ConditionType.JOB_STORE_REACHABLE)

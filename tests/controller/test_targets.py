@@ -10,12 +10,12 @@ from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller import targets
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.events import Event
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.targets import TargetBoard
-from queue_recovery.controller.world import KubernetesWorld
-from tests.controller.worlds import world_of
+from tests.controller.environments import environment_of
 
 SPEC = {
     "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
@@ -28,8 +28,10 @@ BODY = {"metadata": {"namespace": "media", "name": "media", "uid": "1", "generat
 @pytest.mark.parametrize("turns", range(4))
 async def test_a_target_that_goes_in_the_moment_in_which_it_is_looked_at_again_is_let_go(turns: int) -> None:
     async with ApiClient() as api:
-        world = world_of(KubernetesWorld, api)
-        board = TargetBoard(api, Settings(target_refresh_seconds=3600), Metrics(), lambda _: world, lambda *_: None)
+        environment = environment_of(KubernetesEnvironment, api)
+        board = TargetBoard(
+            api, Settings(target_refresh_seconds=3600), Metrics(), lambda _: environment, lambda *_: None
+        )
         board.receive(BODY, gone=False)
         await asyncio.sleep(0)  # its task waits
         board.look_again("media", "media")
@@ -42,8 +44,10 @@ async def test_a_target_that_goes_in_the_moment_in_which_it_is_looked_at_again_i
 
 async def test_what_keeps_a_target_from_being_looked_at_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async with ApiClient() as api:
-        world = world_of(KubernetesWorld, api)
-        board = TargetBoard(api, Settings(target_refresh_seconds=3600), Metrics(), lambda _: world, lambda *_: None)
+        environment = environment_of(KubernetesEnvironment, api)
+        board = TargetBoard(
+            api, Settings(target_refresh_seconds=3600), Metrics(), lambda _: environment, lambda *_: None
+        )
         with caplog.at_level(logging.INFO):
             board.receive(BODY, gone=False)
             for _ in range(20):
@@ -83,12 +87,12 @@ async def test_a_change_is_announced_once_its_status_is_written(
 
     monkeypatch.setattr(targets, "survey", survey)
     async with ApiClient() as api:
-        world = world_of(KubernetesWorld, api)
+        environment = environment_of(KubernetesEnvironment, api)
         board = TargetBoard(
             api,
             Settings(target_refresh_seconds=3600),
             Metrics(),
-            lambda _: world,
+            lambda _: environment,
             announce,
         )
         board._api = cast("CustomObjectsApi", SimpleNamespace(patch_namespaced_custom_object_status=patched))

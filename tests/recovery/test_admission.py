@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queue_recovery.recovery.admission import Admission, Lines, Place, Slot, Slots
+from queue_recovery.recovery.admission import Admission, Lines, LockRequest, Slot, Slots
 from queue_recovery.recovery.errors import AwaitingTurn
 from queue_recovery.recovery.turn import Turn
 
 NOW = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
 
 
-def place(name: str, *queues: str, after: int = 0, target: str = "media") -> Place:
+def place(name: str, *queues: str, after: int = 0, target: str = "media") -> LockRequest:
     locks = frozenset(("team", target, queue) for queue in queues)
-    return Place(created=NOW + timedelta(seconds=after), name=f"team/{name}", locks=locks)
+    return LockRequest(created=NOW + timedelta(seconds=after), name=f"team/{name}", locks=locks)
 
 
-def standing(*places: Place) -> Lines:
+def standing(*places: LockRequest) -> Lines:
     lines = Lines()
     for each in places:
         lines.join(each)

@@ -11,17 +11,18 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import is_terminal, timestamp
-from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import DesiredState, Resource, World
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Resource
+from queue_recovery.recovery.reconcile import reconcile
 from sandbox.processes import until
-from tests.alone import alone
-from tests.recovery.kept import NOW, Kept
+from tests.recovery.stored import NOW, Stored
+from tests.turns import alone
 
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
 
 
-class Case(Kept):
-    """A recovery that is deleted while its workers are at 0; both its resource and its world."""
+class Case(Stored):
+    """A recovery that is deleted while its workers are at 0; both its resource and its environment."""
 
     def __init__(
         self, *, target: RecoveryError, workers: RecoveryError | None = None, terminating: bool = False
@@ -36,7 +37,7 @@ class Case(Kept):
 
     async def ends(self) -> bool:
         """Work until it has ended, or is found to wait."""
-        working = asyncio.ensure_future(work(cast("Resource", self), cast("World", self), alone()))
+        working = asyncio.ensure_future(reconcile(cast("Resource", self), cast("Environment", self), alone()))
 
         async def decided() -> bool:
             return working.done() or len(self.told) > 1
@@ -65,7 +66,7 @@ class Case(Kept):
     async def is_terminating(self) -> bool:
         return self._terminating
 
-    async def restore(self, *worker: str, **_: object) -> None:
+    async def scale_back(self, *worker: str, **_: object) -> None:
         if self._refusal is not None:
             raise self._refusal
         self.restored.append(worker)

@@ -57,7 +57,7 @@ FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x
     [
         ("a new one is planned", spec(), status(), Action.PLAN, Phase.PENDING),
         ("a suspended one is planned too", spec(suspend=True), status(), Action.PLAN, Phase.PENDING),
-        ("a planned one takes the locks", spec(), status(planned=True), Action.LOCK, Phase.PLANNING),
+        ("a planned one takes the locks", spec(), status(planned=True), Action.RECORD_INTENT, Phase.PLANNING),
         ("suspend holds after the plan", spec(suspend=True), status(planned=True), Action.HOLD, Phase.PLANNING),
         ("set free, it is planned again", spec(), held(status(planned=True)), Action.RESUME, Phase.PLANNING),
         ("also a restore", UNDO, held(status(planned=True)), Action.RESUME, Phase.PLANNING),

@@ -10,10 +10,11 @@ from queue_recovery.recovery.errors import RecoveryError, Unavailable
 from queue_recovery.recovery.holding import hold
 from queue_recovery.recovery.phase import set_step, timestamp
 from queue_recovery.recovery.ports import Run
-from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.world import DesiredState, Resource, World
-from tests.alone import alone
-from tests.recovery.kept import NOW, Kept
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Resource
+from queue_recovery.recovery.recovery import Recovery
+from tests.recovery.stored import NOW, Stored
+from tests.turns import alone
 
 SPEC = QueueRecoverySpec.model_validate(
     {"targetRef": {"name": "media"}, "queue": "tts", "suspend": True, "jobs": [{"id": f"{n}"} for n in range(12)]}
@@ -23,7 +24,7 @@ ROWS = [SkippedJob(id=f"{n}", reason="NotRecoverable", message="done") for n in 
 AWAY = Unavailable("BrokerUnavailable", "it is away")
 
 
-class Case(Kept):
+class Case(Stored):
     """A suspended recovery of 12 jobs; its resource, its world and its broker."""
 
     desired = DesiredState(spec=SPEC, generation=1, deleting=False)
@@ -34,7 +35,11 @@ class Case(Kept):
 
     async def holds(self) -> str:
         """Hold, and return what is said."""
-        await hold(Scope(resource=cast("Resource", self), world=cast("World", self), status=self.stored, turn=alone()))
+        await hold(
+            Recovery(
+                resource=cast("Resource", self), environment=cast("Environment", self), status=self.stored, turn=alone()
+            )
+        )
         return self.stored.message
 
     async def target(self, _: str) -> None:

@@ -12,7 +12,7 @@ from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ids import describe_misfits, written
 from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.plan import look_up
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.recovery import Recovery
 
 ID = "662f1c0e9d3e4b0001a1b2c3"
 
@@ -65,9 +65,9 @@ async def test_two_forms_of_one_id_never_become_two_jobs(other: str) -> None:
     async def target() -> object:
         return SimpleNamespace(job_store=SimpleNamespace(mongodb=SimpleNamespace(id_type="ObjectId")))
 
-    scope = cast("Scope", SimpleNamespace(job_store=job_store, target=target))
+    recovery = cast("Recovery", SimpleNamespace(job_store=job_store, target=target))
     with pytest.raises(Rejected) as refused:
-        _ = [job async for job in look_up(scope, listed(spec))]
+        _ = [job async for job in look_up(recovery, listed(spec))]
 
     assert refused.value.reason == "InvalidJobId"
     assert f'(write "{ID}")' in refused.value.message

@@ -9,11 +9,12 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Resource
 from queue_recovery.recovery.purge import purge
-from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.world import Resource, World
-from tests.alone import alone
-from tests.recovery.kept import NOW
+from queue_recovery.recovery.recovery import Recovery
+from tests.recovery.stored import NOW
+from tests.turns import alone
 
 TARGET = QueueTargetSpec.model_validate(
     {
@@ -42,12 +43,15 @@ async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_not
 
     desired = SimpleNamespace(spec=QueueRecoverySpec.model_validate(spec), generation=1)
     resource = SimpleNamespace(uid="uid", namespace="media", name="stuck", created=NOW, desired=desired)
-    world = SimpleNamespace(cluster="this-cluster", now=lambda: NOW, target=target, broker=broker)
-    scope = Scope(
-        resource=cast("Resource", resource), world=cast("World", world), status=QueueRecoveryStatus(), turn=alone()
+    environment = SimpleNamespace(cluster="this-cluster", now=lambda: NOW, target=target, broker=broker)
+    recovery = Recovery(
+        resource=cast("Resource", resource),
+        environment=cast("Environment", environment),
+        status=QueueRecoveryStatus(),
+        turn=alone(),
     )
 
     with pytest.raises(Rejected, match="lost"):
-        await purge(scope)
+        await purge(recovery)
 
     assert asked == [(1, ["0:int:7", "2:str:a"])]

@@ -13,9 +13,10 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import DesiredState, Gone, Resource, World
-from tests.alone import alone
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource
+from queue_recovery.recovery.reconcile import reconcile
+from tests.turns import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
@@ -27,7 +28,7 @@ NO_RIGHTS = NotYet(Reason.FORBIDDEN, "may not")
 
 
 class Case:
-    """A recovery that is gone when it is looked at, as its last event told of it; both its resource and its world."""
+    """A recovery that is gone when it is read, as its last event told of it; its resource and its environment."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
     desired = DesiredState(spec=SPEC, generation=1, deleting=True)
@@ -46,7 +47,7 @@ class Case:
     async def is_found_gone(self) -> None:
         async with asyncio.timeout(10):
             with pytest.raises(Gone):
-                await work(cast("Resource", self), cast("World", self), alone())
+                await reconcile(cast("Resource", self), cast("Environment", self), alone())
 
     def now(self) -> datetime:
         return NOW
@@ -66,7 +67,7 @@ class Case:
     async def is_terminating(self) -> bool:
         return self._terminating
 
-    async def restore(self, *worker: str, **_: object) -> None:
+    async def scale_back(self, *worker: str, **_: object) -> None:
         self.tries += 1
         if self.tries <= len(self._refusals):
             raise self._refusals[self.tries - 1]
@@ -122,7 +123,7 @@ async def test_the_end_of_the_process_ends_the_tries(monkeypatch: pytest.MonkeyP
         await asyncio.Event().wait()
 
     monkeypatch.setattr(case, "pause", pause)
-    working = asyncio.ensure_future(work(cast("Resource", case), cast("World", case), alone()))
+    working = asyncio.ensure_future(reconcile(cast("Resource", case), cast("Environment", case), alone()))
     async with asyncio.timeout(10):
         await waiting.wait()
         working.cancel()

@@ -16,11 +16,12 @@ from queue_recovery.controller.events import events_between
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Resource
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restart import restart
-from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.world import DesiredState, Resource, World
-from tests.alone import alone
 from tests.sample_worker import WORKER
+from tests.turns import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
@@ -36,7 +37,7 @@ SPARE = replace(ASLEEP, name="spare")
 
 
 class Case:
-    """A recovery whose Deployments have been given their replicas back; both its resource and its world."""
+    """A recovery whose Deployments have been given their replicas back; both its resource and its environment."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
     desired = DesiredState(spec=SPEC, generation=1, deleting=False)
@@ -53,8 +54,10 @@ class Case:
 
     async def says(self) -> str:
         """Restart, and return what is said about the workers."""
-        scope = Scope(resource=cast("Resource", self), world=cast("World", self), status=self.stored, turn=alone())
-        await restart(scope)
+        recovery = Recovery(
+            resource=cast("Resource", self), environment=cast("Environment", self), status=self.stored, turn=alone()
+        )
+        await restart(recovery)
         condition = find(self.stored.conditions, ConditionType.RESTARTED)
         assert condition is not None
         return condition.message
@@ -68,7 +71,7 @@ class Case:
     async def write(self, status: QueueRecoveryStatus) -> None:
         self.stored = status
 
-    async def restore(self, name: str, *_: str, **__: object) -> None:
+    async def scale_back(self, name: str, *_: str, **__: object) -> None:
         if name == self._refused:
             raise Unavailable(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
         self.restored.append(name)

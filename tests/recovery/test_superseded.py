@@ -9,16 +9,17 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.recovery.backoff import LONGEST_DELAY
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import DesiredState, Resource, Superseded, World
-from tests.alone import alone
-from tests.recovery.kept import NOW, Kept
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Resource, Superseded
+from queue_recovery.recovery.reconcile import reconcile
+from tests.recovery.stored import NOW, Stored
+from tests.turns import alone
 
 SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
 
 
-class Case(Kept):
-    """A deleted recovery whose status is taken after so many writes and reads; both its resource and its world."""
+class Case(Stored):
+    """A deleted recovery whose status is taken after so many writes and reads; its resource and its environment."""
 
     desired = DesiredState(spec=SPEC, generation=1, deleting=True)
 
@@ -30,7 +31,7 @@ class Case(Kept):
     async def works(self) -> None:
         """Work until it has ended."""
         async with asyncio.timeout(10):
-            await work(cast("Resource", self), cast("World", self), alone())
+            await reconcile(cast("Resource", self), cast("Environment", self), alone())
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)

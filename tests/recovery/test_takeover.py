@@ -13,11 +13,12 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import Closed, Holder, ScaleBackNote, Worker
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Resource
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.takeover import refuse_damaged, refuse_held, refuse_locked
-from queue_recovery.recovery.world import DesiredState, Resource, World
-from tests.alone import alone
 from tests.sample_worker import WORKER
+from tests.turns import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 CLUSTER = "this-cluster"
@@ -53,7 +54,7 @@ def worker(name: str, note: ScaleBackNote | None) -> Worker:
 
 
 class Case:
-    """A recovery that finds its queue's lock held by one that is gone; its resource, its world and its broker."""
+    """A recovery that finds its queue's lock held by one that is gone; its resource, its environment and its broker."""
 
     uid, namespace, name, created, cluster = "uid", "media", "next", NOW, CLUSTER
 
@@ -75,12 +76,14 @@ class Case:
         self._holder, self._refusal = holder, refusal
 
     @property
-    def scope(self) -> Scope:
+    def recovery(self) -> Recovery:
         status = QueueRecoveryStatus()
-        return Scope(resource=cast("Resource", self), world=cast("World", self), status=status, turn=alone())
+        return Recovery(
+            resource=cast("Resource", self), environment=cast("Environment", self), status=status, turn=alone()
+        )
 
     async def takes_over(self) -> None:
-        await refuse_locked(self.scope, ["tts"])
+        await refuse_locked(self.recovery, ["tts"])
 
     def now(self) -> datetime:
         return NOW
@@ -115,7 +118,7 @@ class Case:
             raise AwaitingChange(Reason.WORKER_NOT_FOUND, f"no Deployment {missing}")
         return [self.deployments[name] for name in names]
 
-    async def restore(self, *worker: str, **_: object) -> None:
+    async def scale_back(self, *worker: str, **_: object) -> None:
         if self._refusal is not None:
             raise self._refusal
         self.done.append("scaled back")
@@ -180,7 +183,7 @@ async def test_the_note_of_one_that_has_ended_holds_nobody_up() -> None:
     """It came with an older manifest of the Deployment."""
     case = Case({}, noted="ended")
 
-    await refuse_held(case.scope, case.deployments.values())
+    await refuse_held(case.recovery, case.deployments.values())
 
 
 async def test_a_note_that_somebody_has_damaged_holds_up_who_has_not_begun_and_says_what_to_do() -> None:
@@ -188,7 +191,7 @@ async def test_a_note_that_somebody_has_damaged_holds_up_who_has_not_begun_and_s
     damaged = replace(case.deployments["worker"], note=None, note_is_damaged=True)
 
     with pytest.raises(AwaitingChange, match=r"kubectl label deployment/worker -n media queuerecovery\.dev/held-by- "):
-        refuse_damaged(case.scope, [damaged])
+        refuse_damaged(case.recovery, [damaged])
 
 
 async def test_the_lock_is_kept_until_the_workers_are_back() -> None:

@@ -14,20 +14,21 @@ from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import AwaitingChange
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.preparing import Waiting
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Resource
+from queue_recovery.recovery.preparing import Requeue
+from queue_recovery.recovery.reconcile import reconcile
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.work import work
-from queue_recovery.recovery.world import DesiredState, Resource, World
 from sandbox.processes import until
-from tests.recovery.kept import NOW, Kept
+from tests.recovery.stored import NOW, Stored
 
 HELD = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "suspend": True})
 ON = HELD.model_copy(update={"suspend": False})
 PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=0, unacked=0, purge=0, leave=0, enqueue=0, skip=0)
 
 
-class Case(Kept):
-    """A planned recovery; both its resource and its world."""
+class Case(Stored):
+    """A planned recovery; both its resource and its environment."""
 
     def __init__(self, spec: QueueRecoverySpec, **status: object) -> None:
         super().__init__(QueueRecoveryStatus(plan=PLAN).model_copy(update=status))
@@ -40,9 +41,9 @@ class Case(Kept):
     async def broker(self, _: object) -> NoReturn:
         raise NotImplementedError
 
-    async def works(self, turn: Turn) -> Waiting | None:
+    async def works(self, turn: Turn) -> Requeue | None:
         async with asyncio.timeout(10):
-            return await work(cast("Resource", self), cast("World", self), turn)
+            return await reconcile(cast("Resource", self), cast("Environment", self), turn)
 
     @override
     async def write(self, status: QueueRecoveryStatus) -> None:
@@ -56,7 +57,7 @@ async def test_a_suspended_one_waits_without_a_deadline_and_keeps_nobody_waiting
 
     waiting = await case.works(Turn(admission, "media"))
 
-    assert waiting == Waiting(generation=3, seconds=math.inf, for_turn=False)
+    assert waiting == Requeue(generation=3, seconds=math.inf, for_turn=False)
     assert case.stored.message.startswith("suspended: nothing to purge")
     assert [Turn(admission, "media").may_prepare() for _ in range(2)] == [True, True]
 

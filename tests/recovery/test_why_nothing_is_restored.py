@@ -4,7 +4,7 @@ import pytest
 
 from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.recovery.ports import Restorable
-from queue_recovery.recovery.restoring import why_nothing
+from queue_recovery.recovery.restore import why_nothing
 
 FRESH = "as: Original"
 AGAIN = "restoreFrom.taskIds"

@@ -36,7 +36,7 @@ async def scale(workers: Workers) -> None:
 
 
 async def restore(workers: Workers) -> object:
-    return await workers.restore("worker", "d", RUN)
+    return await workers.scale_back("worker", "d", RUN)
 
 
 CALLS = [look, follow, scale, restore]
@@ -135,7 +135,7 @@ async def test_others_that_write_at_the_same_time_do_not_keep_the_replicas_from_
         return web.json_response(held())
 
     async with scripted(handle) as api:
-        assert await workers_of(api.client).restore("worker", "d", RUN) == 3
+        assert await workers_of(api.client).scale_back("worker", "d", RUN) == 3
 
 
 async def test_others_that_write_all_the_time_are_not_fought_for_ever() -> None:
@@ -144,7 +144,7 @@ async def test_others_that_write_all_the_time_are_not_fought_for_ever() -> None:
 
     async with scripted(handle) as api:
         with pytest.raises(Unavailable) as caught:
-            await workers_of(api.client).restore("worker", "d", RUN)
+            await workers_of(api.client).scale_back("worker", "d", RUN)
 
     assert caught.value.reason == Reason.WORKER_CHANGED
 
@@ -159,7 +159,7 @@ async def test_replicas_are_back_even_if_the_operators_name_cannot_be_removed_fr
         return web.json_response(held())
 
     async with scripted(handle) as api:
-        assert await workers_of(api.client).restore("worker", "d", RUN) == 3
+        assert await workers_of(api.client).scale_back("worker", "d", RUN) == 3
 
     tried = [asked.body for asked in api.asked if isinstance(asked.body, list)]
     assert tried

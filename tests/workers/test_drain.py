@@ -133,7 +133,7 @@ async def test_the_rollout_after_restoring_is_followed_to_its_end(fleet: Fleet) 
     await fleet.roll_out(manifest(replicas=1))
     seen = await fleet.hold()
     await fleet.drained()
-    await fleet.workers.restore("worker", seen.uid, RUN)
+    await fleet.workers.scale_back("worker", seen.uid, RUN)
 
     waits = []
     async with aclosing(fleet.workers.follow(["worker"])) as changes, asyncio.timeout(SECONDS):

@@ -178,7 +178,7 @@ async def test_the_operators_own_writes_are_known_before_the_watch_tells_of_them
             before = len(lists_and_writes(api))
             await workers.scale_to_zero(seen, note(1))
             (stopped,) = await anext(changes)
-            assert await workers.restore("worker", seen.uid, RUN) == 1
+            assert await workers.scale_back("worker", seen.uid, RUN) == 1
             async with aclosing(workers.follow(["worker"], fresh=False)) as later:
                 (restored,) = await anext(later)
 
@@ -245,7 +245,7 @@ async def test_the_operators_own_writes_are_no_news_for_a_recovery_that_waits_fo
         async with aclosing(workers.follow(["worker"])) as changes:
             (seen,) = await anext(changes)
             await workers.scale_to_zero(seen, note(1))
-            await workers.restore("worker", seen.uid, RUN)
+            await workers.scale_back("worker", seen.uid, RUN)
 
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(workers.changed(), 0.5)

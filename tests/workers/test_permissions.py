@@ -59,7 +59,7 @@ async def test_without_a_role_binding_every_call_says_which_one_to_create(fleet:
             workers.look(["worker"]),
             anext(workers.follow(["worker"])),
             workers.scale_to_zero(seen, note(2)),
-            workers.restore("worker", seen.uid, RUN),
+            workers.scale_back("worker", seen.uid, RUN),
         ):
             with pytest.raises(NotYet) as caught:
                 await call
@@ -109,7 +109,7 @@ async def test_the_rights_of_the_tenants_role_are_all_that_is_needed(fleet: Flee
         await fleet.drained()
         await anext(fleet.workers.follow(["worker"]))
 
-        assert await fleet.workers.restore("worker", seen.uid, RUN) == 1
+        assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 1
 
 
 async def test_rights_of_single_objects_are_no_rights_of_others(fleet: Fleet) -> None:

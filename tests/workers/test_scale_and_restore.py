@@ -114,7 +114,7 @@ async def test_restoring_gives_the_replicas_back_and_leaves_no_trace(fleet: Flee
     seen = await fleet.hold()
     await fleet.drained()
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
 
     restored = await fleet.await_rollout()
     assert (restored.replicas, restored.note, restored.pods, restored.rollout) == (2, None, 2, None)
@@ -127,7 +127,7 @@ async def test_restoring_before_the_drain_has_ended_brings_the_workers_back_too(
     await fleet.apply(manifest())
     seen = await fleet.hold()
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
 
     assert (await fleet.await_rollout()).rollout is None
     assert traces(await fleet.deployment()) == []
@@ -136,10 +136,10 @@ async def test_restoring_before_the_drain_has_ended_brings_the_workers_back_too(
 async def test_restoring_again_finds_no_note_and_changes_no_replicas(fleet: Fleet) -> None:
     await fleet.apply(manifest())
     seen = await fleet.hold()
-    await fleet.workers.restore("worker", seen.uid, RUN)
+    await fleet.workers.scale_back("worker", seen.uid, RUN)
     await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
 
     assert (await fleet.look()).replicas == 1
 
@@ -155,7 +155,7 @@ async def test_after_a_death_right_behind_the_restoring_write_the_next_call_leav
     )
     assert "queue-recovery" in traces(await fleet.deployment())
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
 
     assert traces(await fleet.deployment()) == []
 
@@ -165,7 +165,7 @@ async def test_a_number_that_somebody_set_during_the_drain_is_kept(fleet: Fleet)
     seen = await fleet.hold()
     await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) == 1
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 1
 
     found = await fleet.look()
     assert (found.replicas, found.note) == (1, None)
@@ -175,7 +175,7 @@ async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) ->
     await fleet.apply(manifest())
     seen = await fleet.look()
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
     with pytest.raises(Unavailable) as caught:
         await fleet.workers.scale_to_zero(seen, note(2))
 
@@ -187,9 +187,9 @@ async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) ->
 async def test_fencing_such_a_write_off_leaves_no_trace_and_the_generation_as_it_is(fleet: Fleet) -> None:
     await fleet.apply(manifest())
     seen = await fleet.look()
-    await fleet.workers.restore("worker", seen.uid, RUN)
+    await fleet.workers.scale_back("worker", seen.uid, RUN)
     once = await fleet.look()
-    await fleet.workers.restore("worker", seen.uid, RUN)
+    await fleet.workers.scale_back("worker", seen.uid, RUN)
     twice = await fleet.look()
 
     assert len({seen.resource_version, once.resource_version, twice.resource_version}) == 3
@@ -203,7 +203,7 @@ async def test_of_a_scaling_write_and_a_restore_at_once_none_leaves_the_workers_
 
         await asyncio.gather(
             fleet.workers.scale_to_zero(seen, note(1)),
-            fleet.workers.restore("worker", seen.uid, RUN),
+            fleet.workers.scale_back("worker", seen.uid, RUN),
             return_exceptions=True,
         )
 
@@ -216,7 +216,7 @@ async def test_a_deployment_that_another_recovery_holds_is_not_restored(fleet: F
     seen = await fleet.look()
     await fleet.hold(run=OTHER_RUN)
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
 
     found = await fleet.look()
     assert (found.replicas, found.note) == (0, note(2, OTHER_RUN))
@@ -227,7 +227,7 @@ async def test_a_rollout_that_is_undone_later_does_not_bring_the_note_back(fleet
     seen = await fleet.roll_out(manifest())
     await fleet.hold()
     await fleet.drained()
-    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
     await fleet.roll_out(manifest(script=f"{QUICK}  # the next version"))
 
     await fleet.kubectl("rollout", "undo", "deployment/worker")
@@ -243,13 +243,13 @@ async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_resto
     await fleet.apply(manifest(replicas=0))
     first = await fleet.look()
     await fleet.kubectl("delete", "deployment", "worker")
-    assert await fleet.workers.restore("worker", first.uid, RUN) is None
+    assert await fleet.workers.scale_back("worker", first.uid, RUN) is None
     await fleet.apply(manifest(replicas=0))
     if run is not None:
         await fleet.hold(run=run)
     before = await fleet.drained()
 
-    assert await fleet.workers.restore("worker", first.uid, RUN) is None
+    assert await fleet.workers.scale_back("worker", first.uid, RUN) is None
 
     assert await fleet.look() == before
 
@@ -262,7 +262,7 @@ async def test_a_deployment_that_was_created_again_with_the_note_is_restored(fle
     held = await fleet.look()
     assert (held.uid == first.uid, held.replicas, held.note) == (False, 0, note(2))
 
-    assert await fleet.workers.restore("worker", first.uid, RUN) == 2
+    assert await fleet.workers.scale_back("worker", first.uid, RUN) == 2
 
     restored = await fleet.await_rollout()
     assert (restored.replicas, restored.note, restored.pods) == (2, None, 2)
@@ -288,7 +288,7 @@ async def test_replicas_come_back_though_somebody_has_removed_labels_of_the_note
     assert (await fleet.look()).note is None
     known = ScaledDown(generation=drained.generation, replicas=2)
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN, scaled_down=known) == 2
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN, scaled_down=known) == 2
 
     assert (await fleet.await_rollout()).replicas == 2
     assert traces(await fleet.deployment()) == []
@@ -298,11 +298,11 @@ async def test_one_that_had_no_replicas_is_fenced_also_where_the_note_is_gone(fl
     await fleet.apply(manifest(replicas=0))
     seen = await fleet.hold()
     drained = await fleet.drained()
-    assert await fleet.workers.restore("worker", seen.uid, RUN) == 0
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 0
     late = await fleet.look()
     known = ScaledDown(generation=drained.generation, replicas=0)
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN, scaled_down=known) is None
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN, scaled_down=known) is None
 
     with pytest.raises(Unavailable):
         await fleet.workers.scale_to_zero(late, note(0))
@@ -317,7 +317,7 @@ async def test_a_zero_that_somebody_has_set_since_stays_where_the_note_is_gone(f
         await fleet.kubectl("scale", "deployment/worker", f"--replicas={replicas}")
 
     known = ScaledDown(generation=drained.generation, replicas=2)
-    assert await fleet.workers.restore("worker", seen.uid, RUN, scaled_down=known) is None
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN, scaled_down=known) is None
 
     assert (await fleet.look()).replicas == 0
 
@@ -339,7 +339,7 @@ async def test_a_deployment_without_replicas_in_its_manifest_is_held_and_restore
     await fleet.apply(manifest(replicas=None))
     seen = await fleet.hold()
 
-    assert await fleet.workers.restore("worker", seen.uid, RUN) == 1
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 1
 
 
 async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survives_it(fleet: Fleet) -> None:
@@ -352,7 +352,7 @@ async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survive
     revived = await fleet.look()
     assert (revived.replicas, revived.note, revived.drained) == (2, note(2), False)
     assert revived.generation > drained.generation
-    assert await fleet.workers.restore("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
     assert traces(await fleet.deployment()) == []
 
 
@@ -362,7 +362,7 @@ async def test_a_server_side_apply_conflicts_during_the_drain_and_not_after_rest
     with pytest.raises(KubectlError, match="queue-recovery"):
         await fleet.apply(manifest(), "--server-side")
 
-    await fleet.workers.restore("worker", seen.uid, RUN)
+    await fleet.workers.scale_back("worker", seen.uid, RUN)
     await fleet.apply(manifest(replicas=1), "--server-side")
 
     assert (await fleet.look()).replicas == 1

@@ -10,6 +10,7 @@ import kopf
 
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import cluster_identity
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.events import Event, EventPoster, events_between
 from queue_recovery.controller.existence import ClusterUID
 from queue_recovery.controller.kopf_session import open_session
@@ -22,7 +23,6 @@ from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.status_lines import lines_between
 from queue_recovery.controller.targets import TargetBoard
 from queue_recovery.controller.watches import Watches
-from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
@@ -46,12 +46,12 @@ class Operator:
         self.watches = Watches(settings.namespaces)
         self.metrics = Metrics(with_names=settings.metrics_with_names)
         self.events = EventPoster(api, instance)
-        self.targets = TargetBoard(api, settings, self.metrics, self.world, self._announce)
+        self.targets = TargetBoard(api, settings, self.metrics, self.environment, self._announce)
         self.recoveries = Reconciler(
             Admission(settings.max_draining),
             read=partial(read_body, api),
             resource=self.resource,
-            world=self.world,
+            environment=self.environment,
             worked=self._worked,
         )
         self.metrics.active.set_function(lambda: self.recoveries.active)
@@ -65,12 +65,12 @@ class Operator:
         """Return a connection for kopf, which reports its watches to `watches`."""
         return open_session(self._api, self.watches)
 
-    def world(self, namespace: str) -> KubernetesWorld:
+    def environment(self, namespace: str) -> KubernetesEnvironment:
         """Return the surroundings of recoveries of one namespace; all of them share what was seen there."""
         shared = self._shared.get(namespace)
         if shared is None:
             shared = self._shared[namespace] = Shared(self._connections, namespace, self._account)
-        return KubernetesWorld(
+        return KubernetesEnvironment(
             self._api,
             shared,
             cluster=self._cluster,

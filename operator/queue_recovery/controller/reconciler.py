@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any, Protocol
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
-from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.preparing import Waiting
+from queue_recovery.recovery.ports.resource import Gone
+from queue_recovery.recovery.preparing import Requeue
+from queue_recovery.recovery.reconcile import reconcile, report
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.work import report, work
-from queue_recovery.recovery.world import Gone
 
 _LOG = logging.getLogger(__name__)
 _RETRY = 10.0
@@ -25,7 +25,7 @@ _RETRY = 10.0
 _LAG = 10.0
 """Seconds that the watch may lag behind the last write to a resource; it is read again after that."""
 
-_NOT_READ = Waiting(generation=0, seconds=3600, for_turn=True)
+_NOT_READ = Requeue(generation=0, seconds=3600, for_turn=True)
 """How one waits that nobody has looked at yet; any event of it is news."""
 
 
@@ -51,7 +51,7 @@ class Reconciler:
         *,
         read: Callable[[str, str, str], Awaitable[Mapping[str, Any]]],
         resource: MakesResource,
-        world: Callable[[str], KubernetesWorld],
+        environment: Callable[[str], KubernetesEnvironment],
         worked: Callable[[KubernetesResource], None],
     ) -> None:
         """Take what the tasks need.
@@ -60,13 +60,13 @@ class Reconciler:
             admission: what all recoveries share.
             read: returns a recovery's body by its namespace, name and UID; raises Gone, or Unavailable.
             resource: returns the recovery of a body; it is told whether that was read just now.
-            world: returns the surroundings of recoveries of a namespace.
+            environment: returns the surroundings of recoveries of a namespace.
             worked: is told of a recovery when all has been done that there was to do, or when that has failed.
         """
         self._admission = admission
         self._read = read
         self._resource = resource
-        self._world = world
+        self._environment = environment
         self._worked = worked
         self._watched: dict[str, _Watched] = {}
         """The recoveries that are not finished, by UID."""
@@ -81,7 +81,7 @@ class Reconciler:
         metadata = body["metadata"]
         uid = metadata["uid"]
         if gone or "completionTime" in body.get("status", {}):
-            self._world(metadata["namespace"]).see_end(metadata["name"])
+            self._environment(metadata["namespace"]).see_end(metadata["name"])
         watched = self._watched.get(uid)
         if watched is None:
             if gone or is_finished(body):
@@ -116,7 +116,7 @@ class Reconciler:
         if watched.task is None:
             watched.task = asyncio.ensure_future(self._reconcile(watched))
 
-    def _wait(self, watched: "_Watched", waiting: Waiting) -> None:
+    def _wait(self, watched: "_Watched", waiting: Requeue) -> None:
         """Keep nothing but what is needed to go on: at an event of it, at its turn, or at its deadline."""
         watched.waiting, watched.body = waiting, None
         watched.turn.call_when_granted(partial(self._go_on, watched))
@@ -159,11 +159,11 @@ class Reconciler:
             else:
                 self._wait(watched, waiting)
 
-    async def _until_it_waits(self, watched: "_Watched") -> Waiting | None:
+    async def _until_it_waits(self, watched: "_Watched") -> Requeue | None:
         """Reconcile until it is over, or has to wait."""
         while not watched.is_over:
             outcome = await self._attempt(watched)
-            if isinstance(outcome, Waiting):
+            if isinstance(outcome, Requeue):
                 if watched.may_wait(outcome):
                     return outcome
             elif outcome is not None:
@@ -175,7 +175,7 @@ class Reconciler:
                 await asyncio.sleep(_RETRY)
         return None
 
-    async def _attempt(self, watched: "_Watched") -> Waiting | int | None:
+    async def _attempt(self, watched: "_Watched") -> Requeue | int | None:
         """Do all there is to do now; return how it waits, the generation for which all was done, or None: it failed."""
         about = fields(watched.namespace, recovery=watched.name)
         waiting = None
@@ -184,7 +184,7 @@ class Reconciler:
             resource = watched.resource = self._resource(body, just_read=watched.body is None)
             # An earlier version added it right away, and an earlier process may have died after it had added it.
             await resource.release()
-            waiting = await work(resource, self._world(resource.namespace), watched.turn)
+            waiting = await reconcile(resource, self._environment(resource.namespace), watched.turn)
             if waiting is None:
                 await resource.release()
         except Gone:
@@ -215,7 +215,7 @@ class Reconciler:
             "report it with the operator's log"
         )
         with suppress(Exception):  # the log has it; what is unexpected may be the status itself
-            await report(resource, self._world(resource.namespace), watched.turn, Reason.INTERNAL_ERROR, message)
+            await report(resource, self._environment(resource.namespace), watched.turn, Reason.INTERNAL_ERROR, message)
 
 
 class _Watched:
@@ -238,7 +238,7 @@ class _Watched:
         self.task: asyncio.Task[None] | None = None
         self.resource: KubernetesResource | None = None
         """Told of the events while it is being worked on."""
-        self.waiting: Waiting | None = None
+        self.waiting: Requeue | None = None
         """How it waits, while it has no task."""
         self.timer: asyncio.TimerHandle | None = None
         self._received: asyncio.Event | None = None
@@ -255,7 +255,7 @@ class _Watched:
         if self.resource is not None:
             self.resource.receive(body, gone=gone)
 
-    def may_wait(self, waiting: Waiting) -> bool:
+    def may_wait(self, waiting: Requeue) -> bool:
         """Tell whether nothing has happened since it was found to have to wait."""
         if waiting.for_turn and self.turn.awaits is None:
             return False
@@ -290,6 +290,6 @@ def _say_that_it_goes_on(body: Mapping[str, Any]) -> None:
         _LOG.info("going on where the process before this one stopped", extra=about)
 
 
-def _is_news(body: Mapping[str, Any], waiting: Waiting, *, gone: bool) -> bool:
+def _is_news(body: Mapping[str, Any], waiting: Requeue, *, gone: bool) -> bool:
     """Tell whether an event says more than what a recovery has written itself before it began to wait."""
     return gone or is_deleted(body) or has_begun(body) or body["metadata"]["generation"] > waiting.generation

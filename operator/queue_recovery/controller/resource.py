@@ -15,7 +15,7 @@ from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable
-from queue_recovery.recovery.world import DesiredState, Gone, Superseded
+from queue_recovery.recovery.ports.resource import DesiredState, Gone, Superseded
 
 PLURAL = "queuerecoveries"
 
@@ -68,7 +68,7 @@ async def read_body(api: ApiClient, namespace: str, name: str, uid: str) -> Mapp
 
 
 class KubernetesResource:
-    """A QueueRecovery by its UID. Implements `recovery.world.Resource`."""
+    """A QueueRecovery by its UID. Implements `recovery.environment.Resource`."""
 
     def __init__(self, api: ApiClient, body: Mapping[str, Any], *, written: Written, just_read: bool = False) -> None:
         """Take the resource's body as the API server has it.

@@ -10,23 +10,29 @@ from queue_recovery.controller.findings import BROKER_AWAY, Finding, by_one_caus
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.world import World
+from queue_recovery.recovery.ports.environment import Environment
 
 
-async def survey(spec: QueueTargetSpec, old: QueueTargetStatus, world: World, *, generation: int) -> QueueTargetStatus:
+async def survey(
+    spec: QueueTargetSpec, old: QueueTargetStatus, environment: Environment, *, generation: int
+) -> QueueTargetStatus:
     """Look at everything that a recovery of this target would need; raises nothing that a server causes.
 
     What it costs the broker is bounded, however much is in its queues and in `unacked`.
     """
-    now = timestamp(world.now())
+    now = timestamp(environment.now())
     transports: dict[str, str | None] = {}
-    broker, backlog, safe = await _broker(spec, world, transports)
+    broker, backlog, safe = await _broker(spec, environment, transports)
     found: dict[ConditionType, Finding] = {
         ConditionType.BROKER_REACHABLE: broker,
-        ConditionType.JOB_STORE_REACHABLE: await _job_store(spec, world, transports),
-        ConditionType.WORKERS_FOUND: await _judge(_look(spec, world), Reason.WORKERS_FOUND, "all Deployments exist"),
+        ConditionType.JOB_STORE_REACHABLE: await _job_store(spec, environment, transports),
+        ConditionType.WORKERS_FOUND: await _judge(
+            _look(spec, environment), Reason.WORKERS_FOUND, "all Deployments exist"
+        ),
         ConditionType.PERMITTED: await _judge(
-            world.check_permissions(spec, _workers(spec)), Reason.PERMITTED, "the operator may act in this namespace"
+            environment.check_permissions(spec, _workers(spec)),
+            Reason.PERMITTED,
+            "the operator may act in this namespace",
         ),
         ConditionType.EVICTION_SAFE: safe,
     }
@@ -44,11 +50,11 @@ async def survey(spec: QueueTargetSpec, old: QueueTargetStatus, world: World, *,
 
 
 async def _broker(
-    spec: QueueTargetSpec, world: World, transports: dict[str, str | None]
+    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None]
 ) -> tuple[Finding, Backlog, Finding]:
     queues = [queue.name for queue in spec.queues]
     try:
-        broker = await world.broker(spec)
+        broker = await environment.broker(spec)
         transports["the broker"] = broker.unverified
         try:
             health = await broker.check()
@@ -59,15 +65,15 @@ async def _broker(
     except RecoveryError as error:
         return ("False", error.reason, with_origin(error, spec).message), Backlog(), BROKER_AWAY
     reachable: Finding = ("True", Reason.REACHABLE, "the broker answers")
-    return reachable, backlog_of(ready, unacked, now=world.now()), eviction(health.eviction_policy)
+    return reachable, backlog_of(ready, unacked, now=environment.now()), eviction(health.eviction_policy)
 
 
-async def _job_store(spec: QueueTargetSpec, world: World, transports: dict[str, str | None]) -> Finding:
+async def _job_store(spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None]) -> Finding:
     if spec.job_store is None:
         return "Unknown", Reason.NOT_CONFIGURED, "no jobStore: recoveries of this target write their jobs out"
 
     async def check() -> None:
-        store = await world.job_store(spec)
+        store = await environment.job_store(spec)
         transports["the job store"] = store.unverified
         try:
             await store.check()
@@ -77,8 +83,8 @@ async def _job_store(spec: QueueTargetSpec, world: World, transports: dict[str, 
     return await _judge(check(), Reason.REACHABLE, "the job store answers", spec)
 
 
-async def _look(spec: QueueTargetSpec, world: World) -> None:
-    await world.workers.paused(_workers(spec))
+async def _look(spec: QueueTargetSpec, environment: Environment) -> None:
+    await environment.workers.paused(_workers(spec))
 
 
 def _workers(spec: QueueTargetSpec) -> list[str]:

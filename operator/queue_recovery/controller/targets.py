@@ -15,12 +15,12 @@ from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.survey import survey
 from queue_recovery.controller.target_events import Announce, Announcer
-from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.pace import Pace
@@ -49,7 +49,7 @@ class TargetBoard:
         api: ApiClient,
         settings: Settings,
         metrics: Metrics,
-        world: Callable[[str], KubernetesWorld],
+        environment: Callable[[str], KubernetesEnvironment],
         announce: Announce,
     ) -> None:
         """Take what the looks at targets need, and what posts an event."""
@@ -57,7 +57,7 @@ class TargetBoard:
         self._interval = settings.target_refresh_seconds
         self._retention_interval = settings.retention_interval_seconds
         self._metrics = metrics
-        self._world = world
+        self._environment = environment
         self._announcer = Announcer(announce)
         self._pace = Pace(_LOOKS_PER_SECOND, at_once=_LOOKS_AT_ONCE)
         self._bodies: dict[Key, Mapping[str, Any]] = {}
@@ -68,7 +68,7 @@ class TargetBoard:
         """Take in a watch event: begin, go on or end looking at a target."""
         metadata = body["metadata"]
         key = (metadata["namespace"], metadata["name"])
-        self._world(key[0]).see_target(key[1], None if gone else (metadata["uid"], metadata["generation"]))
+        self._environment(key[0]).see_target(key[1], None if gone else (metadata["uid"], metadata["generation"]))
         if gone:
             self._forget(key)
             return
@@ -111,12 +111,12 @@ class TargetBoard:
             await self._pace.turn()
             wake.clear()
             spec = self._spec(key, trouble)
-            # A new one reads all again. It is held until the next: what was seen lives as long as any world does.
-            world = self._world(key[0])
+            # A new one reads all again. It is held until the next: what was seen lives as long as any environment does.
+            environment = self._environment(key[0])
             try:
-                reachable = spec is not None and await self._refresh(key, spec, world)
+                reachable = spec is not None and await self._refresh(key, spec, environment)
                 if spec is not None and reachable and time.monotonic() - expired >= self._retention_interval:
-                    await world.expire_quarantines(spec)
+                    await environment.expire_quarantines(spec)
                     expired = time.monotonic()
             except RecoveryError as error:
                 trouble.report(logging.WARNING, with_origin(error, spec).message, reason=error.reason)
@@ -136,12 +136,12 @@ class TargetBoard:
             trouble.report(logging.WARNING, "the spec does not fit this operator's version; apply its CRDs")
             return None
 
-    async def _refresh(self, key: Key, spec: QueueTargetSpec, world: KubernetesWorld) -> bool:
+    async def _refresh(self, key: Key, spec: QueueTargetSpec, environment: KubernetesEnvironment) -> bool:
         """Write a target's status; return whether its broker can be reached."""
         body = self._bodies[key]
         namespace, name = key
         old = QueueTargetStatus.model_validate(body.get("status", {}))
-        status = await survey(spec, old, world, generation=body["metadata"]["generation"])
+        status = await survey(spec, old, environment, generation=body["metadata"]["generation"])
         self._metrics.target_seen(namespace, name, status)
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": body["metadata"]["uid"]},

@@ -125,7 +125,7 @@ class Slot:
 
 
 @dataclass(eq=False, order=False, slots=True)
-class Place:
+class LockRequest:
     """A recovery's place in the lines for its locks."""
 
     created: datetime
@@ -135,7 +135,7 @@ class Place:
     granted: Granted | None = None
     """Called when it is first in all of its lines."""
 
-    def __lt__(self, other: "Place") -> bool:
+    def __lt__(self, other: "LockRequest") -> bool:
         return (self.created, self.name) < (other.created, other.name)
 
 
@@ -144,8 +144,8 @@ class Lines:
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._first: dict[Lock, Place] = {}
-        self._waiting: dict[tuple[str, str], list[Place]] = {}
+        self._first: dict[Lock, LockRequest] = {}
+        self._waiting: dict[tuple[str, str], list[LockRequest]] = {}
         """By namespace and target, the oldest first."""
 
     @property
@@ -153,14 +153,14 @@ class Lines:
         """How many are not first."""
         return sum(map(len, self._waiting.values()))
 
-    def join(self, place: Place) -> None:
+    def join(self, place: LockRequest) -> None:
         """Join the lines of its locks, which are all of one target."""
         if self.ahead_of(place) is None:
             self._put_first(place)
         else:
             insort(self._waiting.setdefault(_target_of(place), []), place)
 
-    def ahead_of(self, place: Place) -> tuple[Lock, Place] | None:
+    def ahead_of(self, place: LockRequest) -> tuple[Lock, LockRequest] | None:
         """Return who is first in one of its lines, if that is another one; None: it is first in all of them."""
         for lock in sorted(place.locks):
             first = self._first.get(lock)
@@ -168,7 +168,7 @@ class Lines:
                 return lock, first
         return None
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: LockRequest) -> None:
         """Leave all lines; those that are first then are woken."""
         waiting = self._waiting.get(_target_of(place), [])
         if place in waiting:
@@ -186,13 +186,13 @@ class Lines:
         if not waiting:
             self._waiting.pop(_target_of(place), None)
 
-    def _put_first(self, place: Place) -> None:
+    def _put_first(self, place: LockRequest) -> None:
         self._first |= dict.fromkeys(place.locks, place)
         if place.granted is not None:
             place.granted()
 
 
-def _target_of(place: Place) -> tuple[str, str]:
+def _target_of(place: LockRequest) -> tuple[str, str]:
     return next(((namespace, target) for namespace, target, _ in place.locks), ("", ""))
 
 

@@ -17,13 +17,13 @@ THEN_IT_FAILS: Final = ", then it fails: "
 
 
 class Action(Enum):
-    """One step of a recovery. Each begins by looking at the world, so each may be entered again."""
+    """One step of a recovery. Each begins by looking at the environment, so each may be entered again."""
 
     PLAN = auto()
     PLAN_RESTORE = auto()
     HOLD = auto()
     RESUME = auto()
-    LOCK = auto()
+    RECORD_INTENT = auto()
     DRAIN = auto()
     PURGE = auto()
     RESTART = auto()
@@ -61,7 +61,7 @@ def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
 
 def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
     if status.drain_start_time is None:
-        return Action.LOCK
+        return Action.RECORD_INTENT
     action = next((step for kind, step in _STEPS if not is_true(status.conditions, kind)), Action.END)
     return Action.HOLD if spec.suspend and action is Action.REENQUEUE else action
 

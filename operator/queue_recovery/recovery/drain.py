@@ -7,204 +7,207 @@ from datetime import datetime, timedelta
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
-from queue_recovery.recovery.changes import Changes, Waiting
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.phase import moment, timestamp
 from queue_recovery.recovery.plan import check_queues, look_up, plan, worker_names
 from queue_recovery.recovery.ports import Consumer, ScaleBackNote, SeenJob, StoredJob, Worker
-from queue_recovery.recovery.restart import restore_replicas
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.restart import scale_back
 from queue_recovery.recovery.skips import seen_as
 from queue_recovery.recovery.takeover import as_it_was, refuse_damaged, refuse_held, refuse_locked
 from queue_recovery.recovery.vanished import missed, vanished
+from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 
-async def lock(scope: Scope) -> None:
+async def lock(recovery: Recovery) -> None:
     """Look whether the locks are free, then write the intent to take them, with the workers' replicas.
 
     From this write on every ending closes the run in the broker, so nothing is taken before it.
     """
-    scope.turn.refuse_behind()
-    queues = await scope.queues()
-    scope.stand_in_line(queues)
-    scope.turn.refuse_behind()
-    await refuse_locked(scope, queues)
-    if scope.has_waited_for_lock:
+    recovery.turn.refuse_behind()
+    queues = await recovery.queues()
+    recovery.stand_in_line(queues)
+    recovery.turn.refuse_behind()
+    await refuse_locked(recovery, queues)
+    if recovery.has_waited_for_lock:
         # The recovery that held it may have done what was planned, or given messages back.
-        await plan(scope)
+        await plan(recovery)
         return
-    if scope.scales_workers:
-        scope.turn.refuse_queued()
-        await scope.world.pause(scope.turn.stop_delay())
-    workers = await _first_look(scope, worker_names(queues.values())) if scope.takes_messages else []
-    await refuse_held(scope, workers)
-    refuse_damaged(scope, workers)
-    now = scope.world.now()
-    await scope.save(
+    if recovery.scales_workers:
+        recovery.turn.refuse_queued()
+        await recovery.environment.pause(recovery.turn.stop_delay())
+    workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
+    await refuse_held(recovery, workers)
+    refuse_damaged(recovery, workers)
+    now = recovery.environment.now()
+    await recovery.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
-        doing=(Reason.DRAINING, _stopping(scope, workers)),
+        doing=(Reason.DRAINING, _stopping(recovery, workers)),
         update={
             "drain_start_time": timestamp(now),
-            "workers": [as_it_was(scope, worker) for worker in workers],
+            "workers": [as_it_was(recovery, worker) for worker in workers],
         },
     )
 
 
-async def drain(scope: Scope) -> None:
+async def drain(recovery: Recovery) -> None:
     """Take the locks, stop the workers and wait for the end of their last pod; then freeze what the jobs look like."""
-    await refuse_locked(scope, scope.runs)
-    await check_queues(scope, scope.runs)  # the plan may be hours old
-    await (await scope.broker()).open(*scope.runs.values())
-    drained = await stop_workers(scope) if scope.takes_messages else []
-    await _freeze_jobs(scope)
-    if not scope.takes_messages:
+    await refuse_locked(recovery, recovery.runs)
+    await check_queues(recovery, recovery.runs)  # the plan may be hours old
+    await (await recovery.broker()).open(*recovery.runs.values())
+    drained = await stop_workers(recovery) if recovery.takes_messages else []
+    await _freeze_jobs(recovery)
+    if not recovery.takes_messages:
         message = "purge.mode is None: no worker was stopped"
-        await scope.save(
+        await recovery.save(
             (ConditionType.DRAINED, "True", Reason.NOT_NEEDED, message),
             (ConditionType.PURGED, "False", Reason.NOT_NEEDED, "purge.mode is None"),
             doing=(Reason.REENQUEUING, message),
         )
         return
-    await scope.save(
+    await recovery.save(
         (ConditionType.DRAINED, "True", Reason.COMPLETED, "all pods of the workers have ended"),
         (ConditionType.PURGED, "False", Reason.PURGING, "moving the messages into the quarantine"),
         doing=(Reason.PURGING, "moving the messages into the quarantine"),
-        update={"workers": _with_generations(scope, drained)},
+        update={"workers": _with_generations(recovery, drained)},
     )
 
 
-async def stop_workers(scope: Scope) -> Sequence[Worker]:
+async def stop_workers(recovery: Recovery) -> Sequence[Worker]:
     """Scale the workers to 0, if the operator does that at all, and return them once their last pod has ended."""
-    if (drained := scope.still_drained) is None:
-        scope.drained = None
-        drained = scope.drained = await _stop(scope)
+    if (drained := recovery.still_drained) is None:
+        recovery.drained = None
+        drained = recovery.drained = await _stop(recovery)
     return drained
 
 
-async def drain_held(scope: Scope) -> bool:
+async def drain_held(recovery: Recovery) -> bool:
     """Tell whether the workers have stayed at zero since their last pod ended.
 
     A scaling to n and back to 0 leaves no pod to be seen, but moves the Deployment's generation.
     """
-    generations = {worker.name: (worker.uid, worker.drained_generation) for worker in scope.status.workers}
-    workers = await scope.world.workers.look(sorted(generations))
+    generations = {worker.name: (worker.uid, worker.drained_generation) for worker in recovery.status.workers}
+    workers = await recovery.environment.workers.look(sorted(generations))
     held = all(w.drained and (w.uid, w.generation) == generations[w.name] for w in workers)
-    scope.drained = workers if held else None
+    recovery.drained = workers if held else None
     return held
 
 
-def _with_generations(scope: Scope, drained: Sequence[Worker]) -> list[WorkerStatus]:
+def _with_generations(recovery: Recovery, drained: Sequence[Worker]) -> list[WorkerStatus]:
     seen = {worker.name: worker.generation for worker in drained}
-    return [w.model_copy(update={"drained_generation": seen[w.name]}) for w in scope.status.workers]
+    return [w.model_copy(update={"drained_generation": seen[w.name]}) for w in recovery.status.workers]
 
 
-async def _stop(scope: Scope) -> Sequence[Worker]:
+async def _stop(recovery: Recovery) -> Sequence[Worker]:
     """Stop the workers and return them once nothing of them runs.
 
     They are followed from before they are scaled down on: no pod ends unseen while this process lives.
     """
-    start = scope.status.drain_start_time
-    scaled = scope.world.now() if start is None else moment(start)
-    names = sorted(w.name for w in scope.status.workers)
-    fresh, scope.looked = not scope.looked, False
-    async with aclosing(scope.world.workers.follow(names, fresh=fresh)) as followed:
-        changes = Changes(scope, followed)
+    start = recovery.status.drain_start_time
+    scaled = recovery.environment.now() if start is None else moment(start)
+    names = sorted(w.name for w in recovery.status.workers)
+    fresh, recovery.looked = not recovery.looked, False
+    async with aclosing(recovery.environment.workers.follow(names, fresh=fresh)) as followed:
+        changes = WorkerChanges(recovery, followed)
         try:
-            workers = await _next(scope, changes)
-            unnamed = missed(workers, scope.status.workers)
-            written = await _scale_to_zero(scope, workers) if scope.scales_workers else {}
+            workers = await _next(recovery, changes)
+            unnamed = missed(workers, recovery.status.workers)
+            written = await _scale_to_zero(recovery, workers) if recovery.scales_workers else {}
         except NotYet:
-            if scope.scales_workers:
-                await restore_replicas(scope)  # all are stopped, or none
+            if recovery.scales_workers:
+                await scale_back(recovery)  # all are stopped, or none
             raise
         while True:
             waiting = None
             # What was seen before the scaling, or by a watch that lags behind it, says nothing.
             if all(w.generation >= written.get(w.uid, 0) for w in workers):
                 if not all(worker.drained for worker in workers):
-                    waiting = _waits_for(scope, workers)
-                elif await _grace_is_over(scope, workers, unnamed, scaled):
+                    waiting = _waits_for(recovery, workers)
+                elif await _grace_is_over(recovery, workers, unnamed, scaled):
                     return workers
-            before, workers = workers, await _next(scope, changes, waiting)
+            before, workers = workers, await _next(recovery, changes, waiting)
             if _generations(workers) != _generations(before):
-                scaled = scope.world.now()
+                scaled = recovery.environment.now()
 
 
-async def _first_look(scope: Scope, names: Sequence[str]) -> Sequence[Worker]:
+async def _first_look(recovery: Recovery, names: Sequence[str]) -> Sequence[Worker]:
     """Return the workers as they are, and have them watched from now on: the drain follows them next."""
-    async with aclosing(scope.world.workers.follow(names)) as followed:
-        workers = await _next(scope, Changes(scope, followed))
-    scope.looked = True
+    async with aclosing(recovery.environment.workers.follow(names)) as followed:
+        workers = await _next(recovery, WorkerChanges(recovery, followed))
+    recovery.looked = True
     return workers
 
 
-async def _next(scope: Scope, changes: Changes, waiting: Waiting | None = None) -> Sequence[Worker]:
+async def _next(recovery: Recovery, changes: WorkerChanges, waiting: Awaited | None = None) -> Sequence[Worker]:
     workers = await changes.next(waiting)
-    _note_addresses(scope, workers)
+    _note_addresses(recovery, workers)
     return workers
 
 
-async def _scale_to_zero(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, int]:
+async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, int]:
     """Scale every worker to 0 that is not; return the generation that this gave each, by UID."""
-    await refuse_held(scope, workers)
-    remembered = await _remember(scope, workers)
-    awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(scope, worker)]
+    await refuse_held(recovery, workers)
+    remembered = await _remember(recovery, workers)
+    awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(recovery, worker)]
     if awake:
         # Another process may have ended this recovery and left the workers awake: seen after it, they would be
         # stopped for good. One that ends it later moves their resourceVersion, and the write fails.
-        await scope.confirm()
+        await recovery.confirm()
     written = {}
     for worker in awake:
         note = ScaleBackNote(
-            uid=scope.resource.uid,
-            name=scope.resource.name,
+            uid=recovery.resource.uid,
+            name=recovery.resource.name,
             replicas=remembered[worker.name].replicas,
         )
-        written[worker.uid] = await scope.world.workers.scale_to_zero(worker, note)
+        written[worker.uid] = await recovery.environment.workers.scale_to_zero(worker, note)
     return written
 
 
-def _is_held(scope: Scope, worker: Worker) -> bool:
-    return worker.note is not None and worker.note.uid == scope.resource.uid
+def _is_held(recovery: Recovery, worker: Worker) -> bool:
+    return worker.note is not None and worker.note.uid == recovery.resource.uid
 
 
-def _is_another(scope: Scope, worker: Worker, noted: WorkerStatus) -> bool:
+def _is_another(recovery: Recovery, worker: Worker, noted: WorkerStatus) -> bool:
     """Tell whether what was noted of a worker is not what it has to be brought back to."""
-    scaled = worker.replicas not in {0, noted.replicas} and not _is_held(scope, worker)
+    scaled = worker.replicas not in {0, noted.replicas} and not _is_held(recovery, worker)
     return worker.uid != noted.uid or (scaled and noted.drained_generation is None)
 
 
-async def _remember(scope: Scope, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
+async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
     """Return what each worker is brought back to; noted again for one that is another, or was scaled since."""
-    remembered = {worker.name: worker for worker in scope.status.workers}
-    others = [worker for worker in workers if _is_another(scope, worker, remembered[worker.name])]
+    remembered = {worker.name: worker for worker in recovery.status.workers}
+    others = [worker for worker in workers if _is_another(recovery, worker, remembered[worker.name])]
     for worker in others:
-        remembered[worker.name] = as_it_was(scope, worker)
+        remembered[worker.name] = as_it_was(recovery, worker)
     if others:
-        await scope.save(
-            doing=(Reason.DRAINING, _stopping(scope, workers)), update={"workers": list(remembered.values())}
+        await recovery.save(
+            doing=(Reason.DRAINING, _stopping(recovery, workers)), update={"workers": list(remembered.values())}
         )
     return remembered
 
 
-def _waits_for(scope: Scope, workers: Sequence[Worker]) -> Waiting:
+def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
     """Return which workers are waited for; raises NotYet (`WorkerChanged`) when somebody has scaled one up again."""
-    if scope.scales_workers:
+    if recovery.scales_workers:
         _refuse_revived(workers)
         ends = [moment(worker.stops_by) for worker in workers if worker.stops_by is not None]
-        return Waiting(
+        namespace = recovery.resource.namespace
+        return Awaited(
             reason=Reason.DRAINING,
-            message=_stopping(scope, workers),
+            message=_stopping(recovery, workers),
             until=max(ends, default=None),
-            overdue=f". That time is over, so its node may be away: kubectl describe pod -n {scope.resource.namespace}",
+            overdue=f". That time is over, so its node may be away: kubectl describe pod -n {namespace}",
         )
     left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
-    command = f"kubectl scale {left} --replicas=0 -n {scope.resource.namespace}"
-    return Waiting(reason=Reason.AWAITING_MANUAL_SCALE_DOWN, message=f"restart.strategy is Manual: {command}")
+    command = f"kubectl scale {left} --replicas=0 -n {recovery.resource.namespace}"
+    return Awaited(reason=Reason.AWAITING_MANUAL_SCALE_DOWN, message=f"restart.strategy is Manual: {command}")
 
 
-async def _grace_is_over(scope: Scope, workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime) -> bool:
+async def _grace_is_over(
+    recovery: Recovery, workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime
+) -> bool:
     """Let the grace period of pods pass that were not seen to end, with a warning that names them.
 
     Returns whether the workers are still drained then; at once when every pod was seen to end.
@@ -212,12 +215,12 @@ async def _grace_is_over(scope: Scope, workers: Sequence[Worker], unnamed: Mappi
     gone = vanished(workers, unnamed, scaled)
     if gone is None:
         return True
-    await scope.save(doing=(Reason.POD_VANISHED, gone.message))
-    rest = (gone.until - scope.world.now()).total_seconds()
+    await recovery.save(doing=(Reason.POD_VANISHED, gone.message))
+    rest = (gone.until - recovery.environment.now()).total_seconds()
     if rest <= 0:
         return True
-    await scope.world.pause(rest)
-    again = await scope.world.workers.look([worker.name for worker in workers])
+    await recovery.environment.pause(rest)
+    again = await recovery.environment.workers.look([worker.name for worker in workers])
     return all(worker.drained for worker in again) and _generations(again) == _generations(workers)
 
 
@@ -225,9 +228,9 @@ def _generations(workers: Sequence[Worker]) -> list[tuple[str, int]]:
     return [(worker.uid, worker.generation) for worker in workers]
 
 
-def _note_addresses(scope: Scope, workers: Sequence[Worker]) -> None:
-    now = scope.world.now()
-    scope.last_seen |= {address: now for worker in workers for address in worker.addresses}
+def _note_addresses(recovery: Recovery, workers: Sequence[Worker]) -> None:
+    now = recovery.environment.now()
+    recovery.last_seen |= {address: now for worker in workers for address in worker.addresses}
 
 
 def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, datetime], now: datetime) -> None:
@@ -259,8 +262,8 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
         )
 
 
-def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
-    if not scope.takes_messages:
+def _stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
+    if not recovery.takes_messages:
         return "taking the lock"
     awake = [worker for worker in workers if not worker.drained]
     if not awake:
@@ -269,21 +272,21 @@ def _stopping(scope: Scope, workers: Sequence[Worker]) -> str:
     return "waiting for the last pod of " + ", ".join(worker.name for worker in awake) + (f": {what}" if what else "")
 
 
-async def _freeze_jobs(scope: Scope) -> None:
-    jobs = [job for job in listed(scope.spec) if job.id is not None]
+async def _freeze_jobs(recovery: Recovery) -> None:
+    jobs = [job for job in listed(recovery.spec) if job.id is not None]
     if not jobs:
         return
-    await freeze(scope, jobs, {one.id: one.without_arguments() async for one in look_up(scope, jobs)})
+    await freeze(recovery, jobs, {one.id: one.without_arguments() async for one in look_up(recovery, jobs)})
 
 
 async def freeze(
-    scope: Scope, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]
+    recovery: Recovery, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]
 ) -> Mapping[str, SeenJob | None]:
     """Write down what each job that has an id looks like; return, by key, what was written down first."""
-    broker = await scope.broker()
-    recoverable = await scope.recoverable()
+    broker = await recovery.broker()
+    recoverable = await recovery.recoverable()
     frozen: dict[str, SeenJob | None] = {}
     for queue, own in by_queue(jobs).items():
         seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in own if job.id is not None}
-        frozen |= await broker.freeze(scope.runs[queue], seen)
+        frozen |= await broker.freeze(recovery.runs[queue], seen)
     return frozen

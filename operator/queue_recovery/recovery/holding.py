@@ -8,40 +8,40 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import describe
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import is_preparing
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.wording import counted, named
 
 _GO_ON = "Set spec.suspend to false to go on, or spec.cancel to true to end it"
 
 
-async def hold(scope: Scope) -> None:
+async def hold(recovery: Recovery) -> None:
     """Say in the status that the recovery is suspended."""
-    if is_preparing(scope):
-        await scope.wait_for(Reason.SUSPENDED, f"suspended: {_plan(scope)}. {_GO_ON}")
+    if is_preparing(recovery):
+        await recovery.wait_for(Reason.SUSPENDED, f"suspended: {_plan(recovery)}. {_GO_ON}")
         return
-    jobs = scope.status.jobs
+    jobs = recovery.status.jobs
     with suppress(RecoveryError):  # the count waits for no broker that is away
-        broker = await scope.broker()
-        enqueued = sum([len(await broker.pushed(run)) for run in scope.runs.values()])
-        jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(scope.status.skipped))
+        broker = await recovery.broker()
+        enqueued = sum([len(await broker.pushed(run)) for run in recovery.runs.values()])
+        jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(recovery.status.skipped))
     left = jobs.total - jobs.enqueued - jobs.skipped
-    queues = named([f'"{queue}"' for queue in scope.runs])
-    until = f" until {timestamp(scope.deadline)} at most" if scope.deadline else ""
+    queues = named([f'"{queue}"' for queue in recovery.runs])
+    until = f" until {timestamp(recovery.deadline)} at most" if recovery.deadline else ""
     message = (
         f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} left; the workers are running. "
         f"It holds the lock of {queues}{until}. {_GO_ON}"
     )
-    await scope.save(doing=(Reason.SUSPENDED, message), update={"jobs": jobs})
+    await recovery.save(doing=(Reason.SUSPENDED, message), update={"jobs": jobs})
 
 
-def _plan(scope: Scope) -> str:
+def _plan(recovery: Recovery) -> str:
     """Say what would be done."""
-    plan = scope.status.plan
+    plan = recovery.status.plan
     if plan is None:
         return "nothing is planned yet"
-    if scope.spec.restore_from is not None:
+    if recovery.spec.restore_from is not None:
         listed = len(plan.quarantined or ())
         first = f"the first {listed} of them " if listed < plan.restore else ""
         said = f"would put back {plan.restore} of {counted(plan.ready, 'message')}"
         return f"{said}, {first}listed in status.plan.quarantined" if listed else said
-    return describe(scope.spec, plan, plan.examples.skip if plan.examples else [])[1]
+    return describe(recovery.spec, plan, plan.examples.skip if plan.examples else [])[1]

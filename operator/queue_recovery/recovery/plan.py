@@ -1,4 +1,4 @@
-"""Planning: check the recovery against its target and the world, and count what it would do. Touches nothing."""
+"""Planning: check the recovery against its target and the environment, and count what it would do. Touches nothing."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
@@ -13,37 +13,37 @@ from queue_recovery.recovery.ids import describe_misfits
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import MOST_CHARACTERS, Count, StoredJob, Unlisted
-from queue_recovery.recovery.scope import Scope, Update
+from queue_recovery.recovery.progress import with_progress
+from queue_recovery.recovery.recovery import Recovery, Update
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
-from queue_recovery.recovery.telling import telling
 
 
-async def plan(scope: Scope) -> None:
+async def plan(recovery: Recovery) -> None:
     """Write the plan to the status, or raise what is in its way."""
-    check_name(scope)
-    queues = await scope.queues()
-    jobs = listed(scope.spec)
-    check_size(scope.spec, jobs)
-    workers = worker_names(queues.values()) if scope.takes_messages else []
-    await scope.world.check_permissions(await scope.target(), workers)
-    broker = await scope.broker()
+    check_name(recovery)
+    queues = await recovery.queues()
+    jobs = listed(recovery.spec)
+    check_size(recovery.spec, jobs)
+    workers = worker_names(queues.values()) if recovery.takes_messages else []
+    await recovery.environment.check_permissions(await recovery.target(), workers)
+    broker = await recovery.broker()
     await broker.check()
-    await check_queues(scope, queues)
-    stored = await _checked(scope, jobs, queues)
-    if scope.takes_messages:
-        for name in await scope.world.workers.paused(workers):
+    await check_queues(recovery, queues)
+    stored = await _checked(recovery, jobs, queues)
+    if recovery.takes_messages:
+        for name in await recovery.environment.workers.paused(workers):
             raise AwaitingChange(
                 Reason.WORKER_PAUSED,
                 f"Deployment {name} is paused, so it would not start again; "
-                f"kubectl rollout resume deployment/{name} -n {scope.resource.namespace}",
+                f"kubectl rollout resume deployment/{name} -n {recovery.resource.namespace}",
             )
-    was_held = await _is_held(scope, queues)
-    found = await telling(scope, _find(scope, [*queues], jobs, stored), _counting)
-    if found.is_nothing and not scope.spec.suspend:
+    was_held = await _is_held(recovery, queues)
+    found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
+    if found.is_nothing and not recovery.spec.suspend:
         # What a worker gave back between the looks at the lists and at `unacked` was in neither.
-        found = await telling(scope, _find(scope, [*queues], jobs, stored), _counting)
+        found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
     made = Plan(
-        time=timestamp(scope.world.now()),
+        time=timestamp(recovery.environment.now()),
         queues=list(queues),
         unlisted=list(found.unlisted.names),
         unlisted_total=found.unlisted.total,
@@ -53,24 +53,24 @@ async def plan(scope: Scope) -> None:
         leave=found.count.leave,
         enqueue=found.enqueue,
         skip=len(found.skipped),
-        limits=(await scope.target()).limits,
+        limits=(await recovery.target()).limits,
         canvas=found.count.canvas if found.has_canvas else None,
-        examples=_examples(found) if scope.spec.suspend else None,
+        examples=_examples(found) if recovery.spec.suspend else None,
     )
     # Messages that another recovery holds may come back.
-    ends = found.is_nothing and not scope.spec.suspend and not was_held and not await _is_held(scope, queues)
+    ends = found.is_nothing and not recovery.spec.suspend and not was_held and not await _is_held(recovery, queues)
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
-    reason, message = describe(scope.spec, made, rows, is_over=ends, are_retried=are_retried)
-    await scope.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
+    reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
+    await recovery.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
 
 
-def check_name(scope: Scope) -> None:
+def check_name(recovery: Recovery) -> None:
     """Raise Rejected (`NameTooLong`) when Deployments could not be labelled with the recovery's name.
 
     A rule in the definition would refuse every update of a recovery that is there already, and so its deletion.
     """
-    length = len(scope.resource.name)
-    if scope.scales_workers and length > MOST_CHARACTERS:
+    length = len(recovery.resource.name)
+    if recovery.scales_workers and length > MOST_CHARACTERS:
         raise Rejected(
             Reason.NAME_TOO_LONG,
             f"the name has {length} characters, and the label of a Deployment that is stopped has {MOST_CHARACTERS} at "
@@ -78,11 +78,11 @@ def check_name(scope: Scope) -> None:
         )
 
 
-async def check_queues(scope: Scope, queues: Iterable[str]) -> None:
+async def check_queues(recovery: Recovery, queues: Iterable[str]) -> None:
     """Refuse queues that are not Celery's; see `ports.Broker.check_queue`."""
-    broker = await scope.broker()
+    broker = await recovery.broker()
     for queue in queues:
-        await broker.check_queue(queue, take_unreadable=scope.spec.purge.take_unreadable)
+        await broker.check_queue(queue, take_unreadable=recovery.spec.purge.take_unreadable)
 
 
 def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
@@ -97,20 +97,20 @@ def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
     return names
 
 
-async def _checked(scope: Scope, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:
+async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:
     """Return the documents of the jobs, without their arguments, having checked that every job can be enqueued."""
-    uid = scope.resource.uid
+    uid = recovery.resource.uid
     listed_by_id = {job.id: job for job in jobs if job.id is not None}
     stored: dict[str, StoredJob] = {}
     refused: dict[str, Rejected] = {}
-    async for document in look_up(scope, jobs):
+    async for document in look_up(recovery, jobs):
         job = listed_by_id[document.id]
         stored[document.id] = document.without_arguments()
         try:
             check_task(job, document, queues[job.queue], uid)
         except Rejected as error:
             refused[job.key] = error
-    if scope.status.plan is None:  # what has vanished since it was planned first is skipped
+    if recovery.status.plan is None:  # what has vanished since it was planned first is skipped
         check_found(jobs, stored)
     for job in jobs:
         if job.id is None:
@@ -120,7 +120,7 @@ async def _checked(scope: Scope, jobs: list[ListedJob], queues: Mapping[str, Que
     return stored
 
 
-async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
+async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
     """Return the documents of the jobs that are listed by id, one after the other.
 
     Raises Rejected (`InvalidJobId`) for ids that cannot be ids of the collection.
@@ -128,9 +128,9 @@ async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[Stor
     wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
     if not wanted:
         return
-    store = await scope.job_store()
+    store = await recovery.job_store()
     misfits = [typed for _, typed in wanted if not store.fits(typed)]
-    job_store = (await scope.target()).job_store
+    job_store = (await recovery.target()).job_store
     if misfits and job_store is not None:
         raise Rejected(Reason.INVALID_JOB_ID, describe_misfits(misfits, job_store.mongodb.id_type))
     await store.check()
@@ -138,9 +138,9 @@ async def look_up(scope: Scope, jobs: Sequence[ListedJob]) -> AsyncIterator[Stor
         yield document
 
 
-async def _is_held(scope: Scope, queues: Iterable[str]) -> bool:
+async def _is_held(recovery: Recovery, queues: Iterable[str]) -> bool:
     """Tell whether a recovery holds the lock of one of these queues, or one that is gone has left it."""
-    broker = await scope.broker()
+    broker = await recovery.broker()
     return bool(await broker.holders(*queues))
 
 
@@ -148,21 +148,23 @@ async def _counting() -> tuple[str, str]:
     return Reason.COUNTING, "counting the messages of the queue"
 
 
-async def _find(scope: Scope, queues: list[str], jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> Found:
+async def _find(
+    recovery: Recovery, queues: list[str], jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]
+) -> Found:
     """Count the messages, and find the jobs that would be skipped."""
-    broker = await scope.broker()
-    recoverable = await scope.recoverable()
+    broker = await recovery.broker()
+    recoverable = await recovery.recoverable()
     seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in jobs if job.id is not None}
     known = [one for one in seen.values() if one is not None]
-    if scope.takes_messages:
-        names = MOST_EXAMPLES if scope.spec.suspend else 0
-        count = await broker.count(*queues, select=scope.spec.purge.select, jobs=known, names=names)
+    if recovery.takes_messages:
+        names = MOST_EXAMPLES if recovery.spec.suspend else 0
+        count = await broker.count(*queues, select=recovery.spec.purge.select, jobs=known, names=names)
         left_ids = count.left_ids
     else:
         count = Count(ready=0, unacked=0, undecodable=0)
         left_ids = await broker.queued_task_ids([one.task_id for one in known if one.task_id], *queues)
     unlisted = Unlisted(names=[], total=0)
-    if scope.spec.queue == EVERY_QUEUE:
+    if recovery.spec.queue == EVERY_QUEUE:
         unlisted = await broker.unlisted(queues)
     return Found(
         count=count, unlisted=unlisted, jobs=jobs, seen=seen, skipped=skipped_jobs(jobs, seen, left_ids, recoverable)

@@ -14,7 +14,7 @@ from queue_recovery.recovery.found import WRONG_KEYS
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import known_skips, skip, skipped_jobs
 from queue_recovery.recovery.wording import counted
 
@@ -33,52 +33,54 @@ _BATCHES_PER_SECOND = 4
 """Into how many batches a second's worth of jobs is cut when a rate is asked for."""
 
 
-async def reenqueue(scope: Scope) -> None:
+async def reenqueue(recovery: Recovery) -> None:
     """Enqueue every listed job that may be, then bind the recovery to succeed."""
-    jobs = listed(scope.spec)
-    broker = await scope.broker()
-    stored = {one.id: one.without_arguments() async for one in look_up(scope, jobs)}
-    frozen = await freeze(scope, jobs, stored)
-    done = {key for run in scope.runs.values() for key in await broker.pushed(run)}
-    skipped = await _skipped_as_seen(scope, [job for job in jobs if job.key not in done], frozen)
-    rate = scope.spec.reenqueue.rate_per_second
+    jobs = listed(recovery.spec)
+    broker = await recovery.broker()
+    stored = {one.id: one.without_arguments() async for one in look_up(recovery, jobs)}
+    frozen = await freeze(recovery, jobs, stored)
+    done = {key for run in recovery.runs.values() for key in await broker.pushed(run)}
+    skipped = await _skipped_as_seen(recovery, [job for job in jobs if job.key not in done], frozen)
+    rate = recovery.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
     rest = (job for job in jobs if job.key not in done and job.key not in skipped)
-    if scope.is_resumed:
-        await _report(scope, jobs, done, skipped)
-    told, next_report = 0, scope.world.now() + _REPORT_SOON
+    if recovery.is_resumed:
+        await _report(recovery, jobs, done, skipped)
+    told, next_report = 0, recovery.environment.now() + _REPORT_SOON
     while batch := list(islice(rest, size)):
-        skipped |= await _enqueue(scope, batch, frozen)
+        skipped |= await _enqueue(recovery, batch, frozen)
         done |= {job.key for job in batch if job.key not in skipped}
         if len(done) + len(skipped) == len(jobs):
             break
         share = (len(done) + len(skipped)) * _REPORTS // len(jobs)
-        if share > told and scope.world.now() > next_report:
-            told, next_report = share, scope.world.now() + _REPORT_EVERY
-            await _report(scope, jobs, done, skipped)
+        if share > told and recovery.environment.now() > next_report:
+            told, next_report = share, recovery.environment.now() + _REPORT_EVERY
+            await _report(recovery, jobs, done, skipped)
         if rate:
-            await scope.world.pause(len(batch) / rate)
-    await _report(scope, jobs, done, skipped, complete=True)
+            await recovery.environment.pause(len(batch) / rate)
+    await _report(recovery, jobs, done, skipped, complete=True)
 
 
 async def _skipped_as_seen(
-    scope: Scope, jobs: Sequence[ListedJob], frozen: Mapping[str, SeenJob | None]
+    recovery: Recovery, jobs: Sequence[ListedJob], frozen: Mapping[str, SeenJob | None]
 ) -> dict[str, SkippedJob]:
     """Return the jobs that may not be enqueued because of what they looked like when nothing ran."""
     task_ids = [seen.task_id for seen in frozen.values() if seen is not None and seen.task_id]
     queued: frozenset[str] = frozenset()
-    if not scope.takes_messages and task_ids:
-        queued = await (await scope.broker()).queued_task_ids(task_ids, *scope.runs)
-    skipped = skipped_jobs(jobs, frozen, queued, await scope.recoverable())
-    return skipped | known_skips(jobs, scope.status.skipped)  # what was found while nothing ran holds
+    if not recovery.takes_messages and task_ids:
+        queued = await (await recovery.broker()).queued_task_ids(task_ids, *recovery.runs)
+    skipped = skipped_jobs(jobs, frozen, queued, await recovery.recoverable())
+    return skipped | known_skips(jobs, recovery.status.skipped)  # what was found while nothing ran holds
 
 
-async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, SeenJob | None]) -> dict[str, SkippedJob]:
+async def _enqueue(
+    recovery: Recovery, batch: list[ListedJob], frozen: Mapping[str, SeenJob | None]
+) -> dict[str, SkippedJob]:
     """Claim and push one batch; return the jobs that were not enqueued.
 
     A batch whose arguments are large is claimed and pushed in parts, so that they are not all kept in memory.
     """
-    uid, queues = scope.resource.uid, await scope.queues()
+    uid, queues = recovery.resource.uid, await recovery.queues()
     listed_by_id = {job.id: job for job in batch if job.id is not None}
     skipped = {job.key: skip(job, Reason.CHANGED_MEANWHILE, "its document is gone") for job in listed_by_id.values()}
     part: list[tuple[ListedJob, Task]] = []
@@ -94,7 +96,7 @@ async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, Se
             return
         length = len(task.args) + len(task.kwargs)
         if part and size + length > _MOST_ARGUMENTS:
-            skipped.update(await _claim_and_push(scope, part, frozen))
+            skipped.update(await _claim_and_push(recovery, part, frozen))
             part, size = [], 0
         part.append((job, task))
         size += length
@@ -102,17 +104,17 @@ async def _enqueue(scope: Scope, batch: list[ListedJob], frozen: Mapping[str, Se
     for job in batch:
         if job.id is None:
             await add(job, None)
-    async for document in look_up(scope, batch):
+    async for document in look_up(recovery, batch):
         await add(listed_by_id[document.id], document)
-    skipped |= await _claim_and_push(scope, part, frozen)
+    skipped |= await _claim_and_push(recovery, part, frozen)
     return skipped
 
 
 async def _claim_and_push(
-    scope: Scope, part: Sequence[tuple[ListedJob, Task]], frozen: Mapping[str, SeenJob | None]
+    recovery: Recovery, part: Sequence[tuple[ListedJob, Task]], frozen: Mapping[str, SeenJob | None]
 ) -> dict[str, SkippedJob]:
     """Claim some jobs and push those that are ours; return the others."""
-    uid = scope.resource.uid
+    uid = recovery.resource.uid
     skipped: dict[str, SkippedJob] = {}
     tasks = {job.key: task for job, task in part}
     claims = []
@@ -121,19 +123,21 @@ async def _claim_and_push(
             claims.append(
                 Claim(id=job.id, seen_status=seen.status, seen_task_id=seen.task_id, task_id=task_id(uid, job))
             )
-    ours = await (await scope.job_store()).claim(uid, claims, now=scope.world.now()) if claims else frozenset()
+    ours = (
+        await (await recovery.job_store()).claim(uid, claims, now=recovery.environment.now()) if claims else frozenset()
+    )
     for job, _ in part:
         if job.id is not None and job.id not in ours:
             del tasks[job.key]
             skipped[job.key] = skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
-    broker = await scope.broker()
+    broker = await recovery.broker()
     for queue, own in by_queue(job for job, _ in part if job.key in tasks).items():
-        await broker.push(scope.runs[queue], [tasks[job.key] for job in own])
+        await broker.push(recovery.runs[queue], [tasks[job.key] for job in own])
     return skipped
 
 
 async def _report(
-    scope: Scope,
+    recovery: Recovery,
     jobs: list[ListedJob],
     done: set[str],
     skipped: Mapping[str, SkippedJob],
@@ -145,29 +149,29 @@ async def _report(
     message = f"{len(done)} of {counted(len(jobs), 'job')} enqueued" if jobs else "no job is listed"
     message += f", {len(skipped)} skipped" if skipped else ""
     if not complete:
-        message = f"{'resumed: ' if scope.is_resumed else ''}{message}"
-        await scope.save(doing=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
+        message = f"{'resumed: ' if recovery.is_resumed else ''}{message}"
+        await recovery.save(doing=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
         return
-    await scope.save(
+    await recovery.save(
         (ConditionType.REENQUEUED, "True", Reason.COMPLETED, message),
         doing=(Reason.COMPLETED, message),
         update={
             "jobs": totals,
             "skipped": rows,
-            "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=_outcome(scope, message)),
+            "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=_outcome(recovery, message)),
         },
     )
 
 
-def _outcome(scope: Scope, message: str) -> str:
-    messages = scope.status.messages
+def _outcome(recovery: Recovery, message: str) -> str:
+    messages = recovery.status.messages
     if messages is None:
         return message
-    left = f", {messages.left} left in the queue" if scope.spec.purge.select or messages.left else ""
+    left = f", {messages.left} left in the queue" if recovery.spec.purge.select or messages.left else ""
     message = f"{counted(messages.quarantined, 'message')} quarantined{left}; {message}"
     if messages.found == 0:
         message = f"{message}. {WRONG_KEYS}"
-    restarted = find(scope.status.conditions, ConditionType.RESTARTED)
+    restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
     if restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO:
         message = f"{message}. Workers are at 0, so nobody consumes what waits: see the condition Restarted"
     return message

@@ -19,25 +19,25 @@ from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
 from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, Closed, Holder, Run, Worker
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.recovery import Recovery
 
 
-async def refuse_locked(scope: Scope, queues: Iterable[str]) -> None:
+async def refuse_locked(recovery: Recovery, queues: Iterable[str]) -> None:
     """Raise NotYet (`Locked`) while other recoveries hold locks of these queues; end those that are gone."""
-    broker = await scope.broker()
-    if scope.cluster_uid is None:
-        scope.cluster_uid = await scope.world.cluster_uid()
+    broker = await recovery.broker()
+    if recovery.cluster_uid is None:
+        recovery.cluster_uid = await recovery.environment.cluster_uid()
     held: dict[str, str] = {}
     remedies: list[str] = []
     for queue, holder in (await broker.holders(*queues)).items():
-        if holder.uid == scope.resource.uid:
+        if holder.uid == recovery.resource.uid:
             continue
-        is_ours = holder.cluster_uid is not None and holder.cluster_uid == scope.cluster_uid
-        exists = await scope.exists(holder.name, holder.uid) if is_ours else None
+        is_ours = holder.cluster_uid is not None and holder.cluster_uid == recovery.cluster_uid
+        exists = await recovery.exists(holder.name, holder.uid) if is_ours else None
         if exists is False:
-            await _end(scope, queue, holder)
+            await _end(recovery, queue, holder)
             continue
-        elsewhere = " of another cluster" if _is_of_another_cluster(scope, holder) else ""
+        elsewhere = " of another cluster" if _is_of_another_cluster(recovery, holder) else ""
         held[f"queue {queue!r}"] = f"{holder.name}{elsewhere}"
         if exists is None:
             remedies.append(f'redis-cli -u "$BROKER_URL" DEL {quote(holder.lock)}')
@@ -45,23 +45,25 @@ async def refuse_locked(scope: Scope, queues: Iterable[str]) -> None:
         raise locked_by(held, NotYet, remedies)
 
 
-async def refuse_held(scope: Scope, workers: Iterable[Worker]) -> None:
+async def refuse_held(recovery: Recovery, workers: Iterable[Worker]) -> None:
     """Raise AwaitingChange (`Locked`) when another recovery holds one of the workers, and is not proven to be gone."""
     for worker in workers:
         note = worker.note
-        if note is None or note.uid == scope.resource.uid:
+        if note is None or note.uid == recovery.resource.uid:
             continue
-        holder = f"{scope.resource.namespace}/{note.name}"
+        holder = f"{recovery.resource.namespace}/{note.name}"
         # One that has ended has scaled back: its note came with an older manifest of the Deployment.
-        exists = await scope.exists(holder, note.uid, unfinished=True)
+        exists = await recovery.exists(holder, note.uid, unfinished=True)
         if exists is not False:
             replicas = worker.replicas or note.replicas
-            scale_back = f"kubectl scale deployment/{worker.name} --replicas={replicas} -n {scope.resource.namespace}"
-            remedies = [f"{scale_back} && {_remove_note(scope, worker)}"] if exists is None else []
+            scale_back = (
+                f"kubectl scale deployment/{worker.name} --replicas={replicas} -n {recovery.resource.namespace}"
+            )
+            remedies = [f"{scale_back} && {_remove_note(recovery, worker)}"] if exists is None else []
             raise locked_by({f"Deployment {worker.name}": holder}, AwaitingChange, remedies)
 
 
-def refuse_damaged(scope: Scope, workers: Iterable[Worker]) -> None:
+def refuse_damaged(recovery: Recovery, workers: Iterable[Worker]) -> None:
     """Raise AwaitingChange (`Locked`) when one of the workers has labels of a note that says not who holds it."""
     for worker in workers:
         if worker.note_is_damaged:
@@ -69,19 +71,19 @@ def refuse_damaged(scope: Scope, workers: Iterable[Worker]) -> None:
                 Reason.LOCKED,
                 f"Deployment {worker.name} may be held: somebody has changed its labels {HELD_BY}, {HELD_BY_UID} and "
                 f"{SCALE_BACK_TO}. See that it has the replicas that it needs, then remove them: "
-                f"{_remove_note(scope, worker)}",
+                f"{_remove_note(recovery, worker)}",
             )
 
 
-def _remove_note(scope: Scope, worker: Worker) -> str:
+def _remove_note(recovery: Recovery, worker: Worker) -> str:
     labels = f"{HELD_BY}- {HELD_BY_UID}- {SCALE_BACK_TO}-"
-    return f"kubectl label deployment/{worker.name} -n {scope.resource.namespace} {labels}"
+    return f"kubectl label deployment/{worker.name} -n {recovery.resource.namespace} {labels}"
 
 
-def as_it_was(scope: Scope, worker: Worker) -> WorkerStatus:
+def as_it_was(recovery: Recovery, worker: Worker) -> WorkerStatus:
     """Return what a worker is brought back to, which its note says if it has one."""
     note = worker.note
-    is_own = note is not None and note.uid == scope.resource.uid
+    is_own = note is not None and note.uid == recovery.resource.uid
     replicas = worker.replicas
     if note is not None:
         # A number that somebody has set since the other recovery went is kept.
@@ -95,47 +97,47 @@ def as_it_was(scope: Scope, worker: Worker) -> WorkerStatus:
     )
 
 
-def _is_of_another_cluster(scope: Scope, holder: Holder) -> bool:
-    if None not in {holder.cluster_uid, scope.cluster_uid}:
-        return holder.cluster_uid != scope.cluster_uid
-    return holder.cluster not in {None, scope.world.cluster}
+def _is_of_another_cluster(recovery: Recovery, holder: Holder) -> bool:
+    if None not in {holder.cluster_uid, recovery.cluster_uid}:
+        return holder.cluster_uid != recovery.cluster_uid
+    return holder.cluster not in {None, recovery.environment.cluster}
 
 
-async def _end(scope: Scope, queue: str, holder: Holder) -> None:
+async def _end(recovery: Recovery, queue: str, holder: Holder) -> None:
     """End the run of a recovery that is gone; entered again, it does the same to the same effect."""
     run = Run(
         uid=holder.run,
         name=holder.name,
-        cluster=scope.world.cluster,
+        cluster=recovery.environment.cluster,
         cluster_uid=holder.cluster_uid,
         queue=queue,
         retention_seconds=holder.retention_seconds,
     )
-    expires = scope.world.now() + run.retention
-    await scope.wait_for(
+    expires = recovery.environment.now() + run.retention
+    await recovery.wait_for(
         Reason.TAKEN_OVER,
         f"recovery {holder.name} ({holder.uid}) holds queue {queue!r} and does not exist any more: ending it; what it "
         f"has taken is kept until {timestamp(expires)} under {holder.quarantine}",
     )
-    broker = await scope.broker()
+    broker = await recovery.broker()
     closed = await broker.close(run)
-    if not scope.scales_workers:
-        await _scale_back(scope, queue, holder)
+    if not recovery.scales_workers:
+        await _scale_back(recovery, queue, holder)
     if closed.was_purged:
-        await _settle(scope, holder, closed)
+        await _settle(recovery, holder, closed)
     await broker.release(run, expires=expires, retain=True)
 
 
-async def _scale_back(scope: Scope, queue: str, holder: Holder) -> None:
+async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:
     """Give the queue's Deployments the replicas back that it has taken; only those of its own namespace have its note.
 
     The name in the note is compared too: the broker's word for it is anybody's who can write there.
     """
     namespace, _, holder_name = holder.name.partition("/")
-    if namespace != scope.resource.namespace:
+    if namespace != recovery.resource.namespace:
         return
-    workers = scope.world.workers
-    listed = next((one.workers for one in (await scope.target()).queues if one.name == queue), [])
+    workers = recovery.environment.workers
+    listed = next((one.workers for one in (await recovery.target()).queues if one.name == queue), [])
     for name in [worker.name for worker in listed]:
         try:
             (worker,) = await workers.look([name])
@@ -145,16 +147,16 @@ async def _scale_back(scope: Scope, queue: str, holder: Holder) -> None:
             raise
         if worker.note is None or worker.note.name == holder_name:
             # Also without the note: a write of a late process of it, which would scale to 0, fails then.
-            await workers.restore(name, worker.uid, holder.uid)
+            await workers.scale_back(name, worker.uid, holder.uid)
 
 
-async def _settle(scope: Scope, holder: Holder, closed: Closed) -> None:
+async def _settle(recovery: Recovery, holder: Holder, closed: Closed) -> None:
     """Give the jobs back that it has claimed and not enqueued; only those of its own namespace can be reached."""
-    target = await scope.target()
-    if holder.name.partition("/")[0] != scope.resource.namespace or target.job_store is None:
+    target = await recovery.target()
+    if holder.name.partition("/")[0] != recovery.resource.namespace or target.job_store is None:
         return
-    store = await scope.job_store()
+    store = await recovery.job_store()
     ids = [job_id(key) for key in sorted(closed.seen - closed.pushed)]
     await store.settle(
-        holder.uid, [str(one) for one in ids if one is not None and store.fits(one)], now=scope.world.now()
+        holder.uid, [str(one) for one in ids if one is not None and store.fits(one)], now=recovery.environment.now()
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, NoReturn
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.admission import Admission, Granted, Lock, Place, Slot
+from queue_recovery.recovery.admission import Admission, Granted, Lock, LockRequest, Slot
 from queue_recovery.recovery.errors import AwaitingTurn, locked_by
 
 _RETELL: Final = 30.0
@@ -28,7 +28,7 @@ class Turn:
         """Take what all recoveries share, and the recovery's namespace; it is in no line yet."""
         self._admission = admission
         self._namespace = namespace
-        self._place: Place | None = None
+        self._place: LockRequest | None = None
         self._preparing: Slot | None = None
         self._draining: Slot | None = None
         self._told: object = None
@@ -48,7 +48,7 @@ class Turn:
             name: `namespace/name`, which those behind it are told.
         """
         if self._place is None:
-            self._place = Place(created=created, name=name, locks=frozenset(locks))
+            self._place = LockRequest(created=created, name=name, locks=frozenset(locks))
             self._admission.lines.join(self._place)
 
     def take_slot(self) -> None:
@@ -104,7 +104,7 @@ class Turn:
             self._place = None
 
     @property
-    def awaits(self) -> Place | Slot | None:
+    def awaits(self) -> LockRequest | Slot | None:
         """Return what it waits for; None: it has all that it has asked for."""
         if self._preparing is not None and not self._preparing.is_taken:
             return self._preparing
@@ -126,7 +126,7 @@ class Turn:
         if awaited is not None:
             awaited.granted = granted
 
-    def _ahead(self) -> tuple[Lock, Place] | None:
+    def _ahead(self) -> tuple[Lock, LockRequest] | None:
         return self._admission.lines.ahead_of(self._place) if self._place is not None else None
 
 

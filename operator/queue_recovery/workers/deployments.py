@@ -146,7 +146,9 @@ class KubernetesWorkers:
         self._expect(written, worker.generation, worker.note)
         return written.metadata.generation
 
-    async def restore(self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None) -> int | None:
+    async def scale_back(
+        self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
+    ) -> int | None:
         """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
         A Deployment that somebody has scaled up meanwhile keeps that number. The note counts on any Deployment of

@@ -118,7 +118,9 @@ class Workers(Protocol):
         """
         ...
 
-    async def restore(self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None) -> int | None:
+    async def scale_back(
+        self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
+    ) -> int | None:
         """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
 
         The note counts on any Deployment of that name, also on one that was created again with it. Where it is gone,

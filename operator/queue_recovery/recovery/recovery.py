@@ -17,8 +17,9 @@ from queue_recovery.recovery.decide import deadline
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Resource, Superseded
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.world import Resource, Superseded, World
 
 Update = dict[str, object]
 
@@ -27,11 +28,11 @@ _ASK_AGAIN = timedelta(minutes=5)
 
 
 @dataclass(kw_only=True)
-class Scope:
+class Recovery:
     """A running recovery. Nothing in here survives a death: what has to is in `status`."""
 
     resource: Resource
-    world: World
+    environment: Environment
     status: QueueRecoveryStatus
     turn: Turn
     """The recovery's turn among others."""
@@ -77,7 +78,7 @@ class Scope:
         return Run(
             uid=uid,
             name=self.full_name,
-            cluster=self.world.cluster,
+            cluster=self.environment.cluster,
             queue=queue,
             select=self.spec.purge.select,
             take_unreadable=self.spec.purge.take_unreadable,
@@ -100,7 +101,7 @@ class Scope:
     @property
     def seconds_left(self) -> float:
         """Seconds until its deadline, 0 once that is over; infinite where it has none."""
-        return math.inf if self.deadline is None else max(0.0, (self.deadline - self.world.now()).total_seconds())
+        return math.inf if self.deadline is None else max(0.0, (self.deadline - self.environment.now()).total_seconds())
 
     @property
     def is_resumed(self) -> bool:
@@ -135,7 +136,7 @@ class Scope:
     async def target(self) -> QueueTargetSpec:
         """Return the recovery's target, read once."""
         if self._target is None:
-            self._target = await self.world.target(self.spec.target_ref.name)
+            self._target = await self.environment.target(self.spec.target_ref.name)
         return self._target
 
     async def recoverable(self) -> Sequence[str]:
@@ -162,7 +163,7 @@ class Scope:
     async def broker(self) -> Broker:
         """Return the target's broker, connected once."""
         if self._broker is None:
-            self._broker = await self.world.broker(await self.target())
+            self._broker = await self.environment.broker(await self.target())
         return self._broker
 
     async def job_store(self) -> JobStore:
@@ -175,7 +176,7 @@ class Scope:
                     f"jobs are listed by id, but target {self.spec.target_ref.name!r} has no jobStore; write the jobs "
                     "out with `task` and `args`, or give the target a jobStore",
                 )
-            self._job_store = await self.world.job_store(target)
+            self._job_store = await self.environment.job_store(target)
         return self._job_store
 
     async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
@@ -185,10 +186,10 @@ class Scope:
         The API server is asked again when something that was read there has changed, and at `_ASK_AGAIN`.
         """
         known = self._existing.get((uid, unfinished))
-        if known is None or self.world.now() - known[0] > _ASK_AGAIN:
+        if known is None or self.environment.now() - known[0] > _ASK_AGAIN:
             known = self._existing[uid, unfinished] = (
-                self.world.now(),
-                await self.world.exists(name, uid, unfinished=unfinished),
+                self.environment.now(),
+                await self.environment.exists(name, uid, unfinished=unfinished),
             )
         return known[1]
 
@@ -212,7 +213,7 @@ class Scope:
     def news(self) -> "asyncio.Future[None]":
         """Return what is done once something that was read in Kubernetes has changed since."""
         if self._news is None:
-            self._news = asyncio.ensure_future(self.world.changed(workers=True))
+            self._news = asyncio.ensure_future(self.environment.changed(workers=True))
         return self._news
 
     def stand_in_line(self, queues: Iterable[str]) -> None:
@@ -235,7 +236,7 @@ class Scope:
         update: Update | None = None,
     ) -> None:
         """Write the status: steps' conditions, what the recovery does now (reason, message), and other fields."""
-        now, generation = self.world.now(), self.resource.desired.generation
+        now, generation = self.environment.now(), self.resource.desired.generation
         listed = {} if self.status.jobs.total else {"jobs": JobTotals.counted(len(self.spec.jobs))}
         status = self.status.model_copy(update={**listed, **(update or {})})
         for kind, value, reason, message in conditions:
@@ -263,7 +264,7 @@ class Scope:
 
     async def resume(self) -> None:
         """Note that it is not suspended any more, and give its plan up: what was counted may be days old."""
-        now = timestamp(self.world.now())
+        now = timestamp(self.environment.now())
         doing = (Reason.RESUMED, "suspend is false: planning again")
         await self.save(doing=doing, update={"plan": None, "resume_time": now})
 
@@ -274,7 +275,7 @@ class Scope:
 
     async def finish(self, status: QueueRecoveryStatus) -> None:
         """Write the terminal status, which has the final figures."""
-        await self._store(set_ended(status, now=self.world.now(), generation=self.resource.desired.generation))
+        await self._store(set_ended(status, now=self.environment.now(), generation=self.resource.desired.generation))
 
     async def acknowledge(self) -> None:
         """Note on a finished recovery that its newest spec has been seen."""

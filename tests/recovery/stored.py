@@ -8,7 +8,7 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-class Kept:
+class Stored:
     """Its status is kept in here, and it is always the same moment."""
 
     uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"

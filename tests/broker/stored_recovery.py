@@ -12,9 +12,10 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.ports import Claim, StoredJob
-from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.world import Resource, World
-from tests.alone import alone
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Resource
+from queue_recovery.recovery.recovery import Recovery
+from tests.turns import alone
 
 T = TypeVar("T")
 
@@ -45,8 +46,8 @@ class JobsInMemory:
 
 
 @dataclass
-class Steps:
-    """A recovery; each scope is that of another process, which reads the status that the last one wrote."""
+class StoredRecovery:
+    """A recovery; each recovery is that of another process, which reads the status that the last one wrote."""
 
     broker: RedisBroker
     spec: QueueRecoverySpec
@@ -56,7 +57,7 @@ class Steps:
     uid: str = field(default_factory=lambda: str(uuid4()))
     status: QueueRecoveryStatus = field(default_factory=QueueRecoveryStatus)
 
-    def scope(self) -> Scope:
+    def recovery(self) -> Recovery:
         resource = SimpleNamespace(
             uid=self.uid,
             namespace="media",
@@ -65,7 +66,7 @@ class Steps:
             desired=SimpleNamespace(spec=self.spec, generation=1, deleting=False),
             write=self._write,
         )
-        world = SimpleNamespace(
+        environment = SimpleNamespace(
             cluster="this-cluster",
             now=lambda: NOW,
             target=lambda _: _the(self._target()),
@@ -75,7 +76,12 @@ class Steps:
             workers=SimpleNamespace(paused=lambda _: _the([])),
             pause=self._pause,
         )
-        return Scope(resource=cast("Resource", resource), world=cast("World", world), status=self.status, turn=alone())
+        return Recovery(
+            resource=cast("Resource", resource),
+            environment=cast("Environment", environment),
+            status=self.status,
+            turn=alone(),
+        )
 
     def _target(self) -> QueueTargetSpec:
         statuses = {"recoverable": [*self.recoverable], "pending": "pending"}
@@ -97,10 +103,10 @@ class Steps:
         self.on_pause()
 
 
-def steps(broker: RedisBroker, jobs: Mapping[str, str], /, **spec: object) -> Steps:
+def stored_recovery(broker: RedisBroker, jobs: Mapping[str, str], /, **spec: object) -> StoredRecovery:
     """Return a recovery that lists these jobs, given with their statuses, by id."""
     wanted = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [{"id": one} for one in jobs], **spec}
-    return Steps(broker, QueueRecoverySpec.model_validate(wanted), JobsInMemory(jobs))
+    return StoredRecovery(broker, QueueRecoverySpec.model_validate(wanted), JobsInMemory(jobs))
 
 
 async def _the(one: T) -> T:

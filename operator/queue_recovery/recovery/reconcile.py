@@ -12,20 +12,21 @@ from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, longer
 from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain, lock
-from queue_recovery.recovery.ending import end, end_cut_off, end_removed
 from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.finish import end, end_cut_off, end_removed
 from queue_recovery.recovery.holding import hold
 from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
-from queue_recovery.recovery.preparing import Waiting, bounded, is_preparing, waiting
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Gone, Resource, Superseded
+from queue_recovery.recovery.preparing import Requeue, bounded, is_preparing, waiting
 from queue_recovery.recovery.purge import purge
+from queue_recovery.recovery.recovery import Recovery, failed
 from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
-from queue_recovery.recovery.restoring import plan_restore, restore
-from queue_recovery.recovery.scope import Scope, failed
+from queue_recovery.recovery.restore import plan_restore, restore
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.world import Gone, Resource, Superseded, World
 
 LOCK_DELAY: Final = 1.0
 """Seconds between two looks at a queue's lock that another recovery holds; one GET of the broker."""
@@ -33,11 +34,11 @@ LOCK_DELAY: Final = 1.0
 RESYNC: Final = 300.0
 """Seconds until a recovery that waits for a change in Kubernetes looks by itself: as rarely as a watch is renewed."""
 
-_STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
+_STEPS: dict[Action, Callable[[Recovery], Awaitable[None]]] = {
     Action.PLAN: plan,
-    Action.RESUME: Scope.resume,
+    Action.RESUME: Recovery.resume,
     Action.PLAN_RESTORE: plan_restore,
-    Action.LOCK: lock,
+    Action.RECORD_INTENT: lock,
     Action.DRAIN: drain,
     Action.PURGE: purge,
     Action.RESTART: restart,
@@ -47,7 +48,7 @@ _STEPS: dict[Action, Callable[[Scope], Awaitable[None]]] = {
 }
 
 
-async def work(resource: Resource, world: World, turn: Turn) -> Waiting | None:
+async def reconcile(resource: Resource, environment: Environment, turn: Turn) -> Requeue | None:
     """Work on a recovery until its terminal status is written; takes up where an earlier process stopped.
 
     Returns earlier when it has begun nothing and can only wait: nothing of it has to be kept meanwhile but its turn.
@@ -55,110 +56,110 @@ async def work(resource: Resource, world: World, turn: Turn) -> Waiting | None:
 
     Raises Gone when the resource is not there any more, once its workers are back.
     """
-    scope = Scope(resource=resource, world=world, status=resource.last_status, turn=turn)
+    recovery = Recovery(resource=resource, environment=environment, status=resource.last_status, turn=turn)
     delay, pause = FIRST_DELAY, 0.0
     waits = None
     try:
-        scope.status = await resource.read()
-        _take_place(scope)
-        while (action := decide(scope.spec, scope.status)) is not Action.NOTHING:
+        recovery.status = await resource.read()
+        _take_place(recovery)
+        while (action := decide(recovery.spec, recovery.status)) is not Action.NOTHING:
             try:
-                outcome = await _turn(scope, action, delay)
-                if isinstance(outcome, Waiting):
+                outcome = await _turn(recovery, action, delay)
+                if isinstance(outcome, Requeue):
                     waits = outcome
                     return waits
                 delay, pause = outcome, 0.0
             except Superseded:
                 # One write of another process is nothing to wait for; a reason that stays would be asked for in a loop.
                 if pause:
-                    await world.pause(pause)
+                    await environment.pause(pause)
                 pause = longer(pause) or FIRST_DELAY
-                scope.status = await resource.read()
-        await scope.acknowledge()
+                recovery.status = await resource.read()
+        await recovery.acknowledge()
     except Gone:
-        await end_removed(scope)
+        await end_removed(recovery)
         raise
     finally:
         if waits is None:
             turn.leave()
-        await scope.forget()
+        await recovery.forget()
     return None
 
 
-def _take_place(scope: Scope) -> None:
+def _take_place(recovery: Recovery) -> None:
     """Take the place among others that a recovery holds already."""
-    if scope.status.drain_start_time is not None and not is_terminal(scope.status):
-        stops_workers = scope.scales_workers and not is_true(scope.status.conditions, ConditionType.RESTARTED)
-        scope.stand_in_line(scope.runs)
+    if recovery.status.drain_start_time is not None and not is_terminal(recovery.status):
+        stops_workers = recovery.scales_workers and not is_true(recovery.status.conditions, ConditionType.RESTARTED)
+        recovery.stand_in_line(recovery.runs)
         if stops_workers:
-            scope.turn.take_slot()
+            recovery.turn.take_slot()
 
 
-async def report(resource: Resource, world: World, turn: Turn, reason: str, message: str) -> None:
+async def report(resource: Resource, environment: Environment, turn: Turn, reason: str, message: str) -> None:
     """Say in the status of a recovery that has not ended what keeps it from being worked on.
 
     Raises Superseded, Gone, or Unavailable (`KubernetesUnavailable`).
     """
-    scope = Scope(resource=resource, world=world, status=resource.last_status, turn=turn)
-    if not is_terminal(scope.status):
-        await scope.wait_for(reason, message)
+    recovery = Recovery(resource=resource, environment=environment, status=resource.last_status, turn=turn)
+    if not is_terminal(recovery.status):
+        await recovery.wait_for(reason, message)
 
 
-async def _turn(scope: Scope, action: Action, delay: float) -> float | Waiting:
+async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Requeue:
     """Do one thing; return the delay before the next try, should it fail."""
-    seen = scope.resource.desired.generation  # what is received from now on may be news
+    seen = recovery.resource.desired.generation  # what is received from now on may be news
     try:
-        if ending := _forced_ending(scope):
-            await scope.end(ending)
-        elif is_preparing(scope) and not scope.turn.may_prepare():
-            return waiting(scope, seen)
+        if ending := _forced_ending(recovery):
+            await recovery.end(ending)
+        elif is_preparing(recovery) and not recovery.turn.may_prepare():
+            return waiting(recovery, seen)
         elif action is Action.HOLD:
-            await hold(scope)
-            if is_preparing(scope):
-                scope.turn.leave()
-                return waiting(scope, seen)
-            await scope.forget()
-            await _sleep(scope, None)
+            await hold(recovery)
+            if is_preparing(recovery):
+                recovery.turn.leave()
+                return waiting(recovery, seen)
+            await recovery.forget()
+            await _sleep(recovery, None)
         else:
-            with bounded(scope):
-                await _perform(scope, action)
+            with bounded(recovery):
+                await _perform(recovery, action)
     except RecoveryError as raised:
-        error = with_origin(raised, scope.known_target)
-        if action is Action.END and await _is_cut_off(scope, error, delay):
-            await end_cut_off(scope, error)
+        error = with_origin(raised, recovery.known_target)
+        if action is Action.END and await _is_cut_off(recovery, error, delay):
+            await end_cut_off(recovery, error)
             return FIRST_DELAY
         if isinstance(error, AwaitingTurn):
-            return await _after_others(scope, error, seen)
-        return await _after(scope, action, error, delay)
-    if is_true(scope.status.conditions, ConditionType.RESTARTED):
-        scope.turn.give_slot_back()
+            return await _after_others(recovery, error, seen)
+        return await _after(recovery, action, error, delay)
+    if is_true(recovery.status.conditions, ConditionType.RESTARTED):
+        recovery.turn.give_slot_back()
     return FIRST_DELAY
 
 
-async def _after_others(scope: Scope, error: AwaitingTurn, seen: int) -> float | Waiting:
+async def _after_others(recovery: Recovery, error: AwaitingTurn, seen: int) -> float | Requeue:
     """Say which ones go first, and wait for the turn, unless it has come meanwhile."""
     with suppress(RecoveryError):
-        await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
-    scope.turn.stop_preparing()
-    return FIRST_DELAY if scope.turn.awaits is None else waiting(scope, seen)
+        await recovery.wait_for(error.reason, f"{_patience(recovery)}{error.message}")
+    recovery.turn.stop_preparing()
+    return FIRST_DELAY if recovery.turn.awaits is None else waiting(recovery, seen)
 
 
-async def _perform(scope: Scope, action: Action) -> None:
+async def _perform(recovery: Recovery, action: Action) -> None:
     """Take one step; give it up when the desired state or the deadline asks for another one.
 
     Giving up is the same as dying at that point: the step can be entered again, and its late effects are fenced.
     """
-    step = asyncio.ensure_future(_STEPS[action](scope))
+    step = asyncio.ensure_future(_STEPS[action](recovery))
     try:
         while not step.done():
-            await _sleep(scope, None, until=step)
-            if not step.done() and (_forced_ending(scope) or decide(scope.spec, scope.status) is Action.HOLD):
+            await _sleep(recovery, None, until=step)
+            if not step.done() and (_forced_ending(recovery) or decide(recovery.spec, recovery.status) is Action.HOLD):
                 step.cancel()
                 await asyncio.wait({step})
                 if not step.cancelled():
                     await step
-                await scope.disconnect()
-                scope.status = await scope.resource.read()
+                await recovery.disconnect()
+                recovery.status = await recovery.resource.read()
                 return
         await step
     finally:
@@ -167,66 +168,66 @@ async def _perform(scope: Scope, action: Action) -> None:
             await asyncio.wait({step})
 
 
-async def _is_cut_off(scope: Scope, error: RecoveryError, delay: float) -> bool:
+async def _is_cut_off(recovery: Recovery, error: RecoveryError, delay: float) -> bool:
     """Tell whether the ending of a deleted recovery cannot succeed, because what it needs has been deleted too.
 
     A target may have gone with its definition, which takes no new one as long as a recovery is left. In a namespace
     that is being deleted the Deployments go too; elsewhere they are scaled back before the target is asked for.
     """
-    if not scope.resource.desired.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
+    if not recovery.resource.desired.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
         return False
     if error.reason == Reason.TARGET_NOT_FOUND:
         return True
     with suppress(RecoveryError):
-        return await scope.world.is_terminating()
+        return await recovery.environment.is_terminating()
     return False
 
 
-async def _after(scope: Scope, action: Action, error: RecoveryError, delay: float) -> float:
+async def _after(recovery: Recovery, action: Action, error: RecoveryError, delay: float) -> float:
     """Do what an error asks for next; return the delay for the next one.
 
     What Kubernetes has is read again when it has changed, and not because time has passed.
     """
     if isinstance(error, Rejected) and action is not Action.END:
         try:
-            await scope.end(failed(error))
+            await recovery.end(failed(error))
         except RecoveryError as unsaid:
             error = unsaid  # the API server is away: the step is refused again, and then it is written
         else:
             return delay
     with suppress(RecoveryError):
-        await scope.wait_for(error.reason, f"{_patience(scope)}{error.message}")
-    scope.turn.stop_preparing()
-    if scope.status.drain_start_time is None:
-        scope.turn.give_slot_back()
+        await recovery.wait_for(error.reason, f"{_patience(recovery)}{error.message}")
+    recovery.turn.stop_preparing()
+    if recovery.status.drain_start_time is None:
+        recovery.turn.give_slot_back()
     if isinstance(error, AwaitingChange):
-        await _sleep(scope, RESYNC, until=scope.news())
-        await scope.forget()
+        await _sleep(recovery, RESYNC, until=recovery.news())
+        await recovery.forget()
         return FIRST_DELAY
     if error.reason == Reason.LOCKED:
         # The broker is asked again; no Deployment is watched meanwhile.
-        if await _sleep_until(scope, LOCK_DELAY, scope.world.changed(workers=False)):
-            await scope.forget()
+        if await _sleep_until(recovery, LOCK_DELAY, recovery.environment.changed(workers=False)):
+            await recovery.forget()
         return delay
-    await scope.disconnect()
-    await _sleep(scope, delay, until=scope.news())
-    if scope.news().done():
-        await scope.forget()
+    await recovery.disconnect()
+    await _sleep(recovery, delay, until=recovery.news())
+    if recovery.news().done():
+        await recovery.forget()
         return FIRST_DELAY
     return longer(delay)
 
 
-def _patience(scope: Scope) -> str:
+def _patience(recovery: Recovery) -> str:
     """Say until when is waited; an ending waits without a limit."""
-    until = None if scope.status.ending else scope.deadline
+    until = None if recovery.status.ending else recovery.deadline
     return "" if until is None else f"waiting until {timestamp(until)}{THEN_IT_FAILS}"
 
 
-async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
+async def _sleep(recovery: Recovery, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
     """Wait until the desired state changes, `until` is done, the deadline comes, or the time is over."""
-    left = math.inf if scope.status.ending else scope.seconds_left
+    left = math.inf if recovery.status.ending else recovery.seconds_left
     timeout = min(math.inf if seconds is None else seconds, left)
-    changed = asyncio.ensure_future(scope.resource.changed())
+    changed = asyncio.ensure_future(recovery.resource.changed())
     try:
         await asyncio.wait(
             {changed, *([until] if until is not None else [])},
@@ -237,22 +238,22 @@ async def _sleep(scope: Scope, seconds: float | None, *, until: "asyncio.Future[
         changed.cancel()
 
 
-async def _sleep_until(scope: Scope, seconds: float, event: Coroutine[None, None, None]) -> bool:
+async def _sleep_until(recovery: Recovery, seconds: float, event: Coroutine[None, None, None]) -> bool:
     """Wait as `_sleep` does, until an event or for a time; tell whether it was the event."""
     awaited = asyncio.ensure_future(event)
     try:
-        await _sleep(scope, seconds, until=awaited)
+        await _sleep(recovery, seconds, until=awaited)
         return awaited.done()
     finally:
         awaited.cancel()
         await asyncio.wait({awaited})
 
 
-def _forced_ending(scope: Scope) -> Ending | None:
+def _forced_ending(recovery: Recovery) -> Ending | None:
     return forced_ending(
-        scope.spec,
-        scope.status,
-        created=scope.resource.created,
-        deleting=scope.resource.desired.deleting,
-        now=scope.world.now(),
+        recovery.spec,
+        recovery.status,
+        created=recovery.resource.created,
+        deleting=recovery.resource.desired.deleting,
+        now=recovery.environment.now(),
     )

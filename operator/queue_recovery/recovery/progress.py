@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final, TypeVar
 
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.recovery import Recovery
 
 _T = TypeVar("_T")
 
@@ -17,8 +17,8 @@ _EVERY: Final = 5.0
 """Seconds from one word to the next, each of which is a write."""
 
 
-async def telling(
-    scope: Scope, step: Coroutine[object, object, _T], doing: Callable[[], Awaitable[tuple[str, str]]]
+async def with_progress(
+    recovery: Recovery, step: Coroutine[object, object, _T], doing: Callable[[], Awaitable[tuple[str, str]]]
 ) -> _T:
     """Return what the step returns; meanwhile write what is being done, as `doing` says it (reason, message).
 
@@ -29,7 +29,7 @@ async def telling(
         wait = _SOON
         while not (await asyncio.wait({working}, timeout=wait))[0]:
             with suppress(RecoveryError):
-                await scope.save(doing=await doing())
+                await recovery.save(doing=await doing())
             wait = _EVERY
         return await working
     finally:

@@ -1,4 +1,4 @@
-"""Where targets, Secrets and servers are found: `recovery.world.World` for one namespace."""
+"""Where targets, Secrets and servers are found: `recovery.ports.Environment` for one namespace."""
 
 import asyncio
 from collections.abc import Hashable, Iterable, Mapping
@@ -24,7 +24,7 @@ from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
-from queue_recovery.recovery.world import Earlier
+from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import forbidden, rights_for
 
@@ -51,8 +51,8 @@ class _Recovery(BaseModel):
     status: QueueRecoveryStatus = QueueRecoveryStatus()
 
 
-class KubernetesWorld:
-    """What a recovery of one namespace can reach. Implements `recovery.world.World`."""
+class KubernetesEnvironment:
+    """What a recovery of one namespace can reach. Implements `recovery.ports.Environment`."""
 
     def __init__(
         self,
@@ -128,11 +128,11 @@ class KubernetesWorld:
         return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
 
     async def cluster_uid(self) -> str | None:
-        """See `recovery.world.World`."""
+        """See `recovery.ports.Environment`."""
         return await self._cluster_uid.read()
 
     async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
-        """See `recovery.world.World`; the end of one in this namespace is noticed from now on."""
+        """See `recovery.ports.Environment`; the end of one in this namespace is noticed from now on."""
         if not is_full_name(name):
             return None
         namespace, _, rest = name.partition("/")
@@ -141,7 +141,7 @@ class KubernetesWorld:
         return await recovery_exists(self._api, namespace, rest, uid, unfinished=unfinished)
 
     async def is_terminating(self) -> bool:
-        """See `recovery.world.World`."""
+        """See `recovery.ports.Environment`."""
         return await is_terminating(self._api, self._namespace)
 
     def see_end(self, name: str) -> None:
@@ -176,7 +176,7 @@ class KubernetesWorld:
             raise forbidden(self._namespace, self._shared.account, missing)
 
     async def changed(self, *, workers: bool) -> None:
-        """See `recovery.world.World`."""
+        """See `recovery.ports.Environment`."""
         news = [asyncio.ensure_future(self._sightings.changed(self._known_changes))]
         if workers:
             news.append(asyncio.ensure_future(self.workers.changed()))

@@ -13,23 +13,23 @@ from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
 from queue_recovery.recovery.plan import check_queues
 from queue_recovery.recovery.ports import Restorable, Restore, Restored
-from queue_recovery.recovery.scope import Scope, Update, wanted_from
+from queue_recovery.recovery.ports.environment import Earlier
+from queue_recovery.recovery.recovery import Recovery, Update, wanted_from
 from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.wording import counted
-from queue_recovery.recovery.world import Earlier
 
 _MESSAGE = "bringing the messages back; they become visible all at once"
 
 
-async def plan_restore(scope: Scope) -> None:
+async def plan_restore(recovery: Recovery) -> None:
     """Write to the status which recovery is undone and how many messages would go back, or raise what is in the way."""
-    await scope.queues()
-    wanted = _wanted(scope.spec)
-    earlier = await scope.world.recovery(wanted.name)
-    if earlier.uid == scope.resource.uid:
+    await recovery.queues()
+    wanted = _wanted(recovery.spec)
+    earlier = await recovery.environment.recovery(wanted.name)
+    if earlier.uid == recovery.resource.uid:
         raise _nothing(wanted, "names itself")
-    _check_same_queue(scope.spec, earlier)
-    queue, source = scope.spec.queue, earlier.uid
+    _check_same_queue(recovery.spec, earlier)
+    queue, source = recovery.spec.queue, earlier.uid
     if not is_terminal(earlier.status):
         raise AwaitingChange(
             Reason.RECOVERY_NOT_ENDED,
@@ -40,7 +40,7 @@ async def plan_restore(scope: Scope) -> None:
         raise _nothing(wanted, f"only put messages of recovery {earlier.spec.restore_from.name} back; name that one")
     if quarantine is None or quarantine.messages == 0:
         raise _nothing(wanted, _why_none_stored(earlier.spec.purge))
-    if quarantine.expiration_time and moment(quarantine.expiration_time) <= scope.world.now():
+    if quarantine.expiration_time and moment(quarantine.expiration_time) <= recovery.environment.now():
         raise Rejected(
             Reason.RETENTION_OVER,
             f"the quarantine of recovery {wanted.name} ended at {quarantine.expiration_time}; enqueue the jobs again "
@@ -49,28 +49,28 @@ async def plan_restore(scope: Scope) -> None:
     if earlier.spec.queue == EVERY_QUEUE:
         source = f"{source}/{queue}"
         quarantine = quarantine.model_copy(update={"name": f"{quarantine.name}/{queue}"})
-    broker = await scope.broker()
+    broker = await recovery.broker()
     await broker.check()
-    await check_queues(scope, [queue])
+    await check_queues(recovery, [queue])
     count = await broker.restorable(queue, wanted_from(wanted, source))
     if count.restore == 0:
         raise _nothing(wanted, why_nothing(wanted, count))
     message = (
         f"{count.restore} of {counted(count.found, 'message')} in the quarantine of recovery {wanted.name} to put back"
     )
-    await scope.save(
+    await recovery.save(
         doing=(Reason.PLANNED, message),
         update={
             "plan": Plan(
-                time=timestamp(scope.world.now()),
+                time=timestamp(recovery.environment.now()),
                 queues=[queue],
                 ready=count.found,
                 unacked=0,
                 restore=count.restore,
                 enqueue=0,
                 skip=0,
-                limits=(await scope.target()).limits,
-                quarantined=await _listed(scope, wanted_from(wanted, source)),
+                limits=(await recovery.target()).limits,
+                quarantined=await _listed(recovery, wanted_from(wanted, source)),
             ),
             "restored": RestoredStatus(uid=source, found=count.found, left=count.found),
             "quarantine": quarantine.model_copy(update={"messages": count.found}),
@@ -78,45 +78,47 @@ async def plan_restore(scope: Scope) -> None:
     )
 
 
-async def restore(scope: Scope) -> None:
+async def restore(recovery: Recovery) -> None:
     """Take the queue's lock, put the messages back, and bind the recovery to succeed.
 
     The intent to take the lock is written first: from then on every ending closes the run in the broker.
     """
-    if scope.status.drain_start_time is None:
-        scope.stand_in_line([scope.spec.queue])
-        scope.turn.refuse_behind()
-        await refuse_locked(scope, [scope.spec.queue])
-        await scope.save(
+    if recovery.status.drain_start_time is None:
+        recovery.stand_in_line([recovery.spec.queue])
+        recovery.turn.refuse_behind()
+        await refuse_locked(recovery, [recovery.spec.queue])
+        await recovery.save(
             (ConditionType.RESTORED, "False", Reason.RESTORING, _MESSAGE),
             doing=(Reason.RESTORING, _MESSAGE),
-            update={"drain_start_time": timestamp(scope.world.now())},
+            update={"drain_start_time": timestamp(recovery.environment.now())},
         )
         return
-    broker = await scope.broker()
-    await refuse_locked(scope, [scope.spec.queue])
-    await check_queues(scope, [scope.spec.queue])
-    run = scope.runs[scope.spec.queue]
+    broker = await recovery.broker()
+    await refuse_locked(recovery, [recovery.spec.queue])
+    await check_queues(recovery, [recovery.spec.queue])
+    run = recovery.runs[recovery.spec.queue]
     await broker.open(run)
     restored = await broker.restore(run)
     if restored.restored == 0:
-        raise _nothing(_wanted(scope.spec), "has none of it any more: it was put back meanwhile, or its time is over")
+        raise _nothing(
+            _wanted(recovery.spec), "has none of it any more: it was put back meanwhile, or its time is over"
+        )
     message = f"{counted(restored.restored, 'message')} put back, {restored.left} left in the quarantine"
-    await scope.save(
+    await recovery.save(
         (ConditionType.RESTORED, "True", Reason.COMPLETED, message),
         doing=(Reason.COMPLETED, message),
         update={
-            **restored_counts(scope.status, restored),
+            **restored_counts(recovery.status, restored),
             "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=message),
         },
     )
 
 
-async def _listed(scope: Scope, restore: Restore) -> list[QuarantinedMessage] | None:
+async def _listed(recovery: Recovery, restore: Restore) -> list[QuarantinedMessage] | None:
     """Describe the first messages that would go back, if somebody is to look at them first."""
-    if not scope.spec.suspend:
+    if not recovery.spec.suspend:
         return None
-    found = await (await scope.broker()).first_restorable(restore, MOST_LISTED)
+    found = await (await recovery.broker()).first_restorable(restore, MOST_LISTED)
     return [
         QuarantinedMessage(
             task_id=one.task_id,

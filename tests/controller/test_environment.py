@@ -9,10 +9,10 @@ from kubernetes.aio.client import ApiClient, Configuration
 from typing_extensions import override
 
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.settings import Settings
-from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.errors import NotYet
-from tests.controller.worlds import world_of
+from tests.controller.environments import environment_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,12 +23,12 @@ ROOT = Path(__file__).parents[2]
 async def test_what_is_no_name_of_a_recovery_is_not_looked_for(name: str) -> None:
     """It stands where anybody may write, and would be a part of the request's path."""
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as unreachable:
-        world = world_of(KubernetesWorld, unreachable)
+        environment = environment_of(KubernetesEnvironment, unreachable)
 
-        assert await world.exists(name, "a-uid") is None
+        assert await environment.exists(name, "a-uid") is None
 
 
-class WithSecrets(KubernetesWorld):
+class WithSecrets(KubernetesEnvironment):
     """One whose Secrets hold URLs of servers on loopback."""
 
     @override
@@ -47,8 +47,8 @@ async def test_an_operator_with_the_shipped_settings_connects_to_nothing_on_loop
         }
     )
     async with ApiClient() as api:
-        world = world_of(WithSecrets, api, destinations=Settings().destinations)
-        for server in (await world.broker(target), await world.job_store(target)):
+        environment = environment_of(WithSecrets, api, destinations=Settings().destinations)
+        for server in (await environment.broker(target), await environment.job_store(target)):
             with pytest.raises(NotYet) as error:
                 await server.check()
             await server.aclose()
@@ -61,7 +61,7 @@ async def test_an_operator_with_the_shipped_settings_connects_to_nothing_on_loop
 async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_target_names() -> None:
     read = []
 
-    class World(KubernetesWorld):
+    class Environment(KubernetesEnvironment):
         """One whose Secrets hold a URL and no certificate."""
 
         @override
@@ -85,9 +85,9 @@ async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_
         }
     )
     async with ApiClient() as api:
-        world = world_of(World, api)
+        environment = environment_of(Environment, api)
         with pytest.raises(NotYet) as error:
-            await world.job_store(target)
+            await environment.job_store(target)
 
     assert error.value.reason == "InvalidCertificate"
     assert read == ["mongodb", "ca", "mine"]

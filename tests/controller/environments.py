@@ -4,18 +4,18 @@ from typing import TypeVar
 
 from kubernetes.aio.client import ApiClient
 
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.shared import Shared
-from queue_recovery.controller.world import KubernetesWorld
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.permissions import ServiceAccount
 
-WorldT = TypeVar("WorldT", bound=KubernetesWorld)
+EnvironmentT = TypeVar("EnvironmentT", bound=KubernetesEnvironment)
 
 
-def world_of(
-    kind: type[WorldT], api: ApiClient, *, namespace: str = "media", destinations: Destinations = ANYWHERE
-) -> WorldT:
+def environment_of(
+    kind: type[EnvironmentT], api: ApiClient, *, namespace: str = "media", destinations: Destinations = ANYWHERE
+) -> EnvironmentT:
     """Return the world of a namespace, over one connection."""
     shared = Shared(Connections.all_by(api), namespace, ServiceAccount())
     return kind(api, shared, cluster="", destinations=destinations)

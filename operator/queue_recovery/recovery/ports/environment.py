@@ -1,4 +1,4 @@
-"""What surrounds a recovery: its own resource, and the ways to the servers that its target names."""
+"""What a recovery needs of its namespace, and the ways to the servers that its target names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Protocol
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.ports import Broker, JobStore, Workers
+from queue_recovery.recovery.ports.broker import Broker
+from queue_recovery.recovery.ports.job_store import JobStore
+from queue_recovery.recovery.ports.workers import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,58 +22,8 @@ class Earlier:
     status: QueueRecoveryStatus
 
 
-@dataclass(frozen=True, kw_only=True)
-class DesiredState:
-    """What the user wants of a recovery at this moment."""
-
-    spec: QueueRecoverySpec
-    generation: int
-    deleting: bool
-
-
-class Resource(Protocol):
-    """The QueueRecovery itself, as the API server has it."""
-
-    uid: str
-    namespace: str
-    name: str
-    created: datetime
-
-    @property
-    def desired(self) -> DesiredState:
-        """What the user wants, as last received."""
-        ...
-
-    @property
-    def last_status(self) -> QueueRecoveryStatus:
-        """The status as last received, read or written."""
-        ...
-
-    async def changed(self) -> None:
-        """Return once the desired state has changed since the last call."""
-        ...
-
-    async def read(self) -> QueueRecoveryStatus:
-        """Return the status as it is stored.
-
-        Raises Gone when the resource is not there any more, or another one of its name is.
-        """
-        ...
-
-    async def write(self, status: QueueRecoveryStatus) -> None:
-        """Store the status, if it is still the one that was last read or written here.
-
-        From the status on that says that something is about to be touched (`drainStartTime`), and until the terminal
-        one, a deletion of the resource waits for the operator. Where it is too late for that, only an ending is stored.
-
-        Raises Superseded when another process has written it since, or when it is too late to let a deletion wait, and
-        Gone as `read`.
-        """
-        ...
-
-
-class World(Protocol):
-    """Everything else, of the recovery's namespace."""
+class Environment(Protocol):
+    """A namespace: its targets, Secrets, Deployments and recoveries, and the servers that its targets name."""
 
     cluster: str
     """Identity of the Kubernetes cluster, which others may share."""
@@ -138,11 +90,3 @@ class World(Protocol):
         Costs nothing that grows with the time, and raises nothing.
         """
         ...
-
-
-class Superseded(Exception):
-    """The resource is not as it was known, by another process's write or a deletion: read it, and go on from there."""
-
-
-class Gone(Exception):
-    """The resource is not there any more."""

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Final
 
 from queue_recovery.recovery.ports import Worker
-from queue_recovery.recovery.scope import Scope
+from queue_recovery.recovery.recovery import Recovery
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
+class Awaited:
     """What is waited for."""
 
     reason: str
@@ -31,17 +31,17 @@ _SOON: Final = 1.0
 """Seconds that may be waited before the status says what for: most waits are shorter."""
 
 
-class Changes:
+class WorkerChanges:
     """The workers' changes, as `Workers.follow` yields them."""
 
-    def __init__(self, scope: Scope, changes: AsyncGenerator[Sequence[Worker], None]) -> None:
+    def __init__(self, recovery: Recovery, changes: AsyncGenerator[Sequence[Worker], None]) -> None:
         """Take the recovery whose status is written, and the changes."""
-        self._scope = scope
+        self._scope = recovery
         self._changes = changes
         self._told_from: float | None = None
         """When the status is to say what is waited for; None: nothing was, the last time."""
 
-    async def next(self, waiting: Waiting | None = None) -> Sequence[Worker]:
+    async def next(self, waiting: Awaited | None = None) -> Sequence[Worker]:
         """Return the workers after their next change.
 
         What is waited for is said after a second, also while other changes come all the time, and again once it is
@@ -63,9 +63,9 @@ class Changes:
             later.cancel()
             await asyncio.wait({later})
 
-    async def _say(self, waiting: Waiting, later: "asyncio.Future[Sequence[Worker]]") -> None:
+    async def _say(self, waiting: Awaited, later: "asyncio.Future[Sequence[Worker]]") -> None:
         """Say what is waited for until a change comes; what is said already is not written again."""
         while True:
-            await self._scope.save(doing=waiting.said(self._scope.world.now()))
+            await self._scope.save(doing=waiting.said(self._scope.environment.now()))
             if (await asyncio.wait({later}, timeout=_SOON))[0]:
                 return

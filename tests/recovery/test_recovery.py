@@ -13,9 +13,10 @@ from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import by_queue, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import worker_names
-from queue_recovery.recovery.scope import Scope
-from queue_recovery.recovery.world import Resource, World
-from tests.alone import alone
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Resource
+from queue_recovery.recovery.recovery import Recovery
+from tests.turns import alone
 
 UID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
@@ -24,7 +25,7 @@ def spec(queue: str, *jobs: dict[str, object]) -> QueueRecoverySpec:
     return QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": queue, "jobs": list(jobs)})
 
 
-def scope(wanted: QueueRecoverySpec, *queues: str, planned: list[str] | None = None) -> Scope:
+def recovery(wanted: QueueRecoverySpec, *queues: str, planned: list[str] | None = None) -> Recovery:
     """Return a recovery of a target that lists these queues, with the plan to cover those."""
     target = QueueTargetSpec.model_validate(
         {
@@ -39,36 +40,36 @@ def scope(wanted: QueueRecoverySpec, *queues: str, planned: list[str] | None = N
     now = timestamp(datetime(2026, 1, 1, tzinfo=UTC))
     plan = None if planned is None else Plan(time=now, queues=planned, ready=0, unacked=0, enqueue=0, skip=0)
     resource = SimpleNamespace(uid=UID, namespace="media", name="stuck", desired=SimpleNamespace(spec=wanted))
-    return Scope(
+    return Recovery(
         resource=cast("Resource", resource),
-        world=cast("World", SimpleNamespace(cluster="here", target=read)),
+        environment=cast("Environment", SimpleNamespace(cluster="here", target=read)),
         status=QueueRecoveryStatus(plan=plan),
         turn=alone(),
     )
 
 
 async def test_a_recovery_of_one_queue_has_one_run_that_bears_its_uid() -> None:
-    one = scope(spec("tts"), "tts", "mail")
+    one = recovery(spec("tts"), "tts", "mail")
 
     assert {queue: run.uid for queue, run in one.runs.items()} == {"tts": UID}
     assert list(await one.queues()) == ["tts"]
 
 
 async def test_a_recovery_of_every_queue_has_a_run_for_each_in_their_order() -> None:
-    every = scope(spec("*"), "tts", "mail", planned=["tts", "mail"])
+    every = recovery(spec("*"), "tts", "mail", planned=["tts", "mail"])
 
     assert [(run.uid, run.queue) for run in every.runs.values()] == [(f"{UID}/mail", "mail"), (f"{UID}/tts", "tts")]
 
 
 async def test_every_queue_of_the_target_is_covered_until_there_is_a_plan_and_then_those_of_the_plan() -> None:
-    assert list(await scope(spec("*"), "tts", "mail", "new").queues()) == ["mail", "new", "tts"]
-    planned = scope(spec("*"), "tts", "mail", "new", planned=["mail", "tts"])
+    assert list(await recovery(spec("*"), "tts", "mail", "new").queues()) == ["mail", "new", "tts"]
+    planned = recovery(spec("*"), "tts", "mail", "new", planned=["mail", "tts"])
 
     assert list(await planned.queues()) == list(planned.runs) == ["mail", "tts"]
 
 
 async def test_a_queue_that_was_planned_and_is_gone_from_the_target_is_refused_and_can_still_be_closed() -> None:
-    planned = scope(spec("*"), "tts", planned=["mail", "tts"])
+    planned = recovery(spec("*"), "tts", planned=["mail", "tts"])
 
     with pytest.raises(Rejected, match=r"QueueNotInTarget.*no queue 'mail'; it has tts"):
         await planned.queues()
@@ -77,7 +78,7 @@ async def test_a_queue_that_was_planned_and_is_gone_from_the_target_is_refused_a
 
 async def test_a_jobs_queue_has_to_be_one_of_the_target() -> None:
     with pytest.raises(Rejected, match=r"QueueNotInTarget.*no queue 'mial'; it has mail, tts"):
-        await scope(spec("*", {"id": "a", "queue": "mial"}), "tts", "mail").queues()
+        await recovery(spec("*", {"id": "a", "queue": "mial"}), "tts", "mail").queues()
 
 
 def test_jobs_go_to_the_queue_that_they_say_or_else_to_the_recoverys() -> None:
