@@ -51,11 +51,11 @@ def finished() -> Json:
         "observedGeneration": 1,
         "phase": "Succeeded",
         "message": f"1000 messages quarantined; {_JOBS} of {_JOBS} jobs enqueued",
-        "plan": {"time": now, "ready": 1000, "unacked": 0, "purge": 1000, "keep": 0, "enqueue": _JOBS, "skip": 0},
+        "plan": {"time": now, "ready": 1000, "unacked": 0, "purge": 1000, "leave": 0, "enqueue": _JOBS, "skip": 0},
         "drainStartTime": now,
         "completionTime": now,
         "workers": [{"name": "tts-worker", "uid": "0" * 36, "replicas": 3, "generation": 7, "drainedGeneration": 8}],
-        "messages": {"found": 1000, "quarantined": 1000, "kept": 0, "undecodable": 0},
+        "messages": {"found": 1000, "quarantined": 1000, "left": 0, "undecodable": 0},
         "quarantine": {"name": "q" * 60, "messages": 1000, "expirationTime": now},
         "jobs": {"total": _JOBS, "enqueued": _JOBS, "skipped": 0, "progress": f"{_JOBS}/{_JOBS}"},
         "conditions": [

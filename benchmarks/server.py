@@ -100,8 +100,8 @@ class Server:
         """Let a process of the operator's purge (`benchmarks.taker`); note its figures, and what others had of it."""
         output = await self._watch_process(way, ["-m", "benchmarks.taker", self.broker.url, *tasks], seconds)
         done = json.loads(output)
-        if done["taken"] + done["kept"] != expected:
-            raise RuntimeError(f"the operator has taken {done['taken']} and kept {done['kept']} of {expected}")
+        if done["taken"] + done["left"] != expected:
+            raise RuntimeError(f"the operator has taken {done['taken']} and left {done['left']} of {expected}")
         way.note(seconds=done["seconds"], memory=done["memory"])
 
     async def watch_busy(self, way: Way, busy: float, seconds: float = 0) -> None:

@@ -35,7 +35,7 @@ async def take(url: str, *tasks: str) -> None:
     await broker.release(run, expires=datetime.now(UTC), retain=True)
     seconds = time.monotonic() - began
     await broker.aclose()
-    figures = {"seconds": seconds, "memory": memory("VmHWM"), "taken": taken.ready + taken.unacked, "kept": taken.left}
+    figures = {"seconds": seconds, "memory": memory("VmHWM"), "taken": taken.ready + taken.unacked, "left": taken.left}
     sys.stdout.write(json.dumps(figures))
 
 

@@ -39,7 +39,7 @@ def recovery(number: int, *, suspend: bool) -> Json:
 def planned() -> Json:
     """Return the status of one that has been planned."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    counts = {"ready": 0, "unacked": 0, "purge": 0, "keep": 0, "enqueue": 3, "skip": 0}
+    counts = {"ready": 0, "unacked": 0, "purge": 0, "leave": 0, "enqueue": 3, "skip": 0}
     return {"observedGeneration": 1, "plan": {"time": now, "queues": ["work"], **counts}, "jobs": {"total": 3}}
 
 

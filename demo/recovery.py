@@ -64,8 +64,8 @@ async def prove_recovered(scene: Scene, before: Before) -> None:
     status = recovery["status"]
     scene.facts.equal("the recovery succeeded", status["phase"], "Succeeded")
     messages, quarantine = status["messages"], status["quarantine"]["name"]
-    scene.facts.equal("it found the three messages", (messages["found"], messages["kept"]), (len(JOBS), 0))
-    scene.facts.equal("they lie in its quarantine", await scene.application.kept_under(quarantine), len(JOBS))
+    scene.facts.equal("it found the three messages", (messages["found"], messages["left"]), (len(JOBS), 0))
+    scene.facts.equal("they are in its quarantine", await scene.application.kept_under(quarantine), len(JOBS))
 
     async def all_done() -> bool:
         return all(job.status == "done" for job in await scene.application.jobs(JOBS))

@@ -91,7 +91,7 @@ async def test_one_queue_that_is_held_keeps_all_locks_free_and_is_named(
 
     assert (refused.value.reason, refused.value.message) == (
         "Locked",
-        "queue 'mail' is held by recovery media/tts-wrong-shape; this one starts when that has ended",
+        'queue "mail" is held by recovery "media/tts-wrong-shape"; this recovery starts when that one has ended',
     )
     assert await redis.keys(f"{OWN}lock:*") == [f"{OWN}lock:mail".encode()]
     assert len(await redis.keys(f"{OWN}run:*")) == 1
@@ -100,7 +100,7 @@ async def test_one_queue_that_is_held_keeps_all_locks_free_and_is_named(
 async def test_a_recovery_of_one_queue_waits_for_one_of_all(broker: RedisBroker, runs: list[Run]) -> None:
     await broker.open(*runs)
 
-    with pytest.raises(NotYet, match="'tts' is held by recovery media/everything"):
+    with pytest.raises(NotYet, match='"tts" is held by recovery "media/everything"'):
         await broker.open(recovery("tts"))
     holders = await broker.holders("tts", "other")
     assert {(queue, holder.uid) for queue, holder in holders.items()} == {("tts", runs[0].uid.partition("/")[0])}
@@ -116,7 +116,7 @@ async def test_two_recoveries_that_want_each_others_queues_never_hold_a_part_of_
     one, other = recovery_of("a", "b", "c"), recovery_of("c", "d", "e")
     await connect().open(*one)
 
-    with pytest.raises(NotYet, match="'c' is held"):
+    with pytest.raises(NotYet, match='"c" is held'):
         await connect().open(*other)
 
     assert sorted(await redis.keys(f"{OWN}lock:*")) == [f"{OWN}lock:{queue}".encode() for queue in "abc"]
@@ -127,7 +127,7 @@ async def test_many_locks_of_others_are_named_in_few_words(connect: Connect) -> 
     for queue in queues:
         await connect().open(recovery(queue))
 
-    with pytest.raises(NotYet, match="'q4' is held by recovery media/tts-wrong-shape and 3 more are held; this"):
+    with pytest.raises(NotYet, match='"q4" is held by recovery "media/tts-wrong-shape" and 3 more; this'):
         await connect().open(*recovery_of(*queues))
 
 

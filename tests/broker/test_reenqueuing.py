@@ -3,9 +3,8 @@
 import pytest
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.recovery.drain import freeze
+from queue_recovery.recovery.frozen_jobs import freeze, look_up
 from queue_recovery.recovery.jobs import listed
-from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.reenqueue import reenqueue
 from tests.broker.application import Application
 from tests.broker.stored_recovery import StoredRecovery, stored_recovery

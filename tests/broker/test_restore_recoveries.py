@@ -277,7 +277,7 @@ async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
     ("case", "wanted", "earlier", "reason", "says"),
     [
         ("gone", UNDO, None, "RecoveryNotFound", "earlier"),
-        ("of another queue", UNDO, {"queue": "mail"}, "RecoveryOfAnotherQueue", "queue 'mail' of target 'media'"),
+        ("of another queue", UNDO, {"queue": "mail"}, "RecoveryOfAnotherQueue", 'queue "mail" of target "media"'),
         ("of another target", UNDO, {"targetRef": {"name": "x"}}, "RecoveryOfAnotherQueue", "queue and targetRef"),
         ("that put back", UNDO, {"restoreFrom": {"name": "first"}}, "NothingToRestore", "name that one"),
         ("that took nothing", UNDO, {"quarantine": None}, "NothingToRestore", "earlier took no messages"),

@@ -16,12 +16,12 @@ from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.locks import check_queue_locks
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Run
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import Resource
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.takeover import refuse_locked
 from tests.broker.application import Application, everything, recovery_of, restoring, seen_jobs, selecting, tasks
 from tests.broker.conftest import Connect
 from tests.broker.dying import dying, dying_at
@@ -61,7 +61,7 @@ class Case:
     async def look(self) -> None:
         """Look whether its queues are free."""
         recovery = self._scope()
-        await refuse_locked(recovery, recovery.runs)
+        await check_queue_locks(recovery, recovery.runs)
 
     async def refusal(self) -> str:
         """Look, and return whom it waits for."""
@@ -129,7 +129,7 @@ async def test_one_that_exists_is_waited_for(case: Case, run: Run) -> None:
 
     assert (
         await case.refusal()
-        == "queue 'tts' is held by recovery media/tts-wrong-shape; this one starts when that has ended"
+        == 'queue "tts" is held by recovery "media/tts-wrong-shape"; this recovery starts when that one has ended'
     )
     assert case.asked == [(run.name, run.uid)]
     await case.broker.take(run)
@@ -143,9 +143,7 @@ async def test_one_of_which_the_operator_may_not_ask_is_waited_for_and_the_messa
 
     message = await case.refusal()
 
-    assert message.endswith(
-        'If that one does not exist any more: redis-cli -u "$BROKER_URL" DEL queuerecovery.dev:lock:tts'
-    )
+    assert message.endswith('If that one no longer exists: redis-cli -u "$BROKER_URL" DEL queuerecovery.dev:lock:tts')
     await case.broker.take(run)
 
 
@@ -165,7 +163,7 @@ async def test_one_of_another_cluster_is_never_taken_over_nor_asked_for_here(
 
     message = await case.refusal()
 
-    assert "media/tts-wrong-shape of another cluster" in message
+    assert '"media/tts-wrong-shape" in another cluster' in message
     assert "DEL queuerecovery.dev:lock:tts" in message
     assert case.asked == []
     await case.broker.take(run)
@@ -233,7 +231,7 @@ async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_fou
 
     await case.look()
 
-    assert f"kept until 2030-01-01T01:00:00Z under {taken.quarantine}" in case.messages[0]
+    assert f"retained until 2030-01-01T01:00:00Z under {taken.quarantine}" in case.messages[0]
     assert "media/tts-wrong-shape" in case.messages[0]
     assert (
         await redis.zscore(f"queuerecovery.dev:runs:{run.cluster}", run.uid) == (NOW + timedelta(hours=1)).timestamp()
@@ -385,7 +383,7 @@ async def test_a_recovery_of_every_queue_takes_over_what_is_gone_and_waits_for_t
     await case.broker.open(run)
     await case.broker.open(living)
 
-    assert "queue 'other' is held by recovery media/living" in await case.refusal()
+    assert 'queue "other" is held by recovery "media/living"' in await case.refusal()
     assert list(await case.broker.holders("tts", "other")) == ["other"]
 
 

@@ -13,7 +13,8 @@ from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.controller.shared import Shared
 from queue_recovery.recovery.destinations import ANYWHERE
-from queue_recovery.recovery.drain import lock, stop_workers
+from queue_recovery.recovery.drain import stop_workers
+from queue_recovery.recovery.intent import record_intent
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports import ScaleBackNote
@@ -98,7 +99,7 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Recovery]]
         resource = KubernetesResource(api, place.stage.watched.body, written=lambda *_: None)
         recovery = Recovery(resource=resource, environment=world, status=await resource.read(), turn=alone())
         await plan(recovery)
-        await lock(recovery)
+        await record_intent(recovery)
         await (await recovery.broker()).open(*recovery.runs.values())
         yield place, recovery
         await recovery.disconnect()

@@ -89,7 +89,7 @@ async def test_it_waits_for_a_recovery_of_one_of_its_queues_and_is_refused_befor
     await team.waits("AwaitingManualScaleUp", "one")
     await team.recovery("all", queue="*")
 
-    assert f"queue 'work' is held by recovery {team.namespace}/one" in await team.waits("Locked", "all")
+    assert f'queue "work" is held by recovery "{team.namespace}/one"' in await team.waits("Locked", "all")
     await team.kubectl("scale", "deployment/worker", "--replicas=1")
     await team.reached("Succeeded", "one")
     await team.reached("Succeeded", "all")

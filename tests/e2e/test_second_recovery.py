@@ -29,7 +29,7 @@ async def test_the_messages_that_the_first_one_enqueued_stay_in_the_queue_and_it
     assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(job, "NotRecoverable") for job in jobs]
     assert all("its message stays in the queue" in row["message"] for row in status["skipped"])
     messages = status["messages"]
-    assert (messages["found"], messages["quarantined"], messages["kept"]) == (3, 1, 2)
+    assert (messages["found"], messages["quarantined"], messages["left"]) == (3, 1, 2)
 
 
 async def test_of_two_at_once_one_enqueues_each_job_and_the_other_leaves_its_message(team: Team) -> None:

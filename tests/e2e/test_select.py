@@ -23,7 +23,7 @@ async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_kept_is
 
     status = await team.reached("Succeeded")
 
-    counts = {"found": 9, "quarantined": 4, "kept": 5}
+    counts = {"found": 9, "quarantined": 4, "left": 5}
     assert {key: status["messages"][key] for key in counts} == counts
     assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(kept, "StillQueued"), (held, "StillQueued")]
     *stayed, fresh = [*(await team.queued())[:4], (await team.queued())[-1]]
@@ -47,10 +47,10 @@ async def test_the_plan_tells_what_would_be_purged_and_kept(team: Team) -> None:
     message = await team.waits("Suspended")
 
     plan = (await team.status())["plan"]
-    assert {key: plan[key] for key in ("ready", "purge", "keep", "enqueue", "skip")} == {
+    assert {key: plan[key] for key in ("ready", "purge", "leave", "enqueue", "skip")} == {
         "ready": 5,
         "purge": 2,
-        "keep": 3,
+        "leave": 3,
         "enqueue": 1,
         "skip": 1,
     }
@@ -90,4 +90,4 @@ async def test_real_workers_run_what_was_kept_and_what_was_enqueued_and_nothing_
     await until(all_ran, "the kept messages and the job to run")
     assert (await team.runs(job))[before:] == [(await team.job(job))["task_id"]]
     assert [await team.runs(f"good-{n}") for n in range(3)] == [[f"good-{n}"] for n in range(3)]
-    assert (status["messages"]["quarantined"], status["messages"]["kept"]) == (1, 3)
+    assert (status["messages"]["quarantined"], status["messages"]["left"]) == (1, 3)

@@ -120,7 +120,7 @@ async def test_a_recovery_of_another_queue_of_the_same_deployment_waits_too(team
     await team.redis.lpush("b", envelope("b", queue="b"))
     await team.recovery("second", queue="b")
     message = await team.waits("Locked", "second")
-    assert "Deployment worker" in message
+    assert 'Deployment "worker"' in message
     assert f"{team.namespace}/first" in message
     async with team.workers_end():
         await team.reached("Succeeded", "first")

@@ -195,7 +195,7 @@ def test_a_recovery_of_the_same_queue_is_told_which_one_comes_first_and_called()
     first, second, third = turns
     first.refuse_behind()
     for turn in (second, third):
-        with pytest.raises(AwaitingTurn, match="queue 'tts' is held by recovery team/number-0"):
+        with pytest.raises(AwaitingTurn, match='queue "tts" is held by recovery "team/number-0"'):
             turn.refuse_behind()
     called: list[int] = []
     second.call_when_granted(lambda: called.append(2))

@@ -57,7 +57,7 @@ FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x
     [
         ("a new one is planned", spec(), status(), Action.PLAN, Phase.PENDING),
         ("a suspended one is planned too", spec(suspend=True), status(), Action.PLAN, Phase.PENDING),
-        ("a planned one takes the locks", spec(), status(planned=True), Action.RECORD_INTENT, Phase.PLANNING),
+        ("a planned one records its intent", spec(), status(planned=True), Action.RECORD_INTENT, Phase.PLANNING),
         ("suspend holds after the plan", spec(suspend=True), status(planned=True), Action.HOLD, Phase.PLANNING),
         ("set free, it is planned again", spec(), held(status(planned=True)), Action.RESUME, Phase.PLANNING),
         ("also a restore", UNDO, held(status(planned=True)), Action.RESUME, Phase.PLANNING),
@@ -68,7 +68,7 @@ FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x
             Action.REENQUEUE,
             Phase.REENQUEUING,
         ),
-        ("a locked one drains", spec(), status(planned=True, done=0), Action.DRAIN, Phase.DRAINING),
+        ("one that has recorded it drains", spec(), status(planned=True, done=0), Action.DRAIN, Phase.DRAINING),
         (
             "suspend never holds while workers are down",
             spec(suspend=True),
@@ -100,7 +100,8 @@ FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x
             Phase.REENQUEUING,
         ),
         ("a restore is planned in its own way", UNDO, status(), Action.PLAN_RESTORE, Phase.PENDING),
-        ("and stops no worker", UNDO, status(planned=True), Action.RESTORE, Phase.PLANNING),
+        ("and records its intent too", UNDO, status(planned=True), Action.RECORD_INTENT, Phase.PLANNING),
+        ("then it stops no worker", UNDO, begun(status(planned=True)), Action.RESTORE, Phase.RESTORING),
         (
             "suspend holds it after the plan",
             UNDO.model_copy(update={"suspend": True}),

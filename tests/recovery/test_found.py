@@ -12,7 +12,7 @@ DONE = SkippedJob(id="662f1c0e9d3e4b0001a1b2c3", reason="NotRecoverable", messag
 
 
 def plan(**counts: object) -> Plan:
-    zero = {"ready": 0, "unacked": 0, "purge": 0, "keep": 0, "enqueue": 0, "skip": 0}
+    zero = {"ready": 0, "unacked": 0, "purge": 0, "leave": 0, "enqueue": 0, "skip": 0}
     return Plan.model_validate({"time": "2030-01-01T00:00:00Z", **zero, **counts})
 
 

@@ -9,9 +9,9 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.servers import IdType
 from queue_recovery.jobs.documents import fits
 from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.ids import describe_misfits, written
 from queue_recovery.recovery.jobs import listed
-from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.recovery import Recovery
 
 ID = "662f1c0e9d3e4b0001a1b2c3"

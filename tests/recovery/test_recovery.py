@@ -9,10 +9,10 @@ import pytest
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import MOST_WORKERS, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
+from queue_recovery.recovery.checks import worker_names
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.jobs import by_queue, listed
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.plan import worker_names
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import Resource
 from queue_recovery.recovery.recovery import Recovery
@@ -71,13 +71,13 @@ async def test_every_queue_of_the_target_is_covered_until_there_is_a_plan_and_th
 async def test_a_queue_that_was_planned_and_is_gone_from_the_target_is_refused_and_can_still_be_closed() -> None:
     planned = recovery(spec("*"), "tts", planned=["mail", "tts"])
 
-    with pytest.raises(Rejected, match=r"QueueNotInTarget.*no queue 'mail'; it has tts"):
+    with pytest.raises(Rejected, match=r'QueueNotInTarget.*no queue "mail"; it has tts'):
         await planned.queues()
     assert list(planned.runs) == ["mail", "tts"]
 
 
 async def test_a_jobs_queue_has_to_be_one_of_the_target() -> None:
-    with pytest.raises(Rejected, match=r"QueueNotInTarget.*no queue 'mial'; it has mail, tts"):
+    with pytest.raises(Rejected, match=r'QueueNotInTarget.*no queue "mial"; it has mail, tts'):
         await recovery(spec("*", {"id": "a", "queue": "mial"}), "tts", "mail").queues()
 
 

@@ -12,10 +12,10 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.recovery.checks import check_name
 from queue_recovery.recovery.drain import stop_workers
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.plan import check_name
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import DesiredState, Resource

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from queue_recovery.recovery.drain import refuse_survivors
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import Consumer
+from queue_recovery.recovery.vanished import refuse_survivors
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 SEEN = {"10.1.0.7": NOW - timedelta(seconds=30)}

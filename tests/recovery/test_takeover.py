@@ -12,11 +12,11 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
+from queue_recovery.recovery.locks import check_notes, check_notes_are_whole, check_queue_locks
 from queue_recovery.recovery.ports import Closed, Holder, ScaleBackNote, Worker
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import DesiredState, Resource
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.takeover import refuse_damaged, refuse_held, refuse_locked
 from tests.sample_worker import WORKER
 from tests.turns import alone
 
@@ -83,7 +83,7 @@ class Case:
         )
 
     async def takes_over(self) -> None:
-        await refuse_locked(self.recovery, ["tts"])
+        await check_queue_locks(self.recovery, ["tts"])
 
     def now(self) -> datetime:
         return NOW
@@ -183,7 +183,7 @@ async def test_the_note_of_one_that_has_ended_holds_nobody_up() -> None:
     """It came with an older manifest of the Deployment."""
     case = Case({}, noted="ended")
 
-    await refuse_held(case.recovery, case.deployments.values())
+    await check_notes(case.recovery, case.deployments.values())
 
 
 async def test_a_note_that_somebody_has_damaged_holds_up_who_has_not_begun_and_says_what_to_do() -> None:
@@ -191,7 +191,7 @@ async def test_a_note_that_somebody_has_damaged_holds_up_who_has_not_begun_and_s
     damaged = replace(case.deployments["worker"], note=None, note_is_damaged=True)
 
     with pytest.raises(AwaitingChange, match=r"kubectl label deployment/worker -n media queuerecovery\.dev/held-by- "):
-        refuse_damaged(case.recovery, [damaged])
+        check_notes_are_whole(case.recovery, [damaged])
 
 
 async def test_the_lock_is_kept_until_the_workers_are_back() -> None:

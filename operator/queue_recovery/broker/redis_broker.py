@@ -188,7 +188,7 @@ class RedisBroker:
             numbers, uids = answer[1::2], answer[2::2]
             held = {runs[int(n) - 1].queue: uid for n, uid in zip(numbers, uids, strict=True)}
             found = await holders_of(self._client, self._layout, held)
-            raise locked_by({f"queue {queue!r}": holder.name for queue, holder in found.items()})
+            raise locked_by({f'queue "{queue}"': f'recovery "{holder.name}"' for queue, holder in found.items()})
 
     async def freeze(self, run: Run, seen: Mapping[str, SeenJob | None]) -> Mapping[str, SeenJob | None]:
         """See `ports.Broker`."""

@@ -52,16 +52,18 @@ def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
         return Action.END
     if status.plan is None:
         return Action.PLAN if spec.restore_from is None else Action.PLAN_RESTORE
-    if status.drain_start_time is None and spec.suspend:
-        return Action.HOLD
-    if status.drain_start_time is None and _was_held(status):
-        return Action.RESUME
+    if status.drain_start_time is None:
+        return _before_the_first_effect(spec, status)
     return Action.RESTORE if spec.restore_from is not None else _next_step(spec, status)
 
 
+def _before_the_first_effect(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
+    if spec.suspend:
+        return Action.HOLD
+    return Action.RESUME if _was_held(status) else Action.RECORD_INTENT
+
+
 def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
-    if status.drain_start_time is None:
-        return Action.RECORD_INTENT
     action = next((step for kind, step in _STEPS if not is_true(status.conditions, kind)), Action.END)
     return Action.HOLD if spec.suspend and action is Action.REENQUEUE else action
 

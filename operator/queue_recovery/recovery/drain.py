@@ -1,63 +1,28 @@
-"""Draining: take the locks, stop the workers, and note what each job looks like once nothing runs."""
+"""Draining: acquire the locks, stop the workers, and freeze what each job looks like once nothing runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
-from queue_recovery.recovery.phase import moment, timestamp
-from queue_recovery.recovery.plan import check_queues, look_up, plan, worker_names
-from queue_recovery.recovery.ports import Consumer, ScaleBackNote, SeenJob, StoredJob, Worker
+from queue_recovery.recovery.frozen_jobs import freeze_all
+from queue_recovery.recovery.locks import acquire_locks, check_notes
+from queue_recovery.recovery.phase import moment
+from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restart import scale_back
-from queue_recovery.recovery.skips import seen_as
-from queue_recovery.recovery.takeover import as_it_was, refuse_damaged, refuse_held, refuse_locked
 from queue_recovery.recovery.vanished import missed, vanished
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 
-async def lock(recovery: Recovery) -> None:
-    """Look whether the locks are free, then write the intent to take them, with the workers' replicas.
-
-    From this write on every ending closes the run in the broker, so nothing is taken before it.
-    """
-    recovery.turn.refuse_behind()
-    queues = await recovery.queues()
-    recovery.stand_in_line(queues)
-    recovery.turn.refuse_behind()
-    await refuse_locked(recovery, queues)
-    if recovery.has_waited_for_lock:
-        # The recovery that held it may have done what was planned, or given messages back.
-        await plan(recovery)
-        return
-    if recovery.scales_workers:
-        recovery.turn.refuse_queued()
-        await recovery.environment.pause(recovery.turn.stop_delay())
-    workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
-    await refuse_held(recovery, workers)
-    refuse_damaged(recovery, workers)
-    now = recovery.environment.now()
-    await recovery.save(
-        (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
-        doing=(Reason.DRAINING, _stopping(recovery, workers)),
-        update={
-            "drain_start_time": timestamp(now),
-            "workers": [as_it_was(recovery, worker) for worker in workers],
-        },
-    )
-
-
 async def drain(recovery: Recovery) -> None:
-    """Take the locks, stop the workers and wait for the end of their last pod; then freeze what the jobs look like."""
-    await refuse_locked(recovery, recovery.runs)
-    await check_queues(recovery, recovery.runs)  # the plan may be hours old
-    await (await recovery.broker()).open(*recovery.runs.values())
+    """Acquire the locks, stop the workers, wait until their last pod has ended, and freeze what the jobs look like."""
+    await acquire_locks(recovery)
     drained = await stop_workers(recovery) if recovery.takes_messages else []
-    await _freeze_jobs(recovery)
+    await freeze_all(recovery)
     if not recovery.takes_messages:
         message = "purge.mode is None: no worker was stopped"
         await recovery.save(
@@ -111,7 +76,7 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
     async with aclosing(recovery.environment.workers.follow(names, fresh=fresh)) as followed:
         changes = WorkerChanges(recovery, followed)
         try:
-            workers = await _next(recovery, changes)
+            workers = await changes.next()
             unnamed = missed(workers, recovery.status.workers)
             written = await _scale_to_zero(recovery, workers) if recovery.scales_workers else {}
         except NotYet:
@@ -126,28 +91,14 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
                     waiting = _waits_for(recovery, workers)
                 elif await _grace_is_over(recovery, workers, unnamed, scaled):
                     return workers
-            before, workers = workers, await _next(recovery, changes, waiting)
+            before, workers = workers, await changes.next(waiting)
             if _generations(workers) != _generations(before):
                 scaled = recovery.environment.now()
 
 
-async def _first_look(recovery: Recovery, names: Sequence[str]) -> Sequence[Worker]:
-    """Return the workers as they are, and have them watched from now on: the drain follows them next."""
-    async with aclosing(recovery.environment.workers.follow(names)) as followed:
-        workers = await _next(recovery, WorkerChanges(recovery, followed))
-    recovery.looked = True
-    return workers
-
-
-async def _next(recovery: Recovery, changes: WorkerChanges, waiting: Awaited | None = None) -> Sequence[Worker]:
-    workers = await changes.next(waiting)
-    _note_addresses(recovery, workers)
-    return workers
-
-
 async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, int]:
     """Scale every worker to 0 that is not; return the generation that this gave each, by UID."""
-    await refuse_held(recovery, workers)
+    await check_notes(recovery, workers)
     remembered = await _remember(recovery, workers)
     awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(recovery, worker)]
     if awake:
@@ -180,10 +131,10 @@ async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[st
     remembered = {worker.name: worker for worker in recovery.status.workers}
     others = [worker for worker in workers if _is_another(recovery, worker, remembered[worker.name])]
     for worker in others:
-        remembered[worker.name] = as_it_was(recovery, worker)
+        remembered[worker.name] = worker_status(recovery, worker)
     if others:
         await recovery.save(
-            doing=(Reason.DRAINING, _stopping(recovery, workers)), update={"workers": list(remembered.values())}
+            doing=(Reason.DRAINING, describe_stopping(recovery, workers)), update={"workers": list(remembered.values())}
         )
     return remembered
 
@@ -196,7 +147,7 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
         namespace = recovery.resource.namespace
         return Awaited(
             reason=Reason.DRAINING,
-            message=_stopping(recovery, workers),
+            message=describe_stopping(recovery, workers),
             until=max(ends, default=None),
             overdue=f". That time is over, so its node may be away: kubectl describe pod -n {namespace}",
         )
@@ -228,30 +179,6 @@ def _generations(workers: Sequence[Worker]) -> list[tuple[str, int]]:
     return [(worker.uid, worker.generation) for worker in workers]
 
 
-def _note_addresses(recovery: Recovery, workers: Sequence[Worker]) -> None:
-    now = recovery.environment.now()
-    recovery.last_seen |= {address: now for worker in workers for address in worker.addresses}
-
-
-def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, datetime], now: datetime) -> None:
-    """Refuse to take messages while a consumer lives on whose pod is gone: on a lost node, or deleted by force.
-
-    It would take what is enqueued again. A pod's address may be another pod's by now, so only a connection proves
-    anything that was made before the pod was last seen.
-
-    Raises:
-        NotYet: `UnknownConsumer`.
-    """
-    for consumer in consumers:
-        seen = last_seen.get(consumer.address)
-        if seen is not None and now - timedelta(seconds=consumer.age_seconds) < seen:
-            raise NotYet(
-                Reason.UNKNOWN_CONSUMER,
-                f"a worker at {consumer.address} still waits for messages although its pod is gone, as on a lost node "
-                f"or after a forced deletion; end it, or at least its connection: CLIENT KILL ID {consumer.id}",
-            )
-
-
 def _refuse_revived(workers: Sequence[Worker]) -> None:
     revived = [w.name for w in workers if w.replicas > 0]
     if revived:
@@ -262,7 +189,7 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
         )
 
 
-def _stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
+def describe_stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
     if not recovery.takes_messages:
         return "taking the lock"
     awake = [worker for worker in workers if not worker.drained]
@@ -272,21 +199,18 @@ def _stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
     return "waiting for the last pod of " + ", ".join(worker.name for worker in awake) + (f": {what}" if what else "")
 
 
-async def _freeze_jobs(recovery: Recovery) -> None:
-    jobs = [job for job in listed(recovery.spec) if job.id is not None]
-    if not jobs:
-        return
-    await freeze(recovery, jobs, {one.id: one.without_arguments() async for one in look_up(recovery, jobs)})
-
-
-async def freeze(
-    recovery: Recovery, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]
-) -> Mapping[str, SeenJob | None]:
-    """Write down what each job that has an id looks like; return, by key, what was written down first."""
-    broker = await recovery.broker()
-    recoverable = await recovery.recoverable()
-    frozen: dict[str, SeenJob | None] = {}
-    for queue, own in by_queue(jobs).items():
-        seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in own if job.id is not None}
-        frozen |= await broker.freeze(recovery.runs[queue], seen)
-    return frozen
+def worker_status(recovery: Recovery, worker: Worker) -> WorkerStatus:
+    """Return what the status records of a worker: what to scale it back to, as its note says if it has one."""
+    note = worker.note
+    is_own = note is not None and note.uid == recovery.resource.uid
+    replicas = worker.replicas
+    if note is not None:
+        # Somebody may have scaled it since the other recovery was removed: that number holds.
+        replicas = note.replicas if is_own else replicas or note.replicas
+    return WorkerStatus(
+        name=worker.name,
+        uid=worker.uid,
+        replicas=replicas,
+        pods=worker.pods,
+        taken_over_from=None if note is None or is_own else note.uid,
+    )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.wording import named
 
 _HOLDERS_NAMED = 5
 
@@ -53,13 +54,11 @@ def locked_by(holders: Mapping[str, str], kind: type[NotYet] = NotYet, remedies:
     """Return the error of locks that other recoveries hold.
 
     Args:
-        holders: what they lock, such as `queue 'tts'`, with their names.
+        holders: what they lock, such as `queue "tts"`, with who holds it, such as `recovery "media/first"`.
         kind: how the end of the locks is noticed: by looking again, or by a change in Kubernetes.
         remedies: commands that remove the locks of those of which it is not possible to determine whether they exist.
     """
-    held = [f"{what} is held by recovery {name}" for what, name in sorted(holders.items())]
-    more = f" and {len(held) - _HOLDERS_NAMED} more are held" if len(held) > _HOLDERS_NAMED else ""
-    by_hand = f". If that one does not exist any more: {'; '.join(remedies[:_HOLDERS_NAMED])}" if remedies else ""
-    return kind(
-        Reason.LOCKED, f"{', '.join(held[:_HOLDERS_NAMED])}{more}; this one starts when that has ended{by_hand}"
-    )
+    held = [f"{what} is held by {holder}" for what, holder in sorted(holders.items())]
+    by_hand = f". If that one no longer exists: {'; '.join(remedies[:_HOLDERS_NAMED])}" if remedies else ""
+    which = named(held, most=_HOLDERS_NAMED)
+    return kind(Reason.LOCKED, f"{which}; this recovery starts when that one has ended{by_hand}")

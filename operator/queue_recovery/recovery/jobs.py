@@ -114,15 +114,15 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
     if not name:
         raise Rejected(
             Reason.NO_TASK_NAME,
-            f"job {job.label} names no task: map `fields.task` in the target, or give its queue {queue.name!r} a "
-            "`message`",
+            f'neither the document of job "{job.label}" nor the message of queue "{queue.name}" names a task. Map '
+            "fields.task in the target, or add message.task to the queue",
         )
     allowed = {*queue.tasks, *([queue.message.task] if queue.message else [])}
     if bounded and name not in allowed:
         raise Rejected(
             Reason.TASK_NOT_ALLOWED,
-            f"job {job.label} is of task {name!r}, which the target does not allow in queue {queue.name!r}; "
-            f"allowed: {named(sorted(allowed)) or 'none'}. Add it to the queue's `tasks` in the target",
+            f'the target does not allow task "{name}" of job "{job.label}" in queue "{queue.name}". '
+            f"Allowed: {named(sorted(allowed)) or 'none'}. Add the task to tasks of the queue in the target",
         )
     _check_json(job, "args", args, list, "array")
     _check_json(job, "kwargs", kwargs, dict, "object")

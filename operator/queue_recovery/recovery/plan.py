@@ -1,18 +1,20 @@
 """Planning: check the recovery against its target and the environment, and count what it would do. Touches nothing."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, MessageExample
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import MOST_WORKERS, Ending, JobTotals, Plan
+from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
+from queue_recovery.recovery.checks import check_name, check_queues, worker_names
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.found import Found, describe
-from queue_recovery.recovery.ids import describe_misfits
+from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
+from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import MOST_CHARACTERS, Count, StoredJob, Unlisted
+from queue_recovery.recovery.ports import Count, StoredJob, Unlisted
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery, Update
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
@@ -37,7 +39,7 @@ async def plan(recovery: Recovery) -> None:
                 f"Deployment {name} is paused, so it would not start again; "
                 f"kubectl rollout resume deployment/{name} -n {recovery.resource.namespace}",
             )
-    was_held = await _is_held(recovery, queues)
+    was_held = await is_any_held(recovery, queues)
     found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
     if found.is_nothing and not recovery.spec.suspend:
         # What a worker gave back between the looks at the lists and at `unacked` was in neither.
@@ -58,43 +60,10 @@ async def plan(recovery: Recovery) -> None:
         examples=_examples(found) if recovery.spec.suspend else None,
     )
     # Messages that another recovery holds may come back.
-    ends = found.is_nothing and not recovery.spec.suspend and not was_held and not await _is_held(recovery, queues)
+    ends = found.is_nothing and not recovery.spec.suspend and not was_held and not await is_any_held(recovery, queues)
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
     reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
     await recovery.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
-
-
-def check_name(recovery: Recovery) -> None:
-    """Raise Rejected (`NameTooLong`) when Deployments could not be labelled with the recovery's name.
-
-    A rule in the definition would refuse every update of a recovery that is there already, and so its deletion.
-    """
-    length = len(recovery.resource.name)
-    if recovery.scales_workers and length > MOST_CHARACTERS:
-        raise Rejected(
-            Reason.NAME_TOO_LONG,
-            f"the name has {length} characters, and the label of a Deployment that is stopped has {MOST_CHARACTERS} at "
-            "most; create the recovery with a shorter name",
-        )
-
-
-async def check_queues(recovery: Recovery, queues: Iterable[str]) -> None:
-    """Refuse queues that are not Celery's; see `ports.Broker.check_queue`."""
-    broker = await recovery.broker()
-    for queue in queues:
-        await broker.check_queue(queue, take_unreadable=recovery.spec.purge.take_unreadable)
-
-
-def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
-    """Return the Deployments that consume any of these queues, in their order; raises Rejected (`TooManyWorkers`)."""
-    names = sorted({worker.name for queue in queues for worker in queue.workers})
-    if len(names) > MOST_WORKERS:
-        raise Rejected(
-            Reason.TOO_MANY_WORKERS,
-            f"the queues have {len(names)} worker Deployments together, and one recovery stops at most "
-            f"{MOST_WORKERS}; recover the queues one by one",
-        )
-    return names
 
 
 async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:
@@ -118,30 +87,6 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
         elif job.key in refused:
             raise refused[job.key]
     return stored
-
-
-async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
-    """Return the documents of the jobs that are listed by id, one after the other.
-
-    Raises Rejected (`InvalidJobId`) for ids that cannot be ids of the collection.
-    """
-    wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
-    if not wanted:
-        return
-    store = await recovery.job_store()
-    misfits = [typed for _, typed in wanted if not store.fits(typed)]
-    job_store = (await recovery.target()).job_store
-    if misfits and job_store is not None:
-        raise Rejected(Reason.INVALID_JOB_ID, describe_misfits(misfits, job_store.mongodb.id_type))
-    await store.check()
-    async for document in store.look_up([text for text, _ in wanted]):
-        yield document
-
-
-async def _is_held(recovery: Recovery, queues: Iterable[str]) -> bool:
-    """Tell whether a recovery holds the lock of one of these queues, or one that is gone has left it."""
-    broker = await recovery.broker()
-    return bool(await broker.holders(*queues))
 
 
 async def _counting() -> tuple[str, str]:

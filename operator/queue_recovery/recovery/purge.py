@@ -5,7 +5,7 @@ from functools import partial
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import PurgeStatus, Quarantine
-from queue_recovery.recovery.drain import drain_held, refuse_survivors, stop_workers
+from queue_recovery.recovery.drain import drain_held, stop_workers
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.figures import count_messages
 from queue_recovery.recovery.jobs import listed
@@ -13,6 +13,7 @@ from queue_recovery.recovery.ports import Broker
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery, Update
 from queue_recovery.recovery.skips import skipped_jobs
+from queue_recovery.recovery.vanished import refuse_survivors
 from queue_recovery.recovery.wording import counted
 
 

@@ -11,10 +11,11 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, longer
 from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, decide, forced_ending
-from queue_recovery.recovery.drain import drain, lock
+from queue_recovery.recovery.drain import drain
 from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.finish import end, end_cut_off, end_removed
 from queue_recovery.recovery.holding import hold
+from queue_recovery.recovery.intent import record_intent
 from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
@@ -38,7 +39,7 @@ _STEPS: dict[Action, Callable[[Recovery], Awaitable[None]]] = {
     Action.PLAN: plan,
     Action.RESUME: Recovery.resume,
     Action.PLAN_RESTORE: plan_restore,
-    Action.RECORD_INTENT: lock,
+    Action.RECORD_INTENT: record_intent,
     Action.DRAIN: drain,
     Action.PURGE: purge,
     Action.RESTART: restart,

@@ -20,6 +20,7 @@ from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import Resource, Superseded
 from queue_recovery.recovery.turn import Turn
+from queue_recovery.recovery.wording import named
 
 Update = dict[str, object]
 
@@ -156,7 +157,7 @@ class Recovery:
             if name not in listed:
                 raise Rejected(
                     Reason.QUEUE_NOT_IN_TARGET,
-                    f"target {self.spec.target_ref.name!r} has no queue {name!r}; it has {', '.join(sorted(listed))}",
+                    f'target "{self.spec.target_ref.name}" has no queue "{name}"; it has {named(sorted(listed))}',
                 )
         return {name: listed[name] for name in covered}
 
@@ -173,8 +174,8 @@ class Recovery:
             if target.job_store is None:
                 raise Rejected(
                     Reason.JOB_STORE_NOT_CONFIGURED,
-                    f"jobs are listed by id, but target {self.spec.target_ref.name!r} has no jobStore; write the jobs "
-                    "out with `task` and `args`, or give the target a jobStore",
+                    f'jobs are listed by id, but target "{self.spec.target_ref.name}" has no jobStore. Write the jobs '
+                    "out with task and args, or add a jobStore to the target",
                 )
             self._job_store = await self.environment.job_store(target)
         return self._job_store

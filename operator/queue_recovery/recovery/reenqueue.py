@@ -8,11 +8,10 @@ from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals
-from queue_recovery.recovery.drain import freeze
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.found import WRONG_KEYS
+from queue_recovery.recovery.frozen_jobs import freeze, look_up
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
-from queue_recovery.recovery.plan import look_up
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import known_skips, skip, skipped_jobs

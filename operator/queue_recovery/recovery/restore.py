@@ -1,5 +1,7 @@
 """Restoring: put messages that an earlier recovery has taken back into the queue. No worker is stopped."""
 
+from typing import Final
+
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
@@ -8,17 +10,18 @@ from queue_recovery.api.recovery_spec import PurgeSpec, QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore_from import RestoreFrom
+from queue_recovery.recovery.checks import check_queues
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.jobs import job_id
+from queue_recovery.recovery.locks import acquire_locks
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
-from queue_recovery.recovery.plan import check_queues
 from queue_recovery.recovery.ports import Restorable, Restore, Restored
 from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.recovery import Recovery, Update, wanted_from
-from queue_recovery.recovery.takeover import refuse_locked
 from queue_recovery.recovery.wording import counted
 
-_MESSAGE = "bringing the messages back; they become visible all at once"
+PUTTING_BACK: Final = "putting the messages back; workers see all of them at once"
+"""What a recovery that restores does."""
 
 
 async def plan_restore(recovery: Recovery) -> None:
@@ -79,26 +82,9 @@ async def plan_restore(recovery: Recovery) -> None:
 
 
 async def restore(recovery: Recovery) -> None:
-    """Take the queue's lock, put the messages back, and bind the recovery to succeed.
-
-    The intent to take the lock is written first: from then on every ending closes the run in the broker.
-    """
-    if recovery.status.drain_start_time is None:
-        recovery.stand_in_line([recovery.spec.queue])
-        recovery.turn.refuse_behind()
-        await refuse_locked(recovery, [recovery.spec.queue])
-        await recovery.save(
-            (ConditionType.RESTORED, "False", Reason.RESTORING, _MESSAGE),
-            doing=(Reason.RESTORING, _MESSAGE),
-            update={"drain_start_time": timestamp(recovery.environment.now())},
-        )
-        return
-    broker = await recovery.broker()
-    await refuse_locked(recovery, [recovery.spec.queue])
-    await check_queues(recovery, [recovery.spec.queue])
-    run = recovery.runs[recovery.spec.queue]
-    await broker.open(run)
-    restored = await broker.restore(run)
+    """Acquire the queue's lock, put the messages back, and record that the recovery succeeds."""
+    await acquire_locks(recovery)
+    restored = await (await recovery.broker()).restore(recovery.runs[recovery.spec.queue])
     if restored.restored == 0:
         raise _nothing(
             _wanted(recovery.spec), "has none of it any more: it was put back meanwhile, or its time is over"
@@ -163,8 +149,8 @@ def _check_same_queue(spec: QueueRecoverySpec, earlier: Earlier) -> None:
     if theirs not in {(spec.target_ref.name, spec.queue), (spec.target_ref.name, EVERY_QUEUE)}:
         raise Rejected(
             Reason.RECOVERY_OF_ANOTHER_QUEUE,
-            f"recovery {_wanted(spec).name} is of queue {theirs[1]!r} of target {theirs[0]!r}; create one with that "
-            "queue and targetRef",
+            f'recovery "{_wanted(spec).name}" is of queue "{theirs[1]}" of target "{theirs[0]}". Create a recovery '
+            "with that queue and targetRef",
         )
 
 

@@ -74,7 +74,7 @@ class Turn:
         if ahead is not None:
             (_, _, queue), first = ahead
             self._told = first.name
-            raise locked_by({f"queue {queue!r}": first.name}, AwaitingTurn)
+            raise locked_by({f'queue "{queue}"': f'recovery "{first.name}"'}, AwaitingTurn)
 
     def refuse_queued(self) -> None:
         """Ask for a slot to stop the workers; raise AwaitingTurn (`Queued`) until it has one."""

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Worker
+from queue_recovery.recovery.ports import Consumer, Worker
 
 _NAMED = 3
 """How many pods a message names of each Deployment."""
@@ -60,3 +62,22 @@ def _pods(worker: Worker, unnamed: int) -> str:
     if others:
         names.append(f"{others} {'other ' if names else ''}pod{'s' if others > 1 else ''} of {worker.name}")
     return ", ".join(names)
+
+
+def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, datetime], now: datetime) -> None:
+    """Refuse to take messages while a consumer lives on whose pod is gone: on a lost node, or deleted by force.
+
+    It would take what is enqueued again. A pod's address may be another pod's by now, so only a connection proves
+    anything that was made before the pod was last seen.
+
+    Raises:
+        NotYet: `UnknownConsumer`.
+    """
+    for consumer in consumers:
+        seen = last_seen.get(consumer.address)
+        if seen is not None and now - timedelta(seconds=consumer.age_seconds) < seen:
+            raise NotYet(
+                Reason.UNKNOWN_CONSUMER,
+                f"a worker at {consumer.address} still waits for messages although its pod is gone, as on a lost node "
+                f"or after a forced deletion; end it, or at least its connection: CLIENT KILL ID {consumer.id}",
+            )

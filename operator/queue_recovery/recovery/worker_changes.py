@@ -36,7 +36,7 @@ class WorkerChanges:
 
     def __init__(self, recovery: Recovery, changes: AsyncGenerator[Sequence[Worker], None]) -> None:
         """Take the recovery whose status is written, and the changes."""
-        self._scope = recovery
+        self._recovery = recovery
         self._changes = changes
         self._told_from: float | None = None
         """When the status is to say what is waited for; None: nothing was, the last time."""
@@ -58,14 +58,17 @@ class WorkerChanges:
                 await asyncio.wait({later}, timeout=max(0.0, self._told_from - now))
                 if asyncio.get_running_loop().time() >= self._told_from:
                     await self._say(waiting, later)
-            return await later
+            workers = await later
         finally:
             later.cancel()
             await asyncio.wait({later})
+        now_seen = self._recovery.environment.now()
+        self._recovery.last_seen |= {address: now_seen for worker in workers for address in worker.addresses}
+        return workers
 
     async def _say(self, waiting: Awaited, later: "asyncio.Future[Sequence[Worker]]") -> None:
         """Say what is waited for until a change comes; what is said already is not written again."""
         while True:
-            await self._scope.save(doing=waiting.said(self._scope.environment.now()))
+            await self._recovery.save(doing=waiting.said(self._recovery.environment.now()))
             if (await asyncio.wait({later}, timeout=_SOON))[0]:
                 return

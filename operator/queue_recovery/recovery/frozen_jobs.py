@@ -1,0 +1,49 @@
+"""What the listed jobs looked like once no worker ran: written to the broker first, and read by every later step."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.ids import describe_misfits
+from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
+from queue_recovery.recovery.ports import SeenJob, StoredJob
+from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.skips import seen_as
+
+
+async def freeze_all(recovery: Recovery) -> None:
+    jobs = [job for job in listed(recovery.spec) if job.id is not None]
+    if not jobs:
+        return
+    await freeze(recovery, jobs, {one.id: one.without_arguments() async for one in look_up(recovery, jobs)})
+
+
+async def freeze(
+    recovery: Recovery, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]
+) -> Mapping[str, SeenJob | None]:
+    """Write down what each job that has an id looks like; return, by key, what was written down first."""
+    broker = await recovery.broker()
+    recoverable = await recovery.recoverable()
+    frozen: dict[str, SeenJob | None] = {}
+    for queue, own in by_queue(jobs).items():
+        seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in own if job.id is not None}
+        frozen |= await broker.freeze(recovery.runs[queue], seen)
+    return frozen
+
+
+async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
+    """Return the documents of the jobs that are listed by id, one after the other.
+
+    Raises Rejected (`InvalidJobId`) for ids that cannot be ids of the collection.
+    """
+    wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
+    if not wanted:
+        return
+    store = await recovery.job_store()
+    misfits = [typed for _, typed in wanted if not store.fits(typed)]
+    job_store = (await recovery.target()).job_store
+    if misfits and job_store is not None:
+        raise Rejected(Reason.INVALID_JOB_ID, describe_misfits(misfits, job_store.mongodb.id_type))
+    await store.check()
+    async for document in store.look_up([text for text, _ in wanted]):
+        yield document

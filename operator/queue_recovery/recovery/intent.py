@@ -1,0 +1,63 @@
+"""Recording the intent: the status says what is about to be held before anything is."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.checks import worker_names
+from queue_recovery.recovery.drain import describe_stopping, worker_status
+from queue_recovery.recovery.locks import check_notes, check_notes_are_whole, check_queue_locks
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.plan import plan
+from queue_recovery.recovery.ports import Worker
+from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.restore import PUTTING_BACK
+from queue_recovery.recovery.worker_changes import WorkerChanges
+
+
+async def record_intent(recovery: Recovery) -> None:
+    """Record that the queues' locks are acquired next, with the workers' replicas.
+
+    From this write on every ending closes the runs in the broker, so nothing may be acquired before it.
+
+    Raises NotYet (`Locked`, `Queued`) while other recoveries go first.
+    """
+    recovery.turn.refuse_behind()
+    queues = await recovery.queues()
+    recovery.stand_in_line(queues)
+    recovery.turn.refuse_behind()
+    await check_queue_locks(recovery, queues)
+    if recovery.spec.restore_from is not None:
+        await recovery.save(
+            (ConditionType.RESTORED, "False", Reason.RESTORING, PUTTING_BACK),
+            doing=(Reason.RESTORING, PUTTING_BACK),
+            update={"drain_start_time": timestamp(recovery.environment.now())},
+        )
+        return
+    if recovery.has_waited_for_lock:
+        # The recovery that held it may have done what was planned, or given messages back.
+        await plan(recovery)
+        return
+    if recovery.scales_workers:
+        recovery.turn.refuse_queued()
+        await recovery.environment.pause(recovery.turn.stop_delay())
+    workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
+    await check_notes(recovery, workers)
+    check_notes_are_whole(recovery, workers)
+    await recovery.save(
+        (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
+        doing=(Reason.DRAINING, describe_stopping(recovery, workers)),
+        update={
+            "drain_start_time": timestamp(recovery.environment.now()),
+            "workers": [worker_status(recovery, worker) for worker in workers],
+        },
+    )
+
+
+async def _first_look(recovery: Recovery, names: Sequence[str]) -> Sequence[Worker]:
+    """Return the workers as they are, and watch them from now on: the drain follows them next."""
+    async with aclosing(recovery.environment.workers.follow(names)) as followed:
+        workers = await WorkerChanges(recovery, followed).next()
+    recovery.looked = True
+    return workers

@@ -1,0 +1,90 @@
+"""The locks that a recovery needs: those of its queues in the broker, and the notes on its Deployments."""
+
+from collections.abc import Iterable
+from shlex import quote
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.checks import check_queues
+from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, Holder, Worker
+from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.takeover import end_gone
+
+
+async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
+    """Raise NotYet (`Locked`) while other recoveries hold these queues' locks; end those that are gone."""
+    broker = await recovery.broker()
+    if recovery.cluster_uid is None:
+        recovery.cluster_uid = await recovery.environment.cluster_uid()
+    held: dict[str, str] = {}
+    remedies: list[str] = []
+    for queue, holder in (await broker.holders(*queues)).items():
+        if holder.uid == recovery.resource.uid:
+            continue
+        is_ours = holder.cluster_uid is not None and holder.cluster_uid == recovery.cluster_uid
+        exists = await recovery.exists(holder.name, holder.uid) if is_ours else None
+        if exists is False:
+            await end_gone(recovery, queue, holder)
+            continue
+        where = " in another cluster" if _is_of_another_cluster(recovery, holder) else ""
+        held[f'queue "{queue}"'] = f'recovery "{holder.name}"{where}'
+        if exists is None:
+            remedies.append(f'redis-cli -u "$BROKER_URL" DEL {quote(holder.lock)}')
+    if held:
+        raise locked_by(held, NotYet, remedies)
+
+
+async def is_any_held(recovery: Recovery, queues: Iterable[str]) -> bool:
+    """Tell whether any recovery holds the lock of one of these queues, also one that is gone."""
+    return bool(await (await recovery.broker()).holders(*queues))
+
+
+async def acquire_locks(recovery: Recovery) -> None:
+    """Acquire the locks of all queues and create the runs; the same again when called again.
+
+    Raises NotYet (`Locked`) while another recovery holds one of them.
+    """
+    await check_queue_locks(recovery, recovery.runs)
+    await check_queues(recovery, recovery.runs)  # the plan may be hours old
+    await (await recovery.broker()).open(*recovery.runs.values())
+
+
+async def check_notes(recovery: Recovery, workers: Iterable[Worker]) -> None:
+    """Raise AwaitingChange (`Locked`) while another recovery holds one of the Deployments, unless it is proven gone."""
+    for worker in workers:
+        note = worker.note
+        if note is None or note.uid == recovery.resource.uid:
+            continue
+        holder = f"{recovery.resource.namespace}/{note.name}"
+        # One that has ended has scaled back: its note came with an older manifest of the Deployment.
+        exists = await recovery.exists(holder, note.uid, unfinished=True)
+        if exists is not False:
+            replicas = worker.replicas or note.replicas
+            scale_back = (
+                f"kubectl scale deployment/{worker.name} --replicas={replicas} -n {recovery.resource.namespace}"
+            )
+            remedies = [f"{scale_back} && {_remove_note(recovery, worker)}"] if exists is None else []
+            raise locked_by({f'Deployment "{worker.name}"': f'recovery "{holder}"'}, AwaitingChange, remedies)
+
+
+def check_notes_are_whole(recovery: Recovery, workers: Iterable[Worker]) -> None:
+    """Raise AwaitingChange (`Locked`) when a Deployment has some of a note's labels, which do not say who holds it."""
+    for worker in workers:
+        if worker.note_is_damaged:
+            raise AwaitingChange(
+                Reason.LOCKED,
+                f'Deployment "{worker.name}" may be held: its labels {HELD_BY}, {HELD_BY_UID} and {SCALE_BACK_TO} were '
+                "changed by somebody else. Check that it has the replicas that it needs, then remove the labels: "
+                f"{_remove_note(recovery, worker)}",
+            )
+
+
+def _remove_note(recovery: Recovery, worker: Worker) -> str:
+    labels = f"{HELD_BY}- {HELD_BY_UID}- {SCALE_BACK_TO}-"
+    return f"kubectl label deployment/{worker.name} -n {recovery.resource.namespace} {labels}"
+
+
+def _is_of_another_cluster(recovery: Recovery, holder: Holder) -> bool:
+    if None not in {holder.cluster_uid, recovery.cluster_uid}:
+        return holder.cluster_uid != recovery.cluster_uid
+    return holder.cluster not in {None, recovery.environment.cluster}
