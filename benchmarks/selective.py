@@ -11,8 +11,8 @@ from typing import cast
 from benchmarks.benchmark import Benchmark, Way
 from benchmarks.server import QUEUE, TASKS, WATCHED, Server
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.broker.envelope import read_json
-from queue_recovery.broker.selection import Selection
+from queue_recovery.broker.layout.envelope import read_json
+from queue_recovery.broker.run.selection import Selection
 
 _TASK = TASKS[0]
 _PORTION = 1000

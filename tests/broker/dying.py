@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.scripts import Script, _text
+from queue_recovery.broker.scripts import Script, text_of
 
 
 class Died(BaseException):
@@ -55,7 +55,7 @@ def dying_at(broker: RedisBroker, script: Script, number: int = 1) -> Iterator[N
 
     async def mortal(text: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> list[bytes]:
         nonlocal left
-        left -= text == _text(script)
+        left -= text == text_of(script)
         if left == 0:
             raise Died
         return await send(text, keys, arguments)

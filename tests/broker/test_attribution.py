@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.attribution import affordable, delivery_time
-from queue_recovery.broker.values import Indexed
+from queue_recovery.broker.connection.values import Indexed
+from queue_recovery.broker.inspection.attribution import affordable, delivery_time
 from queue_recovery.recovery.ports import Held, Unacked
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.broker import RedisBroker, bites
-from queue_recovery.broker.client import Word
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import batches
+from queue_recovery.broker.connection.client import Word
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, recovery, restoring, selecting, tasks
@@ -103,7 +104,7 @@ async def is_over(_name: str, _: str) -> bool:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no script count as slow: how large a bite is at most is what matters, and this machine may be busy."""
-    monkeypatch.setattr(bites, "SLOW_SECONDS", math.inf)
+    monkeypatch.setattr(batches, "SLOW_SECONDS", math.inf)
 
 
 async def test_no_command_changes_a_key_of_somebody_else(

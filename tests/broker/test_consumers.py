@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.consumers import consumers
+from queue_recovery.broker.connection.health import consumers
 from queue_recovery.recovery.ports import Consumer
 from sandbox.broker import Broker as Server
 from sandbox.processes import until

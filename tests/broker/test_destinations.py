@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import connecting
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import NotYet, RecoveryError

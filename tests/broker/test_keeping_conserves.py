@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.client import Word
+from queue_recovery.broker.connection.client import Word
+from queue_recovery.broker.connection.values import Value
 from queue_recovery.broker.scripts import Script
-from queue_recovery.broker.values import Value
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP, Application, everything, recovery, seen_jobs, selecting

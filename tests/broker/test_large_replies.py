@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.replies import LARGEST_REPLY, Measure, ReplyTooLargeError
+from queue_recovery.broker.connection.replies import LARGEST_REPLY, Measure, ReplyTooLargeError
 from queue_recovery.recovery.errors import Unavailable
 from tests.memory import LIMIT_MIB, peak_of
 

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.values import LARGEST
+from queue_recovery.broker.connection.values import LARGEST
 from queue_recovery.recovery.ports import QuarantinedHeaders, Run, SeenJob
 from tests.broker.application import Application, everything, restoring
 from tests.broker.test_restoring import end, purge, put_back

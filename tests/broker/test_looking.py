@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.bindings import topic_matches
-from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.layout.bindings import topic_matches
+from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.errors import Rejected
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything

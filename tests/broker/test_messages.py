@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queue_recovery.broker.publish import Publisher
+from queue_recovery.broker.run.publisher import Publisher
 from queue_recovery.recovery.ports import Task
 
 PUBLISHER = Publisher()

@@ -7,8 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.values import Value
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.connection.values import Value
 from queue_recovery.recovery.plan import plan
 from tests.broker.application import Application
 from tests.broker.stored_recovery import stored_recovery

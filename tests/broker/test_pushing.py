@@ -7,7 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import connecting
 from queue_recovery.recovery.errors import Rejected, Unavailable
 from queue_recovery.recovery.ports import Run, SeenJob
 from sandbox.broker import Broker as Server

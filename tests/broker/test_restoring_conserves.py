@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.client import Word
+from queue_recovery.broker.connection.client import Word
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Restored, Run
 from tests.broker.application import SEP, Application, recovery, restoring

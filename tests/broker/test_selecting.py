@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.selection import Selection
+from queue_recovery.broker.run.selection import Selection
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Closed, Taken
 from tests.broker.application import SEP, Application, everything, seen_jobs, selecting

@@ -3,7 +3,8 @@
 import pytest
 
 from queue_recovery.api.servers import SentinelKwargs, TransportOptions
-from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import connecting
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import RecoveryError, Unavailable
 from queue_recovery.recovery.ports import BrokerHealth

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.broker import bites
-from queue_recovery.broker.bites import MOST_BYTES, Bite, Portion
-from queue_recovery.broker.client import Word
-from queue_recovery.broker.scripts import Script, _text
+from queue_recovery.broker.connection import batches
+from queue_recovery.broker.connection.batches import MOST_BYTES, Bite, Portion
+from queue_recovery.broker.connection.client import Word
+from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import recovery, selecting
 from tests.broker.conftest import Connect
@@ -23,7 +23,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(bites, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(batches, "perf_counter", lambda: self.now)
 
 
 @pytest.fixture
@@ -84,11 +84,11 @@ async def test_a_server_that_takes_long_gets_smaller_bites_and_loses_none(
 ) -> None:
     await fill(redis, messages=900, entries=1800, padding=10)
     broker, run = connect(), selecting(tasks=["tts.render"])
-    script, held = broker._client.script, {Script.SORT: [0], Script.BITE: [0]}
+    script, held = broker._client.script, {Script.SORT: [0], Script.MOVE_UNACKED: [0]}
 
     async def slow(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
         for kind, sizes in held.items():
-            if text == _text(kind):
+            if text == text_of(kind):
                 sizes.append(len(str(arguments[6])) if kind is Script.SORT else len(arguments) - 5)
                 clock.now += 0.001 * sizes[-1]
         return await script(text, keys, arguments)
@@ -98,8 +98,8 @@ async def test_a_server_that_takes_long_gets_smaller_bites_and_loses_none(
     taken = await broker.take(run)
 
     assert (taken.ready, taken.unacked, taken.left) == (300, 300, 1200)
-    assert held[Script.BITE][1] == 100
-    assert max(held[Script.BITE][5:]) <= 6
+    assert held[Script.MOVE_UNACKED][1] == 100
+    assert max(held[Script.MOVE_UNACKED][5:]) <= 6
     assert max(held[Script.SORT][6:]) <= 6
 
 

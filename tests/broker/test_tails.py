@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.tails import TailCount
+from queue_recovery.broker.inspection.canvas import TailCount
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything
 

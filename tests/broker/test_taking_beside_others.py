@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.own_keys import OwnKeys
+from queue_recovery.broker.layout.own_keys import OwnKeys
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import NotYet, Rejected
 from queue_recovery.recovery.ports import Run

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.own_keys import OwnKeys
+from queue_recovery.broker.layout.own_keys import OwnKeys
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Run, SeenJob
 from sandbox.broker import Broker as Server

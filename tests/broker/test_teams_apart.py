@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError
 
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.own_keys import OwnKeys
+from queue_recovery.broker.layout.own_keys import OwnKeys
 from queue_recovery.recovery.errors import Unavailable
 from sandbox.broker import Broker as Server
 from tests.broker import documented

@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import connecting
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import Rejected, Unavailable
 from sandbox.broker import Broker as Server
@@ -112,7 +113,7 @@ async def test_on_a_server_that_is_full_only_new_jobs_wait(
     assert len(closed.pushed) == 2
 
 
-@pytest.mark.parametrize("step", [Script.BITE, Script.BOUNDARY, Script.PUSH])
+@pytest.mark.parametrize("step", [Script.MOVE_UNACKED, Script.BOUNDARY, Script.PUSH])
 async def test_a_recovery_that_is_given_up_on_a_full_server_finishes(
     broker: RedisBroker, application: Application, server: Server, redis: Redis, step: Script
 ) -> None:

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from queue_recovery.broker import RedisBroker, bindings
-from queue_recovery.broker.bindings import topic_matches
-from queue_recovery.broker.consumers import consumers
-from queue_recovery.broker.envelope import LONGEST_NAME, read_json
-from queue_recovery.broker.values import LARGEST
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection.health import consumers
+from queue_recovery.broker.connection.values import LARGEST
+from queue_recovery.broker.layout import bindings
+from queue_recovery.broker.layout.bindings import topic_matches
+from queue_recovery.broker.layout.envelope import LONGEST_NAME, read_json
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP
 

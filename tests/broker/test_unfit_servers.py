@@ -7,8 +7,9 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker import RedisBroker, connecting
-from queue_recovery.broker.failures import named
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import connecting
+from queue_recovery.broker.connection.failures import named
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Broker as Server

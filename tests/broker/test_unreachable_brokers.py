@@ -11,7 +11,8 @@ from typing import NoReturn
 import pytest
 
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import connecting
 from queue_recovery.recovery.errors import Unavailable
 from sandbox.processes import free_port
 

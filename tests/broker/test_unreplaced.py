@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.broker import RedisBroker, unreplaced
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.quarantine import unreplaced
 from queue_recovery.recovery.ports import MessageName, Run, SeenJob, Task, Unreplaced
 from tests.broker.application import Application, recovery, recovery_of, seen_jobs
 

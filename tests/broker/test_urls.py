@@ -4,7 +4,7 @@ import pytest
 from kombu.connection import Connection
 from kombu.utils.url import url_to_parts
 
-from queue_recovery.broker.url import Address, parse_url
+from queue_recovery.broker.connection.url import Address, parse_url
 from queue_recovery.recovery.errors import NotYet
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.scripts import Script, _text
+from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.ports import Closed, Run
 from sandbox.broker import Broker as Server
@@ -19,7 +19,7 @@ from tests.broker.application import Application, selecting, tasks
 STEPS = (
     Script.OPEN,
     Script.FREEZE,
-    Script.BITE,
+    Script.MOVE_UNACKED,
     Script.BOUNDARY,
     Script.SORT,
     Script.REJOIN,
@@ -38,7 +38,7 @@ GOOD = [f"good-{n}" for n in range(4)]
 def before(broker: RedisBroker, turns: dict[Script, Callable[[], Awaitable[None]]]) -> Iterator[None]:
     """Do something when a script is about to be sent for the first time."""
     send = broker._client.script
-    waiting = {_text(script): action for script, action in turns.items()}
+    waiting = {text_of(script): action for script, action in turns.items()}
 
     async def script(text: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> list[bytes]:
         if text in waiting:

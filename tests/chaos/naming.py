@@ -7,7 +7,7 @@ from typing import Any
 from pymongo import UpdateOne
 
 from queue_recovery.api.recovery_spec import FINALIZER
-from queue_recovery.broker.scripts import Script, _text
+from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.workers.patches import FENCE
 
 _READS = frozenset(
@@ -16,7 +16,7 @@ _READS = frozenset(
         *("LRANGE", "ZRANGEBYSCORE", "ZREVRANGE"),
     }
 )
-_SCRIPTS = {_text(script): script.value for script in Script if script is not Script.DUE}
+_SCRIPTS = {text_of(script): script.value for script in Script if script is not Script.DUE}
 """Not those that only read, and not the one that removes forged UIDs from an index."""
 
 

@@ -135,7 +135,8 @@ async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_tha
 async def test_an_operator_that_dies_or_is_told_to_stop_while_it_restores_puts_each_message_back_once_or_not_at_all(
     arena: Arena,
 ) -> None:
-    deaths = [Point(name=f"redis {script}", number=1, side="after") for script in ("lay", "stage", "rejoin")]
+    scripts = ("put_back_unacked", "stage", "rejoin")
+    deaths = [Point(name=f"redis {script}", number=1, side="after") for script in scripts]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), restore=True) for point in deaths]
     paused = Point(name="redis sort", number=2, side="before", act=Act.STOP)
     held = Point(name="redis rejoin", number=2, side="before", act=Act.HOLD)

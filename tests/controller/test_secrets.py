@@ -24,7 +24,8 @@ from typing_extensions import override
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import MongoDB, TransportOptions
-from queue_recovery.broker import RedisBroker, connecting
+from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.connection import connecting
 from queue_recovery.controller import logs
 from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.events import events_between

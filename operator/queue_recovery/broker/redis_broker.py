@@ -8,25 +8,26 @@ from typing import Self, TypeVar
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker import closing, inspection, restoring, sweeper, taking
-from queue_recovery.broker.attribution import attribute
-from queue_recovery.broker.client import Client, Word
-from queue_recovery.broker.connecting import connect
-from queue_recovery.broker.consumers import consumers
-from queue_recovery.broker.health import check_permissions, check_server
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.listing import first_restorable
-from queue_recovery.broker.locks import holders, holders_of
-from queue_recovery.broker.notes import note_of, read_note
-from queue_recovery.broker.own_keys import JOB_FIELD, SEEN_FIELD, OwnKeys
-from queue_recovery.broker.publish import Publisher
-from queue_recovery.broker.run import read_open_record, read_record
-from queue_recovery.broker.scripts import Script, forged, run_script
-from queue_recovery.broker.selection import Jobs, Selection
-from queue_recovery.broker.tls import unverified
-from queue_recovery.broker.unlisted import unlisted
-from queue_recovery.broker.unreplaced import unreplaced
-from queue_recovery.broker.url import parse_url
+from queue_recovery.broker.connection.client import Client, Word
+from queue_recovery.broker.connection.connecting import connect
+from queue_recovery.broker.connection.health import check_permissions, check_server, consumers
+from queue_recovery.broker.connection.tls import unverified
+from queue_recovery.broker.connection.url import parse_url
+from queue_recovery.broker.inspection import counting
+from queue_recovery.broker.inspection.attribution import attribute
+from queue_recovery.broker.inspection.unlisted import unlisted
+from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.own_keys import JOB_FIELD, SEEN_FIELD, OwnKeys
+from queue_recovery.broker.quarantine import restoring, retention
+from queue_recovery.broker.quarantine.listing import first_restorable
+from queue_recovery.broker.quarantine.unreplaced import unreplaced
+from queue_recovery.broker.run import closing, taking
+from queue_recovery.broker.run.locks import holders, holders_of
+from queue_recovery.broker.run.publisher import Publisher
+from queue_recovery.broker.run.record import note_of, read_note, read_open_record, read_record
+from queue_recovery.broker.run.script import forged, run_script
+from queue_recovery.broker.run.selection import Jobs, Selection
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.errors import locked_by
@@ -136,7 +137,7 @@ class RedisBroker:
 
     async def depths(self, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
         """See `ports.Broker`."""
-        return await inspection.depths(self._client, self._layout, queues)
+        return await counting.depths(self._client, self._layout, queues)
 
     async def unacked(self, queues: Collection[str]) -> Unacked:
         """See `ports.Broker`."""
@@ -145,7 +146,7 @@ class RedisBroker:
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         """See `ports.Broker`. Tries the ACL's key patterns on the queue's lists."""
         await check_permissions(self._client, list(self._layout.possible_lists(queue).values()))
-        await inspection.check_keys(self._client, self._layout, queue, take_unreadable=take_unreadable)
+        await counting.check_keys(self._client, self._layout, queue, take_unreadable=take_unreadable)
 
     async def unlisted(self, listed: Collection[str]) -> Unlisted:
         """See `ports.Broker`."""
@@ -155,11 +156,11 @@ class RedisBroker:
         self, *queues: str, select: PurgeSelect | None = None, jobs: Iterable[SeenJob] = (), names: int = 0
     ) -> Count:
         """See `ports.Broker`."""
-        return await inspection.count(self._client, self._layout, queues, Selection(select, Jobs.of(jobs)), names)
+        return await counting.count(self._client, self._layout, queues, Selection(select, Jobs.of(jobs)), names)
 
     async def queued_task_ids(self, among: Collection[str], *queues: str) -> frozenset[str]:
         """See `ports.Broker`."""
-        return await inspection.queued_task_ids(self._client, self._layout, queues, among)
+        return await counting.queued_task_ids(self._client, self._layout, queues, among)
 
     async def consumers(self) -> Sequence[Consumer]:
         """See `ports.Broker`."""
@@ -271,8 +272,8 @@ class RedisBroker:
     async def expire_quarantines(
         self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime
     ) -> int:
-        """See `sweeper.sweep`."""
-        return await sweeper.sweep(self._client, cluster, is_live, now)
+        """See `retention.sweep`."""
+        return await retention.sweep(self._client, cluster, is_live, now)
 
     async def aclose(self) -> None:
         """See `ports.Broker`."""

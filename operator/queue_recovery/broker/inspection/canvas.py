@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 
 from queue_recovery.api.canvas import Canvas
-from queue_recovery.broker.envelope import read_json
+from queue_recovery.broker.layout.envelope import read_json
 
 MOST = 5000
 """Messages looked at: a warning needs no exact number, and planning must not take longer the deeper a queue is."""

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from queue_recovery.api.base import is_full_name
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.own_keys import recovery_uid
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.own_keys import recovery_uid
 from queue_recovery.recovery.ports import Holder
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.bindings import Bindings
-from queue_recovery.broker.bites import Bite
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import Entry, read_entry
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.values import LARGEST, size_of
+from queue_recovery.broker.connection.batches import Bite
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.connection.values import LARGEST, size_of
+from queue_recovery.broker.layout.bindings import Bindings
+from queue_recovery.broker.layout.envelope import Entry, read_entry
+from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.errors import Rejected
 
 

@@ -14,9 +14,9 @@ from heapq import nsmallest
 from time import perf_counter
 from typing import Final, NamedTuple
 
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import LONGEST_NAME
-from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.layout.envelope import LONGEST_NAME
+from queue_recovery.broker.layout.keys import Layout
 
 _KEPT_AT_MOST: Final = 10_000
 """Bindings kept in memory, over all exchanges; those of others are read again for each route."""

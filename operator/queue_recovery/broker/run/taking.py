@@ -10,13 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from queue_recovery.broker.bites import Bite
-from queue_recovery.broker.client import Client, Word
-from queue_recovery.broker.envelope import task_id
-from queue_recovery.broker.failures import unknown_consumer
-from queue_recovery.broker.keeping import give_back_kept
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.own_keys import (
+from queue_recovery.broker.connection.batches import Bite
+from queue_recovery.broker.connection.client import Client, Word
+from queue_recovery.broker.connection.failures import unknown_consumer
+from queue_recovery.broker.connection.values import LARGEST
+from queue_recovery.broker.layout.envelope import task_id
+from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.own_keys import (
     KEPT_FIELD,
     KEPT_ID_FIELD,
     LARGE_FIELD,
@@ -29,11 +29,12 @@ from queue_recovery.broker.own_keys import (
     unacked_ending,
     unacked_index_ending,
 )
-from queue_recovery.broker.run import Record, read_open_record
-from queue_recovery.broker.scripts import Script, lost_data, run_script, unreadable
-from queue_recovery.broker.selection import Jobs, Selection, digest
-from queue_recovery.broker.unacked import Found, bites, entries_of, refuse_shared
-from queue_recovery.broker.values import LARGEST, size_of
+from queue_recovery.broker.layout.unacked import Found, bites, entries_of, refuse_shared
+from queue_recovery.broker.run.record import Record, read_open_record
+from queue_recovery.broker.run.script import lost_data, run_script, unreadable
+from queue_recovery.broker.run.selection import Jobs, Selection, digest
+from queue_recovery.broker.run.sorting import give_back_kept
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.ports import Run, Taken
 
 _PASSES = 3
@@ -142,20 +143,6 @@ async def pass_boundary(
         raise unreadable(run.queue)
 
 
-async def give_back(client: Client, layout: Layout, run: Run) -> None:
-    """Put the `unacked` entries of a run that is closing back where they were.
-
-    An entry whose delivery tag has come into use again stays in the quarantine.
-    """
-    keys = _keys(client, layout, run, 1)
-    bite = await Bite.of(client.ping)
-    async for portion in client.scan_hash(client.own.quarantine(run.uid, unacked_ending(1))):
-        entries = [Found(tag, size_of(value), None) for tag, value in portion if tag is not None]
-        for tags in bites(entries, bite):
-            with bite.timed():
-                await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])
-
-
 async def _empty_unacked(
     client: Client, layout: Layout, runs: Sequence[Run], sweep: int, jobs: Jobs
 ) -> Mapping[str, _Seen]:
@@ -186,7 +173,7 @@ async def _move_unacked(
         for tags in bites(seen[queue].waiting, bite):
             with bite.timed():
                 words: list[Word] = [run.uid, sweep, *counters, LARGEST, *tags]
-                await run_script(client, Script.BITE, _keys(client, layout, run, sweep), words)
+                await run_script(client, Script.MOVE_UNACKED, unacked_keys(client, layout, run, sweep), words)
         seen[queue].waiting.clear()
 
     async for found in entries_of(client, layout, of_queue):
@@ -210,7 +197,8 @@ async def _move_unacked(
     return seen
 
 
-def _keys(client: Client, layout: Layout, run: Run, sweep: int) -> list[str]:
+def unacked_keys(client: Client, layout: Layout, run: Run, sweep: int) -> list[str]:
+    """Return the keys of the scripts that move entries of `unacked` into the quarantine and back."""
     return [
         client.own.run(run.uid),
         layout.unacked,

@@ -10,18 +10,18 @@ from redis.backoff import ExponentialBackoff
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.broker.failures import primary_unknown
-from queue_recovery.broker.guarded import GuardedConnection
-from queue_recovery.broker.replies import BoundedParser
-from queue_recovery.broker.sentinel import (
+from queue_recovery.broker.connection.failures import primary_unknown
+from queue_recovery.broker.connection.guarded import GuardedConnection
+from queue_recovery.broker.connection.replies import BoundedParser
+from queue_recovery.broker.connection.sentinel import (
     PrimaryPool,
     SentinelConnection,
     Sentinels,
     SentinelTLSConnection,
     connect_to_primary,
 )
-from queue_recovery.broker.tls import TLSConnection, ssl_context
-from queue_recovery.broker.url import Address
+from queue_recovery.broker.connection.tls import TLSConnection, ssl_context
+from queue_recovery.broker.connection.url import Address
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import NotYet

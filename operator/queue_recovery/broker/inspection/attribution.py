@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from queue_recovery.broker.bindings import Allowance, Bindings, Exhausted
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import read_entry
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.values import LARGEST, Indexed, Value
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.connection.values import LARGEST, Indexed, Value
+from queue_recovery.broker.layout.bindings import Allowance, Bindings, Exhausted
+from queue_recovery.broker.layout.envelope import read_entry
+from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.ports import Held, Unacked
 
 _MOST_ENTRIES: Final = 1000

@@ -1,13 +1,17 @@
-"""Whether a server can be worked with: its kind, its role, and what its ACL grants."""
+"""Whether a server can be worked with: its kind, its role, what its ACL grants, and who waits for messages there."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.failures import is_cluster, of_text, permission_denied
-from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.connection.failures import is_cluster, of_text, permission_denied
+from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.recovery.ports import BrokerHealth
+from queue_recovery.recovery.ports import BrokerHealth, Consumer
+
+_AT_ONCE = 200
+"""Connections that are looked at between two turns of the event loop."""
 
 _ORDERS = ("lfu", "lrm", "lru", "random")
 _POLICIES = frozenset(
@@ -44,8 +48,27 @@ async def check_permissions(client: Client, keys: Sequence[str]) -> None:
     Raises:
         Unavailable: `BrokerPermissionDenied` naming a command, `BrokerReadOnly`.
     """
-    answer = await run_script(client, Script.PERMISSIONS, [client.own.probe, *keys], [])
+    answer = await client.script(text_of(Script.PERMISSIONS), [client.own.probe, *keys], [])
     if answer[:1] == [b"WRITES"]:
         raise of_text(answer[1].decode(errors="replace"))
     if answer:
         raise permission_denied(*(word.decode(errors="replace") for word in answer))
+
+
+async def consumers(client_list: bytes, database: int) -> list[Consumer]:
+    """Return the connections to a database whose last command was BRPOP, as kombu's workers send it all the time.
+
+    What they wait for is not told: a consumer of another queue looks the same (`_brpop_start` in
+    `kombu/transport/redis.py`; the fields are those of https://redis.io/docs/latest/commands/client-list/).
+    """
+    found = []
+    for number, line in enumerate(client_list.splitlines(), 1):
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # others go on meanwhile: a server may have ten thousand connections
+        if b" cmd=brpop " not in line:
+            continue
+        fields = dict(word.partition("=")[::2] for word in line.decode(errors="replace").split(" "))
+        if fields.get("cmd") == "brpop" and fields.get("db") == str(database):
+            address = fields.get("addr", "").rpartition(":")[0].strip("[]")
+            found.append(Consumer(id=fields.get("id", ""), address=address, age_seconds=int(fields.get("age", 0))))
+    return found

@@ -9,23 +9,25 @@ so that its order holds even when workers live, as they do after an ending
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from queue_recovery.broker.bites import Bite, Portion
-from queue_recovery.broker.client import Client, Word
-from queue_recovery.broker.envelope import read_message, task_id
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.own_keys import (
+from queue_recovery.broker.connection.batches import Bite, Portion
+from queue_recovery.broker.connection.client import Client, Word
+from queue_recovery.broker.connection.values import Large, Value, size_of
+from queue_recovery.broker.layout.envelope import read_message, task_id
+from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.own_keys import (
     KEPT_FIELD,
     KEPT_ID_FIELD,
     LARGE_KEPT_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
     kept_ending,
+    place_of,
     ready_ending,
 )
-from queue_recovery.broker.run import read_record
-from queue_recovery.broker.scripts import Script, forged, lost_data, run_script
-from queue_recovery.broker.selection import Jobs, Selection, digest
-from queue_recovery.broker.values import Large, Value, size_of
+from queue_recovery.broker.run.record import read_record
+from queue_recovery.broker.run.script import forged, lost_data, run_script
+from queue_recovery.broker.run.selection import Jobs, Selection, digest
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.ports import Run
 
 
@@ -124,6 +126,29 @@ async def rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> 
     while await _unsorted(client, run, ending) is not None:
         with bite.timed():
             await run_script(client, Script.REJOIN, keys, [run.uid, UNSORTED_FIELD + ending, bite.entries, bite.size])
+
+
+async def bring_back(client: Client, layout: Layout, run: Run, judge: Judge) -> None:
+    """Sort what is not sorted yet, and make what goes back visible, each priority in one step.
+
+    The lists of the last sweep come first: they hold the newest messages.
+    """
+    record = await read_record(client, run.uid)
+    if record is None or record.earlier is None:
+        raise lost_data()
+    for ending in sorted(record.unsorted, key=place_of, reverse=True):
+        sweep, of = place_of(ending)
+        kept = client.own.quarantine(run.uid, kept_ending(1, of))
+        await sort(client, run, ending, client.own.quarantine(record.earlier, ending), kept=kept, judge=judge)
+        # Only with the first sweep's list is what goes back complete; nothing is at the others' keys.
+        kept = client.own.quarantine(run.uid, kept_ending(sweep, of))
+        await rejoin(client, run, ending, kept, layout.list_of(run.queue, of))
+
+
+def stays(message: Value, place: str) -> Verdict:
+    """Judge that a message stays in the quarantine: a restore that ends half-way brings nothing more."""
+    del message, place
+    return Verdict(stays=True)
 
 
 async def _unsorted(client: Client, run: Run, ending: str) -> int | None:

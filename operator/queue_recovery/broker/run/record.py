@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
 from queue_recovery.api.base import is_full_name
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.notes import read_note
-from queue_recovery.broker.own_keys import (
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.layout.own_keys import (
     JOB_FIELD,
     KEPT_FIELD,
     KEPT_ID_FIELD,
@@ -21,8 +22,8 @@ from queue_recovery.broker.own_keys import (
     recovery_uid,
     sweep_of,
 )
-from queue_recovery.broker.scripts import already_closed, forged, lost_data
-from queue_recovery.broker.selection import Jobs, digest
+from queue_recovery.broker.run.script import already_closed, forged, lost_data
+from queue_recovery.broker.run.selection import Jobs, digest
 from queue_recovery.recovery.ports import Restored, SeenJob, Taken
 
 _COUNTERS = (TAKEN_FIELD, UNSORTED_FIELD, KEPT_FIELD, LARGE_FIELD, LARGE_KEPT_FIELD)
@@ -31,6 +32,37 @@ _COUNTED = re.compile(r"\d{1,9}:(unacked|ready:\d{1,3})")
 
 _NUMBERS = ("sweep", "complete", "undecodable", "expires")
 _NUMBER = re.compile(r"\d{1,11}")
+
+
+class _Note(BaseModel):
+    status: str | None
+    task_id: str | None = Field(alias="taskId")
+    recoverable: bool = True
+
+    model_config = ConfigDict(strict=True, extra="forbid", populate_by_name=True)
+
+
+_NOTE = TypeAdapter[_Note | None](_Note | None)
+
+
+def note_of(seen: SeenJob | None) -> bytes:
+    """Return the text."""
+    note = None
+    if seen is not None:
+        note = _Note(status=seen.status, task_id=seen.task_id, recoverable=seen.recoverable)
+    return _NOTE.dump_json(note, by_alias=True)
+
+
+def read_note(text: bytes | str) -> SeenJob | None:
+    """Read the text.
+
+    Raises:
+        ValueError: it is none; pydantic names what is wrong.
+    """
+    note = _NOTE.validate_json(text)
+    if note is None:
+        return None
+    return SeenJob(status=note.status, task_id=note.task_id, recoverable=note.recoverable)
 
 
 @dataclass(frozen=True)

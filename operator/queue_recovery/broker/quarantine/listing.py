@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator
 
-from queue_recovery.broker.bites import Portion
-from queue_recovery.broker.client import LONGEST_WORD, Client
-from queue_recovery.broker.envelope import envelope_of, read_entry, read_message, retries, task_id, task_name
-from queue_recovery.broker.own_keys import place_of, sweep_of, unacked_ending, unacked_index_ending
-from queue_recovery.broker.restoring import Choice, Fate
-from queue_recovery.broker.run import Record, read_record
-from queue_recovery.broker.values import Large, Value, size_of
+from queue_recovery.broker.connection.batches import Portion
+from queue_recovery.broker.connection.client import LONGEST_WORD, Client
+from queue_recovery.broker.connection.values import Large, Value, size_of
+from queue_recovery.broker.layout.envelope import envelope_of, read_entry, read_message, retries, task_id, task_name
+from queue_recovery.broker.layout.own_keys import place_of, sweep_of, unacked_ending, unacked_index_ending
+from queue_recovery.broker.quarantine.restoring import Choice, Fate
+from queue_recovery.broker.run.record import Record, read_record
 from queue_recovery.recovery.ports import QuarantinedHeaders, Restore
 
 

@@ -7,10 +7,11 @@ server up where UNLINK does not.
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from queue_recovery.broker.client import LONGEST_WORD, Client
-from queue_recovery.broker.own_keys import recovery_uid
-from queue_recovery.broker.run import read_record
-from queue_recovery.broker.scripts import Script, run_script
+from queue_recovery.broker.connection.client import LONGEST_WORD, Client
+from queue_recovery.broker.layout.own_keys import recovery_uid
+from queue_recovery.broker.run.record import read_record
+from queue_recovery.broker.run.script import run_script
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import Rejected
 
 _RUN_OUTLIVES_QUARANTINE = timedelta(days=7)

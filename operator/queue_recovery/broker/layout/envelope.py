@@ -8,11 +8,12 @@ An envelope is what kombu's virtual transports write (`kombu/transport/virtual/b
 import json
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID, uuid5
 
 import orjson
 
 from queue_recovery.api.quarantined import MOST_RETRIES
-from queue_recovery.broker.values import Large, Value
+from queue_recovery.broker.connection.values import Large, Value
 from queue_recovery.recovery.ports import MessageName
 
 LONGEST_NAME: Final = 255
@@ -214,3 +215,32 @@ def retries(envelope: object) -> int | None:
 def name_of(envelope: object) -> MessageName:
     """Return how people are told of a message."""
     return MessageName(task_id=task_id(envelope), task=task_name(envelope))
+
+
+def can_be_fresh(message: bytes) -> bool:
+    """Tell whether a message can be made new; those of protocol 1 have their id inside of the body."""
+    envelope = read_json(message)
+    if not isinstance(envelope, dict) or not is_envelope(envelope):
+        return False
+    headers = envelope.get("headers")
+    return isinstance(headers, dict) and isinstance(headers.get("id"), str) and isinstance(headers.get("task"), str)
+
+
+def fresh(message: bytes, uid: str, place: str) -> bytes:
+    """Return the message as a new one; the same one each time for the same recovery and place.
+
+    A task id that was used is no use: workers discard revoked ones, and a result that succeeded is never replaced
+    (`celery/worker/state.py`, `celery/backends/base.py`). Group, chord and the body stay as they are.
+    """
+    new_id = str(uuid5(UUID(uid), place))
+    # Not orjson: it makes floats of large integers.
+    envelope = json.loads(message.decode())
+    headers, properties = envelope["headers"], envelope["properties"]
+    headers |= {"id": new_id, "root_id": new_id, "parent_id": None, "retries": 0, "eta": None, "expires": None}
+    headers.pop("redelivered", None)
+    properties |= {"correlation_id": new_id, "delivery_tag": str(uuid5(UUID(new_id), "delivery tag"))}
+    properties.pop("expiration", None)
+    delivery = properties.get("delivery_info")
+    if isinstance(delivery, dict):
+        delivery.pop("redelivered", None)
+    return json.dumps(envelope).encode()

@@ -13,12 +13,12 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from queue_recovery.broker.bites import MOST_BYTES, Portion
-from queue_recovery.broker.failures import failures_named, named
-from queue_recovery.broker.own_keys import OwnKeys
-from queue_recovery.broker.replies import LARGEST_REPLY, replies_up_to
-from queue_recovery.broker.script_files import Reading, text_of
-from queue_recovery.broker.values import END, LARGEST, Indexed, Kind, Large, Value
+from queue_recovery.broker.connection.batches import MOST_BYTES, Portion
+from queue_recovery.broker.connection.failures import failures_named, named
+from queue_recovery.broker.connection.replies import LARGEST_REPLY, replies_up_to
+from queue_recovery.broker.connection.values import END, LARGEST, Indexed, Kind, Large, Value
+from queue_recovery.broker.layout.own_keys import OwnKeys
+from queue_recovery.broker.scripts import Reading, text_of
 from queue_recovery.recovery.errors import Unavailable
 
 _AT_ONCE = 8

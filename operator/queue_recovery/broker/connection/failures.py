@@ -8,8 +8,8 @@ from redis import exceptions
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import OPERATOR_KEYS
-from queue_recovery.broker.certificate_failures import certificate_refused
-from queue_recovery.broker.replies import ReplyTooLargeError
+from queue_recovery.broker.connection.certificate_failures import certificate_refused
+from queue_recovery.broker.connection.replies import ReplyTooLargeError
 from queue_recovery.recovery.cancellation import raise_cancellation
 from queue_recovery.recovery.connect_failures import ConnectFailure, Kind, describe, failure_behind, kind_of
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed

@@ -1,13 +1,16 @@
 """Closing a run: nothing is taken or enqueued for it any more, and what it was about to give back is given back."""
 
-from queue_recovery.broker import restoring
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.keeping import give_back_kept
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.own_keys import TAKEN_FIELD, unacked_ending
-from queue_recovery.broker.run import read_record
-from queue_recovery.broker.scripts import Script, forged, run_script
-from queue_recovery.broker.taking import give_back
+from queue_recovery.broker.connection.batches import Bite
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.connection.values import size_of
+from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.own_keys import TAKEN_FIELD, unacked_ending
+from queue_recovery.broker.layout.unacked import Found, bites
+from queue_recovery.broker.run.record import read_record
+from queue_recovery.broker.run.script import forged, run_script
+from queue_recovery.broker.run.sorting import bring_back, give_back_kept, stays
+from queue_recovery.broker.run.taking import unacked_keys
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.ports import Closed, Run
 
 
@@ -18,7 +21,7 @@ async def close(client: Client, layout: Layout, run: Run) -> Closed:
         await _bring_back(client, layout, run)
         answer = await _send(client, layout, run, given_back=False)
     if answer[0] == b"CLOSING":
-        await give_back(client, layout, run)
+        await _give_back(client, layout, run)
         answer = await _send(client, layout, run, given_back=True)
     if answer[0] != b"CLOSED":
         raise forged(client.own.run(run.uid))
@@ -49,6 +52,20 @@ async def _bring_back(client: Client, layout: Layout, run: Run) -> None:
     """Bring back what a run whose ending has begun keeps, or has brought on its way."""
     record = await read_record(client, run.uid)
     if record is not None and record.earlier is not None:
-        await restoring.bring_back(client, layout, run, restoring.stays)
+        await bring_back(client, layout, run, stays)
     else:
         await give_back_kept(client, layout, run)
+
+
+async def _give_back(client: Client, layout: Layout, run: Run) -> None:
+    """Put the `unacked` entries of a run that is closing back where they were.
+
+    An entry whose delivery tag has come into use again stays in the quarantine.
+    """
+    keys = unacked_keys(client, layout, run, 1)
+    bite = await Bite.of(client.ping)
+    async for portion in client.scan_hash(client.own.quarantine(run.uid, unacked_ending(1))):
+        entries = [Found(tag, size_of(value), None) for tag, value in portion if tag is not None]
+        for tags in bites(entries, bite):
+            with bite.timed():
+                await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])

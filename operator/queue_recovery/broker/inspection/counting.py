@@ -3,15 +3,15 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.bites import Portion
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import is_envelope, name_of, read_message, retries, task_id
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.scripts import unreadable, wrong_type
-from queue_recovery.broker.selection import Selection
-from queue_recovery.broker.tails import TailCount
-from queue_recovery.broker.unacked import entries_of, refuse_shared
-from queue_recovery.broker.values import size_of
+from queue_recovery.broker.connection.batches import Portion
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.connection.values import size_of
+from queue_recovery.broker.inspection.canvas import TailCount
+from queue_recovery.broker.layout.envelope import is_envelope, name_of, read_message, retries, task_id
+from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.unacked import entries_of, refuse_shared
+from queue_recovery.broker.run.script import unreadable, wrong_type
+from queue_recovery.broker.run.selection import Selection
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Count, MessageName
 

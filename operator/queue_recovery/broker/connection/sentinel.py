@@ -9,14 +9,14 @@ from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedConnec
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from typing_extensions import override
 
-from queue_recovery.broker.failures import (
+from queue_recovery.broker.connection.failures import (
     PrimaryNotFoundError,
     primary_demoted,
     primary_unknown,
     sentinel_login_refused,
 )
-from queue_recovery.broker.guarded import GuardedConnection
-from queue_recovery.broker.tls import TLSConnection
+from queue_recovery.broker.connection.guarded import GuardedConnection
+from queue_recovery.broker.connection.tls import TLSConnection
 from queue_recovery.recovery.errors import RecoveryError
 
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import AsyncIterator, Collection
 
 from queue_recovery.api.target import OPERATOR_KEYS
-from queue_recovery.broker.bindings import read_bindings
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import is_envelope, read_message
-from queue_recovery.broker.keys import Layout
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.layout.bindings import read_bindings
+from queue_recovery.broker.layout.envelope import is_envelope, read_message
+from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.ports import Unlisted
 
 _NAMED_AT_MOST = 20

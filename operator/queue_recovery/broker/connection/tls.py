@@ -7,9 +7,9 @@ from redis import exceptions
 from redis.asyncio.connection import SSLConnection
 from typing_extensions import override
 
-from queue_recovery.broker.certificate_failures import ClosedAfterHandshakeError
-from queue_recovery.broker.guarded import GuardedConnection
-from queue_recovery.broker.url import Address
+from queue_recovery.broker.connection.certificate_failures import ClosedAfterHandshakeError
+from queue_recovery.broker.connection.guarded import GuardedConnection
+from queue_recovery.broker.connection.url import Address
 from queue_recovery.recovery.certificates import Certificates, client_context
 
 _VERIFY_MODES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}

@@ -11,33 +11,34 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.bites import MOST_ENTRIES, Bite, Portion
-from queue_recovery.broker.client import Client, Word
-from queue_recovery.broker.envelope import (
+from queue_recovery.broker.connection.batches import MOST_ENTRIES, Bite, Portion
+from queue_recovery.broker.connection.client import Client, Word
+from queue_recovery.broker.connection.values import Value, size_of
+from queue_recovery.broker.layout.envelope import (
     after_envelope,
+    can_be_fresh,
     envelope_of,
+    fresh,
     priority,
     read_entry,
     read_message,
     task_id,
 )
-from queue_recovery.broker.fresh import can_be_fresh, fresh
-from queue_recovery.broker.keeping import Judge, Verdict, rejoin, sort
-from queue_recovery.broker.keys import Layout
-from queue_recovery.broker.own_keys import (
+from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.own_keys import (
     TAKEN_FIELD,
     UNSORTED_FIELD,
-    kept_ending,
     place_of,
     ready_ending,
     sweep_of,
     unacked_ending,
     unacked_index_ending,
 )
-from queue_recovery.broker.run import Record, read_open_record, read_record
-from queue_recovery.broker.scripts import Script, lost_data, run_script
-from queue_recovery.broker.unacked import Found, bites
-from queue_recovery.broker.values import Value, size_of
+from queue_recovery.broker.layout.unacked import Found, bites
+from queue_recovery.broker.run.record import Record, read_open_record, read_record
+from queue_recovery.broker.run.script import lost_data, run_script
+from queue_recovery.broker.run.sorting import Judge, Verdict, bring_back
+from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Restorable, Restore, Restored, Run
 
@@ -154,29 +155,6 @@ async def restore(client: Client, layout: Layout, run: Run) -> Restored:
     return (await read_open_record(client, run.uid)).restored
 
 
-async def bring_back(client: Client, layout: Layout, run: Run, judge: Judge) -> None:
-    """Sort what is not sorted yet, and make what goes back visible, each priority in one step.
-
-    The lists of the last sweep come first: they hold the newest messages.
-    """
-    record = await read_record(client, run.uid)
-    if record is None or record.earlier is None:
-        raise lost_data()
-    for ending in sorted(record.unsorted, key=place_of, reverse=True):
-        sweep, of = place_of(ending)
-        kept = client.own.quarantine(run.uid, kept_ending(1, of))
-        await sort(client, run, ending, client.own.quarantine(record.earlier, ending), kept=kept, judge=judge)
-        # Only with the first sweep's list is what goes back complete; nothing is at the others' keys.
-        kept = client.own.quarantine(run.uid, kept_ending(sweep, of))
-        await rejoin(client, run, ending, kept, layout.list_of(run.queue, of))
-
-
-def stays(message: Value, place: str) -> Verdict:
-    """Judge that a message stays in the quarantine: a restore that ends half-way brings nothing more."""
-    del message, place
-    return Verdict(stays=True)
-
-
 def _chooses(run: Run, choice: Choice) -> Judge:
     as_new = run.restore is not None and run.restore.as_new
 
@@ -205,13 +183,13 @@ async def _lay(client: Client, layout: Layout, run: Run, sweep: int, choice: Cho
         for tags in bites([Found(tag, size_of(entry), None) for tag, entry in chosen.items()], bite):
             places = {tag: layout.step(_priority(chosen[tag])) for tag in tags}
             endings = [ready_ending(sweep, of) for of in sorted(set(places.values()))]
-            keys = [client.own.run(run.uid), client.own.run(earlier.uid), entries, times]
+            keys = [client.own.run(run.uid), client.own.run(earlier.uid), entries, times, *map(earlier.key, endings)]
             words: list[Word] = [run.uid, len(endings), *(TAKEN_FIELD + ending for ending in endings)]
             for tag in tags:
                 after = after_envelope(chosen[tag]) or 0
                 words += [tag, endings.index(ready_ending(sweep, places[tag])) + 1, after]
             with bite.timed():
-                await run_script(client, Script.LAY, [*keys, *(earlier.key(ending) for ending in endings)], words)
+                await run_script(client, Script.PUT_BACK_UNACKED, keys, words)
         return len(chosen)
 
     (count,) = await client.lengths([], [entries])

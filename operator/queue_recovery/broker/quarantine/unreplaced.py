@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from queue_recovery.broker.bites import Portion
-from queue_recovery.broker.client import Client
-from queue_recovery.broker.envelope import name_of, read_entry, read_message
-from queue_recovery.broker.run import Record, read_record
-from queue_recovery.broker.values import Large, Value, size_of
+from queue_recovery.broker.connection.batches import Portion
+from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.connection.values import Large, Value, size_of
+from queue_recovery.broker.layout.envelope import name_of, read_entry, read_message
+from queue_recovery.broker.run.record import Record, read_record
 from queue_recovery.recovery.ports import MessageName, Run, Unreplaced
 
 _MOST: Final = 10_000

@@ -1,0 +1,1 @@
+"""Looking at queues without changing anything: counts, checks, and what belongs to which queue."""
