@@ -61,7 +61,7 @@ async def _close_forged(broker: RedisBroker) -> object:
     return "closed"
 
 
-async def _sweep(broker: RedisBroker) -> object:
+async def _expire(broker: RedisBroker) -> object:
     async def is_live(_name: str, _uid: str) -> bool:
         return False
 
@@ -78,7 +78,7 @@ OPERATIONS: Mapping[str, Callable[[RedisBroker], Awaitable[object]]] = {
     "recover a part": lambda broker: _recover(broker, selecting(task_ids=["small"])),
     "look at the lock": _look_at_the_lock,
     "close a forged run": _close_forged,
-    "sweep": _sweep,
+    "expire": _expire,
     "unlisted": _unlisted,
 }
 

@@ -261,7 +261,7 @@ async def test_a_quarantine_that_is_not_to_be_kept_goes_at_once(
     assert await broker.close(run) == closed
 
 
-async def test_the_sweeper_unlinks_quarantines_when_due_and_records_a_week_later(
+async def test_retention_unlinks_quarantines_when_due_and_records_a_week_later(
     broker: RedisBroker, application: Application, redis: Redis, run: Run
 ) -> None:
     application.enqueue("tts", "held", "waits")
@@ -282,7 +282,7 @@ async def test_the_sweeper_unlinks_quarantines_when_due_and_records_a_week_later
     assert await redis.keys() == []
 
 
-async def test_the_sweeper_leaves_runs_alone_whose_recovery_is_not_over_and_looks_again_later(
+async def test_retention_leaves_runs_alone_whose_recovery_is_not_over_and_looks_again_later(
     broker: RedisBroker, application: Application, redis: Redis, run: Run
 ) -> None:
     application.enqueue("tts", "waits")
@@ -305,7 +305,7 @@ async def test_the_sweeper_leaves_runs_alone_whose_recovery_is_not_over_and_look
     assert not await redis.keys("queuerecovery.dev:quarantine:*")
 
 
-async def test_the_sweeper_looks_at_all_runs_that_are_due_and_at_none_of_another_cluster(
+async def test_retention_looks_at_all_runs_that_are_due_and_at_none_of_another_cluster(
     connect: Connect, redis: Redis
 ) -> None:
     broker = connect()
@@ -319,7 +319,7 @@ async def test_the_sweeper_looks_at_all_runs_that_are_due_and_at_none_of_another
     assert len(await redis.keys("queuerecovery.dev:run:*")) == 1
 
 
-async def test_a_record_that_is_gone_is_forgotten_by_the_sweeper(broker: RedisBroker, redis: Redis, run: Run) -> None:
+async def test_a_record_that_is_gone_is_forgotten_by_retention(broker: RedisBroker, redis: Redis, run: Run) -> None:
     await broker.close(run)
     await broker.release(run, expires=LATER, retain=True)
     await redis.delete(f"queuerecovery.dev:run:{run.uid}")

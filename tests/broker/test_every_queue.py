@@ -213,7 +213,7 @@ async def end(broker: RedisBroker, runs: list[Run]) -> None:
         await broker.release(run, expires=LATER, retain=True)
 
 
-async def test_a_second_sweep_takes_what_has_come_to_any_of_the_queues(
+async def test_a_second_attempt_takes_what_has_come_to_any_of_the_queues(
     broker: RedisBroker, application: Application, runs: list[Run]
 ) -> None:
     fill(application)
@@ -316,7 +316,7 @@ async def test_a_job_is_pushed_into_its_own_queue_and_its_marker_is_that_runs(
     assert [len((await broker.close(run)).pushed) for run in (index, mail, tts)] == [0, 1, 2]
 
 
-async def test_the_sweeper_asks_for_the_recovery_and_unlinks_the_quarantine_of_each_queue(
+async def test_retention_asks_for_the_recovery_and_unlinks_the_quarantine_of_each_queue(
     broker: RedisBroker, application: Application, redis: Redis, runs: list[Run]
 ) -> None:
     fill(application)

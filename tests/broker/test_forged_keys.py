@@ -24,7 +24,7 @@ OTHER_FIELDS = [
     b"taken:1:unacked",
     b"unsorted",
     b"unsorted:1:ready:0",
-    b"kept:1:ready:x",
+    b"left:1:ready:x",
     b"large:1:unacked",
     b"seen:0:int:0",
 ]
@@ -70,7 +70,7 @@ async def _look(broker: RedisBroker, run: Run) -> None:
     await broker.restorable("tts", restore)
 
 
-async def _sweep(broker: RedisBroker, run: Run) -> None:
+async def _expire(broker: RedisBroker, run: Run) -> None:
     await broker.expire_quarantines(run.cluster, gone, NOW + timedelta(days=1))
 
 
@@ -82,7 +82,7 @@ STEPS: Mapping[str, Step] = {
     "end": _end,
     "drop": _drop,
     "look": _look,
-    "sweep": _sweep,
+    "expire": _expire,
 }
 
 
@@ -102,11 +102,11 @@ class Prepared:
         application.enqueue("tts", "held", "waits", "stays")
         application.hold("tts", 1)
         await broker.open(run)
-        if step in {"push", "end", "drop", "look", "sweep"}:
+        if step in {"push", "end", "drop", "look", "expire"}:
             await broker.freeze(run, {"0:int:0": SeenJob(status="failed", task_id="old")})
             await broker.take(run)
             await broker.push(run, tasks(1))
-        if step in {"look", "sweep"}:
+        if step in {"look", "expire"}:
             await _end(broker, run)
         application.disappear()
         return cls(redis, run, {os.fsencode(key): await redis.dump(key) or b"" for key in await redis.keys()})

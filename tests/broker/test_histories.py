@@ -217,7 +217,7 @@ class Histories(RuleBasedStateMachine):
         with dying(broker, trips) as death:
             self._do(self._steps(one, broker))
         assert self._others() == others
-        if not one.restores and one.found is None and self._field(one, "sweep") == "1":
+        if not one.restores and one.found is None and self._field(one, "attempt") == "1":
             one.found, one.sent_since = before, set()
         if was_taking and one.at in {"push", "end", "over"} and one.found is not None:
             self._check_taken(one, one.found)

@@ -109,7 +109,7 @@ async def test_many_messages_below_the_limit_come_one_by_one(redis: Redis, serve
     [
         ("look at the lock", "queuerecovery.dev:lock:tts", [1024]),
         ("close a forged run", "queuerecovery.dev:run:forged", "BrokerLostData"),
-        ("sweep", "queuerecovery.dev:runs:this-cluster", 0),
+        ("expire", "queuerecovery.dev:runs:this-cluster", 0),
         ("unlisted", "_kombu.binding.tasks", ["tts"]),
         ("recover", "unacked", None),
     ],
@@ -122,7 +122,7 @@ async def test_a_forged_value_of_200_mb_costs_no_memory(
         await redis.set(key, value)
     elif operation == "close a forged run":
         await redis.hset(key, mapping={"state": "preparing", "taken:1:ready:0": value})
-    elif operation == "sweep":
+    elif operation == "expire":
         await redis.zadd(key, {value: 1})
     elif operation == "unlisted":
         await redis.sadd(key, value, f"tts.#{SEP}{SEP}tts")

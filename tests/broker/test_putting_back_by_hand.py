@@ -19,10 +19,10 @@ _PRELUDE, OF_QUEUE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, LET_GO = re.findall(
 PUT_BACK = (LISTS, OTHER_PRIORITIES, UNACKED)
 
 
-async def by_hand(scope: Scope, server: Server, name: str, block: str, *, sweep: int = 1, of_queue: str = "") -> str:
+async def by_hand(scope: Scope, server: Server, name: str, block: str, *, attempt: int = 1, of_queue: str = "") -> str:
     """Run a block of the page as a person would; return what it printed."""
     prelude = re.sub(r"^NAME=.*$", f"NAME={name}", _PRELUDE, flags=re.MULTILINE)
-    script = prelude + of_queue + block.replace("$NAME:1:", f"$NAME:{sweep}:")
+    script = prelude + of_queue + block.replace("$NAME:1:", f"$NAME:{attempt}:")
     shell = await scope.start("by-hand", ["sh", "-ec", script], environment={"BROKER_URL": server.url})
     assert await shell.wait() == 0, shell.end_of_log()
     return shell.end_of_log()
@@ -60,8 +60,8 @@ async def test_a_queue_that_was_taken_twice_comes_back_with_the_older_messages_f
     name = (await broker.take(run, attempt=2)).quarantine
     await broker.close(run)
 
-    for sweep in (2, 1):
-        await by_hand(scope, server, name, LISTS, sweep=sweep)
+    for attempt in (2, 1):
+        await by_hand(scope, server, name, LISTS, attempt=attempt)
 
     assert application.consume("tts") == ["a", "b", "c", "d"]
 

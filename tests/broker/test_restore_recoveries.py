@@ -221,7 +221,7 @@ async def test_a_death_at_any_effect_is_followed_by_a_process_that_ends_it_and_c
         restored = here.stored.restored
         assert is_terminal(here.stored)
         assert not await redis.keys("*:lock:*")
-        assert not await redis.keys("*:kept:*")
+        assert not await redis.keys("*:left:*")
         left = sum([await redis.llen(key) for key in await redis.keys("*:quarantine:*:ready:*")])
         left += sum([await redis.hlen(key) for key in await redis.keys("*:quarantine:*:unacked")])
         assert came == sorted(set(came))

@@ -20,11 +20,11 @@ from tests.broker.dying import sends_twice
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-async def purge(broker: RedisBroker, run: Run, *, sweeps: int = 1) -> None:
+async def purge(broker: RedisBroker, run: Run, *, attempts: int = 1) -> None:
     """Take a queue whole, and end."""
     await broker.open(run)
-    for sweep in range(1, sweeps + 1):
-        await broker.take(run, attempt=sweep)
+    for attempt in range(1, attempts + 1):
+        await broker.take(run, attempt=attempt)
     await end(broker, run)
 
 
@@ -92,24 +92,24 @@ async def test_what_workers_held_comes_first_in_the_order_in_which_it_was_delive
     assert not await redis.keys("*:quarantine:*")
 
 
-async def test_several_sweeps_come_back_with_the_older_messages_first(
+async def test_several_attempts_come_back_with_the_older_messages_first(
     broker: RedisBroker, application: Application, redis: Redis, run: Run
 ) -> None:
     await broker.open(run)
     wanted: list[str] = []
-    for sweep, priority in ((1, 3), (2, 0), (3, 3)):
-        names = [f"{sweep}-{n}" for n in range(110)]
+    for attempt, priority in ((1, 3), (2, 0), (3, 3)):
+        names = [f"{attempt}-{n}" for n in range(110)]
         wanted += names if priority == 0 else []
         application.enqueue("tts", *names, priority=priority)
         application.hold("tts", 3)
-        await broker.take(run, attempt=sweep)
+        await broker.take(run, attempt=attempt)
     await end(broker, run)
     application.disappear()
 
     restored = await put_back(sends_twice(broker), restoring(run))
 
     assert restored == Restored(restored=330, left=0)
-    assert application.consume("tts") == wanted + [f"{sweep}-{n}" for sweep in (1, 3) for n in range(110)]
+    assert application.consume("tts") == wanted + [f"{attempt}-{n}" for attempt in (1, 3) for n in range(110)]
     assert not await redis.keys("*:quarantine:*")
 
 

@@ -30,8 +30,8 @@ Wanted = dict[str, bool]
 flags = st.lists(st.booleans(), max_size=12).flatmap(lambda few: st.integers(1, 12).map(lambda n: few * n))
 """Long lists are repeated short ones: hypothesis makes none by itself."""
 
-one_sweep = st.tuples(st.fixed_dictionaries(dict.fromkeys(KEYS, flags)), flags)
-sweeps = st.lists(one_sweep, min_size=1, max_size=2)
+one_attempt = st.tuples(st.fixed_dictionaries(dict.fromkeys(KEYS, flags)), flags)
+attempts = st.lists(one_attempt, min_size=1, max_size=2)
 deaths = st.lists(st.integers(0, 30), max_size=5)
 pushes = st.sampled_from([0, 1, 130])
 """How many messages a producer pushes after each script."""
@@ -57,9 +57,9 @@ def name_of(envelope: bytes) -> str:
 class Scene:
     """The quarantine of a recovery, a producer that goes on, and what has to become of them."""
 
-    def __init__(self, redis: Redis, sweeps: Sequence[tuple[Mapping[int, list[bool]], list[bool]]]) -> None:
+    def __init__(self, redis: Redis, attempts: Sequence[tuple[Mapping[int, list[bool]], list[bool]]]) -> None:
         self.redis = redis
-        self.sweeps = sweeps
+        self.attempts = attempts
         self.run = recovery("tts")
         self.order: dict[int, list[bytes]] = {priority: [] for priority in KEYS}
         """All messages of a list, in the order in which they would have been consumed."""
@@ -67,25 +67,25 @@ class Scene:
         self.newer: list[bytes] = []
 
     async def purge(self, broker: RedisBroker) -> None:
-        """Have every sweep's messages taken by a recovery, which then ends."""
+        """Have every attempt's messages taken by a recovery, which then ends."""
         await self.redis.flushdb()
         await broker.open(self.run)
-        for sweep, (lists, held) in enumerate(self.sweeps, 1):
+        for attempt, (lists, held) in enumerate(self.attempts, 1):
             pipeline = self.redis.pipeline()
             for n, goes in enumerate(held):
                 asked = list(STEPS)[n % len(STEPS)]
-                envelope = message(f"{sweep}-held-{n}", asked)
+                envelope = message(f"{attempt}-held-{n}", asked)
                 self._note(envelope, STEPS[asked], goes=goes)
-                pipeline.hset("unacked", f"tag-{sweep}-{n}", b' [ %s, "", "tts"]' % envelope)
-                pipeline.zadd("unacked_index", {f"tag-{sweep}-{n}": 1000.0 + n})
+                pipeline.hset("unacked", f"tag-{attempt}-{n}", b' [ %s, "", "tts"]' % envelope)
+                pipeline.zadd("unacked_index", {f"tag-{attempt}-{n}": 1000.0 + n})
             for priority, flags in lists.items():
-                envelopes = [message(f"{sweep}-{priority}-{n}") for n in range(len(flags))]
+                envelopes = [message(f"{attempt}-{priority}-{n}") for n in range(len(flags))]
                 for envelope, goes in zip(envelopes, flags, strict=True):
                     self._note(envelope, priority, goes=goes)
                 if envelopes:
                     pipeline.lpush(KEYS[priority], *envelopes)
             await pipeline.execute()
-            await broker.take(self.run, attempt=sweep)
+            await broker.take(self.run, attempt=attempt)
         await broker.close(self.run)
         await broker.release(self.run, expires=LATER, retain=True)
 
@@ -123,8 +123,8 @@ class Scene:
     async def quarantined(self) -> dict[int, list[bytes]]:
         """Return what lies in the quarantine, in the order in which it would be consumed."""
         left: dict[int, list[bytes]] = {priority: [] for priority in KEYS}
-        for sweep in range(1, len(self.sweeps) + 1):
-            prefix = f"queuerecovery.dev:quarantine:{self.run.uid}:{sweep}"
+        for attempt in range(1, len(self.attempts) + 1):
+            prefix = f"queuerecovery.dev:quarantine:{self.run.uid}:{attempt}"
             entries = cast("dict[bytes, bytes]", await self.redis.hgetall(f"{prefix}:unacked"))
             tags = cast("list[bytes]", await self.redis.zrange(f"{prefix}:unacked_index", 0, -1))
             assert set(tags) == entries.keys()
@@ -135,7 +135,7 @@ class Scene:
                 left[priority] += cast("list[bytes]", await self.redis.lrange(f"{prefix}:ready:{priority}", 0, -1))[
                     ::-1
                 ]
-        assert not await self.redis.keys("*:kept:*")
+        assert not await self.redis.keys("*:left:*")
         return left
 
     async def check(self, restored: Restored, went: Collection[str]) -> None:
@@ -148,7 +148,7 @@ class Scene:
 
 
 @many
-@given(made=sweeps, trips=deaths, pushed=pushes)
+@given(made=attempts, trips=deaths, pushed=pushes)
 async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_then_the_rest_follows(
     connect: Connect,
     redis: Redis,
@@ -180,7 +180,7 @@ async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_th
 
 
 @many
-@given(made=sweeps, trips=st.lists(st.integers(2, 30), min_size=1, max_size=3), last=deaths, pushed=pushes)
+@given(made=attempts, trips=st.lists(st.integers(2, 30), min_size=1, max_size=3), last=deaths, pushed=pushes)
 async def test_an_ending_half_way_makes_visible_what_was_brought_and_leaves_the_rest(
     connect: Connect,
     redis: Redis,

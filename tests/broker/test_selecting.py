@@ -41,7 +41,7 @@ async def test_what_is_kept_stays_in_its_order_and_its_bytes_in_the_list_of_its_
         quarantined = state[f"{taken.quarantine}:1:ready:{priority}".encode()]
         assert quarantined == [message for message, ours in zip(was, match, strict=True) if ours]
     assert (taken.ready, taken.unacked, taken.left) == (84, 0, 166)
-    assert not await redis.keys("*:kept:*")
+    assert not await redis.keys("*:left:*")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_messages_larger_than_a_bite_are_sorted_one_by_one(broker: RedisBr
     assert (taken.ready, taken.left) == (6, 8)
 
 
-async def test_a_queue_that_was_taken_twice_tells_as_kept_what_the_last_sweep_left(
+async def test_a_queue_that_was_taken_twice_counts_as_left_what_the_last_attempt_left(
     broker: RedisBroker, application: Application
 ) -> None:
     application.send("tts", "a", retries=1)

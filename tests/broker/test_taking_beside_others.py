@@ -114,7 +114,7 @@ async def test_a_queue_that_had_to_be_drained_again_is_taken_again_into_the_same
 
 
 @pytest.mark.parametrize("held", [0, 1])
-async def test_a_sweep_cannot_be_left_out(
+async def test_an_attempt_cannot_be_skipped(
     broker: RedisBroker, application: Application, redis: Redis, run: Run, held: int
 ) -> None:
     application.enqueue("tts", "held", "waits")
@@ -129,7 +129,7 @@ async def test_a_sweep_cannot_be_left_out(
 
 
 @pytest.mark.parametrize("held", [0, 1])
-async def test_once_a_job_is_enqueued_no_further_sweep_can_take_it(
+async def test_once_a_job_is_enqueued_no_further_attempt_can_take_it(
     broker: RedisBroker, application: Application, redis: Redis, run: Run, held: int
 ) -> None:
     await broker.open(run)
@@ -159,7 +159,7 @@ async def test_two_processes_that_take_at_once_answer_the_same(
     assert not await redis.exists("tts", "unacked", "unacked_index")
 
 
-async def test_a_process_that_was_held_up_takes_nothing_after_another_has_completed_the_sweep(
+async def test_a_process_that_was_held_up_takes_nothing_after_another_has_completed_the_attempt(
     connect: Connect, application: Application, redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late, other = connect(), connect()

@@ -220,7 +220,7 @@ async def test_one_that_is_gone_before_its_boundary_gives_everything_back_and_ca
     assert case.settled == []
 
 
-async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_found_by_the_sweeper(
+async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_found_by_retention(
     case: Case, connect: Connect, application: Application, redis: Redis, run: Run
 ) -> None:
     late, run = connect(), replace(run, retention_seconds=3600)

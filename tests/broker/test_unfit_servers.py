@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
-from queue_recovery.broker.connection.failures import named
+from queue_recovery.broker.connection.failures import to_recovery_error
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Broker as Server
@@ -242,7 +242,7 @@ async def test_tls_towards_a_server_that_speaks_none(server: Server) -> None:
     ],
 )
 def test_what_a_driver_raises_is_named_without_its_text(error: Exception, kind: type, reason: str) -> None:
-    found = named(error)
+    found = to_recovery_error(error)
 
     assert (type(found), found.reason) == (kind, reason)
     assert "secret" not in str(found)

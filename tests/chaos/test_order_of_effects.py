@@ -36,7 +36,7 @@ def at(name: str) -> Callable[[Crossing], bool]:
     return lambda one: one.moment is Moment.HIT and one.name == name
 
 
-async def test_a_cancel_in_the_middle_of_a_sweep_refuses_late_takers_before_workers_come_back(arena: Arena) -> None:
+async def test_a_cancel_in_the_middle_of_an_attempt_refuses_late_takers_before_workers_come_back(arena: Arena) -> None:
     boundary = Point(name="redis boundary", number=1, side="before", act=Act.HOLD)
     async with (
         arena.place() as place,
@@ -105,7 +105,7 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Recovery]]
         await recovery.disconnect()
 
 
-async def test_what_a_disturbed_sweep_leaves_behind_is_taken_by_the_next_one(arena: Arena) -> None:
+async def test_what_a_disturbed_attempt_leaves_behind_is_taken_by_the_next_one(arena: Arena) -> None:
     boundary = Point(name="redis boundary", number=1, side="after", act=Act.HOLD)
     async with (
         arena.place() as place,

@@ -44,7 +44,7 @@ def _recovered(stage: Stage, world: World) -> Iterator[str]:
 
 def _messages(stage: Stage, world: World) -> Iterator[str]:
     """Each message is in one place; after the boundary none of the old ones is in place any more."""
-    purged = "sweep" in world.run
+    purged = "attempt" in world.run
     dropped = purged and stage.watched.status.get("phase") == "Succeeded" and _retention(stage) == 0
     for name, text in stage.queue.items():
         expected = [] if dropped else [QUARANTINE] if purged else [PLACE]
@@ -149,7 +149,7 @@ def _workers(world: World) -> Iterator[str]:
 
 
 def _own_keys(stage: Stage, world: World) -> Iterator[str]:
-    """The lock is free, the run closed, and the sweeper can find what lies in the quarantine."""
+    """The lock is free, the run closed, and retention can find what is in the quarantine."""
     own = {key.removeprefix(OPERATOR) for key in world.keys.keys() - stage.others.keys() if key.startswith(OPERATOR)}
     if locks := {key for key in own if key.startswith("lock:")}:
         yield f"locks are held: {locks}"
@@ -161,7 +161,7 @@ def _own_keys(stage: Stage, world: World) -> Iterator[str]:
     findable |= {f"{key}_index" for key in findable}
     lost = {key for key in own if key.startswith("quarantine:")} - findable
     if lost:
-        yield f"the sweeper will not find {sorted(lost)}"
+        yield f"retention will not find {sorted(lost)}"
     if strange := {key for key in own if not key.startswith(("quarantine:", "run:", "runs:", "lock:"))}:
         yield f"keys of the operator's that nobody knows: {sorted(strange)}"
 

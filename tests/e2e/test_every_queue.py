@@ -97,5 +97,5 @@ async def test_it_waits_for_a_recovery_of_one_of_its_queues_and_is_refused_befor
     await team.redis.set("mail", "no list")
     await team.recovery("wrong", queue="*")
     status = await team.reached("Failed", "wrong")
-    assert "key 'mail' is not of the type" in status["message"]
+    assert 'key "mail" is not of the type' in status["message"]
     assert "drainStartTime" not in status

@@ -15,16 +15,17 @@ from queue_recovery.broker.connection.tls import unverified
 from queue_recovery.broker.connection.url import parse_url
 from queue_recovery.broker.inspection import counting
 from queue_recovery.broker.inspection.attribution import attribute
+from queue_recovery.broker.inspection.foreign import check_keys
 from queue_recovery.broker.inspection.unlisted import unlisted
 from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.broker.layout.own_keys import JOB_FIELD, SEEN_FIELD, OwnKeys
-from queue_recovery.broker.quarantine import restoring, retention
+from queue_recovery.broker.quarantine import restorable, restoring, retention
 from queue_recovery.broker.quarantine.listing import first_restorable
 from queue_recovery.broker.quarantine.unreplaced import unreplaced
 from queue_recovery.broker.run import closing, taking
 from queue_recovery.broker.run.locks import holders, holders_of
 from queue_recovery.broker.run.publisher import Publisher
-from queue_recovery.broker.run.record import note_of, read_note, read_open_record, read_record
+from queue_recovery.broker.run.record import read_open_record, read_record, read_seen, write_seen
 from queue_recovery.broker.run.script import forged, run_script
 from queue_recovery.broker.run.selection import Jobs, Selection
 from queue_recovery.broker.scripts import Script
@@ -146,7 +147,7 @@ class RedisBroker:
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         """See `ports.Broker`. Tries the ACL's key patterns on the queue's lists."""
         await check_permissions(self._client, list(self._layout.possible_lists(queue).values()))
-        await counting.check_keys(self._client, self._layout, queue, take_unreadable=take_unreadable)
+        await check_keys(self._client, self._layout, queue, take_unreadable=take_unreadable)
 
     async def unlisted(self, listed: Collection[str]) -> Unlisted:
         """See `ports.Broker`."""
@@ -196,10 +197,10 @@ class RedisBroker:
         record = self._client.own.run(run.uid)
         stored: dict[str, SeenJob | None] = {}
         for keys in _portions(list(seen), _BATCH):
-            notes = [word for key in keys for word in (SEEN_FIELD + key, note_of(seen[key]))]
+            notes = [word for key in keys for word in (SEEN_FIELD + key, write_seen(seen[key]))]
             _, *answer = await run_script(self._client, Script.FREEZE, [record], [run.uid, *notes])
             try:
-                stored |= {key: read_note(value) for key, value in zip(keys, answer, strict=True)}
+                stored |= {key: read_seen(value) for key, value in zip(keys, answer, strict=True)}
             except ValueError:
                 raise forged(record) from None
         return stored
@@ -247,7 +248,7 @@ class RedisBroker:
 
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
         """See `ports.Broker`."""
-        return await restoring.restorable(self._client, self._layout, queue, restore)
+        return await restorable.restorable(self._client, self._layout, queue, restore)
 
     async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
         """See `ports.Broker`."""
@@ -272,8 +273,8 @@ class RedisBroker:
     async def expire_quarantines(
         self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime
     ) -> int:
-        """See `retention.sweep`."""
-        return await retention.sweep(self._client, cluster, is_live, now)
+        """See `retention.expire_quarantines`."""
+        return await retention.expire_quarantines(self._client, cluster, is_live, now)
 
     async def aclose(self) -> None:
         """See `ports.Broker`."""

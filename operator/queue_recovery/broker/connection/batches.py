@@ -1,4 +1,4 @@
-"""How much one command reads or moves, so that the server serves others in between, however much is in a queue."""
+"""How much one command reads or moves, so that the server answers others in between, however long a queue is."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,36 +17,36 @@ SLOW_SECONDS = 0.005
 _SMALLEST = 1 / 16
 
 _FIRST_READ = 10
-"""Entries of the first read, when nobody knows yet how large they are."""
+"""Entries of the first read, when it is not known yet how large they are."""
 
 
-class Bite:
+class BatchBudget:
     """How much the next script may move: half as much after a slow one, twice as much after a quick one."""
 
-    def __init__(self, trip: float) -> None:
-        """Begin with whole bites; `trip` is what a command costs that does nothing, in seconds."""
-        self._trip = trip
+    def __init__(self, round_trip: float) -> None:
+        """Begin with whole batches; `round_trip` is how long a command takes that does nothing, in seconds."""
+        self._round_trip = round_trip
         self._share = 1.0
 
     @classmethod
-    async def of(cls, ping: Callable[[], Awaitable[None]]) -> Self:
-        """Time a PING: the way to the server is no time of the server's own."""
+    async def measured(cls, ping: Callable[[], Awaitable[None]]) -> Self:
+        """Time a PING first: the network's time is not the server's."""
         began = perf_counter()
         await ping()
         return cls(perf_counter() - began)
 
     @property
     def entries(self) -> int:
-        """How many entries it may hold."""
+        """How many entries the next batch may have."""
         return int(MOST_ENTRIES * self._share)
 
     @property
     def size(self) -> int:
-        """How many bytes it may hold, unless a single entry is larger."""
+        """How many bytes the next batch may have, unless a single entry is larger."""
         return int(MOST_BYTES * self._share)
 
-    def holds(self, sizes: Iterable[int]) -> int:
-        """Return how many of the entries of these sizes it may hold from the first one on, at least one."""
+    def fitting(self, sizes: Iterable[int]) -> int:
+        """Return how many of the entries of these sizes fit into the next batch, at least one."""
         count = total = 0
         for size in sizes:
             total += size
@@ -57,26 +57,26 @@ class Bite:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Learn from the script that is run in the block."""
+        """Time the script that is run in the block, and adapt the next batch."""
         began = perf_counter()
         yield
         took = perf_counter() - began
-        self._trip = min(self._trip, took)
-        if took - self._trip > SLOW_SECONDS:
+        self._round_trip = min(self._round_trip, took)
+        if took - self._round_trip > SLOW_SECONDS:
             self._share = max(_SMALLEST, self._share / 2)
-        elif took - self._trip < SLOW_SECONDS / 2:
+        elif took - self._round_trip < SLOW_SECONDS / 2:
             self._share = min(1.0, self._share * 2)
 
 
-class Portion:
+class PageSize:
     """How many entries the next read asks for, by the size of those that the last one returned."""
 
     def __init__(self, first: int = _FIRST_READ) -> None:
-        """Begin with few: they may be large."""
+        """Begin with few entries: they may be large."""
         self.entries = first
 
     def note(self, sizes: Collection[int]) -> None:
-        """Learn from the sizes of what was read; reading nothing teaches nothing."""
+        """Adapt to the sizes of the entries that were read; an empty page changes nothing."""
         if sizes:
             fitting = MOST_BYTES * len(sizes) // max(1, sum(sizes))
             self.entries = max(1, min(MOST_ENTRIES, fitting))

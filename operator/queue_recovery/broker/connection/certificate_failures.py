@@ -1,4 +1,4 @@
-"""What is wrong with a certificate, the broker's or the operator's, as the errors of a connection tell."""
+"""Tell from a connection's error what is wrong with a certificate, the broker's or the operator's."""
 
 import re
 import ssl
@@ -31,9 +31,9 @@ _REFUSED = {
     "UNKNOWN_CA": "the broker does not trust the authority of the operator's client certificate; put one that it "
     "trusts into the Secret that broker.tls.clientCertificateSecretRef names",
 }
-"""By the alert of TLS that the broker has sent."""
+"""By the TLS alert that the broker sent."""
 
-# Before TLS 1.3 this is what a client without a certificate is told.
+# Before TLS 1.3 a client without a certificate receives this alert.
 _REFUSED["HANDSHAKE_FAILURE"] = _REFUSED["CERTIFICATE_REQUIRED"]
 
 _CLOSED = (
@@ -43,11 +43,11 @@ _CLOSED = (
 
 
 class ClosedAfterHandshakeError(exceptions.ConnectionError):
-    """The broker has ended a connection when TLS was agreed on, and before it was asked anything."""
+    """The broker closed a connection after the TLS handshake and before the first command."""
 
 
 def certificate_refused(error: BaseException | None) -> str | None:
-    """Return what is wrong with a certificate, the broker's or the operator's, if that is behind an error."""
+    """Return what is wrong with a certificate, or None if the error has another cause."""
     closed = None
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):

@@ -1,7 +1,7 @@
-"""The only door to Redis: the commands that this room uses, in bytes, with the driver's exceptions named.
+"""The commands that this room sends to Redis: replies are bytes, and the driver's exceptions are translated.
 
-No value that somebody else may have written is read before its size is known: where no command tells it, a script does
-(`script_files.Reading`).
+No value that another client may have written is read before its size is known: where no command returns the size, a
+script does (`scripts.Reading`).
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from queue_recovery.broker.connection.batches import MOST_BYTES, Portion
-from queue_recovery.broker.connection.failures import failures_named, named
+from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
+from queue_recovery.broker.connection.failures import to_recovery_error, translated_failures
 from queue_recovery.broker.connection.replies import LARGEST_REPLY, replies_up_to
 from queue_recovery.broker.connection.values import END, LARGEST, Indexed, Kind, Large, Value
 from queue_recovery.broker.layout.own_keys import OwnKeys
@@ -22,60 +22,60 @@ from queue_recovery.broker.scripts import Reading, text_of
 from queue_recovery.recovery.errors import Unavailable
 
 _AT_ONCE = 8
-"""Commands under way, and so connections: all recoveries of a target share them."""
+"""Commands in flight, and so connections: all recoveries of a target share them."""
 
 Word = str | bytes | int | float
 
 _SCAN_COUNT = 100
-"""Members of a set asked for at once, so that the server is never held up for longer than some milliseconds."""
+"""Members of a set per command, so that each blocks the server for a few milliseconds at most."""
 
 SCAN_KEYS_COUNT = 1000
-"""Keys looked at at once, by their names alone: a database may hold millions of results beside the queues."""
+"""Keys per SCAN, which compares only their names: a database may hold millions of results beside the queues."""
 
 LONGEST_WORD = 1024
-"""Bytes of a name that somebody else may have written and that is read whole: a UID, a delivery tag, a binding."""
+"""Longest name in bytes that is read whole if another client may have written it: a UID, a delivery tag, a binding."""
 
 _MOST_FIELDS = 10_000
-"""Fields of a record: a recovery lists at most 1,000 jobs, each of which has up to four."""
+"""Fields of a record at most: a recovery lists up to 1,000 jobs, each of which has up to four."""
 
 _MOST_OF_RECORD = 4 * 2**20
-"""Bytes of a record; a legal one has some 3.5 MiB at most.
+"""Bytes of a record at most; one that the operator writes has up to 3.5 MiB.
 
 For each of 1,000 jobs that is its key, twice (all ids share 0.5 MiB: `recovery.jobs.check_size`), its status and its
 task id as JSON (1 KiB each: `jobs.documents`), and digests."""
 
 _LARGEST_NEWEST = 64 * 2**10
-"""Bytes of a message that is only looked at to tell Celery's lists from others."""
+"""Bytes that are read of a message to tell Celery's lists from others."""
 
 _LARGEST_INFO = 2**18
-"""Bytes of INFO, which takes some ten thousand."""
+"""Bytes of the reply to INFO at most; it usually has about ten thousand."""
 
 _SMALL = 1024
-"""Bytes of a reply that is a number, a name, or an error."""
+"""Bytes that a reply may always have: a number, a name, or an error."""
 
 _INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
 
 
 class Client:
-    """The commands, on one database."""
+    """The commands, sent to one database."""
 
     def __init__(self, redis: Redis, database: int, own: OwnKeys) -> None:
-        """Take the driver's client, which is closed with this one, its database, and the operator's own keys there."""
+        """Wrap the driver's client, which this one closes; `own` are the operator's keys in its database."""
         self.database = database
         self.own = own
         self.is_sound = True
-        """Whether the server has answered as it should so far; another connection may lead to another server."""
+        """False once a command has failed: the name may lead to another server by now, so connect again."""
         self._redis = redis
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def ping(self) -> None:
-        """PING."""
+        """Send PING."""
         async with self._commanding():
             await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]
 
     async def info(self) -> Mapping[str, str] | None:
-        """INFO, or None where the ACL does not grant it: it belongs to the dangerous commands."""
-        # The driver would parse all of it at once, of any size.
+        """Return INFO, or None where the ACL does not grant it: it is one of the dangerous commands."""
+        # The driver would parse the whole reply at once, however large.
         self._redis.response_callbacks.pop("INFO", None)
         async with self._commanding(_LARGEST_INFO):
             try:
@@ -85,7 +85,7 @@ class Client:
         return {name.decode(): value.decode(errors="replace") for name, value in _INFO.findall(answer)}
 
     async def clients(self) -> bytes:
-        """CLIENT LIST; empty where the ACL does not grant it: it belongs to the dangerous commands."""
+        """Return CLIENT LIST, or nothing where the ACL does not grant it: it is one of the dangerous commands."""
         async with self._commanding():
             try:
                 return cast("bytes", await self._redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
@@ -93,28 +93,28 @@ class Client:
                 return b""
 
     async def words(self, keys: Sequence[str]) -> list[bytes | None]:
-        """GETRANGE of each key in one round trip: what it begins with; None for one that is empty or not there."""
+        """Return the first bytes of each key's value in one round trip; None for an empty or absent one."""
         answers = await self._pipelined([("GETRANGE", key, 0, LONGEST_WORD - 1) for key in keys])
         return [cast("bytes", answer) or None for answer in answers]
 
     async def hmget_each(self, keys: Sequence[str], *fields: str) -> list[list[bytes | None]]:
-        """Return the same fields of each key in one round trip; None for a value that is not there or too long."""
+        """Return the same fields of each key in one round trip; None for a value that is absent or too long."""
         if not keys:
             return []
         answer = cast("list[bytes | None]", await self._read(Reading.EACH, keys, [LONGEST_WORD, *fields]))
         return [answer[first : first + len(fields)] for first in range(0, len(answer), len(fields))]
 
     async def hmget(self, key: str, *fields: str) -> list[bytes | None]:
-        """Return fields of one key; None for a value that is not there or too long."""
+        """Return fields of one key; None for a value that is absent or too long."""
         (found,) = await self.hmget_each([key], *fields)
         return found
 
     async def values(
         self, key: str, fields: Sequence[bytes], *, largest: int = LARGEST, end: int = END
     ) -> list[Value | None]:
-        """Return the values of the first of these fields, at least of one: as many as one reply may hold.
+        """Return the values of the first of these fields, as many as fit into one reply, at least one.
 
-        Of one that has more than `largest` bytes, the last `end` bytes.
+        Of a value with more than `largest` bytes, only the last `end` bytes are read.
         """
         return list(_shown(await self._read(Reading.FIELDS, [key], [largest, end, MOST_BYTES, *fields])))
 
@@ -130,27 +130,27 @@ class Client:
         return cast("int", total), [Indexed(field, float(score), size) for field, score, size in entries]
 
     async def record(self, key: str) -> dict[bytes, bytes] | None:
-        """Return a hash of the operator's own; None if it is larger than any that the operator writes."""
+        """Return a hash that the operator wrote; None if it is larger than any that the operator writes."""
         kind, *words = cast("list[bytes]", await self._read(Reading.RECORD, [key], [_MOST_FIELDS, _MOST_OF_RECORD]))
         return None if kind == b"LARGE" else dict(zip(words[::2], words[1::2], strict=True))
 
     async def scan_hash(self, key: str) -> AsyncIterator[list[tuple[bytes | None, Value]]]:
-        """HSCAN over a whole hash, in portions; None for a field that is too long.
+        """Return all entries of a hash by HSCAN, in portions; None for a field that is too long.
 
-        Every entry that is there from beginning to end is returned at least once (documented for SCAN).
+        Each entry that exists throughout is returned at least once (documented for SCAN).
         """
         cursor = 0
-        portion = Portion(first=1)  # HSCAN copies all that it finds
+        page = PageSize(first=1)  # HSCAN copies each entry that it returns
         while True:
             limits = [LARGEST, END, MOST_BYTES, LONGEST_WORD]
-            answer = await self._read(Reading.HASH, [key], [cursor, portion.entries, *limits])
+            answer = await self._read(Reading.HASH, [key], [cursor, page.entries, *limits])
             cursor = int(cast("bytes", answer[0]))
             fields = [cast("bytes | None", field) for field in answer[1::3]]
             sizes = cast("list[int]", answer[2::3])
             shown = list(_values(sizes, cast("list[bytes | None]", answer[3::3])))
-            portion.note(sizes)
+            page.note(sizes)
             yield [(field, value) for field, value in zip(fields, shown, strict=True) if value is not None]
-            # Those of which no more fitted into the reply; one that is gone by now was not there to the end.
+            # Entries that did not fit into the reply. One that is gone by now did not exist throughout.
             rest = [field for field, value in zip(fields, shown, strict=True) if field is not None and value is None]
             while rest:
                 values = await self.values(key, rest)
@@ -160,7 +160,7 @@ class Client:
                 return
 
     async def scan_keys(self, pattern: str, kind: str) -> AsyncIterator[list[bytes]]:
-        """SCAN over the whole database for keys of that type, in portions; a key may come twice."""
+        """Return the keys of a type in the whole database by SCAN, in portions; a key may come twice."""
         cursor = 0
         while True:
             async with self._commanding():
@@ -170,7 +170,7 @@ class Client:
                 return
 
     async def scan_set(self, key: str | bytes, spend: Callable[[], None] | None = None) -> AsyncIterator[bytes]:
-        """SSCAN over a whole set, without members that are too long; `spend` is called before each command."""
+        """Return a set's members by SSCAN, without those that are too long; `spend` is called before each command."""
         cursor = b"0"
         while True:
             if spend is not None:
@@ -184,12 +184,12 @@ class Client:
                 return
 
     async def lrange(self, key: str, first: int, last: int) -> list[Value]:
-        """LRANGE, as far as one reply may hold; at least one message if there is one."""
+        """Return a range of a list as LRANGE does, as many messages as fit into one reply, at least one."""
         shown = _shown(await self._read(Reading.LIST, [key], [first, last, LARGEST, END, MOST_BYTES]))
         return [value for value in shown if value is not None]
 
     async def newest(self, lists: Sequence[bytes]) -> AsyncIterator[tuple[bytes, Value]]:
-        """Return each list's newest message; a list that is gone or of another type is left out."""
+        """Return each list's newest message; a key that is absent or of another type is omitted."""
         rest = lists
         while rest:
             answer = await self._read(Reading.NEWEST, [], [_LARGEST_NEWEST, END, MOST_BYTES, *rest])
@@ -200,18 +200,18 @@ class Client:
             rest = rest[len(values) :]
 
     async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
-        """ZREVRANGE: members of a sorted set by rank, those of the highest score first."""
+        """Return members of a sorted set by rank, those of the highest score first (ZREVRANGE)."""
         async with self._commanding():
             return cast("list[bytes]", await self._redis.zrevrange(key, first, last))
 
     async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
-        """LLEN of each list and HLEN of each hash in one round trip; 0 for a key of another type."""
+        """Return the length of each list and each hash in one round trip; 0 for a key of another type."""
         kinds = await self.kinds([*lists, *hashes])
         wanted = [*((key, "list") for key in lists), *((key, "hash") for key in hashes)]
         return [found.length if (found := kinds.get(key)) and found.type == kind else 0 for key, kind in wanted]
 
     async def kinds(self, keys: Sequence[str]) -> Mapping[str, Kind]:
-        """TYPE of each key that exists, with LLEN or HLEN, in one command: a queue may have 256 lists."""
+        """Return the type and length of each key that exists, in one command: a queue may have 256 lists."""
         answer = await self._read(Reading.KINDS, keys, [])
         places, lengths = cast("Sequence[int]", answer[::3]), cast("Sequence[int]", answer[2::3])
         types = cast("Sequence[bytes]", answer[1::3])
@@ -221,56 +221,56 @@ class Client:
         }
 
     async def unlink(self, keys: Sequence[str]) -> None:
-        """UNLINK."""
+        """Unlink keys."""
         if keys:
             async with self._commanding():
                 await self._redis.unlink(*keys)
 
     async def reschedule(self, key: str, member: bytes, score: float) -> None:
-        """ZADD XX: give a member of a sorted set another score, if it is still there."""
+        """Change the score of a member of a sorted set, if it still exists (ZADD XX)."""
         async with self._commanding():
             await self._redis.zadd(key, {member: score}, xx=True)
 
     async def forget(self, key: str, member: bytes) -> None:
-        """ZREM."""
+        """Remove a member of a sorted set."""
         async with self._commanding():
             await self._redis.zrem(key, member)
 
     async def script(self, text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
-        """EVAL.
+        """Run a script by EVAL.
 
-        Not EVALSHA: the text is short beside what it moves, and needs neither SCRIPT LOAD nor a second try after
-        a restart or a fail-over.
+        Not by EVALSHA: the text is short compared with what it moves, and EVAL needs neither SCRIPT LOAD nor a second
+        try after a restart or a failover.
         """
         async with self._commanding():
             return cast("list[bytes]", await self._redis.eval(text, len(keys), *keys, *arguments))
 
     async def aclose(self) -> None:
-        """Close all connections, also in a task that is being cancelled."""
+        """Close all connections, even in a task that is being cancelled."""
         try:
             await self._redis.aclose()
         except (RedisError, OSError) as error:
-            raise named(error) from None
+            raise to_recovery_error(error) from None
 
     @asynccontextmanager
     async def _commanding(self, largest: int | None = None) -> AsyncIterator[None]:
-        """Let a limited number of commands run at once, and name their failures; with the largest reply, if given."""
+        """Limit the commands in flight and translate their failures; `largest` limits the reply, in bytes."""
         async with self._turns:
             try:
-                with failures_named(), nullcontext() if largest is None else replies_up_to(largest):
+                with translated_failures(), nullcontext() if largest is None else replies_up_to(largest):
                     yield
             except Unavailable:
                 self.is_sound = False
                 raise
 
     async def _read(self, script: Reading, keys: Sequence[str | bytes], arguments: Sequence[Word]) -> list[object]:
-        """Run a script that changes nothing."""
+        """Run a script that only reads."""
         async with self._commanding():
             return cast("list[object]", await self._redis.eval(text_of(script), len(keys), *keys, *arguments))
 
     async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
-        """Send all commands at once, without MULTI; an answer may be a ResponseError of WRONGTYPE and no other."""
-        # All answers are kept until the last has come.
+        """Send all commands at once, without MULTI; an answer may be a WRONGTYPE error, but no other."""
+        # All answers are in memory until the last has arrived.
         async with self._commanding(max(_SMALL, LARGEST_REPLY // max(1, len(commands)))):
             pipeline = self._redis.pipeline(transaction=False)
             for command in commands:
@@ -278,12 +278,12 @@ class Client:
             answers: list[object] = await pipeline.execute(raise_on_error=False)
         for answer in answers:
             if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
-                raise named(answer)
+                raise to_recovery_error(answer)
         return answers
 
 
 def _shown(answer: Sequence[object]) -> Iterator[Value | None]:
-    """Read a script's answer: for each value its size and what is shown of it."""
+    """Parse a script's answer: for each value its size, and the part that was sent."""
     return _values(cast("Sequence[int]", answer[::2]), cast("Sequence[bytes | None]", answer[1::2]))
 
 

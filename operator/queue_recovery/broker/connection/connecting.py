@@ -1,4 +1,4 @@
-"""Connections to what a URL names: a server, or the primary that Sentinels know."""
+"""Prepare connections to the server that a URL names, or to the primary that its Sentinels name."""
 
 import ssl
 from typing import Any
@@ -40,7 +40,7 @@ def connect(
     sentinel_password: str | None,
     destinations: Destinations,
 ) -> Redis:
-    """Prepare a pool of connections to one database; connects with the first command.
+    """Prepare a pool of connections to one database; the first command connects.
 
     Raises:
         NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
@@ -104,7 +104,7 @@ def _server(host: str, port: int, context: ssl.SSLContext | None, login: dict[st
 
 
 def _options() -> dict[str, Any]:
-    """Return what every connection is made with."""
+    """Return the options of every connection."""
     return {
         "socket_connect_timeout": _CONNECT_SECONDS,
         "socket_timeout": _ANSWER_SECONDS,

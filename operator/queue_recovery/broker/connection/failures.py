@@ -1,4 +1,4 @@
-"""What a driver's exception means for a recovery. No text of an exception goes any further."""
+"""Translate redis-py's exceptions into errors of a recovery. An exception's text is never passed on."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from queue_recovery.recovery.destinations import AddressNotAllowedError, address
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
 
 _COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
-"""How Redis and Valkey name a command that the user may not use."""
+"""How Redis and Valkey name a command that the ACL forbids."""
 
 _COMMANDS = frozenset(
     [
@@ -62,7 +62,7 @@ _COMMANDS = frozenset(
         "zscore",
     ]
 )
-"""The commands that a message may name: those that the operator uses. Other words of a server may be anything."""
+"""The commands that a message may name: those that the operator sends. A server may answer with any other text."""
 
 _FORBIDDEN_IN_SCRIPT = re.compile("can't run this command|ACL failure in script")
 """The wordings of Redis 7 and of Valkey."""
@@ -91,39 +91,39 @@ _CODES = {
         "the broker has fewer replicas than min-replicas-to-write; restore them",
     ),
 }
-"""Error codes that say more than that a command was refused."""
+"""Error codes with a meaning of their own."""
 
 _CLUSTER_CODES = frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"})
 
 _ANY_CODE = re.compile(rf"\b({'|'.join([*_CODES, *_CLUSTER_CODES])})\b")
-"""Before version 7 the code is inside the text when the error comes from a script."""
+"""Before Redis 7, the error of a script has the code inside its text."""
 
 _UNREADABLE = re.compile(r"attempt to (?:compare|perform arithmetic)|hash value is not an integer|would overflow")
-"""What a script says that has read something else than the number which another script had written."""
+"""The errors of a script that expected a number which another script had written, and read something else."""
 
 
 class PrimaryNotFoundError(exceptions.ConnectionError):
-    """There is no primary to connect to; tried again as any connection that does not come up."""
+    """There is no primary to connect to; retried like any connection that fails."""
 
     def __init__(self, meaning: RecoveryError) -> None:
-        """Take what it means for a recovery."""
+        """Store what it means for a recovery."""
         super().__init__(meaning.reason)
         self.meaning = meaning
 
 
 @contextmanager
-def failures_named() -> Iterator[None]:
-    """Turn what redis-py raises into NotYet or Unavailable, and raise a cancellation that it has swallowed."""
+def translated_failures() -> Iterator[None]:
+    """Translate what redis-py raises, and raise a cancellation that it has swallowed."""
     try:
         yield
     except (exceptions.RedisError, OSError) as error:
-        raise named(error) from None
+        raise to_recovery_error(error) from None
     finally:
         raise_cancellation()
 
 
-def named(error: Exception) -> RecoveryError:
-    """Return what an exception of redis-py means."""
+def to_recovery_error(error: Exception) -> RecoveryError:
+    """Return the error that an exception of redis-py means for a recovery."""
     if isinstance(error, PrimaryNotFoundError):
         return error.meaning
     if isinstance(error, ReplyTooLargeError):
@@ -134,13 +134,13 @@ def named(error: Exception) -> RecoveryError:
             f"the broker refuses the user or the password ({type(error).__name__}); correct them in the URL",
         )
     if isinstance(error, exceptions.ResponseError):
-        return _of_answer(error)
+        return _from_answer(error)
     if isinstance(error, exceptions.BusyLoadingError):
-        return of_text("LOADING")
-    return _of_connection(error)
+        return from_error_text("LOADING")
+    return _from_connection(error)
 
 
-def _of_connection(error: Exception) -> RecoveryError:
+def _from_connection(error: Exception) -> RecoveryError:
     if _behind(error, AddressNotAllowedError):
         return address_not_allowed("broker")
     if found := certificate_refused(error):
@@ -156,7 +156,7 @@ def _of_connection(error: Exception) -> RecoveryError:
 
 
 def _failure_afterwards(error: Exception) -> ConnectFailure | None:
-    """Return what has become of a connection that had come up; None: that is not known."""
+    """Return what happened to a connection that had been established; None if that is not known."""
     if isinstance(error, exceptions.TimeoutError):
         return ConnectFailure(Kind.SILENT)
     closed = isinstance(error, exceptions.ConnectionError) or kind_of(error) is Kind.CLOSED
@@ -173,7 +173,7 @@ def _reply_too_large() -> Unavailable:
 
 
 def _behind(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """Tell whether an exception of this kind is behind an error."""
+    """Tell whether an exception of this kind is among the causes of an error."""
     while error is not None:
         if isinstance(error, kind):
             return True
@@ -182,7 +182,7 @@ def _behind(error: BaseException | None, kind: type[BaseException]) -> bool:
 
 
 def permission_denied(*commands: str) -> Unavailable:
-    """Return the error of an ACL that forbids these commands; those that the operator does not use are not named."""
+    """Return the error of an ACL that forbids these commands; only those that the operator sends are named."""
     names = [command.upper().replace("|", " ") for command in commands if command.lower() in _COMMANDS]
     return Unavailable(
         Reason.BROKER_PERMISSION_DENIED,
@@ -190,7 +190,7 @@ def permission_denied(*commands: str) -> Unavailable:
     )
 
 
-def _of_answer(error: exceptions.ResponseError) -> RecoveryError:
+def _from_answer(error: exceptions.ResponseError) -> RecoveryError:
     text = str(error)
     if isinstance(error, exceptions.AskError):
         return is_cluster()
@@ -202,11 +202,11 @@ def _of_answer(error: exceptions.ResponseError) -> RecoveryError:
             "the broker's ACL forbids a key or a command; the user in the URL needs the queue's keys, unacked, "
             "unacked_index, _kombu.binding.* and queuerecovery.dev:*, and what the documentation lists of commands",
         )
-    return of_text(f"{error.status_code} {text}", type(error).__name__)
+    return from_error_text(f"{error.status_code} {text}", type(error).__name__)
 
 
-def of_text(text: str, kind: str = "ResponseError") -> RecoveryError:
-    """Return what the text of a server's error means, by the error code in it."""
+def from_error_text(text: str, kind: str = "ResponseError") -> RecoveryError:
+    """Return the error that the text of a server's answer means, by the error code in it."""
     if "DB index" in text:
         return NotYet(
             Reason.INVALID_BROKER_URL,
@@ -222,7 +222,7 @@ def of_text(text: str, kind: str = "ResponseError") -> RecoveryError:
     if found is None and _UNREADABLE.search(text):
         return Rejected(
             Reason.BROKER_LOST_DATA,
-            f"somebody else has changed a key that begins with {OPERATOR_KEYS!r}; see who may write the operator's "
+            f'another client has changed a key that begins with "{OPERATOR_KEYS}"; see who may write the operator\'s '
             "keys (the broker's ACL), and recover the rest by a new recovery",
         )
     if found is None:
@@ -235,7 +235,7 @@ def of_text(text: str, kind: str = "ResponseError") -> RecoveryError:
 
 
 def is_cluster() -> NotYet:
-    """Return the error of a server that is a node of a cluster."""
+    """Return the error of a server that is a node of a Redis Cluster."""
     return NotYet(
         Reason.BROKER_IS_CLUSTER,
         "the broker is a Redis Cluster, on which Celery's keys cannot be moved in one step; point the URL at the "
@@ -244,7 +244,7 @@ def is_cluster() -> NotYet:
 
 
 def unknown_consumer() -> NotYet:
-    """Return the error of a queue that is still being consumed although its workers are gone."""
+    """Return the error of a queue that is still consumed although its workers are gone."""
     return NotYet(
         Reason.UNKNOWN_CONSUMER,
         "messages of the queue keep coming into unacked although its workers are stopped, so something else consumes "
@@ -254,7 +254,7 @@ def unknown_consumer() -> NotYet:
 
 
 def primary_unknown() -> Unavailable:
-    """Return the error of Sentinels that do not know the name."""
+    """Return the error of Sentinels that do not know the primary's name."""
     return Unavailable(
         Reason.PRIMARY_NOT_FOUND,
         "the Sentinels in the URL know no primary of that name; write the name as transportOptions.masterName in the "
@@ -263,7 +263,7 @@ def primary_unknown() -> Unavailable:
 
 
 def primary_demoted() -> Unavailable:
-    """Return the error of a replica that Sentinels still call the primary."""
+    """Return the error of a replica that the Sentinels still name as the primary."""
     return Unavailable(
         Reason.PRIMARY_NOT_FOUND,
         "the server that the Sentinels name is a replica, as in the middle of a failover; if it lasts, see their logs",
@@ -271,7 +271,7 @@ def primary_demoted() -> Unavailable:
 
 
 def sentinel_login_refused() -> Unavailable:
-    """Return the error of Sentinels that ask for another login."""
+    """Return the error of Sentinels that refuse the login."""
     return Unavailable(
         Reason.BROKER_AUTHENTICATION_FAILED,
         "the Sentinels refuse the user or the password; see transportOptions.sentinelKwargs in the target",

@@ -1,4 +1,4 @@
-"""A connection to Redis that is made only to an address that the operator's settings allow."""
+"""Connections to Redis that are made only to addresses which the operator's settings allow."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from queue_recovery.recovery.destinations import AddressNotAllowedError, Destina
 
 
 class GuardedConnection(Connection):
-    """One whose host may come from a Secret or from a Sentinel."""
+    """A connection whose host may come from a Secret or from a Sentinel."""
 
     def __init__(
         self,
@@ -19,7 +19,7 @@ class GuardedConnection(Connection):
         shows_host: bool = False,
         **options: Any,  # noqa: ANN401 - as redis-py has them
     ) -> None:
-        """Take the settings besides what a connection takes, and whether messages may show its host and port."""
+        """Store the allowed addresses, and whether messages may show this host and port."""
         self._destinations = destinations
         self._shows_host = shows_host
         super().__init__(**options)
@@ -30,7 +30,7 @@ class GuardedConnection(Connection):
 
         Raises:
             AddressNotAllowedError: each address of the host, or the last one, is refused.
-            OSError: it does not come up; its cause says where and why (`ConnectFailedError`).
+            OSError: the connect failed; its cause says where and why (`ConnectFailedError`).
         """
         with self._destinations.guard(self.host) as guard:
             try:

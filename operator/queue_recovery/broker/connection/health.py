@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.connection.client import Client
-from queue_recovery.broker.connection.failures import is_cluster, of_text, permission_denied
+from queue_recovery.broker.connection.failures import from_error_text, is_cluster, permission_denied
 from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import BrokerHealth, Consumer
 
 _AT_ONCE = 200
-"""Connections that are looked at between two turns of the event loop."""
+"""Connections that are parsed between two turns of the event loop."""
 
 _ORDERS = ("lfu", "lrm", "lru", "random")
 _POLICIES = frozenset(
@@ -21,7 +21,7 @@ _POLICIES = frozenset(
 
 
 async def check_server(client: Client) -> BrokerHealth:
-    """Find out whether the server is a primary, and no cluster's.
+    """Check that the server is a primary, and no node of a Redis Cluster.
 
     Raises:
         NotYet: `BrokerIsCluster`, `InvalidBrokerURL`.
@@ -37,34 +37,34 @@ async def check_server(client: Client) -> BrokerHealth:
     if info.get("cluster_enabled") == "1":
         raise is_cluster()
     if info.get("role") == "slave":
-        raise of_text("READONLY")
+        raise from_error_text("READONLY")
     policy = info.get("maxmemory_policy")
     return BrokerHealth(eviction_policy=policy if policy is None or policy in _POLICIES else "unknown")
 
 
 async def check_permissions(client: Client, keys: Sequence[str]) -> None:
-    """Find out whether the user may run every command that a recovery needs, on these keys.
+    """Check that the user may run every command that a recovery needs, on these keys.
 
     Raises:
         Unavailable: `BrokerPermissionDenied` naming a command, `BrokerReadOnly`.
     """
     answer = await client.script(text_of(Script.PERMISSIONS), [client.own.probe, *keys], [])
     if answer[:1] == [b"WRITES"]:
-        raise of_text(answer[1].decode(errors="replace"))
+        raise from_error_text(answer[1].decode(errors="replace"))
     if answer:
         raise permission_denied(*(word.decode(errors="replace") for word in answer))
 
 
 async def consumers(client_list: bytes, database: int) -> list[Consumer]:
-    """Return the connections to a database whose last command was BRPOP, as kombu's workers send it all the time.
+    """Return the connections to a database whose last command was BRPOP, which kombu's workers send all the time.
 
-    What they wait for is not told: a consumer of another queue looks the same (`_brpop_start` in
+    CLIENT LIST does not say for which queue: a consumer of another queue looks the same (`_brpop_start` in
     `kombu/transport/redis.py`; the fields are those of https://redis.io/docs/latest/commands/client-list/).
     """
     found = []
     for number, line in enumerate(client_list.splitlines(), 1):
         if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)  # others go on meanwhile: a server may have ten thousand connections
+            await asyncio.sleep(0)  # a server may have ten thousand connections
         if b" cmd=brpop " not in line:
             continue
         fields = dict(word.partition("=")[::2] for word in line.decode(errors="replace").split(" "))

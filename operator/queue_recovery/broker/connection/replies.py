@@ -1,7 +1,7 @@
-"""A limit on what one reply of the server may hold, enforced while it arrives.
+"""Limit the size of the server's replies, while they arrive.
 
 The server is named by a Secret that the operator's owner did not write. Without a limit it decides how much memory the
-operator takes: the driver keeps a reply until its last byte, and the size of a reply is in its header only
+operator uses: the driver buffers a reply to its last byte, and the size of a reply is only in its header
 (https://redis.io/docs/latest/develop/reference/protocol-spec/). `hiredis` has no such limit.
 """
 
@@ -15,19 +15,19 @@ from redis._parsers import _AsyncHiredisParser
 from typing_extensions import override
 
 LARGEST_REPLY: Final = 8 * 2**20
-"""Bytes of one reply. What the operator asks for is far smaller: see `bites.MOST_BYTES` and `bites.LARGEST_MESSAGE`."""
+"""Bytes of one reply at most. The operator asks for far less: see `batches.MOST_BYTES` and `values.LARGEST`."""
 
 _MOST_ELEMENTS: Final = 2**16
-"""Elements of one reply: an element of a few bytes costs the operator a hundred."""
+"""Elements of one reply at most: each costs the operator about 100 bytes of memory, however short it is."""
 
 _LONGEST_LINE: Final = 2**16
-"""Bytes of a header, a status, an error or a number."""
+"""Bytes of a header, a status, an error or a number at most."""
 
 _limit: ContextVar[int] = ContextVar("limit", default=LARGEST_REPLY)
 
 
 class ReplyTooLargeError(exceptions.RedisError):
-    """The server answers with more than was asked for; not a lost connection, so the command is not sent again."""
+    """A reply is larger than was asked for; unlike after a lost connection, the command is not sent again."""
 
 
 @contextmanager
@@ -41,10 +41,10 @@ def replies_up_to(size: int) -> Iterator[None]:
 
 
 class Measure:
-    """Measures replies in the protocol's version 2 as their bytes arrive. Pure."""
+    """Measures replies of the protocol's version 2 as their bytes arrive. Pure."""
 
     def __init__(self) -> None:
-        """Expect the beginning of a reply."""
+        """Start at the beginning of a reply."""
         self._begun = b""
         """A line whose end has not arrived."""
         self._payload = 0
@@ -112,7 +112,7 @@ class Measure:
 
 
 class BoundedParser(_AsyncHiredisParser):
-    """The driver's own parser, which is given no byte of a reply that is too large."""
+    """The driver's own parser, which receives no byte of a reply that is too large."""
 
     def __init__(self, socket_read_size: int) -> None:
         """Read this many bytes at once."""
@@ -121,13 +121,13 @@ class BoundedParser(_AsyncHiredisParser):
 
     @override
     def on_connect(self, connection: object) -> None:
-        """Begin with the first reply of a new connection."""
+        """Start with the first reply of a new connection."""
         super().on_connect(connection)  # type: ignore[no-untyped-call]
         self._measure = Measure()
 
     @override
     async def read_from_socket(self) -> bool:
-        """Read the next bytes, and measure them before the driver takes them.
+        """Read the next bytes, and measure them before the driver parses them.
 
         Raises:
             ReplyTooLargeError: the reply is too large; the driver closes the connection.

@@ -1,4 +1,4 @@
-"""Finding the primary by Sentinels, as redis.io's guidelines for clients ask: ask one after the other, then ROLE."""
+"""Find the primary through Sentinels, as redis.io's guidelines for clients say: ask each in turn, then send ROLE."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -21,26 +21,26 @@ from queue_recovery.recovery.errors import RecoveryError
 
 
 class SentinelConnection(SentinelManagedConnection, GuardedConnection):
-    """A connection to the primary of the moment, without TLS."""
+    """A connection to the current primary, without TLS."""
 
 
 class SentinelTLSConnection(SentinelManagedConnection, TLSConnection):
-    """A connection to the primary of the moment, by TLS."""
+    """A connection to the current primary, with TLS."""
 
 
 class Sentinels:
-    """Those who know where the primary is; what `SentinelConnectionPool` asks for it."""
+    """The Sentinels of a URL, with the method that `SentinelConnectionPool` calls to find the primary."""
 
     def __init__(self, sentinels: Sequence[Redis]) -> None:
-        """Take a client of each."""
+        """Store a client of each Sentinel."""
         self._sentinels = list(sentinels)
 
     async def discover_master(self, name: str) -> tuple[str, int]:
         """Return host and port of the primary; the Sentinel that knew it is asked first the next time.
 
         Raises:
-            PrimaryNotFoundError: none of them knows the name, or lets the operator ask.
-            RedisError: none of them answers; the last one's.
+            PrimaryNotFoundError: none of them knows the name, or all refuse the login.
+            RedisError: none of them answers; the error of the last one.
         """
         meaning: RecoveryError | None = None
         silent: Exception | None = None
@@ -69,7 +69,7 @@ class Sentinels:
 
 
 def _address(answer: object) -> tuple[str, int] | None:
-    """Return host and port of a Sentinel's answer; None if it is none, as that of a server of another kind."""
+    """Return host and port of a Sentinel's answer; None if it has another form."""
     try:
         host, port = cast("Sequence[bytes]", answer)
         return host.decode(), int(port)
@@ -78,21 +78,21 @@ def _address(answer: object) -> tuple[str, int] | None:
 
 
 class PrimaryPool(SentinelConnectionPool):
-    """Connections to the primary of the moment, for which the Sentinels are asked before each command.
+    """Connections to the current primary; the Sentinels are asked before each command.
 
-    redis-py asks for new connections only. An old primary goes on taking writes on those that there are until the
-    Sentinels turn it into a replica, some ten seconds after the failover, and all of those writes are lost.
+    redis-py asks for new connections only. An old primary accepts writes on existing ones until the Sentinels demote
+    it, about ten seconds after the failover, and all of those writes are lost.
     """
 
     def __init__(self, name: str, sentinels: Sentinels, **options: Any) -> None:  # noqa: ANN401 - as redis-py has them
-        """Take the name that the Sentinels know, them, and what each connection is made with."""
+        """Store the primary's name, its Sentinels, and the options of each connection."""
         super().__init__(name, sentinels, **options)  # type: ignore[no-untyped-call]
 
     @override
     async def get_connection(
         self, command_name: str | None = None, *keys: object, **options: object
     ) -> AbstractConnection:
-        """Return a connection to whom the Sentinels call the primary now; redis-py uses no argument any more."""
+        """Return a connection to the current primary; redis-py ignores the arguments."""
         await self.get_master_address()  # type: ignore[no-untyped-call]
         connection: AbstractConnection = await super().get_connection()  # type: ignore[no-untyped-call]
         return connection
@@ -105,7 +105,7 @@ class PrimaryPool(SentinelConnectionPool):
 
 
 async def connect_to_primary(connection: AbstractConnection) -> None:
-    """Log in, and make sure by ROLE that it is a primary: a Sentinel may not know yet that it is none any more.
+    """Log in, and check by ROLE that the server is a primary: a Sentinel may not know yet that it was demoted.
 
     Raises:
         PrimaryNotFoundError: it is a replica.

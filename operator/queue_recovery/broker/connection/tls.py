@@ -1,4 +1,4 @@
-"""TLS with the certificates of a target's Secrets, which stay in memory."""
+"""TLS with the certificates of a target's Secrets, which are never written to a file."""
 
 import ssl
 from typing import Any
@@ -16,10 +16,10 @@ _VERIFY_MODES = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "
 
 
 class TLSConnection(GuardedConnection, SSLConnection):
-    """A connection whose SSL context is made before: redis-py's own cannot hold a client's key that is in no file."""
+    """A connection with a given SSL context: redis-py's own needs the client's key in a file."""
 
     def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:  # noqa: ANN401 - as redis-py has them
-        """Take the context besides what a connection takes."""
+        """Store the context; the options are those of any connection."""
         super().__init__(**options)
         self.ssl_context.context = context
 
@@ -28,19 +28,19 @@ class TLSConnection(GuardedConnection, SSLConnection):
         """Log in.
 
         Raises:
-            ClosedAfterHandshakeError: the connection has ended. With TLS 1.3 the server judges the client's certificate
-                after the handshake, and its alert is lost when what the client sends crosses it.
+            ClosedAfterHandshakeError: the connection was closed. With TLS 1.3 the server checks the client's
+                certificate after the handshake, and its alert is lost if the client has sent something by then.
         """
         try:
             await super().on_connect_check_health(check_health=check_health)
         except exceptions.ConnectionError as error:
-            if type(error) is exceptions.ConnectionError:  # its subclasses are answers, as to a wrong password
+            if type(error) is exceptions.ConnectionError:  # its subclasses are answers, such as to a wrong password
                 raise ClosedAfterHandshakeError from error
             raise
 
 
 def ssl_context(address: Address, certificates: Certificates) -> ssl.SSLContext:
-    """Return a context that checks what the URL asks for, with these certificates.
+    """Return a context with these certificates that verifies what the URL asks for.
 
     Raises:
         NotYet: `InvalidCertificate`.
@@ -53,7 +53,7 @@ def ssl_context(address: Address, certificates: Certificates) -> ssl.SSLContext:
 
 
 def unverified(address: Address, *, encrypted: bool, encrypted_sentinels: bool) -> str | None:
-    """Return how the operator speaks to the broker if it cannot know that it speaks to the right one; None: it can.
+    """Return what is not verified of the connection to the broker; None if the server is authenticated.
 
     Args:
         address: what the URL says.

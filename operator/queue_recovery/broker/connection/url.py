@@ -1,6 +1,6 @@
-"""The broker's URL: what it may say, read as kombu reads it.
+"""Parse the broker's URL as kombu does, and refuse what the operator does not support.
 
-kombu's reading is `kombu/utils/url.py`, and `Channel._connparams` and `SentinelChannel` in `kombu/transport/redis.py`.
+kombu's parser is `kombu/utils/url.py`, and `Channel._connparams` and `SentinelChannel` in `kombu/transport/redis.py`.
 What names a file or a socket is refused: the URL comes from a tenant's Secret, and the files would be the operator's.
 """
 
@@ -83,7 +83,7 @@ _NAMED_OPTIONS = frozenset(
         "visibility_timeout",
     }
 )
-"""Options of kombu and redis-py that a message may name. Any other may be a piece of a password with a '?' in it."""
+"""Options of kombu and redis-py that a message may name. Any other may be part of a password with a '?' in it."""
 
 _HIGHEST_DIGITS = 10
 """Digits of a database's number at most; Redis reads it as an integer of 32 bits."""
@@ -106,12 +106,12 @@ _OTHER_BROKERS = {
     "mongodb": "MongoDB as a broker",
     "sqs": "Amazon SQS",
 }
-"""Transports of kombu that people have (`kombu/transport/__init__.py`), by scheme: what a message calls them."""
+"""Other transports of kombu (`kombu/transport/__init__.py`) by scheme, as a message names them."""
 
 _MOST_SENTINELS = 50
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""What could end a line of a protocol or of a log."""
+"""Characters that could end a line of a protocol or of a log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +134,13 @@ class Address:
 
 
 def parse_url(text: str) -> Address:
-    """Read the URL of a broker.
+    """Parse the URL of a broker.
 
     White space around it is ignored, as Secrets made from files end with a newline. Of several Sentinels the first one
-    says the login, the database and the options; what others say of them is without effect, as in kombu.
+    gives the login, the database and the options; those of the others have no effect, as in kombu.
 
     Raises:
-        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of options on a fixed list.
+        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of known options.
     """
     text = text.strip()
     if _CONTROL.search(text):
@@ -175,7 +175,7 @@ def _parse_one(text: str) -> Address:
         raise _invalid("it has an '@' after the host; percent-encode a '/' or a '?' in the password (%2F, %3F)")
     if any(_CONTROL.search(part) for part in (host, username, password)):
         raise _invalid("its user, password or host contains a percent-encoded control character; remove it")
-    # With kombu any option of TLS in a Sentinel's URL turns TLS on.
+    # With kombu, any TLS option in a Sentinel's URL turns TLS on.
     may_tls = _may_tls(url.scheme)
     certificate_check, check_hostname = _certificate_options(query, tls=may_tls)
     tls = may_tls and (url.scheme == "rediss" or any(name.startswith("ssl_") for name in query))

@@ -1,13 +1,13 @@
-"""What is read of a message or of an entry of `unacked`: all of it, or of a large one its size and its end."""
+"""Values as they are read: whole, or of a large one its size and its end."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 LARGEST: Final = 4 * 2**20
-"""Bytes of a message that is read whole. Larger ones are moved by the server, and never read."""
+"""Bytes of a message that is read whole, at most. Larger ones are moved by the server and never read."""
 
 END: Final = 8 * 2**10
-"""Bytes that are read of the end of a larger one: its properties and, in `unacked`, its route are there."""
+"""Bytes that are read of the end of a larger one: its properties are there and, in `unacked`, its route."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ def size_of(value: Value) -> int:
 
 
 class Kind(NamedTuple):
-    """What a key has."""
+    """The type and length of a key."""
 
     type: str
     """As TYPE has it."""
     length: int
-    """Elements of a list, fields of a hash; 0 for all else."""
+    """Elements of a list, fields of a hash; 0 for other types."""
 
 
 class Indexed(NamedTuple):

@@ -1,7 +1,7 @@
-"""To which queues the oldest entries of `unacked` belong, at a cost that does not depend on how many there are.
+"""Count the oldest entries of `unacked` by queue, at a cost that does not grow with their number.
 
-`unacked` is one hash of all queues, and only an entry itself tells its queue. Its index holds the time of each
-delivery, so the entries that are read are the oldest: those that matter when a queue is stuck.
+`unacked` is one hash of all queues, and only an entry itself names its queue. Its index has the time of each delivery,
+so the oldest entries are read: those that matter when a queue is stuck.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.ports import Held, Unacked
 
 _MOST_ENTRIES: Final = 1000
-"""Entries read in one look."""
+"""Entries that one call reads, at most."""
 
 _MOST_BYTES: Final = 16 * 2**20
-"""Bytes of the entries that are read in one look: the server copies each of them once."""
+"""Bytes of the entries that one call reads, at most: the server copies each of them once."""
 
 _END: Final = 4 * 2**10
-"""Bytes that are sent of an entry: exchange and routing key are at its end, and have 255 bytes each before escaping."""
+"""Bytes that are sent of an entry: exchange and routing key are at its end, with up to 255 bytes each."""
 
 _AT_ONCE: Final = 10
-"""Entries parsed between two turns of the event loop: one that somebody has made for it takes a millisecond."""
+"""Entries parsed between two turns of the event loop: a malicious one may take a millisecond."""
 
 _MOST_BINDING_READS: Final = 10
 _MOST_ROUTES: Final = 100
-"""Exchange and routing key pairs that are looked up in bindings; the default exchange needs no look-up."""
+"""Pairs of exchange and routing key that are looked up, at most; the default exchange needs no look-up."""
 
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
@@ -67,7 +67,7 @@ async def attribute(client: Client, layout: Layout, queues: Collection[str]) -> 
 
 
 def affordable(entries: Iterable[Indexed]) -> Iterator[Indexed]:
-    """Yield the entries that a look may read: none too large for a message, and no more than `_MOST_BYTES` together.
+    """Yield the entries that may be read: none too large for a message, and at most `_MOST_BYTES` together.
 
     Pure.
     """
@@ -82,14 +82,14 @@ def affordable(entries: Iterable[Indexed]) -> Iterator[Indexed]:
 
 
 def delivery_time(score: float) -> datetime | None:
-    """Return the time that a score of the index stands for, or None for one that no clock has written. Pure."""
+    """Return the time that a score of the index means, or None if it cannot be one. Pure."""
     return datetime.fromtimestamp(score, UTC) if 0 < score < _LATEST else None
 
 
 async def _queue_of(bindings: Bindings, value: Value | None) -> str | None:
-    """Return the queue of an entry: empty for one of no wanted queue or one that is gone, None if it is not known."""
+    """Return the queue of an entry; empty if it is another queue's or gone, None if that is not known."""
     if value is None:
-        return ""  # acknowledged meanwhile, so nobody holds it any more
+        return ""  # acknowledged meanwhile
     entry = read_entry(value)
     if entry is None:
         return None

@@ -1,8 +1,8 @@
-"""What was to come after a message and goes with it: its chord's body, the rest of its chain, its callbacks.
+"""Count the canvas that hangs on messages: chords, groups, the rest of chains, callbacks.
 
-Celery keeps the id of a message's group in the headers and all else at the end of the body (`celery/app/amqp.py`:
-`as_task_v2`); with protocol 1 all of it is in the body (`as_task_v1`). This is the one place that looks into bodies,
-and only into plain JSON that is not large; no other body is opened, not even to decompress it.
+Celery stores the id of a message's group in the headers and all else at the end of the body (`celery/app/amqp.py`:
+`as_task_v2`); with protocol 1 all of it is in the body (`as_task_v1`). This is the only module that parses bodies,
+and only plain JSON that is not large; no other body is opened, not even to decompress it.
 """
 
 from base64 import b64decode
@@ -12,25 +12,25 @@ from queue_recovery.api.canvas import Canvas
 from queue_recovery.broker.layout.envelope import read_json
 
 MOST = 5000
-"""Messages looked at: a warning needs no exact number, and planning must not take longer the deeper a queue is."""
+"""Messages that are examined: a warning needs no exact number, and planning must not slow down with the depth."""
 
 _LONGEST_BODY = 256 * 1024
-"""Characters; parsing a longer one would hold the other recoveries up."""
+"""Characters; parsing a longer body would delay other recoveries."""
 
 
-class TailCount:
-    """Counts tails, message by message, until it has looked at `MOST` messages."""
+class CanvasCount:
+    """Counts canvases, message by message, until it has examined `MOST` messages."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
+        """Start at zero."""
         self._counts = dict.fromkeys(Canvas.model_fields, 0)
 
-    def look(self, envelope: object) -> None:
-        """Look at a message that would be taken."""
+    def examine(self, envelope: object) -> None:
+        """Examine a message that would be taken."""
         if self._counts["looked_at"] == MOST:
             return
         self._counts["looked_at"] += 1
-        body = _tail_in_body(envelope)
+        body = _canvas_in_body(envelope)
         if body is None:
             self._counts["unreadable"] += 1
             body = {}
@@ -44,7 +44,7 @@ class TailCount:
             self._counts["callbacks"] += 1
 
     def total(self) -> Canvas | None:
-        """Return what has been counted, or None if there was nothing to look at."""
+        """Return the counts, or None if no message was examined."""
         return Canvas.model_validate(self._counts) if self._counts["looked_at"] else None
 
 
@@ -56,8 +56,8 @@ def _group(envelope: object) -> object:
             return None
 
 
-def _tail_in_body(envelope: object) -> Mapping[str, object] | None:
-    """Return the part of a body that holds its tail, or None for a body that is not looked into."""
+def _canvas_in_body(envelope: object) -> Mapping[str, object] | None:
+    """Return the part of a body that has its canvas, or None for a body that is not parsed."""
     match envelope:
         case {
             "content-type": "application/json",

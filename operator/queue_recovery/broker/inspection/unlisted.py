@@ -1,4 +1,4 @@
-"""Which queues the database holds besides those that a target lists."""
+"""Find the queues of a database that a target does not list."""
 
 import re
 from collections.abc import AsyncIterator, Collection
@@ -10,39 +10,39 @@ from queue_recovery.broker.layout.envelope import is_envelope, read_message
 from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.ports import Unlisted
 
-_NAMED_AT_MOST = 20
+_MOST_NAMED = 20
 
-_COUNTED_AT_MOST = 1000
-"""Queues that are told apart: an application may have a queue for each of its users."""
+_MOST_COUNTED = 1000
+"""Queues that are counted: an application may have a queue for each of its users."""
 
 _GLOB = re.compile(r"[\\*?\[\]]")
 
-_TALK = re.compile(r".*\.pidbox|celeryev(\..*)?", re.DOTALL)
-"""Queues and exchanges of Celery's own: remote control (`kombu/pidbox.py`: `Mailbox.exchange_fmt`) and events
+_CELERYS_OWN = re.compile(r".*\.pidbox|celeryev(\..*)?", re.DOTALL)
+"""Celery's own queues and exchanges: remote control (`kombu/pidbox.py`: `Mailbox.exchange_fmt`) and events
 (`celery/app/defaults.py`: `event_exchange`, `event_queue_prefix`)."""
 
 
 async def unlisted(client: Client, layout: Layout, listed: Collection[str]) -> Unlisted:
     """Return the queues that are not among these; counts up to 1,000 of them.
 
-    A declaration of a queue of Celery's writes its binding, which is there also while the queue is empty or all of its
-    messages are held. Queues that nobody has declared, and those under another prefix, are known by a list whose newest
-    element has the form of a message. Both are found by scans over all keys of the database, in portions.
+    Celery writes a binding when it declares a queue, which exists also while the queue is empty or workers hold all of
+    its messages. A queue that was never declared, or is under another prefix, is found by a list whose newest element
+    has the form of a message. Both need scans over all keys of the database, in portions.
     """
     found: set[str] = set()
     async for queue in _queues(client, layout):
-        if queue not in listed and not _TALK.fullmatch(queue):
+        if queue not in listed and not _CELERYS_OWN.fullmatch(queue):
             found.add(queue)
-        if len(found) == _COUNTED_AT_MOST:
+        if len(found) == _MOST_COUNTED:
             break
-    return Unlisted(names=sorted(found)[:_NAMED_AT_MOST], total=len(found))
+    return Unlisted(names=sorted(found)[:_MOST_NAMED], total=len(found))
 
 
 async def _queues(client: Client, layout: Layout) -> AsyncIterator[str]:
     bindings = layout.bindings("")
     async for keys in client.scan_keys(f"{_literal(bindings)}*", "set"):
         for key in keys:
-            if not _TALK.fullmatch(_text(key).removeprefix(bindings)):
+            if not _CELERYS_OWN.fullmatch(_text(key).removeprefix(bindings)):
                 async for _, _, queue in read_bindings(client, layout, key):
                     yield queue
     async for keys in client.scan_keys(f"{_literal(layout.bare_list(''))}*", "list"):
@@ -53,7 +53,7 @@ async def _queues(client: Client, layout: Layout) -> AsyncIterator[str]:
 
 
 def _literal(prefix: str) -> str:
-    """Return a pattern of SCAN that matches just this."""
+    """Return a SCAN pattern that matches exactly this text."""
     return _GLOB.sub(r"\\\g<0>", prefix)
 
 

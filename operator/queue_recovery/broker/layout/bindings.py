@@ -1,10 +1,10 @@
-"""Bindings: to which queue an entry of `unacked` belongs, as kombu itself looks it up, and which queues there are.
+"""Look up the queues of an exchange and routing key in the bindings that Celery writes, as kombu does.
 
-`kombu/transport/virtual/base.py` (`Channel._lookup`) and `kombu/transport/virtual/exchange.py`. What an exchange's
-type is, is stored in no key; but only bindings of topic exchanges have a pattern.
+kombu's own code is `kombu/transport/virtual/base.py` (`Channel._lookup`) and `kombu/transport/virtual/exchange.py`. No
+key stores an exchange's type, but only bindings of topic exchanges have a pattern.
 
-Anybody who can write to the broker can write bindings. So names are bounded as AMQP bounds them, matching takes a time
-that grows with their lengths and no faster, and many bindings are neither kept in memory nor looked at in one go.
+Any client of the broker can write bindings. So names are limited as in AMQP, matching takes time linear in their
+lengths, and very many bindings are neither cached nor matched without yielding to the event loop.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.layout.envelope import LONGEST_NAME
 from queue_recovery.broker.layout.keys import Layout
 
-_KEPT_AT_MOST: Final = 10_000
-"""Bindings kept in memory, over all exchanges; those of others are read again for each route."""
+_MOST_CACHED: Final = 10_000
+"""Bindings in the cache, over all exchanges; those of further exchanges are read again for each route."""
 
-_ROUTES_KEPT_AT_MOST: Final = 1_000
+_MOST_ROUTES: Final = 1_000
 
 _OTHERS_NAMED: Final = 5
 
 _LONGEST_TURN: Final = 0.01
-"""Seconds after which the event loop gets a turn; `asyncio` gives none between two values that are there already."""
+"""Seconds after which other tasks get a turn; `asyncio` does not switch between two values that are ready."""
 
 
 class Binding(NamedTuple):
@@ -41,30 +41,30 @@ class Route(NamedTuple):
     """The queues that messages of one exchange and routing key went to."""
 
     wanted: frozenset[str]
-    """Those that were asked for."""
+    """Those of the queues that were asked for."""
     others: frozenset[str]
-    """The first others by name."""
+    """The first of the other queues by name."""
 
 
 class Exhausted(Exception):
-    """An allowance is used up, so a route is not known."""
+    """An allowance is used up, so the route is not known."""
 
 
 @dataclass
 class Allowance:
-    """How much may still be looked up, by somebody who asks often and can do without an answer."""
+    """How much may still be looked up, for a caller that asks often and tolerates a missing answer."""
 
     reads: int
-    """Commands that read bindings, each of some 100."""
+    """Commands that read bindings, about 100 bindings each."""
     routes: int
-    """Pairs of an exchange and a routing key that are matched with bindings."""
+    """Pairs of an exchange and a routing key that are matched against bindings."""
 
     def read(self) -> None:
-        """Take one read; raises Exhausted."""
+        """Use one read; raises Exhausted."""
         self.reads = _one_less(self.reads)
 
     def match(self) -> None:
-        """Take one route; raises Exhausted."""
+        """Use one route; raises Exhausted."""
         self.routes = _one_less(self.routes)
 
 
@@ -75,18 +75,18 @@ def _one_less(left: int) -> int:
 
 
 class Bindings:
-    """The bindings of a broker, each exchange's read once unless there are very many."""
+    """The bindings of a broker; those of an exchange are read once, unless there are very many."""
 
     def __init__(
         self, client: Client, layout: Layout, queues: Collection[str], allowance: Allowance | None = None
     ) -> None:
-        """Look for these queues, without a limit if there is no allowance; remember nothing yet."""
+        """Prepare to look for these queues; without an allowance there is no limit."""
         self._client = client
         self._layout = layout
         self._queues = frozenset(queues)
         self._allowance = allowance
         self._known: dict[str, list[Binding]] = {}
-        self._kept = 0
+        self._cached = 0
         self._routes: dict[tuple[str, str], Route] = {}
 
     async def route(self, exchange: str, routing_key: str) -> Route:
@@ -98,7 +98,7 @@ class Bindings:
             if self._allowance is not None:
                 self._allowance.match()
             found = await self._look_up(exchange, routing_key)
-            if len(self._routes) >= _ROUTES_KEPT_AT_MOST:
+            if len(self._routes) >= _MOST_ROUTES:
                 self._routes.pop(next(iter(self._routes)))
             self._routes[exchange, routing_key] = found
         return found
@@ -110,7 +110,7 @@ class Bindings:
         async for binding in self._bindings_of(exchange):
             if topic.matches(binding.routing_key) if binding.is_topic else binding.routing_key == routing_key:
                 found.add(binding.queue)
-                if len(found) > _KEPT_AT_MOST:
+                if len(found) > _MOST_CACHED:
                     found = set().union(*self._of(found))
             if perf_counter() - began > _LONGEST_TURN:
                 await asyncio.sleep(0)
@@ -122,15 +122,15 @@ class Bindings:
             for binding in self._known[exchange]:
                 yield binding
             return
-        kept: list[Binding] = []
+        cache: list[Binding] = []
         spend = None if self._allowance is None else self._allowance.read
         async for binding in read_bindings(self._client, self._layout, self._layout.bindings(exchange), spend):
-            if self._kept + len(kept) <= _KEPT_AT_MOST:
-                kept.append(binding)
+            if self._cached + len(cache) <= _MOST_CACHED:
+                cache.append(binding)
             yield binding
-        if self._kept + len(kept) <= _KEPT_AT_MOST:
-            self._known[exchange] = kept
-            self._kept += len(kept) + 1
+        if self._cached + len(cache) <= _MOST_CACHED:
+            self._known[exchange] = cache
+            self._cached += len(cache) + 1
 
     def _of(self, found: Collection[str]) -> Route:
         wanted = self._queues.intersection(found)
@@ -140,23 +140,23 @@ class Bindings:
 async def read_bindings(
     client: Client, layout: Layout, key: str | bytes, spend: Callable[[], None] | None = None
 ) -> AsyncIterator[Binding]:
-    """Read a set of bindings, but for those whose names are longer than AMQP's; `spend` as in `Client.scan_set`."""
+    """Read a set of bindings, without those whose names AMQP would refuse; `spend` as in `Client.scan_set`."""
     async for member in client.scan_set(key, spend):
         parts = member.decode(errors="replace").split(layout.separator)
-        # Routing key, pattern, queue; the pattern, which kombu makes of the routing key, is longer.
+        # Routing key, pattern, queue. The pattern, which kombu derives from the routing key, may be longer.
         if len(parts) == 3 and all(len(part.encode()) <= LONGEST_NAME for part in (parts[0], parts[2])):  # noqa: PLR2004
             yield Binding(parts[0], bool(parts[1]), parts[2])
 
 
 class Topic:
-    """A routing key, to be matched by the binding keys of topic exchanges.
+    """A routing key that is matched against the binding keys of topic exchanges.
 
-    `*` is one word, `#` one or more, words end at dots. Not by the regular expression that the binding holds: it was
-    written by somebody else and might never return.
+    `*` is one word, `#` one or more; words are separated by dots. The regular expression in the binding is not used:
+    another client wrote it, and matching it might never return.
     """
 
     def __init__(self, routing_key: str) -> None:
-        """Note at which places each word is: as bits of a number, the first word's the lowest."""
+        """Index the places of each word as bits of a number, the first place as the lowest bit."""
         words = routing_key.split(".")
         self._end = 1 << len(words)
         self._places: dict[str, int] = {}
@@ -165,7 +165,7 @@ class Topic:
         self._any = self._end - 1 & ~self._places.get("", 0)
 
     def matches(self, binding_key: str) -> bool:
-        """Tell whether a binding takes it; one step for each word of the binding."""
+        """Tell whether a binding matches, in one step for each word of the binding."""
         if len(binding_key) > LONGEST_NAME:
             return False
         reached = 1
@@ -182,5 +182,5 @@ class Topic:
 
 
 def topic_matches(binding_key: str, routing_key: str) -> bool:
-    """Tell whether a topic binding takes a routing key."""
+    """Tell whether a topic binding matches a routing key."""
     return Topic(routing_key).matches(binding_key)

@@ -1,8 +1,8 @@
-"""Reading Celery's messages: the envelope and its headers, never a body.
+"""Read the envelopes and headers of Celery's messages, never a body; and write a new message from an old one.
 
 An envelope is what kombu's virtual transports write (`kombu/transport/virtual/base.py`: `prepare_message`,
 `_inplace_augment_message`); an entry of `unacked` is `[envelope, exchange, routing key]`
-(`kombu/transport/redis.py`: `QoS.append`). Nothing is deserialised but this outer JSON.
+(`kombu/transport/redis.py`: `QoS.append`). Only this outer JSON is deserialised.
 """
 
 import json
@@ -23,8 +23,8 @@ _DECODER = json.JSONDecoder()
 
 _STRUCTURE: Final = (b"[", b"{", b",", b":", b"\\")
 _MOST_STRUCTURE: Final = 2**16
-"""Characters that begin a value or an escape in one message. Its body has none of them, because it is in base64; a list
-of that many lists takes some milliseconds and 5 MiB."""
+"""Most characters that begin a value or an escape in one message. A body has none of them, because it is in base64;
+a list of that many lists takes a few milliseconds and 5 MiB."""
 
 _PROPERTIES: Final = b'"properties"'
 
@@ -52,21 +52,22 @@ def read_entry(value: Value) -> Entry | None:
 
 
 def read_message(value: Value) -> object:
-    """Return a message's envelope, or None if it cannot be read; of a large one no more than its properties."""
+    """Return a message's envelope, or None if it cannot be read; of a large one, only its properties."""
     return _properties(value.end) if isinstance(value, Large) else read_json(value)
 
 
 def read_json(value: bytes) -> object:
-    """Return what JSON holds, or None if it is none; a JSON null is no message either.
+    """Return the value of JSON text, or None if it is not JSON; a JSON null is not a message either.
 
-    What has more structure than any message is not read: it would take many times its size, and hold everybody up.
+    Text with more structure than any message is not parsed: it would take many times its size in memory, and block the
+    event loop.
     """
     if not _is_simple(value):
         return None
     try:
         parsed: object = orjson.loads(value)
     except orjson.JSONDecodeError:
-        # kombu's own parser also takes NaN and halves of surrogate pairs.
+        # kombu's own parser also accepts NaN and lone surrogates.
         try:
             parsed = json.loads(value.decode())
         except (ValueError, RecursionError):
@@ -84,13 +85,13 @@ def after_envelope(value: Value) -> int | None:
 
 
 def envelope_of(value: bytes) -> bytes | None:
-    """Return the envelope of an entry of `unacked` in the bytes that it has there, or None if it cannot be read."""
+    """Return the very bytes of the envelope in an entry of `unacked`, or None if it cannot be read."""
     span = _span(value)
     return None if span is None else span[0][span[1] : span[2]].encode()
 
 
 def _span(value: bytes) -> tuple[str, int, int] | None:
-    """Return an entry's text, and where its envelope begins and ends in it."""
+    """Return an entry's text, and where the envelope begins and ends in it."""
     if not _is_simple(value):
         return None
     try:
@@ -115,13 +116,13 @@ def _entry(envelope: object, exchange: str | None, routing_key: str | None) -> E
 
 
 def _read_end(end: bytes) -> Entry | None:
-    """Read the end of an entry: its route is there, behind an envelope that closes with a brace."""
+    """Parse the end of an entry: its route follows the envelope, which ends with a brace."""
     before = _before_route(end)
     return None if before is None else _entry(_properties(before[0]), *before[1:])
 
 
 def _before_route(end: bytes) -> tuple[bytes, str | None, str | None] | None:
-    """Return what precedes the exchange and the routing key at the end of an entry, and these."""
+    """Split the end of an entry into what precedes the route, the exchange and the routing key."""
     rest = end.rstrip(_SPACE)
     if not rest.endswith(b"]"):
         return None
@@ -136,10 +137,10 @@ def _before_route(end: bytes) -> tuple[bytes, str | None, str | None] | None:
 
 
 def _last_word(text: bytes) -> tuple[bytes, str | None] | None:
-    """Take a string or null, and the comma before it, off the end of JSON text.
+    """Remove a string or null, and the comma before it, from the end of JSON text.
 
-    A quote inside a string has an odd number of backslashes before it: so the last string begins at the last quote that
-    has not.
+    A quote inside a string follows an odd number of backslashes; so the last string begins at the last quote that does
+    not.
     """
     text = text.rstrip(_SPACE)
     first = len(text) - len(b"null")
@@ -161,7 +162,7 @@ def _last_word(text: bytes) -> tuple[bytes, str | None] | None:
 
 
 def _properties(end: bytes) -> object:
-    """Return what the end of an envelope tells of it: kombu writes the properties last (`prepare_message`)."""
+    """Parse the properties at the end of an envelope: kombu writes them last (`prepare_message`)."""
     try:
         text = end[end.rindex(_PROPERTIES) + len(_PROPERTIES) :].decode().lstrip().removeprefix(":").lstrip()
         properties, last = _DECODER.raw_decode(text)
@@ -186,7 +187,7 @@ def is_envelope(message: object) -> bool:
 
 
 def task_id(envelope: object) -> str | None:
-    """Return the Celery task id, which protocol 1 keeps in the properties only."""
+    """Return the Celery task id; with protocol 1 it is in the properties only."""
     match envelope:
         case {"headers": {"id": str() as found}} | {"properties": {"correlation_id": str() as found}}:
             return found
@@ -195,7 +196,7 @@ def task_id(envelope: object) -> str | None:
 
 
 def task_name(envelope: object) -> str | None:
-    """Return the name of the task, which protocol 1 keeps in the body only."""
+    """Return the name of the task; with protocol 1 it is in the body, so None."""
     match envelope:
         case {"headers": {"task": str() as found}}:
             return found
@@ -213,12 +214,12 @@ def retries(envelope: object) -> int | None:
 
 
 def name_of(envelope: object) -> MessageName:
-    """Return how people are told of a message."""
+    """Return the names by which a message is shown to people."""
     return MessageName(task_id=task_id(envelope), task=task_name(envelope))
 
 
-def can_be_fresh(message: bytes) -> bool:
-    """Tell whether a message can be made new; those of protocol 1 have their id inside of the body."""
+def can_be_new(message: bytes) -> bool:
+    """Tell whether a new message can be written from this one; protocol 1 has the id in the body."""
     envelope = read_json(message)
     if not isinstance(envelope, dict) or not is_envelope(envelope):
         return False
@@ -226,14 +227,15 @@ def can_be_fresh(message: bytes) -> bool:
     return isinstance(headers, dict) and isinstance(headers.get("id"), str) and isinstance(headers.get("task"), str)
 
 
-def fresh(message: bytes, uid: str, place: str) -> bytes:
-    """Return the message as a new one; the same one each time for the same recovery and place.
+def as_new(message: bytes, uid: str, place: str) -> bytes:
+    """Return a new message with the same task: the same one each time for the same recovery and place.
 
-    A task id that was used is no use: workers discard revoked ones, and a result that succeeded is never replaced
-    (`celery/worker/state.py`, `celery/backends/base.py`). Group, chord and the body stay as they are.
+    It gets ids of its own, no retries, no ETA and no expiry. The old task id cannot be used again: workers discard
+    revoked ones, and a result that succeeded is never replaced (`celery/worker/state.py`, `celery/backends/base.py`).
+    Group, chord and body are copied.
     """
     new_id = str(uuid5(UUID(uid), place))
-    # Not orjson: it makes floats of large integers.
+    # Not orjson: it turns large integers into floats.
     envelope = json.loads(message.decode())
     headers, properties = envelope["headers"], envelope["properties"]
     headers |= {"id": new_id, "root_id": new_id, "parent_id": None, "retries": 0, "eta": None, "expires": None}

@@ -1,40 +1,42 @@
-"""Where the operator keeps what it knows and what it has taken: below the application's own prefix.
+"""The operator's own keys: locks, records of runs, and quarantines, below the application's prefix.
 
-A server's ACL that grants a team its prefix therefore keeps it from what the operator keeps for another team.
+A server's ACL that grants a team its prefix therefore keeps the team away from what the operator stores for others.
 """
 
 from dataclasses import dataclass
 
 from queue_recovery.api.target import OPERATOR_KEYS
 
+# Fields of a run's hash. Each constant is a prefix; what follows it is named in its comment.
+
 TAKEN_FIELD = "taken:"
-"""What those fields of a run begin with that count what is in the quarantine's key of the same ending."""
+"""Then the ending of a key of the quarantine: how many messages that key was given."""
 
 UNSORTED_FIELD = "unsorted:"
-"""What those fields of a run begin with that say how many messages of a taken list are not sorted yet.
+"""Then the ending of a taken list's key: how many of its messages are not sorted yet.
 
-The field is there until what is kept of the list is back in the queue."""
-
-KEPT_FIELD = "kept:"
-"""What those fields of a run begin with that count what a selection left of a taken list, or of `unacked`."""
-
-KEPT_ID_FIELD = "kept_id:"
-"""What those fields of a run begin with that name digests of task ids of jobs whose message was kept."""
+The field exists until the list's messages that are left are back in the queue."""
 
 LEFT_FIELD = "left:"
-"""What those fields of a run begin with that name digests of task ids whose messages are left, of jobs of any queue."""
+"""Then the ending of a key of the quarantine: how many messages of that list, or of `unacked`, were left."""
+
+LEFT_ID_FIELD = "left_id:"
+"""Then the digest of a listed job's task id: its message was found, and left in the queue."""
+
+LEAVE_ID_FIELD = "leave_id:"
+"""Then the digest of a task id, of a job of any queue: its message is to be left when it is found."""
 
 LARGE_FIELD = "large:"
-"""What those fields of a run begin with that count entries of `unacked` that were taken, too large to be read."""
+"""Then the ending of a key of `unacked` entries: how many that were taken are too large to be read."""
 
-LARGE_KEPT_FIELD = "large_kept:"
-"""What those fields of a run begin with that count the messages that were left because they are too large to read."""
+LARGE_LEFT_FIELD = "large_left:"
+"""Then the ending of a key of the quarantine: how many messages were left because they are too large to be read."""
 
 SEEN_FIELD = "seen:"
-"""What those fields of a run begin with that say what a job looked like when nothing ran."""
+"""Then a job's key: what the job looked like when nothing ran."""
 
 JOB_FIELD = "job:"
-"""What those fields of a run begin with that are markers of enqueued jobs."""
+"""Then a job's key: the marker that it was enqueued."""
 
 
 @dataclass(frozen=True)
@@ -45,27 +47,27 @@ class OwnKeys:
 
     @property
     def probe(self) -> str:
-        """Never holds anything for longer than one script: permissions are tried out on it."""
+        """Return the key on which permissions are tried; it exists no longer than one script."""
         return self._of("probe")
 
     def lock(self, bare_list: str) -> str:
-        """The lock of the queue whose list of priority 0 that is; holds the UID of a recovery."""
+        """Return the key of a queue's lock, by its list of priority 0; its value is the UID of a run."""
         return self._of(f"lock:{bare_list}")
 
     def run(self, uid: str) -> str:
-        """Hash: what a recovery has done to this broker, and whether it still may."""
+        """Return the key of a run's hash: what was done for it in this broker, and whether more may be."""
         return self._of(f"run:{uid}")
 
     def runs(self, cluster: str) -> str:
-        """Sorted set of a Kubernetes cluster's released runs: UID by when the sweeper looks at it next, in seconds."""
+        """Return the key of a cluster's sorted set of released runs: UID by when retention looks at it next."""
         return self._of(f"runs:{cluster}")
 
     def quarantine_name(self, uid: str) -> str:
-        """What all keys of a recovery's quarantine begin with."""
+        """Return the prefix of all keys of a run's quarantine."""
         return self._of(f"quarantine:{uid}")
 
     def quarantine(self, uid: str, ending: str) -> str:
-        """The quarantine's key of that ending."""
+        """Return the quarantine's key with that ending."""
         return f"{self.quarantine_name(uid)}:{ending}"
 
     def _of(self, name: str) -> str:
@@ -73,36 +75,36 @@ class OwnKeys:
 
 
 def recovery_uid(run_uid: str) -> str:
-    """The UID of the recovery whose run that is; a recovery of several queues has one for each, `<uid>/<queue>`."""
+    """Return the UID of a run's recovery; one of several queues has a run for each, `<uid>/<queue>`."""
     return run_uid.partition("/")[0]
 
 
-def ready_ending(sweep: int, priority: int) -> str:
-    """Ends the quarantine's key of a list that was taken."""
-    return f"{sweep}:ready:{priority}"
+def ready_ending(attempt: int, priority: int) -> str:
+    """Return the ending of the quarantine's key for a list that was taken."""
+    return f"{attempt}:ready:{priority}"
 
 
-def kept_ending(sweep: int, priority: int) -> str:
-    """Ends the key of what is kept of a taken list, until it is back in the queue."""
-    return f"{sweep}:kept:{priority}"
+def left_ending(attempt: int, priority: int) -> str:
+    """Return the ending of the key for messages of a taken list that go back, until they are in the queue."""
+    return f"{attempt}:left:{priority}"
 
 
-def unacked_ending(sweep: int) -> str:
-    """Ends the quarantine's hash of `unacked` entries: delivery tag to entry."""
-    return f"{sweep}:unacked"
+def unacked_ending(attempt: int) -> str:
+    """Return the ending of the quarantine's hash of `unacked` entries: delivery tag to entry."""
+    return f"{attempt}:unacked"
 
 
-def unacked_index_ending(sweep: int) -> str:
-    """Ends the quarantine's sorted set of delivery tags by their time."""
-    return f"{sweep}:unacked_index"
+def unacked_index_ending(attempt: int) -> str:
+    """Return the ending of the quarantine's sorted set of delivery tags by the time of their delivery."""
+    return f"{attempt}:unacked_index"
 
 
-def place_of(ending: str) -> tuple[int, int]:
-    """Return the sweep and the priority of what ends the quarantine's key of a list."""
-    sweep, _, of = ending.split(":")
-    return int(sweep), int(of)
+def attempt_and_priority(ending: str) -> tuple[int, int]:
+    """Return the purge attempt and the priority that the ending of a list's key names."""
+    attempt, _, priority = ending.split(":")
+    return int(attempt), int(priority)
 
 
-def sweep_of(ending: str) -> int:
-    """Return the sweep of what ends a key of the quarantine."""
+def attempt_of(ending: str) -> int:
+    """Return the purge attempt that the ending of a quarantine's key names."""
     return int(ending.partition(":")[0])

@@ -1,10 +1,10 @@
-"""`unacked`: the messages that workers hold or have left behind, of all queues of the database in one hash."""
+"""Read `unacked`: the messages that workers hold or have left behind, of all queues of a database in one hash."""
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.connection.batches import Bite
+from queue_recovery.broker.connection.batches import BatchBudget
 from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.values import LARGEST, size_of
 from queue_recovery.broker.layout.bindings import Bindings
@@ -22,9 +22,9 @@ class Found:
     """Of the entry, in bytes."""
     entry: Entry | None
     queue: str = ""
-    """The queue that it belongs to; the first by name when its exchange copied it to several of those asked for."""
+    """The queue that it belongs to; the first by name if its exchange copied it to several of the queues."""
     shared_with: frozenset[str] = frozenset()
-    """The first others that its exchange copied it to: the copies have one delivery tag, so it may be any of them."""
+    """The first other queues that its exchange copied it to: all copies have one delivery tag, so it may be any."""
 
     @property
     def is_large(self) -> bool:
@@ -33,9 +33,9 @@ class Found:
 
 
 async def entries_of(client: Client, layout: Layout, queues: Collection[str]) -> AsyncIterator[Found]:
-    """Scan `unacked` once for the entries of some queues and for those that nobody can attribute.
+    """Scan `unacked` once for the entries of some queues, and for those that belong to no known queue.
 
-    An entry may be seen twice while the server resizes the hash.
+    An entry may be returned twice while the server resizes the hash.
     """
     bindings = Bindings(client, layout, queues)
     async for portion in client.scan_hash(layout.unacked):
@@ -56,18 +56,19 @@ def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
         Rejected: `SharedRoute`.
     """
     if shared_with:
+        others = ", ".join(sorted(shared_with))
         raise Rejected(
             Reason.SHARED_ROUTE,
-            f"exchange {entry.exchange!r} copies messages of the queue to {', '.join(sorted(shared_with))} too; in "
+            f'exchange "{entry.exchange}" copies messages of the queue to {others} too; in '
             "unacked the copies look the same, so neither queue can be purged alone: let the workers finish "
             "what they hold, or bind the queues to routing keys of their own",
         )
 
 
-def bites(found: Sequence[Found], bite: Bite) -> Iterator[list[bytes]]:
-    """Cut entries into portions that one script may move; yields their delivery tags."""
+def batches(found: Sequence[Found], budget: BatchBudget) -> Iterator[list[bytes]]:
+    """Split entries into batches that one script may move; yields their delivery tags."""
     rest = found
     while rest:
-        count = bite.holds(item.size for item in rest)
+        count = budget.fitting(item.size for item in rest)
         yield [item.tag for item in rest[:count]]
         rest = rest[count:]

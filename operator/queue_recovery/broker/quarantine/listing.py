@@ -1,72 +1,71 @@
-"""The first messages of a quarantine, as their headers describe them. Reads only, and no body is parsed."""
+"""List the first messages of a quarantine by their headers. Nothing is changed, and no body is parsed."""
 
 from collections.abc import AsyncIterator
 
-from queue_recovery.broker.connection.batches import Portion
+from queue_recovery.broker.connection.batches import PageSize
 from queue_recovery.broker.connection.client import LONGEST_WORD, Client
 from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.layout.envelope import envelope_of, read_entry, read_message, retries, task_id, task_name
-from queue_recovery.broker.layout.own_keys import place_of, sweep_of, unacked_ending, unacked_index_ending
-from queue_recovery.broker.quarantine.restoring import Choice, Fate
+from queue_recovery.broker.layout.own_keys import attempt_and_priority, attempt_of, unacked_ending, unacked_index_ending
+from queue_recovery.broker.quarantine.choice import Choice, Fate
 from queue_recovery.broker.run.record import Record, read_record
 from queue_recovery.recovery.ports import QuarantinedHeaders, Restore
 
 
 async def first_restorable(client: Client, restore: Restore, most: int) -> list[QuarantinedHeaders]:
-    """Describe the first messages that would go back, at most `most` of them.
+    """Describe the first messages that would be restored, at most `most`, the next one to be consumed first.
 
-    Of each sweep those that workers held come before those that waited, and these by priority; the next one first.
-
-    An entry of `unacked` without a time of delivery is left out: it has no place in the order.
+    Of each purge attempt, those that workers held come before those that waited, and these are ordered by priority. An
+    entry of `unacked` without a time of delivery is omitted: it has no place in the order.
     """
     earlier = await read_record(client, restore.uid)
     if earlier is None:
         return []
     choice, jobs = Choice(restore, earlier), earlier.seen_as
     found: list[QuarantinedHeaders] = []
-    for ending in sorted(earlier.quarantined, key=_turn):
+    for ending in sorted(earlier.quarantined, key=_order):
         held = ending.endswith(":unacked")
-        async for value in _held(client, earlier, sweep_of(ending)) if held else _waiting(client, earlier, ending):
-            if (choice.fate_of(value) if held else choice.fate(value)) is Fate.GOES:
+        async for value in _held(client, earlier, attempt_of(ending)) if held else _waiting(client, earlier, ending):
+            if (choice.fate_of_entry(value) if held else choice.fate(value)) is Fate.RESTORED:
                 found.append(_of_entry(value, jobs) if held else _headers(read_message(value), size_of(value), jobs))
             if len(found) == most:
                 return found
     return found
 
 
-def _turn(ending: str) -> tuple[int, int]:
-    """Order the quarantine's keys: earlier sweeps first, and of each what workers held before the lists."""
-    return (sweep_of(ending), -1) if ending.endswith(":unacked") else place_of(ending)
+def _order(ending: str) -> tuple[int, int]:
+    """Order the quarantine's keys: earlier purge attempts first, and of each what workers held before the lists."""
+    return (attempt_of(ending), -1) if ending.endswith(":unacked") else attempt_and_priority(ending)
 
 
-async def _held(client: Client, earlier: Record, sweep: int) -> AsyncIterator[Value]:
-    """Return the entries that workers held, those that were delivered first before the others."""
-    entries, times = earlier.key(unacked_ending(sweep)), earlier.key(unacked_index_ending(sweep))
-    passed, portion = 0, Portion()
-    while tags := await client.by_rank(times, -passed - portion.entries, -passed - 1):
+async def _held(client: Client, earlier: Record, attempt: int) -> AsyncIterator[Value]:
+    """Return the entries that workers held, the earliest delivery first."""
+    entries, times = earlier.key(unacked_ending(attempt)), earlier.key(unacked_index_ending(attempt))
+    passed, page = 0, PageSize()
+    while tags := await client.by_rank(times, -passed - page.entries, -passed - 1):
         oldest = tags[::-1]
-        values = await client.values(entries, oldest)  # of the first of them, as many as fit into one reply
+        values = await client.values(entries, oldest)  # as many as fit into one reply
         for value in values:
             if value is not None:
                 yield value
-        portion.note([size_of(value) for value in values if value is not None])
+        page.note([size_of(value) for value in values if value is not None])
         passed += max(1, len(values))
 
 
 async def _waiting(client: Client, earlier: Record, ending: str) -> AsyncIterator[Value]:
-    """Return the messages of a list from its tail on, where they are consumed."""
+    """Return the messages of a list from its tail, where they are consumed, to its head."""
     key = earlier.key(ending)
     (left,) = await client.lengths([key], [])
-    portion = Portion()
+    page = PageSize()
     while left > 0:
-        count = min(portion.entries, left)
+        count = min(page.entries, left)
         messages = await client.lrange(key, left - count, left - 1)
-        while len(messages) < count and count > 1:  # no more fit into one reply, and those at the tail are missing
+        while len(messages) < count and count > 1:  # the reply was full before it reached the tail
             count //= 2
             messages = await client.lrange(key, left - count, left - 1)
         for message in reversed(messages):
             yield message
-        portion.note(list(map(size_of, messages)))
+        page.note(list(map(size_of, messages)))
         left -= count
 
 
@@ -88,5 +87,5 @@ def _headers(envelope: object, size: int, jobs: dict[str, str]) -> QuarantinedHe
 
 
 def _bounded(text: str | None) -> str | None:
-    """Cut a text of any length to more than is ever shown of it."""
+    """Cut a text of any length; less than this is ever shown."""
     return None if text is None else text[:LONGEST_WORD]

@@ -1,9 +1,9 @@
-"""Which messages of a quarantine no job has replaced: their work is done by nobody, unless they are put back."""
+"""Count the quarantined messages that no job has replaced: unless they are restored, nothing does their work."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from queue_recovery.broker.connection.batches import Portion
+from queue_recovery.broker.connection.batches import PageSize
 from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.layout.envelope import name_of, read_entry, read_message
@@ -11,7 +11,7 @@ from queue_recovery.broker.run.record import Record, read_record
 from queue_recovery.recovery.ports import MessageName, Run, Unreplaced
 
 _MOST: Final = 10_000
-"""Messages that are read: the end of a recovery must not take longer the more it has taken."""
+"""Messages that are read, at most: finishing must not take longer the more was taken."""
 
 _MOST_BYTES: Final = 64 * 2**20
 
@@ -19,18 +19,18 @@ _NAMED: Final = 5
 
 
 async def unreplaced(client: Client, runs: Sequence[Run]) -> Unreplaced:
-    """Count the messages in the quarantines of these runs that no job replaces which they have enqueued.
+    """Count the messages in the runs' quarantines that none of their enqueued jobs replaces.
 
-    A message is replaced by the job whose document had its task id. Of a job without one it is not known which
-    messages it replaces: it counts as one of the others.
+    A job replaces the messages with the task id that its document had. If that is not known, the job is assumed to
+    replace one of the other task ids.
     """
     records = [record for run in runs if (record := await read_record(client, run.uid)) is not None]
     total = sum(sum(record.quarantined.values()) for record in records)
-    replaced = frozenset[str]().union(*(record.enqueued_anew for record in records))
+    replaced = frozenset[str]().union(*(record.enqueued_again for record in records))
     unknown = sum(record.enqueued_unknown for record in records)
     names: list[MessageName] = []
     ids: set[int] = set()
-    """Hashes: an id may be as long as a message."""
+    """Hashes, because an id may be as long as a message."""
     read = rest = size = 0
     for record in records:
         async for portion in _messages(client, record):
@@ -46,24 +46,24 @@ async def unreplaced(client: Client, runs: Sequence[Run]) -> Unreplaced:
     if not replaced and not unknown:
         return Unreplaced(count=total, is_exact=True, first=tuple(names))
     if unknown:
-        # Several messages of one task are replaced by one job.
+        # One job replaces all messages of its task.
         return Unreplaced(count=max(0, len(ids) - unknown), is_exact=False, first=())
     return Unreplaced(count=rest, is_exact=read >= total, first=tuple(names))
 
 
 async def _messages(client: Client, record: Record) -> AsyncIterator[Sequence[tuple[MessageName, int]]]:
-    """Read what is in a run's quarantine, in portions, with how many bytes were read of each message."""
+    """Read a run's quarantine in portions: each message's names, and how many bytes of it were read."""
     for ending in sorted(record.quarantined):
         key = record.key(ending)
         if ending.endswith(":unacked"):
             async for entries in client.scan_hash(key):
                 yield [(_held(value), _length(value)) for _, value in entries]
             continue
-        first, portion = 0, Portion()
-        while messages := await client.lrange(key, first, first + portion.entries - 1):
+        first, page = 0, PageSize()
+        while messages := await client.lrange(key, first, first + page.entries - 1):
             yield [(name_of(read_message(message)), _length(message)) for message in messages]
             first += len(messages)
-            portion.note(list(map(size_of, messages)))
+            page.note(list(map(size_of, messages)))
 
 
 def _length(value: Value) -> int:

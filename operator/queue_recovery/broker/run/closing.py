@@ -1,27 +1,27 @@
-"""Closing a run: nothing is taken or enqueued for it any more, and what it was about to give back is given back."""
+"""Close a run: no more is taken or enqueued for it, and what it was about to give back is given back."""
 
-from queue_recovery.broker.connection.batches import Bite
+from queue_recovery.broker.connection.batches import BatchBudget
 from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.values import size_of
 from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.broker.layout.own_keys import TAKEN_FIELD, unacked_ending
-from queue_recovery.broker.layout.unacked import Found, bites
+from queue_recovery.broker.layout.unacked import Found, batches
 from queue_recovery.broker.run.record import read_record
 from queue_recovery.broker.run.script import forged, run_script
-from queue_recovery.broker.run.sorting import bring_back, give_back_kept, stays
+from queue_recovery.broker.run.sorting import return_left, return_restored, stays
 from queue_recovery.broker.run.taking import unacked_keys
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.ports import Closed, Run
 
 
 async def close(client: Client, layout: Layout, run: Run) -> Closed:
-    """Close a run; goes on where an earlier call stopped, and answers the same again."""
+    """Close a run; continues where an earlier call stopped, and returns the same again."""
     answer = await _send(client, layout, run, given_back=False)
-    if answer[0] == b"KEEPING":
-        await _bring_back(client, layout, run)
+    if answer[0] == b"RETURNING":
+        await _return_lists(client, layout, run)
         answer = await _send(client, layout, run, given_back=False)
     if answer[0] == b"CLOSING":
-        await _give_back(client, layout, run)
+        await _give_back_unacked(client, layout, run)
         answer = await _send(client, layout, run, given_back=True)
     if answer[0] != b"CLOSED":
         raise forged(client.own.run(run.uid))
@@ -37,7 +37,7 @@ async def close(client: Client, layout: Layout, run: Run) -> Closed:
 
 
 async def refuse(client: Client, layout: Layout, run: Run) -> None:
-    """Have a process that still takes messages for this run refused; `close` has to follow."""
+    """Refuse any process that still takes messages for this run; `close` must follow."""
     await _send(client, layout, run, given_back=False)
 
 
@@ -48,24 +48,24 @@ async def _send(client: Client, layout: Layout, run: Run, *, given_back: bool) -
     return await run_script(client, Script.CLOSE, keys, [*identity, TAKEN_FIELD + ending, int(given_back)])
 
 
-async def _bring_back(client: Client, layout: Layout, run: Run) -> None:
-    """Bring back what a run whose ending has begun keeps, or has brought on its way."""
+async def _return_lists(client: Client, layout: Layout, run: Run) -> None:
+    """Return the messages of lists that are to be left; of a restore, those that are sorted already."""
     record = await read_record(client, run.uid)
     if record is not None and record.earlier is not None:
-        await bring_back(client, layout, run, stays)
+        await return_restored(client, layout, run, stays)
     else:
-        await give_back_kept(client, layout, run)
+        await return_left(client, layout, run)
 
 
-async def _give_back(client: Client, layout: Layout, run: Run) -> None:
-    """Put the `unacked` entries of a run that is closing back where they were.
+async def _give_back_unacked(client: Client, layout: Layout, run: Run) -> None:
+    """Move the `unacked` entries of a run that had not passed its boundary back where they were.
 
-    An entry whose delivery tag has come into use again stays in the quarantine.
+    An entry whose delivery tag is in use again stays in the quarantine.
     """
     keys = unacked_keys(client, layout, run, 1)
-    bite = await Bite.of(client.ping)
+    budget = await BatchBudget.measured(client.ping)
     async for portion in client.scan_hash(client.own.quarantine(run.uid, unacked_ending(1))):
         entries = [Found(tag, size_of(value), None) for tag, value in portion if tag is not None]
-        for tags in bites(entries, bite):
-            with bite.timed():
-                await run_script(client, Script.GIVE_BACK, keys, [run.uid, *tags])
+        for tags in batches(entries, budget):
+            with budget.timed():
+                await run_script(client, Script.GIVE_BACK_UNACKED, keys, [run.uid, *tags])

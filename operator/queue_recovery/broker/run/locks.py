@@ -1,4 +1,4 @@
-"""Who holds the locks of queues, as far as the broker tells: anybody with access to it may have written there."""
+"""Find the recoveries that hold queues' locks. Any client of the broker may have written what is read here."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 
 
 async def holders(client: Client, layout: Layout, queues: Sequence[str]) -> Mapping[str, Holder]:
-    """Return the recoveries that hold these queues' locks, by queue; a queue that is free is not among them."""
+    """Return the recoveries that hold these queues' locks, by queue; free queues are omitted."""
     uids = await client.words([client.own.lock(layout.bare_list(queue)) for queue in queues])
     return await holders_of(
         client, layout, {queue: uid for queue, uid in zip(queues, uids, strict=True) if uid is not None}
@@ -20,7 +20,7 @@ async def holders(client: Client, layout: Layout, queues: Sequence[str]) -> Mapp
 
 
 async def holders_of(client: Client, layout: Layout, locks: Mapping[str, bytes]) -> Mapping[str, Holder]:
-    """Return the recoveries of locks, given as what each queue's lock holds: the UID of a run."""
+    """Return the recoveries that hold locks, given by queue as each lock's value, the UID of a run."""
     runs = {queue: _text(uid) for queue, uid in locks.items()}
     keys = [client.own.run(uid) for uid in runs.values()]
     found = await client.hmget_each(keys, "name", "cluster", "cluster_uid", "retention")
@@ -44,7 +44,7 @@ def _text(value: bytes) -> str:
 
 
 def _seconds(retention: bytes | None) -> int:
-    """Read a retention; the default for one that an earlier version has not written, or that is none."""
+    """Parse a retention; return the default for one that is absent or not a number."""
     if retention is None or not re.fullmatch(rb"\d{1,8}", retention):
         return DEFAULT_RETENTION_SECONDS
     return int(retention)

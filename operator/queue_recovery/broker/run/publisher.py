@@ -1,7 +1,7 @@
-"""Messages as a Celery application would have sent them, built by Celery and kombu, without application or broker.
+"""Build messages as a Celery application sends them, with Celery and kombu but without an application or a broker.
 
 Protocol 2 (`celery/app/amqp.py`: `as_task_v2`), in the form that kombu's virtual transports write
-(`kombu/transport/virtual/base.py`: `basic_publish`), through the one method that a transport has to provide.
+(`kombu/transport/virtual/base.py`: `basic_publish`), through the one method that a transport must implement.
 """
 
 import base64
@@ -29,7 +29,7 @@ _PERSISTENT = 2
 
 
 class _Outbox(virtual.Channel):
-    """A channel that keeps what is published, in the bytes that the Redis transport would LPUSH."""
+    """A channel that stores what is published, in the bytes that the Redis transport would LPUSH."""
 
     do_restore = False
     published: bytes
@@ -46,11 +46,11 @@ class _Transport(virtual.Transport):
 
 
 _SHOWN = {"[]": "()", "{}": "{}"}
-"""How Celery shows no arguments to people."""
+"""How Celery shows empty arguments in `argsrepr` and `kwargsrepr`."""
 
 
 @dataclass(frozen=True)
-class _Form:
+class _Template:
     """What all messages of one task to one queue have in common."""
 
     envelope: Mapping[str, object]
@@ -61,7 +61,7 @@ class _Form:
 
 
 class Publisher:
-    """Builds messages, about 50,000 a second: Celery makes the first one of a task, all are filled in alike."""
+    """Builds about 50,000 messages a second: Celery builds the first one of a task, the template of the rest."""
 
     def __init__(self) -> None:
         """Prepare a Celery application of its own, which never becomes the process's current one."""
@@ -69,31 +69,31 @@ class Publisher:
         self._amqp = app.amqp
         self._shown_levels = app.conf.task_repr_maxlevels
         self._channel = Connection(transport=_Transport).channel()  # type: ignore[no-untyped-call]
-        self._forms: dict[tuple[str, str], _Form] = {}
+        self._templates: dict[tuple[str, str], _Template] = {}
 
     def message(self, queue: str, task: Task) -> bytes:
-        """Return a new message of a task: its own id and root, no retries, a delivery tag of its own.
+        """Return a new message of a task, with the task's id, no retries and a new delivery tag.
 
-        Its arguments are the very text of the job's.
+        Its arguments are the unchanged text of the job's.
         """
-        form = self._forms.get((queue, task.task))
-        if form is None:
-            form = self._forms[queue, task.task] = self._form(queue, task)
+        template = self._templates.get((queue, task.task))
+        if template is None:
+            template = self._templates[queue, task.task] = self._template(queue, task)
         arguments = {"argsrepr": self._shown(task.args), "kwargsrepr": self._shown(task.kwargs)}
-        body = f"[{task.args}, {task.kwargs}, {form.options}]"
+        body = f"[{task.args}, {task.kwargs}, {template.options}]"
         return orjson.dumps(
             {
-                **form.envelope,
+                **template.envelope,
                 "body": base64.b64encode(body.encode()).decode(),
-                "headers": {**form.headers, "id": task.task_id, "root_id": task.task_id, **arguments},
-                "properties": {**form.properties, "correlation_id": task.task_id, "delivery_tag": str(uuid4())},
+                "headers": {**template.headers, "id": task.task_id, "root_id": task.task_id, **arguments},
+                "properties": {**template.properties, "correlation_id": task.task_id, "delivery_tag": str(uuid4())},
             }
         )
 
     def made_by_celery(self, queue: str, task: Task) -> bytes:
-        """Return such a message as Celery itself makes it, three times as slowly.
+        """Return the same message as Celery itself builds it, a third as fast.
 
-        `ignore_result` is null, so that the task's own setting holds; false would override it.
+        `ignore_result` is null, so that the task's own setting applies; false would override it.
         """
         message = self._amqp.as_task_v2(
             task.task_id,
@@ -119,13 +119,13 @@ class Publisher:
         published: bytes = self._channel.published
         return published
 
-    def _form(self, queue: str, task: Task) -> _Form:
+    def _template(self, queue: str, task: Task) -> _Template:
         envelope = json.loads(self.made_by_celery(queue, task))
         *_, options = json.loads(base64.b64decode(envelope["body"]))
-        return _Form(envelope, envelope["headers"], envelope["properties"], json.dumps(options))
+        return _Template(envelope, envelope["headers"], envelope["properties"], json.dumps(options))
 
     def _shown(self, arguments: str) -> str:
-        """Return how Celery shows arguments to people (`argsrepr`)."""
+        """Return arguments as Celery shows them to people (`argsrepr`)."""
         if arguments in _SHOWN:
             return _SHOWN[arguments]
         shown: str = saferepr(json.loads(arguments), self._amqp.argsrepr_maxsize, maxlevels=self._shown_levels)

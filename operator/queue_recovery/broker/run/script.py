@@ -1,6 +1,7 @@
-"""The Lua scripts: each checks everything, then acts, its marker last, and gives the same answer when sent twice.
+"""Run the Lua scripts that change something, and translate their answers into errors.
 
-Lua on Redis does not roll back: what a script has written before an error stays.
+Each script checks everything, then acts, writes its marker last, and answers the same when it is sent twice. Lua on
+Redis does not roll back: what a script has written before an error stays.
 """
 
 from collections.abc import Sequence
@@ -30,16 +31,16 @@ async def run_script(client: Client, script: Script, keys: Sequence[str], argume
         case [b"UNKNOWNCONSUMER"]:
             raise unknown_consumer()
         case [b"OCCUPIED" | b"UNPURGED" | b"SKIPPED" | b"UNSORTED" | b"OPEN"]:
-            # What the status says was done before has not been done here: a replica took over without it.
+            # The status says that this was done before, but here it was not: a replica without it took over.
             raise lost_data()
         case [b"PUSHED"]:
-            raise RuntimeError(f"{script}.lua was sent out of turn: {answer[0].decode()}")
+            raise RuntimeError(f"{script}.lua was sent out of order: {answer[0].decode()}")
         case _:
             return answer
 
 
 def lost_data() -> Rejected:
-    """Return the error of a run, or part of it, that is not in the broker any more."""
+    """Return the error of a run whose record, or part of it, is gone from the broker."""
     return Rejected(
         Reason.BROKER_LOST_DATA,
         "the broker has lost what this recovery had written to it (a fail-over, a restart without its data, an "
@@ -48,10 +49,10 @@ def lost_data() -> Rejected:
 
 
 def forged(key: str) -> Rejected:
-    """Return the error of a record that the operator cannot have written."""
+    """Return the error of a key with a value that the operator does not write."""
     return Rejected(
         Reason.BROKER_LOST_DATA,
-        f"key {key!r} holds what the operator does not write, so somebody else has changed it; see who may write the "
+        f'key "{key}" holds what the operator does not write, so another client has changed it; see who may write the '
         "operator's keys (the broker's ACL), remove the key, and recover the rest by a new recovery",
     )
 
@@ -64,10 +65,10 @@ def already_closed() -> Rejected:
 
 
 def wrong_type(key: str) -> Rejected:
-    """Return the error of a key that holds something else than Celery's."""
+    """Return the error of a key that has another type than Celery's."""
     return Rejected(
         Reason.WRONG_KEY_TYPE,
-        f"key {key!r} is not of the type that Celery uses, so it belongs to something else; check the queue's name, "
+        f'key "{key}" is not of the type that Celery uses, so it belongs to another program; check the queue\'s name, '
         "the database in the URL and the target's transportOptions",
     )
 
@@ -76,7 +77,7 @@ def unreadable(queue: str) -> Rejected:
     """Return the error of a queue in which nothing looks like a message of Celery."""
     return Rejected(
         Reason.FOREIGN_QUEUE,
-        f"none of the messages at the ends of queue {queue!r} has the form of Celery's (body, headers, properties), so "
-        "the list may belong to another program; check the queue's name, the database in the URL and the target's "
+        f'none of the messages at the ends of queue "{queue}" has the form of Celery\'s (body, headers, properties), '
+        "so the list may belong to another program; check the queue's name, the database in the URL and the target's "
         "transportOptions. If these messages are the queue's, create a recovery with purge.takeUnreadable: true",
     )

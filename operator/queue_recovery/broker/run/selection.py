@@ -1,4 +1,4 @@
-"""Which messages a recovery takes: by their headers, and never by a body."""
+"""Select the messages that a recovery takes by their headers, never by a body."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from queue_recovery.recovery.ports import SeenJob
 
 @dataclass(frozen=True)
 class Jobs:
-    """The task ids that a recovery's listed jobs had when they were looked at."""
+    """The task ids that a recovery's listed jobs had when they were looked up."""
 
     ids: frozenset[str] = frozenset()
-    left: frozenset[str] = frozenset()
-    """Digests of those of jobs that are not enqueued because of their status: their messages are left."""
+    leave: frozenset[str] = frozenset()
+    """Digests of the task ids of jobs that are not enqueued because of their status: their messages are left."""
 
     @classmethod
-    def of(cls, jobs: Iterable[SeenJob], left: Iterable[str] = ()) -> Self:
-        """Return the task ids of these jobs; `left` adds digests of others whose messages are left."""
+    def of(cls, jobs: Iterable[SeenJob], leave: Iterable[str] = ()) -> Self:
+        """Return the task ids of these jobs; `leave` adds digests of others whose messages are left."""
         seen = [(job.task_id, job.recoverable) for job in jobs if job.task_id]
         own = frozenset(digest(name) for name, recoverable in seen if not recoverable)
-        return cls(frozenset(name for name, _ in seen), own.union(left))
+        return cls(frozenset(name for name, _ in seen), own.union(leave))
 
 
 def digest(name: str) -> str:
-    """Return what stands for a task id in a run's record, however long it is."""
+    """Return what stands for a task id in a run's record, whatever its length."""
     return sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
@@ -35,24 +35,24 @@ NO_JOBS: Final = Jobs()
 
 
 class Selection:
-    """A selection of messages; without one, every message is selected but those of jobs that are not enqueued."""
+    """A selection of messages; without one, all are selected except those of jobs that are not enqueued."""
 
     def __init__(self, select: PurgeSelect | None, jobs: Jobs = NO_JOBS) -> None:
-        """Prepare a selection, or one that takes all."""
-        self.takes_all = select is None and not jobs.left
+        """Prepare the selection of a spec, or with None one of all messages."""
+        self.takes_all = select is None and not jobs.leave
         self.job_ids = jobs.ids
         self._selects_all = select is None
-        self._left = jobs.left
+        self._leave = jobs.leave
         self._tasks = _set(select.tasks if select else None)
         self._task_ids = _set(select.task_ids if select else None)
         self._min_retries = select.min_retries if select else None
 
     def matches(self, envelope: object) -> bool:
-        """Tell whether a message is to be taken; one whose headers cannot be read is not, unless all are.
+        """Tell whether a message is taken; one whose headers cannot be read is not, unless all are.
 
-        Protocol 1 keeps a message's task and its retries in the body, so that only its id can be matched.
+        With protocol 1, a message's task and its retries are in the body, so only its id can be matched.
         """
-        if self._left and (name := task_id(envelope)) is not None and digest(name) in self._left:
+        if self._leave and (name := task_id(envelope)) is not None and digest(name) in self._leave:
             return False
         if self._selects_all:
             return True

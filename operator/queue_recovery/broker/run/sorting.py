@@ -1,27 +1,26 @@
-"""Giving back what a selection keeps of the lists that the boundary took.
+"""Sort a taken list into what stays in the quarantine and what goes back, and return that to the queue in one step.
 
-A taken list is sorted in bites: what stays in the quarantine goes round to the other end of its own list, what is kept
-to a list beside it. Only then does the kept list become the queue's, in one step: until then nobody can consume of it,
-so that its order holds even when workers live, as they do after an ending
-(`docs/decisions/0006-kept-messages-come-back-in-one-step.md`).
+A list is sorted in batches: what stays is rotated to the other end of the same list, what goes back is moved to a list
+beside it. Only when all is sorted does that list become the queue's, in one step: until then no worker can consume from
+it, so that its order holds even while workers run (`docs/decisions/0006-kept-messages-come-back-in-one-step.md`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from queue_recovery.broker.connection.batches import Bite, Portion
+from queue_recovery.broker.connection.batches import BatchBudget, PageSize
 from queue_recovery.broker.connection.client import Client, Word
 from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.layout.envelope import read_message, task_id
 from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.broker.layout.own_keys import (
-    KEPT_FIELD,
-    KEPT_ID_FIELD,
-    LARGE_KEPT_FIELD,
+    LARGE_LEFT_FIELD,
+    LEFT_FIELD,
+    LEFT_ID_FIELD,
     TAKEN_FIELD,
     UNSORTED_FIELD,
-    kept_ending,
-    place_of,
+    attempt_and_priority,
+    left_ending,
     ready_ending,
 )
 from queue_recovery.broker.run.record import read_record
@@ -33,40 +32,63 @@ from queue_recovery.recovery.ports import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What becomes of one message of a list that is sorted."""
+    """What happens to one message of a list that is sorted."""
 
     stays: bool
-    """Whether it stays in the quarantine."""
+    """Whether it stays in the quarantine; otherwise it goes back."""
     unread: bool = False
-    """Whether it is kept because it is too large to be read."""
+    """Whether it goes back because it is too large to be read."""
     instead: bytes | None = None
-    """What is kept in its place."""
-    kept_id: str | None = None
-    """Its task id, to be remembered: that of a listed job whose message is kept."""
+    """The message that goes back in its place."""
+    left_id: str | None = None
+    """Its task id, to be recorded: it goes back, and is the message of a listed job."""
 
 
 Judge = Callable[[Value, str], Verdict]
-"""Judges a message; the text names its place among all that are sorted, and is the same when it is judged again."""
+"""Judges a message. The text is its place among all that are sorted, and is the same when it is judged again."""
 
 
-async def give_back_kept(client: Client, layout: Layout, run: Run, jobs: Jobs | None = None) -> None:
-    """Sort what the last boundary took, and bring what is kept back to the tail of its list.
+async def return_left(client: Client, layout: Layout, run: Run, jobs: Jobs | None = None) -> None:
+    """Sort what the last boundary took, and return what is to be left to the tail of its list.
 
-    Goes on where an earlier call stopped. Which of the jobs' task ids are kept is written beside it. Without `jobs`,
-    they are those of this run alone; what is left for jobs of other queues, the boundary has written down.
+    Continues where an earlier call stopped, and records which of the jobs' task ids were left. Without `jobs`, they are
+    those of this run, and those that its boundary recorded of jobs of other queues.
     """
     record = await read_record(client, run.uid)
     if record is None:
         raise lost_data()
-    jobs = jobs or Jobs.of(record.jobs.values(), record.left)
+    jobs = jobs or Jobs.of(record.jobs.values(), record.leave_digests)
     unsorted = record.unsorted
     for priority, key in layout.possible_lists(run.queue).items():
-        ending = ready_ending(record.sweep, priority)
+        ending = ready_ending(record.attempt, priority)
         if ending in unsorted:
-            kept = client.own.quarantine(run.uid, kept_ending(record.sweep, priority))
+            going = client.own.quarantine(run.uid, left_ending(record.attempt, priority))
             judge = _selects(run, jobs)
-            await sort(client, run, ending, client.own.quarantine(run.uid, ending), kept=kept, judge=judge)
-            await rejoin(client, run, ending, kept, key)
+            await _sort(client, run, ending, client.own.quarantine(run.uid, ending), going=going, judge=judge)
+            await _rejoin(client, run, ending, going, key)
+
+
+async def return_restored(client: Client, layout: Layout, run: Run, judge: Judge) -> None:
+    """Sort what is not sorted yet of an earlier run's quarantine, and return what is restored, list by list.
+
+    The lists of the last purge attempt come first: they have the newest messages.
+    """
+    record = await read_record(client, run.uid)
+    if record is None or record.earlier is None:
+        raise lost_data()
+    for ending in sorted(record.unsorted, key=attempt_and_priority, reverse=True):
+        attempt, priority = attempt_and_priority(ending)
+        going = client.own.quarantine(run.uid, left_ending(1, priority))
+        await _sort(client, run, ending, client.own.quarantine(record.earlier, ending), going=going, judge=judge)
+        # The list is complete only with the first attempt's messages; the other attempts' keys do not exist.
+        going = client.own.quarantine(run.uid, left_ending(attempt, priority))
+        await _rejoin(client, run, ending, going, layout.list_of(run.queue, priority))
+
+
+def stays(message: Value, place: str) -> Verdict:
+    """Judge that a message stays in the quarantine: a restore that ends early restores no more."""
+    del message, place
+    return Verdict(stays=True)
 
 
 def _selects(run: Run, jobs: Jobs) -> Judge:
@@ -77,37 +99,37 @@ def _selects(run: Run, jobs: Jobs) -> Judge:
         if selection.matches(envelope):
             return Verdict(stays=True)
         name = task_id(envelope)
-        return Verdict(stays=False, unread=isinstance(message, Large), kept_id=name if name in jobs.ids else None)
+        return Verdict(stays=False, unread=isinstance(message, Large), left_id=name if name in jobs.ids else None)
 
     return judge
 
 
-async def sort(client: Client, run: Run, ending: str, quarantined: str, *, kept: str, judge: Judge) -> None:
-    """Sort one list. Each bite says which message it begins with, and another process's bite makes it do nothing."""
-    keys = [client.own.run(run.uid), quarantined, kept]
-    fields = [field + ending for field in (UNSORTED_FIELD, TAKEN_FIELD, KEPT_FIELD, LARGE_KEPT_FIELD)]
-    left = await _unsorted(client, run, ending)
-    portion, bite = Portion(), await Bite.of(client.ping)
-    while left:
-        messages = await client.lrange(quarantined, 0, min(left, portion.entries, bite.entries) - 1)
+async def _sort(client: Client, run: Run, ending: str, quarantined: str, *, going: str, judge: Judge) -> None:
+    """Sort one list. Each batch states how many messages are unsorted, and does nothing if that is not so any more."""
+    keys = [client.own.run(run.uid), quarantined, going]
+    fields = [field + ending for field in (UNSORTED_FIELD, TAKEN_FIELD, LEFT_FIELD, LARGE_LEFT_FIELD)]
+    unsorted = await _unsorted(client, run, ending)
+    page, budget = PageSize(), await BatchBudget.measured(client.ping)
+    while unsorted:
+        messages = await client.lrange(quarantined, 0, min(unsorted, page.entries, budget.entries) - 1)
         if not messages:
-            known, left = left, await _unsorted(client, run, ending)
-            if left == known:
+            before, unsorted = unsorted, await _unsorted(client, run, ending)
+            if unsorted == before:
                 raise lost_data()
-            continue  # another process has sorted the list to its end meanwhile
+            continue  # another process has sorted the rest of the list meanwhile
         sizes = list(map(size_of, messages))
-        portion.note(sizes)
-        mouthful = messages[: bite.holds(sizes)]
-        verdicts = [judge(message, f"{ending}:{left - place}") for place, message in enumerate(mouthful)]
-        stays = "".join(map(_letter, verdicts))
+        page.note(sizes)
+        batch = messages[: budget.fitting(sizes)]
+        verdicts = [judge(message, f"{ending}:{unsorted - place}") for place, message in enumerate(batch)]
+        letters = "".join(map(_letter, verdicts))
         instead = [v.instead for v in verdicts if v.instead is not None]
         found = [
-            KEPT_ID_FIELD + digest(name) for name in sorted({v.kept_id for v in verdicts if v.kept_id is not None})
+            LEFT_ID_FIELD + digest(name) for name in sorted({v.left_id for v in verdicts if v.left_id is not None})
         ]
-        arguments: list[Word] = [run.uid, *fields, left, stays, len(instead), *instead, *found]
-        with bite.timed():
+        arguments: list[Word] = [run.uid, *fields, unsorted, letters, len(instead), *instead, *found]
+        with budget.timed():
             _, rest = await run_script(client, Script.SORT, keys, arguments)
-        left = _number(client, run, rest)
+        unsorted = _number(client, run, rest)
 
 
 def _letter(verdict: Verdict) -> str:
@@ -119,36 +141,14 @@ def _letter(verdict: Verdict) -> str:
     return "3" if verdict.unread else "0"
 
 
-async def rejoin(client: Client, run: Run, ending: str, kept: str, key: str) -> None:
-    """Make what is kept the queue's list again, with what producers have pushed meanwhile behind it."""
-    keys = [client.own.run(run.uid), kept, key]
-    bite = await Bite.of(client.ping)
+async def _rejoin(client: Client, run: Run, ending: str, going: str, key: str) -> None:
+    """Make what goes back the queue's list again, followed by what producers have pushed meanwhile."""
+    keys = [client.own.run(run.uid), going, key]
+    budget = await BatchBudget.measured(client.ping)
     while await _unsorted(client, run, ending) is not None:
-        with bite.timed():
-            await run_script(client, Script.REJOIN, keys, [run.uid, UNSORTED_FIELD + ending, bite.entries, bite.size])
-
-
-async def bring_back(client: Client, layout: Layout, run: Run, judge: Judge) -> None:
-    """Sort what is not sorted yet, and make what goes back visible, each priority in one step.
-
-    The lists of the last sweep come first: they hold the newest messages.
-    """
-    record = await read_record(client, run.uid)
-    if record is None or record.earlier is None:
-        raise lost_data()
-    for ending in sorted(record.unsorted, key=place_of, reverse=True):
-        sweep, of = place_of(ending)
-        kept = client.own.quarantine(run.uid, kept_ending(1, of))
-        await sort(client, run, ending, client.own.quarantine(record.earlier, ending), kept=kept, judge=judge)
-        # Only with the first sweep's list is what goes back complete; nothing is at the others' keys.
-        kept = client.own.quarantine(run.uid, kept_ending(sweep, of))
-        await rejoin(client, run, ending, kept, layout.list_of(run.queue, of))
-
-
-def stays(message: Value, place: str) -> Verdict:
-    """Judge that a message stays in the quarantine: a restore that ends half-way brings nothing more."""
-    del message, place
-    return Verdict(stays=True)
+        arguments: list[Word] = [run.uid, UNSORTED_FIELD + ending, budget.entries, budget.size]
+        with budget.timed():
+            await run_script(client, Script.REJOIN, keys, arguments)
 
 
 async def _unsorted(client: Client, run: Run, ending: str) -> int | None:

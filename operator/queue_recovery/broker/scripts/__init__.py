@@ -1,4 +1,4 @@
-"""The Lua scripts by the names of their files in `scripts/`; keys, arguments and answers are at the head of each."""
+"""The Lua scripts, by the names of their files; each begins with its keys, arguments and answers."""
 
 from enum import StrEnum
 from functools import cache
@@ -6,7 +6,7 @@ from importlib.resources import files
 
 
 class Script(StrEnum):
-    """Those that change something: each checks everything, then acts, its marker last."""
+    """Scripts that change something: each checks everything, then acts, and writes its marker last."""
 
     OPEN = "open"
     FREEZE = "freeze"
@@ -17,7 +17,7 @@ class Script(StrEnum):
     COMPLETE = "complete"
     PUSH = "push"
     CLOSE = "close"
-    GIVE_BACK = "give_back"
+    GIVE_BACK_UNACKED = "give_back_unacked"
     RELEASE = "release"
     PUT_BACK_UNACKED = "put_back_unacked"
     STAGE = "stage"
@@ -27,7 +27,7 @@ class Script(StrEnum):
 
 
 class Reading(StrEnum):
-    """Those that only read: the server decides by the size of a value how much of it is sent."""
+    """Scripts that only read: of a large value, the server sends only a part."""
 
     LIST = "read_list"
     NEWEST = "read_newest"

@@ -1,17 +1,17 @@
 -- Takes every list of a queue at one moment, and marks the run as purged.
 -- KEYS: the run; then, for each list, its key and the key that it gets in the quarantine
--- ARGV: UID; number of the sweep, from 1; undecodable entries seen in unacked; entries of the queue that stay there, or
---       nothing when all of the queue is taken; the run's field that counts those; how many of those are too large to be
+-- ARGV: UID; number of the purge attempt, from 1; undecodable entries in unacked; entries of the queue that are left there, or
+--       nothing if all of the queue is taken; the run's field that counts those; how many of those are too large to be
 --       read; the run's field that counts them; 1 if the lists are taken although none of their messages looks like one of
 --       Celery's, else 0; then, for each list, the run's fields that count its messages, and those not sorted yet; then the
---       number of the run's fields that say what jobs looked like, and those fields; then its fields of the staying
---       entries' task ids, and of all task ids whose messages stay
--- Returns: OK (also when this boundary has been passed already) | LOST (also when one of the jobs' fields is) | CLOSED
+--       number of the run's fields of frozen jobs, and those fields; then its fields of the task ids of entries that
+--       were left, and of all task ids whose messages are to be left
+-- Returns: OK (also if this boundary was passed already) | LOST (also if one of the jobs' fields is) | CLOSED
 --          | PUSHED | WRONGTYPE, key
 --          | FOREIGN (nothing at the ends of the lists looks like a message of Celery)
---          | OCCUPIED (there is something where a list would go)
---          | SKIPPED (the sweep before has not been made, or what it keeps is not back)
-local run, sweep = KEYS[1], tonumber(ARGV[2])
+--          | OCCUPIED (the quarantine has a key that a list would get)
+--          | SKIPPED (the attempt before has not passed its boundary, or what it leaves is not back)
+local run, attempt = KEYS[1], tonumber(ARGV[2])
 
 local function shows_a_message(list)
   for _, place in ipairs({0, -1, 1, -2, 2, -3}) do
@@ -21,13 +21,13 @@ local function shows_a_message(list)
 end
 
 local uid, state, passed, pushed, unsorted =
-  unpack(redis.call('HMGET', run, 'uid', 'state', 'sweep', 'pushed', 'unsorted'))
+  unpack(redis.call('HMGET', run, 'uid', 'state', 'attempt', 'pushed', 'unsorted'))
 if uid ~= ARGV[1] then return {'LOST'} end
 if state ~= 'preparing' and state ~= 'purged' then return {'CLOSED'} end
 passed = tonumber(passed or '0')
-if passed >= sweep then return {'OK'} end
+if passed >= attempt then return {'OK'} end
 if pushed then return {'PUSHED'} end
-if passed ~= sweep - 1 or tonumber(unsorted or '0') > 0 then return {'SKIPPED'} end
+if passed ~= attempt - 1 or tonumber(unsorted or '0') > 0 then return {'SKIPPED'} end
 local found_any, found_message = false, ARGV[8] == '1'
 for i = 2, #KEYS, 2 do
   local found = redis.call('TYPE', KEYS[i])['ok']
@@ -43,12 +43,12 @@ for i = jobs + 1, rest - 1 do
   if redis.call('HEXISTS', run, ARGV[i]) == 0 then return {'LOST'} end
 end
 
-redis.call('HDEL', run, '') -- a full server then takes the rest too
+redis.call('HDEL', run, '') -- a full server then accepts the rest too
 for i = 2, #KEYS, 2 do
   local length = redis.call('LLEN', KEYS[i])
   if length > 0 then
     redis.call('RENAMENX', KEYS[i], KEYS[i + 1])
-    -- A queue with `x-expires` has a TTL, which travels with its key.
+    -- A queue with `x-expires` has a TTL, which is renamed with its key.
     redis.call('PERSIST', KEYS[i + 1])
     redis.call('HSET', run, ARGV[7 + i], length)
     if ARGV[4] ~= '' then
@@ -59,5 +59,5 @@ for i = 2, #KEYS, 2 do
 end
 if ARGV[4] ~= '' then redis.call('HSET', run, ARGV[5], ARGV[4], ARGV[7], ARGV[6]) end
 for i = rest, #ARGV do redis.call('HSET', run, ARGV[i], '1') end
-redis.call('HSET', run, 'undecodable', ARGV[3], 'sweep', sweep, 'state', 'purged')
+redis.call('HSET', run, 'undecodable', ARGV[3], 'attempt', attempt, 'state', 'purged')
 return {'OK'}

@@ -1,4 +1,4 @@
--- Names the first runs of an index whose time has come, and removes members from it that no run can be named by.
+-- Returns the first runs of an index that are due, and removes members that cannot be the UID of a run.
 -- KEYS: the cluster's index of runs
 -- ARGV: the time, in seconds since the epoch; the most members; the longest UID of a run, in bytes
 -- Returns: OK, then UIDs | AGAIN (all of the first members were removed)

@@ -1,19 +1,19 @@
 -- Moves some entries of `unacked` into the quarantine, each unchanged and with the time of its delivery.
 -- KEYS: the run, unacked, unacked_index, the quarantine's hash and sorted set
--- ARGV: UID; number of the sweep; the run's fields that count these entries, and the large ones among them; the size of the
+-- ARGV: UID; number of the purge attempt; the run's fields that count these entries, and the large ones among them; the size of the
 --       largest entry that is not large, in bytes; delivery tags, at most 100
--- Returns: OK (also for entries that are gone or moved already, and when the sweep is complete)
---          | LOST | CLOSED | PUSHED | SKIPPED (the sweep before has not passed its boundary) | WRONGTYPE, key
---          | UNKNOWNCONSUMER (an entry has come again that was moved before)
+-- Returns: OK (also for entries that are gone or were moved already, and if the attempt is complete)
+--          | LOST | CLOSED | PUSHED | SKIPPED (the attempt before has not passed its boundary) | WRONGTYPE, key
+--          | UNKNOWNCONSUMER (an entry that was moved before is there again)
 local run, unacked, index, entries, times = unpack(KEYS)
-local sweep = tonumber(ARGV[2])
+local attempt = tonumber(ARGV[2])
 local uid, state, passed, complete, pushed =
-  unpack(redis.call('HMGET', run, 'uid', 'state', 'sweep', 'complete', 'pushed'))
+  unpack(redis.call('HMGET', run, 'uid', 'state', 'attempt', 'complete', 'pushed'))
 if uid ~= ARGV[1] then return {'LOST'} end
 if state ~= 'preparing' and state ~= 'purged' then return {'CLOSED'} end
-if tonumber(complete or '0') >= sweep then return {'OK'} end
+if tonumber(complete or '0') >= attempt then return {'OK'} end
 if pushed then return {'PUSHED'} end
-if tonumber(passed or '0') < sweep - 1 then return {'SKIPPED'} end
+if tonumber(passed or '0') < attempt - 1 then return {'SKIPPED'} end
 local wanted = {[unacked] = 'hash', [index] = 'zset', [entries] = 'hash', [times] = 'zset'}
 for key, kind in pairs(wanted) do
   local found = redis.call('TYPE', key)['ok']

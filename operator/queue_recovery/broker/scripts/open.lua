@@ -1,11 +1,11 @@
--- Takes queues' locks and creates their runs in state `preparing`: all of them, or none.
+-- Acquires queues' locks and creates their runs in state `preparing`: all of them, or none.
 -- KEYS: for each queue, its lock and its run
--- ARGV: name of the recovery, identity and UID of its cluster (or nothing, where it is not known), and for how many
---       seconds its quarantine is to be kept; then, for each queue, the run's UID, the key of the queue's bare list, and
---       the UID of the earlier run whose quarantine it puts back, or nothing: while the lock is held, the sweeper leaves
+-- ARGV: name of the recovery, identity and UID of its cluster (or nothing, if it is not known), and for how many
+--       seconds its quarantine is retained; then, for each queue, the run's UID, the key of the queue's bare list, and
+--       the UID of the earlier run whose quarantine it restores, or nothing: while the lock is held, retention leaves
 --       that quarantine alone
--- Returns: OK (also when all are open already) | CLOSED | LOST (lock without run)
---          | LOCKED, then, for each lock that is another's, its number from 1 and the UID of the run that holds it
+-- Returns: OK (also if all are open already) | CLOSED | LOST (lock without run)
+--          | LOCKED, then, for each lock of another run, its number from 1 and the UID of that run
 local locked, states = {'LOCKED'}, {}
 for i = 1, #KEYS, 2 do
   local holder, uid = redis.call('GET', KEYS[i]), ARGV[5 + (i - 1) / 2 * 3]
@@ -13,7 +13,7 @@ for i = 1, #KEYS, 2 do
   if states[i] == 'closing' or states[i] == 'closed' then return {'CLOSED'} end
   if holder and holder ~= uid then
     locked[#locked + 1] = tostring((i + 1) / 2)
-    locked[#locked + 1] = holder:sub(1, 1024) -- anybody may have written it
+    locked[#locked + 1] = holder:sub(1, 1024) -- any client may have written it
   elseif holder and not states[i] then
     return {'LOST'}
   end

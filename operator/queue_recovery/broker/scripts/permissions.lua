@@ -1,7 +1,7 @@
--- Tries every command that this room uses on keys, in a form that changes nothing, on a key of the operator's own.
--- KEYS: the probe; then keys that the other scripts use: that they are named here has the server check their patterns
+-- Tries every command that the operator sends on keys, in a form that changes nothing, on a key of its own.
+-- KEYS: the probe; then keys that the other scripts use, so that the server checks the ACL's patterns for them
 -- ARGV: none
--- Returns: the names of the commands that the user may not use | WRITES, text of the error of a server that takes none
+-- Returns: the names of the commands that the ACL forbids | WRITES, the error of a server that accepts no writes
 local probe = KEYS[1]
 local forms = {
   {'GET', probe}, {'GETRANGE', probe, '0', '0'}, {'TYPE', probe}, {'EXISTS', probe}, {'LLEN', probe}, {'HLEN', probe},

@@ -10,7 +10,7 @@ if state ~= 'purged' then return {'CLOSED'} end
 local found = redis.call('TYPE', list)['ok']
 if found ~= 'list' and found ~= 'none' then return {'WRONGTYPE', list} end
 
--- The first write takes memory on purpose: a full server refuses the whole batch, as it does any producer's.
+-- The first write needs memory on purpose: a full server refuses the whole batch, as it refuses any producer.
 for i = 2, #ARGV, 3 do
   if redis.call('HEXISTS', run, ARGV[i]) == 0 then
     redis.call('LPUSH', list, ARGV[i + 2])

@@ -32,7 +32,7 @@ class Run:
     name: str
     """`namespace/name` of the QueueRecovery, for people who read the broker's keys."""
     cluster: str
-    """Identity of the Kubernetes cluster: the sweeper of another one leaves the run alone. Clusters may share it."""
+    """Identity of the Kubernetes cluster: retention of another one leaves the run alone. Clusters may share it."""
     queue: str
     select: PurgeSelect | None = None
     """Which messages are taken; None: all."""

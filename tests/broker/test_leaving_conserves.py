@@ -114,7 +114,7 @@ class Scene:
         stay = {tag for tag, envelope in self.held.items() if _retries(envelope) == 0}
         assert set(await self.redis.hkeys("unacked")) == stay
         assert set(await self.redis.hkeys(f"{prefix}unacked")) == self.held.keys() - stay
-        assert not await self.redis.keys("*:kept:*")
+        assert not await self.redis.keys("*:left:*")
 
 
 def _retries(envelope: bytes) -> int:

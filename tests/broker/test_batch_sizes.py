@@ -1,4 +1,4 @@
-"""How much is read and moved at once: by what lies there, by how long the server takes, and never by the depth."""
+"""How much is read and moved at once depends on sizes and on how fast the server is, never on the depth."""
 
 import json
 import tracemalloc
@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker.connection import batches
-from queue_recovery.broker.connection.batches import MOST_BYTES, Bite, Portion
+from queue_recovery.broker.connection.batches import MOST_BYTES, BatchBudget, PageSize
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.recovery.ports import Run
@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 class Clock:
-    """A clock that stands still but for what is added to it."""
+    """A clock that only advances by what is added to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -47,39 +47,39 @@ async def fill(redis: Redis, *, messages: int, entries: int, padding: int) -> No
         await redis.hset("unacked", f"tag-{n}", entry)
 
 
-def test_a_slow_script_halves_the_next_bite_and_quick_ones_double_it_again(clock: Clock) -> None:
-    bite = Bite(trip=0.2)
+def test_a_slow_script_halves_the_next_batch_and_quick_ones_double_it_again(clock: Clock) -> None:
+    budget = BatchBudget(round_trip=0.2)
 
     sizes = []
     for seconds in (0.001, 0.011, 0.011, 0.004, 0.001, 0.001, *[0.011] * 9):
-        with bite.timed():
+        with budget.timed():
             clock.now += 0.2 + seconds
-        sizes.append((bite.entries, bite.size))
+        sizes.append((budget.entries, budget.size))
 
     assert sizes[:6] == [(100, MOST_BYTES), *((n, MOST_BYTES * n // 100) for n in (50, 25, 25, 50, 100))]
     assert sizes[-1] == sizes[-2] == (6, MOST_BYTES // 16)
 
 
-def test_a_bite_holds_no_more_entries_and_bytes_than_it_may_and_at_least_one() -> None:
-    bite = Bite(trip=0)
+def test_a_batch_has_no_more_entries_and_bytes_than_it_may_and_at_least_one() -> None:
+    budget = BatchBudget(round_trip=0)
 
-    assert bite.holds([1] * 1000) == 100
-    assert bite.holds([MOST_BYTES // 4] * 10) == 4
-    assert bite.holds([MOST_BYTES * 2] * 10) == 1
-    assert bite.holds([]) == 0
+    assert budget.fitting([1] * 1000) == 100
+    assert budget.fitting([MOST_BYTES // 4] * 10) == 4
+    assert budget.fitting([MOST_BYTES * 2] * 10) == 1
+    assert budget.fitting([]) == 0
 
 
 def test_a_read_asks_for_as_many_entries_as_fit_by_the_size_of_the_last_ones() -> None:
-    portion, asked = Portion(), []
+    page, asked = PageSize(), []
     for size in (10, 10_000, 2 * MIB, 100):
-        asked.append(portion.entries)
-        portion.note([size] * portion.entries)
+        asked.append(page.entries)
+        page.note([size] * page.entries)
 
     assert asked == [10, 100, 26, 1]
-    assert portion.entries == 100
+    assert page.entries == 100
 
 
-async def test_a_server_that_takes_long_gets_smaller_bites_and_loses_none(
+async def test_a_server_that_takes_long_gets_smaller_batches_and_loses_none(
     connect: Connect, redis: Redis, clock: Clock
 ) -> None:
     await fill(redis, messages=900, entries=1800, padding=10)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.inspection.canvas import TailCount
+from queue_recovery.broker.inspection.canvas import CanvasCount
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything
 
@@ -133,13 +133,13 @@ def body(content: bytes) -> str:
     ],
 )
 def test_whatever_a_body_is_made_of_it_is_counted_as_unreadable(fields: dict[str, object]) -> None:
-    count = TailCount()
+    count = CanvasCount()
     chain = body(b'[[], {}, {"chain": [1]}]')
     good: dict[str, object] = {"content-type": "application/json", "content-encoding": "utf-8", "body": chain}
     good |= {"headers": {}, "properties": {"body_encoding": "base64"}}
     envelopes: list[object] = [good, good | fields, None, [], "text"]
     for envelope in envelopes:
-        count.look(envelope)
+        count.examine(envelope)
 
     assert count.total() == Canvas(looked_at=5, unreadable=4, chains=1)
 

@@ -1,7 +1,7 @@
--- Gives entries of the quarantine back to `unacked`, unchanged and with the time of their delivery.
+-- Moves entries of the quarantine back to `unacked`, unchanged and with the time of their delivery.
 -- KEYS: the run, unacked, unacked_index, the quarantine's hash and sorted set
 -- ARGV: UID; delivery tags, at most 100
--- Returns: OK (also for entries that are back already, and when another process has closed the run meanwhile)
+-- Returns: OK (also for entries that are back already, and if another process has closed the run meanwhile)
 --          | LOST | WRONGTYPE, key
 local run, unacked, index, entries, times = unpack(KEYS)
 local uid, state = unpack(redis.call('HMGET', run, 'uid', 'state'))
