@@ -34,15 +34,15 @@ def dying(broker: RedisBroker, trips: int) -> Iterator[list[Died]]:
 
     Yields a list that holds the death if it has come.
     """
-    redis = broker._client._redis
-    broker._client._redis = _Mortal(redis, trips)  # type: ignore[assignment]
+    redis = broker.database.client.redis
+    broker.database.client.redis = _Mortal(redis, trips)  # type: ignore[assignment]
     deaths: list[Died] = []
     try:
         yield deaths
     except Died as death:
         deaths.append(death)
     finally:
-        broker._client._redis = redis
+        broker.database.client.redis = redis
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def dying_at(broker: RedisBroker, script: Script, number: int = 1) -> Iterator[N
 
     It has to come to that.
     """
-    send, left = broker._client.script, number
+    send, left = broker.database.client.script, number
 
     async def mortal(text: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> list[bytes]:
         nonlocal left
@@ -60,20 +60,20 @@ def dying_at(broker: RedisBroker, script: Script, number: int = 1) -> Iterator[N
             raise Died
         return await send(text, keys, arguments)
 
-    broker._client.script = mortal  # type: ignore[method-assign]
+    broker.database.client.script = mortal  # type: ignore[method-assign]
     with pytest.raises(Died):
         yield
-    broker._client.script = send  # type: ignore[method-assign]
+    broker.database.client.script = send  # type: ignore[method-assign]
 
 
 def sends_twice(broker: RedisBroker) -> RedisBroker:
     """Send every script twice, as redis-py does when an answer is late; both must answer the same."""
-    once = broker._client.script
+    once = broker.database.client.script
 
     async def twice(text: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> list[bytes]:
         first = await once(text, keys, arguments)
         assert await once(text, keys, arguments) == first
         return first
 
-    broker._client.script = twice  # type: ignore[method-assign]
+    broker.database.client.script = twice  # type: ignore[method-assign]
     return broker

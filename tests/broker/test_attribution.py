@@ -108,7 +108,7 @@ async def test_the_index_is_listed_from_its_oldest_member_on_and_no_further_than
     await redis.zadd("unacked_index", {f"{n}" * 20_000: 1700000050 + n for n in range(10, 1000)})
 
     async with watched(server, redis) as sent:
-        total, listed = await broker._client.oldest("unacked_index", "unacked", 1000)
+        total, listed = await broker.database.client.oldest("unacked_index", "unacked", 1000)
 
     assert total == 50
     assert [entry.field for entry in listed] == [f"tag-{n}".encode() for n in range(50)]

@@ -84,7 +84,7 @@ async def test_a_server_that_takes_long_gets_smaller_batches_and_loses_none(
 ) -> None:
     await fill(redis, messages=900, entries=1800, padding=10)
     broker, run = connect(), selecting(tasks=["tts.render"])
-    script, held = broker._client.script, {Script.SORT: [0], Script.MOVE_UNACKED: [0]}
+    script, held = broker.database.client.script, {Script.SORT: [0], Script.MOVE_UNACKED: [0]}
 
     async def slow(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
         for kind, sizes in held.items():
@@ -93,7 +93,7 @@ async def test_a_server_that_takes_long_gets_smaller_batches_and_loses_none(
                 clock.now += 0.001 * sizes[-1]
         return await script(text, keys, arguments)
 
-    broker._client.script = slow  # type: ignore[method-assign]
+    broker.database.client.script = slow  # type: ignore[method-assign]
     await broker.open(run)
     taken = await broker.take(run)
 

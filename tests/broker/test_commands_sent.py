@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import batches
 from queue_recovery.broker.connection.client import Word
+from queue_recovery.broker.run.publisher import Publisher
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, recovery, restoring, selecting, tasks
@@ -205,15 +206,15 @@ async def test_pushing_sends_no_more_than_a_mebibyte_at_once(
     await broker.pass_boundary(run)
     jobs = tasks(4)
     monkeypatch.setattr(
-        broker._publisher, "message", lambda _queue, task: b"m" * (2**20 // 3 + (task in jobs[:3]) * more)
+        Publisher, "message", lambda _self, _queue, task: b"m" * (2**20 // 3 + (task in jobs[:3]) * more)
     )
-    send, counts = broker._client.script, []
+    send, counts = broker.database.client.script, []
 
     async def script(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
         counts.append((len(arguments) - 1) // 3)
         return await send(text, keys, arguments)
 
-    monkeypatch.setattr(broker._client, "script", script)
+    monkeypatch.setattr(broker.database.client, "script", script)
 
     await broker.push(run, jobs)
     await broker.push(run, jobs)

@@ -170,7 +170,7 @@ async def test_after_a_refusal_a_late_process_takes_nothing_from_workers(
     late, ending = connect(), connect()
     application.enqueue("tts", "waits")
     await late.open(run)
-    script = late._client.script
+    script = late.database.client.script
 
     async def overtaken(text: str, *words: object) -> list[bytes]:
         answer: list[bytes] = await script(text, *words)  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ async def test_after_a_refusal_a_late_process_takes_nothing_from_workers(
         application.hold("tts", 1)
         return answer
 
-    monkeypatch.setattr(late._client, "script", overtaken)  # the first one passes the boundary
+    monkeypatch.setattr(late.database.client, "script", overtaken)  # the first one passes the boundary
     with suppress(Rejected, NotYet):
         await late.take(run)
 

@@ -109,11 +109,11 @@ async def test_the_command_is_not_sent_again_and_the_next_one_gets_a_connection_
     await redis.config_resetstat()
 
     with pytest.raises(Unavailable) as raised:
-        await broker._client.by_rank("queuerecovery.dev:large", 0, 0)
+        await broker.database.client.by_rank("queuerecovery.dev:large", 0, 0)
 
     assert raised.value.reason == "BrokerReplyTooLarge"
     assert (await redis.info("commandstats"))["cmdstat_zrevrange"]["calls"] == 1
-    assert await broker._client.by_rank("queuerecovery.dev:none", 0, 0) == []
+    assert await broker.database.client.by_rank("queuerecovery.dev:none", 0, 0) == []
 
 
 def _feed(measure: Measure, parts: list[bytes], limit: int) -> None:

@@ -87,7 +87,7 @@ class Scene:
 
     def producing(self, broker: RedisBroker, count: int) -> RedisBroker:
         """Push messages after each script that comes after the boundary."""
-        script = broker._client.script
+        script = broker.database.client.script
 
         async def then_produce(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
             answer = await script(text, keys, arguments)
@@ -95,7 +95,7 @@ class Scene:
                 await self.produce(count)
             return answer
 
-        broker._client.script = then_produce  # type: ignore[method-assign]
+        broker.database.client.script = then_produce  # type: ignore[method-assign]
         return broker
 
     def newer_allowed(self, text: str) -> bool:
@@ -211,7 +211,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     await scene.fill()
     run, late, other = selecting(min_retries=1), connect(), connect()
     await late.open(run)
-    lrange = late._client.lrange
+    lrange = late.database.client.lrange
 
     async def paused(key: str, first: int, last: int) -> list[Value]:
         monkeypatch.undo()
@@ -220,7 +220,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
         await other.close(run)
         return stale
 
-    monkeypatch.setattr(late._client, "lrange", paused)
+    monkeypatch.setattr(late.database.client, "lrange", paused)
     with pytest.raises(Rejected, match="AlreadyClosed"):
         await late.take(run)
 
@@ -236,7 +236,7 @@ async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
     await broker.open(run)
     with dying_at(broker, Script.SORT, 2):
         await broker.take(run)
-    script = broker._client.script
+    script = broker.database.client.script
     ran: list[str] = []
 
     async def then_consume(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
@@ -244,7 +244,7 @@ async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
         ran.extend(application.consume("tts"))
         return answer
 
-    broker._client.script = then_consume  # type: ignore[method-assign]
+    broker.database.client.script = then_consume  # type: ignore[method-assign]
     await broker.close(run)
 
     assert ran == [f"m{n:03}" for n in range(0, 450, 2)]

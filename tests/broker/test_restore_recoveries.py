@@ -106,8 +106,8 @@ class Here:
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
         broker = self.connect(target.broker.transport_options)
-        self.brokers.append((broker, broker._client._redis))
-        broker._client._redis = _Counted(broker._client._redis, self)  # type: ignore[assignment]
+        self.brokers.append((broker, broker.database.client.redis))
+        broker.database.client.redis = _Counted(broker.database.client.redis, self)  # type: ignore[assignment]
         return broker
 
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
@@ -136,7 +136,7 @@ class Here:
             return False
         finally:
             for broker, redis in self.brokers:
-                broker._client._redis = redis
+                broker.database.client.redis = redis
             self.brokers.clear()
         return True
 

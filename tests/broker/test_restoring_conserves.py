@@ -99,7 +99,7 @@ class Scene:
 
     def producing(self, broker: RedisBroker, count: int) -> RedisBroker:
         """Push messages after each script of a restore."""
-        script = broker._client.script
+        script = broker.database.client.script
 
         async def then_produce(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
             answer = await script(text, keys, arguments)
@@ -109,7 +109,7 @@ class Scene:
                 self.newer += fresh
             return answer
 
-        broker._client.script = then_produce  # type: ignore[method-assign]
+        broker.database.client.script = then_produce  # type: ignore[method-assign]
         return broker
 
     async def queued(self, priority: int) -> list[bytes]:
@@ -263,7 +263,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     await scene.purge(connect())
     run, late, other = scene.some(), connect(), connect()
     await late.open(run)
-    original = getattr(late._client, call)
+    original = getattr(late.database.client, call)
 
     async def paused(*arguments: str) -> list[bytes]:
         stale: list[bytes] = await original(*arguments)
@@ -273,7 +273,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
             await other.close(run)
         return stale
 
-    monkeypatch.setattr(late._client, call, paused)
+    monkeypatch.setattr(late.database.client, call, paused)
     with pytest.raises(Rejected, match="AlreadyClosed"):
         await late.restore(run)
 
@@ -288,7 +288,7 @@ async def test_an_operator_whose_portion_was_laid_by_another_passes_nothing_over
     await scene.purge(connect())
     run, late, other = scene.some(), connect(), connect()
     await late.open(run)
-    by_rank = late._client.by_rank
+    by_rank = late.database.client.by_rank
 
     async def paused(key: str, first: int, last: int) -> list[bytes]:
         monkeypatch.undo()
@@ -298,7 +298,7 @@ async def test_an_operator_whose_portion_was_laid_by_another_passes_nothing_over
         assert death
         return stale
 
-    monkeypatch.setattr(late._client, "by_rank", paused)
+    monkeypatch.setattr(late.database.client, "by_rank", paused)
 
     await scene.check(await late.restore(run), list(scene.goes))
 
@@ -315,7 +315,7 @@ async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
     await broker.close(run)
     await broker.release(run, expires=LATER, retain=True)
     application.disappear()
-    script, undo = broker._client.script, restoring(run)
+    script, undo = broker.database.client.script, restoring(run)
     ran: list[str] = []
 
     async def then_work(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
@@ -324,7 +324,7 @@ async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
         ran.extend(application.consume("tts"))
         return answer
 
-    broker._client.script = then_work  # type: ignore[method-assign]
+    broker.database.client.script = then_work  # type: ignore[method-assign]
     await broker.open(undo)
     await broker.restore(undo)
 

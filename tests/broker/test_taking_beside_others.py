@@ -22,7 +22,7 @@ async def test_what_another_workers_restore_sweep_moves_meanwhile_is_taken_from_
     application.hold("tts", 300)
     application.channel.visibility_timeout = -1
     await broker.open(run)
-    script = broker._client.script
+    script = broker.database.client.script
 
     async def interrupted(*words: object) -> list[bytes]:
         monkeypatch.undo()
@@ -30,7 +30,7 @@ async def test_what_another_workers_restore_sweep_moves_meanwhile_is_taken_from_
         application.restore_visible(50)
         return answer
 
-    monkeypatch.setattr(broker._client, "script", interrupted)
+    monkeypatch.setattr(broker.database.client, "script", interrupted)
     taken = await broker.take(run)
 
     assert (taken.ready, taken.unacked) == (50, 250)
@@ -43,13 +43,13 @@ async def test_a_consumer_that_was_not_stopped_is_reported_before_anything_irrev
     application.enqueue("tts", *(f"m{n}" for n in range(20)))
     application.hold("tts", 1)
     await broker.open(run)
-    script = broker._client.script
+    script = broker.database.client.script
 
     async def interrupted(*words: object) -> list[bytes]:
         application.hold("tts", 1)
         return await script(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(broker._client, "script", interrupted)
+    monkeypatch.setattr(broker.database.client, "script", interrupted)
     with pytest.raises(NotYet) as refused:
         await broker.take(run)
     assert refused.value.reason == "UnknownConsumer"
@@ -81,7 +81,7 @@ async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_w
     broker: RedisBroker, application: Application, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await broker.open(run)
-    script = broker._client.script
+    script = broker.database.client.script
 
     async def interrupted(*words: object) -> list[bytes]:
         answer: list[bytes] = await script(*words)  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_w
         application.hold("tts", 1)
         return answer
 
-    monkeypatch.setattr(broker._client, "script", interrupted)
+    monkeypatch.setattr(broker.database.client, "script", interrupted)
     with pytest.raises(NotYet, match="UnknownConsumer"):
         await broker.take(run)
     assert (await broker.take(run)).unacked == 1
@@ -166,7 +166,7 @@ async def test_a_process_that_was_held_up_takes_nothing_after_another_has_comple
     application.enqueue("tts", "held")
     application.hold("tts", 1)
     await late.open(run)
-    script = late._client.script
+    script = late.database.client.script
 
     async def held_up(*words: object) -> list[bytes]:
         monkeypatch.undo()
@@ -178,7 +178,7 @@ async def test_a_process_that_was_held_up_takes_nothing_after_another_has_comple
         text, keys, arguments = words
         return await script(text, keys, [*arguments, tag])  # type: ignore[arg-type,misc]
 
-    monkeypatch.setattr(late._client, "script", held_up)
+    monkeypatch.setattr(late.database.client, "script", held_up)
     with pytest.raises(NotYet):
         await late.take(run)
 

@@ -97,8 +97,8 @@ async def test_a_look_at_a_thousand_entries_that_are_slow_to_parse_holds_nobody_
 async def test_bindings_that_are_too_many_to_be_kept_are_read_again(
     broker: RedisBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bindings, "_KEPT_AT_MOST", 10)
-    monkeypatch.setattr(bindings, "_ROUTES_KEPT_AT_MOST", 1)
+    monkeypatch.setattr(bindings, "_MOST_CACHED", 10)
+    monkeypatch.setattr(bindings, "_MOST_ROUTES", 1)
     await redis.sadd("_kombu.binding.tasks", *(f"key.{n}{SEP}{SEP}tts" for n in range(30)))
     await redis.sadd("_kombu.binding.few", f"key{SEP}{SEP}tts")
     routes = [("tasks", f"key.{n}") for n in range(40)] + [("few", "key"), ("few", "other")]

@@ -37,7 +37,7 @@ GOOD = [f"good-{n}" for n in range(4)]
 @contextmanager
 def before(broker: RedisBroker, turns: dict[Script, Callable[[], Awaitable[None]]]) -> Iterator[None]:
     """Do something when a script is about to be sent for the first time."""
-    send = broker._client.script
+    send = broker.database.client.script
     waiting = {text_of(script): action for script, action in turns.items()}
 
     async def script(text: str, keys: Sequence[str], arguments: Sequence[str | bytes | int | float]) -> list[bytes]:
@@ -45,10 +45,10 @@ def before(broker: RedisBroker, turns: dict[Script, Callable[[], Awaitable[None]
             await waiting.pop(text)()
         return await send(text, keys, arguments)
 
-    broker._client.script = script  # type: ignore[method-assign]
+    broker.database.client.script = script  # type: ignore[method-assign]
     yield
     assert not waiting
-    broker._client.script = send  # type: ignore[method-assign]
+    broker.database.client.script = send  # type: ignore[method-assign]
 
 
 def enqueue(application: Application) -> None:

@@ -17,7 +17,6 @@ from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
 from queue_recovery.broker.connection.failures import to_recovery_error, translated_failures
 from queue_recovery.broker.connection.replies import LARGEST_REPLY, replies_up_to
 from queue_recovery.broker.connection.values import END, LARGEST, Indexed, Kind, Large, Value
-from queue_recovery.broker.layout.own_keys import OwnKeys
 from queue_recovery.broker.scripts import Reading, text_of
 from queue_recovery.recovery.errors import Unavailable
 
@@ -59,27 +58,26 @@ _INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
 class Client:
     """The commands, sent to one database."""
 
-    def __init__(self, redis: Redis, database: int, own: OwnKeys) -> None:
-        """Wrap the driver's client, which this one closes; `own` are the operator's keys in its database."""
+    def __init__(self, redis: Redis, database: int) -> None:
+        """Wrap the driver's client of that database; this one closes it."""
         self.database = database
-        self.own = own
         self.is_sound = True
         """False once a command has failed: the name may lead to another server by now, so connect again."""
-        self._redis = redis
+        self.redis = redis
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def ping(self) -> None:
         """Send PING."""
         async with self._commanding():
-            await self._redis.execute_command("PING")  # type: ignore[no-untyped-call]
+            await self.redis.execute_command("PING")  # type: ignore[no-untyped-call]
 
     async def info(self) -> Mapping[str, str] | None:
         """Return INFO, or None where the ACL does not grant it: it is one of the dangerous commands."""
         # The driver would parse the whole reply at once, however large.
-        self._redis.response_callbacks.pop("INFO", None)
+        self.redis.response_callbacks.pop("INFO", None)
         async with self._commanding(_LARGEST_INFO):
             try:
-                answer = cast("bytes", await self._redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
+                answer = cast("bytes", await self.redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
                 return None
         return {name.decode(): value.decode(errors="replace") for name, value in _INFO.findall(answer)}
@@ -88,7 +86,7 @@ class Client:
         """Return CLIENT LIST, or nothing where the ACL does not grant it: it is one of the dangerous commands."""
         async with self._commanding():
             try:
-                return cast("bytes", await self._redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
+                return cast("bytes", await self.redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
                 return b""
 
@@ -164,7 +162,7 @@ class Client:
         cursor = 0
         while True:
             async with self._commanding():
-                cursor, keys = await self._redis.scan(cursor, match=pattern, count=SCAN_KEYS_COUNT, _type=kind)
+                cursor, keys = await self.redis.scan(cursor, match=pattern, count=SCAN_KEYS_COUNT, _type=kind)
             yield cast("list[bytes]", keys)
             if cursor == 0:
                 return
@@ -202,7 +200,7 @@ class Client:
     async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
         """Return members of a sorted set by rank, those of the highest score first (ZREVRANGE)."""
         async with self._commanding():
-            return cast("list[bytes]", await self._redis.zrevrange(key, first, last))
+            return cast("list[bytes]", await self.redis.zrevrange(key, first, last))
 
     async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
         """Return the length of each list and each hash in one round trip; 0 for a key of another type."""
@@ -224,17 +222,17 @@ class Client:
         """Unlink keys."""
         if keys:
             async with self._commanding():
-                await self._redis.unlink(*keys)
+                await self.redis.unlink(*keys)
 
     async def reschedule(self, key: str, member: bytes, score: float) -> None:
         """Change the score of a member of a sorted set, if it still exists (ZADD XX)."""
         async with self._commanding():
-            await self._redis.zadd(key, {member: score}, xx=True)
+            await self.redis.zadd(key, {member: score}, xx=True)
 
     async def forget(self, key: str, member: bytes) -> None:
         """Remove a member of a sorted set."""
         async with self._commanding():
-            await self._redis.zrem(key, member)
+            await self.redis.zrem(key, member)
 
     async def script(self, text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
         """Run a script by EVAL.
@@ -243,12 +241,12 @@ class Client:
         try after a restart or a failover.
         """
         async with self._commanding():
-            return cast("list[bytes]", await self._redis.eval(text, len(keys), *keys, *arguments))
+            return cast("list[bytes]", await self.redis.eval(text, len(keys), *keys, *arguments))
 
     async def aclose(self) -> None:
         """Close all connections, even in a task that is being cancelled."""
         try:
-            await self._redis.aclose()
+            await self.redis.aclose()
         except (RedisError, OSError) as error:
             raise to_recovery_error(error) from None
 
@@ -266,13 +264,13 @@ class Client:
     async def _read(self, script: Reading, keys: Sequence[str | bytes], arguments: Sequence[Word]) -> list[object]:
         """Run a script that only reads."""
         async with self._commanding():
-            return cast("list[object]", await self._redis.eval(text_of(script), len(keys), *keys, *arguments))
+            return cast("list[object]", await self.redis.eval(text_of(script), len(keys), *keys, *arguments))
 
     async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
         """Send all commands at once, without MULTI; an answer may be a WRONGTYPE error, but no other."""
         # All answers are in memory until the last has arrived.
         async with self._commanding(max(_SMALL, LARGEST_REPLY // max(1, len(commands)))):
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline = self.redis.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)
             answers: list[object] = await pipeline.execute(raise_on_error=False)

@@ -42,13 +42,15 @@ async def check_server(client: Client) -> BrokerHealth:
     return BrokerHealth(eviction_policy=policy if policy is None or policy in _POLICIES else "unknown")
 
 
-async def check_permissions(client: Client, keys: Sequence[str]) -> None:
+async def check_permissions(client: Client, probe: str, keys: Sequence[str]) -> None:
     """Check that the user may run every command that a recovery needs, on these keys.
+
+    Commands that write are tried on the key `probe`, which exists no longer than the script.
 
     Raises:
         Unavailable: `BrokerPermissionDenied` naming a command, `BrokerReadOnly`.
     """
-    answer = await client.script(text_of(Script.PERMISSIONS), [client.own.probe, *keys], [])
+    answer = await client.script(text_of(Script.PERMISSIONS), [probe, *keys], [])
     if answer[:1] == [b"WRITES"]:
         raise from_error_text(answer[1].decode(errors="replace"))
     if answer:

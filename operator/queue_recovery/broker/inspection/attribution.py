@@ -10,11 +10,10 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.values import LARGEST, Indexed, Value
 from queue_recovery.broker.layout.bindings import Allowance, Bindings, Exhausted
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import read_entry
-from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.ports import Held, Unacked
 
 _MOST_ENTRIES: Final = 1000
@@ -36,20 +35,20 @@ _MOST_ROUTES: Final = 100
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
-async def attribute(client: Client, layout: Layout, queues: Collection[str]) -> Unacked:
+async def attribute(db: Database, queues: Collection[str]) -> Unacked:
     """Count the oldest entries of `unacked` by queue, with the time of each queue's oldest delivery.
 
     An entry whose exchange copied it to several of the queues counts for the first of them by name.
     """
-    total, indexed = await client.oldest(layout.unacked_index, layout.unacked, _MOST_ENTRIES)
+    total, indexed = await db.client.oldest(db.layout.unacked_index, db.layout.unacked, _MOST_ENTRIES)
     readable = {entry.field: entry.score for entry in affordable(indexed)}
-    bindings = Bindings(client, layout, queues, Allowance(reads=_MOST_BINDING_READS, routes=_MOST_ROUTES))
+    bindings = Bindings(db, queues, Allowance(reads=_MOST_BINDING_READS, routes=_MOST_ROUTES))
     counts: Counter[str] = Counter()
     since: dict[str, datetime] = {}
     known = 0
     rest = list(readable)
     while rest:
-        values = await client.values(layout.unacked, rest[:100], largest=_END, end=_END)
+        values = await db.client.values(db.layout.unacked, rest[:100], largest=_END, end=_END)
         for number, (field, value) in enumerate(zip(rest, values, strict=False)):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)

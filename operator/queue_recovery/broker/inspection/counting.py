@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from queue_recovery.broker.connection.batches import PageSize
-from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.values import size_of
 from queue_recovery.broker.inspection.canvas import CanvasCount
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import name_of, read_message, retries, task_id
-from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.broker.layout.unacked import entries_of, refuse_shared
 from queue_recovery.broker.run.selection import Selection
 from queue_recovery.recovery.ports import Count, MessageName
@@ -16,17 +15,16 @@ _END = 500
 """Messages examined for their canvas at either end of a list: the oldest, and the newest retries."""
 
 
-async def depths(client: Client, layout: Layout, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
+async def depths(db: Database, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
     """Return each queue's depth over the lists that the target declares, and the number of entries of `unacked`."""
-    lists = {queue: list(layout.declared_lists(queue).values()) for queue in queues}
-    *lengths, unacked = await client.lengths([key for keys in lists.values() for key in keys], [layout.unacked])
+    lists = {queue: list(db.layout.declared_lists(queue).values()) for queue in queues}
+    *lengths, unacked = await db.client.lengths([key for keys in lists.values() for key in keys], [db.layout.unacked])
     rest = iter(lengths)
     return {queue: sum(next(rest) for _ in keys) for queue, keys in lists.items()}, unacked
 
 
 async def count(
-    client: Client,
-    layout: Layout,
+    db: Database,
     queues: Collection[str],
     selection: Selection,
     names: int,
@@ -40,7 +38,7 @@ async def count(
     Raises:
         Rejected: `SharedRoute`.
     """
-    lengths = await _lengths(client, layout, queues)
+    lengths = await _lengths(db, queues)
     ready = sum(lengths.values())
     unacked = undecodable = leave = 0
     canvas = CanvasCount()
@@ -66,10 +64,10 @@ async def count(
 
     messages = _at_ends if selection.takes_all else _in_lists
     read_count = 0
-    async for portion in messages(client, lengths):
+    async for portion in messages(db, lengths):
         read_count += len(portion)
         leave += sum(not examine(envelope) for envelope in portion)
-    async for found in entries_of(client, layout, queues):
+    async for found in entries_of(db, queues):
         if found.entry is None:
             undecodable += 1
             continue
@@ -91,9 +89,7 @@ async def count(
     )
 
 
-async def queued_task_ids(
-    client: Client, layout: Layout, queues: Collection[str], among: Collection[str]
-) -> frozenset[str]:
+async def queued_task_ids(db: Database, queues: Collection[str], among: Collection[str]) -> frozenset[str]:
     """Return which of these task ids have a message in the queues' lists or in `unacked`.
 
     A message in `unacked` that may be another queue's copy counts: its task may yet run.
@@ -101,25 +97,25 @@ async def queued_task_ids(
     wanted = frozenset(among)
     found: set[str] = set()
     if wanted:
-        async for portion in _in_lists(client, await _lengths(client, layout, queues)):
+        async for portion in _in_lists(db, await _lengths(db, queues)):
             found |= wanted & {task_id(envelope) or "" for envelope in portion}
             if found == wanted:
                 return wanted
-        async for item in entries_of(client, layout, queues):
+        async for item in entries_of(db, queues):
             if item.entry is not None:
                 found |= wanted & {task_id(item.entry.envelope) or ""}
     return frozenset(found)
 
 
-async def _lengths(client: Client, layout: Layout, queues: Collection[str]) -> Mapping[str, int]:
+async def _lengths(db: Database, queues: Collection[str]) -> Mapping[str, int]:
     lengths: dict[str, int] = {}
     for queue in queues:
-        lists = list(layout.possible_lists(queue).values())
-        lengths |= zip(lists, await client.lengths(lists, []), strict=True)
+        lists = list(db.layout.possible_lists(queue).values())
+        lengths |= zip(lists, await db.client.lengths(lists, []), strict=True)
     return lengths
 
 
-async def _in_lists(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
+async def _in_lists(db: Database, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
     """Read the messages of lists, in portions; a message that is not JSON is None.
 
     Lists are read from their head by index: what is pushed meanwhile shifts messages into later portions, where those
@@ -128,7 +124,7 @@ async def _in_lists(client: Client, lengths: Mapping[str, int]) -> AsyncIterator
     for key, length in lengths.items():
         first, page = 0, PageSize()
         before: list[int] = []
-        while length and (messages := await client.lrange(key, first, first + page.entries - 1)):
+        while length and (messages := await db.client.lrange(key, first, first + page.entries - 1)):
             hashes = list(map(hash, messages))
             shift = next((n for n in range(min(len(before), len(hashes)), 0, -1) if before[-n:] == hashes[:n]), 0)
             yield [read_message(message) for message in messages[shift:]]
@@ -137,7 +133,7 @@ async def _in_lists(client: Client, lengths: Mapping[str, int]) -> AsyncIterator
             page.note(list(map(size_of, messages)))
 
 
-async def _at_ends(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
+async def _at_ends(db: Database, lengths: Mapping[str, int]) -> AsyncIterator[Sequence[object]]:
     """Read the messages at both ends of lists, in portions; a message that is not JSON is None."""
     for key, length in lengths.items():
         ends = [range(length)] if length <= 2 * _END else [range(_END), range(length - _END, length)]
@@ -145,7 +141,7 @@ async def _at_ends(client: Client, lengths: Mapping[str, int]) -> AsyncIterator[
         for end in ends:
             first = end.start
             while first < end.stop:
-                messages = await client.lrange(key, first, min(first + page.entries, end.stop) - 1)
+                messages = await db.client.lrange(key, first, min(first + page.entries, end.stop) - 1)
                 if not messages:
                     break  # consumed meanwhile
                 yield [read_message(message) for message in messages]

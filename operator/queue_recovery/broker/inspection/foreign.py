@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import is_envelope, read_message
-from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.broker.run.script import unreadable, wrong_type
 from queue_recovery.recovery.errors import Rejected
 
@@ -16,32 +15,32 @@ _FOREIGN_PREFIXES = {"rq:": "RQ", "dramatiq:": "Dramatiq"}
 """Prefixes of other task queues' keys; their lists hold ids, which look like no envelope at all."""
 
 
-async def check_keys(client: Client, layout: Layout, queue: str, *, take_unreadable: bool) -> None:
+async def check_keys(db: Database, queue: str, *, take_unreadable: bool) -> None:
     """Refuse a queue whose keys cannot be Celery's, or, without `take_unreadable`, has no readable message.
 
     Raises:
         Rejected: `WrongKeyType`, `ForeignQueue`.
     """
     for prefix, program in _FOREIGN_PREFIXES.items():
-        if layout.bare_list(queue).startswith(prefix):
+        if db.layout.bare_list(queue).startswith(prefix):
             raise Rejected(
                 Reason.FOREIGN_QUEUE,
-                f'"{layout.bare_list(queue)}" is a key of {program}, not of Celery; name one of Celery\'s queues',
+                f'"{db.layout.bare_list(queue)}" is a key of {program}, not of Celery; name one of Celery\'s queues',
             )
-    lists = list(layout.possible_lists(queue).values())
-    expected = {**dict.fromkeys(lists, "list"), layout.unacked: "hash", layout.unacked_index: "zset"}
-    kinds = await client.kinds(list(expected))
+    lists = list(db.layout.possible_lists(queue).values())
+    expected = {**dict.fromkeys(lists, "list"), db.layout.unacked: "hash", db.layout.unacked_index: "zset"}
+    kinds = await db.client.kinds(list(expected))
     for key, kind in kinds.items():
         if kind.type != expected[key]:
             raise wrong_type(key)
-    await _check_messages(client, queue, [key for key in lists if key in kinds], take_unreadable=take_unreadable)
+    await _check_messages(db, queue, [key for key in lists if key in kinds], take_unreadable=take_unreadable)
 
 
-async def _check_messages(client: Client, queue: str, lists: Sequence[str], *, take_unreadable: bool) -> None:
+async def _check_messages(db: Database, queue: str, lists: Sequence[str], *, take_unreadable: bool) -> None:
     """Refuse a queue if none of the sampled messages is an envelope."""
     sample: list[object] = []
     for key in lists:
-        found = [*await client.lrange(key, 0, _SAMPLE - 1), *await client.lrange(key, -_SAMPLE, -1)]
+        found = [*await db.client.lrange(key, 0, _SAMPLE - 1), *await db.client.lrange(key, -_SAMPLE, -1)]
         sample += map(read_message, found)
         if any(map(is_envelope, sample)):
             return

@@ -4,10 +4,9 @@ import re
 from collections.abc import AsyncIterator, Collection
 
 from queue_recovery.api.target import OPERATOR_KEYS
-from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.layout.bindings import read_bindings
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import is_envelope, read_message
-from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.ports import Unlisted
 
 _MOST_NAMED = 20
@@ -22,7 +21,7 @@ _CELERYS_OWN = re.compile(r".*\.pidbox|celeryev(\..*)?", re.DOTALL)
 (`celery/app/defaults.py`: `event_exchange`, `event_queue_prefix`)."""
 
 
-async def unlisted(client: Client, layout: Layout, listed: Collection[str]) -> Unlisted:
+async def unlisted(db: Database, listed: Collection[str]) -> Unlisted:
     """Return the queues that are not among these; counts up to 1,000 of them.
 
     Celery writes a binding when it declares a queue, which exists also while the queue is empty or workers hold all of
@@ -30,7 +29,7 @@ async def unlisted(client: Client, layout: Layout, listed: Collection[str]) -> U
     has the form of a message. Both need scans over all keys of the database, in portions.
     """
     found: set[str] = set()
-    async for queue in _queues(client, layout):
+    async for queue in _queues(db):
         if queue not in listed and not _CELERYS_OWN.fullmatch(queue):
             found.add(queue)
         if len(found) == _MOST_COUNTED:
@@ -38,18 +37,18 @@ async def unlisted(client: Client, layout: Layout, listed: Collection[str]) -> U
     return Unlisted(names=sorted(found)[:_MOST_NAMED], total=len(found))
 
 
-async def _queues(client: Client, layout: Layout) -> AsyncIterator[str]:
-    bindings = layout.bindings("")
-    async for keys in client.scan_keys(f"{_literal(bindings)}*", "set"):
+async def _queues(db: Database) -> AsyncIterator[str]:
+    bindings = db.layout.bindings("")
+    async for keys in db.client.scan_keys(f"{_literal(bindings)}*", "set"):
         for key in keys:
             if not _CELERYS_OWN.fullmatch(_text(key).removeprefix(bindings)):
-                async for _, _, queue in read_bindings(client, layout, key):
+                async for _, _, queue in read_bindings(db, key):
                     yield queue
-    async for keys in client.scan_keys(f"{_literal(layout.bare_list(''))}*", "list"):
+    async for keys in db.client.scan_keys(f"{_literal(db.layout.bare_list(''))}*", "list"):
         theirs = [key for key in keys if OPERATOR_KEYS not in _text(key)]
-        async for key, newest in client.newest(theirs):
+        async for key, newest in db.client.newest(theirs):
             if is_envelope(read_message(newest)):
-                yield layout.queue_of_list(_text(key))
+                yield db.layout.queue_of_list(_text(key))
 
 
 def _literal(prefix: str) -> str:

@@ -14,9 +14,8 @@ from heapq import nsmallest
 from time import perf_counter
 from typing import Final, NamedTuple
 
-from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import LONGEST_NAME
-from queue_recovery.broker.layout.keys import Layout
 
 _MOST_CACHED: Final = 10_000
 """Bindings in the cache, over all exchanges; those of further exchanges are read again for each route."""
@@ -77,12 +76,9 @@ def _one_less(left: int) -> int:
 class Bindings:
     """The bindings of a broker; those of an exchange are read once, unless there are very many."""
 
-    def __init__(
-        self, client: Client, layout: Layout, queues: Collection[str], allowance: Allowance | None = None
-    ) -> None:
+    def __init__(self, db: Database, queues: Collection[str], allowance: Allowance | None = None) -> None:
         """Prepare to look for these queues; without an allowance there is no limit."""
-        self._client = client
-        self._layout = layout
+        self._db = db
         self._queues = frozenset(queues)
         self._allowance = allowance
         self._known: dict[str, list[Binding]] = {}
@@ -124,7 +120,7 @@ class Bindings:
             return
         cache: list[Binding] = []
         spend = None if self._allowance is None else self._allowance.read
-        async for binding in read_bindings(self._client, self._layout, self._layout.bindings(exchange), spend):
+        async for binding in read_bindings(self._db, self._db.layout.bindings(exchange), spend):
             if self._cached + len(cache) <= _MOST_CACHED:
                 cache.append(binding)
             yield binding
@@ -138,11 +134,11 @@ class Bindings:
 
 
 async def read_bindings(
-    client: Client, layout: Layout, key: str | bytes, spend: Callable[[], None] | None = None
+    db: Database, key: str | bytes, spend: Callable[[], None] | None = None
 ) -> AsyncIterator[Binding]:
     """Read a set of bindings, without those whose names AMQP would refuse; `spend` as in `Client.scan_set`."""
-    async for member in client.scan_set(key, spend):
-        parts = member.decode(errors="replace").split(layout.separator)
+    async for member in db.client.scan_set(key, spend):
+        parts = member.decode(errors="replace").split(db.layout.separator)
         # Routing key, pattern, queue. The pattern, which kombu derives from the routing key, may be longer.
         if len(parts) == 3 and all(len(part.encode()) <= LONGEST_NAME for part in (parts[0], parts[2])):  # noqa: PLR2004
             yield Binding(parts[0], bool(parts[1]), parts[2])

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.connection.batches import BatchBudget
-from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.values import LARGEST, size_of
 from queue_recovery.broker.layout.bindings import Bindings
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import Entry, read_entry
-from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.recovery.errors import Rejected
 
 
@@ -32,13 +31,13 @@ class Found:
         return self.size > LARGEST
 
 
-async def entries_of(client: Client, layout: Layout, queues: Collection[str]) -> AsyncIterator[Found]:
+async def entries_of(db: Database, queues: Collection[str]) -> AsyncIterator[Found]:
     """Scan `unacked` once for the entries of some queues, and for those that belong to no known queue.
 
     An entry may be returned twice while the server resizes the hash.
     """
-    bindings = Bindings(client, layout, queues)
-    async for portion in client.scan_hash(layout.unacked):
+    bindings = Bindings(db, queues)
+    async for portion in db.client.scan_hash(db.layout.unacked):
         for tag, value in portion:
             entry = None if tag is None else read_entry(value)
             if tag is None or entry is None:

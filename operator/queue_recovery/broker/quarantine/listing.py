@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 
 from queue_recovery.broker.connection.batches import PageSize
-from queue_recovery.broker.connection.client import LONGEST_WORD, Client
+from queue_recovery.broker.connection.client import LONGEST_WORD
 from queue_recovery.broker.connection.values import Large, Value, size_of
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import envelope_of, read_entry, read_message, retries, task_id, task_name
 from queue_recovery.broker.layout.own_keys import attempt_and_priority, attempt_of, unacked_ending, unacked_index_ending
 from queue_recovery.broker.quarantine.choice import Choice, Fate
@@ -12,20 +13,20 @@ from queue_recovery.broker.run.record import Record, read_record
 from queue_recovery.recovery.ports import QuarantinedHeaders, Restore
 
 
-async def first_restorable(client: Client, restore: Restore, most: int) -> list[QuarantinedHeaders]:
+async def first_restorable(db: Database, restore: Restore, most: int) -> list[QuarantinedHeaders]:
     """Describe the first messages that would be restored, at most `most`, the next one to be consumed first.
 
     Of each purge attempt, those that workers held come before those that waited, and these are ordered by priority. An
     entry of `unacked` without a time of delivery is omitted: it has no place in the order.
     """
-    earlier = await read_record(client, restore.uid)
+    earlier = await read_record(db, restore.uid)
     if earlier is None:
         return []
     choice, jobs = Choice(restore, earlier), earlier.seen_as
     found: list[QuarantinedHeaders] = []
     for ending in sorted(earlier.quarantined, key=_order):
         held = ending.endswith(":unacked")
-        async for value in _held(client, earlier, attempt_of(ending)) if held else _waiting(client, earlier, ending):
+        async for value in _held(db, earlier, attempt_of(ending)) if held else _waiting(db, earlier, ending):
             if (choice.fate_of_entry(value) if held else choice.fate(value)) is Fate.RESTORED:
                 found.append(_of_entry(value, jobs) if held else _headers(read_message(value), size_of(value), jobs))
             if len(found) == most:
@@ -38,13 +39,13 @@ def _order(ending: str) -> tuple[int, int]:
     return (attempt_of(ending), -1) if ending.endswith(":unacked") else attempt_and_priority(ending)
 
 
-async def _held(client: Client, earlier: Record, attempt: int) -> AsyncIterator[Value]:
+async def _held(db: Database, earlier: Record, attempt: int) -> AsyncIterator[Value]:
     """Return the entries that workers held, the earliest delivery first."""
     entries, times = earlier.key(unacked_ending(attempt)), earlier.key(unacked_index_ending(attempt))
     passed, page = 0, PageSize()
-    while tags := await client.by_rank(times, -passed - page.entries, -passed - 1):
+    while tags := await db.client.by_rank(times, -passed - page.entries, -passed - 1):
         oldest = tags[::-1]
-        values = await client.values(entries, oldest)  # as many as fit into one reply
+        values = await db.client.values(entries, oldest)  # as many as fit into one reply
         for value in values:
             if value is not None:
                 yield value
@@ -52,17 +53,17 @@ async def _held(client: Client, earlier: Record, attempt: int) -> AsyncIterator[
         passed += max(1, len(values))
 
 
-async def _waiting(client: Client, earlier: Record, ending: str) -> AsyncIterator[Value]:
+async def _waiting(db: Database, earlier: Record, ending: str) -> AsyncIterator[Value]:
     """Return the messages of a list from its tail, where they are consumed, to its head."""
     key = earlier.key(ending)
-    (left,) = await client.lengths([key], [])
+    (left,) = await db.client.lengths([key], [])
     page = PageSize()
     while left > 0:
         count = min(page.entries, left)
-        messages = await client.lrange(key, left - count, left - 1)
+        messages = await db.client.lrange(key, left - count, left - 1)
         while len(messages) < count and count > 1:  # the reply was full before it reached the tail
             count //= 2
-            messages = await client.lrange(key, left - count, left - 1)
+            messages = await db.client.lrange(key, left - count, left - 1)
         for message in reversed(messages):
             yield message
         page.note(list(map(size_of, messages)))

@@ -4,22 +4,21 @@ from collections import Counter
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.connection.batches import PageSize
-from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.values import size_of
-from queue_recovery.broker.layout.keys import Layout
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.quarantine.choice import Choice, Fate
 from queue_recovery.broker.run.record import read_record
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.ports import Restorable, Restore
 
 
-async def restorable(client: Client, layout: Layout, queue: str, restore: Restore) -> Restorable:
+async def restorable(db: Database, queue: str, restore: Restore) -> Restorable:
     """Count what is in the quarantine, and what of it would be restored.
 
     Raises:
         Rejected: `NothingToRestore`, `RecoveryOfAnotherQueue`.
     """
-    earlier = await read_record(client, restore.uid)
+    earlier = await read_record(db, restore.uid)
     if earlier is None:
         raise Rejected(
             Reason.NOTHING_TO_RESTORE,
@@ -27,27 +26,27 @@ async def restorable(client: Client, layout: Layout, queue: str, restore: Restor
             "and the database that it worked on, and that its globalKeyPrefix is the same",
         )
     bare_list = earlier.fields.get("list")
-    if bare_list != layout.bare_list(queue):
+    if bare_list != db.layout.bare_list(queue):
         raise Rejected(
             Reason.RECOVERY_OF_ANOTHER_QUEUE,
             f'the earlier recovery took its messages from the list "{bare_list}", and queue "{queue}" is '
-            f'"{layout.bare_list(queue)}" now; create a recovery of that queue, or correct the target\'s '
+            f'"{db.layout.bare_list(queue)}" now; create a recovery of that queue, or correct the target\'s '
             "globalKeyPrefix",
         )
     choice = Choice(restore, earlier)
     lists, hashes = earlier.quarantined_lists, earlier.quarantined_hashes
-    found = sum(await client.lengths(list(map(earlier.key, lists)), list(map(earlier.key, hashes))))
+    found = sum(await db.client.lengths(list(map(earlier.key, lists)), list(map(earlier.key, hashes))))
     if choice.takes_all:
         return Restorable(found=found, restore=found)
     fates: Counter[Fate] = Counter()
     for ending in lists:
         first, page = 0, PageSize()
-        while messages := await client.lrange(earlier.key(ending), first, first + page.entries - 1):
+        while messages := await db.client.lrange(earlier.key(ending), first, first + page.entries - 1):
             fates.update(map(choice.fate, messages))
             first += len(messages)
             page.note(list(map(size_of, messages)))
     for ending in hashes:
-        async for entries in client.scan_hash(earlier.key(ending)):
+        async for entries in db.client.scan_hash(earlier.key(ending)):
             fates.update(choice.fate_of_entry(value) for _, value in entries)
     return Restorable(
         found=found,

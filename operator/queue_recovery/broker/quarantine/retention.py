@@ -7,7 +7,8 @@ server, which UNLINK does not.
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from queue_recovery.broker.connection.client import LONGEST_WORD, Client
+from queue_recovery.broker.connection.client import LONGEST_WORD
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.own_keys import recovery_uid
 from queue_recovery.broker.run.record import read_record
 from queue_recovery.broker.run.script import run_script
@@ -31,7 +32,7 @@ _MOST_PORTIONS = 500
 
 
 async def expire_quarantines(
-    client: Client, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime
+    db: Database, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime
 ) -> int:
     """Unlink what is due of the cluster's released runs; return how many runs were examined.
 
@@ -39,7 +40,7 @@ async def expire_quarantines(
     restored; its record is unlinked a week later.
 
     Args:
-        client: the broker.
+        db: the broker's database.
         cluster: identity of the Kubernetes cluster; other clusters' runs are not examined.
         is_live: tells whether a recovery, by `namespace/name` and UID, exists and has not finished.
         now: the time, with its zone.
@@ -47,7 +48,7 @@ async def expire_quarantines(
     Raises:
         Rejected: `BrokerLostData`, `WrongKeyType`, once all are examined, if another client has changed a run's record.
     """
-    index = client.own.runs(cluster)
+    index = db.own.runs(cluster)
     live: dict[str, bool] = {}
 
     async def lives(name: str, uid: str) -> bool:
@@ -59,13 +60,13 @@ async def expire_quarantines(
     examined = 0
     refused: Rejected | None = None
     for _ in range(_MOST_PORTIONS):
-        due = await _due(client, index, now)
+        due = await _due(db, index, now)
         for uid in due:
             try:
-                await _expire(client, index, uid, lives, now=now)
+                await _expire(db, index, uid, lives, now=now)
             except Rejected as error:
                 refused = error
-                await client.reschedule(index, uid, (now + _RETRY).timestamp())
+                await db.client.reschedule(index, uid, (now + _RETRY).timestamp())
         examined += len(due)
         if len(due) < _AT_ONCE:
             break
@@ -74,34 +75,34 @@ async def expire_quarantines(
     return examined
 
 
-async def _due(client: Client, index: str, now: datetime) -> list[bytes]:
+async def _due(db: Database, index: str, now: datetime) -> list[bytes]:
     """Return the first runs of the index that are due."""
     answer = [b"AGAIN"]
     while answer[:1] == [b"AGAIN"]:
-        answer = await run_script(client, Script.DUE, [index], [now.timestamp(), _AT_ONCE, LONGEST_WORD])
+        answer = await run_script(db, Script.DUE, [index], [now.timestamp(), _AT_ONCE, LONGEST_WORD])
     return answer[1:]
 
 
 async def _expire(
-    client: Client, index: str, member: bytes, is_live: Callable[[str, str], Awaitable[bool]], *, now: datetime
+    db: Database, index: str, member: bytes, is_live: Callable[[str, str], Awaitable[bool]], *, now: datetime
 ) -> None:
     """Unlink what is due of one run, then reschedule it, or remove it from the index."""
     uid = member.decode(errors="replace")
-    record = await read_record(client, uid)
+    record = await read_record(db, uid)
     if record is None:
-        await client.forget(index, member)
+        await db.client.forget(index, member)
         return
     released = record.released
     if await is_live(released.name, uid):
-        await client.reschedule(index, member, (now + _RETRY).timestamp())
+        await db.client.reschedule(index, member, (now + _RETRY).timestamp())
         return
-    keys = [client.own.lock(released.bare_list), *record.quarantine_keys]
-    if (await run_script(client, Script.EXPIRE, keys, [uid, client.own.run("")]))[0] == b"IN_USE":
-        await client.reschedule(index, member, (now + _RETRY_SOON).timestamp())
+    keys = [db.own.lock(released.bare_list), *record.quarantine_keys]
+    if (await run_script(db, Script.EXPIRE, keys, [uid, db.own.run("")]))[0] == b"IN_USE":
+        await db.client.reschedule(index, member, (now + _RETRY_SOON).timestamp())
         return
     end = datetime.fromtimestamp(released.expires, now.tzinfo) + _RUN_OUTLIVES_QUARANTINE
     if now < end:
-        await client.reschedule(index, member, end.timestamp())
+        await db.client.reschedule(index, member, end.timestamp())
     else:
-        await client.unlink([client.own.run(uid)])
-        await client.forget(index, member)
+        await db.client.unlink([db.own.run(uid)])
+        await db.client.forget(index, member)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from queue_recovery.api.base import is_full_name
-from queue_recovery.broker.connection.client import Client
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.own_keys import (
     JOB_FIELD,
     LARGE_FIELD,
@@ -234,14 +234,14 @@ class Record:
         return {f.removeprefix(prefix): value for f, value in self.fields.items() if f.startswith(prefix)}
 
 
-async def read_record(client: Client, uid: str) -> Record | None:
+async def read_record(db: Database, uid: str) -> Record | None:
     """Return the record of a run, or None if there is none.
 
     Raises:
         Rejected: `BrokerLostData`, if it is not one that the operator has written.
     """
-    key = client.own.run(uid)
-    found = await client.record(key)
+    key = db.own.run(uid)
+    found = await db.client.record(key)
     if found is None:
         raise forged(key)
     if not found:
@@ -249,7 +249,7 @@ async def read_record(client: Client, uid: str) -> Record | None:
     fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in found.items()}
     if not all(_is_own(name, value) for name, value in fields.items()):
         raise forged(key)
-    return Record(uid, fields, client.own)
+    return Record(uid, fields, db.own)
 
 
 def _is_own(name: str, value: str) -> bool:
@@ -270,13 +270,13 @@ def _is_seen_job(text: str) -> bool:
     return True
 
 
-async def read_open_record(client: Client, uid: str) -> Record:
+async def read_open_record(db: Database, uid: str) -> Record:
     """Return the record of a run that may still act.
 
     Raises:
         Rejected: `BrokerLostData` if there is none, `AlreadyClosed` if it has been closed.
     """
-    record = await read_record(client, uid)
+    record = await read_record(db, uid)
     if record is None:
         raise lost_data()
     if record.fields.get("state") not in ("preparing", "purged"):

@@ -7,20 +7,21 @@ Redis does not roll back: what a script has written before an error stays.
 from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.connection.client import Client, Word
+from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.failures import unknown_consumer
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.recovery.errors import Rejected
 
 
-async def run_script(client: Client, script: Script, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
+async def run_script(db: Database, script: Script, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
     """Run a script and return its answer.
 
     Raises:
         Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`.
         NotYet: `UnknownConsumer`.
     """
-    answer = await client.script(text_of(script), keys, arguments)
+    answer = await db.client.script(text_of(script), keys, arguments)
     match answer[:1]:
         case [b"LOST"]:
             raise lost_data()

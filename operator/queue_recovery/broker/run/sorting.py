@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from queue_recovery.broker.connection.batches import BatchBudget, PageSize
-from queue_recovery.broker.connection.client import Client, Word
+from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.values import Large, Value, size_of
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import read_message, task_id
-from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.broker.layout.own_keys import (
     LARGE_LEFT_FIELD,
     LEFT_FIELD,
@@ -48,41 +48,41 @@ Judge = Callable[[Value, str], Verdict]
 """Judges a message. The text is its place among all that are sorted, and is the same when it is judged again."""
 
 
-async def return_left(client: Client, layout: Layout, run: Run, jobs: Jobs | None = None) -> None:
+async def return_left(db: Database, run: Run, jobs: Jobs | None = None) -> None:
     """Sort what the last boundary took, and return what is to be left to the tail of its list.
 
     Continues where an earlier call stopped, and records which of the jobs' task ids were left. Without `jobs`, they are
     those of this run, and those that its boundary recorded of jobs of other queues.
     """
-    record = await read_record(client, run.uid)
+    record = await read_record(db, run.uid)
     if record is None:
         raise lost_data()
     jobs = jobs or Jobs.of(record.jobs.values(), record.leave_digests)
     unsorted = record.unsorted
-    for priority, key in layout.possible_lists(run.queue).items():
+    for priority, key in db.layout.possible_lists(run.queue).items():
         ending = ready_ending(record.attempt, priority)
         if ending in unsorted:
-            going = client.own.quarantine(run.uid, left_ending(record.attempt, priority))
+            going = db.own.quarantine(run.uid, left_ending(record.attempt, priority))
             judge = _selects(run, jobs)
-            await _sort(client, run, ending, client.own.quarantine(run.uid, ending), going=going, judge=judge)
-            await _rejoin(client, run, ending, going, key)
+            await _sort(db, run, ending, db.own.quarantine(run.uid, ending), going=going, judge=judge)
+            await _rejoin(db, run, ending, going, key)
 
 
-async def return_restored(client: Client, layout: Layout, run: Run, judge: Judge) -> None:
+async def return_restored(db: Database, run: Run, judge: Judge) -> None:
     """Sort what is not sorted yet of an earlier run's quarantine, and return what is restored, list by list.
 
     The lists of the last purge attempt come first: they have the newest messages.
     """
-    record = await read_record(client, run.uid)
+    record = await read_record(db, run.uid)
     if record is None or record.earlier is None:
         raise lost_data()
     for ending in sorted(record.unsorted, key=attempt_and_priority, reverse=True):
         attempt, priority = attempt_and_priority(ending)
-        going = client.own.quarantine(run.uid, left_ending(1, priority))
-        await _sort(client, run, ending, client.own.quarantine(record.earlier, ending), going=going, judge=judge)
+        going = db.own.quarantine(run.uid, left_ending(1, priority))
+        await _sort(db, run, ending, db.own.quarantine(record.earlier, ending), going=going, judge=judge)
         # The list is complete only with the first attempt's messages; the other attempts' keys do not exist.
-        going = client.own.quarantine(run.uid, left_ending(attempt, priority))
-        await _rejoin(client, run, ending, going, layout.list_of(run.queue, priority))
+        going = db.own.quarantine(run.uid, left_ending(attempt, priority))
+        await _rejoin(db, run, ending, going, db.layout.list_of(run.queue, priority))
 
 
 def stays(message: Value, place: str) -> Verdict:
@@ -104,16 +104,16 @@ def _selects(run: Run, jobs: Jobs) -> Judge:
     return judge
 
 
-async def _sort(client: Client, run: Run, ending: str, quarantined: str, *, going: str, judge: Judge) -> None:
+async def _sort(db: Database, run: Run, ending: str, quarantined: str, *, going: str, judge: Judge) -> None:
     """Sort one list. Each batch states how many messages are unsorted, and does nothing if that is not so any more."""
-    keys = [client.own.run(run.uid), quarantined, going]
+    keys = [db.own.run(run.uid), quarantined, going]
     fields = [field + ending for field in (UNSORTED_FIELD, TAKEN_FIELD, LEFT_FIELD, LARGE_LEFT_FIELD)]
-    unsorted = await _unsorted(client, run, ending)
-    page, budget = PageSize(), await BatchBudget.measured(client.ping)
+    unsorted = await _unsorted(db, run, ending)
+    page, budget = PageSize(), await BatchBudget.measured(db.client.ping)
     while unsorted:
-        messages = await client.lrange(quarantined, 0, min(unsorted, page.entries, budget.entries) - 1)
+        messages = await db.client.lrange(quarantined, 0, min(unsorted, page.entries, budget.entries) - 1)
         if not messages:
-            before, unsorted = unsorted, await _unsorted(client, run, ending)
+            before, unsorted = unsorted, await _unsorted(db, run, ending)
             if unsorted == before:
                 raise lost_data()
             continue  # another process has sorted the rest of the list meanwhile
@@ -128,8 +128,8 @@ async def _sort(client: Client, run: Run, ending: str, quarantined: str, *, goin
         ]
         arguments: list[Word] = [run.uid, *fields, unsorted, letters, len(instead), *instead, *found]
         with budget.timed():
-            _, rest = await run_script(client, Script.SORT, keys, arguments)
-        unsorted = _number(client, run, rest)
+            _, rest = await run_script(db, Script.SORT, keys, arguments)
+        unsorted = _number(db, run, rest)
 
 
 def _letter(verdict: Verdict) -> str:
@@ -141,22 +141,22 @@ def _letter(verdict: Verdict) -> str:
     return "3" if verdict.unread else "0"
 
 
-async def _rejoin(client: Client, run: Run, ending: str, going: str, key: str) -> None:
+async def _rejoin(db: Database, run: Run, ending: str, going: str, key: str) -> None:
     """Make what goes back the queue's list again, followed by what producers have pushed meanwhile."""
-    keys = [client.own.run(run.uid), going, key]
-    budget = await BatchBudget.measured(client.ping)
-    while await _unsorted(client, run, ending) is not None:
+    keys = [db.own.run(run.uid), going, key]
+    budget = await BatchBudget.measured(db.client.ping)
+    while await _unsorted(db, run, ending) is not None:
         arguments: list[Word] = [run.uid, UNSORTED_FIELD + ending, budget.entries, budget.size]
         with budget.timed():
-            await run_script(client, Script.REJOIN, keys, arguments)
+            await run_script(db, Script.REJOIN, keys, arguments)
 
 
-async def _unsorted(client: Client, run: Run, ending: str) -> int | None:
-    (left,) = await client.hmget(client.own.run(run.uid), UNSORTED_FIELD + ending)
-    return None if left is None else _number(client, run, left)
+async def _unsorted(db: Database, run: Run, ending: str) -> int | None:
+    (left,) = await db.client.hmget(db.own.run(run.uid), UNSORTED_FIELD + ending)
+    return None if left is None else _number(db, run, left)
 
 
-def _number(client: Client, run: Run, value: bytes) -> int:
+def _number(db: Database, run: Run, value: bytes) -> int:
     if not value.isdigit():
-        raise forged(client.own.run(run.uid))
+        raise forged(db.own.run(run.uid))
     return int(value)

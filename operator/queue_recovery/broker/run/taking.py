@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from queue_recovery.broker.connection.batches import BatchBudget
-from queue_recovery.broker.connection.client import Client, Word
+from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.failures import unknown_consumer
 from queue_recovery.broker.connection.values import LARGEST
+from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import task_id
-from queue_recovery.broker.layout.keys import Layout
 from queue_recovery.broker.layout.own_keys import (
     LARGE_FIELD,
     LARGE_LEFT_FIELD,
@@ -56,7 +56,7 @@ class _Scan:
     """Entries to be moved with the next batch."""
 
 
-async def take(client: Client, layout: Layout, runs: Sequence[Run], attempt: int, frozen: Collection[str]) -> Taken:
+async def take(db: Database, runs: Sequence[Run], attempt: int, frozen: Collection[str]) -> Taken:
     """Move every selected message of the queues into the quarantine, and check that none remains in `unacked`.
 
     Messages that are left are back in the lists when the attempt is complete, and were never moved out of `unacked`.
@@ -66,19 +66,19 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], attempt: int
         Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`.
         NotYet: `UnknownConsumer`, if entries keep coming; those found by then are in the quarantine.
     """
-    records = list(zip(runs, await _records(client, runs, frozen), strict=True))
+    records = list(zip(runs, await _records(db, runs, frozen), strict=True))
     before = [(run, record) for run, record in records if record.attempt < attempt]
     incomplete = [run for run, record in records if record.complete < attempt]
     # A job may have been listed for another queue than its message is in.
     jobs = Jobs.of(job for _, record in records for job in record.jobs.values())
     if before:
         # The entries of all queues first: each boundary then takes what other workers' restore sweeps moved meanwhile.
-        scans = await _empty_unacked(client, layout, [run for run, _ in before], attempt, jobs)
+        scans = await _empty_unacked(db, [run for run, _ in before], attempt, jobs)
         for run, record in before:
-            lists = layout.possible_lists(run.queue)
+            lists = db.layout.possible_lists(run.queue)
             takes_all = Selection(run.select, jobs).takes_all
             await pass_boundary(
-                client,
+                db,
                 run,
                 lists,
                 attempt,
@@ -87,18 +87,18 @@ async def take(client: Client, layout: Layout, runs: Sequence[Run], attempt: int
                 frozen=record.seen,
                 leave=jobs.leave,
             )
-    if incomplete and _any_moved(await _move_unacked(client, layout, incomplete, attempt, jobs)):
+    if incomplete and _any_moved(await _move_unacked(db, incomplete, attempt, jobs)):
         raise unknown_consumer()
     for run in incomplete:
-        await return_left(client, layout, run, jobs)
-        await run_script(client, Script.COMPLETE, [client.own.run(run.uid)], [run.uid, attempt])
-    after = await _records(client, runs, frozen)
+        await return_left(db, run, jobs)
+        await run_script(db, Script.COMPLETE, [db.own.run(run.uid)], [run.uid, attempt])
+    after = await _records(db, runs, frozen)
     left = {one for record in after for one in record.left_digests}
     left_ids = frozenset(name for name in jobs.ids if digest(name) in left)
     return replace(reduce(operator.add, [record.taken for record in after]), left_ids=left_ids)
 
 
-async def _records(client: Client, runs: Sequence[Run], frozen: Collection[str]) -> list[Record]:
+async def _records(db: Database, runs: Sequence[Run], frozen: Collection[str]) -> list[Record]:
     """Return the records of the runs, and check that they still have all frozen jobs.
 
     A failover may lose the jobs and not the runs: then it is not known which messages are to be left.
@@ -106,14 +106,14 @@ async def _records(client: Client, runs: Sequence[Run], frozen: Collection[str])
     Raises:
         Rejected: `BrokerLostData`, `AlreadyClosed`.
     """
-    records = [await read_open_record(client, run.uid) for run in runs]
+    records = [await read_open_record(db, run.uid) for run in runs]
     if set(frozen).difference(*(record.seen for record in records)):
         raise lost_data()
     return records
 
 
 async def pass_boundary(
-    client: Client,
+    db: Database,
     run: Run,
     lists: Mapping[int, str],
     attempt: int = 1,
@@ -128,10 +128,10 @@ async def pass_boundary(
     The digests of task ids whose messages are to be left are recorded: what closes the run may not know the others.
     """
     scan = scan or _Scan()
-    keys, fields = [client.own.run(run.uid)], []
+    keys, fields = [db.own.run(run.uid)], []
     for priority, key in lists.items():
         ending = ready_ending(attempt, priority)
-        keys += [key, client.own.quarantine(run.uid, ending)]
+        keys += [key, db.own.quarantine(run.uid, ending)]
         fields += [TAKEN_FIELD + ending, UNSORTED_FIELD + ending]
     ending = unacked_ending(attempt)
     left = ["" if takes_all else scan.left, LEFT_FIELD + ending, scan.large_left, LARGE_LEFT_FIELD + ending]
@@ -139,16 +139,14 @@ async def pass_boundary(
     jobs = [SEEN_FIELD + key for key in frozen]
     words: list[Word] = [run.uid, attempt, scan.undecodable, *left, int(run.take_unreadable), *fields]
     words += [len(jobs), *jobs, *left_ids, *(LEAVE_ID_FIELD + one for one in leave)]
-    if (await run_script(client, Script.BOUNDARY, keys, words))[:1] == [b"FOREIGN"]:
+    if (await run_script(db, Script.BOUNDARY, keys, words))[:1] == [b"FOREIGN"]:
         raise unreadable(run.queue)
 
 
-async def _empty_unacked(
-    client: Client, layout: Layout, runs: Sequence[Run], attempt: int, jobs: Jobs
-) -> Mapping[str, _Scan]:
+async def _empty_unacked(db: Database, runs: Sequence[Run], attempt: int, jobs: Jobs) -> Mapping[str, _Scan]:
     """Move entries until a whole scan finds none to move; return that scan, by queue."""
     for _ in range(_MOST_SCANS):
-        scans = await _move_unacked(client, layout, runs, attempt, jobs)
+        scans = await _move_unacked(db, runs, attempt, jobs)
         if not _any_moved(scans):
             return scans
     raise unknown_consumer()
@@ -158,25 +156,23 @@ def _any_moved(scans: Mapping[str, _Scan]) -> bool:
     return any(scan.moved for scan in scans.values())
 
 
-async def _move_unacked(
-    client: Client, layout: Layout, runs: Sequence[Run], attempt: int, jobs: Jobs
-) -> Mapping[str, _Scan]:
+async def _move_unacked(db: Database, runs: Sequence[Run], attempt: int, jobs: Jobs) -> Mapping[str, _Scan]:
     """Scan `unacked` once, however many the queues, and move the selected entries; return the scan by queue."""
     of_queue = {run.queue: run for run in runs}
     selections = {run.queue: Selection(run.select, jobs) for run in runs}
     scans = {run.queue: _Scan() for run in runs}
     counters = [field + unacked_ending(attempt) for field in (TAKEN_FIELD, LARGE_FIELD)]
-    budget = await BatchBudget.measured(client.ping)
+    budget = await BatchBudget.measured(db.client.ping)
 
     async def move(queue: str) -> None:
         run = of_queue[queue]
         for tags in batches(scans[queue].waiting, budget):
             with budget.timed():
                 words: list[Word] = [run.uid, attempt, *counters, LARGEST, *tags]
-                await run_script(client, Script.MOVE_UNACKED, unacked_keys(client, layout, run, attempt), words)
+                await run_script(db, Script.MOVE_UNACKED, unacked_keys(db, run, attempt), words)
         scans[queue].waiting.clear()
 
-    async for found in entries_of(client, layout, of_queue):
+    async for found in entries_of(db, of_queue):
         if found.entry is None:
             for scan in scans.values():
                 scan.undecodable += 1
@@ -198,12 +194,12 @@ async def _move_unacked(
     return scans
 
 
-def unacked_keys(client: Client, layout: Layout, run: Run, attempt: int) -> list[str]:
+def unacked_keys(db: Database, run: Run, attempt: int) -> list[str]:
     """Return the keys of the scripts that move entries of `unacked` into the quarantine, or back."""
     return [
-        client.own.run(run.uid),
-        layout.unacked,
-        layout.unacked_index,
-        client.own.quarantine(run.uid, unacked_ending(attempt)),
-        client.own.quarantine(run.uid, unacked_index_ending(attempt)),
+        db.own.run(run.uid),
+        db.layout.unacked,
+        db.layout.unacked_index,
+        db.own.quarantine(run.uid, unacked_ending(attempt)),
+        db.own.quarantine(run.uid, unacked_index_ending(attempt)),
     ]
