@@ -1,6 +1,6 @@
 """The MongoDB that tests work on: the embedded server, or the user's own (`make test MONGODB_URL=...`).
 
-Either has authentication on, and grants the operator the one role that `docs/operating.md` shows. A test that kills its
+Either has authentication on, and grants the operator the one role that `docs/security.md` shows. A test that kills its
 server, or has it refuse commands (`failCommand`), starts an embedded one of its own, whatever the URL says.
 """
 
@@ -31,7 +31,7 @@ FAULTS: Final[Mapping[str, Json]] = {
 }
 """What a server answers to an update, by `failCommand`; with the last one it has taken the update."""
 
-_PAGE: Final = ROOT / "docs" / "operating.md"
+_PAGE: Final = ROOT / "docs" / "security.md"
 
 
 @dataclass(frozen=True, kw_only=True)

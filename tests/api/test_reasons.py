@@ -12,6 +12,7 @@ from queue_recovery.api.metrics import METRICS, Metric, MetricKind
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Phase
 from queue_recovery.api.reference import reference
+from queue_recovery.api.troubleshooting import troubleshooting
 
 SOURCE = Path(__file__).parents[2] / "operator" / "queue_recovery"
 GOES_ON = {Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.HELD}
@@ -79,11 +80,23 @@ def test_no_two_reasons_are_the_same_word() -> None:
     assert len({reason.lower() for reason in Reason}) == len(Reason.__members__)
 
 
-def test_the_reference_has_every_reason_phase_condition_and_metric() -> None:
+def test_the_reference_has_every_phase_condition_and_metric() -> None:
     page = reference()
 
-    for word in (*Reason, *Phase, *ConditionType, *(metric.name for metric in METRICS)):
+    for word in (*Phase, *ConditionType, *(metric.name for metric in METRICS)):
         assert f"| `{word}` |" in page
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_the_page_of_reasons_has_an_entry_for_each_in_the_group_of_what_happens_next(outcome: Outcome) -> None:
+    groups = re.findall(r"^## (.*)\n((?:.|\n)*?)(?=^## |\Z)", troubleshooting(), re.MULTILINE)
+    (group,) = (text for title, text in groups if title.lower() == outcome.lower())
+    entries = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", group, re.MULTILINE | re.DOTALL))
+
+    reasons = [reason for reason in Reason if reason.outcome is outcome]
+    assert list(entries) == reasons
+    assert [r for r in reasons if r.meaning not in entries[r]] == []
+    assert [r for r in reasons if f"What to do: {r.remedy or 'Nothing.'}\n" not in entries[r]] == []
 
 
 def test_the_reference_has_every_field_by_its_whole_name() -> None:

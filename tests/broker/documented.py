@@ -1,4 +1,4 @@
-"""The user that docs/operating.md has people create for the operator."""
+"""The user that docs/security.md has people create for the operator."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ def rules(prefix: str = "") -> list[str]:
     Args:
         prefix: the application's `global_keyprefix`; put before each pattern of keys, as the page says.
     """
-    page = (ROOT / "docs/operating.md").read_text()
+    page = (ROOT / "docs/security.md").read_text()
     (command,) = re.findall(r"^    (ACL SETUSER (?:.*\\\n)*.*)$", page, re.MULTILINE)
     _, _, _, *words = shlex.split(command.replace("\\\n", " "))
     return [re.sub(r"^(%R)?~", rf"\1~{prefix}", word.encode().decode("unicode_escape")) for word in words]

@@ -1,4 +1,4 @@
-"""The commands of `docs/quarantined-messages.md` do what the page says, sent by `redis-cli` as they stand there."""
+"""The commands of `docs/quarantine.md` do what the page says, sent by `redis-cli` as they stand there."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ from tests.broker.application import Application, everything, recovery_of
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not on PATH")
 
-_PAGE = (ROOT / "docs" / "quarantined-messages.md").read_text()
+_PAGE = (ROOT / "docs" / "quarantine.md").read_text()
 _PRELUDE, OF_QUEUE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, LET_GO = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
 PUT_BACK = (LISTS, OTHER_PRIORITIES, UNACKED)
 

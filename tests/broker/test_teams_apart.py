@@ -1,4 +1,4 @@
-"""Teams that share a database, each with a prefix and with the user that docs/operating.md gives to the operator."""
+"""Teams that share a database, each with a prefix and with the user that docs/security.md gives to the operator."""
 
 import os
 from collections.abc import Awaitable, Callable

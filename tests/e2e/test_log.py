@@ -10,8 +10,8 @@ from tests.e2e.team import Team, envelope
 
 
 async def lines(team: Team) -> list[dict[str, str]]:
-    """Return the lines about the team's recovery, as the command of `docs/operating.md` finds them."""
-    [command] = re.findall("^    (kubectl logs .*)", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE)
+    """Return the lines about the team's recovery, as the command of `docs/diagnose.md` finds them."""
+    [command] = re.findall("^    (kubectl logs .*)", (ROOT / "docs" / "diagnose.md").read_text(), re.MULTILINE)
     cluster = team.sandbox
     _, written = await readme.run(command, kubeconfig=cluster.kubeconfig, kubectl=cluster.kubectl_program)
     entries = [json.loads(line) for line in written.splitlines()]

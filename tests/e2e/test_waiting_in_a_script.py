@@ -1,11 +1,11 @@
-"""A script waits for the end of a recovery, by the commands of `docs/operating.md`."""
+"""A script waits for the end of a recovery, by the commands of `docs/operate.md`."""
 
 import pytest
 
 from tests import readme
 from tests.e2e.team import Team
 
-COMMANDS = readme.commands("Waiting in a script", "docs/operating.md")
+COMMANDS = readme.commands("Waiting in a script", "docs/operate.md")
 FINISHED, SHOW, SUCCEEDED = COMMANDS
 
 

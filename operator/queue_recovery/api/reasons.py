@@ -1,7 +1,8 @@
 """Every reason that can be given in a condition, in an event or beside a skipped job.
 
 One row each: the CamelCase word that a script may rely on (Kubernetes API conventions, "Typical status
-properties"), what happens next, what it means, and what a person does about it. `docs/reference.md` is made of it.
+properties"), what happens next, what it means, and what a person does about it. `docs/troubleshooting.md` is
+generated from them.
 """
 
 from enum import StrEnum
@@ -217,7 +218,7 @@ class Reason(StrEnum):
         "JobStorePermissionDenied",
         Outcome.UNAVAILABLE,
         "The user in the URL lacks a privilege on the collection of jobs, `find` or `update`; the message names it.",
-        "Grant it the role that `docs/operating.md` shows; the built-in role `readWrite` includes both.",
+        "Grant it the role that `docs/security.md` shows; the built-in role `readWrite` includes both.",
     )
     JOB_STORE_WRITE_REFUSED = (
         "JobStoreWriteRefused",
@@ -340,7 +341,7 @@ class Reason(StrEnum):
         "RecoveryNotFound",
         Outcome.FAILED,
         "No QueueRecovery of the name in `restoreFrom` is in this namespace; its UID names its quarantine.",
-        "Name one that exists. What a deleted one took can be put back by hand: see `docs/quarantined-messages.md`.",
+        "Name one that exists. What a deleted one took can be put back by hand: see `docs/quarantine.md`.",
     )
     RECOVERY_OF_ANOTHER_QUEUE = (
         "RecoveryOfAnotherQueue",
@@ -352,7 +353,7 @@ class Reason(StrEnum):
         "NothingToRestore",
         Outcome.FAILED,
         "Nothing of what `restoreFrom` asks for is in the quarantine: it was never taken, or is back already.",
-        "Do what the message says. `docs/quarantined-messages.md` tells how to look into a quarantine.",
+        "Do what the message says. `docs/quarantine.md` tells how to look into a quarantine.",
     )
     RETENTION_OVER = (
         "RetentionOver",

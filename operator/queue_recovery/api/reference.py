@@ -1,6 +1,7 @@
-"""`docs/reference.md`, made from the models, the reasons and the metrics.
+"""`docs/reference.md`, made from the models and the metrics.
 
-`python -m queue_recovery.api.reference docs/` writes it, with `--check` it says whether it is current.
+`python -m queue_recovery.api.reference docs/` writes it and `docs/troubleshooting.md`; with `--check` it says whether
+both are current.
 """
 
 import sys
@@ -11,9 +12,9 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.crd import RESOURCES, Resource, default_as_text, resource_schema
 from queue_recovery.api.generated import write_or_check
 from queue_recovery.api.metrics import METRICS
-from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Phase
 from queue_recovery.api.structural import Schema
+from queue_recovery.api.troubleshooting import troubleshooting
 
 _MODULE = "queue_recovery.api.reference"
 
@@ -28,13 +29,13 @@ is always to the same namespace. `kubectl explain` shows the same descriptions.
 _EVENTS = """## Events
 
 The operator posts an event (`events.k8s.io`) on a recovery when its phase changes, and when what it does or waits for
-becomes another one. `kubectl describe queuerecovery NAME` lists them. The event's reason is one of those above, and its
-note begins with the phase where that changed. It is a `Warning` when the recovery has failed, waits for another object,
-or tries again; else it is `Normal`.
+changes. `kubectl describe queuerecovery NAME` lists them. The event's reason is one of those in
+[troubleshooting.md](troubleshooting.md), and its note begins with the phase if that has changed. It is a `Warning` when
+the recovery has failed, waits for another object, or tries again; otherwise it is `Normal`.
 
 On a target it posts one when a condition becomes False or has another reason (`Warning`), when one that was False is
 True again, and when the target becomes ready (both `Normal`). `kubectl describe queuetarget NAME` lists them. The note
-begins with the condition's type. Changes of one target within 10 seconds are told together.
+begins with the condition's type. Changes of one target within 10 seconds are posted as one event.
 """
 
 _RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
@@ -47,7 +48,6 @@ def reference() -> str:
         *(_resource(resource) for resource in RESOURCES),
         _explained("Phases of a recovery", "Phase", Phase),
         _explained("Conditions", "Condition", ConditionType),
-        _reasons(),
         _EVENTS,
         _metrics(),
     ]
@@ -154,27 +154,6 @@ def _explained(title: str, column: str, words: Iterable[Explained]) -> str:
     return "\n".join([f"## {title}", "", *_table((column, "Meaning"), rows), ""])
 
 
-def _reasons() -> str:
-    lines = [
-        "## Reasons",
-        "",
-        "They are used in conditions, in events and beside skipped jobs.",
-        "Scripts may rely on the words; the messages beside them are for people.",
-        "",
-    ]
-    for outcome in Outcome:
-        rows = [(f"`{r}`", r.meaning, r.remedy) for r in Reason if r.outcome is outcome]
-        lines += [
-            f"### {outcome[0].upper()}{outcome[1:]}",
-            "",
-            outcome.meaning,
-            "",
-            *_table(("Reason", "Meaning", "What to do"), rows),
-            "",
-        ]
-    return "\n".join(lines)
-
-
 def _metrics() -> str:
     rows = (
         (f"`{metric.name}`", metric.kind, ", ".join(_code(label) for label in metric.labels), metric.help)
@@ -205,9 +184,9 @@ def _code(text: str) -> str:
 
 
 def files() -> Mapping[str, str]:
-    """Return the text of the page, by the name of its file in `docs/`."""
-    return {"reference.md": reference()}
+    """Return the texts of the pages, by the names of their files in `docs/`."""
+    return {"reference.md": reference(), "troubleshooting.md": troubleshooting()}
 
 
 if __name__ == "__main__":
-    sys.exit(write_or_check(_MODULE, "Write the reference of both resources.", files()))
+    sys.exit(write_or_check(_MODULE, "Write the reference of both resources, and the page of reasons.", files()))

@@ -123,7 +123,7 @@ class KubernetesEnvironment:
             raise Rejected(
                 Reason.RECOVERY_NOT_FOUND,
                 f"no QueueRecovery {name!r} in namespace {self._namespace}; see `kubectl get queuerecoveries -n "
-                f"{self._namespace}`, or put its messages back by hand as docs/quarantined-messages.md tells",
+                f"{self._namespace}`, or put its messages back by hand as docs/quarantine.md tells",
             )
         return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
 

@@ -1,4 +1,4 @@
-"""What `docs/installing.md` and the README say about Secrets, the image and upgrades, as the API server takes it."""
+"""What `docs/install.md` and the README say about Secrets, the image and upgrades, as the API server takes it."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from tests import readme
 from tests.manifests.conftest import ROOT, Cluster
 
-PAGE = "docs/installing.md"
+PAGE = "docs/install.md"
 
 
 def targets_of_the_readme() -> list[tuple[str, str]]:
