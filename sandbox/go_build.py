@@ -39,15 +39,27 @@ class GoProgram:
     """The folder with its go.mod."""
     names: tuple[str, ...]
     package: str = "."
-    """The folder of its main.go, from the module on."""
+    """The folder of its main.go, from the module on; or the import path of a command that the go.mod requires."""
+    tags: str = ""
+    """Build tags, separated by commas."""
+
+    @property
+    def argument(self) -> str:
+        """Return how Go is told what to build."""
+        return f"./{self.package}" if self._main.exists() else self.package
 
     @property
     def fingerprint(self) -> str:
         """Return what changes with its source, its dependencies and the machine's architecture."""
         digest = hashlib.sha256(platform.machine().encode())
-        for source in (self.module / "go.mod", self.module / "go.sum", self.module / self.package / "main.go"):
-            digest.update(source.read_bytes())
+        for source in (self.module / "go.mod", self.module / "go.sum", self._main):
+            digest.update(source.read_bytes() if source.exists() else b"")
+        digest.update(self.tags.encode())
         return digest.hexdigest()[:12]
+
+    @property
+    def _main(self) -> Path:
+        return self.module / self.package / "main.go"
 
 
 def cache_folder() -> Path:
@@ -105,10 +117,10 @@ def _build(program: GoProgram, cache: Path, folder: Path) -> None:
 
 def _compile(program: GoProgram, go: Path, output: Path) -> None:
     environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
-    package = f"./{program.package}"
+    tags = ["-tags", program.tags]
     _say("downloading its source")
     listed = subprocess.run(
-        [go, "list", "-deps", package],
+        [go, "list", *tags, "-deps", program.argument],
         cwd=program.module,
         env=environment,
         stdout=subprocess.PIPE,
@@ -123,7 +135,7 @@ def _compile(program: GoProgram, go: Path, output: Path) -> None:
     stamps = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
     flags = "-s -w " + " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps.items())
     with subprocess.Popen(
-        [go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", output, package],
+        [go, "build", *tags, "-v", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", output, program.argument],
         cwd=program.module,
         env=environment,
         stderr=subprocess.PIPE,
