@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, at the issue's sizes.
+"""All benchmarks, one after the other, at the sizes of `docs/performance.md`.
 
     python -m benchmarks [--write docs/performance.md]
 
@@ -53,7 +53,9 @@ def server() -> str:
 
 def main() -> None:
     """Run all; a document is written only when all have gone through."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="All benchmarks, at the issue's sizes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="All benchmarks, at the sizes of docs/performance.md."
+    )
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="write the result between the document's marks")
     document: Path | None = parser.parse_args().write
     parts = [machine()]

@@ -1,4 +1,4 @@
-"""What a benchmark is: options with the issue's sizes, and a table of ways with minimum, median and ratio."""
+"""What a benchmark is: options for its size, and a table of ways with minimum, median and ratio."""
 
 import argparse
 import asyncio
@@ -26,7 +26,7 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One row of the issue's table."""
+    """One row of a table in `docs/performance.md`."""
 
     name: str
     """Its module."""

@@ -18,7 +18,7 @@ from queue_recovery.recovery.skips import known_skips, skip, skipped_jobs
 from queue_recovery.recovery.wording import counted
 
 _BATCH = 500
-"""Jobs in one push: what a Redis script may hold up other clients for (`exactly-once.md` of the design: 500)."""
+"""Jobs in one push: the script holds up every other client of the server meanwhile."""
 
 _MOST_ARGUMENTS = 2 * 2**20
 """Characters of arguments that are kept in memory at once."""
