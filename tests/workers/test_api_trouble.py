@@ -99,7 +99,7 @@ async def test_a_server_that_is_away_is_unavailable(call: Callable[[Workers], Aw
 async def test_a_server_that_never_answers_is_given_up(
     call: Callable[[Workers], Awaitable[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(namespace, "SECONDS", 0.1)
+    monkeypatch.setattr(namespace, "REQUEST_SECONDS", 0.1)
 
     async def handle(_request: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()

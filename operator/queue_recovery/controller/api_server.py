@@ -1,28 +1,23 @@
-"""The connection to the API server, and what its errors mean here."""
+"""The connections to the API server: address, authority, credentials, and how many requests go at once."""
 
 import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, ApiException, Configuration
+from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTClientObject, RESTResponse
 from kubernetes.aio.config import kube_config
 from typing_extensions import override
 
-from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.workers.connections import Connections
-
-REQUEST_TIMEOUT = 10.0
-"""Seconds for one ordinary request; watches have their own."""
 
 GRACE = 15.0
 """Seconds for which the API server may refuse or not answer before that is reported as lasting.
@@ -41,8 +36,6 @@ _ORDINARY_AT_ONCE = 32
 
 _WRITES_AT_ONCE = 16
 """Reads and writes of Deployments that are stopped or brought back."""
-
-_NOT_FOUND = 404
 
 
 class NoApiServer(Exception):
@@ -107,28 +100,6 @@ def cluster_identity(api: ApiClient) -> str:
     authority = configuration.ssl_ca_cert
     identity = Path(authority).read_bytes() if authority else str(configuration.host).encode()
     return hashlib.sha256(identity).hexdigest()[:16]
-
-
-@contextmanager
-def translated(*, gone: type[Exception] | None = None, expected: tuple[int, ...] = ()) -> Iterator[None]:
-    """Turn the client's exceptions into Unavailable (`KubernetesUnavailable`).
-
-    404 is raised as `gone` where one is given; the statuses in `expected` pass through.
-    """
-    try:
-        yield
-    except ApiException as error:
-        if error.status in expected:
-            raise
-        if gone is not None and error.status == _NOT_FOUND:
-            raise gone from None
-        raise Unavailable(
-            Reason.KUBERNETES_UNAVAILABLE, f"the API server answers {error.status}; trying again"
-        ) from None
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unavailable(
-            Reason.KUBERNETES_UNAVAILABLE, f"the API server does not answer ({type(error).__name__}); trying again"
-        ) from None
 
 
 def _in_pod() -> bool:

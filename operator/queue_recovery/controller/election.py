@@ -16,7 +16,7 @@ from queue_recovery.controller.lease import KubernetesLease, microtime
 from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.term import Term, die
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,14 +67,14 @@ class Election:
             try:
                 pause = await self._try()
                 self._trouble, self._refused = "", None
-            except Unavailable as error:
+            except RecoveryError as error:
                 self._report(error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._leaving.wait()
         await self._release()
 
-    def _report(self, error: Unavailable) -> None:
+    def _report(self, error: RecoveryError) -> None:
         """Take in a failed look at the lease, and log its reason once.
 
         A refusal that may pass by itself is not reported as a missing right.
@@ -123,7 +123,7 @@ class Election:
     async def _release(self) -> None:
         if self._standing.until is None:
             return
-        with suppress(Unavailable):
+        with suppress(RecoveryError):
             self._standing = self._standing.sees(await self._lease.read(), time.monotonic())
             free = self._standing.release(microtime())
             if free is not None and await self._lease.write(free):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Hashable, Iterable, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
 from pydantic import BaseModel
@@ -14,7 +15,6 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import BrokerTLS, CertificateAuthorityRef, MongoDBTLS, PasswordSecretRef
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
-from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
 from queue_recovery.controller.secret_texts import text_in
 from queue_recovery.controller.shared import Shared
@@ -25,14 +25,13 @@ from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.recovery.ports.environment import Earlier
+from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.calls import REQUEST_SECONDS
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import forbidden, rights_for
 
 _TLS_KEYS = ("tls.crt", "tls.key")
 """What a Secret of type kubernetes.io/tls has."""
-
-_FORBIDDEN = 403
-_NOT_FOUND = 404
 
 
 class _Metadata(BaseModel):
@@ -96,9 +95,9 @@ class KubernetesEnvironment:
             f"{self._namespace}`",
         )
         try:
-            with translated(expected=(_NOT_FOUND,)):
+            with translated(expected=(HTTPStatus.NOT_FOUND,)):
                 body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
-                    GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_TIMEOUT
+                    GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_SECONDS
                 )
         except ApiException:
             self.see_target(name, None)
@@ -229,9 +228,9 @@ class KubernetesEnvironment:
 
     async def _recovery(self, namespace: str, name: str) -> _Recovery | None:
         try:
-            with translated(expected=(_NOT_FOUND,)):
+            with translated(expected=(HTTPStatus.NOT_FOUND,)):
                 body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
-                    GROUP, VERSION, namespace, "queuerecoveries", name, _request_timeout=REQUEST_TIMEOUT
+                    GROUP, VERSION, namespace, "queuerecoveries", name, _request_timeout=REQUEST_SECONDS
                 )
         except ApiException:
             return None
@@ -246,13 +245,13 @@ class KubernetesEnvironment:
     async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
         """Return what a Secret holds, in base64; `field` is the one of the target that names it."""
         try:
-            with translated(expected=(_NOT_FOUND, _FORBIDDEN)):
+            with translated(expected=(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)):
                 secret = await CoreV1Api(self._api).read_namespaced_secret(
-                    name, self._namespace, _request_timeout=REQUEST_TIMEOUT
+                    name, self._namespace, _request_timeout=REQUEST_SECONDS
                 )
         except ApiException as error:
             self._note(f"secret {name}", error.status)
-            if error.status == _FORBIDDEN:
+            if error.status == HTTPStatus.FORBIDDEN:
                 raise forbidden(self._namespace, self._shared.account) from None
             raise AwaitingChange(
                 Reason.SECRET_NOT_FOUND,

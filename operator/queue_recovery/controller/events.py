@@ -21,11 +21,12 @@ from queue_recovery.api.base import API_VERSION
 from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Phase, Plan, QueueRecoveryStatus
-from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.logs import fields
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import unreplaced_note
 from queue_recovery.recovery.phase import is_terminal
+from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.calls import REQUEST_SECONDS
 
 _LOG = logging.getLogger(__name__)
 _NOTE_AT_MOST = 1024
@@ -111,8 +112,8 @@ class EventPoster:
             about, body = await self._queue.get()
             try:
                 with translated():
-                    await self._api.create_namespaced_event(about["namespace"], body, _request_timeout=REQUEST_TIMEOUT)
-            except Unavailable as error:
+                    await self._api.create_namespaced_event(about["namespace"], body, _request_timeout=REQUEST_SECONDS)
+            except RecoveryError as error:
                 _LOG.warning("the event was not posted: %s", error.message, extra=about)
             finally:
                 self._queue.task_done()

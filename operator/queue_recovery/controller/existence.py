@@ -4,6 +4,7 @@ import json
 import math
 import time
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -19,10 +20,9 @@ from kubernetes.aio.client import (
 )
 
 from queue_recovery.api.base import GROUP, VERSION
-from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
+from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.calls import REQUEST_SECONDS
 
-_FORBIDDEN = 403
-_NOT_FOUND = 404
 _PLURAL = "queuerecoveries"
 _OLDEST_NAMESPACE = "kube-system"
 _ASK_AGAIN = 60.0
@@ -46,8 +46,8 @@ class ClusterUID:
         """Return it; None: the operator may not read it. Raises Unavailable (`KubernetesUnavailable`)."""
         if self._uid is None and time.monotonic() - self._refused >= _ASK_AGAIN:
             try:
-                with translated(expected=(_FORBIDDEN,)):
-                    found = await self._api.read_namespace(_OLDEST_NAMESPACE, _request_timeout=REQUEST_TIMEOUT)
+                with translated(expected=(HTTPStatus.FORBIDDEN,)):
+                    found = await self._api.read_namespace(_OLDEST_NAMESPACE, _request_timeout=REQUEST_SECONDS)
             except ApiException:
                 self._refused = time.monotonic()
                 return None
@@ -66,12 +66,12 @@ async def recovery_exists(
     Raises Unavailable (`KubernetesUnavailable`).
     """
     try:
-        with translated(expected=(_FORBIDDEN, _NOT_FOUND)):
+        with translated(expected=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)):
             body: Any = await CustomObjectsApi(api).get_namespaced_custom_object(
-                GROUP, VERSION, namespace, _PLURAL, name, _request_timeout=REQUEST_TIMEOUT
+                GROUP, VERSION, namespace, _PLURAL, name, _request_timeout=REQUEST_SECONDS
             )
     except ApiException as error:
-        if error.status == _NOT_FOUND and _details(error).get("name") == name:
+        if error.status == HTTPStatus.NOT_FOUND and _details(error).get("name") == name:
             return False
         return None
     if unfinished and "completionTime" in body.get("status", {}):
@@ -97,9 +97,9 @@ async def is_terminating(api: ApiClient, namespace: str) -> bool:
         regarding=V1ObjectReference(kind="Namespace", name=namespace, namespace=namespace),
     )
     try:
-        with translated(expected=(_FORBIDDEN, _NOT_FOUND)):
+        with translated(expected=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)):
             await EventsV1Api(api).create_namespaced_event(
-                namespace, event, dry_run="All", _request_timeout=REQUEST_TIMEOUT
+                namespace, event, dry_run="All", _request_timeout=REQUEST_SECONDS
             )
     except ApiException as error:
         details = _details(error)

@@ -1,20 +1,18 @@
 """The Lease in the API server: read, created, and replaced only where nobody else has changed it since."""
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.controller.api_server import translated
 from queue_recovery.controller.leader import Record
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import NotYet
+from queue_recovery.workers.api_errors import translated
 
 NAME = "queue-recovery"
 _WHERE = ("coordination.k8s.io", "v1")
-_FORBIDDEN = 403
-_NOT_FOUND = 404
-_CONFLICT = 409
 
 
 class KubernetesLease:
@@ -32,15 +30,13 @@ class KubernetesLease:
         """As last read."""
 
     async def read(self) -> Record | None:
-        """Return what it says, or None where there is none; raises Unavailable."""
+        """Return what it says, or None where there is none; raises RecoveryError."""
         try:
-            with translated(expected=(_FORBIDDEN, _NOT_FOUND)):
+            with translated(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND,)):
                 body: Any = await self._api.get_namespaced_custom_object(
                     *_WHERE, self._namespace, "leases", NAME, _request_timeout=self._seconds
                 )
-        except ApiException as error:
-            if error.status == _FORBIDDEN:
-                raise self._forbidden() from None
+        except ApiException:
             self._body = None
             return None
         self._body = body
@@ -54,7 +50,7 @@ class KubernetesLease:
         )
 
     async def write(self, record: Record) -> bool:
-        """Store the record; tells whether nobody else came first since the last read. Raises Unavailable."""
+        """Store the record; tells whether nobody else came first since the last read. Raises RecoveryError."""
         spec = {
             "holderIdentity": record.holder,
             "leaseDurationSeconds": record.seconds,
@@ -63,15 +59,15 @@ class KubernetesLease:
             "leaseTransitions": record.transitions,
         }
         try:
-            with translated(expected=(_FORBIDDEN, _NOT_FOUND, _CONFLICT)):
+            with translated(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)):
                 if self._body is None:
                     await self._create(spec)
                 else:
                     await self._replace({**self._body, "spec": spec})
         except ApiException as error:
-            if error.status == _CONFLICT or (error.status == _NOT_FOUND and self._body is not None):
-                return False
-            raise self._forbidden() from None
+            if error.status == HTTPStatus.NOT_FOUND and self._body is None:
+                raise self._forbidden from None  # there is no such namespace
+            return False
         return True
 
     async def _create(self, spec: dict[str, Any]) -> None:
@@ -91,11 +87,13 @@ class KubernetesLease:
             *_WHERE, self._namespace, "leases", NAME, body, _request_timeout=self._seconds
         )
 
-    def _forbidden(self) -> Unavailable:
-        return Unavailable(
+    @property
+    def _forbidden(self) -> NotYet:
+        return NotYet(
             Reason.FORBIDDEN,
-            f"no namespace {self._namespace}, or no right to its Lease {NAME}: bind the Role of "
-            "manifests/operator/rights.yaml there, or run one replica with QUEUE_RECOVERY_LEASE_SECONDS=0",
+            f'the operator may not write the Lease "{NAME}" in namespace "{self._namespace}", or there is no such '
+            "namespace. Bind the Role of manifests/operator/rights.yaml there, or run one replica with "
+            "QUEUE_RECOVERY_LEASE_SECONDS=0",
         )
 
 

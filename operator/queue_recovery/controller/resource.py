@@ -13,9 +13,10 @@ from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports.resource import DesiredState, Gone, Superseded
+from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.calls import REQUEST_SECONDS
 
 PLURAL = "queuerecoveries"
 
@@ -57,9 +58,9 @@ async def read_body(api: ApiClient, namespace: str, name: str, uid: str) -> Mapp
 
     Raises Gone, also when another one has its name now, or Unavailable (`KubernetesUnavailable`).
     """
-    with translated(gone=Gone):
+    with translated(not_found=Gone):
         found = await CustomObjectsApi(api).get_namespaced_custom_object(
-            GROUP, VERSION, namespace, PLURAL, name, _request_timeout=REQUEST_TIMEOUT
+            GROUP, VERSION, namespace, PLURAL, name, _request_timeout=REQUEST_SECONDS
         )
     body = cast("Mapping[str, Any]", found)
     if body["metadata"]["uid"] != uid:
@@ -142,7 +143,7 @@ class KubernetesResource:
             if self._takes_no_finalizer and needs_finalizer(status) and status.ending is None:
                 raise Superseded
             try:
-                with translated(gone=Gone, expected=_REFUSED):
+                with translated(not_found=Gone, expected=_REFUSED):
                     if needs_finalizer(status) and not (self._has_finalizer or self._takes_no_finalizer):
                         self._store(await self._edit([_finalizers(*self._version.finalizers, FINALIZER)]))
                     stored = await self._patch_status(status)
@@ -169,7 +170,7 @@ class KubernetesResource:
                 return
             others = [name for name in self._version.finalizers if name != FINALIZER]
             try:
-                with translated(gone=Gone, expected=_REFUSED):
+                with translated(not_found=Gone, expected=_REFUSED):
                     self._store(await self._edit([_finalizers(*others)]))
             except ApiException:
                 await self.read()
@@ -194,7 +195,7 @@ class KubernetesResource:
             self.name,
             [*self._known_version(), *operations],
             _content_type=_JSON_PATCH,
-            _request_timeout=REQUEST_TIMEOUT,
+            _request_timeout=REQUEST_SECONDS,
         )
         return _Body.model_validate(body)
 
@@ -208,7 +209,7 @@ class KubernetesResource:
             self.name,
             [*self._known_version(), {"op": "add", "path": "/status", "value": value}],
             _content_type=_JSON_PATCH,
-            _request_timeout=REQUEST_TIMEOUT,
+            _request_timeout=REQUEST_SECONDS,
         )
         return _Body.model_validate(body)
 

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
-from queue_recovery.controller.api_server import REQUEST_TIMEOUT, translated
 from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.metrics import Metrics
@@ -24,6 +23,8 @@ from queue_recovery.controller.target_events import Announce, Announcer
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.pace import Pace
+from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.calls import REQUEST_SECONDS
 
 _LOG = logging.getLogger(__name__)
 _PLURAL = "queuetargets"
@@ -156,7 +157,7 @@ class TargetBoard:
                 name,
                 patch,
                 _content_type="application/json-patch+json",
-                _request_timeout=REQUEST_TIMEOUT,
+                _request_timeout=REQUEST_SECONDS,
             )
             self._announcer.stored(namespace, name, body["metadata"]["uid"], old, status)
         return is_true(status.conditions, ConditionType.BROKER_REACHABLE)

@@ -3,24 +3,16 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Generic
 
 from aiohttp import ClientResponse
-from kubernetes.aio.client import AppsV1Api, CoreV1Api
+from kubernetes.aio.client import ApiException, AppsV1Api, CoreV1Api
 from pydantic import ValidationError
 
-from queue_recovery.workers.calls import (
-    CONFLICT,
-    CONNECTION_ERRORS,
-    GONE,
-    NOT_FOUND,
-    SECONDS,
-    Refused,
-    Unreachable,
-    answer,
-    meaning,
-    opened,
-)
+from queue_recovery.api.reasons import Reason
+from queue_recovery.workers.api_errors import API_ERRORS, CONNECTION_ERRORS, to_recovery_error
+from queue_recovery.workers.calls import REQUEST_SECONDS, answer, opened
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.objects import (
     Bookmark,
@@ -123,8 +115,8 @@ class Namespace:
 
     async def fetch(self, kind: Kind[ObjectT]) -> ObjectList[ObjectT]:
         """Return a collection as it is now."""
-        with self._understood():
-            body = await answer(kind.lists(self.name, _request_timeout=SECONDS))
+        with self._translated():
+            body = await answer(kind.lists(self.name, _request_timeout=REQUEST_SECONDS))
             return kind.listed.model_validate_json(body)
 
     async def watch(
@@ -135,7 +127,7 @@ class Namespace:
         Raises:
             Interrupted: the version is too old, or the connection broke.
         """
-        with self._understood():
+        with self._translated():
             try:
                 response = await opened(
                     kind.watches(
@@ -144,14 +136,14 @@ class Namespace:
                         resource_version=since,
                         allow_watch_bookmarks=True,
                         timeout_seconds=_WATCH_SECONDS,
-                        _request_timeout=_WATCH_SECONDS + SECONDS,
+                        _request_timeout=_WATCH_SECONDS + REQUEST_SECONDS,
                     )
                 )
-            except Refused as error:
-                if error.status == GONE:
+            except ApiException as error:
+                if error.status == HTTPStatus.GONE:
                     raise Interrupted from None
                 raise
-            except Unreachable:
+            except CONNECTION_ERRORS:
                 raise Interrupted from None
         try:
             while line := await _line(response):
@@ -166,7 +158,9 @@ class Namespace:
             NotFound: there is none of that name.
         """
         return await self._deployment(
-            self._writes.read_namespaced_deployment_without_preload_content(name, self.name, _request_timeout=SECONDS)
+            self._writes.read_namespaced_deployment_without_preload_content(
+                name, self.name, _request_timeout=REQUEST_SECONDS
+            )
         )
 
     async def merge(self, name: str, body: Patch) -> Deployment:
@@ -190,31 +184,28 @@ class Namespace:
                 body,
                 field_manager=FIELD_MANAGER,
                 _content_type=content_type,
-                _request_timeout=SECONDS,
+                _request_timeout=REQUEST_SECONDS,
             )
         )
 
     async def _deployment(self, call: Awaitable[ClientResponse]) -> Deployment:
-        with self._understood():
+        with self._translated():
             try:
                 return Deployment.model_validate_json(await answer(call))
-            except Refused as error:
-                if error.status == CONFLICT:
+            except ApiException as error:
+                if error.status == HTTPStatus.CONFLICT:
                     raise Conflict from None
-                if error.status == NOT_FOUND:
+                if error.status == HTTPStatus.NOT_FOUND:
                     raise NotFound from None
                 raise
 
     @contextmanager
-    def _understood(self) -> Iterator[None]:
-        remedy = forbidden(self.name, self._account)
+    def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (Refused, Unreachable) as error:
-            raise meaning(error, forbidden=remedy) from None
-        except ValidationError:
-            # Not the API server: something between here and there answers in its place.
-            raise meaning(Unreachable(), forbidden=remedy) from None
+        except API_ERRORS as error:
+            remedy = forbidden(self.name, self._account)
+            raise to_recovery_error(error, forbidden=remedy, refused=Reason.WORKER_WRITE_REFUSED) from None
 
 
 async def _line(response: ClientResponse) -> bytes:

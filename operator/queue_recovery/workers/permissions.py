@@ -15,13 +15,13 @@ from kubernetes.aio.client import (
     V1SelfSubjectRulesReview,
     V1SelfSubjectRulesReviewSpec,
 )
-from pydantic import ValidationError
 from typing_extensions import override
 
 from queue_recovery.api.base import Model
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, NotYet
-from queue_recovery.workers.calls import SECONDS, Refused, Unreachable, answer, meaning
+from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
+from queue_recovery.workers.calls import REQUEST_SECONDS, answer
 
 TENANT_ROLE: Final = "queue-recovery-tenant"
 """The ClusterRole that a namespace grants to the operator by a RoleBinding."""
@@ -157,11 +157,8 @@ class Rights:
                 missing = [right for right, allowed in zip(portion, answers, strict=True) if not allowed]
                 if missing:
                     break
-        except (Refused, Unreachable) as error:
-            # Every account may review its own rights: who may not is not known to the server at all.
-            raise meaning(error, forbidden=forbidden(self._namespace, ServiceAccount())) from None
-        except ValidationError:
-            raise meaning(Unreachable(), forbidden=forbidden(self._namespace, ServiceAccount())) from None
+        except API_ERRORS as error:
+            raise to_recovery_error(error) from None
         if not missing:
             fresh = {right: until for right, until in self._granted_until.items() if until >= now}
             self._granted_until = fresh | dict.fromkeys(asked, now + _GRANTED_SECONDS)
@@ -176,7 +173,7 @@ class Rights:
     async def _review(self) -> Sequence[_Rule]:
         review = V1SelfSubjectRulesReview(spec=V1SelfSubjectRulesReviewSpec(namespace=self._namespace))
         body = await answer(
-            self._api.create_self_subject_rules_review_without_preload_content(review, _request_timeout=SECONDS)
+            self._api.create_self_subject_rules_review_without_preload_content(review, _request_timeout=REQUEST_SECONDS)
         )
         return _Rules.model_validate_json(body).status.resource_rules
 
@@ -190,6 +187,8 @@ class Rights:
         )
         review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
         body = await answer(
-            self._api.create_self_subject_access_review_without_preload_content(review, _request_timeout=SECONDS)
+            self._api.create_self_subject_access_review_without_preload_content(
+                review, _request_timeout=REQUEST_SECONDS
+            )
         )
         return _Review.model_validate_json(body).status.allowed
