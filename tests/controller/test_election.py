@@ -1,6 +1,5 @@
 """Two replicas of the operator: one leads, the other takes over, and a leader that was away changes nothing."""
 
-import asyncio
 import logging
 import signal
 import sys
@@ -17,7 +16,7 @@ from queue_recovery.controller import election
 from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.leader import Record, Standing, Terms
 from queue_recovery.controller.lease import KubernetesLease
-from queue_recovery.controller.term import Term
+from queue_recovery.controller.watchdog import Watchdog
 from queue_recovery.recovery.errors import Unavailable
 from sandbox.processes import until
 from tests.controller.replicas import LEASE, Link, Replica, Replicas
@@ -25,6 +24,22 @@ from tests.controller.replicas import LEASE, Link, Replica, Replicas
 TERMS = Terms(LEASE)
 BUSY = 10.0
 """Seconds that a busy machine may take on top of what the terms say."""
+
+
+class Unarmed(Watchdog):
+    """One that lets this process go on; notes what it was told."""
+
+    def __init__(self) -> None:
+        self.armed: list[float] = []
+        self.disarmed = 0
+
+    @override
+    def arm(self, until: float) -> None:
+        self.armed.append(until)
+
+    @override
+    def disarm(self) -> None:
+        self.disarmed += 1
 
 
 def requests(replicas: Replicas, replica: Replica, *, since: datetime | None = None) -> Iterator[tuple[str, int]]:
@@ -221,7 +236,7 @@ async def test_one_that_stands_by_is_ready_until_it_has_not_seen_the_lease_for_l
     async def unready() -> str:
         return part.waits_for()
 
-    part = election.Election(lease, Standing("me", TERMS), Term())
+    part = election.Election(lease, Standing("me", TERMS), Unarmed())
     assert part.waits_for() == "waiting for the lease"
     async with part.taking_part():
         await until(failed, "the lease to be away")
@@ -250,14 +265,15 @@ async def test_a_leader_says_that_it_cannot_renew_the_lease_and_when_it_can_agai
             self.stored = record
             return True
 
-    lease = AwayOnce()
+    lease, watchdog = AwayOnce(), Unarmed()
 
     async def renewed_twice() -> bool:
         return lease.read_so_far > 4
 
     with caplog.at_level(logging.INFO):
-        async with election.Election(lease, Standing("me", TERMS), Term()).taking_part():
+        async with election.Election(lease, Standing("me", TERMS), watchdog).taking_part():
             await until(renewed_twice, "the lease to be renewed")
+            assert watchdog.disarmed == 0
 
     assert caplog.messages == [
         "leading as me",
@@ -265,6 +281,9 @@ async def test_a_leader_says_that_it_cannot_renew_the_lease_and_when_it_can_agai
         "the lease is renewed again",
         "the lease is released",
     ]
+    assert len(watchdog.armed) >= 2
+    assert watchdog.armed == sorted(watchdog.armed), "each renewal gives it more time"
+    assert watchdog.disarmed == 1
 
 
 async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,8 +296,8 @@ async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.Monk
             raise KeyError("a mistake in the program")
 
     deaths: list[str] = []
-    monkeypatch.setattr(election, "die", deaths.append)
-    part = election.Election(Broken(), Standing("me", TERMS), Term())
+    monkeypatch.setattr(election, "exit_now", deaths.append)
+    part = election.Election(Broken(), Standing("me", TERMS), Unarmed())
 
     async def dead() -> bool:
         return bool(deaths)
@@ -287,29 +306,3 @@ async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.Monk
         async with part.taking_part():
             await until(dead, "the process to end")
     assert "the election has ended: KeyError in read" in deaths[0]
-
-
-async def test_the_term_is_looked_at_before_anything_that_was_due_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a loop of its own: what is due at the same time as the term's end does not run."""
-
-    class Ended(BaseException):
-        pass
-
-    def ended(_: str) -> None:
-        raise Ended
-
-    def turn() -> list[str]:
-        term, done = Term(), list[str]()
-        loop = term.new_loop()
-        try:
-            loop.call_soon(lambda: term.lasts(time.monotonic() - 1))
-            loop.call_soon(lambda: loop.call_soon(done.append, "too late"))
-            with pytest.raises(Ended):
-                loop.run_forever()
-        finally:
-            term.lasts(float("inf"))
-            loop.close()
-        return done
-
-    monkeypatch.setattr("queue_recovery.controller.term.die", ended)
-    assert await asyncio.to_thread(turn) == []

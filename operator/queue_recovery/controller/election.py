@@ -15,7 +15,7 @@ from queue_recovery.controller.leader import Action, Standing, Terms
 from queue_recovery.controller.lease import KubernetesLease, microtime
 from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.settings import Settings
-from queue_recovery.controller.term import Term, die
+from queue_recovery.controller.watchdog import Watchdog, exit_now
 from queue_recovery.recovery.errors import RecoveryError
 
 _LOG = logging.getLogger(__name__)
@@ -24,8 +24,8 @@ _LOG = logging.getLogger(__name__)
 class Election:
     """One process's part in it."""
 
-    def __init__(self, lease: KubernetesLease, standing: Standing, term: Term) -> None:
-        """Take the lease, what is known so far, and the term that is ended when the lease is lost."""
+    def __init__(self, lease: KubernetesLease, standing: Standing, watchdog: Watchdog) -> None:
+        """Take the lease, what is known so far, and what ends the process when the lease is not renewed."""
         self.won = asyncio.Event()
         self._standing_by = False
         """Whether another one holds the lease, as far as is known."""
@@ -33,7 +33,7 @@ class Election:
         """When the lease was last read."""
         self._lease = lease
         self._standing = standing
-        self._term = term
+        self._watchdog = watchdog
         self._leaving = asyncio.Event()
         self._trouble = ""
         """Why the lease can be neither acquired nor renewed, as last reported."""
@@ -98,7 +98,7 @@ class Election:
         self._standing = self._standing.sees(record, now)
         action = self._standing.decides(now)
         if action is Action.LOST:
-            die(f"the lease is {(record and record.holder) or 'nobody'}'s")
+            exit_now(f"the lease is {(record and record.holder) or 'nobody'}'s")
         self._seen, self._standing_by = now, action is Action.WAIT
         if action is Action.WAIT:
             self._stand_by(record.holder if record is not None else "")
@@ -107,7 +107,7 @@ class Election:
             return retry
         self._standing = self._standing.holds(now)
         assert self._standing.until is not None
-        self._term.lasts(self._standing.until)
+        self._watchdog.arm(self._standing.until)
         if action is Action.ACQUIRE:
             _LOG.info("leading as %s", self._standing.identity)
             self.won.set()
@@ -128,12 +128,12 @@ class Election:
             free = self._standing.release(microtime())
             if free is not None and await self._lease.write(free):
                 _LOG.info("the lease is released")
-        self._term.lasts(math.inf)
+        self._watchdog.disarm()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None or not self._leaving.is_set():
-            die(f"the election has ended: {'cancelled' if error is None else place_of(error)}")
+            exit_now(f"the election has ended: {'cancelled' if error is None else place_of(error)}")
 
 
 class Unopposed:
@@ -158,7 +158,7 @@ class Unopposed:
 
 
 @asynccontextmanager
-async def election(settings: Settings, term: Term) -> AsyncIterator[Election | Unopposed]:
+async def election(settings: Settings) -> AsyncIterator[Election | Unopposed]:
     """Return this process's part, over a connection of its own: no other request can hold a renewal up."""
     if not settings.lease_seconds:
         yield Unopposed()
@@ -167,4 +167,4 @@ async def election(settings: Settings, term: Term) -> AsyncIterator[Election | U
         terms = Terms(settings.lease_seconds)
         identity = f"{settings.pod_name}_{uuid4().hex[:8]}"
         lease = KubernetesLease(api, settings.pod_namespace, terms.request)
-        yield Election(lease, Standing(identity, terms), term)
+        yield Election(lease, Standing(identity, terms), Watchdog())

@@ -16,7 +16,6 @@ from queue_recovery.controller.election import Election, Unopposed, election
 from queue_recovery.controller.http import serve
 from queue_recovery.controller.operator import Operator
 from queue_recovery.controller.settings import Settings
-from queue_recovery.controller.term import Term
 
 _LOG = logging.getLogger(__name__)
 _LAST_EVENTS = 2.0
@@ -39,19 +38,17 @@ def main() -> None:
     # What the modules consist of stays anyway. Uncounted, it no longer lets garbage grow to a quarter of its size
     # before the collector looks for cycles.
     gc.freeze()
-    term = Term()
     try:
-        with asyncio.Runner(loop_factory=term.new_loop) as runner:
-            runner.run(_operate(settings, term))
+        asyncio.run(_operate(settings))
     except api_server.NoApiServer as error:
         command_line.refuse(str(error))
 
 
-async def _operate(settings: Settings, term: Term) -> None:
+async def _operate(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf puts its own there once it runs
-    async with api_server.connections() as connections, election(settings, term) as part:
+    async with api_server.connections() as connections, election(settings) as part:
         where = ", ".join(settings.namespaces) or "all namespaces"
         _LOG.info("%s starts: it recovers queues in %s", command_line.program_and_version(), where)
         operator = Operator(connections, settings, instance=settings.pod_name)
