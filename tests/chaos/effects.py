@@ -39,7 +39,7 @@ LIVE = "live"
 PRODUCED = "produced"
 """Key of the list of their task ids."""
 
-_BACKGROUND = "TargetBoard._look_again_and_again"
+_BACKGROUND = "TargetMonitor._monitor"
 
 
 class Recorder:

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from queue_recovery.controller.api_server import cluster_identity
+from queue_recovery.controller.cluster_identity import cluster_identity
 from queue_recovery.controller.environment import KubernetesEnvironment
+from queue_recovery.controller.namespace_caches import NamespaceCaches
 from queue_recovery.controller.resource import KubernetesResource
-from queue_recovery.controller.shared import Shared
 from queue_recovery.recovery.destinations import ANYWHERE
 from queue_recovery.recovery.drain import stop_workers
 from queue_recovery.recovery.intent import record_intent
@@ -92,7 +92,7 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Recovery]]
     async with arena.place() as place, place.stage.recovering(), connected(arena.kubeconfig) as api:
         world = KubernetesEnvironment(
             api,
-            Shared(Connections.all_by(api), place.stage.namespace, ServiceAccount()),
+            NamespaceCaches(Connections.all_by(api), place.stage.namespace, ServiceAccount()),
             cluster=cluster_identity(api),
             destinations=ANYWHERE,
         )

@@ -14,16 +14,16 @@ from typing_extensions import override
 from queue_recovery.api.reasons import Reason
 from queue_recovery.controller import election
 from queue_recovery.controller.api_server import GRACE
-from queue_recovery.controller.leader import Record, Standing, Terms
+from queue_recovery.controller.candidate import Candidate, LeaseRecord, Timing
 from queue_recovery.controller.lease import KubernetesLease
 from queue_recovery.controller.watchdog import Watchdog
 from queue_recovery.recovery.errors import Unavailable
 from sandbox.processes import until
 from tests.controller.replicas import LEASE, Link, Replica, Replicas
 
-TERMS = Terms(LEASE)
+TIMING = Timing(LEASE)
 BUSY = 10.0
-"""Seconds that a busy machine may take on top of what the terms say."""
+"""Seconds that a busy machine may take on top of what the timing say."""
 
 
 class Unarmed(Watchdog):
@@ -101,7 +101,7 @@ async def test_a_killed_leader_is_followed_within_the_leases_time(replicas: Repl
     await first.process.kill()
     killed = time.monotonic()
     await replicas.led_by(second)
-    assert time.monotonic() - killed < LEASE + TERMS.retry + BUSY
+    assert time.monotonic() - killed < LEASE + TIMING.retry_period + BUSY
     assert (await replicas.lease())["leaseTransitions"] == 1
 
 
@@ -179,7 +179,7 @@ async def test_a_leader_whose_requests_hang_ends_before_another_may_lead(replica
         link.cut()
         cut = time.monotonic()
         assert await first.process.wait() == 1
-        assert time.monotonic() - cut < TERMS.leading + BUSY
+        assert time.monotonic() - cut < TIMING.renew_deadline + BUSY
         assert not await second.leads()
         await replicas.led_by(second)
 
@@ -222,11 +222,11 @@ async def test_one_that_stands_by_is_ready_until_it_has_not_seen_the_lease_for_l
             self.read_so_far = 0
 
         @override
-        async def read(self) -> Record | None:
+        async def read(self) -> LeaseRecord | None:
             self.read_so_far += 1
             if self.read_so_far > 1:
                 raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503; trying again")
-            return Record(holder="another", seconds=LEASE, renewed="03:00:00")
+            return LeaseRecord(holder="another", seconds=LEASE, renewed="03:00:00")
 
     lease = Away()
 
@@ -236,7 +236,7 @@ async def test_one_that_stands_by_is_ready_until_it_has_not_seen_the_lease_for_l
     async def unready() -> str:
         return part.waits_for()
 
-    part = election.Election(lease, Standing("me", TERMS), Unarmed())
+    part = election.Election(lease, Candidate("me", TIMING), Unarmed())
     assert part.waits_for() == "waiting for the lease"
     async with part.taking_part():
         await until(failed, "the lease to be away")
@@ -251,17 +251,17 @@ async def test_a_leader_says_that_it_cannot_renew_the_lease_and_when_it_can_agai
     class AwayOnce(KubernetesLease):
         def __init__(self) -> None:
             self.read_so_far = 0
-            self.stored: Record | None = None
+            self.stored: LeaseRecord | None = None
 
         @override
-        async def read(self) -> Record | None:
+        async def read(self) -> LeaseRecord | None:
             self.read_so_far += 1
             if self.read_so_far == 2:
                 raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503")
             return self.stored
 
         @override
-        async def write(self, record: Record) -> bool:
+        async def write(self, record: LeaseRecord) -> bool:
             self.stored = record
             return True
 
@@ -271,7 +271,7 @@ async def test_a_leader_says_that_it_cannot_renew_the_lease_and_when_it_can_agai
         return lease.read_so_far > 4
 
     with caplog.at_level(logging.INFO):
-        async with election.Election(lease, Standing("me", TERMS), watchdog).taking_part():
+        async with election.Election(lease, Candidate("me", TIMING), watchdog).taking_part():
             await until(renewed_twice, "the lease to be renewed")
             assert watchdog.disarmed == 0
 
@@ -292,12 +292,12 @@ async def test_an_election_that_breaks_ends_the_process(monkeypatch: pytest.Monk
             pass
 
         @override
-        async def read(self) -> Record | None:
+        async def read(self) -> LeaseRecord | None:
             raise KeyError("a mistake in the program")
 
     deaths: list[str] = []
     monkeypatch.setattr(election, "exit_now", deaths.append)
-    part = election.Election(Broken(), Standing("me", TERMS), Unarmed())
+    part = election.Election(Broken(), Candidate("me", TIMING), Unarmed())
 
     async def dead() -> bool:
         return bool(deaths)

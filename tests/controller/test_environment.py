@@ -1,18 +1,14 @@
-"""What recoveries see of their surroundings."""
+"""What recoveries read of their namespace, and how they connect to its servers."""
 
-import base64
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
-from typing_extensions import override
 
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.settings import Settings
 from queue_recovery.recovery.errors import NotYet
-from tests.controller.environments import environment_of
+from tests.controller.environments import GivenSecrets, environment_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,17 +19,9 @@ ROOT = Path(__file__).parents[2]
 async def test_what_is_no_name_of_a_recovery_is_not_looked_for(name: str) -> None:
     """It stands where anybody may write, and would be a part of the request's path."""
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as unreachable:
-        environment = environment_of(KubernetesEnvironment, unreachable)
+        environment = environment_of(unreachable)
 
         assert await environment.exists(name, "a-uid") is None
-
-
-class WithSecrets(KubernetesEnvironment):
-    """One whose Secrets hold URLs of servers on loopback."""
-
-    @override
-    async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
-        return {"url": base64.b64encode(f"{name}://127.0.0.1:1/".encode()).decode()}
 
 
 async def test_an_operator_with_the_shipped_settings_connects_to_nothing_on_loopback() -> None:
@@ -47,7 +35,8 @@ async def test_an_operator_with_the_shipped_settings_connects_to_nothing_on_loop
         }
     )
     async with ApiClient() as api:
-        environment = environment_of(WithSecrets, api, destinations=Settings().destinations)
+        secrets = GivenSecrets(api, {name: {"url": f"{name}://127.0.0.1:1/"} for name in ("redis", "mongodb")})
+        environment = environment_of(api, destinations=Settings().destinations, secrets=secrets)
         for server in (await environment.broker(target), await environment.job_store(target)):
             with pytest.raises(NotYet) as error:
                 await server.check()
@@ -59,17 +48,8 @@ async def test_an_operator_with_the_shipped_settings_connects_to_nothing_on_loop
 
 
 async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_target_names() -> None:
-    read = []
-
-    class Environment(KubernetesEnvironment):
-        """One whose Secrets hold a URL and no certificate."""
-
-        @override
-        async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
-            read.append(name)
-            values = {"url": "mongodb://db.example/", "ca.crt": "no PEM", "tls.crt": "no PEM", "tls.key": "no PEM"}
-            return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-
+    certificate = {"tls.crt": "no PEM", "tls.key": "no PEM"}
+    values = {"mongodb": {"url": "mongodb://db.example/"}, "ca": {"ca.crt": "no PEM"}, "mine": certificate}
     target = QueueTargetSpec.model_validate(
         {
             "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
@@ -85,9 +65,10 @@ async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_
         }
     )
     async with ApiClient() as api:
-        environment = environment_of(Environment, api)
+        secrets = GivenSecrets(api, values)
+        environment = environment_of(api, secrets=secrets)
         with pytest.raises(NotYet) as error:
             await environment.job_store(target)
 
     assert error.value.reason == "InvalidCertificate"
-    assert read == ["mongodb", "ca", "mine"]
+    assert secrets.names_read == ["mongodb", "ca", "mine"]

@@ -40,9 +40,9 @@ async def series(metrics: Metrics) -> list[str]:
 async def test_without_names_all_targets_are_one_series(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FRESH_SECONDS", 0)
     metrics = Metrics()
-    metrics.target_seen("media", "tts", status(tts=3, mail=4))
-    metrics.target_seen("bank", "secret-project", status(broker="False", layoffs=5, unacked=6))
-    metrics.target_seen("shop", "ship", status(unacked=0))
+    metrics.target_checked("media", "tts", status(tts=3, mail=4))
+    metrics.target_checked("bank", "secret-project", status(broker="False", layoffs=5, unacked=6))
+    metrics.target_checked("shop", "ship", status(unacked=0))
 
     assert await series(metrics) == [
         'queue_recovery_target_up{namespace="",part="broker",target=""} 0.0',
@@ -59,13 +59,13 @@ async def test_without_names_all_targets_are_one_series(monkeypatch: pytest.Monk
 async def test_with_names_each_target_and_queue_has_a_series_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FRESH_SECONDS", 0)
     metrics = Metrics(with_names=True)
-    metrics.target_seen("media", "tts", status(tts=3, mail=4))
-    metrics.target_seen("bank", "pay", status(pay=5))
+    metrics.target_checked("media", "tts", status(tts=3, mail=4))
+    metrics.target_checked("bank", "pay", status(pay=5))
     assert 'queue_recovery_queue_depth{namespace="media",queue="mail",state="ready",target="tts"} 4.0' in await series(
         metrics
     )
 
-    metrics.target_seen("media", "tts", status(tts=2))
+    metrics.target_checked("media", "tts", status(tts=2))
     metrics.target_gone("bank", "pay")
 
     assert await series(metrics) == [
@@ -79,14 +79,14 @@ async def test_with_names_each_target_and_queue_has_a_series_until_it_is_gone(mo
 
 async def test_a_job_store_that_is_not_configured_is_not_one_that_is_away() -> None:
     metrics = Metrics()
-    metrics.target_seen("media", "tts", status(job_store="Unknown", reason="NotConfigured"))
+    metrics.target_checked("media", "tts", status(job_store="Unknown", reason="NotConfigured"))
 
     assert not any('part="jobStore"' in one for one in await series(metrics))
 
 
 async def test_what_could_not_be_looked_at_is_not_up() -> None:
     metrics = Metrics()
-    metrics.target_seen("media", "tts", status(broker="Unknown", job_store="Unknown", reason="NotChecked"))
+    metrics.target_checked("media", "tts", status(broker="Unknown", job_store="Unknown", reason="NotChecked"))
 
     assert [one for one in await series(metrics) if "target_up" in one] == [
         'queue_recovery_target_up{namespace="",part="broker",target=""} 0.0',
@@ -113,7 +113,7 @@ def ages(found: list[str]) -> dict[str, float]:
 async def test_each_queue_shows_what_workers_hold_and_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_FRESH_SECONDS", 0)
     metrics = Metrics(with_names=True)
-    metrics.target_seen("media", "tts", held(3600, tts=3, mail=0))
+    metrics.target_checked("media", "tts", held(3600, tts=3, mail=0))
 
     found = await series(metrics)
 
@@ -121,22 +121,22 @@ async def test_each_queue_shows_what_workers_hold_and_for_how_long(monkeypatch: 
     assert 'queue_recovery_queue_depth{namespace="media",queue="mail",state="unacked",target="tts"} 0.0' in found
     assert ages(found) == {"tts": pytest.approx(3600, abs=60)}
 
-    metrics.target_seen("media", "tts", held(0, tts=0))
+    metrics.target_checked("media", "tts", held(0, tts=0))
     assert ages(await series(metrics)) == {}
 
 
 async def test_without_names_the_oldest_message_of_all_targets_is_shown() -> None:
     metrics = Metrics()
-    metrics.target_seen("media", "tts", held(60, tts=3))
-    metrics.target_seen("bank", "pay", held(7200, pay=1))
-    metrics.target_seen("shop", "ship", held(-600, ship=1))
+    metrics.target_checked("media", "tts", held(60, tts=3))
+    metrics.target_checked("bank", "pay", held(7200, pay=1))
+    metrics.target_checked("shop", "ship", held(-600, ship=1))
 
     assert ages(await series(metrics)) == {"": pytest.approx(7200, abs=60)}
 
 
 async def test_a_delivery_by_a_clock_that_is_ahead_is_no_time_ago() -> None:
     metrics = Metrics()
-    metrics.target_seen("shop", "ship", held(-600, ship=1))
+    metrics.target_checked("shop", "ship", held(-600, ship=1))
 
     assert ages(await series(metrics)) == {"": 0}
 

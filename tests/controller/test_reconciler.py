@@ -102,7 +102,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 @pytest_asyncio.fixture(loop_scope="session")
 async def board(work: Work) -> AsyncIterator[Reconciler]:
     del work
-    environment = cast("Any", SimpleNamespace(see_end=lambda _: None, now=lambda: NOW))
+    environment = cast("Any", SimpleNamespace(observe_end=lambda _: None, now=lambda: NOW))
 
     async def read(namespace: str, name: str, uid: str) -> Body:
         body = recovery(uid=uid)

@@ -8,7 +8,8 @@ from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
-from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
+from queue_recovery.controller.cluster_identity import ClusterUID
+from queue_recovery.controller.existence import namespace_is_terminating, recovery_exists
 from queue_recovery.controller.resource import KubernetesResource, is_finished, read_body
 from queue_recovery.recovery.ports.resource import Gone, Superseded
 from sandbox.api import Api, ApiError, Json
@@ -289,13 +290,13 @@ async def test_a_namespace_that_is_gone_or_being_deleted_is_told_from_one_that_i
     recovery: Recovery, namespace: str
 ) -> None:
     await recovery.create(OTHERS)
-    assert not await is_terminating(recovery.client, namespace)
+    assert not await namespace_is_terminating(recovery.client, namespace)
     await recovery.api.delete(f"/api/v1/namespaces/{namespace}", {})
 
     async def terminating() -> bool:
-        return await is_terminating(recovery.client, namespace)
+        return await namespace_is_terminating(recovery.client, namespace)
 
     await until(terminating, "the namespace to refuse what is created in it")
-    assert await is_terminating(recovery.client, "no-such-namespace")
+    assert await namespace_is_terminating(recovery.client, "no-such-namespace")
     events = await recovery.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
     assert events["items"] == []

@@ -1,9 +1,7 @@
 """No piece of a secret is in a status, an event, the log or the metrics, however the URL that holds it is written."""
 
 import asyncio
-import base64
 import io
-import json
 import logging
 import re
 import socket
@@ -12,30 +10,28 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
-from types import SimpleNamespace
-from typing import NoReturn, cast
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from kubernetes.aio.client import ApiClient, Configuration, CustomObjectsApi
-from typing_extensions import override
+from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import MongoDB, TransportOptions
+from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
 from queue_recovery.controller import logs
-from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.events import events_between
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
-from queue_recovery.controller.targets import TargetBoard
+from queue_recovery.controller.target_monitor import TargetMonitor
 from queue_recovery.jobs import connecting as connecting_stores
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_running
-from tests.controller.environments import environment_of
+from tests.controller.environments import GivenSecrets, environment_of
 
 MARK = "wqx"
 """In each word of a secret, and in no word of the operator's; searched for without regard to case."""
@@ -196,34 +192,33 @@ async def test_of_a_job_stores_url_no_piece_is_shown(written: io.StringIO, urls:
 @given(broker=broker_urls.flatmap(st.sampled_from), job_store=store_urls.flatmap(st.sampled_from))
 @example(broker=f"redis://:9137?{MARK}=zz@redis", job_store=f"mongodb://bob:9137?{MARK}file=zz@db")
 @settings(FAST, max_examples=100)
-async def test_of_a_targets_secrets_no_piece_is_on_the_board_in_the_log_or_in_the_metrics(
+async def test_of_a_targets_secrets_no_piece_is_in_the_status_in_the_log_or_in_the_metrics(
     written: io.StringIO, broker: str, job_store: str
 ) -> None:
     statuses: list[str] = []
     written_once = asyncio.Event()
 
-    class Environment(KubernetesEnvironment):
-        """One whose Secrets hold these URLs, and whose API server is away."""
-
-        @override
-        async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
-            url = {"redis": broker, "mongo": job_store}[name]
-            return {"url": base64.b64encode(url.encode()).decode()}
-
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
-        environment = environment_of(Environment, api)
+        secrets = GivenSecrets(api, {"redis": {"url": broker}, "mongo": {"url": job_store}})
+        environment = environment_of(api, secrets=secrets)
         metrics = Metrics(with_names=True)
-        board = TargetBoard(api, Settings(target_refresh_seconds=3600), metrics, lambda _: environment, lambda *_: None)
 
-        async def patched(*arguments: object, **_: object) -> None:
-            statuses.append(json.dumps(arguments[5]))
+        async def store(_: Mapping[str, Any], status: QueueTargetStatus) -> bool:
+            statuses.append(status.model_dump_json(by_alias=True))
             written_once.set()
+            return True
 
-        board._api = cast("CustomObjectsApi", SimpleNamespace(patch_namespaced_custom_object_status=patched))
-        board.receive(TARGET, gone=False)
+        monitor = TargetMonitor(
+            Settings(target_refresh_seconds=3600),
+            metrics,
+            environment=lambda _: environment,
+            store=store,
+            announce=lambda *_: None,
+        )
+        monitor.receive(TARGET, gone=False)
         async with asyncio.timeout(60):
             await written_once.wait()
-        await board.aclose()
+        await monitor.aclose()
 
     assert "BrokerReachable" in statuses[0]
     searched([*statuses, (await metrics.page()).decode()], written)

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from kubernetes.aio.client import ApiClient, Configuration
 
-from queue_recovery.workers.permissions import Rights, rights_for
+from queue_recovery.workers.permissions import Permissions, permissions_for
 from tests.manifests.conftest import Cluster
 
 OPERATOR = "queue-recovery:queue-recovery"
@@ -85,10 +85,10 @@ async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: C
     configuration.ssl_ca_cert = str(cluster.plane.admin.authority)
     configuration.api_key = {"authorization": f"Bearer {token}"}
     async with ApiClient(configuration) as api:
-        needed = rights_for(["redis"], ["worker"])
-        before = await Rights(api, namespace).missing(needed)
+        needed = permissions_for(["redis"], ["worker"])
+        before = await Permissions(api, namespace).missing(needed)
         cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
-        after = await Rights(api, namespace).missing(needed)
+        after = await Permissions(api, namespace).missing(needed)
 
     names = {(group, *right.split(": ")) for group, _, right in (row.partition("/") for row in TENANT)}
     assert {str(right).partition("/")[0] for right in before} == {

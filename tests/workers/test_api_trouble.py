@@ -12,7 +12,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import Workers
 from queue_recovery.workers import namespace
-from queue_recovery.workers.permissions import Rights, rights_for
+from queue_recovery.workers.permissions import Permissions, permissions_for
 from queue_recovery.workers.snapshot import note_labels
 from sandbox.processes import free_port
 from tests.sample_worker import WORKER
@@ -115,7 +115,7 @@ async def test_a_server_that_never_answers_is_given_up(
 async def test_rights_cannot_be_asked_for_where_nobody_answers() -> None:
     async with scripted(answering(500)) as api:
         with pytest.raises(Unavailable) as caught:
-            await Rights(api.client, "media").missing(rights_for(["redis"], ["worker"]))
+            await Permissions(api.client, "media").missing(permissions_for(["redis"], ["worker"]))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
 

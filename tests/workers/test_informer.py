@@ -256,7 +256,7 @@ async def test_the_answer_to_a_write_brings_back_no_deployment_that_has_gone_sin
         informers = Informers(Connections.all_by(api.client), "media")
         async with informers.followed(lambda: None, fresh=True):
             gone = Deployment.model_validate({**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "uid": "another"}})
-            informers.deployments.take_in(gone)
+            informers.deployments.observe_write(gone)
 
             assert [one.metadata.uid for one in informers.deployments.objects] == [DEPLOYMENT["metadata"]["uid"]]
 

@@ -6,10 +6,10 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.workers.permissions import Rights, ServiceAccount, forbidden, rights_for
+from queue_recovery.workers.permissions import Permissions, ServiceAccount, forbidden, permissions_for
 from tests.workers.fleet import RUN, Fleet, connected, manifest, note, workers_of
 
-NEEDED = rights_for(["redis"], ["worker"])
+NEEDED = permissions_for(["redis"], ["worker"])
 LISTED = [
     "list deployments.apps",
     "watch deployments.apps",
@@ -68,7 +68,7 @@ async def test_without_a_role_binding_every_call_says_which_one_to_create(fleet:
                 "kubectl create rolebinding queue-recovery --clusterrole=queue-recovery-tenant "
                 f"--serviceaccount={fleet.namespace}:recoverer -n {fleet.namespace}"
             )
-        assert await Rights(client, fleet.namespace).missing(NEEDED) == NEEDED
+        assert await Permissions(client, fleet.namespace).missing(NEEDED) == NEEDED
 
 
 async def test_what_is_missing_is_named(fleet: Fleet) -> None:
@@ -77,14 +77,14 @@ async def test_what_is_missing_is_named(fleet: Fleet) -> None:
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")
 
     async with connected(kubeconfig) as client:
-        missing = await Rights(client, fleet.namespace).missing(NEEDED)
+        missing = await Permissions(client, fleet.namespace).missing(NEEDED)
 
     message = forbidden("media", ServiceAccount(), missing).message
     assert "the operator may not get secrets/redis, patch deployments.apps/worker in namespace media;" in message
 
 
 async def test_of_many_rights_that_are_missing_the_first_are_named() -> None:
-    missing = rights_for([f"secret-{n:02}" for n in range(30)], [])
+    missing = permissions_for([f"secret-{n:02}" for n in range(30)], [])
 
     message = forbidden("media", ServiceAccount(), missing).message
 
@@ -103,7 +103,7 @@ async def test_the_rights_of_the_tenants_role_are_all_that_is_needed(fleet: Flee
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")
 
     async with connected(kubeconfig) as client:
-        assert await Rights(client, fleet.namespace).missing(NEEDED) == []
+        assert await Permissions(client, fleet.namespace).missing(NEEDED) == []
         fleet.workers = workers_of(client, fleet.namespace, account)
         seen = await fleet.hold()
         await fleet.drained()
@@ -118,6 +118,8 @@ async def test_rights_of_single_objects_are_no_rights_of_others(fleet: Fleet) ->
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")
 
     async with connected(kubeconfig) as client:
-        missing = await Rights(client, fleet.namespace).missing(rights_for(["mongo", "redis"], ["other", "worker"]))
+        missing = await Permissions(client, fleet.namespace).missing(
+            permissions_for(["mongo", "redis"], ["other", "worker"])
+        )
 
     assert list(map(str, missing)) == ["get secrets/mongo", "get deployments.apps/other"]

@@ -1,12 +1,10 @@
 """The connections to the API server: address, authority, credentials, and how many requests go at once."""
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,18 +86,6 @@ def _client(configuration: Configuration) -> ApiClient:
         return ApiClient(configuration)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise _unusable(f"a certificate in it: {type(error).__name__}") from None
-
-
-def cluster_identity(api: ApiClient) -> str:
-    """Return what tells this cluster from others: a digest of the authority that signs its API server.
-
-    It needs no permission (the UID of a namespace would), is mounted into every pod, and survives a new installation
-    of the operator. Without an authority the server's address takes its place.
-    """
-    configuration = api.configuration
-    authority = configuration.ssl_ca_cert
-    identity = Path(authority).read_bytes() if authority else str(configuration.host).encode()
-    return hashlib.sha256(identity).hexdigest()[:16]
 
 
 def _in_pod() -> bool:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from queue_recovery.api.reasons import Reason
 from queue_recovery.controller import api_server
 from queue_recovery.controller.api_server import GRACE
-from queue_recovery.controller.leader import Action, Standing, Terms
+from queue_recovery.controller.candidate import Action, Candidate, Timing
 from queue_recovery.controller.lease import KubernetesLease, microtime
 from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.settings import Settings
@@ -24,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 class Election:
     """One process's part in it."""
 
-    def __init__(self, lease: KubernetesLease, standing: Standing, watchdog: Watchdog) -> None:
+    def __init__(self, lease: KubernetesLease, candidate: Candidate, watchdog: Watchdog) -> None:
         """Take the lease, what is known so far, and what ends the process when the lease is not renewed."""
         self.won = asyncio.Event()
         self._standing_by = False
@@ -32,7 +32,7 @@ class Election:
         self._seen = -math.inf
         """When the lease was last read."""
         self._lease = lease
-        self._standing = standing
+        self._candidate = candidate
         self._watchdog = watchdog
         self._leaving = asyncio.Event()
         self._trouble = ""
@@ -63,7 +63,7 @@ class Election:
 
     async def _run(self) -> None:
         while not self._leaving.is_set():
-            pause = self._standing.terms.retry
+            pause = self._candidate.timing.retry_period
             try:
                 pause = await self._try()
                 self._trouble, self._refused = "", None
@@ -92,24 +92,24 @@ class Election:
 
     async def _try(self) -> float:
         """Look at the lease and do what follows; return the seconds until the next look."""
-        retry = self._standing.terms.retry
+        retry = self._candidate.timing.retry_period
         record = await self._lease.read()
         now = time.monotonic()
-        self._standing = self._standing.sees(record, now)
-        action = self._standing.decides(now)
+        self._candidate = self._candidate.with_record(record, now)
+        action = self._candidate.decide(now)
         if action is Action.LOST:
             exit_now(f"the lease is {(record and record.holder) or 'nobody'}'s")
         self._seen, self._standing_by = now, action is Action.WAIT
         if action is Action.WAIT:
             self._stand_by(record.holder if record is not None else "")
-            return min(retry, self._standing.waits(now))
-        if not await self._lease.write(self._standing.claim(microtime())):
+            return min(retry, self._candidate.seconds_to_wait(now))
+        if not await self._lease.write(self._candidate.claim(microtime())):
             return retry
-        self._standing = self._standing.holds(now)
-        assert self._standing.until is not None
-        self._watchdog.arm(self._standing.until)
+        self._candidate = self._candidate.with_claim_stored(now)
+        assert self._candidate.until is not None
+        self._watchdog.arm(self._candidate.until)
         if action is Action.ACQUIRE:
-            _LOG.info("leading as %s", self._standing.identity)
+            _LOG.info("leading as %s", self._candidate.identity)
             self.won.set()
         elif self._trouble:
             _LOG.info("the lease is renewed again")
@@ -121,11 +121,11 @@ class Election:
             _LOG.info("standing by: %s leads", leader)
 
     async def _release(self) -> None:
-        if self._standing.until is None:
+        if self._candidate.until is None:
             return
         with suppress(RecoveryError):
-            self._standing = self._standing.sees(await self._lease.read(), time.monotonic())
-            free = self._standing.release(microtime())
+            self._candidate = self._candidate.with_record(await self._lease.read(), time.monotonic())
+            free = self._candidate.release(microtime())
             if free is not None and await self._lease.write(free):
                 _LOG.info("the lease is released")
         self._watchdog.disarm()
@@ -164,7 +164,7 @@ async def election(settings: Settings) -> AsyncIterator[Election | Unopposed]:
         yield Unopposed()
         return
     async with await api_server.connect() as api:
-        terms = Terms(settings.lease_seconds)
+        timing = Timing(settings.lease_seconds)
         identity = f"{settings.pod_name}_{uuid4().hex[:8]}"
-        lease = KubernetesLease(api, settings.pod_namespace, terms.request)
-        yield Election(lease, Standing(identity, terms), Watchdog())
+        lease = KubernetesLease(api, settings.pod_namespace, timing.request_timeout)
+        yield Election(lease, Candidate(identity, timing), Watchdog())

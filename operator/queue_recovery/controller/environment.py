@@ -1,25 +1,24 @@
-"""Where targets, Secrets and servers are found: `recovery.ports.Environment` for one namespace."""
+"""One namespace as `recovery.ports.Environment` describes it: targets, recoveries, and the targets' servers."""
 
 import asyncio
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, CustomObjectsApi
+from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 from pydantic import BaseModel
 
-from queue_recovery.api.base import GROUP, VERSION, SecretKeyRef, is_full_name
+from queue_recovery.api.base import GROUP, VERSION, is_full_name
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.api.servers import BrokerTLS, CertificateAuthorityRef, MongoDBTLS, PasswordSecretRef
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
-from queue_recovery.controller.existence import ClusterUID, is_terminating, recovery_exists
-from queue_recovery.controller.secret_texts import text_in
-from queue_recovery.controller.shared import Shared
+from queue_recovery.controller.cluster_identity import ClusterUID
+from queue_recovery.controller.existence import namespace_is_terminating, recovery_exists
+from queue_recovery.controller.namespace_caches import NamespaceCaches
+from queue_recovery.controller.secrets import SecretReader
 from queue_recovery.jobs import connecting
-from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
@@ -28,10 +27,7 @@ from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.workers.api_errors import translated
 from queue_recovery.workers.calls import REQUEST_SECONDS
 from queue_recovery.workers.deployments import KubernetesWorkers
-from queue_recovery.workers.permissions import forbidden, rights_for
-
-_TLS_KEYS = ("tls.crt", "tls.key")
-"""What a Secret of type kubernetes.io/tls has."""
+from queue_recovery.workers.permissions import forbidden, permissions_for
 
 
 class _Metadata(BaseModel):
@@ -51,31 +47,38 @@ class _Recovery(BaseModel):
 
 
 class KubernetesEnvironment:
-    """What a recovery of one namespace can reach. Implements `recovery.ports.Environment`."""
+    """What recoveries of one namespace read and connect to. Implements `recovery.ports.Environment`."""
 
     def __init__(
         self,
         api: ApiClient,
-        shared: Shared,
+        caches: NamespaceCaches,
         *,
         cluster: str,
         destinations: Destinations,
         cluster_uid: ClusterUID | None = None,
+        secrets: SecretReader | None = None,
     ) -> None:
-        """Take the connection, what the namespace's readers share, and the cluster's identity and UID.
+        """Take what leads to the namespace.
 
-        `destinations` are the addresses that brokers and job stores may have.
+        Args:
+            api: the connection.
+            caches: what all environments of the namespace share.
+            cluster: identity of the cluster.
+            destinations: the addresses that brokers and job stores may have.
+            cluster_uid: reads the cluster's UID; the default reads it once more.
+            secrets: reads the namespace's Secrets; the default uses the connection.
         """
         self.cluster = cluster
-        self.workers = KubernetesWorkers(shared.informers)
+        self.workers = KubernetesWorkers(caches.informers)
         self._api = api
         self._cluster_uid = cluster_uid or ClusterUID(api)
-        self._shared = shared
-        self._namespace = shared.namespace
-        self._sightings = shared.sightings
+        self._caches = caches
+        self._namespace = caches.namespace
+        self._observed = caches.observed
         self._destinations = destinations
         self._known_changes = 0
-        self._secrets: dict[str, Mapping[str, str | bytes]] = {}
+        self._secrets = secrets or SecretReader(api, caches.namespace, caches.account, self._observe)
 
     def now(self) -> datetime:
         """Return the time in UTC."""
@@ -87,12 +90,12 @@ class KubernetesEnvironment:
 
     async def target(self, name: str) -> QueueTargetSpec:
         """Read the QueueTarget; raises NotYet (`TargetNotFound`)."""
-        self._known_changes = self._sightings.changes
-        self._secrets.clear()
+        self._known_changes = self._observed.changes
+        self._secrets.forget()
         missing = AwaitingChange(
             Reason.TARGET_NOT_FOUND,
-            f"no QueueTarget {name!r} in namespace {self._namespace}; create it, or see `kubectl get queuetargets -n "
-            f"{self._namespace}`",
+            f'namespace "{self._namespace}" has no QueueTarget "{name}". Create it, or list those that exist: '
+            f"kubectl get queuetargets -n {self._namespace}",
         )
         try:
             with translated(expected=(HTTPStatus.NOT_FOUND,)):
@@ -100,29 +103,30 @@ class KubernetesEnvironment:
                     GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_SECONDS
                 )
         except ApiException:
-            self.see_target(name, None)
+            self.observe_target(name, None)
             raise missing from None
         target = _Target.model_validate(body)
-        self.see_target(name, (target.metadata.uid, target.metadata.generation))
+        self.observe_target(name, (target.metadata.uid, target.metadata.generation))
         return target.spec
 
-    def see_target(self, name: str, state: tuple[str, int] | None) -> None:
-        """Note a target's UID and generation, or that there is none of that name."""
-        self._note(f"target {name}", state)
+    def observe_target(self, name: str, version: tuple[str, int] | None) -> None:
+        """Record a target's UID and generation, or that no target has that name."""
+        self._observe(f"target {name}", version)
 
-    def _note(self, what: str, state: Hashable) -> None:
-        """Note what was found; a change that is found here is no news for who waits here."""
-        self._known_changes += self._sightings.see(what, state)
+    def _observe(self, name: str, version: Hashable) -> None:
+        """Record a version; a change that is observed here wakes other environments, and not this one."""
+        self._known_changes += self._observed.observe(name, version)
 
     async def recovery(self, name: str) -> Earlier:
-        """Read another QueueRecovery, whose end is noticed from now on; raises Rejected (`RecoveryNotFound`)."""
-        self._note(f"recovery {name}", None)  # before it is read, so that no end is missed between the two
+        """Read another QueueRecovery, whose end is observed from now on; raises Rejected (`RecoveryNotFound`)."""
+        self._observe(f"recovery {name}", None)  # before it is read, so that no end is missed between the two
         found = await self._recovery(self._namespace, name)
         if found is None:
             raise Rejected(
                 Reason.RECOVERY_NOT_FOUND,
-                f"no QueueRecovery {name!r} in namespace {self._namespace}; see `kubectl get queuerecoveries -n "
-                f"{self._namespace}`, or put its messages back by hand as docs/quarantine.md tells",
+                f'namespace "{self._namespace}" has no QueueRecovery "{name}". List those that exist (kubectl get '
+                f"queuerecoveries -n {self._namespace}), or put its messages back by hand as "
+                "docs/quarantine.md describes",
             )
         return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
 
@@ -131,22 +135,22 @@ class KubernetesEnvironment:
         return await self._cluster_uid.read()
 
     async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
-        """See `recovery.ports.Environment`; the end of one in this namespace is noticed from now on."""
+        """See `recovery.ports.Environment`; the end of one in this namespace is observed from now on."""
         if not is_full_name(name):
             return None
         namespace, _, rest = name.partition("/")
         if namespace == self._namespace:
-            self._note(f"recovery {rest}", None)
+            self._observe(f"recovery {rest}", None)
         return await recovery_exists(self._api, namespace, rest, uid, unfinished=unfinished)
 
     async def is_terminating(self) -> bool:
         """See `recovery.ports.Environment`."""
-        return await is_terminating(self._api, self._namespace)
+        return await namespace_is_terminating(self._api, self._namespace)
 
-    def see_end(self, name: str) -> None:
-        """Note that a QueueRecovery has ended or is gone, for those who have read it before."""
-        if self._sightings.knows(f"recovery {name}"):
-            self._note(f"recovery {name}", "ended")
+    def observe_end(self, name: str) -> None:
+        """Record that a QueueRecovery has ended or was deleted, for those that have read it before."""
+        if self._observed.has(f"recovery {name}"):
+            self._observe(f"recovery {name}", "ended")
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
         """Read the broker's URL and prepare a connection."""
@@ -158,36 +162,36 @@ class KubernetesEnvironment:
             raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
         where = "spec.jobStore.mongodb"
-        url = await self._secret(mongodb.url_secret_ref, f"{where}.urlSecretRef")
-        certificates = None if mongodb.tls is None else await self._certificates(mongodb.tls, f"{where}.tls")
-        return self._shared.job_stores.use(
+        url = await self._secrets.value(mongodb.url_secret_ref, f"{where}.urlSecretRef")
+        certificates = None if mongodb.tls is None else await self._secrets.certificates(mongodb.tls, f"{where}.tls")
+        return self._caches.job_stores.acquire(
             (url, mongodb.model_dump_json(), certificates),
             lambda: connecting.connect(url, mongodb, certificates=certificates, destinations=self._destinations),
         )
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
-        """Ask the API server whether the operator has its rights here; raises NotYet (`Forbidden`)."""
-        rights = rights_for(target.secrets, workers)
-        missing = await self._shared.rights.missing(rights)
-        for right in rights:
-            self._note(f"right to {right}", right in missing)
+        """Ask the API server whether the operator has its permissions here; raises NotYet (`Forbidden`)."""
+        needed = permissions_for(target.secrets, workers)
+        missing = await self._caches.permissions.missing(needed)
+        for permission in needed:
+            self._observe(f"permission to {permission}", permission in missing)
         if missing:
-            raise forbidden(self._namespace, self._shared.account, missing)
+            raise forbidden(self._namespace, self._caches.account, missing)
 
     async def changed(self, *, workers: bool) -> None:
         """See `recovery.ports.Environment`."""
-        news = [asyncio.ensure_future(self._sightings.changed(self._known_changes))]
+        changes = [asyncio.ensure_future(self._observed.changed(self._known_changes))]
         if workers:
-            news.append(asyncio.ensure_future(self.workers.changed()))
+            changes.append(asyncio.ensure_future(self.workers.changed()))
         try:
-            await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in news:
+            for each in changes:
                 each.cancel()
-            await asyncio.gather(*news, return_exceptions=True)
+            await asyncio.gather(*changes, return_exceptions=True)
 
     async def expire_quarantines(self, target: QueueTargetSpec) -> None:
-        """Unlink what has outlived its time in the target's broker."""
+        """Remove the quarantines in the target's broker whose retention is over."""
         broker = await self._redis(target)
         try:
             await broker.expire_quarantines(self.cluster, self._is_live, self.now())
@@ -197,11 +201,11 @@ class KubernetesEnvironment:
     async def _redis(self, target: QueueTargetSpec) -> RedisBroker:
         spec = target.broker
         of_sentinels = spec.transport_options.sentinel_kwargs.password_secret_ref
-        url = await self._secret(spec.url_secret_ref, "spec.broker.urlSecretRef")
-        certificates = None if spec.tls is None else await self._certificates(spec.tls, "spec.broker.tls")
+        url = await self._secrets.value(spec.url_secret_ref, "spec.broker.urlSecretRef")
+        certificates = None if spec.tls is None else await self._secrets.certificates(spec.tls, "spec.broker.tls")
         login = "spec.broker.transportOptions.sentinelKwargs.passwordSecretRef"
-        password = None if of_sentinels is None else await self._secret(of_sentinels, login)
-        return self._shared.brokers.use(
+        password = None if of_sentinels is None else await self._secrets.value(of_sentinels, login)
+        return self._caches.brokers.acquire(
             (url, spec.transport_options.model_dump_json(), certificates, password),
             lambda: RedisBroker.connect(
                 url,
@@ -210,16 +214,6 @@ class KubernetesEnvironment:
                 sentinel_password=password,
                 destinations=self._destinations,
             ),
-        )
-
-    async def _certificates(self, tls: BrokerTLS | MongoDBTLS, field: str) -> Certificates:
-        authority, client = tls.ca_secret_ref, tls.client_certificate_secret_ref
-        shown = f"{field}.clientCertificateSecretRef"
-        return Certificates(
-            authorities=None if authority is None else await self._secret(authority, f"{field}.caSecretRef"),
-            client=None
-            if client is None
-            else "\n".join([await self._secret(SecretKeyRef(name=client.name, key=key), shown) for key in _TLS_KEYS]),
         )
 
     async def _is_live(self, full_name: str, uid: str) -> bool:
@@ -235,28 +229,3 @@ class KubernetesEnvironment:
         except ApiException:
             return None
         return _Recovery.model_validate(body)
-
-    async def _secret(self, ref: SecretKeyRef | PasswordSecretRef | CertificateAuthorityRef, field: str) -> str:
-        """Return the text under a Secret's key; `field` is the one of the target that names the Secret."""
-        if ref.name not in self._secrets:
-            self._secrets[ref.name] = await self._read_secret(ref.name, field)
-        return text_in(self._secrets[ref.name], ref.name, ref.key, field)
-
-    async def _read_secret(self, name: str, field: str) -> Mapping[str, str | bytes]:
-        """Return what a Secret holds, in base64; `field` is the one of the target that names it."""
-        try:
-            with translated(expected=(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)):
-                secret = await CoreV1Api(self._api).read_namespaced_secret(
-                    name, self._namespace, _request_timeout=REQUEST_SECONDS
-                )
-        except ApiException as error:
-            self._note(f"secret {name}", error.status)
-            if error.status == HTTPStatus.FORBIDDEN:
-                raise forbidden(self._namespace, self._shared.account) from None
-            raise AwaitingChange(
-                Reason.SECRET_NOT_FOUND,
-                f'namespace "{self._namespace}" has no Secret "{name}". Create it, or change {field} in the target',
-            ) from None
-        metadata = secret.metadata
-        self._note(f"secret {name}", metadata and (metadata.uid, metadata.resource_version))
-        return secret.data or {}

@@ -1,8 +1,6 @@
-"""What the API server proves: which cluster it is, that a recovery is gone, that a namespace is being deleted."""
+"""What the API server proves: that a recovery does not exist, or that a namespace is being deleted."""
 
 import json
-import math
-import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +9,6 @@ from uuid import uuid4
 from kubernetes.aio.client import (
     ApiClient,
     ApiException,
-    CoreV1Api,
     CustomObjectsApi,
     EventsV1Api,
     EventsV1Event,
@@ -24,44 +21,15 @@ from queue_recovery.workers.api_errors import translated
 from queue_recovery.workers.calls import REQUEST_SECONDS
 
 _PLURAL = "queuerecoveries"
-_OLDEST_NAMESPACE = "kube-system"
-_ASK_AGAIN = 60.0
-"""Seconds until a right is asked for again that the operator did not have."""
-
-
-class ClusterUID:
-    """The UID by which a cluster is told from all others, read once in a process: that of its first namespace.
-
-    The authority that signs the API server (`api_server.cluster_identity`) may be shared by clusters, so it proves that
-    another cluster is another one, and not that it is the same.
-    """
-
-    def __init__(self, api: ApiClient) -> None:
-        """Take the connection."""
-        self._api = CoreV1Api(api)
-        self._uid: str | None = None
-        self._refused = -math.inf
-
-    async def read(self) -> str | None:
-        """Return it; None: the operator may not read it. Raises Unavailable (`KubernetesUnavailable`)."""
-        if self._uid is None and time.monotonic() - self._refused >= _ASK_AGAIN:
-            try:
-                with translated(expected=(HTTPStatus.FORBIDDEN,)):
-                    found = await self._api.read_namespace(_OLDEST_NAMESPACE, _request_timeout=REQUEST_SECONDS)
-            except ApiException:
-                self._refused = time.monotonic()
-                return None
-            self._uid = found.metadata.uid if found.metadata else None
-        return self._uid
 
 
 async def recovery_exists(
     api: ApiClient, namespace: str, name: str, uid: str, *, unfinished: bool = False
 ) -> bool | None:
-    """Tell whether a QueueRecovery of that name and UID exists; None: the operator may not look there.
+    """Return whether a QueueRecovery of that name and UID exists; None: the operator may not look there.
 
-    False only when the API server says that there is none of that name, or another one; with `unfinished`, also that it
-    has ended. A 404 that does not name the recovery, such as that of a kind which is not served, is no such answer.
+    False only when the API server says that no recovery has that name, or one with another UID; with `unfinished`, also
+    when it has ended. A 404 that does not name the recovery, as that of a kind which is not served, proves nothing.
 
     Raises Unavailable (`KubernetesUnavailable`).
     """
@@ -79,10 +47,10 @@ async def recovery_exists(
     return bool(body["metadata"]["uid"] == uid)
 
 
-async def is_terminating(api: ApiClient, namespace: str) -> bool:
-    """Tell whether a namespace is gone or being deleted, by creating an event in it without storing it.
+async def namespace_is_terminating(api: ApiClient, namespace: str) -> bool:
+    """Return whether a namespace is gone or being deleted.
 
-    Reading the namespace would need one more right in the whole cluster.
+    This creates an event in it as a dry run. Reading namespaces would need one more permission in the whole cluster.
 
     Raises Unavailable (`KubernetesUnavailable`).
     """
@@ -110,7 +78,7 @@ async def is_terminating(api: ApiClient, namespace: str) -> bool:
 
 
 def _details(error: ApiException) -> dict[str, Any]:
-    """Return the details of the Status that the API server has answered with; empty when it is none."""
+    """Return the details of the Status in the API server's answer; empty where it is none."""
     try:
         details = json.loads(error.body or "")["details"]
     except (TypeError, ValueError, KeyError):

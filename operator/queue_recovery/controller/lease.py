@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.controller.leader import Record
+from queue_recovery.controller.candidate import LeaseRecord
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.workers.api_errors import translated
 
@@ -29,7 +29,7 @@ class KubernetesLease:
         self._body: dict[str, Any] | None = None
         """As last read."""
 
-    async def read(self) -> Record | None:
+    async def read(self) -> LeaseRecord | None:
         """Return what it says, or None where there is none; raises RecoveryError."""
         try:
             with translated(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND,)):
@@ -41,7 +41,7 @@ class KubernetesLease:
             return None
         self._body = body
         spec = body.get("spec") or {}
-        return Record(
+        return LeaseRecord(
             holder=spec.get("holderIdentity") or "",
             seconds=spec.get("leaseDurationSeconds") or 0,
             renewed=spec.get("renewTime") or "",
@@ -49,7 +49,7 @@ class KubernetesLease:
             transitions=spec.get("leaseTransitions") or 0,
         )
 
-    async def write(self, record: Record) -> bool:
+    async def write(self, record: LeaseRecord) -> bool:
         """Store the record; tells whether nobody else came first since the last read. Raises RecoveryError."""
         spec = {
             "holderIdentity": record.holder,

@@ -50,7 +50,7 @@ class Metrics:
         self.active = self._gauge(rows.ACTIVE)
         self._target_gauges = TargetGauges(self._registry, with_names=with_names)
         self._targets: dict[tuple[str, str], QueueTargetStatus] = {}
-        """What the last look at each target found, by namespace and name."""
+        """What the last check of each target found, by namespace and name."""
         self._rendering = asyncio.Lock()
         self._rendered = -math.inf
         self._page = b""
@@ -76,8 +76,8 @@ class Metrics:
         if is_terminal(after) and not is_terminal(before):
             self._ended(after)
 
-    def target_seen(self, namespace: str, name: str, status: QueueTargetStatus) -> None:
-        """Show what a look at a target found."""
+    def target_checked(self, namespace: str, name: str, status: QueueTargetStatus) -> None:
+        """Show what a check of a target found."""
         self._targets[namespace, name] = status
 
     def target_gone(self, namespace: str, name: str) -> None:

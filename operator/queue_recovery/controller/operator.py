@@ -9,19 +9,18 @@ from weakref import WeakValueDictionary
 import kopf
 
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.controller.api_server import cluster_identity
+from queue_recovery.controller.cluster_identity import ClusterUID, cluster_identity
 from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.events import Event, EventPoster, events_between
-from queue_recovery.controller.existence import ClusterUID
 from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.logs import fields
 from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.namespace_caches import NamespaceCaches
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource, read_body
 from queue_recovery.controller.settings import Settings
-from queue_recovery.controller.shared import Shared
 from queue_recovery.controller.status_lines import lines_between
-from queue_recovery.controller.targets import TargetBoard
+from queue_recovery.controller.target_monitor import TargetMonitor, store_status
 from queue_recovery.controller.watches import Watches
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.workers.connections import Connections
@@ -42,11 +41,17 @@ class Operator:
         self._cluster_uid = ClusterUID(api)
         self._account = ServiceAccount(settings.pod_namespace, settings.service_account)
         self._destinations = settings.destinations
-        self._shared: WeakValueDictionary[str, Shared] = WeakValueDictionary()
+        self._caches: WeakValueDictionary[str, NamespaceCaches] = WeakValueDictionary()
         self.watches = Watches(settings.namespaces)
         self.metrics = Metrics(with_names=settings.metrics_with_names)
         self.events = EventPoster(api, instance)
-        self.targets = TargetBoard(api, settings, self.metrics, self.environment, self._announce)
+        self.targets = TargetMonitor(
+            settings,
+            self.metrics,
+            environment=self.environment,
+            store=partial(store_status, api),
+            announce=self._announce,
+        )
         self.recoveries = Reconciler(
             Admission(settings.max_draining),
             read=partial(read_body, api),
@@ -67,12 +72,12 @@ class Operator:
 
     def environment(self, namespace: str) -> KubernetesEnvironment:
         """Return the surroundings of recoveries of one namespace; all of them share what was seen there."""
-        shared = self._shared.get(namespace)
-        if shared is None:
-            shared = self._shared[namespace] = Shared(self._connections, namespace, self._account)
+        caches = self._caches.get(namespace)
+        if caches is None:
+            caches = self._caches[namespace] = NamespaceCaches(self._connections, namespace, self._account)
         return KubernetesEnvironment(
             self._api,
-            shared,
+            caches,
             cluster=self._cluster,
             destinations=self._destinations,
             cluster_uid=self._cluster_uid,
@@ -85,7 +90,7 @@ class Operator:
         return KubernetesResource(self._api, body, written=tell, just_read=just_read)
 
     def _worked(self, resource: KubernetesResource) -> None:
-        self.targets.look_again(resource.namespace, resource.desired.spec.target_ref.name)
+        self.targets.check_now(resource.namespace, resource.desired.spec.target_ref.name)
 
     def _tell(
         self, namespace: str, name: str, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus

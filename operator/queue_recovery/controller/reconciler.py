@@ -81,7 +81,7 @@ class Reconciler:
         metadata = body["metadata"]
         uid = metadata["uid"]
         if gone or "completionTime" in body.get("status", {}):
-            self._environment(metadata["namespace"]).see_end(metadata["name"])
+            self._environment(metadata["namespace"]).observe_end(metadata["name"])
         watched = self._watched.get(uid)
         if watched is None:
             if gone or is_finished(body):

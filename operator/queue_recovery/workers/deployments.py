@@ -8,9 +8,9 @@ from typing import Final
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
 from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker
+from queue_recovery.workers.deployment_changes import State, is_relevant, observe, observe_all
 from queue_recovery.workers.informers import Informers
 from queue_recovery.workers.namespace import Conflict, NotFound, Patch
-from queue_recovery.workers.news import State, has_moved_on, state_of, states_of
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
 from queue_recovery.workers.patches import FENCE, NO_NOTE, disowning, scaled
 from queue_recovery.workers.snapshot import note_labels, note_of, worker
@@ -123,8 +123,8 @@ class KubernetesWorkers:
             while True:
                 changed.clear()
                 deployments.check()
-                now = states_of(list(self._seen), deployments.objects)
-                if any(has_moved_on(self._seen[name], state) for name, state in now.items()):
+                now = observe_all(list(self._seen), deployments.objects)
+                if any(is_relevant(self._seen[name], state) for name, state in now.items()):
                     self._seen = now
                     return
                 await changed.wait()
@@ -205,7 +205,7 @@ class KubernetesWorkers:
 
     async def _merge(self, name: str, body: Patch) -> Deployment:
         written = await self._namespace.merge(name, body)
-        self._informers.deployments.take_in(written)
+        self._informers.deployments.observe_write(written)
         return written
 
     def _expect(self, written: Deployment, generation: int, note: ScaleBackNote | None) -> None:
@@ -213,7 +213,7 @@ class KubernetesWorkers:
         seen = self._seen.get(written.metadata.name)
         labels = dict(NO_NOTE) if note is None else note_labels(note)
         if seen is not None and (seen.uid, seen.generation, seen.note) == (written.metadata.uid, generation, labels):
-            self._seen[written.metadata.name] = state_of(written)
+            self._seen[written.metadata.name] = observe(written)
 
     def _held_by(self, name: str, run_uids: Collection[str]) -> Deployment | None:
         """Return the Deployment as a watch has told, if the note on it is of one of these recoveries."""
@@ -254,7 +254,7 @@ class KubernetesWorkers:
 
     def _see(self, names: Sequence[str], deployments: Collection[Deployment]) -> Mapping[str, Deployment]:
         """Note what was found, from which on changes count, and return it by name; raises NotYet (`WorkerNotFound`)."""
-        self._seen = states_of(names, deployments)
+        self._seen = observe_all(names, deployments)
         self._looked.set()
         by_name = {deployment.metadata.name: deployment for deployment in deployments}
         missing = [name for name in names if name not in by_name]

@@ -109,7 +109,7 @@ class Informer(Generic[ObjectT]):
         if self._running is not None and self._running.done():
             self._running.result()
 
-    def take_in(self, written: ObjectT) -> None:
+    def observe_write(self, written: ObjectT) -> None:
         """Take in how an object is after the operator's own write; the watch tells of it later."""
         known = self._objects.get(written.metadata.uid)
         # Not one that the watch has told the end of since.

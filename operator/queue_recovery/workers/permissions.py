@@ -43,7 +43,7 @@ class ServiceAccount:
 
 
 @dataclass(frozen=True)
-class Right:
+class Permission:
     """One thing that the operator has to be allowed in a namespace."""
 
     verb: str
@@ -59,17 +59,17 @@ class Right:
         return f"{self.verb} {self.resource}{group}{name}"
 
 
-def rights_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[Right]:
+def permissions_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[Permission]:
     """Return the rights that are needed to read these Secrets, and to stop and start these Deployments.
 
     Informers list and watch the whole namespace, which rights on single names do not allow.
     """
     return [
-        *(Right("get", "secrets", name=name) for name in secrets),
-        *(Right(verb, "deployments", "apps") for verb in ("list", "watch")),
-        *(Right(verb, "deployments", "apps", name) for name in deployments for verb in ("get", "patch")),
-        *(Right(verb, "replicasets", "apps") for verb in ("list", "watch")),
-        *(Right(verb, "pods") for verb in ("list", "watch")),
+        *(Permission("get", "secrets", name=name) for name in secrets),
+        *(Permission(verb, "deployments", "apps") for verb in ("list", "watch")),
+        *(Permission(verb, "deployments", "apps", name) for name in deployments for verb in ("get", "patch")),
+        *(Permission(verb, "replicasets", "apps") for verb in ("list", "watch")),
+        *(Permission(verb, "pods") for verb in ("list", "watch")),
     ]
 
 
@@ -79,7 +79,7 @@ class _Rule(Model):
     resources: Sequence[str] = ()
     resource_names: Sequence[str] = ()
 
-    def grants(self, right: Right) -> bool:
+    def grants(self, right: Permission) -> bool:
         """Tell whether it grants a right."""
         pairs = ((right.verb, self.verbs), (right.group, self.api_groups), (right.resource, self.resources))
         named = not self.resource_names or right.name in self.resource_names
@@ -102,19 +102,19 @@ class _Review(Model):
     status: _ReviewStatus
 
 
-def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Right] = ()) -> NotYet:
+def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permission] = ()) -> NotYet:
     """Make the error for rights that the operator lacks in a namespace; it shows the command that grants them.
 
     Args:
         namespace: where it lacks them.
         account: whom the operator runs as.
-        missing: what `Rights.missing` found, when that was asked.
+        missing: what `Permissions.missing` found, when that was asked.
     """
     lacks = "has not all its rights, or is stopped by a policy,"
     if missing:
         more = f" and {len(missing) - _NAMED_AT_MOST} more" if len(missing) > _NAMED_AT_MOST else ""
         lacks = f"may not {', '.join(map(str, missing[:_NAMED_AT_MOST]))}{more}"
-    # Rights that are missing are seen to come; what a policy forbids can only be tried again.
+    # Permissions that are missing are seen to come; what a policy forbids can only be tried again.
     error = AwaitingChange if missing else NotYet
     return error(
         Reason.FORBIDDEN,
@@ -124,7 +124,7 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Right] 
     )
 
 
-class Rights:
+class Permissions:
     """Which rights the operator has in a namespace, asked once for all who want to know."""
 
     def __init__(self, api_client: ApiClient, namespace: str) -> None:
@@ -132,9 +132,9 @@ class Rights:
         self._api = AuthorizationV1Api(api_client)
         self._namespace = namespace
         self._asking: asyncio.Task[Sequence[_Rule]] | None = None
-        self._granted_until: dict[Right, float] = {}
+        self._granted_until: dict[Permission, float] = {}
 
-    async def missing(self, rights: Sequence[Right]) -> list[Right]:
+    async def missing(self, rights: Sequence[Permission]) -> list[Permission]:
         """Return those that the operator lacks, at least the first of them; empty: none, now or some seconds ago.
 
         All rules that apply are asked for at once; an authorizer other than RBAC may not name all of its own, so what
@@ -150,7 +150,7 @@ class Rights:
         try:
             rules = await self._rules()
             doubtful = [right for right in asked if not any(rule.grants(right) for rule in rules)]
-            missing: list[Right] = []
+            missing: list[Permission] = []
             for first in range(0, len(doubtful), _REVIEWS_AT_ONCE):
                 portion = doubtful[first : first + _REVIEWS_AT_ONCE]
                 answers = await asyncio.gather(*map(self._allowed, portion))
@@ -177,7 +177,7 @@ class Rights:
         )
         return _Rules.model_validate_json(body).status.resource_rules
 
-    async def _allowed(self, right: Right) -> bool:
+    async def _allowed(self, right: Permission) -> bool:
         attributes = V1ResourceAttributes(
             namespace=self._namespace,
             verb=right.verb,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from queue_recovery.controller.clients import Clients
+from queue_recovery.controller.client_pool import ClientPool
 
 
 @dataclass
@@ -36,9 +36,9 @@ class Client:
 
 
 async def test_all_who_use_a_server_at_once_share_its_client_and_the_last_one_closes_it() -> None:
-    clients: Clients[Client] = Clients()
-    first, second = clients.use("redis", Client), clients.use("redis", Client)
-    other = clients.use("another", Client)
+    pool: ClientPool[Client] = ClientPool()
+    first, second = pool.acquire("redis", Client), pool.acquire("redis", Client)
+    other = pool.acquire("another", Client)
 
     assert first.connection is second.connection is not other.connection
     await first.aclose()
@@ -48,21 +48,21 @@ async def test_all_who_use_a_server_at_once_share_its_client_and_the_last_one_cl
 
 
 async def test_who_comes_after_the_last_one_gets_a_new_client() -> None:
-    clients: Clients[Client] = Clients()
-    first = clients.use("redis", Client)
+    pool: ClientPool[Client] = ClientPool()
+    first = pool.acquire("redis", Client)
     await first.aclose()
 
-    assert clients.use("redis", Client).connection is not first.connection
+    assert pool.acquire("redis", Client).connection is not first.connection
 
 
 async def test_a_server_that_has_failed_one_gets_a_new_client_and_the_old_one_is_closed_by_those_who_have_it() -> None:
-    clients: Clients[Client] = Clients()
-    first, second = clients.use("redis", Client), clients.use("redis", Client)
+    pool: ClientPool[Client] = ClientPool()
+    first, second = pool.acquire("redis", Client), pool.acquire("redis", Client)
     first.connection.is_sound = False
-    third = clients.use("redis", Client)
+    third = pool.acquire("redis", Client)
 
     assert third.connection is not first.connection
     await first.aclose()
     await second.aclose()
     assert (first.connection.closed, third.connection.closed) == (1, 0)
-    assert clients.use("redis", Client).connection is third.connection
+    assert pool.acquire("redis", Client).connection is third.connection

@@ -1,4 +1,4 @@
-"""How much a target's queues hold, as its status and `kubectl get queuetargets` show it. Pure."""
+"""How many messages a target's queues have, as its status and `kubectl get queuetargets` show it. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from queue_recovery.api.target import QueueDepth
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Held, Unacked
 
-NOTHING_HELD: Final = Unacked(total=0, queues={}, not_counted=0)
+NOTHING_UNACKED: Final = Unacked(total=0, queues={}, not_counted=0)
 
 _LONGEST_LINE: Final = 4096
 """Characters of `status.depth`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backlog:
-    """The fields of a target's status that tell of messages."""
+class QueueDepths:
+    """The fields of a target's status that count messages."""
 
     line: str = ""
     queues: Sequence[QueueDepth] = ()
@@ -26,10 +26,10 @@ class Backlog:
     oldest_unacked_time: str | None = None
 
 
-def backlog_of(ready: Mapping[str, int], unacked: Unacked, *, now: datetime) -> Backlog:
-    """Put together what was counted.
+def queue_depths(ready: Mapping[str, int], unacked: Unacked, *, now: datetime) -> QueueDepths:
+    """Combine what was counted.
 
-    A delivery that is still to come by the operator's clock was now: a worker's clock is ahead.
+    A delivery time in the future counts as now: the clock of the worker is ahead of the operator's.
     """
     nothing = Held(count=0, since=None)
     held = {queue: unacked.queues.get(queue, nothing) for queue in ready}
@@ -39,8 +39,8 @@ def backlog_of(ready: Mapping[str, int], unacked: Unacked, *, now: datetime) -> 
         QueueDepth(name=queue, ready=count, unacked=held[queue].count, oldest_unacked_time=times.get(queue))
         for queue, count in ready.items()
     ]
-    return Backlog(
-        line=line_of(queues, not_counted=unacked.not_counted),
+    return QueueDepths(
+        line=depth_line(queues, not_counted=unacked.not_counted),
         queues=queues,
         unacked=unacked.total,
         unacked_not_counted=unacked.not_counted or None,
@@ -48,7 +48,7 @@ def backlog_of(ready: Mapping[str, int], unacked: Unacked, *, now: datetime) -> 
     )
 
 
-def line_of(queues: Sequence[QueueDepth], *, not_counted: int) -> str:
+def depth_line(queues: Sequence[QueueDepth], *, not_counted: int) -> str:
     """Write the queues' depths in one line, as `tts=0+3 mail=12`; what does not fit is cut off."""
     line = " ".join(f"{q.name}={q.ready}+{q.unacked}" if q.unacked else f"{q.name}={q.ready}" for q in queues)
     more = f" ({not_counted} more unacked, not counted)" if not_counted else ""

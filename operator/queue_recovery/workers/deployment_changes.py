@@ -8,7 +8,7 @@ from queue_recovery.workers.patches import NO_NOTE
 
 
 @dataclass(frozen=True)
-class SeenDeployment:
+class ObservedDeployment:
     """A Deployment, as far as a change of it is news."""
 
     uid: str
@@ -18,24 +18,24 @@ class SeenDeployment:
     """The labels of a note, as they are."""
 
 
-State = SeenDeployment | None
+State = ObservedDeployment | None
 """None: there is no Deployment of that name."""
 
 
-def states_of(names: Sequence[str], deployments: Collection[Deployment]) -> dict[str, State]:
+def observe_all(names: Sequence[str], deployments: Collection[Deployment]) -> dict[str, State]:
     """Return the states of the Deployments of these names."""
     found = {one.metadata.name: one for one in deployments if one.metadata.name in names}
-    return {name: state_of(found[name]) if name in found else None for name in names}
+    return {name: observe(found[name]) if name in found else None for name in names}
 
 
-def state_of(deployment: Deployment) -> SeenDeployment:
+def observe(deployment: Deployment) -> ObservedDeployment:
     """Return a Deployment's state."""
     metadata = deployment.metadata
     labels = {name: metadata.labels.get(name) for name in NO_NOTE}
-    return SeenDeployment(metadata.uid, metadata.version, metadata.generation, labels)
+    return ObservedDeployment(metadata.uid, metadata.version, metadata.generation, labels)
 
 
-def has_moved_on(before: State, now: State) -> bool:
+def is_relevant(before: State, now: State) -> bool:
     """Tell whether a Deployment is another one, or newer; a watch may lag behind what was looked at since."""
     if before is None or now is None:
         return before is not now

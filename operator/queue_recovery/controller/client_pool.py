@@ -1,4 +1,4 @@
-"""One client for each server, shared by all who use it at the same time."""
+"""One client for each server, shared by all that use it at the same time."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
@@ -31,17 +31,22 @@ class _Open(Generic[ClientT]):
     users: int = 0
 
 
-class Clients(Generic[ClientT]):
+class ClientPool(Generic[ClientT]):
     """The clients that are in use; the last user closes the connections."""
 
     def __init__(self) -> None:
         """Begin without any."""
         self._open: dict[Hashable, _Open[ClientT]] = {}
 
-    def use(self, server: Hashable, make: Callable[[], ClientT]) -> ClientT:
-        """Return the client of a server, told from others by all that it is made from; `aclose` it after use.
+    def acquire(self, server: Hashable, make: Callable[[], ClientT]) -> ClientT:
+        """Return the client of a server; the user calls its `aclose` in the end.
 
-        One whose server has not answered as it should is left to those who have it: a new client finds another primary.
+        A client whose server has not answered as it should is left to its present users: a new one finds the primary
+        again.
+
+        Args:
+            server: all that the client is made from.
+            make: makes a client, where none is in use.
         """
         found = self._open.get(server)
         if found is None or not found.client.is_sound:

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from queue_recovery.controller.secret_texts import text_in
+from queue_recovery.controller.secrets import value_of
 from queue_recovery.recovery.errors import AwaitingChange
 
 FIELD = "spec.broker.urlSecretRef"
@@ -16,7 +16,7 @@ def holding(**values: bytes) -> dict[str, str | bytes]:
 
 def refusal(data: dict[str, str | bytes]) -> str:
     with pytest.raises(AwaitingChange) as refused:
-        text_in(data, "redis", "url", FIELD)
+        value_of(data, "redis", "url", FIELD)
     assert refused.value.reason == "SecretKeyMissing"
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
     assert "hunter2" not in str(refused.value)
@@ -24,15 +24,15 @@ def refusal(data: dict[str, str | bytes]) -> str:
 
 
 def test_text_is_returned_without_white_space_around_it() -> None:
-    assert text_in(holding(url=b"redis://redis/0\n"), "redis", "url", FIELD) == "redis://redis/0"
+    assert value_of(holding(url=b"redis://redis/0\n"), "redis", "url", FIELD) == "redis://redis/0"
 
 
 def test_a_key_that_is_missing_names_those_that_there_are_and_the_field_to_change() -> None:
     assert refusal(holding(uri=b"redis://:hunter2@redis", password=b"hunter2")) == (
-        'Secret "redis" has no key "url"; it has "password", "uri". Add the key, or change spec.broker.urlSecretRef in '
-        "the target"
+        'Secret "redis" has no key "url"; its keys are "password", "uri". Add the key, or change '
+        "spec.broker.urlSecretRef in the target"
     )
-    assert 'has no key "url"; it has no keys.' in refusal({})
+    assert 'has no key "url"; it is empty.' in refusal({})
 
 
 def test_of_many_and_long_keys_only_a_few_are_named_each_in_a_few_characters() -> None:

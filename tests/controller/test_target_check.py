@@ -1,4 +1,4 @@
-"""What a look at a target says of its servers, and of what it could not look at."""
+"""What a check of a target says of its servers, and of what it could not check."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ import pytest
 from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
-from queue_recovery.controller.survey import survey
+from queue_recovery.controller.target_check import check_target
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.ports import BrokerHealth, Held, Unacked
 from queue_recovery.recovery.ports.environment import Environment
@@ -74,7 +74,7 @@ def environment(
 async def seen(broker: str | None, job_store: str | None, *, with_store: bool) -> tuple[Condition, Condition]:
     """Return the conditions TransportVerified and Ready."""
     spec = QueueTargetSpec.model_validate(SPEC | ({"jobStore": STORE} if with_store else {}))
-    status = await survey(spec, QueueTargetStatus(), environment(broker, job_store), generation=1)
+    status = await check_target(spec, QueueTargetStatus(), environment(broker, job_store), generation=1)
     verified = find(status.conditions, ConditionType.TRANSPORT_VERIFIED)
     ready = find(status.conditions, ConditionType.READY)
     assert verified is not None
@@ -85,14 +85,14 @@ async def seen(broker: str | None, job_store: str | None, *, with_store: bool) -
 @pytest.mark.parametrize(
     ("broker", "job_store", "with_store", "status", "says"),
     [
-        (None, None, True, "True", "checked"),
-        (None, None, False, "True", "checked"),
-        ("without TLS", None, True, "False", "to the broker without TLS: "),
+        (None, None, True, "True", "verifies"),
+        (None, None, False, "True", "verifies"),
+        ("without TLS", None, True, "False", "to the broker without TLS, so"),
         ("without TLS", None, False, "False", "Use rediss:// for the broker, and name"),
         (None, "without TLS", True, "False", "Use tls=true for the job store, and name"),
-        ("without TLS", "without TLS", True, "False", "to the broker without TLS and to the job store without TLS: "),
+        ("without TLS", "without TLS", True, "False", "to the broker without TLS and to the job store without TLS, so"),
         ("without TLS", "without TLS", True, "False", "Use rediss:// for the broker and tls=true for the job store, "),
-        ("without TLS", INVALID, True, "False", "to the broker without TLS:"),
+        ("without TLS", INVALID, True, "False", "to the broker without TLS, so"),
         (None, INVALID, True, "Unknown", "cannot be used yet"),
         (INVALID, None, False, "Unknown", "cannot be used yet"),
     ],
@@ -118,7 +118,9 @@ def verdicts(status: QueueTargetStatus) -> dict[str, tuple[str, str]]:
 
 async def looked(broker: str | None, job_store: str | None, *, permitted: bool) -> QueueTargetStatus:
     spec = QueueTargetSpec.model_validate(SPEC | {"jobStore": STORE})
-    return await survey(spec, QueueTargetStatus(), environment(broker, job_store, permitted=permitted), generation=1)
+    return await check_target(
+        spec, QueueTargetStatus(), environment(broker, job_store, permitted=permitted), generation=1
+    )
 
 
 @pytest.mark.parametrize("permitted", [False, True])
@@ -138,7 +140,7 @@ async def test_missing_rights_are_one_condition_and_all_that_was_not_looked_at_i
         "Ready": ("False", "Forbidden"),
     }
     messages = {condition.type: condition.message for condition in status.conditions}
-    assert "not checked: the operator has no permission" in messages["EvictionSafe"]
+    assert "not checked: the operator lacks permissions" in messages["EvictionSafe"]
     assert messages["Ready"] == messages["Permitted"]
 
 
@@ -157,7 +159,7 @@ async def test_eviction_is_not_checked_at_a_broker_that_cannot_be_used() -> None
     assert verdicts(status)["Ready"] == ("False", "InvalidBrokerURL")
     eviction = find(status.conditions, ConditionType.EVICTION_SAFE)
     assert eviction is not None
-    assert "see condition BrokerReachable" in eviction.message
+    assert "See the condition BrokerReachable" in eviction.message
 
 
 async def test_what_workers_hold_is_shown_for_each_queue() -> None:
@@ -165,7 +167,7 @@ async def test_what_workers_hold_is_shown_for_each_queue() -> None:
     found = Unacked(total=10, queues={"tts": held}, not_counted=2)
     made = environment(None, None, held=found)
 
-    status = await survey(QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), made, generation=1)
+    status = await check_target(QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), made, generation=1)
 
     shown = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     assert shown["depth"] == "tts=4+3 (2 more unacked, not counted)"
@@ -175,7 +177,7 @@ async def test_what_workers_hold_is_shown_for_each_queue() -> None:
 
 
 async def test_where_workers_hold_nothing_the_status_tells_of_no_time() -> None:
-    status = await survey(
+    status = await check_target(
         QueueTargetSpec.model_validate(SPEC), QueueTargetStatus(), environment(None, None), generation=1
     )
 
@@ -189,7 +191,7 @@ async def test_where_workers_hold_nothing_the_status_tells_of_no_time() -> None:
 async def test_a_server_that_cannot_be_used_is_named_with_the_secret_and_the_key_of_its_url() -> None:
     spec = QueueTargetSpec.model_validate(SPEC | {"jobStore": STORE})
 
-    status = await survey(spec, QueueTargetStatus(), environment(INVALID, INVALID), generation=1)
+    status = await check_target(spec, QueueTargetStatus(), environment(INVALID, INVALID), generation=1)
 
     broker = find(status.conditions, ConditionType.BROKER_REACHABLE)
     job_store = find(status.conditions, ConditionType.JOB_STORE_REACHABLE)

@@ -1,0 +1,23 @@
+"""What all recoveries and targets of one namespace share: each object is watched, and each server connected, once."""
+
+from queue_recovery.broker.redis_broker import RedisBroker
+from queue_recovery.controller.client_pool import ClientPool
+from queue_recovery.controller.observed_versions import ObservedVersions
+from queue_recovery.jobs.store import MongoJobStore
+from queue_recovery.workers.connections import Connections
+from queue_recovery.workers.informers import Informers
+from queue_recovery.workers.permissions import Permissions, ServiceAccount
+
+
+class NamespaceCaches:
+    """The observed versions, informers and permissions of a namespace, and the clients of its targets' servers."""
+
+    def __init__(self, connections: Connections, namespace: str, account: ServiceAccount) -> None:
+        """Take the connections, the namespace, and the operator's ServiceAccount."""
+        self.namespace = namespace
+        self.account = account
+        self.observed = ObservedVersions()
+        self.informers = Informers(connections, namespace, account)
+        self.permissions = Permissions(connections.ordinary, namespace)
+        self.brokers: ClientPool[RedisBroker] = ClientPool()
+        self.job_stores: ClientPool[MongoJobStore] = ClientPool()

@@ -1,0 +1,112 @@
+"""One check of a target: all that `kubectl get queuetargets` shows."""
+
+from collections.abc import Awaitable
+
+from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
+from queue_recovery.controller.target_conditions import (
+    NO_BROKER,
+    Verdict,
+    conditions_of,
+    eviction_verdict,
+    transport_verdict,
+    with_ready,
+)
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.origins import with_origin
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports.environment import Environment
+
+
+async def check_target(
+    spec: QueueTargetSpec, old: QueueTargetStatus, environment: Environment, *, generation: int
+) -> QueueTargetStatus:
+    """Check everything that a recovery of this target would need; raises nothing that a server causes.
+
+    What it costs the broker is bounded, however many messages are in its queues and in `unacked`.
+    """
+    now = timestamp(environment.now())
+    transports: dict[str, str | None] = {}
+    broker, depths, eviction = await _check_broker(spec, environment, transports)
+    workers = sorted({worker.name for queue in spec.queues for worker in queue.workers})
+    verdicts: dict[ConditionType, Verdict] = {
+        ConditionType.BROKER_REACHABLE: broker,
+        ConditionType.JOB_STORE_REACHABLE: await _check_job_store(spec, environment, transports),
+        ConditionType.WORKERS_FOUND: await _verdict_of(
+            environment.workers.paused(workers), Reason.WORKERS_FOUND, "all Deployments exist"
+        ),
+        ConditionType.PERMITTED: await _verdict_of(
+            environment.check_permissions(spec, workers),
+            Reason.PERMITTED,
+            "the operator has its permissions in this namespace",
+        ),
+        ConditionType.EVICTION_SAFE: eviction,
+    }
+    verdicts[ConditionType.TRANSPORT_VERIFIED] = transport_verdict(transports, servers=2 if spec.job_store else 1)
+    return QueueTargetStatus(
+        observed_generation=generation,
+        checked_time=now,
+        depth=depths.line,
+        queues=list(depths.queues),
+        unacked=depths.unacked,
+        unacked_not_counted=depths.unacked_not_counted,
+        oldest_unacked_time=depths.oldest_unacked_time,
+        conditions=conditions_of(with_ready(verdicts), old, generation=generation, now=now),
+    )
+
+
+async def _check_broker(
+    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None]
+) -> tuple[Verdict, QueueDepths, Verdict]:
+    queues = [queue.name for queue in spec.queues]
+    try:
+        broker = await environment.broker(spec)
+        transports["the broker"] = broker.unverified
+        try:
+            health = await broker.check()
+            ready, held = await broker.depths(queues)
+            unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
+        finally:
+            await broker.aclose()
+    except RecoveryError as error:
+        return ("False", error.reason, with_origin(error, spec).message), QueueDepths(), NO_BROKER
+    reachable: Verdict = ("True", Reason.REACHABLE, "the broker answers")
+    return reachable, queue_depths(ready, unacked, now=environment.now()), eviction_verdict(health.eviction_policy)
+
+
+async def _check_job_store(
+    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None]
+) -> Verdict:
+    if spec.job_store is None:
+        message = "the target has no jobStore, so its recoveries list the task and the arguments of each job"
+        return "Unknown", Reason.NOT_CONFIGURED, message
+
+    async def check() -> None:
+        store = await environment.job_store(spec)
+        transports["the job store"] = store.unverified
+        try:
+            await store.check()
+        finally:
+            await store.aclose()
+
+    return await _verdict_of(check(), Reason.REACHABLE, "the job store answers", spec)
+
+
+async def _verdict_of(
+    check: Awaitable[object], reason: Reason, message: str, target: QueueTargetSpec | None = None
+) -> Verdict:
+    """Return what a check has found.
+
+    Args:
+        check: raises RecoveryError when it fails.
+        reason: of the condition where the check succeeds.
+        message: the same.
+        target: the target whose server is checked, to name the Secret of its URL.
+    """
+    try:
+        await check
+    except RecoveryError as error:
+        return "False", error.reason, with_origin(error, target).message
+    return "True", reason, message

@@ -1,0 +1,104 @@
+"""The conditions of a target: what each check concludes, and one condition for each cause. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionType, find, set_condition
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import QueueTargetStatus
+
+_WARNINGS: Final = {ConditionType.EVICTION_SAFE, ConditionType.TRANSPORT_VERIFIED}
+"""A target may be ready although these are False."""
+
+_WITH_TLS: Final = {"the broker": "rediss://", "the job store": "tls=true"}
+"""How a URL asks for TLS, by server."""
+
+Verdict = tuple[ConditionStatus, str, str]
+"""Status, reason and message of a condition."""
+
+NO_PERMISSION: Final[Verdict] = (
+    "Unknown",
+    Reason.NOT_CHECKED,
+    f"not checked: the operator lacks permissions. See the condition {ConditionType.PERMITTED}",
+)
+
+NO_BROKER: Final[Verdict] = (
+    "Unknown",
+    Reason.NOT_CHECKED,
+    f"not checked: the broker cannot be used. See the condition {ConditionType.BROKER_REACHABLE}",
+)
+
+
+def eviction_verdict(policy: str | None) -> Verdict:
+    """Judge the broker's `maxmemory-policy`; None: the broker does not report it."""
+    if policy is None:
+        return "Unknown", Reason.EVICTION_UNKNOWN, "the broker does not report its maxmemory-policy"
+    if policy == "noeviction":
+        return "True", Reason.NO_EVICTION, "the broker never evicts keys"
+    message = (
+        f"maxmemory-policy is {policy}: under memory pressure the broker may evict queues, unacked messages and "
+        "quarantines. Set it to noeviction"
+    )
+    return "False", Reason.EVICTION_POSSIBLE, message
+
+
+def transport_verdict(transports: Mapping[str, str | None], *, servers: int) -> Verdict:
+    """Judge how the operator connects to the target's servers.
+
+    Args:
+        transports: for each server whose URL could be read, what is not verified, such as `without TLS`, or None.
+        servers: how many servers the target has.
+    """
+    unverified = {server: how for server, how in transports.items() if how is not None}
+    if unverified:
+        connects = " and ".join(f"to {server} {how}" for server, how in unverified.items())
+        remedies = " and ".join(f"{_WITH_TLS[server]} for {server}" for server in unverified)
+        message = (
+            f"the operator connects {connects}, so any host in between can read and change the traffic. "
+            f"Use {remedies}, and name the certificate authority in caSecretRef"
+        )
+        return "False", Reason.NOT_VERIFIED, message
+    if len(transports) < servers:
+        return "Unknown", Reason.VERIFICATION_UNKNOWN, "a URL cannot be used yet. See the other conditions"
+    return "True", Reason.VERIFIED, "the operator verifies certificates and host names"
+
+
+def with_ready(found: Mapping[ConditionType, Verdict]) -> dict[ConditionType, Verdict]:
+    """Add `Ready`, and let `Permitted` alone report missing permissions.
+
+    What could not be checked without them is Unknown.
+    """
+    verdicts = dict(found)
+    denied = [kind for kind, (_, reason, _) in verdicts.items() if reason == Reason.FORBIDDEN]
+    if denied and ConditionType.PERMITTED not in denied:
+        # An admission policy, or permissions revoked a moment ago: the review of permissions does not show it.
+        verdicts[ConditionType.PERMITTED] = verdicts[denied[0]]
+    for kind in denied:
+        if kind is not ConditionType.PERMITTED:
+            verdicts[kind] = NO_PERMISSION
+    if verdicts[ConditionType.BROKER_REACHABLE] == NO_PERMISSION:
+        verdicts[ConditionType.EVICTION_SAFE] = NO_PERMISSION
+    if denied and verdicts[ConditionType.TRANSPORT_VERIFIED][0] == "Unknown":
+        verdicts[ConditionType.TRANSPORT_VERIFIED] = NO_PERMISSION
+    bad = [verdict for kind, verdict in verdicts.items() if verdict[0] == "False" and kind not in _WARNINGS]
+    verdicts[ConditionType.READY] = bad[0] if bad else ("True", Reason.USABLE, "queues of this target can be recovered")
+    return verdicts
+
+
+def conditions_of(
+    verdicts: Mapping[ConditionType, Verdict], old: QueueTargetStatus, *, generation: int, now: str
+) -> list[Condition]:
+    """Make the conditions; one whose status has not changed keeps its time of transition."""
+    conditions: list[Condition] = []
+    for kind, (status, reason, message) in verdicts.items():
+        new = Condition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message,
+            observed_generation=generation,
+            last_transition_time=now,
+        )
+        known = find(old.conditions, kind)
+        conditions += set_condition([known] if known else [], new)
+    return conditions

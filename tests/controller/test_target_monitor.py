@@ -1,0 +1,111 @@
+"""The monitor of targets: a task for each, which ends with its target."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient
+
+from queue_recovery.api.target import QueueTargetStatus
+from queue_recovery.controller import target_monitor
+from queue_recovery.controller.events import Event
+from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.target_events import Announce
+from queue_recovery.controller.target_monitor import TargetMonitor
+from tests.controller.environments import environment_of
+
+Store = Callable[[Mapping[str, Any], QueueTargetStatus], Awaitable[bool]]
+
+SPEC = {
+    "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+    "queues": [{"name": "tts", "workers": [{"name": "tts"}]}],
+}
+BODY = {"metadata": {"namespace": "media", "name": "media", "uid": "1", "generation": 1}, "spec": {}}
+"""A target that is never checked, because its spec is another version's."""
+
+
+async def stored(*_: object) -> bool:
+    return True
+
+
+def monitor_of(api: ApiClient, *, store: Store = stored, announce: Announce = lambda *_: None) -> TargetMonitor:
+    environment = environment_of(api)
+    return TargetMonitor(
+        Settings(target_refresh_seconds=3600),
+        Metrics(),
+        environment=lambda _: environment,
+        store=store,
+        announce=announce,
+    )
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_target_that_goes_at_the_moment_of_its_next_check_is_forgotten(turns: int) -> None:
+    async with ApiClient() as api:
+        monitor = monitor_of(api)
+        monitor.receive(BODY, gone=False)
+        await asyncio.sleep(0)  # its task waits
+        monitor.check_now("media", "media")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+        async with asyncio.timeout(5):
+            await monitor.aclose()
+
+
+async def test_what_keeps_a_target_from_being_checked_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with ApiClient() as api:
+        monitor = monitor_of(api)
+        with caplog.at_level(logging.INFO):
+            monitor.receive(BODY, gone=False)
+            for _ in range(20):
+                monitor.check_now("media", "media")
+                await asyncio.sleep(0)
+        await monitor.aclose()
+
+    [record] = caplog.records
+    assert record.getMessage().startswith("the spec does not fit this operator's version.")
+    assert {"namespace": "media", "target": "media"}.items() <= vars(record).items()
+
+
+@pytest.mark.parametrize(("refused", "announced"), [(False, ["Usable"]), (True, [])])
+async def test_a_change_is_announced_once_its_status_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+    refused: bool,  # noqa: FBT001
+    announced: list[str],
+) -> None:
+    ready = {"type": "Ready", "status": "True", "reason": "Usable", "message": "", "observedGeneration": 1}
+    conditions = [ready | {"lastTransitionTime": "2026-01-01T00:00:00Z"}]
+    told: list[str] = []
+    was_told = asyncio.Event()
+    checks = asyncio.Semaphore(0)
+
+    def announce(namespace: str, name: str, uid: str, event: Event) -> None:
+        told.append(f"{namespace}/{name} {uid} {event.reason}")
+        was_told.set()
+
+    async def check_target(*_: object, **__: object) -> QueueTargetStatus:
+        checks.release()
+        return QueueTargetStatus.model_validate({"conditions": conditions})
+
+    async def store(*_: object) -> bool:
+        assert told == [], "nothing is announced before it is written"
+        return not refused
+
+    monkeypatch.setattr(target_monitor, "check_target", check_target)
+    async with ApiClient() as api:
+        monitor = monitor_of(api, store=store, announce=announce)
+        monitor.receive({**BODY, "spec": SPEC}, gone=False)
+        async with asyncio.timeout(30):
+            await checks.acquire()
+            if refused:
+                monitor.check_now("media", "media")
+                await checks.acquire()
+            else:
+                await was_told.wait()
+        await monitor.aclose()
+
+    assert told == [f"media/media 1 {reason}" for reason in announced]
