@@ -100,7 +100,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
     monkeypatch.setattr("dns.asyncresolver.resolve", no_such_host)
     monkeypatch.setattr(connecting, "_RETRIES", 0)
-    monkeypatch.setattr(connecting_stores, "_FIND_SERVER_MS", 1)
+    monkeypatch.setattr(connecting_stores, "TIMEOUTS", connecting_stores.Timeouts(find_server=1))
     root, written = logging.getLogger(), io.StringIO()
     handlers, level = list(root.handlers), root.level
     root.handlers = []
@@ -124,7 +124,7 @@ def every_host_resolves(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(connecting_stores, "_FIND_SERVER_MS", 30)
+    monkeypatch.setattr(connecting_stores, "TIMEOUTS", connecting_stores.Timeouts(find_server=30))
     return written
 
 

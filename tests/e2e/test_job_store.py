@@ -33,7 +33,7 @@ async def test_a_user_without_a_privilege_is_named_with_the_collection_before_an
 
     message = await team.waits("JobStorePermissionDenied")
 
-    assert f'lacks the privilege update on the collection "{store.name}.{team.jobs.name}"' in message
+    assert f'lacks the privilege "update" on the collection "{store.name}.{team.jobs.name}"' in message
     status = await team.status()
     assert (status["phase"], "plan" in status) == ("Pending", False)
     assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == generation

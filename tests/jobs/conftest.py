@@ -1,4 +1,4 @@
-"""A real server, a collection of jobs of its own for each test, and the job store that works on it."""
+"""A real server, and for each test a collection of jobs and a job store on it."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -17,20 +17,20 @@ from tests.mongodb import Database, open_database
 
 @pytest.fixture(scope="session")
 async def database() -> AsyncIterator[Database]:
-    """A database of the tests' own."""
+    """Create a database for the tests."""
     async with Scope.open() as scope, open_database(partial(Server.start, scope, authentication=True)) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 async def operator_url(database: Database) -> str:
-    """URL of a user that may do what the operator needs, and nothing else."""
+    """Return the URL of a user with the operator's privileges only."""
     return await database.operator_url()
 
 
 @pytest.fixture(scope="session")
 async def application(database: Database) -> AsyncIterator[AsyncMongoClient[dict[str, object]]]:
-    """The application's client."""
+    """Return the application's client."""
     async with AsyncMongoClient[dict[str, object]](database.url, w="majority") as client:
         yield client
 
@@ -43,7 +43,7 @@ def collection(database: Database, application: AsyncMongoClient[dict[str, objec
 
 @pytest.fixture
 async def make_store(operator_url: str, collection: Collection) -> AsyncIterator[MakeStore]:
-    """Make job stores on the collection, each as the operator's user unless another URL is given."""
+    """Return a factory of job stores on the collection; by default with the operator's user."""
     stores: list[JobStore] = []
 
     def make(url: str = operator_url, /, **settings: object) -> JobStore:
@@ -57,5 +57,5 @@ async def make_store(operator_url: str, collection: Collection) -> AsyncIterator
 
 @pytest.fixture
 def store(make_store: MakeStore) -> JobStore:
-    """Return a job store with the default mapping, on ids that are text."""
+    """Return a job store with the default mapping, for ids of type String."""
     return make_store()

@@ -1,4 +1,4 @@
-"""Operations on a job store, for a process of their own (`tests/memory.py`)."""
+"""Run a job store's operations in a process of their own, to measure its memory (`tests/memory.py`)."""
 
 import asyncio
 import sys

@@ -1,6 +1,7 @@
-"""A server that speaks MongoDB's wire protocol, as a primary of one, and answers as a test tells it.
+"""A server that speaks MongoDB's wire protocol and gives the answers of a test.
 
-Format: the MongoDB manual, "MongoDB Wire Protocol". Only what a driver sends in these tests is understood.
+It is the primary of a replica set with one member, and understands only what the driver sends in these tests. Format:
+the MongoDB manual, "MongoDB Wire Protocol".
 """
 
 import asyncio
@@ -26,7 +27,7 @@ class ScriptedServer:
 
     port: int
     commands: list[Command] = field(default_factory=list)
-    """What it was asked besides greetings, as the driver sent it."""
+    """The commands except greetings, as the driver sent them."""
     greetings: list[Command] = field(default_factory=list)
 
     @property
@@ -41,11 +42,11 @@ class ScriptedServer:
 async def scripted(
     reply: Callable[[str, Command], Reply], *, members: Sequence[str] = ()
 ) -> AsyncIterator[ScriptedServer]:
-    """Serve on a free port; `reply` gets the name and the body of each command that is no greeting.
+    """Serve on a free port.
 
     Args:
-        reply: answers a command.
-        members: of the replica set, instead of this server alone, which is no primary then.
+        reply: returns the answer to a command, from its name and body; greetings are answered already.
+        members: more members of the replica set; this server is a secondary then.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +97,7 @@ async def scripted(
         yield server
     finally:
         listener.close()
-        # Every client has gone, so each of these reads the end of its stream.
+        # All clients have closed their connections, so these tasks end.
         await asyncio.gather(*serving)
 
 
@@ -106,7 +107,7 @@ def _queried(body: bytes) -> Command:
 
 
 def _asked(body: bytes) -> Command:
-    """Read an OP_MSG: one document, and lists of documents beside it that belong into it."""
+    """Read an OP_MSG: one document, and the lists of documents that are sent outside of it."""
     command: Command = {}
     at = 4
     while at < len(body):

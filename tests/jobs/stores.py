@@ -1,4 +1,4 @@
-"""What the tests of the job store share."""
+"""Shared by the tests of the job store: specs, claims, and the documents as the application sees them."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -11,8 +11,7 @@ from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 Collection = AsyncCollection[dict[str, object]]
 
 MakeStore = Callable[..., JobStore]
-"""Makes a job store, with settings as they stand in a target's `jobStore.mongodb`."""
-
+"""Makes a job store with the given fields of a target's `jobStore.mongodb`."""
 
 RUN = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
 OTHER_RUN = "9b1a4a0e-02c7-4d52-8f5f-61f0a3c0c7aa"
@@ -41,11 +40,11 @@ def claim(job_id: str = "a", *, status: str | None = "failed", seen: str | None 
 
 
 async def looked_up(store: JobStore, ids: Sequence[str]) -> dict[str, StoredJob]:
-    """Return all documents that exist, by id."""
+    """Return all jobs that exist, by id."""
     return {job.id: job async for job in store.look_up(ids)}
 
 
-# Without what fills a document up: no client of this process reads messages of that size.
+# Without the field that fills a document up: no client of this process reads messages of that size.
 async def document(collection: Collection, job_id: object) -> dict[str, object]:
     """Return the whole document of a job."""
     found = await collection.find_one({"_id": job_id}, {"sound": 0})
@@ -54,7 +53,7 @@ async def document(collection: Collection, job_id: object) -> dict[str, object]:
 
 
 async def application_fields(collection: Collection, job_id: object) -> dict[str, object]:
-    """Return what the application sees of a job: its document without the id and the operator's stamps."""
+    """Return a job's document without its id and the operator's stamps."""
     found = await document(collection, job_id)
     return {name: value for name, value in found.items() if name not in {"_id", "queueRecovery"}}
 

@@ -1,4 +1,4 @@
-"""A step that is given up must not go on, whatever the driver makes of it."""
+"""A cancelled step stops, even if the driver swallows the cancellation."""
 
 from queue_recovery.recovery.ports import JobStore
 from tests.cancelled import unheard

@@ -1,4 +1,4 @@
-"""Taking jobs up, exactly once."""
+"""Claim jobs, exactly once."""
 
 import asyncio
 
@@ -72,13 +72,13 @@ async def test_a_document_that_was_claimed_with_another_task_id_is_not_ours(
     "found",
     [
         pytest.param({"status": "done", "task_id": "old"}, id="it is done"),
-        pytest.param({"status": "failed", "task_id": "retried"}, id="someone has enqueued it"),
+        pytest.param({"status": "failed", "task_id": "retried"}, id="another client has enqueued it"),
         pytest.param({"status": "failed"}, id="its task id is gone"),
         pytest.param({"task_id": "old"}, id="its status is gone"),
-        pytest.param({"status": 3, "task_id": "old"}, id="its status is no text any more"),
+        pytest.param({"status": 3, "task_id": "old"}, id="its status is not text any more"),
     ],
 )
-async def test_a_job_that_looks_otherwise_than_it_was_seen_is_not_claimed(
+async def test_a_job_that_has_changed_since_it_was_seen_is_not_claimed(
     store: JobStore, collection: Collection, found: dict[str, object]
 ) -> None:
     await collection.insert_one({"_id": "a", **found})
@@ -88,7 +88,9 @@ async def test_a_job_that_looks_otherwise_than_it_was_seen_is_not_claimed(
     assert await application_fields(collection, "a") == found
 
 
-async def test_a_job_without_document_is_not_claimed_and_none_is_made(store: JobStore, collection: Collection) -> None:
+async def test_a_job_without_a_document_is_not_claimed_and_no_document_is_created(
+    store: JobStore, collection: Collection
+) -> None:
     await collection.insert_one({"_id": "b", **FAILED})
 
     assert await store.claim(RUN, [claim("a"), claim("b")], now=NOW) == {"b"}
@@ -149,19 +151,17 @@ async def test_a_task_id_that_is_not_in_the_document_is_neither_compared_nor_wri
     assert await application_fields(collection, "a") == {"status": "failed", "task_id": "the application's own"}
 
 
-async def test_fields_and_statuses_are_those_that_the_target_names(
-    make_store: MakeStore, collection: Collection
-) -> None:
+async def test_fields_and_statuses_are_those_of_the_target(make_store: MakeStore, collection: Collection) -> None:
     store = make_store(
         fields={"status": "job.state", "taskId": "job.celery.id"},
         statuses={"pending": "QUEUED", "recoverable": ["BAD"]},
     )
-    former: dict[str, object] = {"job": {"state": "BAD", "celery": {"id": "old"}, "kept": [1]}}
+    former: dict[str, object] = {"job": {"state": "BAD", "celery": {"id": "old"}, "other": [1]}}
     await collection.insert_one({"_id": "a", **former})
 
     assert await store.claim(RUN, [claim(status="BAD")], now=NOW) == {"a"}
     assert await application_fields(collection, "a") == {
-        "job": {"state": "QUEUED", "celery": {"id": "new"}, "kept": [1]}
+        "job": {"state": "QUEUED", "celery": {"id": "new"}, "other": [1]}
     }
     await store.settle(RUN, ["a"], now=LATER)
 
@@ -177,7 +177,7 @@ async def test_fields_and_statuses_are_those_that_the_target_names(
         ("String", "662f1c0e9d3e4b0001a1b2c3", "662f1c0e9d3e4b0001a1b2c3"),
     ],
 )
-async def test_an_id_means_the_document_whose_id_has_the_targets_type(
+async def test_an_id_is_looked_up_with_the_targets_id_type(
     make_store: MakeStore, collection: Collection, id_type: str, key: object, text: str
 ) -> None:
     store = make_store(idType=id_type)
@@ -198,7 +198,7 @@ async def test_documents_that_refuse_a_claim_are_named_and_the_others_claimed(
         [{"_id": "a", **FAILED}, {"_id": "b", "status": "failed", "task_id": "b"}, {"_id": "c", "task_id": "taken"}]
     )
 
-    with pytest.raises(Rejected, match=r"documents of a \(code 11000\)") as caught:
+    with pytest.raises(Rejected, match=r'documents of "a" \(code 11000\)') as caught:
         await store.claim(RUN, [claim("a", task_id="taken"), claim("b", seen="b")], now=NOW)
 
     assert caught.value.reason == Reason.JOB_STORE_WRITE_REFUSED

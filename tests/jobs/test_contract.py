@@ -1,4 +1,4 @@
-"""What the job store relies on in a server: each condition and each form of update that it sends, once."""
+"""The features of a server that the job store relies on: each condition and each form of update, once."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ async def ids(collection: Collection, condition: Mapping[str, object]) -> set[ob
     return {found["_id"] async for found in collection.find(condition, {"_id": 1})}
 
 
-async def test_a_list_of_ids_finds_those_that_are_there_and_a_projection_takes_whole_top_level_fields(
+async def test_a_list_of_ids_finds_the_existing_ones_and_a_projection_returns_whole_top_level_fields(
     collection: Collection,
 ) -> None:
     await collection.insert_many([{"_id": "a", "one": {"two": 2, "three": 3}, "other": 1}, {"_id": "b"}])
@@ -61,7 +61,9 @@ async def test_conditions_and_values_reach_into_embedded_documents(collection: C
     assert (await document(collection, "b"))["job"] == {"state": "done"}
 
 
-async def test_whether_a_stamp_exists_can_be_a_condition_also_where_no_stamp_ever_was(collection: Collection) -> None:
+async def test_the_existence_of_a_stamp_can_be_a_condition_even_in_documents_without_any(
+    collection: Collection,
+) -> None:
     await collection.insert_many(
         [
             {"_id": "none"},
@@ -77,7 +79,7 @@ async def test_whether_a_stamp_exists_can_be_a_condition_also_where_no_stamp_eve
     assert await ids(collection, unreleased) == {"claimed"}
 
 
-async def test_a_stamp_is_set_beside_the_others_and_comes_back_as_it_was_written(collection: Collection) -> None:
+async def test_a_stamp_is_added_to_the_others_and_is_read_as_it_was_written(collection: Collection) -> None:
     await collection.insert_one({"_id": "a", "queueRecovery": {"other": {"released": True}}})
     stamp = {"was": {"status": "failed", "taskId": None}, "became": {"status": "pending"}, "released": True}
 
@@ -87,14 +89,14 @@ async def test_a_stamp_is_set_beside_the_others_and_comes_back_as_it_was_written
 
 
 async def test_one_update_sets_fields_and_removes_others(collection: Collection) -> None:
-    await collection.insert_one({"_id": "a", "status": "pending", "task_id": "x", "kept": 1})
+    await collection.insert_one({"_id": "a", "status": "pending", "task_id": "x", "other": 1})
 
     await collection.bulk_write([UpdateOne({"_id": "a"}, {"$set": {"status": "failed"}, "$unset": {"task_id": ""}})])
 
-    assert await document(collection, "a") == {"_id": "a", "status": "failed", "kept": 1}
+    assert await document(collection, "a") == {"_id": "a", "status": "failed", "other": 1}
 
 
-async def test_an_unordered_bulk_goes_on_after_a_refused_write_and_says_which_one_it_was(
+async def test_an_unordered_bulk_goes_on_after_a_refused_write_and_reports_its_index(
     collection: Collection,
 ) -> None:
     await collection.create_index("task_id", unique=True)

@@ -1,4 +1,4 @@
-"""Where a job store's URL and the members of its replica set may lead, and what else a URL may not decide."""
+"""The addresses that the operator connects to, and the options of a URL that have no effect."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from queue_recovery.jobs import connecting, url
-from queue_recovery.jobs.connecting import connect
-from queue_recovery.jobs.guarded import Reach
+from queue_recovery.jobs import url
+from queue_recovery.jobs.connecting import Timeouts, connect
+from queue_recovery.jobs.connections import Connections
 from queue_recovery.recovery.destinations import AddressNotAllowedError, Destinations
 from queue_recovery.recovery.errors import NotYet, Unavailable
 from tests.jobs.scripted_server import Command, Reply, scripted
 from tests.jobs.stores import spec
 
+QUICK = Timeouts(find_server=500)
 ONLY_ONE = Destinations(local_addresses=True, hosts=("127.0.0.1",))
 
 
 @dataclass
 class Listener:
-    """What is never to hear of the operator."""
+    """A server that the operator must never connect to."""
 
     address: str
     connections: int = 0
@@ -28,7 +29,7 @@ class Listener:
 
 @pytest.fixture(params=["127.0.0.2", "socket"])
 async def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Listener]:
-    """A listener at another address of loopback, or at a socket file."""
+    """Listen at another loopback address, or at a socket file."""
 
     async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found.connections += 1
@@ -46,18 +47,13 @@ async def elsewhere(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     await server.wait_closed()
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connecting, "_FIND_SERVER_MS", 500)
-
-
 def reply(_name: str, _command: Command) -> Reply:
     return {"ok": 1}
 
 
 async def refused(address: str, destinations: Destinations) -> None:
-    """Make sure that the address is refused by name, without being shown."""
-    made = connect(address, spec("app", "jobs"), destinations=destinations)
+    """Assert that the address is refused, and that the message does not show it."""
+    made = connect(address, spec("app", "jobs"), destinations=destinations, timeouts=QUICK)
     try:
         with pytest.raises(NotYet) as error:
             await made.check()
@@ -84,16 +80,16 @@ async def test_a_member_of_the_replica_set_is_refused_like_a_host_of_the_url(els
     assert elsewhere.connections == 0
 
 
-async def test_a_server_that_tells_of_more_members_than_a_replica_set_can_have_does_not_spend_sockets() -> None:
-    reach = Reach(Destinations())
+async def test_a_server_that_names_more_members_than_a_replica_set_can_have_is_refused() -> None:
+    connections = Connections(Destinations())
 
     for number in range(50):
-        reach.note((f"db{number}.example", 27017))
-    reach.note(("db0.example", 27017))
+        connections.count((f"db{number}.example", 27017))
+    connections.count(("db0.example", 27017))
     with pytest.raises(AddressNotAllowedError):
-        reach.note(("db50.example", 27017))
+        connections.count(("db50.example", 27017))
 
-    assert reach.refused
+    assert connections.address_refused
 
 
 @pytest.mark.parametrize(
@@ -111,7 +107,7 @@ async def test_a_server_that_tells_of_more_members_than_a_replica_set_can_have_d
         *("AUTHMECHANISMPROPERTIES=ENVIRONMENT:k8s", "%6dinPoolSize=100"),
     ],
 )
-def test_an_option_that_spends_the_operators_sockets_or_processor_does_not_reach_the_driver(option: str) -> None:
+def test_an_option_that_costs_the_operator_sockets_or_cpu_does_not_reach_the_driver(option: str) -> None:
     assert url.prepare(f"mongodb://db.example/?{option}") == "mongodb://db.example/"
     assert url.prepare(f"mongodb://db.example?{option}&tls=true") == "mongodb://db.example/?tls=true"
 
@@ -130,7 +126,7 @@ def test_an_option_that_spends_the_operators_sockets_or_processor_does_not_reach
         (f"mongodb://{','.join(f'db{number}.example' for number in range(51))}/", "more than 50 servers"),
     ],
 )
-def test_sockets_control_characters_and_crowds_of_hosts_are_refused(address: str, says: str) -> None:
+def test_socket_files_control_characters_and_too_many_hosts_are_refused(address: str, says: str) -> None:
     with pytest.raises(NotYet, match=says) as error:
         connect(address, spec("app", "jobs"))
 
@@ -138,8 +134,8 @@ def test_sockets_control_characters_and_crowds_of_hosts_are_refused(address: str
     assert "ter2" not in error.value.message
 
 
-async def test_a_server_that_is_allowed_and_away_is_only_unavailable() -> None:
-    made = connect("mongodb://127.0.0.1:1/", spec("app", "jobs"), destinations=ONLY_ONE)
+async def test_a_server_at_an_allowed_address_that_is_down_is_unavailable() -> None:
+    made = connect("mongodb://127.0.0.1:1/", spec("app", "jobs"), destinations=ONLY_ONE, timeouts=QUICK)
     try:
         with pytest.raises(Unavailable) as error:
             await made.check()

@@ -1,4 +1,4 @@
-"""What a recovery is told when MongoDB does not do as it should, and what it is not told."""
+"""Errors of MongoDB as a recovery gets them, without any text of the server."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -40,7 +40,7 @@ async def store_on(
 
 
 def failing(code: int) -> Callable[[str, Command], Reply]:
-    return lambda _name, _command: {"ok": 0, "code": code, "codeName": "Whatever", "errmsg": SECRET}
+    return lambda _name, _command: {"ok": 0, "code": code, "codeName": "SomeError", "errmsg": SECRET}
 
 
 def found(*documents: Command | RawBSONDocument) -> Reply:
@@ -77,7 +77,7 @@ CALLS: list[Callable[[JobStore], Awaitable[object]]] = [check, look_up, claim, s
         (2, Reason.JOB_STORE_UNAVAILABLE),
     ],
 )
-async def test_an_error_of_the_server_is_named_by_its_code_and_its_text_is_not_passed_on(
+async def test_an_error_of_the_server_is_translated_by_its_code_and_its_text_is_not_shown(
     call: Callable[[JobStore], Awaitable[object]], code: int, reason: Reason
 ) -> None:
     async with store_on(failing(code)) as (store, _):
@@ -88,7 +88,7 @@ async def test_an_error_of_the_server_is_named_by_its_code_and_its_text_is_not_p
     assert SECRET not in str(caught.value)
 
 
-async def test_a_wrong_password_is_told_apart_from_a_server_that_is_away() -> None:
+async def test_a_wrong_password_is_distinguished_from_a_server_that_is_down() -> None:
     async with store_on(failing(18), user="bob:hunter2@") as (store, server):
         with pytest.raises(Unavailable) as caught:
             await store.check()
@@ -99,7 +99,7 @@ async def test_a_wrong_password_is_told_apart_from_a_server_that_is_away() -> No
     assert "bob" not in str(caught.value)
 
 
-async def test_a_server_that_is_away_is_given_up_after_seconds_and_its_login_is_not_told() -> None:
+async def test_a_server_that_is_down_is_reported_within_seconds_and_without_its_login() -> None:
     store = connect(f"mongodb://bob:hunter2@127.0.0.1:{free_port()}/", spec("app", "jobs"))
     try:
         with pytest.raises(Unavailable) as caught:
@@ -113,7 +113,7 @@ async def test_a_server_that_is_away_is_given_up_after_seconds_and_its_login_is_
     assert "hunter2" not in str(caught.value)
 
 
-async def test_writes_by_majority_and_reads_of_the_primary_win_over_what_the_url_says() -> None:
+async def test_the_url_cannot_override_writes_by_majority_and_reads_of_the_primary() -> None:
     def reply(name: str, _command: Command) -> Reply:
         return found() if name == "find" else OK
 
@@ -137,7 +137,7 @@ NO_UTF8 = bson.encode({"_id": "a", "args": ["text"]}).replace(b"text", b"\xff\xf
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        pytest.param(FAR_OFF, "documents of a are not", id="a date that Python does not know"),
+        pytest.param(FAR_OFF, 'documents of "a". Correct', id="a date that Python does not know"),
         pytest.param(NO_UTF8, "not valid BSON", id="text that is no UTF-8"),
     ],
 )
@@ -152,13 +152,13 @@ async def test_a_document_that_cannot_be_read_rejects_the_recovery(document: byt
     assert says in caught.value.message
 
 
-async def test_a_document_that_only_a_collation_finds_by_the_id_is_not_the_jobs() -> None:
+async def test_a_document_that_matches_only_by_collation_is_not_the_jobs() -> None:
     async with store_on(lambda _name, _command: found({"_id": "A", "status": "failed"})) as (store, _):
         assert await looked_up(store, ["a"]) == {}
 
 
 def refusing(code: int, *, claimed: bool) -> Callable[[str, Command], Reply]:
-    """Answer as a collection whose rules forbid every update; its one job is claimed, or failed."""
+    """Answer as a collection whose rules forbid every update; its one job is claimed or failed."""
     became = {"status": "pending", "taskId": "t"}
     stamps = {RUN: {"was": {"status": "failed"}, "became": became, "at": NOW}} if claimed else {}
 
@@ -176,7 +176,7 @@ def refusing(code: int, *, claimed: bool) -> Callable[[str, Command], Reply]:
 @pytest.mark.parametrize("code", [28, 121, 10003, 10334, 11000, 17419])
 async def test_a_claim_that_the_collections_rules_forbid_rejects_the_recovery_and_names_the_job(code: int) -> None:
     async with store_on(refusing(code, claimed=False)) as (store, _):
-        with pytest.raises(Rejected, match=rf"documents of a \(code {code}\)") as caught:
+        with pytest.raises(Rejected, match=rf'documents of "a" \(code {code}\)') as caught:
             await claim(store)
 
     assert caught.value.reason == Reason.JOB_STORE_WRITE_REFUSED
@@ -184,21 +184,21 @@ async def test_a_claim_that_the_collections_rules_forbid_rejects_the_recovery_an
 
 
 @pytest.mark.parametrize("code", [28, 121, 10003, 10334, 17419])
-async def test_a_job_that_can_bear_no_stamp_needs_none_to_be_settled(code: int) -> None:
+async def test_a_job_that_cannot_take_a_stamp_is_settled_without_one(code: int) -> None:
     async with store_on(refusing(code, claimed=False)) as (store, _):
         await settle(store)
 
 
-async def test_a_claimed_job_that_cannot_be_given_back_is_tried_again_and_named() -> None:
+async def test_a_claimed_job_that_cannot_be_reverted_is_retried_and_named() -> None:
     async with store_on(refusing(121, claimed=True)) as (store, _):
-        with pytest.raises(Unavailable, match=r"documents of a \(code 121\)") as caught:
+        with pytest.raises(Unavailable, match=r'documents of "a" \(code 121\)') as caught:
             await settle(store)
 
     assert caught.value.reason == Reason.JOB_STORE_WRITE_REFUSED
 
 
 @pytest.mark.parametrize("call", [claim, settle])
-async def test_a_write_that_no_majority_has_acknowledged_is_tried_again(
+async def test_a_write_that_no_majority_has_acknowledged_is_retried(
     call: Callable[[JobStore], Awaitable[object]],
 ) -> None:
     def reply(name: str, _command: Command) -> Reply:

@@ -1,10 +1,10 @@
-"""Where the broker has lost its records: which jobs were never claimed, so that they were never enqueued either."""
+"""Find the jobs that were never claimed, and so never enqueued, if the broker has lost its records."""
 
 from queue_recovery.recovery.ports import JobStore
 from tests.jobs.stores import LATER, NOW, RUN, Collection, MakeStore, claim
 
 
-async def test_a_job_that_was_never_claimed_is_told_and_cannot_be_claimed_any_more(
+async def test_a_job_that_was_never_claimed_is_returned_and_cannot_be_claimed_any_more(
     store: JobStore, collection: Collection
 ) -> None:
     await collection.insert_many([{"_id": name, "status": "failed", "task_id": "old"} for name in ("a", "b")])
@@ -16,7 +16,7 @@ async def test_a_job_that_was_never_claimed_is_told_and_cannot_be_claimed_any_mo
     assert await store.fence(RUN, {"a": "new", "b": "newer"}, now=LATER) == {"b"}
 
 
-async def test_a_job_was_claimed_if_its_document_was_saved_whole_since_and_has_its_task_id(
+async def test_a_document_without_stamp_but_with_the_task_id_of_the_claim_counts_as_claimed(
     store: JobStore, collection: Collection
 ) -> None:
     """An application that saves whole documents drops fields that its model does not know."""
@@ -27,7 +27,7 @@ async def test_a_job_was_claimed_if_its_document_was_saved_whole_since_and_has_i
     assert await store.fence(RUN, {"a": "new"}, now=LATER) == frozenset()
 
 
-async def test_where_the_task_id_is_not_in_the_document_the_stamp_alone_tells(
+async def test_if_the_task_id_is_not_mapped_the_stamp_alone_decides(
     make_store: MakeStore, collection: Collection
 ) -> None:
     store = make_store(fields={"taskId": ""})

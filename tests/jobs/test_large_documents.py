@@ -1,4 +1,4 @@
-"""Documents that are larger together, or alone, than the operator's memory."""
+"""Documents that do not fit into the operator's memory, together or alone."""
 
 from collections.abc import Callable
 from typing import cast
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.jobs.reading import MOST_READ, portions
+from queue_recovery.jobs.reading import MAX_READ_BYTES, batches_by_size
 from queue_recovery.recovery.errors import Rejected
 from tests.jobs.scripted_server import Command, Reply, scripted
 from tests.jobs.stores import FAILED, NOW, RUN, Collection, MakeStore, claim, looked_up, stamp
@@ -18,9 +18,9 @@ KIB = 1024
 
 
 def holding(size: int) -> Callable[[str, Command], Reply]:
-    """Answer as a server that holds each job that is asked for, with arguments of that size.
+    """Answer as a server that has every job, with arguments of this size.
 
-    The embedded server stops answering when some hundred megabytes are written to it.
+    The embedded server stops answering after some hundred megabytes of writes.
     """
     args = ["x" * size]
 
@@ -40,29 +40,29 @@ async def test_documents_of_7_mib_are_named_and_not_read() -> None:
     async with scripted(holding(7 * KIB * KIB)) as server:
         peak = await peak_of("tests.jobs.peak", server.url, "app", "jobs", "30")
 
-    assert str(peak.found).startswith("the mapped fields in the documents of 0000, 0001, ")
-    assert f"take more than {MOST_READ} bytes" in str(peak.found)
+    assert str(peak.found).startswith('the mapped fields in the documents of "0000", "0001", ')
+    assert f"take more than {MAX_READ_BYTES} bytes each" in str(peak.found)
     assert peak.mib < LIMIT_MIB
 
 
-async def test_many_documents_of_400_kib_are_read_one_after_the_other() -> None:
+async def test_many_documents_of_400_kib_are_read_one_by_one() -> None:
     async with scripted(holding(400 * KIB)) as server:
         peak = await peak_of("tests.jobs.peak", server.url, "app", "jobs", "500")
 
     assert peak.found == 500 * (400 * KIB + 4)
-    # Together they are as large as what else there is room for.
+    # All documents together take about 200 MB.
     assert peak.mib < LIMIT_MIB / 2
 
 
 @pytest.mark.parametrize("more", [0, 1])
-async def test_a_document_is_read_whose_mapped_fields_fit(
+async def test_a_document_is_read_if_its_mapped_fields_fit(
     make_store: MakeStore, collection: Collection, more: int
 ) -> None:
-    # What BSON takes of the object in which the fields are measured: its length and end, and a byte, a name, a length
-    # and an end for each of three.
+    # BSON adds to the measured object its length and end, and for each of three fields a type, a name, a length and an
+    # end.
     overhead = 5 + 2 * (1 + 2 + 4 + 1) + (1 + 2 + 4 + 1) + len("failed") + len("old")
-    args = '["' + "x" * (MOST_READ - overhead - 4 + more) + '"]'
-    await collection.insert_one({"_id": "a", **FAILED, "args": args, "other": "x" * MOST_READ})
+    args = '["' + "x" * (MAX_READ_BYTES - overhead - 4 + more) + '"]'
+    await collection.insert_one({"_id": "a", **FAILED, "args": args, "other": "x" * MAX_READ_BYTES})
     await collection.insert_one({"_id": "b", **FAILED, "args": []})
     store = make_store(fields={"args": "args"})
 
@@ -70,7 +70,7 @@ async def test_a_document_is_read_whose_mapped_fields_fit(
         with pytest.raises(Rejected) as raised:
             await looked_up(store, ["a", "b"])
         assert raised.value.reason == Reason.INVALID_ARGUMENTS
-        assert " documents of a take " in raised.value.message
+        assert ' documents of "a" take ' in raised.value.message
     else:
         assert set(await looked_up(store, ["a", "b"])) == {"a", "b"}
 
@@ -109,14 +109,14 @@ async def test_a_server_that_answers_with_30_mb_of_structure_costs_no_memory() -
     async with scripted(reply) as server:
         peak = await peak_of("tests.jobs.peak", server.url, "app", "jobs", "1")
 
-    assert str(peak.found).startswith("the job store does not answer as it should (ProtocolError")
+    assert str(peak.found).startswith("the job store's reply is too large")
     assert peak.mib < LIMIT_MIB
 
 
-@given(st.dictionaries(st.integers(), st.integers(0, 2 * MOST_READ), max_size=30))
-def test_a_portion_takes_no_more_than_the_limit_unless_it_is_one_document(sizes: dict[int, int]) -> None:
-    cut = list(portions(sizes))
+@given(st.dictionaries(st.integers(), st.integers(0, 2 * MAX_READ_BYTES), max_size=30))
+def test_a_batch_is_within_the_limit_unless_it_is_one_document(sizes: dict[int, int]) -> None:
+    cut = list(batches_by_size(sizes))
 
-    assert [key for portion in cut for key in portion] == list(sizes)
-    assert all(portion for portion in cut)
-    assert all(sum(sizes[key] for key in portion) <= MOST_READ or len(portion) == 1 for portion in cut)
+    assert [key for batch in cut for key in batch] == list(sizes)
+    assert all(batch for batch in cut)
+    assert all(sum(sizes[key] for key in batch) <= MAX_READ_BYTES or len(batch) == 1 for batch in cut)

@@ -1,4 +1,4 @@
-"""Reading jobs: which ids fit, what is read of a document, and what no message in JSON could hold."""
+"""Read jobs: the forms of ids, the mapped fields, and values that JSON cannot hold."""
 
 import json
 from datetime import UTC, datetime
@@ -61,14 +61,14 @@ def test_every_integer_that_fits_is_found_again_by_its_text(number: int) -> None
 
 
 @pytest.mark.parametrize("text", ["01", "+1", " 1", "1_0", "1.0", "-0", "\u0661", "", "a", str(2**63)])
-def test_text_that_is_no_integer_as_it_is_written_is_no_id(text: str) -> None:
+def test_text_that_is_not_a_canonical_integer_is_no_id(text: str) -> None:
     with pytest.raises(ValueError, match=r"idType|invalid literal"):
         documents.typed(text, "Int")
 
 
 async def test_the_documents_that_exist_are_returned_by_their_ids(store: JobStore, collection: Collection) -> None:
     await collection.insert_many(
-        [{"_id": "a", "status": "failed", "task_id": "t", "args": "not mapped"}, {"_id": "b"}, {"_id": "unasked"}]
+        [{"_id": "a", "status": "failed", "task_id": "t", "args": "not mapped"}, {"_id": "b"}, {"_id": "not listed"}]
     )
 
     assert await looked_up(store, ["a", "b", "missing"]) == {
@@ -77,7 +77,7 @@ async def test_the_documents_that_exist_are_returned_by_their_ids(store: JobStor
     }
 
 
-async def test_no_ids_are_no_jobs(store: JobStore) -> None:
+async def test_without_ids_there_are_no_jobs(store: JobStore) -> None:
     assert await looked_up(store, []) == {}
 
 
@@ -98,7 +98,7 @@ async def test_an_id_of_another_type_is_another_job(
     assert await looked_up(make_store(idType=id_type), [job_id]) == {}
 
 
-async def test_a_call_is_read_from_the_fields_that_the_target_names(
+async def test_task_and_arguments_are_read_from_the_fields_of_the_target(
     make_store: MakeStore, collection: Collection
 ) -> None:
     store = make_store(
@@ -114,7 +114,7 @@ async def test_a_call_is_read_from_the_fields_that_the_target_names(
     assert job.kwargs == '{"voice": "alto"}'
 
 
-async def test_documents_that_no_message_can_hold_are_named_without_their_values(
+async def test_documents_that_json_cannot_hold_are_named_without_their_values(
     make_store: MakeStore, collection: Collection
 ) -> None:
     secret = ObjectId("662f1c0e9d3e4b0001a1b2c3")
@@ -159,16 +159,14 @@ async def test_documents_that_no_message_can_hold_are_named_without_their_values
     ],
     ids=lambda call: str(call)[:40],
 )
-def test_what_json_cannot_hold_exactly_is_no_call(call: dict[str, object]) -> None:
+def test_arguments_that_json_cannot_hold_exactly_are_refused(call: dict[str, object]) -> None:
     with pytest.raises(documents.Unreadable):
         documents.stored_job("a", call, CALL)
 
 
 @settings(max_examples=50, deadline=None)
 @given(args=ARGS, kwargs=KWARGS)
-def test_arguments_come_back_from_their_text_as_they_are_in_the_document(
-    args: list[object], kwargs: dict[str, object]
-) -> None:
+def test_arguments_survive_the_conversion_to_text(args: list[object], kwargs: dict[str, object]) -> None:
     job = documents.stored_job("a", {"args": args, "kwargs": kwargs}, CALL)
 
     assert job.args is not None

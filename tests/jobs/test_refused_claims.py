@@ -1,4 +1,4 @@
-"""Collections whose own rules refuse a claim, or make it mean something else."""
+"""Collections whose own rules refuse a claim, or change its meaning."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +11,7 @@ from tests.jobs.stores import FAILED, LATER, NOW, PENDING, RUN, Collection, appl
 
 SECRET = "s3cret-payload"
 JOB: dict[str, object] = {**FAILED, "text": SECRET}
-MOST_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 
 
 async def forbid_the_stamp(collection: Collection) -> None:
@@ -32,7 +32,7 @@ async def allow_one_pending_job(collection: Collection) -> None:
 
 
 async def fill_the_document(collection: Collection) -> None:
-    await collection.insert_one({"_id": "a", **JOB, "sound": b"\0" * (MOST_BYTES - 150)})
+    await collection.insert_one({"_id": "a", **JOB, "sound": b"\0" * (MAX_BYTES - 150)})
 
 
 Rule = Callable[[Collection], Awaitable[None]]
@@ -48,13 +48,13 @@ Rule = Callable[[Collection], Awaitable[None]]
         (fill_the_document, 10334),
     ],
 )
-async def test_a_claim_that_a_rule_refuses_changes_nothing_and_names_the_job_and_not_what_is_in_it(
+async def test_a_claim_that_a_rule_refuses_changes_nothing_and_names_the_job_without_its_content(
     store: JobStore, collection: Collection, rule: Rule, code: int
 ) -> None:
     await rule(collection)
     before = await application_fields(collection, "a")
 
-    with pytest.raises(Rejected, match=rf"documents of a \(code {code}\)") as caught:
+    with pytest.raises(Rejected, match=rf'documents of "a" \(code {code}\)') as caught:
         await store.claim(RUN, [claim(), claim("gone meanwhile")], now=NOW)
     await store.settle(RUN, ["a", "gone meanwhile"], now=LATER)
 
@@ -63,7 +63,7 @@ async def test_a_claim_that_a_rule_refuses_changes_nothing_and_names_the_job_and
     assert await application_fields(collection, "a") == before
 
 
-async def test_a_capped_collection_has_its_jobs_claimed_and_one_that_it_has_dropped_is_not(
+async def test_jobs_of_a_capped_collection_are_claimed_unless_it_has_dropped_them(
     store: JobStore, collection: Collection
 ) -> None:
     await collection.database.create_collection(collection.name, capped=True, size=100_000, max=2)
@@ -73,7 +73,7 @@ async def test_a_capped_collection_has_its_jobs_claimed_and_one_that_it_has_drop
     assert await store.claim(RUN, [claim(name) for name in "abc"], now=NOW) == {"b", "c"}
 
 
-async def test_under_a_collation_only_the_very_id_is_found_and_a_claim_says_what_became_of_its_document(
+async def test_under_a_collation_only_the_exact_id_is_found_and_a_claim_reports_its_result(
     store: JobStore, collection: Collection
 ) -> None:
     await collection.database.create_collection(collection.name, collation={"locale": "en", "strength": 2})

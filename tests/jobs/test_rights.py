@@ -1,4 +1,4 @@
-"""What the operator's user has to be granted, and what a recovery is told when it is not."""
+"""The privileges of the operator's user, and the errors without them."""
 
 import pytest
 
@@ -39,9 +39,9 @@ async def test_the_role_in_the_documentation_is_enough_for_a_whole_recovery(
 @pytest.mark.parametrize(
     ("granted", "missing"),
     [
-        pytest.param(("find",), "privilege update on", id="it may read"),
-        pytest.param(("update",), "privilege find on", id="it may update"),
-        pytest.param(("insert", "remove"), "privileges find and update on", id="it may do something else"),
+        pytest.param(("find",), 'privilege "update" on', id="it may read"),
+        pytest.param(("update",), 'privilege "find" on', id="it may update"),
+        pytest.param(("insert", "remove"), 'privileges "find" and "update" on', id="it may do neither"),
     ],
 )
 async def test_the_check_names_every_privilege_that_is_missing_and_the_collection(
@@ -62,14 +62,14 @@ async def test_a_url_without_a_user_has_no_privileges(
 ) -> None:
     hosts = database.url.rpartition("@")[2]
 
-    with pytest.raises(Unavailable, match="see that the URL names a user") as caught:
+    with pytest.raises(Unavailable, match="check that the URL names a user") as caught:
         await make_store(f"mongodb://{hosts}").check()
 
     assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
     assert collection.name in caught.value.message
 
 
-async def test_a_right_that_is_taken_away_after_the_check_is_named_by_the_step_that_needs_it(
+async def test_a_privilege_that_is_revoked_after_the_check_is_named_by_the_step_that_needs_it(
     database: Database, collection: Collection, make_store: MakeStore
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
@@ -82,7 +82,7 @@ async def test_a_right_that_is_taken_away_after_the_check_is_named_by_the_step_t
         await store.settle(RUN, ["a"], now=NOW)
 
     for step in (claim_one, settle):
-        with pytest.raises(Unavailable, match="privilege update on") as caught:
+        with pytest.raises(Unavailable, match='privilege "update" on') as caught:
             await step(store)
         assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
     assert await application_fields(collection, "a") == FAILED

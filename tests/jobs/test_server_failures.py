@@ -1,6 +1,6 @@
-"""A server that fails in the middle of a write, or is killed after one: what is sent again is no second claim.
+"""A server that fails during a write, or is killed after one: a claim that is sent again is no second claim.
 
-It is always an embedded one of its own: another user's server is not to be killed, nor told to fail (`failCommand`).
+The server is always an embedded one: a user's server must not be killed, nor made to fail (`failCommand`).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,7 +10,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.jobs.connecting import connect
+from queue_recovery.jobs.connecting import Timeouts, connect
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports import JobStore
 from sandbox.job_store import JobStore as Server
@@ -35,7 +35,7 @@ from tests.mongodb import FAULTS, fail_updates, take_updates
 T = TypeVar("T")
 
 SECRET = "s3cret-payload"
-WRITES_OF_SETTLE: Final = ("release", "give back", "let go")
+WRITES_OF_SETTLE: Final = ("fence", "revert", "release")
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +58,15 @@ async def collection(client: AsyncMongoClient[dict[str, object]]) -> AsyncIterat
 
 
 @pytest.fixture
-async def store(server: Server, collection: Collection, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[JobStore]:
-    # A failover of MongoDB's own tells the driver at once; after a made-up one it looks again at its next heartbeat.
-    monkeypatch.setattr("queue_recovery.jobs.connecting._HEARTBEAT_MS", 500)
-    made = connect(server.url, spec("app", collection.name))
+async def store(server: Server, collection: Collection) -> AsyncIterator[JobStore]:
+    # After a real failover MongoDB notifies the driver at once; after a simulated one the next heartbeat finds out.
+    made = connect(server.url, spec("app", collection.name), timeouts=Timeouts(heartbeat=500))
     yield made
     await made.aclose()
 
 
 async def again(write: Callable[[], Awaitable[T]]) -> T:
-    """Send a write until the server takes it, as a recovery does; a primary that has stepped down is found again."""
+    """Send a write until the server accepts it, as a recovery does; the driver has to find the primary again."""
 
     async def sent() -> tuple[T] | None:
         try:
@@ -75,12 +74,12 @@ async def again(write: Callable[[], Awaitable[T]]) -> T:
         except Unavailable:
             return None
 
-    (answer,) = await until(sent, "the server to take the write")
+    (answer,) = await until(sent, "the server to accept the write")
     return answer
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_claim_that_failed_is_ours_when_it_is_sent_again_and_nobody_elses(
+async def test_a_failed_claim_that_is_sent_again_is_ours_and_no_other_recoverys(
     server: Server, store: JobStore, collection: Collection, fault: str
 ) -> None:
     await collection.insert_many([{"_id": name, **FAILED} for name in "ab"])
@@ -100,7 +99,7 @@ async def test_a_claim_that_failed_is_ours_when_it_is_sent_again_and_nobody_else
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("write", WRITES_OF_SETTLE)
-async def test_jobs_whose_settling_failed_at_any_write_are_settled_when_it_is_done_again(
+async def test_jobs_are_settled_by_a_second_call_no_matter_at_which_write_the_first_failed(
     server: Server, store: JobStore, collection: Collection, fault: str, write: str
 ) -> None:
     await collection.insert_many([{"_id": name, **FAILED} for name in ("never", "claimed", "changed")])
@@ -119,7 +118,7 @@ async def test_jobs_whose_settling_failed_at_any_write_are_settled_when_it_is_do
     assert await store.claim(RUN, [claim(name) for name in ("never", "claimed", "changed")], now=LATER) == frozenset()
 
 
-async def test_a_claim_outlives_a_server_that_is_killed_right_after_it(
+async def test_a_claim_survives_a_server_that_is_killed_right_after_it(
     server: Server, store: JobStore, collection: Collection
 ) -> None:
     names = [f"{number:03}" for number in range(100)]

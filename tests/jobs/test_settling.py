@@ -1,4 +1,4 @@
-"""Giving back what was claimed and not enqueued, and shutting out what comes late."""
+"""Release jobs that were not enqueued, and refuse claims that arrive late."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ from tests.jobs.stores import (
 
 
 @pytest.mark.parametrize("claimed_first", [True, False])
-async def test_a_claim_that_is_under_way_while_its_recovery_ends_finds_the_job_settled(
+async def test_a_claim_that_is_under_way_while_its_recovery_finishes_finds_the_job_settled(
     store: JobStore, collection: Collection, *, claimed_first: bool
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})
@@ -76,7 +76,7 @@ async def test_settling_again_changes_nothing(store: JobStore, collection: Colle
     assert await collection.find().to_list() == before
 
 
-async def test_two_operators_that_settle_at_once_do_what_one_does(
+async def test_two_operators_that_settle_at_once_have_the_effect_of_one(
     make_store: MakeStore, collection: Collection
 ) -> None:
     await collection.insert_many([{"_id": "claimed", **FAILED}, {"_id": "never claimed", **FAILED}])
@@ -105,7 +105,7 @@ async def test_a_claim_that_comes_after_settling_fails_and_leaves_the_job_alone(
 
 
 @pytest.mark.parametrize("now_it_is", [{"status": "processing"}, {"task_id": "retried"}, {"status": "failed"}])
-async def test_a_job_that_somebody_changed_after_the_claim_is_only_stamped(
+async def test_a_job_that_another_client_changed_after_the_claim_is_only_stamped(
     store: JobStore, collection: Collection, now_it_is: dict[str, object]
 ) -> None:
     await collection.insert_one({"_id": "a", **FAILED})

@@ -1,4 +1,4 @@
-"""TLS to a job store that shows a certificate, and asks for one."""
+"""TLS to a job store that has a certificate and requires one of its clients."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from queue_recovery.jobs import connecting
 from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import NotYet, RecoveryError
@@ -18,7 +17,7 @@ from tests.jobs.stores import spec
 
 @dataclass(frozen=True)
 class Secured:
-    """A server that speaks TLS and asks for a certificate, and the authority that it trusts and is trusted by."""
+    """A server that speaks TLS and requires a client certificate, and the authority of both certificates."""
 
     port: int
     authority: Authority
@@ -28,7 +27,7 @@ class Secured:
         return f"mongodb://127.0.0.1:{self.port}/"
 
     def certificates(self, client: KeyPair | None = None) -> Certificates:
-        """Return what a target's Secrets would hold."""
+        """Return the certificates of a target's Secrets."""
         return Certificates(authorities=self.authority.path.read_text(), client=pem(client) if client else None)
 
 
@@ -38,7 +37,7 @@ def pem(pair: KeyPair) -> str:
 
 @pytest.fixture
 async def strict() -> AsyncIterator[Secured]:
-    """One for each test: it agrees on TLS with one client after the other, and waits for one that has given up."""
+    """Start a server for one test: it handles one TLS handshake at a time, and waits for a client that has given up."""
     async with Scope.open() as scope:
         authority = Authority.create(scope.folder / "ca")
         pair = authority.issue("mongo")
@@ -48,18 +47,13 @@ async def strict() -> AsyncIterator[Secured]:
         yield Secured(server.port, authority)
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connecting, "_FIND_SERVER_MS", 3000)
-
-
 def open_files() -> list[str]:
-    """Return what this process has open."""
+    """Return the files that this process has open."""
     return [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
 
 
 async def check(url: str, certificates: Certificates | None) -> str | None:
-    """Connect, and return what is not verified."""
+    """Connect, and return how the operator speaks to a server that it cannot verify."""
     made = connect(url, spec("app", "jobs"), certificates=certificates)
     try:
         await made.check()
@@ -76,7 +70,7 @@ async def refusal(url: str, certificates: Certificates | None) -> RecoveryError:
     return error.value
 
 
-async def test_a_client_certificate_and_an_own_authority_are_enough(strict: Secured) -> None:
+async def test_a_client_certificate_and_a_private_authority_are_enough(strict: Secured) -> None:
     pair = strict.authority.issue("operator")
     certificates = strict.certificates(pair)
     pair.key.unlink()
@@ -85,16 +79,18 @@ async def test_a_client_certificate_and_an_own_authority_are_enough(strict: Secu
     assert not [name for name in open_files() if "memfd:certificate" in name]
 
 
-async def test_a_server_that_asks_for_a_certificate_and_gets_none_says_so(strict: Secured) -> None:
+async def test_a_server_that_requires_a_certificate_and_gets_none_is_reported(strict: Secured) -> None:
     error = await refusal(strict.url, strict.certificates())
 
     assert error.reason == "JobStoreCertificateRefused"
     assert "jobStore.mongodb.tls" in error.message
 
 
-@pytest.mark.parametrize("own", [False, True])
-async def test_a_server_whose_authority_nobody_trusts_is_refused(strict: Secured, tmp_path: Path, own: bool) -> None:  # noqa: FBT001 - pytest names it
-    other = Authority.create(tmp_path / "ca").path.read_text() if own else None
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_server_whose_authority_is_not_trusted_is_refused(
+    strict: Secured, tmp_path: Path, *, private: bool
+) -> None:
+    other = Authority.create(tmp_path / "ca").path.read_text() if private else None
     client = pem(strict.authority.issue("operator"))
 
     error = await refusal(strict.url, Certificates(authorities=other, client=client))
@@ -110,7 +106,7 @@ async def test_a_certificate_of_another_host_is_refused(strict: Secured) -> None
     assert error.reason == "JobStoreCertificateRefused"
 
 
-async def test_a_url_may_say_that_the_host_in_a_certificate_does_not_matter_which_is_shown(strict: Secured) -> None:
+async def test_a_url_may_turn_off_the_check_of_the_host_which_is_reported(strict: Secured) -> None:
     certificates = strict.certificates(strict.authority.issue("operator"))
     url = f"{strict.url.replace('127.0.0.1', '127.1')}?tlsAllowInvalidHostnames=true&directConnection=true"
 
@@ -151,7 +147,7 @@ async def test_an_authority_and_a_url_that_checks_no_certificate_contradict_each
         ("mongodb+srv://db.example/?tls=false", False, "without TLS"),
     ],
 )
-async def test_a_job_store_says_what_of_its_transport_is_not_verified(
+async def test_a_job_store_reports_what_of_its_transport_is_not_verified(
     url: str,
     tls: bool,  # noqa: FBT001
     says: str | None,
@@ -163,7 +159,7 @@ async def test_a_job_store_says_what_of_its_transport_is_not_verified(
     assert (says or "") in (made.unverified or "")
 
 
-def test_what_is_no_certificate_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+def test_an_invalid_certificate_is_refused_before_any_connection(tmp_path: Path) -> None:
     one = Authority.create(tmp_path / "ca").issue("one")
     unusable = [
         Certificates(authorities="hunter2"),

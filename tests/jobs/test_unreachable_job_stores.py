@@ -1,4 +1,4 @@
-"""What is said of a job store to which no connection comes up: the kind of failure, and where, if that may be shown."""
+"""Messages about a job store that cannot be reached: the kind of failure, and the server if it may be shown."""
 
 import asyncio
 import errno
@@ -11,24 +11,20 @@ from typing import NoReturn
 import dns.resolver
 import pytest
 
-from queue_recovery.jobs import connecting, url
-from queue_recovery.jobs.connecting import connect
+from queue_recovery.jobs import url
+from queue_recovery.jobs.connecting import Timeouts, connect
 from queue_recovery.recovery.errors import Unavailable
 from sandbox.processes import free_port
 from tests.jobs.scripted_server import scripted
 from tests.jobs.stores import spec
 
+QUICK = Timeouts(find_server=700)
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connecting, "_FIND_SERVER_MS", 700)
 
 
 @asynccontextmanager
 async def listening(accept: Accept) -> AsyncIterator[int]:
-    """A server that is no MongoDB; gives its port."""
+    """Serve something other than MongoDB, and return the port."""
     open_ones: list[asyncio.StreamWriter] = []
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,9 +39,9 @@ async def listening(accept: Accept) -> AsyncIterator[int]:
     await server.wait_closed()
 
 
-async def said(address: str) -> str:
-    """Return what checking the job store at that URL says; it holds nothing of the login."""
-    store = connect(address, spec("app", "jobs"))
+async def message_about(address: str) -> str:
+    """Check the job store at a URL; return the message, which must not contain the password."""
+    store = connect(address, spec("app", "jobs"), timeouts=QUICK)
     try:
         with pytest.raises(Unavailable) as refused:
             await store.check()
@@ -60,7 +56,7 @@ async def said(address: str) -> str:
 async def test_a_port_on_which_nothing_listens_is_named_with_its_host() -> None:
     port = free_port()
 
-    message = await said(f"mongodb://bob:hunter2@127.0.0.1:{port}/app")
+    message = await message_about(f"mongodb://bob:hunter2@127.0.0.1:{port}/app")
 
     assert message.startswith(f"the job store at 127.0.0.1:{port} refuses the connection")
 
@@ -68,20 +64,20 @@ async def test_a_port_on_which_nothing_listens_is_named_with_its_host() -> None:
 async def test_of_a_url_that_is_not_strict_neither_host_nor_port_is_shown() -> None:
     port = free_port()
 
-    message = await said(f"mongodb://bob:hunter2@127.0.0.1:{port}/app?readPreferenceTags=hunter2:x")
+    message = await message_about(f"mongodb://bob:hunter2@127.0.0.1:{port}/app?readPreferenceTags=hunter2:x")
 
     assert message.startswith("the job store refuses the connection")
     assert str(port) not in message
 
 
-async def test_a_member_that_a_server_tells_of_is_not_shown() -> None:
+async def test_a_member_that_a_server_names_is_not_shown() -> None:
     port = free_port()
 
     def reply(_name: str, _command: dict[str, object]) -> dict[str, object]:
         return {"ok": 1}
 
     async with scripted(reply, members=[f"127.0.0.1:{port}"]) as server:
-        message = await said(f"{server.url}?replicaSet=rs0")
+        message = await message_about(f"{server.url}?replicaSet=rs0")
 
     assert str(port) not in message
 
@@ -102,13 +98,13 @@ async def test_a_host_that_has_not_been_resolved_is_not_shown(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
-    message = await said("mongodb://bob:hunter2@nowhere.example/")
+    message = await message_about("mongodb://bob:hunter2@nowhere.example/")
 
     assert says in message
     assert "nowhere" not in message
 
 
-async def test_a_name_server_that_does_not_answer_is_told_from_a_job_store_that_does_not(
+async def test_a_dns_server_that_does_not_answer_is_distinguished_from_a_job_store_that_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given_up = threading.Event()
@@ -119,7 +115,7 @@ async def test_a_name_server_that_does_not_answer_is_told_from_a_job_store_that_
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
-    message = await said("mongodb://bob:hunter2@nowhere.example/")
+    message = await message_about("mongodb://bob:hunter2@nowhere.example/")
     given_up.set()
 
     assert message.startswith("DNS does not answer when asked for the job store's host")
@@ -129,7 +125,7 @@ async def test_a_name_server_that_does_not_answer_is_told_from_a_job_store_that_
     ("error", "says"),
     [(dns.resolver.NXDOMAIN, "host does not exist"), (dns.resolver.LifetimeTimeout, "DNS does not answer")],
 )
-async def test_servers_that_dns_does_not_tell_are_named_so(
+async def test_a_failed_look_up_of_srv_records_is_reported(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception], says: str
 ) -> None:
     async def resolve(*_: object, **__: object) -> NoReturn:
@@ -137,23 +133,23 @@ async def test_servers_that_dns_does_not_tell_are_named_so(
 
     monkeypatch.setattr("dns.asyncresolver.resolve", resolve)
 
-    assert says in await said("mongodb+srv://bob:hunter2@nowhere.example/")
+    assert says in await message_about("mongodb+srv://bob:hunter2@nowhere.example/")
 
 
-async def test_a_server_that_takes_connections_and_says_nothing_is_told_from_one_that_closes_them() -> None:
-    async def deaf(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+async def test_a_server_that_does_not_answer_is_distinguished_from_one_that_closes_connections() -> None:
+    async def silent(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         pass
 
-    async def shut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def closing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    async with listening(deaf) as port:
-        assert f"127.0.0.1:{port} timed out" in await said(f"mongodb://127.0.0.1:{port}/?tls=true")
-    async with listening(shut) as port:
-        assert "closes the connection" in await said(f"mongodb://127.0.0.1:{port}/")
+    async with listening(silent) as port:
+        assert f"127.0.0.1:{port} timed out" in await message_about(f"mongodb://127.0.0.1:{port}/?tls=true")
+    async with listening(closing) as port:
+        assert "closes the connection" in await message_about(f"mongodb://127.0.0.1:{port}/")
 
 
-def test_servers_are_shown_as_the_driver_has_them() -> None:
+def test_servers_are_shown_as_the_driver_writes_them() -> None:
     assert url.shown_servers("mongodb://bob:pass@DB.example,[2001:db8::1]:27018/app") == {
         ("db.example", 27017),
         ("2001:db8::1", 27018),

@@ -1,4 +1,4 @@
-"""Which URLs, names and field mappings a job store is made of, before anything is connected."""
+"""URLs, names and field mappings are checked before any connection."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ PASSWORD = "hunter2"
         "mongodb://db.example/?useNewUrlParser=true&optionOfAnotherDriver=1",
     ],
 )
-async def test_a_url_as_applications_have_it_is_taken(url: str) -> None:
+async def test_a_url_as_applications_use_it_is_accepted(url: str) -> None:
     await connect(url, spec("app", "jobs")).aclose()
 
 
@@ -37,7 +37,7 @@ async def test_a_url_as_applications_have_it_is_taken(url: str) -> None:
         ("file:///etc/passwd", "neither mongodb:// nor mongodb+srv://"),
         ("mongodb://bob:hunter2@%2Ftmp%2Fmongodb-27017.sock/app", "socket file"),
         ("mongodb://db.example,%2Ftmp%2Fmongodb-27017.sock", "socket file"),
-        ("mongodb://bob:hunter2@/var/run/mongo.sock/app", "not one that the MongoDB driver takes"),
+        ("mongodb://bob:hunter2@/var/run/mongo.sock/app", "not a valid MongoDB URL"),
         ("mongodb://db.example/?tls=true&tlsCAFile=/etc/passwd", "option tlsCAFile"),
         ("mongodb://db.example/?TLSCAFILE=/etc/passwd", "option tlsCAFile"),
         ("mongodb://db.example/?tlsCertificateKeyFile=/etc/passwd;tls=true", "option tlsCertificateKeyFile"),
@@ -52,13 +52,13 @@ async def test_a_url_as_applications_have_it_is_taken(url: str) -> None:
         ),
         ("mongodb://db.example/?w=majority&hunter2", "name=value"),
         ("mongodb://db.example/?a=hunter2&b=1;c=2", "name=value"),
-        ("mongodb://bob:hunter2@db.example:notaport/", "not one that the MongoDB driver takes"),
-        ("mongodb://bob:hunter2@/", "not one that the MongoDB driver takes"),
-        ("mongodb://bob:hun@ter2@db.example/", "not one that the MongoDB driver takes"),
-        ("mongodb+srv://bob:hunter2@one.example,two.example/", "not one that the MongoDB driver takes"),
+        ("mongodb://bob:hunter2@db.example:notaport/", "not a valid MongoDB URL"),
+        ("mongodb://bob:hunter2@/", "not a valid MongoDB URL"),
+        ("mongodb://bob:hun@ter2@db.example/", "not a valid MongoDB URL"),
+        ("mongodb+srv://bob:hunter2@one.example,two.example/", "not a valid MongoDB URL"),
     ],
 )
-async def test_a_url_that_cannot_or_may_not_be_used_is_refused_and_not_shown(url: str, says: str) -> None:
+async def test_an_invalid_or_unsafe_url_is_refused_and_not_shown(url: str, says: str) -> None:
     with pytest.raises(NotYet) as caught:
         connect(url, spec("app", "jobs"))
 
@@ -68,11 +68,11 @@ async def test_a_url_that_cannot_or_may_not_be_used_is_refused_and_not_shown(url
         assert part not in caught.value.message
 
 
-async def test_whether_a_file_exists_cannot_be_found_out_through_a_url(tmp_path: Path) -> None:
-    there, missing = tmp_path / "there.pem", tmp_path / "missing.pem"
-    there.touch()
+async def test_a_url_does_not_reveal_whether_a_file_exists(tmp_path: Path) -> None:
+    present, missing = tmp_path / "present.pem", tmp_path / "missing.pem"
+    present.touch()
     messages = set()
-    for file in (there, missing):
+    for file in (present, missing):
         with pytest.raises(NotYet) as caught:
             connect(f"mongodb://db.example/?tlsCAFile={file}", spec("app", "jobs"))
         messages.add(caught.value.message)
@@ -81,7 +81,7 @@ async def test_whether_a_file_exists_cannot_be_found_out_through_a_url(tmp_path:
 
 
 @pytest.mark.parametrize(("database", "collection"), [("a b", "jobs"), ("app", "$jobs"), ("app", "..")])
-async def test_names_that_mongodb_does_not_take_are_refused(database: str, collection: str) -> None:
+async def test_names_that_mongodb_does_not_accept_are_refused(database: str, collection: str) -> None:
     with pytest.raises(NotYet) as caught:
         connect("mongodb://db.example/", spec(database, collection))
 
@@ -102,7 +102,7 @@ async def test_names_that_mongodb_does_not_take_are_refused(database: str, colle
         {"kwargs": "kwargs."},
     ],
 )
-async def test_fields_that_could_not_be_written_or_read_are_refused_before_any_worker_is_stopped(
+async def test_fields_that_cannot_be_written_or_read_are_refused_before_any_worker_is_stopped(
     fields: dict[str, str],
 ) -> None:
     with pytest.raises(NotYet) as caught:
@@ -111,7 +111,7 @@ async def test_fields_that_could_not_be_written_or_read_are_refused_before_any_w
     assert caught.value.reason == Reason.INVALID_JOB_FIELDS
 
 
-async def test_fields_that_are_only_read_may_lie_in_one_another() -> None:
+async def test_fields_that_are_only_read_may_overlap() -> None:
     fields = {"status": "job.status", "taskId": "job.task_id", "args": "call.args", "kwargs": "call"}
 
     await connect("mongodb://db.example/", spec("app", "jobs", fields=fields)).aclose()

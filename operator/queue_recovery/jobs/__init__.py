@@ -1,4 +1,4 @@
-"""The job store in MongoDB: look jobs up, claim them, and give back what was not enqueued.
+"""The job store in MongoDB: look jobs up, claim them, and release those that were not enqueued.
 
-The only room that imports PyMongo. `connecting.connect` makes what the steps know as `recovery.ports.JobStore`.
+The only room that imports PyMongo. `connecting.connect` returns what the steps use as `recovery.ports.JobStore`.
 """

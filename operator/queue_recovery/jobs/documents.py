@@ -1,4 +1,4 @@
-"""What a job's document says: its id, and the fields that a target maps. Pure."""
+"""Read a job's document: its id, and the fields that a target maps. Pure."""
 
 import json
 import math
@@ -17,17 +17,17 @@ TypedId = ObjectId | str | int
 _INT64: Final = range(-(2**63), 2**63)
 _HEX: Final = frozenset("0123456789abcdef")
 _OBJECT_ID_LENGTH: Final = 24
-_LONGEST_NAME: Final = 1024
-"""Bytes of a status, a task id or a task's name as JSON: those of all listed jobs are in memory, and in one record."""
+_MAX_NAME_BYTES: Final = 1024
+"""Of a status, a task id or a task's name as JSON: those of all listed jobs are in memory and in one record."""
 
 
 class Unreadable(Exception):
-    """A mapped field holds what a Celery message in JSON cannot hold."""
+    """A mapped field has a value that a Celery message in JSON cannot hold."""
 
 
 @dataclass(frozen=True)
 class _Absent:
-    """A field that a document does not have, as opposed to one that holds null."""
+    """A field that a document does not have, unlike one that is null."""
 
 
 ABSENT: Final = _Absent()
@@ -36,8 +36,8 @@ ABSENT: Final = _Absent()
 def fits(job_id: str | int, id_type: IdType) -> bool:
     """Tell whether the id has the one form in which `id_type` is written.
 
-    Each document has one form only, so that a job which is listed twice is always seen to be: an ObjectId is text of
-    24 lower-case hexadecimal digits, a String any text that is not empty, an Int an integer of 64 bits and never text.
+    There is one form for each document, so that a job which is listed twice is noticed: an ObjectId is text of 24
+    lower-case hexadecimal digits, a String any text that is not empty, an Int an integer of 64 bits and never text.
     """
     match id_type:
         case "ObjectId":
@@ -49,7 +49,7 @@ def fits(job_id: str | int, id_type: IdType) -> bool:
 
 
 def typed(job_id: str, id_type: IdType) -> TypedId:
-    """Turn an id's text into the value that is stored in `_id`.
+    """Convert an id's text into the value of `_id`.
 
     Raises:
         ValueError: the text does not fit `id_type`.
@@ -74,10 +74,10 @@ def field(document: Document, path: str) -> object:
 
 
 def text(document: Document, path: str) -> str | None:
-    """Return a status or a task id as text; None where the path is empty or the field is absent or null.
+    """Return a status or a task id; None if the path is empty, or the field is absent or null.
 
-    A value that is not text reads as its type in angle brackets, such as `<int>`: it equals no status that a target
-    names, and is shown to people in this form without showing the value.
+    A value that is not text becomes its type in angle brackets, such as `<int>`: it equals no status of a target, and
+    messages show it without showing the value.
     """
     value = field(document, path) if path else None
     if value is None or value is ABSENT:
@@ -89,7 +89,7 @@ def stored_job(job_id: str, document: Document, fields: JobFields) -> StoredJob:
     """Read a job from its document.
 
     Raises:
-        Unreadable: the mapped task, args or kwargs are not what a message in JSON holds, or a name is very long.
+        Unreadable: a message in JSON cannot hold the mapped task, args or kwargs, or a name is very long.
     """
     return StoredJob(
         id=job_id,
@@ -102,7 +102,7 @@ def stored_job(job_id: str, document: Document, fields: JobFields) -> StoredJob:
 
 
 def _short(value: str | None) -> str | None:
-    if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) - len('""') > _LONGEST_NAME:
+    if value is not None and len(json.dumps(value, ensure_ascii=False).encode()) - len('""') > _MAX_NAME_BYTES:
         raise Unreadable
     return value
 
@@ -145,14 +145,14 @@ def _parsed(value: str) -> object:
 
 
 def _is_exact(value: object) -> bool:
-    """Tell whether JSON gives this very value back: BSON's own types, and numbers that are none, do not survive it."""
+    """Tell whether a value survives JSON unchanged; BSON's own types, NaN and infinity do not."""
     if isinstance(value, dict):
         return all(type(key) is str and _is_exact(part) for key, part in value.items())
     if isinstance(value, list):
         return all(map(_is_exact, value))
     if isinstance(value, float):
         return math.isfinite(value)
-    # BSON's code is a kind of str; its 64-bit integer is a kind of int, and one that JSON holds.
+    # BSON's Code is a subclass of str. Its Int64 is one of int, and JSON can hold it.
     return value is None or type(value) is str or isinstance(value, int)
 
 

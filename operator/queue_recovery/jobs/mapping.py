@@ -1,4 +1,4 @@
-"""Which field mappings of a target can be worked with."""
+"""Check the field mapping of a target."""
 
 from itertools import combinations
 
@@ -11,7 +11,7 @@ from queue_recovery.recovery.errors import NotYet
 def check(fields: JobFields) -> None:
     """Refuse names that MongoDB would refuse, or that would write one field over another.
 
-    Found out here and not by the first claim, when the workers have been stopped already.
+    The first claim would find out too, but the workers have been stopped by then.
 
     Raises:
         NotYet: `InvalidJobFields`.
@@ -19,12 +19,12 @@ def check(fields: JobFields) -> None:
     paths = [fields.status, fields.task_id, fields.task, fields.args, fields.kwargs]
     for path in filter(None, paths):
         if any(not name or name.startswith("$") or "\0" in name for name in path.split(".")):
-            raise _refused(f'"{path}" is not the name of a field')
+            raise _refused(f'"{path}" is not a valid field path')
     written = [*filter(None, (fields.status, fields.task_id)), ROOT, "_id"]
     for one, other in combinations(written, 2):
         if f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}."):
-            raise _refused(f'"{one}" and "{other}" overlap, and both are written')
+            raise _refused(f'"{one}" and "{other}" overlap, and a recovery writes both')
 
 
 def _refused(what: str) -> NotYet:
-    return NotYet(Reason.INVALID_JOB_FIELDS, f"{what}; correct jobStore.mongodb.fields in the target")
+    return NotYet(Reason.INVALID_JOB_FIELDS, f"{what}. Correct jobStore.mongodb.fields in the target")

@@ -1,4 +1,4 @@
-"""Reading documents whose size somebody else decides: how large they are is asked before they are read.
+"""Read documents of any size in bounded memory: ask for their sizes first.
 
 `$bsonSize` and expressions in a projection are those of MongoDB 4.4 and later.
 """
@@ -8,34 +8,39 @@ from typing import Final, TypeVar
 
 from pymongo.asynchronous.collection import AsyncCollection
 
+from queue_recovery.jobs.connections import Connections
 from queue_recovery.jobs.documents import Document
-from queue_recovery.jobs.failures import translated
-from queue_recovery.jobs.guarded import Reach
+from queue_recovery.jobs.failures import translated_failures
 
 _T = TypeVar("_T")
 
-MOST_READ: Final = 512 * 1024
-"""Bytes of the documents that are read at once, and of what the target maps of a single one: as much as the jobs of a
-recovery may write out (`recovery.JobSpec`)."""
+MAX_READ_BYTES: Final = 512 * 1024
+"""Of the documents read by one command, and of the mapped fields of one document: as much as all jobs that a
+recovery's spec writes out may take (`recovery_spec.JobSpec`)."""
 
 
 async def read(
-    collection: AsyncCollection[dict[str, object]], keys: Sequence[object], fields: Sequence[str], reach: Reach
+    collection: AsyncCollection[dict[str, object]],
+    keys: Sequence[object],
+    fields: Sequence[str],
+    connections: Connections,
 ) -> AsyncIterator[tuple[object, Document | None]]:
-    """Return the documents of these ids that exist, with these fields alone; None for one in which they are too large.
+    """Return these fields of the documents that exist; None where they are too large.
 
-    Those of one answer take no more than `MOST_READ`.
+    The documents of one answer take no more than `MAX_READ_BYTES`.
     """
     parts = {str(number): f"${field}" for number, field in enumerate(fields)}
     sizes: dict[object, int] = {}
-    for document in await _find(collection, keys, {"size": {"$bsonSize": parts}}, reach):
+    for document in await _find(collection, keys, {"size": {"$bsonSize": parts}}, connections):
         size = document.get("size")
-        sizes[document["_id"]] = size if isinstance(size, int) else MOST_READ  # one by one where it is not told
-    for portion in portions(sizes):
-        if sizes[portion[0]] > MOST_READ:
-            yield portion[0], None
+        sizes[document["_id"]] = (
+            size if isinstance(size, int) else MAX_READ_BYTES
+        )  # read alone if the server does not say
+    for batch in batches_by_size(sizes):
+        if sizes[batch[0]] > MAX_READ_BYTES:
+            yield batch[0], None
             continue
-        for document in await _find(collection, portion, dict.fromkeys(fields, 1), reach):
+        for document in await _find(collection, batch, dict.fromkeys(fields, 1), connections):
             yield document["_id"], document
 
 
@@ -43,21 +48,21 @@ async def _find(
     collection: AsyncCollection[dict[str, object]],
     keys: Sequence[object],
     projection: Mapping[str, object],
-    reach: Reach,
+    connections: Connections,
 ) -> list[dict[str, object]]:
-    with translated("find", collection.full_name, reach):
+    with translated_failures("find", collection.full_name, connections):
         return await collection.find({"_id": {"$in": keys}}, projection).to_list()
 
 
-def portions(sizes: Mapping[_T, int]) -> Iterator[list[_T]]:
-    """Cut keys into portions that take no more than `MOST_READ` together; one that is larger is a portion alone."""
-    portion: list[_T] = []
+def batches_by_size(sizes: Mapping[_T, int]) -> Iterator[list[_T]]:
+    """Cut keys into batches of at most `MAX_READ_BYTES`; a larger one is a batch alone."""
+    batch: list[_T] = []
     total = 0
     for key, size in sizes.items():
-        if portion and total + size > MOST_READ:
-            yield portion
-            portion, total = [], 0
-        portion.append(key)
+        if batch and total + size > MAX_READ_BYTES:
+            yield batch
+            batch, total = [], 0
+        batch.append(key)
         total += size
-    if portion:
-        yield portion
+    if batch:
+        yield batch

@@ -1,7 +1,7 @@
-"""A limit on what a job store may answer at once, also if it announces another one.
+"""Limit the size of a job store's messages, even if the server announces a larger one.
 
 PyMongo takes messages of up to 48 MB, and larger ones from a server that says so in its greeting
-(`pymongo/hello.py`). It has no option for it; the operator is the only user of the driver in its process.
+(`pymongo/hello.py`). It has no option for this. The operator is the only user of the driver in its process.
 """
 
 from typing import Any, Final, cast
@@ -9,18 +9,18 @@ from typing import Any, Final, cast
 from pymongo import network_layer
 from pymongo.hello import Hello
 
-LARGEST_REPLY: Final = 8 * 2**20
-"""Bytes of one message. What the operator asks for takes far less: see `reading.MOST_READ`."""
+MAX_REPLY_BYTES: Final = 8 * 2**20
+"""Of one message. What the operator reads takes far less: see `reading.MAX_READ_BYTES`."""
 
-_told = cast("property", Hello.max_message_size)
+_announced = cast("property", Hello.max_message_size)
 
 
 def _bounded(hello: Hello[Any]) -> int:
-    """Return how large messages may be: what the server says, and no more than the limit."""
-    return min(LARGEST_REPLY, cast("int", _told.__get__(hello)))
+    """Return the largest message allowed: what the server announces, and no more than the limit."""
+    return min(MAX_REPLY_BYTES, cast("int", _announced.__get__(hello)))
 
 
 def bound_replies() -> None:
-    """Have the driver refuse larger messages."""
+    """Make the driver refuse larger messages."""
     Hello.max_message_size = property(_bounded)  # type: ignore[assignment, method-assign]
-    network_layer.MAX_MESSAGE_SIZE = LARGEST_REPLY  # type: ignore[attr-defined]
+    network_layer.MAX_MESSAGE_SIZE = MAX_REPLY_BYTES  # type: ignore[attr-defined]

@@ -1,12 +1,12 @@
-"""The stamp of a recovery on a job's document, and the guarded writes that set it. Pure.
+"""The stamp of a recovery on a job's document, and the conditional updates that write it. Pure.
 
-Every document that a recovery lists has at its end one stamp, `queueRecovery.<uid of the recovery>`:
+When a recovery has finished, each document that it lists has one stamp, `queueRecovery.<uid of the recovery>`:
 
-- claimed: `{was, became, at}`: what its status and task id were, and what the claim wrote;
-- released: the same, or nothing, and `released: true`: this recovery has not enqueued it and never will.
+- claimed: `{was, became, at}`: the former status and task id, and those that the claim wrote;
+- released: the same, or nothing, and `released: true`: this recovery has not enqueued the job and never will.
 
-Stamps are a map and not an array, because conditions on arrays of them are wrong on servers that speak MongoDB's
-protocol without being MongoDB. For the same reason no write is a pipeline. Field names inside `was` and `became` are
+Stamps are a map and not an array, because servers that speak MongoDB's protocol without being MongoDB get conditions
+on arrays wrong. For the same reason no update is a pipeline. Field names inside `was` and `became` are
 the names of `JobFields`, not of the document, which may be dotted.
 """
 
@@ -43,26 +43,33 @@ def is_claimed(stamp: Stamp | None) -> bool:
 
 
 def was_claimed(stamp: Stamp) -> bool:
-    """Tell whether the job was ever claimed, also when it was released since."""
+    """Tell whether the job was ever claimed, even if it has been released since."""
     return "was" in stamp
 
 
 def is_claimed_as(stamp: Stamp | None, claim: Claim) -> bool:
-    """Tell whether this very claim, with this task id, was written and is not released."""
+    """Tell whether this claim, with its task id, was written and is not released."""
     return stamp is not None and is_claimed(stamp) and _part(stamp, "became").get("taskId") == claim.task_id
 
 
-def needs_its_document(claim: Claim, fields: JobFields) -> bool:
-    """Tell whether only the document says what a claim would overwrite: was a field null, or was there none?"""
+def needs_document(claim: Claim, fields: JobFields) -> bool:
+    """Tell whether a claim has to read the document first: a field seen as None is null or absent."""
     return None in _seen(claim, fields).values()
 
 
 def claim_write(
     key: TypedId, claim: Claim, document: Document, fields: JobFields, *, pending: str, run_uid: str, now: datetime
 ) -> UpdateOne:
-    """Make the write that takes a job up, if it still looks as it was seen and has no stamp of this recovery.
+    """Make the update that claims a job if it is still as it was seen and has no stamp of this recovery.
 
-    `document` is looked at only where `needs_its_document`.
+    Args:
+        key: the document's `_id`.
+        claim: what was seen of the job, and its new task id.
+        document: may be empty unless `needs_document`.
+        fields: where the status and the task id are in the document.
+        pending: the status of a claimed job.
+        run_uid: of the recovery.
+        now: the time of the claim.
     """
     seen = _seen(claim, fields)
     became = {"status": pending, "taskId": claim.task_id}
@@ -80,17 +87,17 @@ def claim_write(
     )
 
 
-def release_write(key: TypedId, *, run_uid: str, now: datetime) -> UpdateOne:
-    """Make the write that stamps a job which was never claimed, so that a late claim of it fails."""
+def fence_write(key: TypedId, *, run_uid: str, now: datetime) -> UpdateOne:
+    """Make the update that stamps a job which was never claimed, so that a late claim of it fails."""
     return UpdateOne(
         {"_id": key, path(run_uid): {"$exists": False}}, {"$set": {path(run_uid): {"released": True, "at": now}}}
     )
 
 
-def give_back_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: str, now: datetime) -> UpdateOne:
-    """Make the write that releases a claimed job and gives it its former status and task id back.
+def revert_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: str, now: datetime) -> UpdateOne:
+    """Make the update that releases a claimed job and gives it back its former status and task id.
 
-    It does nothing to a job that somebody else has changed since it was claimed.
+    It does not match a job that another client has changed since it was claimed.
     """
     was, became = _part(stamp, "was"), _part(stamp, "became")
     unchanged = {place: became.get(name) for name, place in _written(fields)}
@@ -102,8 +109,8 @@ def give_back_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: s
     return UpdateOne({"_id": key, **unchanged, **_unreleased(run_uid)}, update)
 
 
-def let_go_write(key: TypedId, stamp: Stamp, *, run_uid: str, now: datetime) -> UpdateOne:
-    """Make the write that releases a claimed job as it is, because somebody else has changed it."""
+def release_write(key: TypedId, stamp: Stamp, *, run_uid: str, now: datetime) -> UpdateOne:
+    """Make the update that releases a claimed job as it is, because another client has changed it."""
     return UpdateOne({"_id": key, **_unreleased(run_uid)}, {"$set": {path(run_uid): _released(stamp, now)}})
 
 
@@ -113,7 +120,7 @@ def _seen(claim: Claim, fields: JobFields) -> dict[str, str | None]:
 
 
 def _written(fields: JobFields) -> list[tuple[str, str]]:
-    """Name the fields that a claim writes: as they are called in a stamp, and where they are in the document."""
+    """Return the fields that a claim writes, by their names in a stamp, with their paths in the document."""
     return [("status", fields.status), *([("taskId", fields.task_id)] if fields.task_id else [])]
 
 

@@ -12,17 +12,25 @@ from pymongo.errors import BulkWriteError
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import MongoDB
 from queue_recovery.jobs import documents, reading, stamps
+from queue_recovery.jobs.connections import Connections
 from queue_recovery.jobs.documents import Document, TypedId
-from queue_recovery.jobs.failures import UNFIT, Action, named, permission_denied, refused_writes, translated
-from queue_recovery.jobs.guarded import Reach
+from queue_recovery.jobs.failures import (
+    UNSTAMPABLE,
+    Action,
+    permission_denied,
+    refused_writes,
+    translated_failures,
+    writes_refused,
+)
 from queue_recovery.jobs.tls import TLS
 from queue_recovery.recovery.errors import Rejected, Unavailable
 from queue_recovery.recovery.ports import Claim, StoredJob
+from queue_recovery.recovery.wording import quoted
 
 _T = TypeVar("_T")
 
 _BATCH: Final = 500
-"""Writes sent in one command."""
+"""Updates sent in one command."""
 
 
 class MongoJobStore:
@@ -33,18 +41,18 @@ class MongoJobStore:
         client: AsyncMongoClient[dict[str, object]],
         collection: AsyncCollection[dict[str, object]],
         spec: MongoDB,
-        reach: Reach,
+        connections: Connections,
         tls: TLS,
         *,
         release: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Take a collection that writes and reads by majority on the primary; see `connecting.connect`.
+        """Store a collection that writes and reads by majority on the primary; see `connecting.connect`.
 
-        `release` is called at the end instead of closing the client, if others use it too.
+        `release` is for a client that others use too: `aclose` calls it instead of closing the client.
         """
         self._release = release or self._close
         self.unverified = tls.unverified
-        self._reach = reach
+        self._connections = connections
         self._tls = tls
         self._client = client
         self._collection = collection
@@ -52,7 +60,7 @@ class MongoJobStore:
         self._fields = spec.fields
 
     async def check(self) -> None:
-        """Find out whether jobs can be read and updated: try each with a condition that matches no document.
+        """Check that jobs can be read and updated: try each with a condition that matches no document.
 
         Raises:
             Unavailable: `JobStoreUnavailable`, `JobStoreAuthenticationFailed`, or `JobStorePermissionDenied`, which
@@ -62,7 +70,7 @@ class MongoJobStore:
         denied: list[Action] = []
         for action in get_args(Action):
             try:
-                with translated(action, self._collection.full_name, self._reach):
+                with translated_failures(action, self._collection.full_name, self._connections):
                     if action == "find":
                         await self._collection.find_one(nothing, projection={"_id": 1})
                     else:
@@ -75,15 +83,15 @@ class MongoJobStore:
             raise permission_denied(denied, self._collection.full_name)
 
     def fits(self, job_id: str | int) -> bool:
-        """Tell whether the id has the one form that the collection's `idType` is written in; see `documents.fits`."""
+        """Tell whether the id has the form of the collection's `idType`; see `documents.fits`."""
         return documents.fits(job_id, self._spec.id_type)
 
     async def look_up(self, ids: Sequence[str]) -> AsyncIterator[StoredJob]:
         """Return the documents that exist, one after the other.
 
         Raises:
-            Rejected: `InvalidArguments`, at the end, naming the jobs of which JSON cannot hold what the target maps, or
-                where that is too large.
+            Rejected: `InvalidArguments`, at the end, naming the jobs whose mapped fields JSON cannot hold, or are too
+                large.
             Unavailable: as `check` does.
         """
         unreadable: list[str] = []
@@ -99,25 +107,25 @@ class MongoJobStore:
                 unreadable.append(job_id)
             else:
                 yield job
-            await asyncio.sleep(0)  # others go on meanwhile: large arguments take some milliseconds
+            await asyncio.sleep(0)  # large arguments take some milliseconds: let other tasks run
         if large:
             raise Rejected(
                 Reason.INVALID_ARGUMENTS,
-                f"the mapped fields in the documents of {named(large)} take more than {reading.MOST_READ} bytes, so "
-                "they are not read; store large arguments elsewhere and refer to them, or leave these jobs out",
+                f"the mapped fields in the documents of {quoted(large)} take more than {reading.MAX_READ_BYTES} "
+                "bytes each. Store large arguments elsewhere and refer to them, or leave these jobs out",
             )
         if unreadable:
             raise Rejected(
                 Reason.INVALID_ARGUMENTS,
-                f"the task or the arguments in the documents of {named(unreadable)} are not what JSON can hold; "
-                "correct the documents, or write these jobs out in a new recovery",
+                f"JSON cannot hold the task or the arguments in the documents of {quoted(unreadable)}. "
+                "Correct the documents, or write these jobs out in a new recovery",
             )
 
     async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
-        """Claim each job that still looks as it was seen; return the ids that are ours, by this call or an earlier one.
+        """Claim each job that is still as it was seen; return the ids claimed by this or an earlier call.
 
         Raises:
-            Rejected: `JobStoreWriteRefused`, naming the jobs whose documents may not be changed so.
+            Rejected: `JobStoreWriteRefused`, naming the jobs whose documents refuse the claim.
             Unavailable: as `check` does; some claims may have been written.
         """
         ours: set[str] = set()
@@ -128,8 +136,8 @@ class MongoJobStore:
     async def settle(self, run_uid: str, unpushed: Sequence[str], *, now: datetime) -> None:
         """Stamp each of these jobs as released, and give a claimed one its former status and task id back.
 
-        A job that somebody else has changed since it was claimed is stamped and otherwise left alone. One whose
-        document cannot take the stamp needs none: a claim of it fails for the same reason.
+        A job that another client has changed since it was claimed is stamped and otherwise left alone. A document that
+        cannot take the stamp needs none: a claim of it fails for the same reason.
 
         Raises:
             Unavailable: as `check` does, or `JobStoreWriteRefused`, naming the jobs that cannot be given back.
@@ -138,13 +146,13 @@ class MongoJobStore:
         for batch in _batches(unpushed):
             stuck |= await self._settle(run_uid, batch, now)
         if stuck:
-            raise Unavailable(Reason.JOB_STORE_WRITE_REFUSED, _refusal(stuck))
+            raise Unavailable(Reason.JOB_STORE_WRITE_REFUSED, writes_refused(stuck))
 
     async def fence(self, run_uid: str, task_ids: Mapping[str, str], *, now: datetime) -> frozenset[str]:
-        """Stamp those of these jobs as released that were never claimed, and return them.
+        """Stamp the jobs that were never claimed as released, and return them.
 
-        The others were claimed, or have no document any more. A document that has the task id which a claim would have
-        given it (`task_ids`, by job) was claimed: an application that saves whole documents drops the stamp.
+        The others were claimed, or their documents are gone. A document with the task id of a claim (`task_ids`, by
+        job) was claimed even without a stamp: an application that saves whole documents drops the stamp.
 
         Raises:
             Unavailable: as `check` does.
@@ -164,15 +172,15 @@ class MongoJobStore:
 
     @property
     def is_sound(self) -> bool:
-        """Whether it may reach the servers that it was led to; the driver itself finds a new primary."""
-        return not self._reach.refused
+        """Whether its connections can be used further; False if a server led it to an address that is not allowed."""
+        return not self._connections.address_refused
 
     def for_one_user(self, release: Callable[[], Awaitable[None]]) -> Self:
-        """Return the job store over the same connections, for one user; its `aclose` calls `release`."""
-        return type(self)(self._client, self._collection, self._spec, self._reach, self._tls, release=release)
+        """Return a job store over the same connections; its `aclose` calls `release`."""
+        return type(self)(self._client, self._collection, self._spec, self._connections, self._tls, release=release)
 
     async def aclose(self) -> None:
-        """Close the connections, or let them go if others use them too."""
+        """Close the connections, or release them if others use them too."""
         await self._release()
 
     async def _close(self) -> None:
@@ -182,7 +190,7 @@ class MongoJobStore:
             self._tls.close()
 
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
-        needed = [claim.id for claim in claims.values() if stamps.needs_its_document(claim, self._fields)]
+        needed = [claim.id for claim in claims.values() if stamps.needs_document(claim, self._fields)]
         written = [self._top(path) for path in (self._fields.status, self._fields.task_id) if path]
         found = {job_id: document or {} async for job_id, document in self._find(needed, written)}
         refused, matched = await self._write(
@@ -200,7 +208,7 @@ class MongoJobStore:
             }
         )
         if refused:
-            raise Rejected(Reason.JOB_STORE_WRITE_REFUSED, _refusal(refused))
+            raise Rejected(Reason.JOB_STORE_WRITE_REFUSED, writes_refused(refused))
         if matched == len(claims):
             return set(claims)
         return {
@@ -210,34 +218,38 @@ class MongoJobStore:
         }
 
     async def _settle(self, run_uid: str, ids: Sequence[str], now: datetime) -> dict[str, int]:
-        """Settle one batch; return the jobs that could not be, with the server's code."""
+        """Settle one batch; return the jobs that refused, with the server's codes."""
         unstamped, found = await self._fence(run_uid, ids, now)
         claimed = {job_id: stamp for job_id, stamp in found.items() if stamps.is_claimed(stamp)}
-        not_given_back, _ = await self._write(
+        not_reverted, _ = await self._write(
             {
-                job_id: stamps.give_back_write(self._key(job_id), stamp, self._fields, run_uid=run_uid, now=now)
+                job_id: stamps.revert_write(self._key(job_id), stamp, self._fields, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
             }
         )
-        # What the write before has released does not match any more.
-        not_let_go, _ = await self._write(
+        # These updates do not match the jobs that the ones before have released.
+        not_released, _ = await self._write(
             {
-                job_id: stamps.let_go_write(self._key(job_id), stamp, run_uid=run_uid, now=now)
+                job_id: stamps.release_write(self._key(job_id), stamp, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
-                if job_id not in not_given_back
+                if job_id not in not_reverted
             }
         )
-        return {job_id: code for job_id, code in unstamped.items() if code not in UNFIT} | not_given_back | not_let_go
+        return (
+            {job_id: code for job_id, code in unstamped.items() if code not in UNSTAMPABLE}
+            | not_reverted
+            | not_released
+        )
 
     async def _fence(
         self, run_uid: str, ids: Sequence[str], now: datetime
     ) -> tuple[dict[str, int], dict[str, stamps.Stamp]]:
         """Stamp the jobs of one batch that were never claimed.
 
-        Returns those whose documents refused the stamp, with the server's code, and the stamps that there are now.
+        Returns the jobs whose documents refused the stamp, with the server's codes, and all stamps as they are now.
         """
         unstamped, _ = await self._write(
-            {job_id: stamps.release_write(self._key(job_id), run_uid=run_uid, now=now) for job_id in ids}
+            {job_id: stamps.fence_write(self._key(job_id), run_uid=run_uid, now=now) for job_id in ids}
         )
         found = {
             job_id: stamp
@@ -251,27 +263,27 @@ class MongoJobStore:
 
     @staticmethod
     def _top(path: str) -> str:
-        """Return the top-level field that a path leads into: the whole of it is read."""
+        """Return the top-level field of a path, which is read as a whole."""
         return path.partition(".")[0]
 
     async def _find(self, ids: Sequence[str], paths: Iterable[str]) -> AsyncIterator[tuple[str, Document | None]]:
-        """Return these documents by the ids' texts, with these paths; None for one in which they are too large."""
+        """Return these fields of the documents that exist, by the ids' texts; None where they are too large."""
         fields = list(dict.fromkeys(paths))
         for batch in _batches(ids):
             wanted: dict[object, str] = {self._key(job_id): job_id for job_id in batch}
-            async for key, document in reading.read(self._collection, list(wanted), fields, self._reach):
-                # A collation of the collection may find more than was asked for.
+            async for key, document in reading.read(self._collection, list(wanted), fields, self._connections):
+                # The collection's collation may match other ids too.
                 if key in wanted:
                     yield wanted[key], document
 
     async def _write(self, writes: Mapping[str, UpdateOne]) -> tuple[dict[str, int], int]:
-        """Send the writes, each on its own.
+        """Send the updates, independent of each other.
 
-        Returns the ids whose documents refused theirs, with the server's code; if there is none, how many found theirs.
+        Returns the ids whose documents refused, with the server's codes; if there are none, how many matched.
         """
         if not writes:
             return {}, 0
-        with translated("update", self._collection.full_name, self._reach):
+        with translated_failures("update", self._collection.full_name, self._connections):
             try:
                 result = await self._collection.bulk_write(list(writes.values()), ordered=False)
             except BulkWriteError as error:
@@ -284,11 +296,3 @@ class MongoJobStore:
 
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     return (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
-
-
-def _refusal(refused: Mapping[str, int]) -> str:
-    codes = ", ".join(map(str, sorted(set(refused.values()))))
-    return (
-        f"MongoDB refuses to change the documents of {named(list(refused))} (code {codes}); "
-        "see which rule of the collection (a validator, a unique index, a limit of size) forbids it"
-    )

@@ -1,9 +1,9 @@
-"""Which URLs of a job store are accepted, and what of them reaches the driver.
+"""Accept or refuse the URL of a job store, and pass on only safe options to the driver.
 
-A URL is written by any user who may write the Secret, who need not be the one who runs the operator. So it may name
-servers and carry credentials of its own, but may not make the driver read the operator's files, show the operator's own
-identity (cloud roles, Kerberos tickets, Kubernetes tokens) to a server of the author's choice, or spend the operator's
-sockets and processor.
+Any user who may write the Secret writes the URL, and that is not always the one who runs the operator. So a URL may
+name servers and carry credentials of its own. It may not make the driver read the operator's files, present the
+operator's own identity (cloud roles, Kerberos tickets, Kubernetes tokens) to a server of the author's choice, or
+exhaust the operator's sockets and CPU.
 """
 
 import re
@@ -17,7 +17,7 @@ from queue_recovery.recovery.strict_url import is_strict
 
 _SCHEMES: Final = ("mongodb://", "mongodb+srv://")
 _MECHANISMS: Final = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "PLAIN", "DEFAULT"})
-"""Those that prove what is in the URL itself, and nothing of the machine's."""
+"""Those that use the credentials in the URL only, and none of the machine's."""
 
 _PASSED: Final = (
     "authMechanism",
@@ -35,41 +35,41 @@ _PASSED: Final = (
     "tlsAllowInvalidHostnames",
     "tlsInsecure",
 )
-"""What the driver is given of a URL's options: where the servers are, and how to log in.
+"""The options of a URL that the driver gets: where the servers are, and how to log in.
 
-All others are without effect: they tune the application's own connections (pools, heartbeats, compressors, timeouts,
-concerns), and the operator has its own values. The driver shows the values of those that it does not know in warnings.
+All others have no effect: they tune the application's own connections (pools, heartbeats, compressors, timeouts,
+concerns), and the operator has its own values. The driver shows the values of unknown options in warnings.
 """
 
 _DEFAULT_PORT: Final = 27017
 
-_MOST_HOSTS: Final = 50
+_MAX_HOSTS: Final = 50
 """The most members that a replica set can have."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 _ENABLING: Final = {"tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "tlsinsecure"}
-"""Options of which the value false turns TLS on."""
+"""Options that turn TLS on if their value is false."""
 
 _FILES: Final = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsCRLFile")
 
 
 def refused(what: str) -> NotYet:
-    """Make the error for a URL that cannot be used.
+    """Return the error of a URL that cannot be used.
 
     Args:
-        what: why, without any part of the URL but names of options on a fixed list.
+        what: why; of the URL it may contain the names of known options only.
     """
-    return NotYet(Reason.INVALID_JOB_STORE_URL, f"the job store's URL {what}; correct the URL")
+    return NotYet(Reason.INVALID_JOB_STORE_URL, f"the job store's URL {what}. Correct the URL")
 
 
 def prepare(url: str) -> str:
-    """Return the URL that the driver is given: the same servers and login, with only the options that are passed.
+    """Return the URL for the driver: the same servers and login, with safe options only.
 
-    Whether it is a good URL otherwise is for the driver to say.
+    The driver itself refuses a URL that is invalid in other ways.
 
     Raises:
-        NotYet: `InvalidJobStoreURL`: it would make the operator give away more than what the URL says itself.
+        NotYet: `InvalidJobStoreURL`: it would make the operator disclose more than what the URL itself contains.
     """
     scheme = next((scheme for scheme in _SCHEMES if url.startswith(scheme)), None)
     if scheme is None:
@@ -77,29 +77,30 @@ def prepare(url: str) -> str:
     # Cut exactly as the driver does: at the first question mark, then at the last @ before the first slash.
     address, _, query = url.removeprefix(scheme).partition("?")
     if "@" in query:
-        raise refused("has an '@' after the '?': a '?' in the password is written %3F")
+        raise refused('has "@" after "?": write "?" in the password as %3F')
     if _CONTROL.search(unquote_plus(address)):
         raise refused("contains a control character, such as a line break, in its user, password or host")
     hosts = [unquote_plus(host) for host in address.partition("/")[0].rpartition("@")[2].split(",")]
     if any("/" in host or host.casefold().endswith(".sock") for host in hosts):
         raise refused("names a socket file instead of a server")
-    if len(hosts) > _MOST_HOSTS:
-        raise refused(f"lists more than {_MOST_HOSTS} servers")
+    if len(hosts) > _MAX_HOSTS:
+        raise refused(f"lists more than {_MAX_HOSTS} servers")
     options = _options(query)
     for name in _FILES:
         if name.lower() in options:
             raise refused(f"has the option {name}, which reads a file of the operator's container")
     if unquote_plus(options.get("authmechanism", "DEFAULT")).upper() not in _MECHANISMS:
-        raise refused("asks for an authMechanism other than SCRAM-SHA-1, SCRAM-SHA-256 and PLAIN")
+        raise refused("has an authMechanism other than SCRAM-SHA-1, SCRAM-SHA-256 and PLAIN")
     passed = "&".join(f"{name}={options[name.lower()]}" for name in _PASSED if name.lower() in options)
     path = address if "/" in address else f"{address}/"
     return f"{scheme}{path}?{passed}" if passed else f"{scheme}{path}"
 
 
 def shown_servers(url: str) -> frozenset[tuple[str, int]]:
-    """Return hosts and ports of a URL, as the driver has them, that a message may show; see `recovery/strict_url.py`.
+    """Return the hosts and ports of a URL that a message may show.
 
-    The servers of mongodb+srv:// are not in the URL, so none is shown.
+    They are written as the driver writes them; `recovery/strict_url.py` says which may be shown. The servers of
+    mongodb+srv:// are not in the URL, so none is shown.
     """
     if not url.startswith(_SCHEMES[0]) or not is_strict(url):
         return frozenset()
@@ -110,10 +111,10 @@ def shown_servers(url: str) -> frozenset[tuple[str, int]]:
 
 @dataclass(frozen=True, kw_only=True)
 class TLSOptions:
-    """What a URL says of TLS."""
+    """The TLS settings in a URL."""
 
     enabled: bool | None
-    """None: it does not say."""
+    """None: the URL does not say."""
     certificate: bool
     """Whether the server's certificate is checked."""
     host: bool
@@ -121,7 +122,7 @@ class TLSOptions:
 
 
 def tls_options(prepared: str) -> TLSOptions:
-    """Return what a URL that `prepare` has returned says of TLS, as the driver reads it."""
+    """Return the TLS settings of a URL from `prepare`, as the driver reads them."""
     options = _options(prepared.partition("?")[2])
     values = {name.lower(): options[name.lower()] == "true" for name in _PASSED if name.lower() in options}
     insecure = values.get("tlsinsecure", False)
@@ -134,7 +135,7 @@ def tls_options(prepared: str) -> TLSOptions:
 
 
 def _options(query: str) -> dict[str, str]:
-    """Return the options' values as they are written, by their names in lower case; of two with one name the last."""
+    """Return the raw values of the options by lower-case name; the last one wins."""
     if not query:
         return {}
     pairs = [pair.split("=") for pair in query.split("&" if "&" in query else ";")]

@@ -9,7 +9,7 @@ from queue_recovery.recovery.found import describe
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import is_preparing
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.wording import counted, named
+from queue_recovery.recovery.wording import counted, quoted
 
 _GO_ON = "Set spec.suspend to false to go on, or spec.cancel to true to end it"
 
@@ -25,7 +25,7 @@ async def hold(recovery: Recovery) -> None:
         enqueued = sum([len(await broker.pushed(run)) for run in recovery.runs.values()])
         jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(recovery.status.skipped))
     left = jobs.total - jobs.enqueued - jobs.skipped
-    queues = named([f'"{queue}"' for queue in recovery.runs])
+    queues = quoted(recovery.runs)
     until = f" until {timestamp(recovery.deadline)} at most" if recovery.deadline else ""
     message = (
         f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} left; the workers are running. "

@@ -10,7 +10,7 @@ from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import ScaledDown, Worker
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.wording import named
+from queue_recovery.recovery.wording import quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 
@@ -78,7 +78,7 @@ def without_workers(asleep: frozenset[str], queues: Mapping[str, QueueSpec]) -> 
 
 
 def _nobody_consumes(recovery: Recovery, alone: Mapping[str, Sequence[str]]) -> str:
-    queues = named([f'"{name}"' for name in alone])
+    queues = quoted(alone)
     names = sorted({name for of_queue in alone.values() for name in of_queue})
     deployments = " ".join(f"deployment/{name}" for name in names)
     return (

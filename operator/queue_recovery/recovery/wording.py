@@ -1,6 +1,6 @@
 """Numbers and lists as messages have them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 _NAMED: Final = 10
@@ -24,3 +24,12 @@ def named(names: Sequence[str], *, total: int | None = None, most: int = _NAMED)
     shown = names[:most]
     more = (len(names) if total is None else total) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Return the first names in double quotes, and how many more there are.
+
+    >>> quoted(["a", "b"])
+    '"a", "b"'
+    """
+    return named([f'"{name}"' for name in names])
