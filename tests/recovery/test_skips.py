@@ -7,7 +7,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.recovery.jobs import ListedJob, listed
 from queue_recovery.recovery.ports import SeenJob, StoredJob
-from queue_recovery.recovery.skips import known_skips, seen_as, skipped_jobs
+from queue_recovery.recovery.skips import seen_as, skipped_jobs
 
 RECOVERABLE = ["failed", "error"]
 
@@ -58,12 +58,23 @@ def test_a_job_that_is_written_out_is_never_skipped() -> None:
     assert skipped_jobs(jobs(""), {}, {"t"}, RECOVERABLE) == {}
 
 
-def test_only_rows_of_these_rules_are_known_the_next_time() -> None:
+def test_only_rows_of_these_rules_hold_the_next_time() -> None:
     listed_jobs = jobs("a", "b", "c")
+    seen = {job.key: found("failed") for job in listed_jobs}
     rows = [
         SkippedJob(id="a", reason=Reason.NOT_RECOVERABLE),
         SkippedJob(id="b", reason=Reason.CHANGED_MEANWHILE),
         SkippedJob(id="gone", reason=Reason.NOT_FOUND),
     ]
 
-    assert known_skips(listed_jobs, rows) == {listed_jobs[0].key: rows[0]}
+    assert skipped_jobs(listed_jobs, seen, set(), RECOVERABLE, rows) == {listed_jobs[0].key: rows[0]}
+
+
+def test_what_was_known_goes_first_then_the_document_then_its_status_then_the_message() -> None:
+    (job,) = jobs("a")
+    known = SkippedJob(id="a", reason=Reason.STILL_QUEUED, message="known")
+    everything = {job.key: found("done")}
+
+    assert skipped_jobs([job], everything, {"t"}, RECOVERABLE, [known])[job.key] is known
+    assert skipped_jobs([job], {job.key: None}, {"t"}, RECOVERABLE)[job.key].reason == Reason.NOT_FOUND
+    assert skipped_jobs([job], everything, {"t"}, RECOVERABLE)[job.key].reason == Reason.NOT_RECOVERABLE

@@ -5,11 +5,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 
-from queue_recovery.api.examples import MessageExample, SkippedJob
+from queue_recovery.api.examples import MessageExample
 from queue_recovery.api.examples import Unreplaced as UnreplacedStatus
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Messages, Quarantine, QueueRecoveryStatus
-from queue_recovery.recovery.jobs import ListedJob, task_id
+from queue_recovery.recovery import skips
+from queue_recovery.recovery.jobs import ListedJob
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed, Taken, Unreplaced
 from queue_recovery.recovery.wording import counted, named
@@ -49,11 +50,9 @@ def final_jobs(
         if job.key in closed[job.queue].pushed:
             continue
         if job.key in in_doubt:
-            doubt = f"task {task_id(uid, job)}: the broker has lost its record, so it may or may not have been enqueued"
-            rows.append(SkippedJob(id=job.label, reason=Reason.IN_DOUBT, message=doubt))
+            rows.append(skips.in_doubt(job, uid))
         else:
-            never = "the recovery ended before it was this job's turn"
-            rows.append(known.get(job.label) or SkippedJob(id=job.label, reason=Reason.NOT_ATTEMPTED, message=never))
+            rows.append(known.get(job.label) or skips.not_attempted(job))
     pushed = sum(len(one.pushed) for one in closed.values())
     return status.model_copy(
         update={"jobs": JobTotals.counted(len(jobs), enqueued=pushed, skipped=len(rows)), "skipped": rows}

@@ -14,7 +14,7 @@ from queue_recovery.recovery.frozen_jobs import freeze, look_up
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.skips import known_skips, skip, skipped_jobs
+from queue_recovery.recovery.skips import changed_since, gone_since, refused_since, skipped_jobs
 from queue_recovery.recovery.wording import counted
 
 _BATCH = 500
@@ -68,8 +68,7 @@ async def _skipped_as_seen(
     queued: frozenset[str] = frozenset()
     if not recovery.takes_messages and task_ids:
         queued = await (await recovery.broker()).queued_task_ids(task_ids, *recovery.runs)
-    skipped = skipped_jobs(jobs, frozen, queued, await recovery.recoverable())
-    return skipped | known_skips(jobs, recovery.status.skipped)  # what was found while nothing ran holds
+    return skipped_jobs(jobs, frozen, queued, await recovery.recoverable(), recovery.status.skipped)
 
 
 async def _enqueue(
@@ -81,7 +80,7 @@ async def _enqueue(
     """
     uid, queues = recovery.resource.uid, await recovery.queues()
     listed_by_id = {job.id: job for job in batch if job.id is not None}
-    skipped = {job.key: skip(job, Reason.CHANGED_MEANWHILE, "its document is gone") for job in listed_by_id.values()}
+    skipped = {job.key: gone_since(job) for job in listed_by_id.values()}
     part: list[tuple[ListedJob, Task]] = []
     size = 0
 
@@ -91,7 +90,7 @@ async def _enqueue(
         try:
             task = check_task(job, document, queues[job.queue], uid)
         except Rejected as error:
-            skipped[job.key] = skip(job, Reason.CHANGED_MEANWHILE, error.message)
+            skipped[job.key] = refused_since(job, error.message)
             return
         length = len(task.args) + len(task.kwargs)
         if part and size + length > _MOST_ARGUMENTS:
@@ -128,7 +127,7 @@ async def _claim_and_push(
     for job, _ in part:
         if job.id is not None and job.id not in ours:
             del tasks[job.key]
-            skipped[job.key] = skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
+            skipped[job.key] = changed_since(job)
     broker = await recovery.broker()
     for queue, own in by_queue(job for job, _ in part if job.key in tasks).items():
         await broker.push(recovery.runs[queue], [tasks[job.key] for job in own])

@@ -1,13 +1,77 @@
-"""Which listed jobs are not enqueued, and why: the same rules for the plan, the purge and the enqueuing. Pure."""
+"""Which listed jobs are not enqueued, and why. Pure.
 
-from collections.abc import Collection, Iterable, Mapping
+One ordered chain of rules judges a job for the plan, after the purge and before it is enqueued, so a plan cannot
+disagree with what happens (modelled on cert-manager's policy chains). Beside it, the rows of jobs that are left out
+later: at their claim, and at the end.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.jobs import ListedJob
+from queue_recovery.recovery.jobs import ListedJob, task_id
 from queue_recovery.recovery.ports import SeenJob, StoredJob
 
-_REASONS = frozenset({Reason.NOT_FOUND, Reason.NOT_RECOVERABLE, Reason.STILL_QUEUED})
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is known of a job that is listed by id."""
+
+    job: ListedJob
+    seen: SeenJob | None
+    """What its document looked like, at the plan or when nothing ran; None: there was none."""
+    left_ids: Collection[str]
+    """Task ids whose messages stay in the queue."""
+    recoverable: Collection[str]
+    """Statuses of jobs that may be enqueued now."""
+    known: SkippedJob | None
+    """Its row in the status, if it has one."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether its message stays in the queue."""
+        return self.seen is not None and self.seen.task_id is not None and self.seen.task_id in self.left_ids
+
+
+Rule = Callable[[Evidence], SkippedJob | None]
+
+
+def was_skipped(evidence: Evidence) -> SkippedJob | None:
+    """Skip a job that an earlier step has skipped: what was found while nothing ran holds."""
+    known = evidence.known
+    return known if known is not None and known.reason in _REASONS else None
+
+
+def is_gone(evidence: Evidence) -> SkippedJob | None:
+    """Skip a job without a document."""
+    return skip(evidence.job, Reason.NOT_FOUND, "its document is gone") if evidence.seen is None else None
+
+
+def is_not_recoverable(evidence: Evidence) -> SkippedJob | None:
+    """Skip a job whose status may not be enqueued, or might not when nothing ran."""
+    seen = evidence.seen
+    if seen is None or (seen.recoverable and seen.status in evidence.recoverable):
+        return None
+    status = "no status" if seen.status is None else f'status "{seen.status}"'
+    left = ", its message stays in the queue" if evidence.is_left else ""
+    message = f"{status} (recoverable: {', '.join(evidence.recoverable)}){left}"
+    return skip(evidence.job, Reason.NOT_RECOVERABLE, message)
+
+
+def is_still_queued(evidence: Evidence) -> SkippedJob | None:
+    """Skip a job whose message stays in the queue: it runs anyway."""
+    if evidence.seen is None or not evidence.is_left:
+        return None
+    return skip(evidence.job, Reason.STILL_QUEUED, f"its message {evidence.seen.task_id} is still in the queue")
+
+
+RULES: Final[Sequence[Rule]] = (was_skipped, is_gone, is_not_recoverable, is_still_queued)
+"""The first rule that applies decides; a job to which none applies is enqueued."""
+
+_REASONS: Final = frozenset({Reason.NOT_FOUND, Reason.NOT_RECOVERABLE, Reason.STILL_QUEUED})
+"""The reasons of these rules."""
 
 
 def seen_as(document: StoredJob | None, recoverable: Collection[str]) -> SeenJob | None:
@@ -22,6 +86,7 @@ def skipped_jobs(
     seen: Mapping[str, SeenJob | None],
     left_ids: Collection[str],
     recoverable: Collection[str],
+    known: Iterable[SkippedJob] = (),
 ) -> dict[str, SkippedJob]:
     """Return the jobs that are not enqueued, by their keys.
 
@@ -29,33 +94,49 @@ def skipped_jobs(
         jobs: those of the recovery; one that is written out is always enqueued.
         seen: what their documents looked like, by key; None: there was none.
         left_ids: the task ids whose messages stay in the queue.
-        recoverable: the statuses that may be enqueued now; what was not recoverable when it was seen is not either.
+        recoverable: the statuses that may be enqueued now.
+        known: rows that the status has already.
     """
+    rows = {row.id: row for row in known}
     skipped = {}
     for job in jobs:
         if job.id is None:
             continue
-        found = seen[job.key]
-        if found is None:
-            skipped[job.key] = skip(job, Reason.NOT_FOUND, "its document is gone")
-            continue
-        is_left = found.task_id is not None and found.task_id in left_ids
-        if not found.recoverable or found.status not in recoverable:
-            left = ", its message stays in the queue" if is_left else ""
-            status = "no status" if found.status is None else f'status "{found.status}"'
-            message = f"{status} (recoverable: {', '.join(recoverable)}){left}"
-            skipped[job.key] = skip(job, Reason.NOT_RECOVERABLE, message)
-        elif is_left:
-            skipped[job.key] = skip(job, Reason.STILL_QUEUED, f"its message {found.task_id} is still in the queue")
+        evidence = Evidence(
+            job=job, seen=seen[job.key], left_ids=left_ids, recoverable=recoverable, known=rows.get(job.label)
+        )
+        row = next((row for rule in RULES if (row := rule(evidence)) is not None), None)
+        if row is not None:
+            skipped[job.key] = row
     return skipped
+
+
+def gone_since(job: ListedJob) -> SkippedJob:
+    """Return the row of a job whose document was removed after the drain."""
+    return skip(job, Reason.CHANGED_MEANWHILE, "its document is gone")
+
+
+def refused_since(job: ListedJob, why: str) -> SkippedJob:
+    """Return the row of a job that can no longer be made a task."""
+    return skip(job, Reason.CHANGED_MEANWHILE, why)
+
+
+def changed_since(job: ListedJob) -> SkippedJob:
+    """Return the row of a job that could not be claimed."""
+    return skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
+
+
+def in_doubt(job: ListedJob, uid: str) -> SkippedJob:
+    """Return the row of a job of which it is not possible to determine whether it was enqueued."""
+    lost = "the broker has lost its record, so it may or may not have been enqueued"
+    return skip(job, Reason.IN_DOUBT, f"task {task_id(uid, job)}: {lost}")
+
+
+def not_attempted(job: ListedJob) -> SkippedJob:
+    """Return the row of a job that the recovery did not come to."""
+    return skip(job, Reason.NOT_ATTEMPTED, "the recovery ended before it was this job's turn")
 
 
 def skip(job: ListedJob, reason: Reason, message: str) -> SkippedJob:
     """Return the row of a job that is not enqueued."""
     return SkippedJob(id=job.label, reason=reason, message=message)
-
-
-def known_skips(jobs: Iterable[ListedJob], rows: Iterable[SkippedJob]) -> dict[str, SkippedJob]:
-    """Return those of a status's rows that `skipped_jobs` has made, by the jobs' keys."""
-    by_label = {row.id: row for row in rows if row.reason in _REASONS}
-    return {job.key: by_label[job.label] for job in jobs if job.id is not None and job.label in by_label}
