@@ -26,8 +26,8 @@ def draining(reason: str, message: str) -> QueueRecoveryStatus:
     return doing(reason, message, of)
 
 
-def ended(phase: str) -> QueueRecoveryStatus:
-    ending = Ending.model_validate({"phase": phase, "reason": "Completed", "message": "over"})
+def ended(phase: str, reason: Reason = Reason.COMPLETED) -> QueueRecoveryStatus:
+    ending = Ending.model_validate({"phase": phase, "reason": reason, "message": "over"})
     return set_ended(NEW.model_copy(update={"ending": ending}), now=NOW, generation=1)
 
 
@@ -60,8 +60,8 @@ def bound_to_end(phase: str) -> QueueRecoveryStatus:
         (
             "a failure is a warning",
             doing(Reason.PLANNED, "planned"),
-            ended("Failed"),
-            Event(type="Warning", reason="Completed", note="Failed: over"),
+            ended("Failed", Reason.JOB_NOT_FOUND),
+            Event(type="Warning", reason="JobNotFound", note="Failed: over"),
         ),
         (
             "a success is none",

@@ -19,8 +19,8 @@ from kubernetes.aio.client import (
 
 from queue_recovery.api.base import API_VERSION
 from queue_recovery.api.conditions import Condition, ConditionType, find
-from queue_recovery.api.reasons import Outcome, Reason
-from queue_recovery.api.recovery_status import Phase, Plan, QueueRecoveryStatus
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.controller.logs import fields
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import unreplaced_note
@@ -37,9 +37,7 @@ Kind = Literal["QueueRecovery", "QueueTarget"]
 _ACTIONS: Mapping[Kind, str] = {"QueueRecovery": "Recover", "QueueTarget": "Check"}
 """What the operator was doing."""
 
-_ALARMING = {str(r) for r in Reason if r.outcome in {Outcome.NOT_YET, Outcome.UNAVAILABLE, Outcome.FAILED}} | {
-    Reason.NOTHING_FOUND
-}
+_WARNINGS = frozenset(str(reason) for reason in Reason if reason.outcome.warns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +61,16 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
         return  # told with the terminal status
     was = find(before.conditions, ConditionType.READY)
     if after.phase != before.phase:
-        kind = "Warning" if after.phase is Phase.FAILED else _kind(doing.reason)
-        yield Event(type=kind, reason=doing.reason, note=f"{after.phase.value}: {after.message}")
+        yield Event(type=_kind(doing.reason), reason=doing.reason, note=f"{after.phase.value}: {after.message}")
     elif was is None or doing.reason != was.reason:
         yield Event(type=_kind(doing.reason), reason=doing.reason, note=after.message)
-    if after.plan is not None and after.plan != before.plan and (note := _tails_lost(after.plan)):
-        yield Event(type="Warning", reason=Reason.BREAKS_CANVAS, note=note)
+    if after.plan is not None and after.plan != before.plan and (note := _canvas_lost(after.plan)):
+        yield Event(type=_kind(Reason.BREAKS_CANVAS), reason=Reason.BREAKS_CANVAS, note=note)
     restarted = find(after.conditions, ConditionType.RESTARTED)
     if _is_at_zero(restarted) and not _is_at_zero(find(before.conditions, ConditionType.RESTARTED)):
-        yield Event(type="Warning", reason=Reason.WORKERS_AT_ZERO, note=restarted.message)
+        yield Event(type=_kind(Reason.WORKERS_AT_ZERO), reason=Reason.WORKERS_AT_ZERO, note=restarted.message)
     if is_terminal(after) and not is_terminal(before) and (note := unreplaced_note(after)):
-        yield Event(type="Warning", reason=Reason.NOT_REPLACED, note=note)
+        yield Event(type=_kind(Reason.NOT_REPLACED), reason=Reason.NOT_REPLACED, note=note)
 
 
 class EventPoster:
@@ -132,10 +129,10 @@ def _is_at_zero(restarted: Condition | None) -> TypeGuard[Condition]:
 
 
 def _kind(reason: str) -> Literal["Normal", "Warning"]:
-    return "Warning" if reason in _ALARMING else "Normal"
+    return "Warning" if reason in _WARNINGS else "Normal"
 
 
-def _tails_lost(plan: Plan) -> str | None:
+def _canvas_lost(plan: Plan) -> str | None:
     """Say what will not happen when the messages of this plan are taken, or None if nothing hangs on them."""
     canvas = plan.canvas
     if canvas is None:
