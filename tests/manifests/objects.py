@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.manifests.conftest import Cluster
 
-FIXED = "Forbidden: fixed once created; only suspend, cancel and a longer activeDeadlineSeconds may change"
+FIXED = "Forbidden: immutable once created; only suspend, cancel and a longer activeDeadlineSeconds may change"
 
 
 def recovery(name: str, **spec: object) -> dict[str, Any]:

@@ -256,7 +256,7 @@ def test_kubectl_explains_a_part_with_its_choices_and_defaults(cluster: Cluster)
     for words in (
         "What happens to the messages in the queue.",
         "enum: Quarantine, None",
-        "stop the workers, take every message of the queue out of the workers' reach",
+        "stop the workers, take the queue's messages out of Redis' lists and of `unacked`, and store them",
         "Default: 604800.",
     ):
         assert words in said

@@ -9,10 +9,10 @@ from tests.manifests.objects import recovery, target
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"jobs": [{"id": "a", "task": "t"}]}, "spec.jobs[0]: Invalid value: a job is either an id"),
-        ({"jobs": [{"id": "a"}, {}]}, "spec.jobs[1]: Invalid value: a job is either an id"),
-        ({"jobs": [{"id": "a", "args": "[]"}]}, "args and kwargs belong to a job that names its task"),
-        ({"jobs": [{"id": "a", "kwargs": "{}"}]}, "args and kwargs belong to a job that names its task"),
+        ({"jobs": [{"id": "a", "task": "t"}]}, "spec.jobs[0]: Invalid value: a job needs either an id"),
+        ({"jobs": [{"id": "a"}, {}]}, "spec.jobs[1]: Invalid value: a job needs either an id"),
+        ({"jobs": [{"id": "a", "args": "[]"}]}, "args and kwargs may only be set for a job that names its task"),
+        ({"jobs": [{"id": "a", "kwargs": "{}"}]}, "args and kwargs may only be set for a job that names its task"),
         ({"jobs": [{"id": 1.5}]}, "spec.jobs[0].id in body must be of type integer,string"),
         ({"jobs": [{"id": True}]}, "spec.jobs[0].id in body must be of type integer,string"),
         ({"jobs": [{"id": ""}]}, "should be at least 1 chars long"),
@@ -22,12 +22,12 @@ from tests.manifests.objects import recovery, target
         ({"jobs": [{"id": i} for i in range(1001)]}, "spec.jobs: Too many: 1001"),
         ({"jobs": [{"task": "t", "args": "x" * 600}] * 1000}, "spread the jobs over several recoveries"),
         ({"queue": "tts\x06\x163"}, "spec.queue in body should match"),
-        ({"queue": "*", "jobs": [{"id": "a", "queue": "tts"}, {"id": "b"}]}, "each job says its queue: add `queue`"),
-        ({"jobs": [{"id": "a"}, {"id": "b", "queue": "tts"}]}, "a job says its own only with queue `*`"),
+        ({"queue": "*", "jobs": [{"id": "a", "queue": "tts"}, {"id": "b"}]}, "every job needs its queue: add `queue`"),
+        ({"jobs": [{"id": "a"}, {"id": "b", "queue": "tts"}]}, "remove `queue` from them, or use queue `*`"),
         ({"queue": "*", "jobs": [{"id": "a", "queue": ""}]}, "spec.jobs[0].queue"),
         ({"purge": {"mode": "none"}}, 'supported values: "Quarantine", "None"'),
         ({"purge": {"retentionSeconds": -1}}, "spec.purge.retentionSeconds"),
-        ({"purge": {"select": {}}}, "spec.purge.select: Invalid value: select says nothing"),
+        ({"purge": {"select": {}}}, "spec.purge.select: Invalid value: select is empty"),
         ({"purge": {"select": {"tasks": []}}}, "spec.purge.select.tasks in body should have at least 1 items"),
         ({"purge": {"select": {"minRetries": 0}}}, "spec.purge.select.minRetries"),
         (
@@ -36,13 +36,16 @@ from tests.manifests.objects import recovery, target
         ),
         (
             {"purge": {"mode": "None", "select": {"minRetries": 1}}},
-            "spec.purge.select: Invalid value: select belongs to mode Quarantine",
+            "spec.purge.select: Invalid value: select requires mode Quarantine",
         ),
         (
             {"purge": {"mode": "None", "takeUnreadable": True}},
-            "spec.purge.takeUnreadable: Invalid value: takeUnreadable belongs to mode Quarantine",
+            "spec.purge.takeUnreadable: Invalid value: takeUnreadable requires mode Quarantine",
         ),
-        ({"restoreFrom": {"name": "earlier"}, "queue": "*"}, "spec.queue: Invalid value: restoreFrom puts one queue's"),
+        (
+            {"restoreFrom": {"name": "earlier"}, "queue": "*"},
+            "spec.queue: Invalid value: restoreFrom puts back the messages of one queue",
+        ),
         ({"restoreFrom": {}}, "spec.restoreFrom.name: Required value"),
         (
             {"restoreFrom": {"name": "earlier", "taskIds": []}},
@@ -104,7 +107,7 @@ def _keys(**options: str) -> dict[str, object]:
         ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
         ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),
         ({"queues": [_queue(), _queue("*")]}, "spec.queues: Invalid value: no queue may be named `*`"),
-        ({"queues": [_queue("queuerecovery.dev:lock:tts")]}, "where the operator keeps its own keys"),
+        ({"queues": [_queue("queuerecovery.dev:lock:tts")]}, "the prefix of the operator's own keys"),
         (
             {
                 "broker": {
@@ -113,7 +116,7 @@ def _keys(**options: str) -> dict[str, object]:
                 },
                 "queues": [_queue("dev:lock:tts")],
             },
-            "where the operator keeps its own keys",
+            "the prefix of the operator's own keys",
         ),
         (_keys(globalKeyPrefix="team-b.queuerecovery.dev:quarantine:x:"), "no queue's key may contain"),
         (_keys(sep="queuerecovery.dev:"), "no queue's key may contain"),

@@ -1,4 +1,4 @@
-"""What hangs on messages, as Celery's canvas made them, and goes with them when they are taken."""
+"""What Celery's canvas attached to messages, and is lost to the workers when they are taken."""
 
 from pydantic import Field
 
@@ -6,19 +6,19 @@ from queue_recovery.api.base import Model
 
 
 class Canvas(Model):
-    """Of the messages that would be taken: what was to come after them.
+    """Chords, groups, chains and callbacks of the messages that would be taken.
 
     At most 5,000 messages are looked at, and of a list that is taken whole the first and the last 500.
     """
 
     looked_at: int = Field(
-        ge=0, description="Messages looked at; of a deep queue only some, so the rest are at-leasts."
+        ge=0, description="Messages that were read. Of a deep queue only some, so that the other counts are minimums."
     )
     unreadable: int = Field(
         0,
         ge=0,
-        description="Those of them whose body is not looked into, because it is not plain JSON or longer than 256 KiB: "
-        "their chains and callbacks are unknown, and members of chords count as members of groups.",
+        description="Messages whose body is not read, because it is not plain JSON or exceeds 256 KiB: their chains "
+        "and callbacks are unknown, and members of chords count as members of groups.",
     )
     chords: int = Field(0, ge=0, description="Members of chords: the chord's body will never run.")
     groups: int = Field(0, ge=0, description="Members of other groups: the group's result stays incomplete.")

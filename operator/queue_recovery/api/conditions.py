@@ -15,42 +15,45 @@ class Condition(Model):
 
     type: str = Field(max_length=64, description="Which aspect.")
     status: ConditionStatus = Field(description="Whether it holds.")
-    reason: str = Field(max_length=128, description="Why, as one CamelCase word; the reference lists them.")
-    message: Message = Field(description="What is awaited, or what to do; empty where another condition says it.")
-    observed_generation: int = Field(ge=0, description="Generation of the spec that this was judged by.")
+    reason: str = Field(max_length=128, description="Why, as one CamelCase word; docs/troubleshooting.md lists them.")
+    message: Message = Field(description="What is awaited, or what to do. Empty where another condition says it.")
+    observed_generation: int = Field(ge=0, description="Generation of the spec that the condition is based on.")
     last_transition_time: Timestamp = Field(description="When `status` last changed.")
 
 
 class ConditionType(Explained):
-    """Types of conditions; tools that read kstatus look at `Ready`, `Reconciling` and `Stalled`."""
+    """Types of conditions. Tools that read kstatus look at `Ready`, `Reconciling` and `Stalled`."""
 
-    SUCCEEDED = "Succeeded", "The recovery did what it was asked for. Unknown while it has not ended."
+    SUCCEEDED = "Succeeded", "The recovery did what its spec asks for. Unknown until it has ended."
     FINISHED = (
         "Finished",
-        "The recovery has ended, as Succeeded, Failed or Cancelled; not there before.",
+        "The recovery has ended, as Succeeded, Failed or Cancelled. Absent before.",
     )
-    READY = "Ready", "A recovery has ended and needs nobody; a target has all that recoveries need."
-    RECONCILING = "Reconciling", "The recovery is running, or waits for what its message says."
-    STALLED = "Stalled", "The recovery has failed; a person has to act."
-    DRAINED = "Drained", "The workers' Deployments are at 0, and each of their pods was seen to end."
-    PURGED = "Purged", "No message that was in the queue at the boundary is left in it."
-    RESTARTED = "Restarted", "The workers have their replicas again, and their rollout is complete."
+    READY = "Ready", "A recovery has ended and needs no action; a target has everything that recoveries need."
+    RECONCILING = "Reconciling", "The recovery is running, or waits for what its message names."
+    STALLED = "Stalled", "The recovery has failed, and the user has to act."
+    DRAINED = "Drained", "The workers' Deployments are at 0, and all of their pods have ended."
+    PURGED = "Purged", "The messages that the queue had are quarantined, apart from those that are to be left."
+    RESTARTED = "Restarted", "The workers are scaled back, and their rollout is complete."
     REENQUEUED = "Reenqueued", "Every listed job was enqueued, or skipped for a reason."
-    RESTORED = "Restored", "What `restoreFrom` asks for is back in the queue."
+    RESTORED = "Restored", "The messages that `restoreFrom` asks for are back in the queue."
     BROKER_REACHABLE = (
         "BrokerReachable",
-        "The broker answers, and lets the operator do what it has to. Unknown without rights.",
+        "The broker answers, and grants what the operator needs. Unknown while rights are missing.",
     )
     JOB_STORE_REACHABLE = (
         "JobStoreReachable",
-        "The job store answers. Unknown where the target has none, and without rights.",
+        "The job store answers. Unknown if the target has none, or while rights are missing.",
     )
     WORKERS_FOUND = "WorkersFound", "All Deployments that the target lists exist."
     PERMITTED = "Permitted", "The operator has the rights that it needs in the namespace."
-    EVICTION_SAFE = "EvictionSafe", "The broker evicts no keys when it is short of memory. A warning only."
+    EVICTION_SAFE = (
+        "EvictionSafe",
+        "The broker evicts no keys when it is short of memory. A warning only; recoveries run.",
+    )
     TRANSPORT_VERIFIED = (
         "TransportVerified",
-        "The operator checks by TLS that it speaks to the right broker and job store. A warning only.",
+        "The operator verifies broker and job store by TLS. A warning only; recoveries run.",
     )
 
 

@@ -59,24 +59,30 @@ QUEUE_RECOVERY = Resource(
     kind="QueueRecovery",
     plural="queuerecoveries",
     short_name="qr",
-    description="One recovery of one stuck Celery queue: its workers are stopped, its messages are taken out and "
-    "kept, its workers are started, and the listed jobs are enqueued as new tasks, once each.",
+    description="A QueueRecovery recovers a stuck Celery queue: it stops the workers, takes the queue's messages out "
+    "of Redis and stores them, starts the workers again, and enqueues the listed jobs as new tasks, once each.",
     spec=QueueRecoverySpec,
     status=QueueRecoveryStatus,
     columns=(
         Column(name="Queue", path=".spec.queue", description="The queue that is recovered."),
-        Column(name="Phase", path=".status.phase", description="Where the recovery is."),
-        Column(name="Reason", path=_reason(ConditionType.READY), description="What it does, awaits or ended with."),
+        Column(name="Phase", path=".status.phase", description="Phase of the recovery."),
+        Column(
+            name="Reason",
+            path=_reason(ConditionType.READY),
+            description="What it does, what it waits for, or how it ended.",
+        ),
         Column(
             name="Purged",
             path=".status.messages.quarantined",
             type="integer",
-            description="Messages taken out of the queue and kept.",
+            description="Messages taken out of the queue and stored.",
         ),
         Column(name="Re-enqueued", path=".status.jobs.progress", description="Jobs enqueued, of those listed."),
         _AGE,
         Column(name="Target", path=".spec.targetRef.name", wide=True, description="The target of the queue."),
-        Column(name="Message", path=".status.message", wide=True, description="The same, and what to do."),
+        Column(
+            name="Message", path=".status.message", wide=True, description="The same in a sentence, and what to do."
+        ),
         Column(
             name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages are stored."
         ),
@@ -87,8 +93,8 @@ QUEUE_TARGET = Resource(
     kind="QueueTarget",
     plural="queuetargets",
     short_name="qt",
-    description="What may be recovered in this namespace, and how to reach it: a broker, a job store, and the queues "
-    "with their workers. Written once, by the owner of the platform.",
+    description="A QueueTarget describes what may be recovered in this namespace, and how to reach it: a broker, a job "
+    "store, and the queues with their workers. It is written once, by the platform team.",
     spec=QueueTargetSpec,
     status=QueueTargetStatus,
     columns=(
@@ -110,7 +116,7 @@ QUEUE_TARGET = Resource(
         Column(
             name="Depth",
             path=".status.depth",
-            description="Messages of each queue: those that wait, and those that workers hold.",
+            description="Messages of each queue: ready, and unacked.",
         ),
         Column(
             name="Oldest unacked",

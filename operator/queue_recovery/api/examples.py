@@ -30,13 +30,13 @@ class JobExample(Model):
 
 
 class Unreplaced(Model):
-    """Quarantined messages that no enqueued job replaces: what they were to do is done by nobody."""
+    """Quarantined messages that no enqueued job replaces: their work is not done."""
 
     count: int = Field(ge=0, description="How many there are.")
     is_exact: bool = Field(
         default=True,
-        description="false: there are at least that many. Only 10000 messages are looked at, and a job without a task "
-        "id in its document may replace any.",
+        description="false: there are at least that many. Only 10000 messages are read, and a job whose document has "
+        "no task id may replace any of them.",
     )
     examples: list[MessageExample] = Field(
         [], max_length=MOST_EXAMPLES, exclude_if=is_empty, description="Some of them."
@@ -47,7 +47,7 @@ class Examples(Model):
     """Some of the messages and jobs of each kind that a plan counts."""
 
     purge: list[MessageExample] = Field(
-        [], max_length=MOST_EXAMPLES, exclude_if=is_empty, description="Messages that would be taken out."
+        [], max_length=MOST_EXAMPLES, exclude_if=is_empty, description="Messages that would be quarantined."
     )
     leave: list[MessageExample] = Field(
         [], max_length=MOST_EXAMPLES, exclude_if=is_empty, description="Messages that would be left in the queue."

@@ -30,7 +30,7 @@ LEADER = Metric(
     "queue_recovery_leader",
     MetricKind.GAUGE,
     (),
-    "Whether this replica leads (1) or is a standby (0); the other metrics move in the leader only.",
+    "Whether this replica is the leader (1) or a standby (0). Only the leader updates the other metrics.",
 )
 RECOVERIES_FINISHED = Metric(
     "queue_recovery_recoveries_finished_total",
@@ -42,7 +42,7 @@ PHASE_DURATION = Metric(
     "queue_recovery_phase_duration_seconds",
     MetricKind.HISTOGRAM,
     ("phase",),
-    "How long recoveries stayed in a phase before they left it.",
+    "How long recoveries were in a phase.",
 )
 ACTIVE = Metric(
     "queue_recovery_active",
@@ -54,7 +54,7 @@ MESSAGES_QUARANTINED = Metric(
     "queue_recovery_messages_quarantined_total",
     MetricKind.COUNTER,
     (),
-    "Messages that were taken out of queues and kept.",
+    "Messages that were taken out of queues and stored.",
 )
 JOBS_ENQUEUED = Metric(
     "queue_recovery_jobs_enqueued_total",
@@ -72,28 +72,28 @@ TARGET_UP = Metric(
     "queue_recovery_target_up",
     MetricKind.GAUGE,
     ("namespace", "target", "part"),
-    "Whether a part of a target answers (1), or does not or could not be looked at (0): broker, and jobStore where the "
-    "target has one; without names, whether that of all targets does.",
+    "Whether the broker or jobStore of a target answers (1), or does not or could not be checked (0). Without names: "
+    "whether those of all targets do.",
 )
 QUEUE_DEPTH = Metric(
     "queue_recovery_queue_depth",
     MetricKind.GAUGE,
     ("namespace", "target", "queue", "state"),
-    "Messages of a queue, by state, when last looked: ready (they wait in its lists, over all priorities) or unacked "
-    "(workers hold them; of more than 1,000 in the database the oldest are counted); without names, of all queues.",
+    "Messages of a queue at the last check, by state: ready (in its lists, over all priorities) or unacked (held by "
+    "workers; of more than 1,000 in the database the oldest are counted). Without names: of all queues.",
 )
 UNACKED = Metric(
     "queue_recovery_unacked",
     MetricKind.GAUGE,
     ("namespace", "target"),
-    "Messages that workers hold, of all queues of the broker's database, when last looked.",
+    "Messages that workers hold, of all queues of the broker's database, at the last check.",
 )
 OLDEST_UNACKED = Metric(
     "queue_recovery_oldest_unacked_age_seconds",
     MetricKind.GAUGE,
     ("namespace", "target", "queue"),
-    "How long ago the oldest message of a queue that workers hold was delivered; none where they hold none; without "
-    "names, the oldest of all queues.",
+    "How long ago the oldest unacked message of a queue was delivered; absent if there is none. Without names: the "
+    "oldest of all queues.",
 )
 
 METRICS = (

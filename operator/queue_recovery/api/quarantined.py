@@ -12,12 +12,12 @@ MOST_RETRIES = 2**31 - 1
 
 
 class QuarantinedMessage(Model):
-    """One message of a quarantine; what its headers do not say is left out."""
+    """A message of a quarantine; what its headers do not have is left out."""
 
     task_id: ShownName | None = Field(None, description="Id of its Celery task.")
     task: ShownName | None = Field(None, description="Name of its task.")
-    retries: int | None = Field(None, ge=0, le=MOST_RETRIES, description="How often it has been retried.")
+    retries: int | None = Field(None, ge=0, le=MOST_RETRIES, description="How often it was retried.")
     job: ShownName | None = Field(
-        None, description="Id of the job whose task it was, if the earlier recovery listed that job by `id`."
+        None, description="Id of the job whose task it was, if the earlier recovery listed the job by `id`."
     )
     size: int = Field(ge=0, description="Its size in bytes.")

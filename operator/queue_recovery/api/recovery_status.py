@@ -1,4 +1,4 @@
-"""The status of a QueueRecovery: what it has to remember, and what a person wants to know."""
+"""The status of a QueueRecovery: what the operator has to remember, and what users want to know."""
 
 from typing import Literal, Self
 
@@ -25,44 +25,44 @@ from queue_recovery.api.target import Limits
 class Phase(Explained):
     """Where a recovery is; derived from its conditions (see `recovery.phase`)."""
 
-    PENDING = "Pending", "What it refers to is looked up, and the spec is checked against the target."
-    PLANNING = "Planning", "What would be purged, left and enqueued has been counted; `suspend` holds here."
-    DRAINING = "Draining", "The workers are scaled to 0, and their pods end."
-    PURGING = "Purging", "The queue's messages are moved into the quarantine."
-    RESTARTING = "Restarting", "The workers have their replicas back; their rollout is under way."
-    REENQUEUING = "Reenqueuing", "The jobs are claimed and enqueued; `suspend` holds between them."
-    RESTORING = "Restoring", "With `restoreFrom`: messages of an earlier recovery are brought back into the queue."
-    SUCCEEDED = "Succeeded", "Every job was enqueued, or skipped for a reason."
-    FAILED = "Failed", "It could not go on; the message says why, and what to do."
-    CANCELLED = "Cancelled", "It was cancelled or deleted; the message says what had been done."
+    PENDING = "Pending", "The operator looks up what the spec refers to, and checks it against the target."
+    PLANNING = "Planning", "The plan is in the status: what would be purged, left and enqueued. `suspend` waits here."
+    DRAINING = "Draining", "The workers are scaled to 0, and their pods are ending."
+    PURGING = "Purging", "The queue's messages are being moved into the quarantine."
+    RESTARTING = "Restarting", "The workers are scaled back, and their rollout is in progress."
+    REENQUEUING = "Reenqueuing", "The jobs are being claimed and enqueued. `suspend` waits between them."
+    RESTORING = "Restoring", "With `restoreFrom`: messages of an earlier recovery are being put back into the queue."
+    SUCCEEDED = "Succeeded", "Every job was enqueued, or skipped for a reason that `status.skipped` names."
+    FAILED = "Failed", "The recovery could not go on. The message says why, and what to do."
+    CANCELLED = "Cancelled", "The recovery was cancelled or deleted. The message says what had been done."
 
 
 class Plan(Model):
-    """What a recovery would do, as counted when it was planned."""
+    """What the recovery would do, as counted when it was planned."""
 
-    time: Timestamp = Field(description="When it was counted.")
+    time: Timestamp = Field(description="When the messages and jobs were counted.")
     queues: list[QueueName] = Field(
-        [], max_length=100, description="The queues that are recovered; the counts are totals over them."
+        [], max_length=100, description="The queues that are recovered. The counts are totals over all of them."
     )
     unlisted: list[ShownName] = Field(
         [],
         max_length=20,
         exclude_if=is_empty,
-        description="With queue `*`: queues of the broker that the target does not list, so that are left alone; the "
-        "first 20 of them.",
+        description="With queue `*`: the first 20 queues of the broker that the target does not list. They are left "
+        "alone.",
     )
     unlisted_total: int = Field(
-        0, ge=0, exclude_if=is_empty, description="How many there are of them; 1000 is as far as is counted."
+        0, ge=0, exclude_if=is_empty, description="How many queues the target does not list. Counted up to 1000."
     )
     ready: int = Field(
-        ge=0, description="Messages in the queues' lists, over all priorities; with `restoreFrom`, in the quarantine."
+        ge=0, description="Messages in the queues' lists, over all priorities. With `restoreFrom`: in the quarantine."
     )
-    unacked: int = Field(ge=0, description="Messages of the queues that workers hold.")
+    unacked: int = Field(ge=0, description="Messages of the queues that workers hold in `unacked`.")
     purge: int = Field(0, ge=0, description="Messages that would be quarantined: taken out of the queue and stored.")
     leave: int = Field(
         0,
         ge=0,
-        description="Messages that would be left in the queue: `purge.select` does not match them, or they are of "
+        description="Messages that would be left in the queue: `purge.select` does not match them, or they belong to "
         "listed jobs that would be skipped because of their status.",
     )
     restore: int = Field(0, ge=0, exclude_if=is_empty, description="Messages that `restoreFrom` would put back.")
@@ -70,59 +70,59 @@ class Plan(Model):
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
     limits: Limits = Field(Limits(), exclude_if=is_empty, description="The longest deadlines that the target allows.")
     canvas: Canvas | None = Field(
-        None, description="What hangs on the messages that would be taken; left out when there are none."
+        None,
+        description="Chords, groups, chains and callbacks that depend on messages to be taken; left out when there are "
+        "none.",
     )
     examples: Examples | None = Field(
-        None, description="While `suspend` is true: some of the messages and jobs that are counted here, by name."
+        None, description="While `suspend` is true: some of the messages and jobs that the plan counts, by name."
     )
     quarantined: list[QuarantinedMessage] | None = Field(
         None,
         max_length=MOST_LISTED,
-        description="With `restoreFrom` and `suspend`: the first 20 of the messages that would be put back, those that "
-        "workers held before those that waited, each beginning with the next one; `restore` says how many there are.",
+        description="With `restoreFrom` and `suspend`: the first 20 of the messages that would be put back, in the "
+        "order in which they would be consumed; first those that workers held. `restore` is their total.",
     )
 
 
 class Messages(Model):
     """What became of the queue's messages: found = quarantined + left."""
 
-    found: int = Field(0, ge=0, description="Messages of the queue at the boundary.")
+    found: int = Field(0, ge=0, description="Messages that the queue had when it was taken.")
     quarantined: int = Field(0, ge=0, description="Messages taken out of the queue and stored.")
     left: int = Field(
         0,
         ge=0,
-        description="Messages left in the queue: `purge.select` does not match them, or they are of listed jobs that "
-        "were skipped because of their status.",
+        description="Messages left in the queue: `purge.select` does not match them, or they belong to listed jobs "
+        "that were skipped because of their status.",
     )
     unreplaced: Unreplaced | None = Field(
         None,
         description="Quarantined messages that no enqueued job replaces, as counted at the end; left out when there "
-        "are none. What they were to do is done by nobody, unless they are restored.",
+        "are none. Their work is not done unless they are restored.",
     )
     oversized: int = Field(
         0,
         ge=0,
         exclude_if=is_empty,
-        description="Messages that are too large to be read (over 4 MiB), as far as they were found: with "
-        "`purge.select` they are left in the queue, else those that workers hold are quarantined. They are part of the "
-        "counts above.",
+        description="Messages that were met and are too large to be read (over 4 MiB). With `purge.select` they are "
+        "left in the queue, otherwise they are quarantined. They are included in the counts above.",
     )
     undecodable: int = Field(
         0,
         ge=0,
         exclude_if=is_empty,
-        description="Entries of `unacked` that cannot be read, so belong to no queue; left where they are.",
+        description="Entries of `unacked` that cannot be read, so they belong to no known queue. They are left where "
+        "they are.",
     )
 
 
 class Quarantine(Model):
-    """Where the removed messages are stored."""
+    """Where the quarantined messages are stored."""
 
-    name: str = Field(max_length=200, description="What all of its Redis keys begin with.")
-    messages: int = Field(ge=0, description="How many it holds.")
-    expiration_time: Timestamp | None = Field(
-        None, description="When it is removed for good; none while the recovery runs."
-    )
+    name: str = Field(max_length=200, description="Prefix of all its Redis keys.")
+    messages: int = Field(ge=0, description="How many messages it holds.")
+    expiration_time: Timestamp | None = Field(None, description="When it is removed; not set while the recovery runs.")
 
 
 class Restored(Model):
@@ -130,38 +130,42 @@ class Restored(Model):
 
     uid: str = Field(
         max_length=300,
-        description="UID of the earlier recovery; if it was of every queue, with a slash and the queue.",
+        description="UID of the earlier recovery; if that had queue `*`, followed by a slash and the queue.",
     )
     found: int = Field(ge=0, description="Messages in its quarantine.")
     restored: int = Field(0, ge=0, description="Messages put back into the queue.")
-    left: int = Field(ge=0, description="Messages that stay in its quarantine.")
+    left: int = Field(ge=0, description="Messages that are still in its quarantine.")
 
 
 class WorkerStatus(Model):
-    """One Deployment as it was before it was scaled to 0."""
+    """A Deployment as it was before it was scaled to 0."""
 
     name: ObjectName = Field(description="The Deployment's name.")
     uid: str = Field(max_length=64, description="Its UID.")
-    replicas: int = Field(ge=0, description="Its replicas before the drain; restored at every ending.")
-    pods: int = Field(0, ge=0, description="Its pods before the drain: each is to be seen to end.")
+    replicas: int = Field(ge=0, description="Its replicas before the drain, to which every ending scales it back.")
+    pods: int = Field(0, ge=0, description="Number of its pods before the drain; the end of each has to be observed.")
     taken_over_from: str | None = Field(
         None,
         max_length=64,
-        description="UID of a recovery that had scaled it to 0 and does not exist any more; `replicas` are those that "
-        "it had recorded.",
+        description="UID of a recovery that scaled it to 0 and no longer exists; `replicas` is what that one had "
+        "recorded.",
     )
     drained_generation: int | None = Field(
-        None, ge=0, description="Its generation when its last pod had ended: a newer one tells that it was scaled."
+        None,
+        ge=0,
+        description="Its generation when its last pod had ended. A newer one shows that it was changed since.",
     )
 
 
 class JobTotals(Model):
-    """How far the jobs are."""
+    """Progress of the jobs."""
 
     total: int = Field(0, ge=0, description="Jobs listed.")
     enqueued: int = Field(0, ge=0, description="Jobs enqueued.")
-    skipped: int = Field(0, ge=0, description="Jobs not enqueued, each named in `skipped`.")
-    progress: str = Field("", max_length=40, exclude_if=is_empty, description="Enqueued of listed, as `2/3`.")
+    skipped: int = Field(0, ge=0, description="Jobs that were not enqueued, each listed in `skipped`.")
+    progress: str = Field(
+        "", max_length=40, exclude_if=is_empty, description="Jobs enqueued, of those listed, such as `2/3`."
+    )
 
     @classmethod
     def counted(cls, total: int, *, enqueued: int = 0, skipped: int = 0) -> Self:
@@ -170,17 +174,19 @@ class JobTotals(Model):
 
 
 class Ending(Model):
-    """An ending that has been decided; its final status may still have to be written."""
+    """How the recovery ends, once that is decided; the final status may still have to be written."""
 
     phase: Literal["Succeeded", "Failed", "Cancelled"] = Field(description="The terminal phase.")
     reason: str = Field(max_length=128, description="Why it ends, as one CamelCase word.")
     message: Message = Field(
-        "", exclude_if=is_empty, description="What is wrong and what to do; once it has ended, `message` says it."
+        "",
+        exclude_if=is_empty,
+        description="What is wrong and what to do. Empty once the recovery has ended: then `status.message` says it.",
     )
 
 
 class PurgeStatus(Model):
-    """How far the purge is."""
+    """Progress of the purge."""
 
     attempt: int = Field(
         1,
@@ -195,47 +201,47 @@ def is_first_attempt(purge: PurgeStatus) -> bool:
 
 
 MOST_WORKERS = 200
-"""Deployments that one recovery stops at most: each of them is listed in its status."""
+"""The most Deployments that one recovery stops: its status lists each of them."""
 
 
 class QueueRecoveryStatus(Model):
-    """Everything that a recovery has to remember, and what a person wants to know."""
+    """What the recovery does, has done, and has to remember."""
 
-    observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
-    phase: Phase | None = Field(None, description="Where the recovery is; derived from the conditions.")
-    message: Message = Field("", description="What it does, awaits, or ended with.")
-    plan: Plan | None = Field(None, description="What would be done, as counted before anything was touched.")
+    observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status is based on.")
+    phase: Phase | None = Field(None, description="Phase of the recovery, derived from the conditions.")
+    message: Message = Field("", description="What the recovery does, what it waits for, or how it ended.")
+    plan: Plan | None = Field(None, description="What would be done, as counted before anything is touched.")
     resume_time: Timestamp | None = Field(
-        None, description="When `suspend` was last set to false; `startingDeadlineSeconds` counts from here."
+        None, description="When `suspend` was last set to false; `startingDeadlineSeconds` counts from then."
     )
     drain_start_time: Timestamp | None = Field(
-        None, description="When the drain, or the restore, began; `activeDeadlineSeconds` counts from here."
+        None, description="When the drain, or the restore, started; `activeDeadlineSeconds` counts from then."
     )
-    completion_time: Timestamp | None = Field(None, description="When it ended.")
+    completion_time: Timestamp | None = Field(None, description="When the recovery ended.")
     workers: list[WorkerStatus] = Field(
         [],
         max_length=MOST_WORKERS,
         exclude_if=is_empty,
-        description="The workers' replicas before the drain.",
+        description="The worker Deployments as they were before the drain.",
         json_schema_extra=list_map("name"),
     )
-    purge: PurgeStatus = Field(PurgeStatus(), exclude_if=is_first_attempt, description="How far the purge is.")
+    purge: PurgeStatus = Field(PurgeStatus(), exclude_if=is_first_attempt, description="Progress of the purge.")
     messages: Messages | None = Field(None, description="What became of the queue's messages.")
     restored: Restored | None = Field(
         None, description="With `restoreFrom`: what became of the earlier recovery's messages."
     )
-    quarantine: Quarantine | None = Field(None, description="Where the removed messages are stored.")
-    jobs: JobTotals = Field(JobTotals(), description="How far the jobs are.")
+    quarantine: Quarantine | None = Field(None, description="Where the quarantined messages are stored.")
+    jobs: JobTotals = Field(JobTotals(), description="Progress of the jobs.")
     skipped: list[SkippedJob] = Field(
-        [], max_length=1000, exclude_if=is_empty, description="The jobs that were not enqueued."
+        [], max_length=1000, exclude_if=is_empty, description="The jobs that were not enqueued, and why."
     )
     ending: Ending | None = Field(
         None,
-        description="Set once the recovery is bound to end: it does not turn back while it finishes.",
+        description="How the recovery ends; set once that is decided. It does not change while the recovery finishes.",
     )
     conditions: list[Condition] = Field(
         [],
         max_length=16,
-        description="Succeeded, Ready, Reconciling, Stalled, those of its steps, and at the end Finished.",
+        description="Succeeded, Ready, Reconciling, Stalled, one for each step, and at the end Finished.",
         json_schema_extra=list_map("type"),
     )

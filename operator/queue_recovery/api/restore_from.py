@@ -16,13 +16,13 @@ class RestoreFrom(Model):
         None,
         min_length=1,
         max_length=1000,
-        description="Put only the messages with one of these Celery task ids back. Left out: all of them, but for "
-        "those whose job the earlier recovery has enqueued again.",
+        description="Put back only the messages with these Celery task ids. Left out: all of them, except those whose "
+        "job the earlier recovery has enqueued again.",
         json_schema_extra=LIST_SET,
     )
     form: Literal["Original", "New"] = Field(
         "Original",
         alias="as",
-        description="Original: the same bytes. New: each as a new message, with ids of its own and no retries; those "
+        description="Original: the same bytes. New: each as a new message, with its own ids and no retries; messages "
         "whose headers cannot be read stay in the quarantine.",
     )

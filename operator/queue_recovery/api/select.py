@@ -11,7 +11,7 @@ TaskId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class PurgeSelect(Model):
-    """Messages told by their headers: a message is taken when it is what each field that is given asks for.
+    """Selects messages by their headers: a message is taken if it matches every field that is set.
 
     Lists are not empty: an empty one would read as "all" to some and as "none" to others.
     """
@@ -31,14 +31,14 @@ class PurgeSelect(Model):
         json_schema_extra=LIST_SET,
     )
     min_retries: int | None = Field(
-        None, ge=1, le=2147483647, description="Messages that have been retried at least this often."
+        None, ge=1, le=2147483647, description="Messages that were retried at least this often."
     )
 
     model_config = with_rules(
         [
             {
                 "rule": "has(self.tasks) || has(self.taskIds) || has(self.minRetries)",
-                "message": "select says nothing: give tasks, taskIds or minRetries, or leave select out to take all",
+                "message": "select is empty: set tasks, taskIds or minRetries, or remove select to take all messages",
             }
         ]
     )

@@ -20,22 +20,22 @@ class PasswordSecretRef(Model):
 
 
 class SentinelKwargs(Model):
-    """How to log in at the Sentinels themselves."""
+    """How to authenticate to the Sentinels themselves."""
 
     username: str = Field("", max_length=200, description="`username`; empty: the default user.")
     password_secret_ref: PasswordSecretRef | None = Field(
-        None, description="Where `password` is stored, if they have one."
+        None, description="Secret with `password`, if the Sentinels have one."
     )
     ssl: bool = Field(
-        default=False, description="`ssl`: whether they speak TLS; the certificates are those of `broker.tls`."
+        default=False, description="`ssl`: whether the Sentinels use TLS, with the certificates of `broker.tls`."
     )
 
 
 class TransportOptions(Model):
-    """The application's `broker_transport_options`, as far as they name keys and servers."""
+    """The application's `broker_transport_options` that name keys and servers."""
 
     global_key_prefix: str = Field(
-        "", max_length=100, description="`global_keyprefix`: comes literally before every key."
+        "", max_length=100, description="`global_keyprefix`: prefix of every key, literally."
     )
     sep: str = Field(
         "\x06\x16", min_length=1, max_length=20, description="`sep`: separates a queue's name from a priority."
@@ -44,7 +44,8 @@ class TransportOptions(Model):
         [0, 3, 6, 9],
         min_length=1,
         max_length=20,
-        description="`priority_steps`: the priorities that have a list of their own; that of 0 has the bare name.",
+        description="`priority_steps`: the priorities that have their own list. The list of priority 0 has the queue's "
+        "name.",
         json_schema_extra=LIST_SET,
     )
     unacked_key: str = Field(
@@ -57,13 +58,13 @@ class TransportOptions(Model):
         "unacked_index",
         min_length=1,
         max_length=200,
-        description="`unacked_index_key`: the sorted set of when each of them was delivered.",
+        description="`unacked_index_key`: the sorted set of their delivery times.",
     )
     master_name: str = Field(
         "", max_length=200, description="`master_name`: the name under which the Sentinels of the URL know the primary."
     )
     sentinel_kwargs: SentinelKwargs = Field(
-        SentinelKwargs(), description="`sentinel_kwargs`: how to log in at the Sentinels; only where they ask for it."
+        SentinelKwargs(), description="`sentinel_kwargs`: how to authenticate to the Sentinels, if they require it."
     )
 
 
@@ -81,17 +82,17 @@ class SecretRef(Model):
 
 
 class BrokerTLS(Model):
-    """Certificates that the operator trusts and shows when it speaks TLS to the broker."""
+    """Certificates for TLS between the operator and the broker."""
 
     ca_secret_ref: CertificateAuthorityRef | None = Field(
         None,
-        description="Where the authority is stored that has signed the broker's certificate; no other is trusted then. "
-        "Without it those that the operator's image trusts.",
+        description="Secret with the CA that signed the broker's certificate; no other CA is trusted then. Without it, "
+        "the operator trusts the CAs of its image.",
     )
     client_certificate_secret_ref: SecretRef | None = Field(
         None,
         description="A Secret of type kubernetes.io/tls with the certificate (`tls.crt`) and the key (`tls.key`) that "
-        "the operator shows to the broker.",
+        "the operator presents to the broker.",
     )
 
 
@@ -99,65 +100,65 @@ class BrokerSpec(Model):
     """The Redis server that carries the queues."""
 
     url_secret_ref: SecretKeyRef = Field(
-        description="Where the broker's whole URL is stored: redis://, rediss:// or sentinel://."
+        description="Secret with the whole URL of the broker: redis://, rediss:// or sentinel://."
     )
     tls: BrokerTLS | None = Field(
         None,
-        description="Certificates, for a URL with rediss://; with sentinel://, that the servers speak TLS, as "
-        "`broker_use_ssl` says it to the application.",
+        description="Certificates for a rediss:// URL. With sentinel:// it also says that the servers use TLS, as "
+        "`broker_use_ssl` does for the application.",
     )
     transport_options: TransportOptions = Field(
         TransportOptions(),
-        description="As in the application's `broker_transport_options`; only where it changes Celery's defaults.",
+        description="As in the application's `broker_transport_options`; only what differs from Celery's defaults.",
     )
 
 
 class JobFields(Model):
-    """The names of the fields of a job's document; an empty name: not in the document."""
+    """Names of the fields of a job's document. An empty name: the document has no such field."""
 
     status: DocumentField = Field("status", min_length=1, description="Field that holds the job's status.")
     task_id: DocumentField = Field("task_id", description="Field that holds the id of the job's Celery task.")
     task: DocumentField = Field("", description="Field that holds the task's name.")
-    args: DocumentField = Field("", description="Field that holds the arguments: an array, or JSON text of one.")
+    args: DocumentField = Field("", description="Field that holds the arguments: an array, or a JSON array as text.")
     kwargs: DocumentField = Field(
-        "", description="Field that holds the keyword arguments: an object, or JSON text of one."
+        "", description="Field that holds the keyword arguments: an object, or a JSON object as text."
     )
 
 
 class JobStatuses(Model):
-    """What the application writes in a job's status field."""
+    """Values that the application writes to a job's status field."""
 
     pending: str = Field("pending", min_length=1, max_length=100, description="Status of a job that was enqueued.")
     recoverable: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         ["failed"],
         min_length=1,
         max_length=20,
-        description="Statuses from which a job may be enqueued again; jobs with another one are skipped and named.",
+        description="Statuses of jobs that may be enqueued again. Jobs with another status are skipped, and listed.",
         json_schema_extra=LIST_SET,
     )
 
 
 class MongoDBTLS(Model):
-    """Certificates that the operator trusts and shows when it speaks TLS to the job store."""
+    """Certificates for TLS between the operator and the job store."""
 
     ca_secret_ref: CertificateAuthorityRef | None = Field(
         None,
-        description="The authority that has signed the job store's certificate; no other is trusted then. Without it "
-        "those that the operator's image trusts.",
+        description="Secret with the CA that signed the job store's certificate; no other CA is trusted then. Without "
+        "it, the operator trusts the CAs of its image.",
     )
     client_certificate_secret_ref: SecretRef | None = Field(
         None,
         description="A Secret of type kubernetes.io/tls with the certificate (`tls.crt`) and the key (`tls.key`) that "
-        "the operator shows to the job store.",
+        "the operator presents to the job store.",
     )
 
 
 class MongoDB(Model):
-    """One collection of jobs in MongoDB."""
+    """A collection of jobs in MongoDB."""
 
-    url_secret_ref: SecretKeyRef = Field(description="Where the whole URL is stored: mongodb:// or mongodb+srv://.")
+    url_secret_ref: SecretKeyRef = Field(description="Secret with the whole URL: mongodb:// or mongodb+srv://.")
     tls: MongoDBTLS | None = Field(
-        None, description="Certificates; where it is given, also `{}`, the operator speaks TLS to the job store."
+        None, description="Certificates. If it is set, even to `{}`, the operator uses TLS to the job store."
     )
     database: str = Field(min_length=1, max_length=63, description="Name of the database.")
     collection: str = Field(min_length=1, max_length=200, description="Name of the collection that holds the jobs.")
@@ -167,6 +168,6 @@ class MongoDB(Model):
 
 
 class JobStoreSpec(Model):
-    """Where the application keeps its jobs."""
+    """Where the application stores its jobs."""
 
     mongodb: MongoDB = Field(description="A MongoDB collection.")

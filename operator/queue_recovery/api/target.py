@@ -24,7 +24,7 @@ OPERATOR_KEYS = "queuerecovery.dev:"
 
 
 class MessageSpec(Model):
-    """How the application enqueues one job."""
+    """How the application enqueues a job."""
 
     task: TaskName = Field(description="Name of the Celery task.")
     args: JsonText = Field(
@@ -44,18 +44,18 @@ class QueueSpec(Model):
     workers: list[NameRef] = Field(
         min_length=1,
         max_length=20,
-        description="All Deployments whose pods consume the queue: a recovery stops and starts them.",
+        description="All Deployments whose pods consume the queue. A recovery stops and starts them.",
         json_schema_extra=list_map("name"),
     )
     message: MessageSpec | None = Field(
         None,
-        description="How the application enqueues one job; needed for jobs whose documents do not say it.",
+        description="How the application enqueues a job. Required for jobs whose documents do not name their task.",
     )
     tasks: list[TaskName] = Field(
         [],
         max_length=100,
-        description="Tasks that a job which is written out may name here, besides that of `message`; if there are any, "
-        "they bind the jobs of the job store too.",
+        description="Tasks that are allowed in the queue, besides that of `message`, for jobs that are written out. If "
+        "the list is not empty, it also restricts the jobs of the job store.",
         json_schema_extra=LIST_SET,
     )
 
@@ -67,13 +67,13 @@ class Limits(Model):
         None,
         ge=1,
         le=31536000,
-        description="Longest `startingDeadlineSeconds`: how long a recovery may wait for a queue.",
+        description="Longest `startingDeadlineSeconds`: how long a recovery may wait before it starts.",
     )
     active_deadline_seconds: int | None = Field(
         None,
         ge=1,
         le=31536000,
-        description="Longest `activeDeadlineSeconds`: how long a recovery may hold the queue and stop its workers.",
+        description="Longest `activeDeadlineSeconds`: how long a recovery may hold the queue and its workers.",
     )
 
 
@@ -83,17 +83,17 @@ def _free(option: str) -> JsonValue:
         "rule": "!(self.broker.transportOptions.globalKeyPrefix"
         f" + self.broker.transportOptions.{option}).contains('{OPERATOR_KEYS}')",
         "fieldPath": f".broker.transportOptions.{option}",
-        "message": f"the key may not contain `{OPERATOR_KEYS}`, where the operator keeps its own keys",
+        "message": f"the key may not contain `{OPERATOR_KEYS}`, the prefix of the operator's own keys",
     }
 
 
 class QueueTargetSpec(Model):
-    """Written once by the owner of the platform: what may be recovered and how to reach it."""
+    """What may be recovered, and how to reach it: written once, by the platform team."""
 
     broker: BrokerSpec = Field(description="The Redis server that carries the queues.")
     job_store: JobStoreSpec | None = Field(
         None,
-        description="Where jobs are looked up by id; without it only jobs that are written out can be enqueued.",
+        description="Where jobs are looked up by id. Without it only jobs that are written out can be enqueued.",
     )
     queues: list[QueueSpec] = Field(
         min_length=1,
@@ -103,8 +103,8 @@ class QueueTargetSpec(Model):
     )
     limits: Limits = Field(
         Limits(),
-        description="The longest deadlines that a recovery gets, also when it asks for more. Users who may create "
-        "recoveries, but not change the target, cannot hold a queue for longer.",
+        description="The longest deadlines of recoveries, even if their specs ask for more. Users who may create "
+        "recoveries but not change the target cannot hold a queue for longer.",
     )
 
     model_config = with_rules(
@@ -113,14 +113,14 @@ class QueueTargetSpec(Model):
                 "rule": "self.queues.all(q, !(self.broker.transportOptions.globalKeyPrefix + q.name"
                 f" + self.broker.transportOptions.sep).contains('{OPERATOR_KEYS}'))",
                 "fieldPath": ".queues",
-                "message": f"no queue's key may contain `{OPERATOR_KEYS}`, where the operator keeps its own keys",
+                "message": f"no queue's key may contain `{OPERATOR_KEYS}`, the prefix of the operator's own keys",
             },
             _free("unackedKey"),
             _free("unackedIndexKey"),
             {
                 "rule": f"self.queues.all(q, q.name != '{EVERY_QUEUE}')",
                 "fieldPath": ".queues",
-                "message": f"no queue may be named `{EVERY_QUEUE}`: a recovery means all queues of its target by it",
+                "message": f"no queue may be named `{EVERY_QUEUE}`, which means all queues of the target",
             },
         ]
     )
@@ -148,20 +148,24 @@ class QueueDepth(Model):
     unacked: int = Field(
         0,
         ge=0,
-        description="Messages that workers hold, or held when they were killed, without those of `unackedNotCounted`.",
+        description="Messages that workers hold, or held when they were killed, apart from those in "
+        "`unackedNotCounted`.",
     )
     oldest_unacked_time: Timestamp | None = Field(
-        None, description="When the oldest of them was delivered, by the worker's clock; left out when there are none."
+        None,
+        description="When the oldest unacked message was delivered, by the worker's clock; left out when there are "
+        "none.",
     )
 
 
 class QueueTargetStatus(Model):
-    """What the operator last saw of a target."""
+    """What the operator last observed of the target."""
 
     observed_generation: int = Field(-1, ge=-1, description="Generation of the spec that this status was made from.")
-    checked_time: Timestamp | None = Field(None, description="When the operator last looked.")
+    checked_time: Timestamp | None = Field(None, description="When the operator last checked the target.")
     depth: Message = Field(
-        "", description="The queues' depths in one line, ready and unacked, as `tts=0+3 mail=12`; `+0` is left out."
+        "",
+        description="The queues' depths in one line, ready and unacked, such as `tts=0+3 mail=12`; `+0` is left out.",
     )
     queues: list[QueueDepth] = Field(
         [], max_length=100, description="The queues' depths.", json_schema_extra=list_map("name")
@@ -173,7 +177,7 @@ class QueueTargetStatus(Model):
         None,
         ge=1,
         description="How many of them are counted for no queue, because only the 1,000 oldest are read, or because an "
-        "entry cannot be read: the queues' counts may be too low by so many. Left out when all are counted.",
+        "entry cannot be read. The queues' counts may be too low by this number. Left out when all are counted.",
     )
     oldest_unacked_time: Timestamp | None = Field(
         None, description="When the oldest unacked message of the target's queues was delivered to a worker."
