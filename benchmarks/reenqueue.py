@@ -56,11 +56,11 @@ async def purged(server: Server) -> AsyncIterator[tuple[RedisBroker, Run]]:
     """Open a run whose queue has been taken."""
     broker = RedisBroker.connect(server.broker.url, TransportOptions())
     run = Run(uid=str(uuid4()), name="bench/reenqueue", cluster="bench", queue=QUEUE)
-    await broker.open(run)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).take()
     yield broker, run
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=False)
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=False)
     await broker.aclose()
 
 
@@ -71,7 +71,7 @@ async def operator(server: Server, jobs: int) -> float:
         async with purged(server) as (broker, run):
             began = time.monotonic()
             for batch in work:
-                await broker.push(run, batch)
+                await broker.run(run).push({run.queue: batch})
             seconds += time.monotonic() - began
     return seconds
 
@@ -97,7 +97,7 @@ async def operator_with_store(server: Server, url: str, collection: str, jobs: i
                     for task in batch
                 ]
                 ours = await store.claim(run.uid, claims, now=datetime.now(UTC))
-                await broker.push(run, [task for task in batch if job_id(task) in ours])
+                await broker.run(run).push({run.queue: [task for task in batch if job_id(task) in ours]})
                 if len(ours) != len(batch):
                     raise RuntimeError(f"{len(ours)} of {len(batch)} jobs were claimed")
             seconds += time.monotonic() - began

@@ -29,10 +29,10 @@ async def take(url: str, *tasks: str) -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     began = time.monotonic()
-    await broker.open(run)
-    taken = await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     seconds = time.monotonic() - began
     await broker.aclose()
     figures = {"seconds": seconds, "memory": memory("VmHWM"), "taken": taken.ready + taken.unacked, "left": taken.left}

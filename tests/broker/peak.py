@@ -25,19 +25,19 @@ async def _recover(broker: RedisBroker, run: Run) -> object:
     await broker.check_queue("tts")
     count = await broker.count("tts", select=run.select)
     await broker.queued_task_ids(["no such id"], "tts")
-    await broker.open(run)
-    taken = await broker.take(run)
-    await broker.push(run, tasks(1))
-    closed = await broker.close(run)
-    unreplaced = await broker.unreplaced(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+    await broker.run(run).push({run.queue: tasks(1)})
+    closed = await broker.run(run).close()
+    unreplaced = await broker.run(run).unreplaced()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     undo = restoring(run)
     restored = Restored(restored=0, left=0)
     if taken.ready + taken.unacked:
-        await broker.open(undo)
-        restored = await broker.restore(undo)
-        await broker.close(undo)
-        await broker.release(undo, expires=datetime.now(UTC), retain=True)
+        await broker.run(undo).open()
+        restored = await broker.run(undo).restore()
+        await broker.run(undo).close()
+        await broker.run(undo).release(expires=datetime.now(UTC), retain=True)
     return {
         "planned": [count.ready, count.unacked, count.leave],
         "taken": [taken.ready, taken.unacked, taken.left],
@@ -52,12 +52,12 @@ async def _recover(broker: RedisBroker, run: Run) -> object:
 async def _look_at_the_lock(broker: RedisBroker) -> object:
     held = await broker.holders("tts")
     with suppress(NotYet):
-        await broker.open(recovery("tts"))
+        await broker.run(recovery("tts")).open()
     return [len(holder.name) for holder in held.values()]
 
 
 async def _close_forged(broker: RedisBroker) -> object:
-    await broker.close(replace(recovery("tts"), uid="forged"))
+    await broker.run(replace(recovery("tts"), uid="forged")).close()
     return "closed"
 
 

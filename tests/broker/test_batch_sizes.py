@@ -94,8 +94,8 @@ async def test_a_server_that_takes_long_gets_smaller_batches_and_loses_none(
         return await script(text, keys, arguments)
 
     broker.database.client.script = slow  # type: ignore[method-assign]
-    await broker.open(run)
-    taken = await broker.take(run)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked, taken.left) == (300, 300, 1200)
     assert held[Script.MOVE_UNACKED][1] == 100
@@ -110,12 +110,12 @@ async def test_memory_is_the_same_whatever_the_depth(connect: Connect, redis: Re
         await redis.flushdb()
         await fill(redis, messages=depth, entries=depth // 5, padding=1000)
         broker = connect()
-        await broker.open(run)
+        await broker.run(run).open()
         tracemalloc.start()
         try:
             await broker.count("tts", select=run.select)
             await broker.queued_task_ids(["job-1"], "tts")
-            await broker.take(run)
+            await broker.run(run).take()
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()
@@ -126,10 +126,10 @@ async def test_memory_is_the_same_whatever_the_depth(connect: Connect, redis: Re
 async def test_memory_is_bounded_by_bytes_when_messages_are_large(connect: Connect, redis: Redis) -> None:
     await fill(redis, messages=40, entries=40, padding=MIB)
     broker, run = connect(), selecting(tasks=["tts.render"])
-    await broker.open(run)
+    await broker.run(run).open()
     tracemalloc.start()
     try:
-        await broker.take(run)
+        await broker.run(run).take()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -72,30 +72,30 @@ async def whole_life(broker: RedisBroker, run: Run) -> None:
     await broker.count("tts")
     await broker.queued_task_ids(["a", "b"], "tts")
     await broker.holders("tts")
-    await broker.open(run)
-    await broker.freeze(run, {"0:a": None})
-    await broker.take(run)
-    await broker.push(run, tasks(3))
-    await broker.pushed(run)
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: {"0:a": None}})
+    await broker.run(run).take()
+    await broker.run(run).push({run.queue: tasks(3)})
+    await broker.run(run).pushed()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     await broker.expire_quarantines(run.cluster, is_over, datetime.now(UTC))
 
 
 async def take_and_undo(broker: RedisBroker, run: Run) -> None:
     """Take what there is, and do all that a recovery does to put an earlier one's messages back."""
-    await broker.open(run)
-    await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.run(run).open()
+    await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     undo = restoring(run)
     assert undo.restore is not None
     await broker.restorable("tts", undo.restore)
     await broker.first_restorable(undo.restore, 20)
-    await broker.open(undo)
-    assert (await broker.restore(undo)).restored == 3
-    await broker.close(undo)
-    await broker.release(undo, expires=datetime.now(UTC), retain=True)
+    await broker.run(undo).open()
+    assert (await broker.run(undo).restore()).restored == 3
+    await broker.run(undo).close()
+    await broker.run(undo).release(expires=datetime.now(UTC), retain=True)
 
 
 async def is_over(_name: str, _: str) -> bool:
@@ -150,8 +150,8 @@ async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
         await redis.rpush("tts", *['{"properties": {}, "body": "' + "x" * 100 + '"}'] * count)
         broker, run = connect(), recovery("tts")
         async with watched(server, redis) as sent:
-            await broker.open(run)
-            taken = await broker.take(run)
+            await broker.run(run).open()
+            taken = await broker.run(run).take()
         assert (taken.ready, taken.unacked) == (count, count // 2)
         spent[count] = len(sent.direct)
         bites = [words for words in sent.direct if words[0] == "EVAL" and len(words) > 10]
@@ -170,8 +170,8 @@ async def test_sorting_costs_two_commands_for_a_hundred_messages_and_moves_no_mo
     broker, run = connect(), selecting(tasks=["tts.render"])
 
     async with watched(server, redis) as sent:
-        await broker.open(run)
-        taken = await broker.take(run)
+        await broker.run(run).open()
+        taken = await broker.run(run).take()
 
     assert (taken.ready, taken.left) == (2000, 1000)
     assert len(sent.direct) <= 2 * 3000 / 100 + 30
@@ -202,8 +202,8 @@ async def test_the_connection_bears_the_operators_name(broker: RedisBroker, redi
 async def test_pushing_sends_no_more_than_a_mebibyte_at_once(
     broker: RedisBroker, redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch, more: int, sent_in: list[int]
 ) -> None:
-    await broker.open(run)
-    await broker.pass_boundary(run)
+    await broker.run(run).open()
+    await broker.run(run).pass_boundary()
     jobs = tasks(4)
     monkeypatch.setattr(
         Publisher, "message", lambda _self, _queue, task: b"m" * (2**20 // 3 + (task in jobs[:3]) * more)
@@ -216,8 +216,8 @@ async def test_pushing_sends_no_more_than_a_mebibyte_at_once(
 
     monkeypatch.setattr(broker.database.client, "script", script)
 
-    await broker.push(run, jobs)
-    await broker.push(run, jobs)
+    await broker.run(run).push({run.queue: jobs})
+    await broker.run(run).push({run.queue: jobs})
 
     assert counts == sent_in * 2
     assert await redis.llen("tts") == 4
@@ -226,11 +226,11 @@ async def test_pushing_sends_no_more_than_a_mebibyte_at_once(
 async def test_pushing_sends_five_hundred_jobs_at_once(
     broker: RedisBroker, server: Server, redis: Redis, run: Run
 ) -> None:
-    await broker.open(run)
-    await broker.pass_boundary(run)
+    await broker.run(run).open()
+    await broker.run(run).pass_boundary()
 
     async with watched(server, redis) as sent:
-        await broker.push(run, tasks(600))
+        await broker.run(run).push({run.queue: tasks(600)})
 
     assert [words[0].upper() for words in sent.direct] == ["EVAL", "EVAL"]
     assert await redis.llen("tts") == 600

@@ -85,10 +85,10 @@ async def until_done(broker: RedisBroker, run: Run, trips: list[int]) -> None:
     """Open and take, dying after each of these numbers of commands, and starting again."""
     for count in trips:
         with dying(broker, count):
-            await broker.open(run)
-            await broker.take(run)
-    await broker.open(run)
-    await broker.take(run)
+            await broker.run(run).open()
+            await broker.run(run).take()
+    await broker.run(run).open()
+    await broker.run(run).take()
 
 
 @many
@@ -106,7 +106,7 @@ async def test_taking_moves_all_of_the_queue_and_nothing_else(
     assert left == {}
     assert others == rest
     assert quarantined(dict(await everything(redis)), run) == ours
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
     lists = [value for value in ours.values() if isinstance(value, list)]
     assert (taken.ready, taken.unacked) == (sum(map(len, lists)), len(ours) - len(lists))
 
@@ -124,12 +124,12 @@ async def test_closing_before_the_boundary_puts_everything_back_where_it_was(
 
     for count in trips:
         with dying(broker, count):
-            await broker.open(run)
-            await broker.take(run)
+            await broker.run(run).open()
+            await broker.run(run).take()
     passed = await passed_boundary(redis, run)
     with dying(broker, last):
-        await broker.close(run)
-    closed = await broker.close(run)
+        await broker.run(run).close()
+    closed = await broker.run(run).close()
 
     assert closed.was_purged == passed
     if not passed:
@@ -147,17 +147,17 @@ async def test_every_job_is_enqueued_once_however_often_pushing_dies(
 ) -> None:
     await redis.flushdb()
     run, broker, jobs = recovery("tts"), sends_twice(connect()), tasks(7)
-    await broker.open(run)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).take()
 
     for count in [*trips, 10**6]:
         with dying(broker, count):
             for first in range(0, len(jobs), size):
-                await broker.push(run, jobs[first : first + size])
+                await broker.run(run).push({run.queue: jobs[first : first + size]})
 
     messages = cast("list[bytes]", await redis.lrange("tts", 0, -1))
     assert Counter(json.loads(m)["headers"]["id"] for m in messages) == Counter(job.task_id for job in jobs)
-    assert await broker.pushed(run) == {job.key for job in jobs}
+    assert await broker.run(run).pushed() == {job.key for job in jobs}
 
 
 async def test_a_death_after_any_command_of_taking_or_closing_loses_nothing(connect: Connect, redis: Redis) -> None:
@@ -172,11 +172,11 @@ async def test_a_death_after_any_command_of_taking_or_closing_loses_nothing(conn
         ours, rest = split(dict(before))
         run, broker = recovery("tts"), connect()
         with dying(broker, trips) as death:
-            await broker.open(run)
-            await broker.take(run)
-            await broker.close(run)
+            await broker.run(run).open()
+            await broker.run(run).take()
+            await broker.run(run).close()
         outlived = not death
-        closed = await broker.close(run)
+        closed = await broker.run(run).close()
         state = await everything(redis, without=["queuerecovery.dev:run:", "queuerecovery.dev:lock:"])
         if closed.was_purged:
             assert split(dict(await everything(redis, without=["queuerecovery.dev:"]))) == ({}, rest)

@@ -40,11 +40,11 @@ def holder(run: Run) -> Holder:
 async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect: Connect, run: Run) -> None:
     broker, other = connect(), recovery("tts")
     assert await broker.holders("tts") == {}
-    await broker.open(run)
-    await broker.open(run)
+    await broker.run(run).open()
+    await broker.run(run).open()
 
     with pytest.raises(NotYet, match="media/tts-wrong-shape") as refused:
-        await connect().open(other)
+        await connect().run(other).open()
 
     assert refused.value.reason == "Locked"
     assert await broker.holders("tts") == {"tts": holder(run)}
@@ -56,7 +56,7 @@ async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect
 async def test_a_name_that_no_recovery_has_is_not_taken_over_from_the_broker(
     broker: RedisBroker, redis: Redis, run: Run, name: bytes
 ) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
     await redis.hset(f"queuerecovery.dev:run:{run.uid}", "name", name)
 
     assert (await broker.holders("tts"))["tts"].name == run.uid
@@ -69,13 +69,13 @@ async def test_a_lock_that_is_no_text_is_the_lock_of_somebody_unknown(
 
     assert (await broker.holders("tts"))["tts"].cluster_uid is None
     with pytest.raises(NotYet, match="Locked"):
-        await broker.open(run)
+        await broker.run(run).open()
 
 
 async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, redis: Redis) -> None:
-    await connect().open(recovery("tts"))
-    await connect().open(recovery("mail"))
-    await connect(TransportOptions(global_key_prefix="shop.")).open(recovery("tts"))
+    await connect().run(recovery("tts")).open()
+    await connect().run(recovery("mail")).open()
+    await connect(TransportOptions(global_key_prefix="shop.")).run(recovery("tts")).open()
 
     assert sorted(await redis.keys("*lock:*")) == [
         b"queuerecovery.dev:lock:mail",
@@ -85,44 +85,44 @@ async def test_queues_and_prefixes_have_locks_of_their_own(connect: Connect, red
 
 
 async def test_a_released_queue_is_free_for_the_next_recovery(broker: RedisBroker, run: Run) -> None:
-    await broker.open(run)
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).open()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
 
     assert await broker.holders("tts") == {}
-    await broker.open(recovery("tts"))
+    await broker.run(recovery("tts")).open()
 
 
 async def test_a_release_that_comes_late_leaves_the_lock_of_the_next_recovery_alone(
     broker: RedisBroker, run: Run
 ) -> None:
     following = recovery("tts")
-    await broker.open(run)
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
-    await broker.open(following)
+    await broker.run(run).open()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
+    await broker.run(following).open()
 
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).release(expires=LATER, retain=True)
 
     assert await broker.holders("tts") == {"tts": holder(following)}
 
 
 async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker, run: Run) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.release(run, expires=LATER, retain=True)
+        await broker.run(run).release(expires=LATER, retain=True)
     assert await broker.holders("tts")
 
 
 async def test_a_run_that_was_never_opened_is_closed_for_good(broker: RedisBroker, redis: Redis, run: Run) -> None:
-    nothing = Closed(was_purged=False, taken=None, pushed=frozenset())
+    nothing = Closed(unpurged=frozenset({"tts"}))
 
-    assert await broker.close(run) == nothing
-    assert await broker.close(run) == nothing
+    assert await broker.run(run).close() == nothing
+    assert await broker.run(run).close() == nothing
 
     with pytest.raises(Rejected, match="AlreadyClosed"):
-        await broker.open(run)
+        await broker.run(run).open()
     assert await broker.holders("tts") == {}
     assert await redis.ttl(f"queuerecovery.dev:run:{run.uid}") == -1
 
@@ -132,14 +132,14 @@ async def test_closing_after_the_boundary_keeps_the_quarantine_and_tells_what_wa
 ) -> None:
     application.enqueue("tts", "held", "waits")
     application.hold("tts", 1)
-    await broker.open(run)
-    taken = await broker.take(run)
-    await broker.push(run, tasks(2))
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+    await broker.run(run).push({run.queue: tasks(2)})
 
-    closed = await broker.close(run)
+    closed = await broker.run(run).close()
 
-    assert closed == Closed(was_purged=True, taken=taken, pushed=frozenset({"0:int:0", "1:int:1"}))
-    assert await broker.close(run) == closed
+    assert closed == Closed(purged=frozenset({"tts"}), taken=taken, pushed=frozenset({"0:int:0", "1:int:1"}))
+    assert await broker.run(run).close() == closed
 
 
 async def test_closing_before_the_boundary_gives_entries_back_and_workers_get_them_when_their_time_is_over(
@@ -148,13 +148,13 @@ async def test_closing_before_the_boundary_gives_entries_back_and_workers_get_th
     application.enqueue("tts", *(f"m{n}" for n in range(100)))
     application.hold("tts", 100)
     before = await everything(redis)
-    await broker.open(run)
+    await broker.run(run).open()
     await stop_before_the_boundary(broker, run)
     assert not await redis.exists("unacked")
 
-    closed = await broker.close(run)
+    closed = await broker.run(run).close()
 
-    assert closed == Closed(was_purged=False, taken=None, pushed=frozenset())
+    assert closed == Closed(unpurged=frozenset({"tts"}))
     assert await everything(redis, without=["queuerecovery.dev:"]) == before
     application.disappear()
     application.channel.visibility_timeout = -1
@@ -169,23 +169,23 @@ async def test_after_a_refusal_a_late_process_takes_nothing_from_workers(
     run = recovery("tts", select=PurgeSelect(tasks=["tts.render"]) if selects else None)
     late, ending = connect(), connect()
     application.enqueue("tts", "waits")
-    await late.open(run)
+    await late.run(run).open()
     script = late.database.client.script
 
     async def overtaken(text: str, *words: object) -> list[bytes]:
         answer: list[bytes] = await script(text, *words)  # type: ignore[arg-type]
         monkeypatch.undo()
-        await ending.refuse(run)
+        await ending.run(run).refuse()
         application.enqueue("tts", "a worker's by right")
         application.hold("tts", 1)
         return answer
 
     monkeypatch.setattr(late.database.client, "script", overtaken)  # the first one passes the boundary
     with suppress(Rejected, NotYet):
-        await late.take(run)
+        await late.run(run).take()
 
     assert await redis.hlen("unacked") == 1
-    assert (await ending.close(run)).was_purged
+    assert (await ending.run(run).close()).was_purged
 
 
 async def test_a_recovery_of_the_most_jobs_with_the_longest_names_is_taken_and_ended(
@@ -198,15 +198,17 @@ async def test_a_recovery_of_the_most_jobs_with_the_longest_names_is_taken_and_e
     longest = {job.key: f"{n:04}" + "€" * 340 for n, job in enumerate(jobs)}
     frozen = {key: SeenJob(status="é" * 512, task_id=name, recoverable=False) for key, name in longest.items()}
     application.enqueue("tts", *longest.values())
-    await broker.open(run)
-    await broker.freeze(run, frozen)
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: frozen})
 
-    taken = await broker.take(run, frozen=frozen)
-    await broker.push(run, [Task(key=key, task_id=str(uuid4()), task="t", args="[]", kwargs="{}") for key in frozen])
+    taken = await broker.run(run).take(frozen=frozen)
+    await broker.run(run).push(
+        {run.queue: [Task(key=key, task_id=str(uuid4()), task="t", args="[]", kwargs="{}") for key in frozen]}
+    )
 
     assert taken.left_ids == set(longest.values())
-    assert (await broker.close(run)).pushed == set(frozen)
-    await broker.release(run, expires=LATER, retain=True)
+    assert (await broker.run(run).close()).pushed == set(frozen)
+    await broker.run(run).release(expires=LATER, retain=True)
     assert await broker.holders("tts") == {}
 
 
@@ -217,12 +219,12 @@ async def test_two_processes_that_close_a_run_at_once_give_every_entry_back_once
     application.enqueue("tts", *(f"m{n}" for n in range(100)))
     application.hold("tts", 100)
     before = await everything(redis)
-    await one.open(run)
+    await one.run(run).open()
     await stop_before_the_boundary(one, run)
 
-    closed = await asyncio.gather(*(broker.close(run) for broker in (one, other, one, other)))
+    closed = await asyncio.gather(*(broker.run(run).close() for broker in (one, other, one, other)))
 
-    assert closed == [Closed(was_purged=False, taken=None, pushed=frozenset())] * 4
+    assert closed == [Closed(unpurged=frozenset({"tts"}))] * 4
     assert await everything(redis, without=["queuerecovery.dev:"]) == before
 
 
@@ -232,15 +234,15 @@ async def test_an_entry_whose_delivery_tag_is_in_use_again_stays_in_the_quaranti
     application.enqueue("tts", "held")
     application.hold("tts", 1)
     (tag,) = await redis.hkeys("unacked")
-    await broker.open(run)
+    await broker.run(run).open()
     await stop_before_the_boundary(broker, run)
     await redis.hset("unacked", tag, "another's")
 
-    await broker.close(run)
+    await broker.run(run).close()
 
     assert await redis.hgetall("unacked") == {tag: b"another's"}
     assert await redis.hexists(f"queuerecovery.dev:quarantine:{run.uid}:1:unacked", tag)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).release(expires=LATER, retain=True)
     await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(seconds=1))
     assert not await redis.keys("queuerecovery.dev:quarantine:*")
 
@@ -250,15 +252,15 @@ async def test_a_quarantine_that_is_not_to_be_kept_goes_at_once(
 ) -> None:
     application.enqueue("tts", "held", "waits")
     application.hold("tts", 1)
-    await broker.open(run)
-    taken = await broker.take(run)
-    closed = await broker.close(run)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+    closed = await broker.run(run).close()
 
-    await broker.release(run, expires=LATER, retain=False)
-    await broker.release(run, expires=LATER, retain=False)
+    await broker.run(run).release(expires=LATER, retain=False)
+    await broker.run(run).release(expires=LATER, retain=False)
 
     assert not await redis.keys(f"{taken.quarantine}*")
-    assert await broker.close(run) == closed
+    assert await broker.run(run).close() == closed
 
 
 async def test_retention_unlinks_quarantines_when_due_and_records_a_week_later(
@@ -266,10 +268,10 @@ async def test_retention_unlinks_quarantines_when_due_and_records_a_week_later(
 ) -> None:
     application.enqueue("tts", "held", "waits")
     application.hold("tts", 1)
-    await broker.open(run)
-    taken = await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
     record = f"queuerecovery.dev:run:{run.uid}"
 
     assert await broker.expire_quarantines(run.cluster, is_over, LATER - timedelta(seconds=1)) == 0
@@ -286,10 +288,10 @@ async def test_retention_leaves_runs_alone_whose_recovery_is_not_over_and_looks_
     broker: RedisBroker, application: Application, redis: Redis, run: Run
 ) -> None:
     application.enqueue("tts", "waits")
-    await broker.open(run)
-    await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).open()
+    await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
 
     asked = []
 
@@ -311,8 +313,8 @@ async def test_retention_looks_at_all_runs_that_are_due_and_at_none_of_another_c
     broker = connect()
     for cluster in ["ours"] * 25 + ["theirs"]:
         run = recovery("tts", cluster=cluster)
-        await broker.close(run)
-        await broker.release(run, expires=LATER, retain=True)
+        await broker.run(run).close()
+        await broker.run(run).release(expires=LATER, retain=True)
     due = LATER + timedelta(days=8)
 
     assert [await broker.expire_quarantines("ours", is_over, due) for _ in range(2)] == [25, 0]
@@ -320,14 +322,14 @@ async def test_retention_looks_at_all_runs_that_are_due_and_at_none_of_another_c
 
 
 async def test_a_record_that_is_gone_is_forgotten_by_retention(broker: RedisBroker, redis: Redis, run: Run) -> None:
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
     await redis.delete(f"queuerecovery.dev:run:{run.uid}")
 
     assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
     assert await redis.keys() == []
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.release(run, expires=LATER, retain=True)
+        await broker.run(run).release(expires=LATER, retain=True)
     assert await redis.keys() == []
 
 
@@ -338,4 +340,4 @@ async def is_over(_name: str, _uid: str) -> bool:
 async def stop_before_the_boundary(broker: RedisBroker, run: Run) -> None:
     """Let the process die when all entries of `unacked` have been moved."""
     with dying_at(broker, Script.BOUNDARY):
-        await broker.take(run)
+        await broker.run(run).take()

@@ -62,8 +62,8 @@ async def test_all_of_the_queues_is_taken_in_one_go_and_nothing_of_any_other(
     sends_twice(broker)
 
     assert (await broker.count(*QUEUES)).ready == 6
-    await broker.open(*runs)
-    taken = await broker.take(*runs)
+    await broker.run(*runs).open()
+    taken = await broker.run(*runs).take()
 
     after = await everything(redis)
     uid = runs[0].uid.partition("/")[0]
@@ -83,11 +83,11 @@ async def test_all_of_the_queues_is_taken_in_one_go_and_nothing_of_any_other(
 async def test_one_queue_that_is_held_keeps_all_locks_free_and_is_named(
     connect: Connect, redis: Redis, runs: list[Run]
 ) -> None:
-    await connect().open(recovery("mail"))
+    await connect().run(recovery("mail")).open()
 
     for _ in range(2):
         with pytest.raises(NotYet) as refused:
-            await connect().open(*runs)
+            await connect().run(*runs).open()
 
     assert (refused.value.reason, refused.value.message) == (
         "Locked",
@@ -98,26 +98,26 @@ async def test_one_queue_that_is_held_keeps_all_locks_free_and_is_named(
 
 
 async def test_a_recovery_of_one_queue_waits_for_one_of_all(broker: RedisBroker, runs: list[Run]) -> None:
-    await broker.open(*runs)
+    await broker.run(*runs).open()
 
     with pytest.raises(NotYet, match='"tts" is held by recovery "media/everything"'):
-        await broker.open(recovery("tts"))
+        await broker.run(recovery("tts")).open()
     holders = await broker.holders("tts", "other")
     assert {(queue, holder.uid) for queue, holder in holders.items()} == {("tts", runs[0].uid.partition("/")[0])}
     for run in runs:
-        await broker.close(run)
-        await broker.release(run, expires=LATER, retain=True)
-    await broker.open(recovery("tts"))
+        await broker.run(run).close()
+        await broker.run(run).release(expires=LATER, retain=True)
+    await broker.run(recovery("tts")).open()
 
 
 async def test_two_recoveries_that_want_each_others_queues_never_hold_a_part_of_them(
     connect: Connect, redis: Redis
 ) -> None:
     one, other = recovery_of("a", "b", "c"), recovery_of("c", "d", "e")
-    await connect().open(*one)
+    await connect().run(*one).open()
 
     with pytest.raises(NotYet, match='"c" is held'):
-        await connect().open(*other)
+        await connect().run(*other).open()
 
     assert sorted(await redis.keys(f"{OWN}lock:*")) == [f"{OWN}lock:{queue}".encode() for queue in "abc"]
 
@@ -125,10 +125,10 @@ async def test_two_recoveries_that_want_each_others_queues_never_hold_a_part_of_
 async def test_many_locks_of_others_are_named_in_few_words(connect: Connect) -> None:
     queues = [f"q{n}" for n in range(8)]
     for queue in queues:
-        await connect().open(recovery(queue))
+        await connect().run(recovery(queue)).open()
 
     with pytest.raises(NotYet, match='"q4" is held by recovery "media/tts-wrong-shape" and 3 more; this'):
-        await connect().open(*recovery_of(*queues))
+        await connect().run(*recovery_of(*queues)).open()
 
 
 async def test_a_process_that_dies_anywhere_leaves_what_the_next_one_completes(
@@ -142,11 +142,11 @@ async def test_a_process_that_dies_anywhere_leaves_what_the_next_one_completes(
         runs = recovery_of(*QUEUES)
         mortal = connect()
         with dying(mortal, trips) as deaths:
-            await mortal.open(*runs)
-            await mortal.take(*runs)
+            await mortal.run(*runs).open()
+            await mortal.run(*runs).take()
         heir = connect()
-        await heir.open(*runs)
-        taken = await heir.take(*runs)
+        await heir.run(*runs).open()
+        taken = await heir.run(*runs).take()
         assert (taken.ready, taken.unacked, len(await redis.keys(f"{taken.quarantine}*"))) == (6, 4, 8)
         assert of_queue(await everything(redis), "other") == other
         assert await redis.hlen("unacked") == 2
@@ -165,8 +165,8 @@ async def test_wherever_a_process_dies_an_ending_leaves_each_message_in_one_plac
         runs = recovery_of(*QUEUES)
         mortal = connect()
         with dying(mortal, trips) as deaths:
-            await mortal.open(*runs)
-            await mortal.take(*runs)
+            await mortal.run(*runs).open()
+            await mortal.run(*runs).take()
             await end(mortal, runs)
 
         await end(connect(), runs)
@@ -192,10 +192,10 @@ async def test_wherever_a_process_dies_an_ending_leaves_the_message_of_a_job_tha
         application.enqueue("tts", "left", "taken")
         runs = recovery_of("index", "tts")
         mortal = connect()
-        await mortal.open(*runs)
-        await mortal.freeze(runs[0], seen_jobs("left", recoverable=False))
+        await mortal.run(*runs).open()
+        await mortal.run(runs[0]).freeze({runs[0].queue: seen_jobs("left", recoverable=False)})
         with dying(mortal, trips) as deaths:
-            await mortal.take(*runs)
+            await mortal.run(*runs).take()
 
         await end(connect(), runs)
 
@@ -208,24 +208,24 @@ async def test_wherever_a_process_dies_an_ending_leaves_the_message_of_a_job_tha
 async def end(broker: RedisBroker, runs: list[Run]) -> None:
     """Do what an ending does."""
     for run in runs:
-        await broker.close(run)
+        await broker.run(run).close()
     for run in runs:
-        await broker.release(run, expires=LATER, retain=True)
+        await broker.run(run).release(expires=LATER, retain=True)
 
 
 async def test_a_second_attempt_takes_what_has_come_to_any_of_the_queues(
     broker: RedisBroker, application: Application, runs: list[Run]
 ) -> None:
     fill(application)
-    await broker.open(*runs)
-    await broker.take(*runs)
+    await broker.run(*runs).open()
+    await broker.run(*runs).take()
     application.enqueue("mail", "late")
     application.enqueue("tts", "late")
 
-    taken = await broker.take(*runs, attempt=2)
+    taken = await broker.run(*runs).take(attempt=2)
 
     assert (taken.ready, taken.unacked) == (8, 4)
-    assert await broker.take(*runs, attempt=2) == taken
+    assert await broker.run(*runs).take(attempt=2) == taken
 
 
 async def test_task_ids_are_looked_for_in_all_of_the_queues_and_in_no_other(
@@ -244,11 +244,11 @@ async def test_closing_between_two_boundaries_keeps_what_was_taken_and_gives_the
     fill(application)
     before = await everything(redis)
     mortal = connect()
-    await mortal.open(*runs)
+    await mortal.run(*runs).open()
     with dying_at(mortal, Script.BOUNDARY, 3):
-        await mortal.take(*runs)
+        await mortal.run(*runs).take()
 
-    closed = {run.queue: await connect().close(run) for run in runs}
+    closed = {run.queue: await connect().run(run).close() for run in runs}
 
     after = await everything(redis)
     assert {queue: one.was_purged for queue, one in closed.items()} == {"index": True, "mail": True, "tts": False}
@@ -272,9 +272,9 @@ async def test_each_queue_keeps_what_its_selection_leaves(
             application.send(queue, f"{queue}-{n}", retries=n)
     application.hold("index", 1)
 
-    await broker.open(*runs)
-    await broker.freeze(runs[0], seen_jobs("index-0", "tts-1", "tts-5"))
-    taken = await broker.take(*runs)
+    await broker.run(*runs).open()
+    await broker.run(runs[0]).freeze({runs[0].queue: seen_jobs("index-0", "tts-1", "tts-5")})
+    taken = await broker.run(*runs).take()
 
     assert (taken.ready, taken.unacked, taken.left) == (6, 0, 6)
     assert taken.left_ids == {"index-0", "tts-1"}
@@ -296,35 +296,35 @@ async def test_copies_of_two_queues_are_no_riddle_when_both_are_taken_and_one_wh
     application.bind("archive", "tasks", "direct", "both")
     with pytest.raises(Rejected, match="copies messages of the queue to archive too"):
         await broker.count("index", "tts")
-    await broker.open(*runs)
+    await broker.run(*runs).open()
     with pytest.raises(Rejected, match="SharedRoute"):
-        await broker.take(*runs)
+        await broker.run(*runs).take()
 
 
 async def test_a_job_is_pushed_into_its_own_queue_and_its_marker_is_that_runs(
     broker: RedisBroker, redis: Redis, runs: list[Run]
 ) -> None:
     index, mail, tts = runs
-    await broker.open(*runs)
-    await broker.take(*runs)
+    await broker.run(*runs).open()
+    await broker.run(*runs).take()
 
     for _ in range(2):
-        await broker.push(tts, tasks(2))
-        await broker.push(mail, tasks(1))
+        await broker.run(tts).push({tts.queue: tasks(2)})
+        await broker.run(mail).push({mail.queue: tasks(1)})
 
     assert [await redis.llen(queue) for queue in QUEUES] == [0, 1, 2]
-    assert [len((await broker.close(run)).pushed) for run in (index, mail, tts)] == [0, 1, 2]
+    assert [len((await broker.run(run).close()).pushed) for run in (index, mail, tts)] == [0, 1, 2]
 
 
 async def test_retention_asks_for_the_recovery_and_unlinks_the_quarantine_of_each_queue(
     broker: RedisBroker, application: Application, redis: Redis, runs: list[Run]
 ) -> None:
     fill(application)
-    await broker.open(*runs)
-    taken = await broker.take(*runs)
+    await broker.run(*runs).open()
+    taken = await broker.run(*runs).take()
     for run in runs:
-        await broker.close(run)
-        await broker.release(run, expires=LATER, retain=True)
+        await broker.run(run).close()
+        await broker.run(run).release(expires=LATER, retain=True)
     assert len(await redis.keys(f"{taken.quarantine}*")) == 8
     asked = []
 
@@ -347,8 +347,8 @@ async def test_a_hundred_queues_cost_one_look_at_unacked_and_no_script_touches_t
         await redis.hset("unacked", mapping=fields)
         broker, runs = connect(), recovery_of(*(f"q{n:02}" for n in range(count)))
         async with watched(server, redis) as sent:
-            await broker.open(*runs)
-            taken = await broker.take(*runs)
+            await broker.run(*runs).open()
+            taken = await broker.run(*runs).take()
         assert taken.unacked == 20 * count
         scripts = [words for words in sent.direct if words[0].upper() == "EVAL"]
         looks = [words for words in scripts if words[1].startswith("-- Reads the next entries of a hash")]

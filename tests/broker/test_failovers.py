@@ -116,10 +116,10 @@ async def test_jobs_that_were_frozen_on_the_old_primary_alone_are_told_as_lost_a
     run, jobs = recovery("tts"), seen_jobs("done", "gone", recoverable=False)
     with connected(watched) as application:
         application.enqueue("tts", "done", "poison")
-    await broker.open(run)
+    await broker.run(run).open()
     await watched.replicated()
     await ask(watched.replica, "REPLICAOF", "NO", "ONE")
-    await broker.freeze(run, jobs)
+    await broker.run(run).freeze({run.queue: jobs})
 
     async def fail_over() -> None:
         await watched.watch(watched.replica)
@@ -130,8 +130,8 @@ async def test_jobs_that_were_frozen_on_the_old_primary_alone_are_told_as_lost_a
         before(broker, {Script.BOUNDARY: fail_over} if is_late else {}),
         pytest.raises(Rejected, match="lost what this recovery had written"),
     ):
-        await broker.take(run, frozen=jobs)
-    assert not (await broker.close(run)).was_purged
+        await broker.run(run).take(frozen=jobs)
+    assert not (await broker.run(run).close()).was_purged
 
     with connected(watched) as application:
         assert application.consume("tts") == ["done", "poison"]

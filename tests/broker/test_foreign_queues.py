@@ -68,13 +68,13 @@ async def test_a_list_that_has_become_another_programs_since_the_lock_is_not_tak
     application.hold("tts", 1)
     application.disappear()
     before = await redis.hgetall("unacked")
-    await broker.open(run)
+    await broker.run(run).open()
     await redis.rpush("tts", *[b"\x80\x04 pickle"] * 10)
     await redis.rpush(f"tts{SEP}3", b"x")
 
     with pytest.raises(Rejected, match="ForeignQueue"):
-        await broker.take(run)
-    await broker.close(run)
+        await broker.run(run).take()
+    await broker.run(run).close()
 
     assert await redis.hgetall("unacked") == before
     assert await redis.lrange("tts", 0, -1) == [b"\x80\x04 pickle"] * 10
@@ -89,14 +89,14 @@ async def test_messages_that_cannot_be_read_are_taken_and_put_back_when_they_are
     await redis.rpush("tts", *messages)
     run = replace(run, select=select, take_unreadable=True)
 
-    await broker.open(run)
-    taken = await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
 
     assert (taken.ready, taken.left) == ((10, 0) if select is None else (0, 10))
     if select is None:
         back = restoring(run)
-        await broker.open(back)
-        await broker.restore(back)
+        await broker.run(back).open()
+        await broker.run(back).restore()
     assert await redis.lrange("tts", 0, -1) == messages

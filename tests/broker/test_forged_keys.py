@@ -37,30 +37,30 @@ async def gone(_: str, __: str) -> bool:
 
 
 async def _open(broker: RedisBroker, run: Run) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
 
 
 async def _freeze(broker: RedisBroker, run: Run) -> None:
-    await broker.freeze(run, {"0:int:0": SeenJob(status="failed", task_id="old")})
+    await broker.run(run).freeze({run.queue: {"0:int:0": SeenJob(status="failed", task_id="old")}})
 
 
 async def _take(broker: RedisBroker, run: Run) -> None:
-    await broker.take(run, attempt=2)
+    await broker.run(run).take(attempt=2)
 
 
 async def _push(broker: RedisBroker, run: Run) -> None:
-    await broker.pushed(run)
-    await broker.push(run, tasks(3))
+    await broker.run(run).pushed()
+    await broker.run(run).push({run.queue: tasks(3)})
 
 
 async def _end(broker: RedisBroker, run: Run) -> None:
-    await broker.close(run)
-    await broker.release(run, expires=NOW, retain=True)
+    await broker.run(run).close()
+    await broker.run(run).release(expires=NOW, retain=True)
 
 
 async def _drop(broker: RedisBroker, run: Run) -> None:
-    await broker.close(run)
-    await broker.release(run, expires=NOW, retain=False)
+    await broker.run(run).close()
+    await broker.run(run).release(expires=NOW, retain=False)
 
 
 async def _look(broker: RedisBroker, run: Run) -> None:
@@ -101,11 +101,11 @@ class Prepared:
         run = selecting(task_ids=["held", "waits"])
         application.enqueue("tts", "held", "waits", "stays")
         application.hold("tts", 1)
-        await broker.open(run)
+        await broker.run(run).open()
         if step in {"push", "end", "drop", "look", "expire"}:
-            await broker.freeze(run, {"0:int:0": SeenJob(status="failed", task_id="old")})
-            await broker.take(run)
-            await broker.push(run, tasks(1))
+            await broker.run(run).freeze({run.queue: {"0:int:0": SeenJob(status="failed", task_id="old")}})
+            await broker.run(run).take()
+            await broker.run(run).push({run.queue: tasks(1)})
         if step in {"look", "expire"}:
             await _end(broker, run)
         application.disappear()
@@ -184,8 +184,8 @@ async def test_a_forged_run_in_the_index_does_not_stop_the_retention_of_others(
     for _ in range(2):
         runs.append(recovery("tts"))
         application.enqueue("tts", "poison")
-        await broker.open(runs[-1])
-        await broker.take(runs[-1])
+        await broker.run(runs[-1]).open()
+        await broker.run(runs[-1]).take()
         await _end(broker, runs[-1])
     if forged:
         for name, value in forged.items():

@@ -246,7 +246,7 @@ class Histories(RuleBasedStateMachine):
             one.at = "over"
             return
         try:
-            await broker.open(one.run)
+            await broker.run(one.run).open()
         except NotYet:
             return
         if one.restores:
@@ -258,23 +258,23 @@ class Histories(RuleBasedStateMachine):
 
     @staticmethod
     async def _take(one: Recovery, broker: RedisBroker) -> None:
-        await broker.take(one.run)
+        await broker.run(one.run).take()
         one.at = "push"
 
     @staticmethod
     async def _restore(one: Recovery, broker: RedisBroker) -> None:
-        await broker.restore(one.run)
+        await broker.run(one.run).restore()
         one.at = "end"
 
     @staticmethod
     async def _push(one: Recovery, broker: RedisBroker) -> None:
-        await broker.push(one.run, one.tasks)
+        await broker.run(one.run).push({one.run.queue: one.tasks})
         one.at = "end"
 
     @staticmethod
     async def _end(one: Recovery, broker: RedisBroker) -> None:
-        await broker.close(one.run)
-        await broker.release(one.run, expires=LATER, retain=True)
+        await broker.run(one.run).close()
+        await broker.run(one.run).release(expires=LATER, retain=True)
         one.at = "over"
 
     def _check_taken(self, one: Recovery, found: Mapping[int, list[str]]) -> None:

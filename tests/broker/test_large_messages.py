@@ -147,17 +147,17 @@ async def test_with_a_selection_a_large_message_is_left_in_its_place_and_counted
         await redis.lpush("tts", message(name, size=size))
     await redis.hset("unacked", "tag-0", entry("held large", size=LARGEST))
     before = await digests(redis, "tts")
-    await broker.open(run)
-    await broker.freeze(run, seen_jobs("large", "held large", "other"))
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: seen_jobs("large", "held large", "other")})
 
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked, taken.left, taken.oversized) == (1, 0, 4, 2)
     assert taken.left_ids == {"large", "held large"}
     assert await digests(redis, "tts") == [before[0], *before[2:]]
     assert await redis.hlen("unacked") == 1
-    assert (await broker.take(run)).oversized == 2
-    closed = await broker.close(run)
+    assert (await broker.run(run).take()).oversized == 2
+    closed = await broker.run(run).close()
     assert closed.taken is not None
     assert closed.taken.oversized == 2
 
@@ -179,9 +179,9 @@ async def test_large_entries_of_other_queues_stay_where_they_are(broker: RedisBr
     }
     await redis.hset("unacked", mapping=entries)
     await redis.sadd("_kombu.binding.tasks", f"speech.*{SEP}x{SEP}tts")
-    await broker.open(run)
+    await broker.run(run).open()
 
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert (taken.unacked, taken.oversized, taken.undecodable) == (1, 1, 1)
     assert set(await redis.hkeys("unacked")) == {b"a", b"c"}
@@ -196,14 +196,14 @@ async def test_a_large_message_goes_back_byte_for_byte_and_in_its_order(
     for n, name in enumerate(messages[:2]):
         await redis.hset("unacked", f"tag-{n}", b"[ " + name + b', "", "tts"]')
         await redis.zadd("unacked_index", {f"tag-{n}": n})
-    await broker.open(run)
-    await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.run(run).open()
+    await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     undo = restoring(run, task_ids=["old", "new", "newest"])
 
-    await broker.open(undo)
-    restored = await broker.restore(undo)
+    await broker.run(undo).open()
+    restored = await broker.run(undo).restore()
 
     assert (restored.restored, restored.left) == (3, 0)
     assert [await redis.lrange("tts", 0, -1), await redis.lrange(f"tts{SEP}3", 0, -1)] == [
@@ -218,16 +218,16 @@ async def test_a_large_message_cannot_be_made_new_so_it_stays_in_the_quarantine(
     await redis.lpush("tts", message("small"), message("large", size=LARGEST))
     await redis.hset("unacked", "tag", entry("held", size=LARGEST))
     broker = connect()
-    await broker.open(run)
-    await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC), retain=True)
+    await broker.run(run).open()
+    await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     undo = restoring(run, as_new=True)
 
     assert undo.restore is not None
     assert (await broker.restorable("tts", undo.restore)).restore == 1
-    await broker.open(undo)
-    restored = await broker.restore(undo)
+    await broker.run(undo).open()
+    restored = await broker.run(undo).restore()
 
     assert (restored.restored, restored.left) == (1, 2)
 

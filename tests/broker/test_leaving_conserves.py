@@ -71,13 +71,13 @@ class Scene:
 
     async def open(self, broker: RedisBroker, run: Run) -> None:
         """Open a run; one without a selection lists the messages that are kept as jobs that are not enqueued."""
-        await broker.open(run)
+        await broker.run(run).open()
         if run.select is None:
             made = [*self.lists.values(), self.held.values()]
             kept = [json.loads(one)["headers"]["id"] for of in made for one in of if _retries(one) == 0]
-            await broker.freeze(run, seen_jobs(*kept, recoverable=False))
+            await broker.run(run).freeze({run.queue: seen_jobs(*kept, recoverable=False)})
         else:
-            await broker.freeze(run, seen_jobs("0-0", "held-0"))
+            await broker.run(run).freeze({run.queue: seen_jobs("0-0", "held-0")})
 
     async def produce(self, count: int) -> None:
         fresh = [message(f"newer-{len(self.newer) + n}", n) for n in range(count)]
@@ -133,9 +133,9 @@ async def test_taking_a_part_dies_anywhere_and_conserves_everything(
     for count in trips:
         with dying(broker, count):
             await scene.open(broker, run)
-            await broker.take(run)
+            await broker.run(run).take()
     await scene.open(broker, run)
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     await scene.check(run)
     found = sum(map(len, made.values())) + len(held)
@@ -157,12 +157,12 @@ async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
     for count in trips:
         with dying(broker, count):
             await scene.open(broker, run)
-            await broker.take(run)
+            await broker.run(run).take()
 
     for count in last:
         with dying(broker, count):
-            await broker.close(run)
-    closed = await broker.close(run)
+            await broker.run(run).close()
+    closed = await broker.run(run).close()
 
     if closed.taken is None:
         assert await everything(redis, without=["queuerecovery.dev:"]) == before
@@ -179,14 +179,14 @@ async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(conne
         await scene.fill()
         run, broker = selecting(min_retries=1), scene.producing(connect(), 70)
         with dying(broker, trips) as death:
-            await broker.open(run)
-            await broker.take(run)
+            await broker.run(run).open()
+            await broker.run(run).take()
         outlived = not death
-        if trips % 2 and (await broker.close(run)).was_purged:
+        if trips % 2 and (await broker.run(run).close()).was_purged:
             await scene.check(run)
         elif trips % 2 == 0:
-            await broker.open(run)
-            await broker.take(run)
+            await broker.run(run).open()
+            await broker.run(run).take()
             await scene.check(run)
     assert trips > 25
 
@@ -196,9 +196,9 @@ async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Red
     await scene.fill()
     run = selecting(min_retries=1)
     one, other = connect(), connect()
-    await one.open(run)
+    await one.run(run).open()
 
-    answers = await asyncio.gather(*(broker.take(run) for broker in (one, other, one, other)))
+    answers = await asyncio.gather(*(broker.run(run).take() for broker in (one, other, one, other)))
 
     assert len(set(answers)) == 1
     await scene.check(run)
@@ -210,19 +210,19 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     scene = Scene(redis, {0: [0, 1, 1] * 100, 3: [], 9: []}, [])
     await scene.fill()
     run, late, other = selecting(min_retries=1), connect(), connect()
-    await late.open(run)
+    await late.run(run).open()
     lrange = late.database.client.lrange
 
     async def paused(key: str, first: int, last: int) -> list[Value]:
         monkeypatch.undo()
         stale = await lrange(key, first, last)
-        await other.take(run)
-        await other.close(run)
+        await other.run(run).take()
+        await other.run(run).close()
         return stale
 
     monkeypatch.setattr(late.database.client, "lrange", paused)
     with pytest.raises(Rejected, match="AlreadyClosed"):
-        await late.take(run)
+        await late.run(run).take()
 
     await scene.check(run)
 
@@ -233,9 +233,9 @@ async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
     for n in range(450):
         application.send("tts", f"m{n:03}", retries=n % 2)
     run, broker = selecting(min_retries=1), connect()
-    await broker.open(run)
+    await broker.run(run).open()
     with dying_at(broker, Script.SORT, 2):
-        await broker.take(run)
+        await broker.run(run).take()
     script = broker.database.client.script
     ran: list[str] = []
 
@@ -245,7 +245,7 @@ async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
         return answer
 
     broker.database.client.script = then_consume  # type: ignore[method-assign]
-    await broker.close(run)
+    await broker.run(run).close()
 
     assert ran == [f"m{n:03}" for n in range(0, 450, 2)]
 
@@ -254,13 +254,13 @@ async def test_a_list_that_vanished_while_it_was_sorted_is_lost_and_said_so(conn
     scene = Scene(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
     await scene.fill()
     run, broker = selecting(min_retries=1), connect()
-    await broker.open(run)
+    await broker.run(run).open()
     with dying_at(broker, Script.SORT):
-        await broker.take(run)
+        await broker.run(run).take()
     await redis.delete(f"queuerecovery.dev:quarantine:{run.uid}:1:ready:0")
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.take(run)
+        await broker.run(run).take()
 
 
 async def test_a_key_of_another_type_in_the_queues_place_is_left_alone_until_it_is_gone(
@@ -269,16 +269,16 @@ async def test_a_key_of_another_type_in_the_queues_place_is_left_alone_until_it_
     scene = Scene(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
     await scene.fill()
     run, broker = selecting(min_retries=1), connect()
-    await broker.open(run)
+    await broker.run(run).open()
     with dying_at(broker, Script.SORT):
-        await broker.take(run)
+        await broker.run(run).take()
     await redis.set("tts", "somebody else's")
 
-    for step in (broker.take, broker.close):
+    for step in (broker.run(run).take, broker.run(run).close):
         with pytest.raises(Rejected, match="WrongKeyType"):
-            await step(run)
+            await step()
     assert await redis.get("tts") == b"somebody else's"
     await redis.delete("tts")
-    await broker.close(run)
+    await broker.run(run).close()
 
     await scene.check(run)

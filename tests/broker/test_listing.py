@@ -73,9 +73,11 @@ async def test_a_message_says_its_task_its_retries_its_size_and_the_job_that_it_
     application.send("tts", "old-1", task="tts.render", retries=3)
     application.send("tts", "other")
     sizes = [len(message) for message in reversed(await redis.lrange("tts", 0, -1))]
-    await broker.open(run)
-    await broker.freeze(run, {"0:str:662f": SeenJob(status="failed", task_id="old-1"), "1:str:x": None})
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).freeze(
+        {run.queue: {"0:str:662f": SeenJob(status="failed", task_id="old-1"), "1:str:x": None}}
+    )
+    await broker.run(run).take()
     await end(broker, run)
 
     assert await first(broker, restoring(run), 20) == [

@@ -19,8 +19,8 @@ from tests.broker.conftest import Connect
 
 async def purged(broker: RedisBroker, run: Run) -> None:
     """Bring a run to where jobs may be pushed."""
-    await broker.open(run)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).take()
 
 
 async def test_jobs_are_consumed_in_their_order_before_jobs_that_come_later(
@@ -28,7 +28,7 @@ async def test_jobs_are_consumed_in_their_order_before_jobs_that_come_later(
 ) -> None:
     await purged(broker, run)
 
-    await broker.push(run, tasks(3))
+    await broker.run(run).push({run.queue: tasks(3)})
     application.enqueue("tts", "later")
 
     assert application.consume("tts") == ["new-0", "new-1", "new-2", "later"]
@@ -38,20 +38,20 @@ async def test_a_job_that_was_pushed_already_is_not_pushed_again_even_after_it_h
     broker: RedisBroker, application: Application, run: Run
 ) -> None:
     await purged(broker, run)
-    await broker.push(run, tasks(2))
+    await broker.run(run).push({run.queue: tasks(2)})
     application.consume("tts")
 
-    await broker.push(run, tasks(3))
+    await broker.run(run).push({run.queue: tasks(3)})
 
     assert application.consume("tts") == ["new-2"]
-    assert await broker.pushed(run) == {"0:int:0", "1:int:1", "2:int:2"}
+    assert await broker.run(run).pushed() == {"0:int:0", "1:int:1", "2:int:2"}
 
 
 async def test_two_operators_at_once_push_each_job_once(connect: Connect, redis: Redis, run: Run) -> None:
     one, other = connect(), connect()
     await purged(one, run)
 
-    await asyncio.gather(*(b.push(run, tasks(50)) for b in (one, other, one, other)))
+    await asyncio.gather(*(b.run(run).push({run.queue: tasks(50)}) for b in (one, other, one, other)))
 
     assert await redis.llen("tts") == 50
 
@@ -65,7 +65,7 @@ async def test_a_server_that_answers_too_late_gets_the_script_again_and_the_job_
     scripts = (await redis.info("commandstats"))["cmdstat_eval"]["calls"]
 
     server.pause()
-    pushing = asyncio.create_task(broker.push(run, tasks(1)))
+    pushing = asyncio.create_task(broker.run(run).push({run.queue: tasks(1)}))
     await asyncio.wait({pushing}, timeout=0.5)
     server.resume()
     await pushing
@@ -81,22 +81,22 @@ async def test_a_push_that_was_cancelled_half_way_leaves_the_connection_usable(
     await purged(broker, run)
 
     server.pause()
-    pushing = asyncio.create_task(broker.push(run, tasks(1)))
+    pushing = asyncio.create_task(broker.run(run).push({run.queue: tasks(1)}))
     await asyncio.wait({pushing}, timeout=0.1)
     pushing.cancel()
     await asyncio.wait({pushing})
     server.resume()
 
     assert await broker.depths([]) == ({}, 0)
-    await broker.push(run, tasks(1))
+    await broker.run(run).push({run.queue: tasks(1)})
     assert await redis.llen("tts") == 1
 
 
 async def test_nothing_is_pushed_before_the_boundary(broker: RedisBroker, redis: Redis, run: Run) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.push(run, tasks(1))
+        await broker.run(run).push({run.queue: tasks(1)})
     assert not await redis.exists("tts")
 
 
@@ -104,26 +104,31 @@ async def test_without_a_purge_jobs_are_pushed_behind_what_waits(
     broker: RedisBroker, application: Application, run: Run
 ) -> None:
     application.enqueue("tts", "waits")
-    await broker.open(run)
-    await broker.pass_boundary(run)
-    await broker.pass_boundary(run)
+    await broker.run(run).open()
+    await broker.run(run).pass_boundary()
+    await broker.run(run).pass_boundary()
 
-    await broker.push(run, tasks(1))
+    await broker.run(run).push({run.queue: tasks(1)})
 
     assert application.consume("tts") == ["waits", "new-0"]
 
 
 async def test_a_closed_run_pushes_nothing(broker: RedisBroker, redis: Redis, run: Run) -> None:
     await purged(broker, run)
-    await broker.push(run, tasks(1))
-    await broker.close(run)
+    await broker.run(run).push({run.queue: tasks(1)})
+    await broker.run(run).close()
     before = await everything(redis)
 
-    for step in (broker.push(run, tasks(2)), broker.take(run), broker.freeze(run, {"0": None}), broker.open(run)):
+    for step in (
+        broker.run(run).push({run.queue: tasks(2)}),
+        broker.run(run).take(),
+        broker.run(run).freeze({run.queue: {"0": None}}),
+        broker.run(run).open(),
+    ):
         with pytest.raises(Rejected, match="AlreadyClosed"):
             await step
     with pytest.raises(Rejected, match="AlreadyClosed"):
-        await broker.pushed(run)
+        await broker.run(run).pushed()
     assert await everything(redis) == before
 
 
@@ -134,8 +139,8 @@ async def test_a_queue_that_meanwhile_became_another_type_gets_nothing_and_no_ma
     await redis.set("tts", "no list")
 
     with pytest.raises(Rejected, match="WrongKeyType"):
-        await broker.push(run, tasks(1))
-    assert await broker.pushed(run) == frozenset()
+        await broker.run(run).push({run.queue: tasks(1)})
+    assert await broker.run(run).pushed() == frozenset()
 
 
 async def test_a_full_server_takes_no_job_and_no_marker_and_is_tried_again_later(
@@ -145,13 +150,13 @@ async def test_a_full_server_takes_no_job_and_no_marker_and_is_tried_again_later
     try:
         await redis.config_set("maxmemory", 1)
         with pytest.raises(Unavailable, match="maxmemory") as refused:
-            await broker.push(run, tasks(2))
+            await broker.run(run).push({run.queue: tasks(2)})
         assert refused.value.reason == "BrokerReadOnly"
     finally:
         await redis.config_set("maxmemory", 0)
-    assert await broker.pushed(run) == frozenset()
+    assert await broker.run(run).pushed() == frozenset()
 
-    await broker.push(run, tasks(2))
+    await broker.run(run).push({run.queue: tasks(2)})
 
     assert await redis.llen("tts") == 2
 
@@ -163,16 +168,16 @@ async def test_a_server_that_dies_and_comes_back_with_its_data_is_reached_again(
     server = await Server.start(scope, options=["--appendonly", "yes", "--appendfsync", "always"])
     broker = RedisBroker.connect(server.url, TransportOptions())
     await purged(broker, run)
-    await broker.push(run, tasks(1))
+    await broker.run(run).push({run.queue: tasks(1)})
     await server.kill()
 
     with pytest.raises(Unavailable) as away:
-        await broker.push(run, tasks(2))
+        await broker.run(run).push({run.queue: tasks(2)})
     assert away.value.reason == "BrokerUnavailable"
     await server.restart()
 
     async def pushed() -> bool:
-        await broker.push(run, tasks(2))
+        await broker.run(run).push({run.queue: tasks(2)})
         return True
 
     await until(pushed, "the broker to be reached again", of=server.process)
@@ -181,15 +186,15 @@ async def test_a_server_that_dies_and_comes_back_with_its_data_is_reached_again(
 
 
 async def test_what_a_job_looked_like_first_stays(broker: RedisBroker, redis: Redis, run: Run) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
     first = {f"{n}": SeenJob(status=f"failed {n}", task_id=None) for n in range(600)}
     later = SeenJob(status="pending", task_id="new")
 
-    assert await broker.freeze(run, first) == first
-    assert await broker.freeze(run, dict.fromkeys(first) | {"new": later}) == first | {"new": later}
-    await broker.take(run)
-    assert (await broker.freeze(run, {"0": later}))["0"] == first["0"]
-    assert await broker.freeze(run, {}) == {}
+    assert await broker.run(run).freeze({run.queue: first}) == first
+    assert await broker.run(run).freeze({run.queue: dict.fromkeys(first) | {"new": later}}) == first | {"new": later}
+    await broker.run(run).take()
+    assert (await broker.run(run).freeze({run.queue: {"0": later}}))["0"] == first["0"]
+    assert await broker.run(run).freeze({run.queue: {}}) == {}
     assert await redis.ttl(f"queuerecovery.dev:run:{run.uid}") == -1
 
 
@@ -198,8 +203,8 @@ async def test_markers_of_another_recovery_do_not_count(connect: Connect, redis:
     await purged(broker, first)
     await purged(broker, second)
 
-    await broker.push(first, tasks(1))
-    await broker.push(second, tasks(1))
+    await broker.run(first).push({first.queue: tasks(1)})
+    await broker.run(second).push({second.queue: tasks(1)})
 
     assert [await redis.llen("tts"), await redis.llen("mail")] == [1, 1]
 
@@ -210,7 +215,7 @@ async def test_messages_go_under_the_prefix_and_say_the_queue_without_it(
     broker = connect(TransportOptions(global_key_prefix="shop."))
     await purged(broker, run)
 
-    await broker.push(run, tasks(1))
+    await broker.run(run).push({run.queue: tasks(1)})
 
     (message,) = await redis.lrange("shop.tts", 0, -1)
     assert json.loads(message)["properties"]["delivery_info"] == {"exchange": "", "routing_key": "tts"}

@@ -34,9 +34,9 @@ async def test_messages_come_out_next_in_the_order_that_they_had(
     application.enqueue("tts", *(f"held-{n}" for n in range(120)), "first", "second", "third")
     application.enqueue("tts", "low-1", "low-2", priority=9)
     application.hold("tts", 120)
-    await broker.open(run)
-    name = (await broker.take(run)).quarantine
-    await broker.close(run)
+    await broker.run(run).open()
+    name = (await broker.run(run).take()).quarantine
+    await broker.run(run).close()
     application.disappear()
     application.enqueue("tts", "came later")
     application.enqueue("tts", "low later", priority=9)
@@ -54,11 +54,11 @@ async def test_a_queue_that_was_taken_twice_comes_back_with_the_older_messages_f
     scope: Scope, broker: RedisBroker, application: Application, server: Server, run: Run
 ) -> None:
     application.enqueue("tts", "a", "b")
-    await broker.open(run)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).take()
     application.enqueue("tts", "c", "d")
-    name = (await broker.take(run, attempt=2)).quarantine
-    await broker.close(run)
+    name = (await broker.run(run).take(attempt=2)).quarantine
+    await broker.run(run).close()
 
     for attempt in (2, 1):
         await by_hand(scope, server, name, LISTS, attempt=attempt)
@@ -72,8 +72,8 @@ async def test_one_queue_of_a_recovery_of_all_is_put_back_alone(
     application.enqueue("tts", "a", "b")
     application.enqueue("mail", "c")
     runs = recovery_of("mail", "tts")
-    await broker.open(*runs)
-    name = (await broker.take(*runs)).quarantine
+    await broker.run(*runs).open()
+    name = (await broker.run(*runs).take()).quarantine
 
     for block in PUT_BACK:
         await by_hand(scope, server, name, block, of_queue=OF_QUEUE)
@@ -87,8 +87,8 @@ async def test_repeating_the_commands_does_no_harm(
 ) -> None:
     application.enqueue("tts", "held", "waits")
     application.hold("tts", 1)
-    await broker.open(run)
-    name = (await broker.take(run)).quarantine
+    await broker.run(run).open()
+    name = (await broker.run(run).take()).quarantine
     for block in PUT_BACK:
         await by_hand(scope, server, name, block)
     once = await everything(redis)
@@ -103,8 +103,8 @@ async def test_a_quarantine_can_be_looked_at_and_let_go(
     scope: Scope, broker: RedisBroker, application: Application, server: Server, redis: Redis, run: Run
 ) -> None:
     application.enqueue("tts", "first", "second")
-    await broker.open(run)
-    name = (await broker.take(run)).quarantine
+    await broker.run(run).open()
+    name = (await broker.run(run).take()).quarantine
 
     shown = await by_hand(scope, server, name, LOOK)
     assert f"{name}:1:ready:0\n2\n" in shown

@@ -29,19 +29,18 @@ async def dies_after_the_first_job(stored: StoredRecovery) -> None:
 async def begin(stored: StoredRecovery) -> None:
     """Open the run, freeze the jobs and pass the boundary."""
     recovery = stored.recovery()
-    (run,) = recovery.runs.values()
-    await stored.broker.open(run)
+    run = await recovery.run()
+    await run.open()
     jobs = [job for job in listed(stored.spec) if job.id is not None]
     await freeze(recovery, jobs, {one.id: one async for one in look_up(recovery, jobs)})
     if recovery.takes_messages:
-        await stored.broker.take(run)
+        await run.take()
     else:
-        await stored.broker.pass_boundary(run)
+        await run.pass_boundary()
 
 
 async def pushed(stored: StoredRecovery) -> frozenset[str]:
-    (run,) = stored.recovery().runs.values()
-    return await stored.broker.pushed(run)
+    return await (await stored.recovery().run()).pushed()
 
 
 async def test_an_old_message_that_comes_back_after_its_job_was_enqueued_leaves_no_other_job_out(

@@ -167,10 +167,10 @@ async def purged(broker: RedisBroker, redis: Redis, run: Run) -> Earlier:
     await redis.lpush("tts", *messages[20:])
     await redis.hset("unacked", mapping={f"tag-{n}": b'[%s, "", "tts"]' % messages[n] for n in range(20)})
     await redis.zadd("unacked_index", {f"tag-{n}": n for n in range(20)})
-    await broker.open(run)
-    await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=EXPIRES, retain=True)
+    await broker.run(run).open()
+    await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=EXPIRES, retain=True)
     return Earlier(uid=run.uid, spec=spec(), status=ended())
 
 
@@ -239,7 +239,7 @@ async def test_while_another_recovery_holds_the_queue_it_touches_nothing_and_wai
     connect: Connect, broker: RedisBroker, redis: Redis, run: Run
 ) -> None:
     here = Here(connect=connect, earlier=await purged(broker, redis, run))
-    await broker.open(recovery("tts"))
+    await broker.run(recovery("tts")).open()
 
     assert not await here.lives(effects=40)
 

@@ -22,23 +22,23 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
 async def purge(broker: RedisBroker, run: Run, *, attempts: int = 1) -> None:
     """Take a queue whole, and end."""
-    await broker.open(run)
+    await broker.run(run).open()
     for attempt in range(1, attempts + 1):
-        await broker.take(run, attempt=attempt)
+        await broker.run(run).take(attempt=attempt)
     await end(broker, run)
 
 
 async def end(broker: RedisBroker, run: Run) -> None:
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
 
 
 async def put_back(broker: RedisBroker, run: Run) -> Restored:
     """Do all of a restore; return what became of the messages."""
-    await broker.open(run)
-    restored = await broker.restore(run)
-    closed = await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).open()
+    restored = await broker.run(run).restore()
+    closed = await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
     assert closed.restored == restored
     return restored
 
@@ -95,14 +95,14 @@ async def test_what_workers_held_comes_first_in_the_order_in_which_it_was_delive
 async def test_several_attempts_come_back_with_the_older_messages_first(
     broker: RedisBroker, application: Application, redis: Redis, run: Run
 ) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
     wanted: list[str] = []
     for attempt, priority in ((1, 3), (2, 0), (3, 3)):
         names = [f"{attempt}-{n}" for n in range(110)]
         wanted += names if priority == 0 else []
         application.enqueue("tts", *names, priority=priority)
         application.hold("tts", 3)
-        await broker.take(run, attempt=attempt)
+        await broker.run(run).take(attempt=attempt)
     await end(broker, run)
     application.disappear()
 
@@ -139,11 +139,13 @@ async def test_a_message_whose_job_was_enqueued_anew_goes_back_only_when_it_is_n
     broker: RedisBroker, application: Application, run: Run
 ) -> None:
     application.enqueue("tts", "old-1", "old-2", "old-3")
-    await broker.open(run)
+    await broker.run(run).open()
     seen = {f"{n}:str:{n}": SeenJob(status="failed", task_id=f"old-{n}") for n in (1, 2)}
-    await broker.freeze(run, {**seen, "3:str:3": None})
-    await broker.take(run)
-    await broker.push(run, [Task(key="2:str:2", task_id="new-2", task="tts.render", args="[]", kwargs="{}")])
+    await broker.run(run).freeze({run.queue: {**seen, "3:str:3": None}})
+    await broker.run(run).take()
+    await broker.run(run).push(
+        {run.queue: [Task(key="2:str:2", task_id="new-2", task="tts.render", args="[]", kwargs="{}")]}
+    )
     await end(broker, run)
     assert application.consume("tts") == ["new-2"]
 
@@ -245,11 +247,11 @@ async def test_two_restores_exclude_each_other_and_the_second_finds_nothing(
     application.enqueue("tts", "a", "b")
     await purge(broker, run)
     one, other = restoring(run), restoring(run)
-    await broker.open(one)
-    await broker.restore(one)
+    await broker.run(one).open()
+    await broker.run(one).restore()
 
     with pytest.raises(NotYet, match="Locked"):
-        await connect().open(other)
+        await connect().run(other).open()
     await end(broker, one)
 
     assert await put_back(connect(), other) == Restored(restored=0, left=0)
@@ -278,10 +280,10 @@ async def test_a_quarantine_is_not_unlinked_while_messages_of_it_go_back_and_is_
     application.enqueue("tts", "a", "b", "c")
     await purge(broker, run)
     some = restoring(run, task_ids=["b"])
-    await broker.open(some)
+    await broker.run(some).open()
 
     assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
-    assert await broker.restore(some) == Restored(restored=1, left=2)
+    assert await broker.run(some).restore() == Restored(restored=1, left=2)
     assert await broker.expire_quarantines(run.cluster, is_over, LATER + timedelta(minutes=1)) == 1
     assert len(await redis.keys("*:quarantine:*")) == 1
     await end(broker, some)
@@ -296,7 +298,7 @@ async def test_a_quarantine_is_unlinked_on_time_while_messages_of_another_one_go
 ) -> None:
     application.enqueue("tts", "a")
     await purge(broker, run)
-    await broker.open(restoring(recovery("tts")))
+    await broker.run(restoring(recovery("tts"))).open()
 
     assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
 

@@ -69,7 +69,7 @@ class Scene:
     async def purge(self, broker: RedisBroker) -> None:
         """Have every attempt's messages taken by a recovery, which then ends."""
         await self.redis.flushdb()
-        await broker.open(self.run)
+        await broker.run(self.run).open()
         for attempt, (lists, held) in enumerate(self.attempts, 1):
             pipeline = self.redis.pipeline()
             for n, goes in enumerate(held):
@@ -85,9 +85,9 @@ class Scene:
                 if envelopes:
                     pipeline.lpush(KEYS[priority], *envelopes)
             await pipeline.execute()
-            await broker.take(self.run, attempt=attempt)
-        await broker.close(self.run)
-        await broker.release(self.run, expires=LATER, retain=True)
+            await broker.run(self.run).take(attempt=attempt)
+        await broker.run(self.run).close()
+        await broker.run(self.run).release(expires=LATER, retain=True)
 
     def _note(self, envelope: bytes, priority: int, *, goes: bool) -> None:
         self.order[priority].append(envelope)
@@ -162,19 +162,19 @@ async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_th
 
     for count in trips:
         with dying(broker, count):
-            await broker.open(run)
-            await broker.restore(run)
-    await broker.open(run)
-    restored = await broker.restore(run)
+            await broker.run(run).open()
+            await broker.run(run).restore()
+    await broker.run(run).open()
+    restored = await broker.run(run).restore()
 
     await scene.check(restored, [name for name, goes in scene.goes.items() if goes])
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
     rest, quiet = restoring(scene.run), connect()
     await redis.delete(*KEYS.values())
     scene.newer = []
-    await quiet.open(rest)
-    assert (await quiet.restore(rest)).left == 0
+    await quiet.run(rest).open()
+    assert (await quiet.run(rest).restore()).left == 0
     for priority, envelopes in scene.order.items():
         assert await scene.queued(priority) == [one for one in envelopes if not scene.goes[name_of(one)]]
 
@@ -194,19 +194,19 @@ async def test_an_ending_half_way_makes_visible_what_was_brought_and_leaves_the_
     run, broker = restoring(scene.run), scene.producing(sends_twice(connect()), pushed)
     for count in trips:
         with dying(broker, count):
-            await broker.open(run)
-            await broker.restore(run)
+            await broker.run(run).open()
+            await broker.run(run).restore()
 
     for count in last:
         with dying(broker, count):
-            await broker.close(run)
-    closed = await broker.close(run)
+            await broker.run(run).close()
+    closed = await broker.run(run).close()
 
     went = [name_of(one) for priority in KEYS for one in await scene.queued(priority)]
     await scene.check(closed.restored or Restored(restored=0, left=len(scene.goes)), went)
-    for late in (broker.restore, broker.open):
+    for late in (broker.run(run).restore, broker.run(run).open):
         with pytest.raises(Rejected, match="AlreadyClosed"):
-            await late(run)
+            await late()
 
 
 BIG = [
@@ -223,11 +223,11 @@ async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(conne
         await scene.purge(connect())
         run, broker = scene.some(), scene.producing(connect(), 70)
         with dying(broker, trips) as death:
-            await broker.open(run)
-            await broker.restore(run)
+            await broker.run(run).open()
+            await broker.run(run).restore()
         outlived = not death
         if trips % 2:
-            closed = await broker.close(run)
+            closed = await broker.run(run).close()
             went = [name_of(one) for priority in KEYS for one in await scene.queued(priority)]
             left = await scene.quarantined()
             assert sorted([*went, *(name_of(one) for of in left.values() for one in of)]) == sorted(scene.goes)
@@ -236,8 +236,8 @@ async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(conne
                 assert came == [one for one in map(name_of, scene.order[priority]) if one in set(came)]
             assert closed.restored is None or closed.restored.restored == len(went)
         else:
-            await broker.open(run)
-            restored = await broker.restore(run)
+            await broker.run(run).open()
+            restored = await broker.run(run).restore()
             await scene.check(restored, [name for name, goes in scene.goes.items() if goes])
     assert trips > 50
 
@@ -247,9 +247,9 @@ async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Red
     await scene.purge(connect())
     run = scene.some()
     one, other = connect(), connect()
-    await one.open(run)
+    await one.run(run).open()
 
-    answers = await asyncio.gather(*(broker.restore(run) for broker in (one, other, one, other)))
+    answers = await asyncio.gather(*(broker.run(run).restore() for broker in (one, other, one, other)))
 
     assert len(set(answers)) == 1
     await scene.check(answers[0], [name for name, goes in scene.goes.items() if goes])
@@ -262,20 +262,20 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     scene = Scene(redis, BIG)
     await scene.purge(connect())
     run, late, other = scene.some(), connect(), connect()
-    await late.open(run)
+    await late.run(run).open()
     original = getattr(late.database.client, call)
 
     async def paused(*arguments: str) -> list[bytes]:
         stale: list[bytes] = await original(*arguments)
         if call == "lrange" or len(arguments[1]) > 10:
             monkeypatch.undo()
-            await other.restore(run)
-            await other.close(run)
+            await other.run(run).restore()
+            await other.run(run).close()
         return stale
 
     monkeypatch.setattr(late.database.client, call, paused)
     with pytest.raises(Rejected, match="AlreadyClosed"):
-        await late.restore(run)
+        await late.run(run).restore()
 
     went = [name for name, goes in scene.goes.items() if goes]
     await scene.check(Restored(restored=len(went), left=len(scene.goes) - len(went)), went)
@@ -287,20 +287,20 @@ async def test_an_operator_whose_portion_was_laid_by_another_passes_nothing_over
     scene = Scene(redis, [({0: [True], 3: [], 9: []}, [True] * 350)])
     await scene.purge(connect())
     run, late, other = scene.some(), connect(), connect()
-    await late.open(run)
+    await late.run(run).open()
     by_rank = late.database.client.by_rank
 
     async def paused(key: str, first: int, last: int) -> list[bytes]:
         monkeypatch.undo()
         stale = await by_rank(key, first, last)
         with dying(other, 7) as death:  # two records, a PING, a length, a portion, its entries, and its bite
-            await other.restore(run)
+            await other.run(run).restore()
         assert death
         return stale
 
     monkeypatch.setattr(late.database.client, "by_rank", paused)
 
-    await scene.check(await late.restore(run), list(scene.goes))
+    await scene.check(await late.run(run).restore(), list(scene.goes))
 
 
 async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
@@ -310,10 +310,10 @@ async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
     for n in range(450):
         application.send("tts", f"m{n:03}", priority=0)
     application.hold("tts", 50)
-    await broker.open(run)
-    await broker.take(run)
-    await broker.close(run)
-    await broker.release(run, expires=LATER, retain=True)
+    await broker.run(run).open()
+    await broker.run(run).take()
+    await broker.run(run).close()
+    await broker.run(run).release(expires=LATER, retain=True)
     application.disappear()
     script, undo = broker.database.client.script, restoring(run)
     ran: list[str] = []
@@ -325,8 +325,8 @@ async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
         return answer
 
     broker.database.client.script = then_work  # type: ignore[method-assign]
-    await broker.open(undo)
-    await broker.restore(undo)
+    await broker.run(undo).open()
+    await broker.run(undo).restore()
 
     assert [name for name in ran if name.startswith("m")] == [f"m{n:03}" for n in range(450)]
     assert len(ran) == len(set(ran))
@@ -338,10 +338,10 @@ async def test_a_quarantine_that_vanished_while_it_was_sorted_is_lost_and_said_s
     scene = Scene(redis, BIG)
     await scene.purge(connect())
     run, broker = scene.some(), connect()
-    await broker.open(run)
+    await broker.run(run).open()
     with dying(broker, 40):
-        await broker.restore(run)
+        await broker.run(run).restore()
     await redis.delete(*await redis.keys(f"*quarantine:{scene.run.uid}:*"))
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.restore(run)
+        await broker.run(run).restore()

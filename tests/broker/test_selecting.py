@@ -19,8 +19,8 @@ from tests.broker.dying import sends_twice
 async def take(broker: RedisBroker, **select: object) -> Taken:
     """Do all of a selective purge; return what it took."""
     run = selecting(**select)
-    await broker.open(run)
-    return await broker.take(run)
+    await broker.run(run).open()
+    return await broker.run(run).take()
 
 
 async def test_what_is_kept_stays_in_its_order_and_its_bytes_in_the_list_of_its_priority(
@@ -154,16 +154,16 @@ async def test_task_ids_of_listed_jobs_whose_message_is_kept_are_told_and_stay_k
         application.send("tts", f"m{n}", retries=n % 2)
     application.hold("tts", 2)
     run = selecting(min_retries=1)
-    await broker.open(run)
-    await broker.freeze(run, seen_jobs("m0", "m1", "m2", "m9"))
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: seen_jobs("m0", "m1", "m2", "m9")})
 
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert taken.left_ids == {"m0", "m2"}
     await redis.delete("tts", "unacked")
-    assert await broker.take(run) == taken
+    assert await broker.run(run).take() == taken
     seen = frozenset(seen_jobs("m0", "m1", "m2", "m9"))
-    assert await broker.close(run) == Closed(was_purged=True, taken=taken, pushed=frozenset(), seen=seen)
+    assert await broker.run(run).close() == Closed(purged=frozenset({"tts"}), taken=taken, seen=seen)
 
 
 async def test_copies_that_another_queue_shares_stop_nothing_when_they_stay(
@@ -200,13 +200,13 @@ async def test_a_queue_that_was_taken_twice_counts_as_left_what_the_last_attempt
     application.send("tts", "a", retries=1)
     application.send("tts", "b")
     run = selecting(min_retries=1)
-    await broker.open(run)
-    await broker.freeze(run, seen_jobs("b", "c"))
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: seen_jobs("b", "c")})
+    await broker.run(run).take()
     application.send("tts", "c")
     application.send("tts", "d", retries=1)
 
-    taken = await broker.take(run, attempt=2)
+    taken = await broker.run(run).take(attempt=2)
 
     assert (taken.ready, taken.left, set(taken.left_ids)) == (2, 2, {"b", "c"})
     assert application.consume("tts") == ["b", "c"]
@@ -218,10 +218,10 @@ async def test_a_full_server_lets_a_part_of_a_queue_be_taken(
     broker, run = connect(), selecting(min_retries=1)
     for n in range(250):
         application.send("tts", f"m{n}", retries=n % 2)
-    await broker.open(run)
+    await broker.run(run).open()
     try:
         await redis.config_set("maxmemory", 1)
-        taken = await broker.take(run)
+        taken = await broker.run(run).take()
     finally:
         await redis.config_set("maxmemory", 0)
 

@@ -154,14 +154,14 @@ async def test_a_primary_that_is_killed_is_waited_for_until_the_sentinels_have_a
     watched = await Watched.start(scope)
     run = recovery("tts")
     broker = RedisBroker.connect(watched.url, OPTIONS)
-    await broker.open(run)
-    await broker.pass_boundary(run)
+    await broker.run(run).open()
+    await broker.run(run).pass_boundary()
     await watched.replicated()
     told = set()
 
     async def pushed() -> bool:
         try:
-            await broker.push(run, tasks(3))
+            await broker.run(run).push({run.queue: tasks(3)})
         except Unavailable as error:
             told.add(error.reason)
             return False

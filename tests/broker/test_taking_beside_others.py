@@ -21,7 +21,7 @@ async def test_what_another_workers_restore_sweep_moves_meanwhile_is_taken_from_
     application.enqueue("tts", *(f"held-{n}" for n in range(300)))
     application.hold("tts", 300)
     application.channel.visibility_timeout = -1
-    await broker.open(run)
+    await broker.run(run).open()
     script = broker.database.client.script
 
     async def interrupted(*words: object) -> list[bytes]:
@@ -31,7 +31,7 @@ async def test_what_another_workers_restore_sweep_moves_meanwhile_is_taken_from_
         return answer
 
     monkeypatch.setattr(broker.database.client, "script", interrupted)
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked) == (50, 250)
     assert not await redis.exists("tts", "unacked", "unacked_index")
@@ -42,7 +42,7 @@ async def test_a_consumer_that_was_not_stopped_is_reported_before_anything_irrev
 ) -> None:
     application.enqueue("tts", *(f"m{n}" for n in range(20)))
     application.hold("tts", 1)
-    await broker.open(run)
+    await broker.run(run).open()
     script = broker.database.client.script
 
     async def interrupted(*words: object) -> list[bytes]:
@@ -51,11 +51,11 @@ async def test_a_consumer_that_was_not_stopped_is_reported_before_anything_irrev
 
     monkeypatch.setattr(broker.database.client, "script", interrupted)
     with pytest.raises(NotYet) as refused:
-        await broker.take(run)
+        await broker.run(run).take()
     assert refused.value.reason == "UnknownConsumer"
     assert "brpop" in refused.value.message
     monkeypatch.undo()
-    assert not (await broker.close(run)).was_purged
+    assert not (await broker.run(run).close()).was_purged
     assert await broker.depths(["tts"]) == ({"tts": 16}, 4)
 
 
@@ -65,13 +65,13 @@ async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_a
     application.enqueue("tts", "held")
     application.hold("tts", 1)
     ((tag, entry),) = (await redis.hgetall("unacked")).items()
-    await broker.open(run)
+    await broker.run(run).open()
     with dying_at(broker, Script.BOUNDARY):
-        await broker.take(run)
+        await broker.run(run).take()
     await redis.hset("unacked", tag, entry + b" ")  # type: ignore[operator]
 
     with pytest.raises(NotYet, match="UnknownConsumer"):
-        await broker.take(run)
+        await broker.run(run).take()
 
     assert await redis.hget("unacked", tag) == entry + b" "  # type: ignore[operator]
     assert await redis.hget(OwnKeys().quarantine(run.uid, "1:unacked"), tag) == entry
@@ -80,7 +80,7 @@ async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_a
 async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_what_it_held_is_kept(
     broker: RedisBroker, application: Application, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
     script = broker.database.client.script
 
     async def interrupted(*words: object) -> list[bytes]:
@@ -92,8 +92,8 @@ async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_w
 
     monkeypatch.setattr(broker.database.client, "script", interrupted)
     with pytest.raises(NotYet, match="UnknownConsumer"):
-        await broker.take(run)
-    assert (await broker.take(run)).unacked == 1
+        await broker.run(run).take()
+    assert (await broker.run(run).take()).unacked == 1
 
 
 async def test_a_queue_that_had_to_be_drained_again_is_taken_again_into_the_same_quarantine(
@@ -101,15 +101,15 @@ async def test_a_queue_that_had_to_be_drained_again_is_taken_again_into_the_same
 ) -> None:
     application.enqueue("tts", "held", "first")
     application.hold("tts", 1)
-    await broker.open(run)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).take()
     application.enqueue("tts", "held again", "second")
     application.hold("tts", 1)
 
-    taken = await broker.take(run, attempt=2)
+    taken = await broker.run(run).take(attempt=2)
 
     assert (taken.ready, taken.unacked) == (2, 2)
-    assert await broker.take(run) == taken
+    assert await broker.run(run).take() == taken
     assert not await redis.exists("tts", "unacked")
 
 
@@ -119,11 +119,11 @@ async def test_an_attempt_cannot_be_skipped(
 ) -> None:
     application.enqueue("tts", "held", "waits")
     application.hold("tts", held)
-    await broker.open(run)
+    await broker.run(run).open()
     before = await everything(redis)
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.take(run, attempt=2)
+        await broker.run(run).take(attempt=2)
 
     assert await everything(redis) == before
 
@@ -132,14 +132,14 @@ async def test_an_attempt_cannot_be_skipped(
 async def test_once_a_job_is_enqueued_no_further_attempt_can_take_it(
     broker: RedisBroker, application: Application, redis: Redis, run: Run, held: int
 ) -> None:
-    await broker.open(run)
-    await broker.take(run)
-    await broker.push(run, tasks(2))
+    await broker.run(run).open()
+    await broker.run(run).take()
+    await broker.run(run).push({run.queue: tasks(2)})
     application.hold("tts", held)
     before = await everything(redis)
 
     with pytest.raises(RuntimeError, match="out of turn"):
-        await broker.take(run, attempt=2)
+        await broker.run(run).take(attempt=2)
 
     assert await everything(redis) == before
 
@@ -150,9 +150,9 @@ async def test_two_processes_that_take_at_once_answer_the_same(
     one, other = connect(), connect()
     application.enqueue("tts", *(f"m{n}" for n in range(400)))
     application.hold("tts", 350)
-    await one.open(run)
+    await one.run(run).open()
 
-    first, second = await asyncio.gather(one.take(run), other.take(run))
+    first, second = await asyncio.gather(one.run(run).take(), other.run(run).take())
 
     assert first == second
     assert (first.ready, first.unacked) == (50, 350)
@@ -165,12 +165,12 @@ async def test_a_process_that_was_held_up_takes_nothing_after_another_has_comple
     late, other = connect(), connect()
     application.enqueue("tts", "held")
     application.hold("tts", 1)
-    await late.open(run)
+    await late.run(run).open()
     script = late.database.client.script
 
     async def held_up(*words: object) -> list[bytes]:
         monkeypatch.undo()
-        await other.take(run)
+        await other.run(run).take()
         application.enqueue("tts", "new")
         application.hold("tts", 1)
         (tag,) = await redis.hkeys("unacked")
@@ -180,7 +180,7 @@ async def test_a_process_that_was_held_up_takes_nothing_after_another_has_comple
 
     monkeypatch.setattr(late.database.client, "script", held_up)
     with pytest.raises(NotYet):
-        await late.take(run)
+        await late.run(run).take()
 
-    assert (await late.take(run)).unacked == 1
+    assert (await late.run(run).take()).unacked == 1
     assert await redis.hlen("unacked") == 1

@@ -27,8 +27,8 @@ async def test_all_lists_and_unacked_entries_of_the_queue_go_into_the_quarantine
     application.hold("tts", 2)
     before = await everything(redis)
 
-    await broker.open(run)
-    taken = await broker.take(run)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked, taken.undecodable) == (3, 2, 0)
     kept = await everything(redis, without=["queuerecovery.dev:run:", "queuerecovery.dev:lock:"])
@@ -53,8 +53,8 @@ async def test_everything_else_on_the_server_stays_as_it_is(
     application.enqueue("tts", "ours", "waits")
     application.hold("tts", 1)
 
-    await broker.open(run)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).take()
 
     assert await everything(redis, without=["queuerecovery.dev:"]) == before
 
@@ -64,24 +64,24 @@ async def test_a_take_that_is_asked_for_again_answers_the_same_and_leaves_what_c
 ) -> None:
     application.enqueue("tts", "held", "waits")
     application.hold("tts", 1)
-    await broker.open(run)
-    taken = await broker.take(run)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
     application.enqueue("tts", "new")
     application.hold("tts", 1)
     application.enqueue("tts", "newer")
     before = await everything(redis)
 
-    assert await broker.take(run) == taken
+    assert await broker.run(run).take() == taken
     assert await everything(redis) == before
 
 
 async def test_a_queue_without_messages_passes_its_boundary(broker: RedisBroker, run: Run) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
 
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked) == (0, 0)
-    await broker.push(run, tasks(1))
+    await broker.run(run).push({run.queue: tasks(1)})
     assert (await broker.depths(["tts"]))[0] == {"tts": 1}
 
 
@@ -93,10 +93,10 @@ async def test_priority_lists_that_the_target_does_not_declare_are_taken_too(
         for priority in (1, 4, 255):
             other.enqueue("tts", f"p{priority}", priority=priority)
 
-    await broker.open(run)
+    await broker.run(run).open()
 
     assert (await broker.count("tts")).ready == 3
-    assert (await broker.take(run)).ready == 3
+    assert (await broker.run(run).take()).ready == 3
     assert not await redis.keys("tts*")
 
 
@@ -107,8 +107,8 @@ async def test_undeclared_lists_under_a_separator_that_people_type_may_be_somebo
     await redis.rpush("tts:7", '{"body": "not declared", "properties": {}}')
     broker = connect(TransportOptions(sep=":"))
 
-    await broker.open(run)
-    taken = await broker.take(run)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
 
     assert taken.ready == 1
     assert await redis.keys("tts*") == [b"tts:7"]
@@ -142,8 +142,8 @@ async def test_prefix_separator_steps_and_names_of_unacked_are_the_applications(
     await redis.rpush("tts", "another application's, without the prefix")
 
     await broker.check_queue("tts")
-    await broker.open(run)
-    taken = await broker.take(run)
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked) == (2, 2)
     left = await everything(redis, without=["shop.queuerecovery.dev:"])
@@ -164,10 +164,10 @@ async def test_messages_that_came_through_an_exchange_are_attributed_by_its_bind
     application.hold("tts", 2)
     application.hold("mail", 2)
 
-    await broker.open(run)
+    await broker.run(run).open()
 
     assert (await broker.count("tts")).unacked == 2
-    assert (await broker.take(run)).unacked == 2
+    assert (await broker.run(run).take()).unacked == 2
     assert (await broker.count("mail")).unacked == 2
 
 
@@ -182,9 +182,9 @@ async def test_copies_that_share_a_delivery_tag_with_another_queue_are_refused(
     with pytest.raises(Rejected, match="archive") as refused:
         await broker.count("tts")
     assert refused.value.reason == "SharedRoute"
-    await broker.open(run)
+    await broker.run(run).open()
     with pytest.raises(Rejected, match="SharedRoute"):
-        await broker.take(run)
+        await broker.run(run).take()
     assert await broker.queued_task_ids(["copied"], "tts") == {"copied"}
 
 
@@ -201,9 +201,9 @@ async def test_entries_that_nobody_can_read_stay_and_are_counted_and_list_messag
     await redis.hset("unacked", mapping=unreadable)
     await redis.rpush("tts", b"\x80\x04 not JSON", b"")
     run = replace(run, take_unreadable=True)
-    await broker.open(run)
+    await broker.run(run).open()
 
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked, taken.undecodable) == (2, 0, 5)
     assert await redis.hgetall("unacked") == unreadable
@@ -215,9 +215,9 @@ async def test_entries_that_only_kombus_own_parser_reads_are_attributed(
     broker: RedisBroker, redis: Redis, run: Run, odd: str
 ) -> None:
     await redis.hset("unacked", "tag", f'[{{"headers": {{"timelimit": {odd}}}}}, null, "tts"]')
-    await broker.open(run)
+    await broker.run(run).open()
 
-    assert (await broker.take(run)).unacked == 1
+    assert (await broker.run(run).take()).unacked == 1
 
 
 async def test_an_unacked_entry_without_its_time_is_taken_all_the_same(
@@ -226,10 +226,10 @@ async def test_an_unacked_entry_without_its_time_is_taken_all_the_same(
     application.enqueue("tts", "held")
     application.hold("tts", 1)
     await redis.delete("unacked_index")
-    await broker.open(run)
+    await broker.run(run).open()
 
-    assert (await broker.take(run)).unacked == 1
-    await broker.close(run)
+    assert (await broker.run(run).take()).unacked == 1
+    await broker.run(run).close()
 
 
 async def test_the_time_to_live_of_an_expiring_queue_does_not_reach_the_quarantine(
@@ -237,9 +237,9 @@ async def test_the_time_to_live_of_an_expiring_queue_does_not_reach_the_quaranti
 ) -> None:
     application.enqueue("tts", "waits")
     await redis.expire("tts", 100)
-    await broker.open(run)
+    await broker.run(run).open()
 
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert await redis.ttl(f"{taken.quarantine}:1:ready:0") == -1
 
@@ -249,10 +249,10 @@ async def test_a_list_of_another_type_stops_the_boundary_before_it_takes_anythin
 ) -> None:
     application.enqueue("tts", "waits")
     await redis.set(f"tts{SEP}6", "no list")
-    await broker.open(run)
+    await broker.run(run).open()
 
     with pytest.raises(Rejected, match="WrongKeyType"):
-        await broker.take(run)
+        await broker.run(run).take()
     assert await redis.llen("tts") == 1
 
 
@@ -260,25 +260,25 @@ async def test_a_list_of_another_type_stops_the_boundary_before_it_takes_anythin
 async def test_a_run_whose_record_vanished_is_not_opened_again_and_takes_nothing(
     broker: RedisBroker, application: Application, redis: Redis, run: Run, lost: str
 ) -> None:
-    await broker.open(run)
+    await broker.run(run).open()
     application.enqueue("tts", "waits")
     await redis.delete(f"queuerecovery.dev:run:{run.uid}")
     if lost == "all":
         await redis.delete("queuerecovery.dev:lock:tts")
     else:
         with pytest.raises(Rejected, match="BrokerLostData"):
-            await broker.open(run)
+            await broker.run(run).open()
 
     for step in (
-        broker.take(run),
-        broker.push(run, tasks(1)),
-        broker.freeze(run, {"a": None}),
-        broker.pass_boundary(run),
+        broker.run(run).take(),
+        broker.run(run).push({run.queue: tasks(1)}),
+        broker.run(run).freeze({run.queue: {"a": None}}),
+        broker.run(run).pass_boundary(),
     ):
         with pytest.raises(Rejected, match="BrokerLostData"):
             await step
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.pushed(run)
+        await broker.run(run).pushed()
     assert await redis.llen("tts") == 1
 
 
@@ -289,13 +289,13 @@ async def test_what_a_job_looked_like_and_is_lost_is_told_as_lost_before_anythin
     application.enqueue("tts", "done", "held")
     application.hold("tts", 1)
     frozen = {"0:str:done": SeenJob(status="done", task_id="done", recoverable=False), "1:str:poison": None}
-    await broker.open(run)
-    await broker.freeze(run, frozen)
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: frozen})
     await redis.hdel(f"queuerecovery.dev:run:{run.uid}", f"seen:{lost}")
     before = await everything(redis)
 
     with pytest.raises(Rejected, match="BrokerLostData"):
-        await broker.take(run, frozen=frozen)
+        await broker.run(run).take(frozen=frozen)
 
     assert await everything(redis) == before
 
@@ -308,10 +308,10 @@ async def test_a_full_server_lets_a_queue_be_taken_and_its_run_be_ended(
     application.hold("tts", 1)
     try:
         await redis.config_set("maxmemory", 1)
-        await broker.open(run)
-        await broker.freeze(run, {"0:a": None})
-        taken = await broker.take(run)
-        await broker.close(run)
+        await broker.run(run).open()
+        await broker.run(run).freeze({run.queue: {"0:a": None}})
+        taken = await broker.run(run).take()
+        await broker.run(run).close()
     finally:
         await redis.config_set("maxmemory", 0)
 
@@ -321,6 +321,6 @@ async def test_a_full_server_lets_a_queue_be_taken_and_its_run_be_ended(
 async def test_entries_larger_than_a_bite_are_moved_one_by_one(broker: RedisBroker, redis: Redis, run: Run) -> None:
     large = json.dumps([{"body": "x" * 300_000}, "", "tts"])
     await redis.hset("unacked", mapping={f"tag{n}": large for n in range(5)})
-    await broker.open(run)
+    await broker.run(run).open()
 
-    assert (await broker.take(run)).unacked == 5
+    assert (await broker.run(run).take()).unacked == 5

@@ -61,7 +61,7 @@ class Case:
     async def look(self) -> None:
         """Look whether its queues are free."""
         recovery = self._scope()
-        await check_queue_locks(recovery, recovery.runs)
+        await check_queue_locks(recovery, recovery.covered)
 
     async def refusal(self) -> str:
         """Look, and return whom it waits for."""
@@ -124,7 +124,7 @@ def case(broker: RedisBroker) -> Case:
 
 
 async def test_one_that_exists_is_waited_for(case: Case, run: Run) -> None:
-    await case.broker.open(run)
+    await case.broker.run(run).open()
     case.exists = True
 
     assert (
@@ -132,19 +132,19 @@ async def test_one_that_exists_is_waited_for(case: Case, run: Run) -> None:
         == 'queue "tts" is held by recovery "media/tts-wrong-shape"; this recovery starts when that one has ended'
     )
     assert case.asked == [(run.name, run.uid)]
-    await case.broker.take(run)
+    await case.broker.run(run).take()
 
 
 async def test_one_of_which_the_operator_may_not_ask_is_waited_for_and_the_message_tells_how_to_remove_its_lock(
     case: Case, run: Run
 ) -> None:
-    await case.broker.open(run)
+    await case.broker.run(run).open()
     case.exists = None
 
     message = await case.refusal()
 
     assert message.endswith('If that one no longer exists: redis-cli -u "$BROKER_URL" DEL queuerecovery.dev:lock:tts')
-    await case.broker.take(run)
+    await case.broker.run(run).take()
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,14 @@ async def test_one_of_which_the_operator_may_not_ask_is_waited_for_and_the_messa
 async def test_one_of_another_cluster_is_never_taken_over_nor_asked_for_here(
     case: Case, run: Run, cluster: str, uid: str | None
 ) -> None:
-    await case.broker.open(replace(run, cluster=cluster, cluster_uid=uid))
+    await case.broker.run(replace(run, cluster=cluster, cluster_uid=uid)).open()
 
     message = await case.refusal()
 
     assert '"media/tts-wrong-shape" in another cluster' in message
     assert "DEL queuerecovery.dev:lock:tts" in message
     assert case.asked == []
-    await case.broker.take(run)
+    await case.broker.run(run).take()
 
 
 @pytest.mark.parametrize(("own", "uid"), [(None, "uid of this-cluster"), ("uid of this-cluster", None), (None, None)])
@@ -174,7 +174,7 @@ async def test_one_whose_cluster_is_not_known_for_sure_is_waited_for(
     case: Case, run: Run, own: str | None, uid: str | None
 ) -> None:
     case.cluster_uid = own
-    await case.broker.open(replace(run, cluster_uid=uid))
+    await case.broker.run(replace(run, cluster_uid=uid)).open()
 
     message = await case.refusal()
 
@@ -184,7 +184,7 @@ async def test_one_whose_cluster_is_not_known_for_sure_is_waited_for(
 
 
 async def test_one_of_a_cluster_whose_authority_has_changed_is_taken_over(case: Case, redis: Redis, run: Run) -> None:
-    await case.broker.open(replace(run, cluster="the-former-authority"))
+    await case.broker.run(replace(run, cluster="the-former-authority")).open()
 
     await case.look()
 
@@ -192,7 +192,7 @@ async def test_one_of_a_cluster_whose_authority_has_changed_is_taken_over(case: 
 
 
 async def test_one_whose_record_the_broker_has_lost_is_waited_for(case: Case, redis: Redis, run: Run) -> None:
-    await case.broker.open(run)
+    await case.broker.run(run).open()
     await redis.delete(f"queuerecovery.dev:run:{run.uid}")
 
     assert run.uid in await case.refusal()
@@ -206,16 +206,16 @@ async def test_one_that_is_gone_before_its_boundary_gives_everything_back_and_ca
     application.enqueue("tts", *(f"m{n}" for n in range(20)))
     application.hold("tts", 10)
     before = await everything(redis)
-    await late.open(run)
+    await late.run(run).open()
     with dying_at(late, Script.BOUNDARY):
-        await late.take(run)
+        await late.run(run).take()
 
     await case.look()
 
     assert await everything(redis, without=["queuerecovery.dev:"]) == before
     assert await case.broker.holders("tts") == {}
     with pytest.raises(Rejected, match="AlreadyClosed"):
-        await late.take(run)
+        await late.run(run).take()
     assert await everything(redis, without=["queuerecovery.dev:"]) == before
     assert case.settled == []
 
@@ -226,8 +226,8 @@ async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_fou
     late, run = connect(), replace(run, retention_seconds=3600)
     application.enqueue("tts", "held", "waits")
     application.hold("tts", 1)
-    await late.open(run)
-    taken = await late.take(run)
+    await late.run(run).open()
+    taken = await late.run(run).take()
 
     await case.look()
 
@@ -246,7 +246,7 @@ async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_fou
 async def test_a_quarantine_without_a_retention_of_its_own_is_kept_for_a_week(
     case: Case, redis: Redis, run: Run, retention: str | None
 ) -> None:
-    await case.broker.open(run)
+    await case.broker.run(run).open()
     if retention is None:
         await redis.hdel(f"queuerecovery.dev:run:{run.uid}", "retention")
     else:
@@ -262,24 +262,24 @@ async def test_the_jobs_of_one_that_is_gone_are_settled_but_for_those_that_it_ha
     case: Case, connect: Connect, redis: Redis, run: Run
 ) -> None:
     late = connect()
-    await late.open(run)
-    await late.freeze(run, {"0:int:7": None, "1:int:8": None, "2:str:9": None})
-    await late.take(run)
-    await late.push(run, [replace(tasks(1)[0], key="0:int:7")])
+    await late.run(run).open()
+    await late.run(run).freeze({run.queue: {"0:int:7": None, "1:int:8": None, "2:str:9": None}})
+    await late.run(run).take()
+    await late.run(run).push({run.queue: [replace(tasks(1)[0], key="0:int:7")]})
 
     await case.look()
 
     assert case.settled == [(run.uid, ["8"])]
     with pytest.raises(Rejected, match="AlreadyClosed"):
-        await late.push(run, tasks(2))
+        await late.run(run).push({run.queue: tasks(2)})
     assert await redis.llen("tts") == 1
 
 
 async def test_the_jobs_of_another_namespace_are_out_of_reach(case: Case, run: Run) -> None:
     case.namespace = "news"
-    await case.broker.open(run)
-    await case.broker.freeze(run, {"0:int:7": None})
-    await case.broker.take(run)
+    await case.broker.run(run).open()
+    await case.broker.run(run).freeze({run.queue: {"0:int:7": None}})
+    await case.broker.run(run).take()
 
     await case.look()
 
@@ -294,9 +294,9 @@ async def test_messages_that_were_being_sorted_are_back_in_the_queue_or_stay_in_
     names = [f"m{n:03}" for n in range(300)]
     for number, name in enumerate(names):
         application.send("tts", name, task="mail.send" if number % 2 else "tts.render")
-    await late.open(run)
+    await late.run(run).open()
     with dying_at(late, Script.SORT, 2):
-        await late.take(run)
+        await late.run(run).take()
 
     await case.look()
 
@@ -312,14 +312,14 @@ async def test_a_restore_that_is_gone_leaves_each_message_in_one_place(
     late = connect()
     names = [f"m{n:03}" for n in range(200)]
     application.enqueue("tts", *names)
-    await late.open(run)
-    await late.take(run)
-    await late.close(run)
-    await late.release(run, expires=NOW, retain=True)
+    await late.run(run).open()
+    await late.run(run).take()
+    await late.run(run).close()
+    await late.run(run).release(expires=NOW, retain=True)
     undo = restoring(run)
-    await late.open(undo)
+    await late.run(undo).open()
     with dying_at(late, Script.SORT, 2):
-        await late.restore(undo)
+        await late.run(undo).restore()
 
     await case.look()
 
@@ -336,8 +336,8 @@ async def test_wherever_its_process_dies_the_next_look_ends_it(
         await redis.flushall()
         dead, late = selecting(tasks=["tts.render"]), connect()
         application.enqueue("tts", "waits")
-        await late.open(dead)
-        await late.take(dead)
+        await late.run(dead).open()
+        await late.run(dead).take()
         with dying(case.broker, trips) as deaths:
             await case.look()
         await case.look()
@@ -345,7 +345,7 @@ async def test_wherever_its_process_dies_the_next_look_ends_it(
         assert await case.broker.holders("tts") == {}
         assert await _quarantined(redis, dead) == ["waits"]
         with pytest.raises(Rejected, match="AlreadyClosed"):
-            await late.push(dead, tasks(1))
+            await late.run(dead).push({dead.queue: tasks(1)})
         if not deaths:
             return
     raise AssertionError("it never came to its end")
@@ -353,13 +353,13 @@ async def test_wherever_its_process_dies_the_next_look_ends_it(
 
 async def test_of_one_of_every_queue_only_the_queues_that_are_needed_are_taken_over(case: Case) -> None:
     runs = recovery_of("mail", "tts")
-    await case.broker.open(*runs)
+    await case.broker.run(*runs).open()
 
     await case.look()
 
     held = await case.broker.holders("mail", "tts")
     assert {queue: holder.run for queue, holder in held.items()} == {"mail": runs[0].uid}
-    await case.broker.take(runs[0])
+    await case.broker.run(runs[0]).take()
 
 
 async def test_of_one_of_every_queue_the_message_of_a_job_that_is_listed_for_another_queue_is_left(
@@ -367,10 +367,10 @@ async def test_of_one_of_every_queue_the_message_of_a_job_that_is_listed_for_ano
 ) -> None:
     late, runs = connect(), recovery_of("mail", "tts")
     application.enqueue("tts", "left", "taken")
-    await late.open(*runs)
-    await late.freeze(runs[0], seen_jobs("left", recoverable=False))
+    await late.run(*runs).open()
+    await late.run(runs[0]).freeze({runs[0].queue: seen_jobs("left", recoverable=False)})
     with dying_at(late, Script.SORT):
-        await late.take(*runs)
+        await late.run(*runs).take()
 
     await case.look()
 
@@ -380,8 +380,8 @@ async def test_of_one_of_every_queue_the_message_of_a_job_that_is_listed_for_ano
 async def test_a_recovery_of_every_queue_takes_over_what_is_gone_and_waits_for_the_rest(case: Case, run: Run) -> None:
     case.queue = "*"
     living = replace(run, uid=str(uuid4()), name="media/living", queue="other", cluster_uid="another's")
-    await case.broker.open(run)
-    await case.broker.open(living)
+    await case.broker.run(run).open()
+    await case.broker.run(living).open()
 
     assert 'queue "other" is held by recovery "media/living"' in await case.refusal()
     assert list(await case.broker.holders("tts", "other")) == ["other"]

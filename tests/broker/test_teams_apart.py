@@ -51,18 +51,18 @@ async def recover(broker: RedisBroker, application: Application) -> None:
     await broker.consumers()
     run = selecting(task_ids=["held", "waits", "urgent"])
     await broker.count("tts", select=run.select)
-    await broker.open(run)
+    await broker.run(run).open()
     assert (await broker.holders("tts"))["tts"].uid == run.uid
-    await broker.freeze(run, {"0:int:0": None})
-    await broker.take(run)
-    await broker.push(run, tasks(2))
-    await broker.close(run)
-    await broker.release(run, expires=datetime.now(UTC) + timedelta(days=1), retain=True)
+    await broker.run(run).freeze({run.queue: {"0:int:0": None}})
+    await broker.run(run).take()
+    await broker.run(run).push({run.queue: tasks(2)})
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC) + timedelta(days=1), retain=True)
     back = restoring(run, task_ids=["held"])
-    await broker.open(back)
-    assert (await broker.restore(back)).restored == 1
-    await broker.close(back)
-    await broker.release(back, expires=datetime.now(UTC), retain=False)
+    await broker.run(back).open()
+    assert (await broker.run(back).restore()).restored == 1
+    await broker.run(back).close()
+    await broker.run(back).release(expires=datetime.now(UTC), retain=False)
     await broker.expire_quarantines(run.cluster, none_lives, datetime.now(UTC))
 
 
@@ -87,7 +87,7 @@ async def test_no_team_reads_or_forges_what_the_operator_keeps_for_another_one(
     with Application.connected(server.url, global_keyprefix="b.") as application:
         await recover(theirs, application)
     running = recovery("tts")
-    await theirs.open(running)
+    await theirs.run(running).open()
     before = await everything(redis)
 
     async with Redis.from_url(urls["a."]) as neighbour:
@@ -102,8 +102,8 @@ async def test_no_team_reads_or_forges_what_the_operator_keeps_for_another_one(
         await neighbour.hset(own.run(running.uid), "state", "closed")
 
     assert {key: value for key, value in (await everything(redis)).items() if not key.startswith(b"a.")} == before
-    await theirs.take(running)
-    await theirs.push(running, tasks(1))
+    await theirs.run(running).take()
+    await theirs.run(running).push({running.queue: tasks(1)})
 
 
 @pytest.mark.parametrize("prefix", ["", "b."])
@@ -115,7 +115,7 @@ async def test_a_target_with_the_prefix_of_another_team_is_refused_before_anythi
         broker.check,
         lambda: broker.check_queue("tts"),
         lambda: broker.holders("tts"),
-        lambda: broker.open(recovery("tts")),
+        lambda: broker.run(recovery("tts")).open(),
         lambda: broker.expire_quarantines("this-cluster", none_lives, datetime.now(UTC)),
     ]
 

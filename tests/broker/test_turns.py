@@ -64,12 +64,12 @@ async def test_a_binding_of_2000_hashes_and_long_routing_keys_hold_nobody_up(
         await redis.sadd("_kombu.binding.tasks", f"{'.'.join(part * 2000)}.b{SEP}x{SEP}tts")
     for n in range(6):
         await redis.hset("unacked", f"tag-{n}", json.dumps([{}, "tasks", "a." * 5000 + str(n)]))
-    await broker.open(run)
+    await broker.run(run).open()
 
-    longest = await longest_turn(lambda: broker.take(run))
+    longest = await longest_turn(lambda: broker.run(run).take())
 
     assert longest < LONGEST_TURN
-    assert (await broker.take(run)).undecodable == 6
+    assert (await broker.run(run).take()).undecodable == 6
 
 
 async def test_ten_thousand_bindings_hold_nobody_up(broker: RedisBroker, redis: Redis) -> None:

@@ -25,8 +25,8 @@ async def test_queues_that_are_not_listed_are_found_by_their_bindings_and_by_the
     await redis.sadd("_kombu.bindings", f"a{SEP}{SEP}no binding")
     broker, runs = connect(), recovery_of("tts")
     application.enqueue("tts", "a")
-    await broker.open(*runs)
-    await broker.take(*runs)
+    await broker.run(*runs).open()
+    await broker.run(*runs).take()
     before = await everything(redis)
 
     found = await broker.unlisted(["tts", "mail"])

@@ -14,7 +14,9 @@ from tests.broker.application import Application, recovery, recovery_of, seen_jo
 async def enqueue(broker: RedisBroker, run: Run, seen: dict[str, SeenJob], *written_out: str) -> None:
     """Enqueue the jobs of these keys, and some that are written out."""
     keys = [*seen, *written_out]
-    await broker.push(run, [Task(key=key, task_id=f"new {key}", task="t", args="[]", kwargs="{}") for key in keys])
+    await broker.run(run).push(
+        {run.queue: [Task(key=key, task_id=f"new {key}", task="t", args="[]", kwargs="{}") for key in keys]}
+    )
 
 
 async def test_messages_of_jobs_that_are_not_enqueued_are_left_wherever_they_are_and_all_others_are_taken(
@@ -25,11 +27,11 @@ async def test_messages_of_jobs_that_are_not_enqueued_are_left_wherever_they_are
     held = application.hold("tts", 2)
     await redis.lpush("tts", "unreadable")
     run = recovery("tts")
-    await broker.open(run)
+    await broker.run(run).open()
     listed = ["m4", "m5", held[0]]
-    await broker.freeze(run, seen_jobs(*listed, "gone", recoverable=False))
+    await broker.run(run).freeze({run.queue: seen_jobs(*listed, "gone", recoverable=False)})
 
-    taken = await broker.take(run)
+    taken = await broker.run(run).take()
 
     assert (taken.ready, taken.unacked, taken.left) == (3, 1, 3)
     assert taken.left_ids == set(listed)
@@ -42,10 +44,10 @@ async def test_a_message_in_another_queue_than_its_job_is_listed_for_is_left_too
 ) -> None:
     runs = recovery_of("index", "tts")
     application.enqueue("tts", "a", "b")
-    await broker.open(*runs)
-    await broker.freeze(runs[0], seen_jobs("a", recoverable=False))
+    await broker.run(*runs).open()
+    await broker.run(runs[0]).freeze({runs[0].queue: seen_jobs("a", recoverable=False)})
 
-    taken = await broker.take(*runs)
+    taken = await broker.run(*runs).take()
 
     assert (taken.ready, taken.left) == (1, 1)
     assert application.consume("tts") == ["a"]
@@ -58,13 +60,13 @@ async def test_messages_whose_jobs_are_enqueued_are_replaced_and_the_others_are_
         application.send("tts", f"m{n}", priority=9 if n % 2 else 0)
     application.hold("tts", 1)
     run, jobs = recovery("tts"), seen_jobs("m0", "m1", "m8")
-    await broker.open(run)
-    await broker.freeze(run, {**jobs, "9:str:other": SeenJob(status="failed", task_id="m7")})
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: {**jobs, "9:str:other": SeenJob(status="failed", task_id="m7")}})
+    await broker.run(run).take()
     await enqueue(broker, run, jobs)
-    await broker.close(run)
+    await broker.run(run).close()
 
-    found = await broker.unreplaced(run)
+    found = await broker.run(run).unreplaced()
 
     assert (found.count, found.is_exact, len(found.first)) == (6, True, 5)
     assert set(found.first) <= {MessageName(task_id=f"m{n}", task="tts.render") for n in range(2, 8)}
@@ -80,11 +82,11 @@ async def test_a_job_without_a_task_id_may_replace_any_message_so_there_are_at_l
 ) -> None:
     application.enqueue("tts", *messages)
     run = recovery("tts")
-    await broker.open(run)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).take()
     await enqueue(broker, run, {}, *(f"{n}:task" for n in range(written_out)))
 
-    assert await broker.unreplaced(run) == Unreplaced(count=count, is_exact=False, first=())
+    assert await broker.run(run).unreplaced() == Unreplaced(count=count, is_exact=False, first=())
 
 
 async def test_of_a_deep_queue_a_part_is_looked_at_and_of_one_that_nothing_replaces_no_more_than_is_named(
@@ -93,15 +95,15 @@ async def test_of_a_deep_queue_a_part_is_looked_at_and_of_one_that_nothing_repla
     monkeypatch.setattr(unreplaced, "_MOST", 100)
     application.enqueue("tts", *(f"m{n}" for n in range(300)))
     run, jobs = recovery("tts"), seen_jobs("m0")
-    await broker.open(run)
-    await broker.freeze(run, jobs)
-    await broker.take(run)
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: jobs})
+    await broker.run(run).take()
 
     before = await _reads(redis)
-    assert (await broker.unreplaced(run)).count == 300
+    assert (await broker.run(run).unreplaced()).count == 300
     assert await _reads(redis) - before <= 2
     await enqueue(broker, run, jobs)
-    found = await broker.unreplaced(run)
+    found = await broker.run(run).unreplaced()
     assert 100 <= found.count < 300
     assert not found.is_exact
 

@@ -18,15 +18,16 @@ KWARGS = '{"voice": "alto", "speed": 2.50, "empty": {}, "ü": []}'
 async def test_a_worker_runs_pushed_jobs_with_their_arguments_unaltered(
     scope: Scope, broker: RedisBroker, server: Server, redis: Redis, run: Run
 ) -> None:
-    await broker.open(run)
-    await broker.pass_boundary(run)
-    await broker.push(
-        run,
-        [
-            Task(key="0", task_id="id-0", task="tts.render", args=ARGS, kwargs=KWARGS),
-            Task(key="1", task_id="id-1", task="tts.render", args="[]", kwargs="{}"),
-            Task(key="2", task_id="id-2", task="tts.forget", args="[]", kwargs="{}"),
-        ],
+    await broker.run(run).open()
+    await broker.run(run).pass_boundary()
+    await broker.run(run).push(
+        {
+            run.queue: [
+                Task(key="0", task_id="id-0", task="tts.render", args=ARGS, kwargs=KWARGS),
+                Task(key="1", task_id="id-1", task="tts.render", args="[]", kwargs="{}"),
+                Task(key="2", task_id="id-2", task="tts.forget", args="[]", kwargs="{}"),
+            ]
+        }
     )
 
     worker = await scope.start(

@@ -75,10 +75,10 @@ async def recover(
     """
     waited: list[RecoveryError] = []
     for step in (
-        lambda: broker.open(run),
-        lambda: broker.freeze(run, {"0:a": None}),
-        lambda: broker.take(run),
-        lambda: broker.push(run, tasks(2)),
+        lambda: broker.run(run).open(),
+        lambda: broker.run(run).freeze({run.queue: {"0:a": None}}),
+        lambda: broker.run(run).take(),
+        lambda: broker.run(run).push({run.queue: tasks(2)}),
     ):
         try:
             await step()
@@ -96,12 +96,12 @@ async def recover(
 
 async def end(broker: RedisBroker, run: Run) -> Closed:
     """End it; an ending whose books do not fit is begun again."""
-    closed = await broker.close(run)
+    closed = await broker.run(run).close()
     try:
-        await broker.release(run, expires=datetime.now(UTC), retain=True)
+        await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     except Rejected:
-        closed = await broker.close(run)
-        await broker.release(run, expires=datetime.now(UTC), retain=True)
+        closed = await broker.run(run).close()
+        await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     return closed
 
 

@@ -100,7 +100,7 @@ async def _about_to_drain(arena: Arena) -> AsyncIterator[tuple[Place, Recovery]]
         recovery = Recovery(resource=resource, environment=world, status=await resource.read(), turn=alone())
         await plan(recovery)
         await record_intent(recovery)
-        await (await recovery.broker()).open(*recovery.runs.values())
+        await (await recovery.run()).open()
         yield place, recovery
         await recovery.disconnect()
 

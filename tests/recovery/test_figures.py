@@ -12,7 +12,7 @@ from queue_recovery.api.recovery_status import (
     Restored,
 )
 from queue_recovery.recovery.figures import final_ending, final_messages, unreplaced_note
-from queue_recovery.recovery.ports import Closed, MessageName, Taken
+from queue_recovery.recovery.ports import MessageName, Taken
 from queue_recovery.recovery.ports import Unreplaced as PortUnreplaced
 
 UNDO_ONE = "To put it back, create a QueueRecovery whose restoreFrom names this one"
@@ -104,15 +104,14 @@ def test_what_nothing_replaces_is_named_with_the_undo(found: Unreplaced, *, quar
 
 def test_what_was_counted_before_the_quarantine_was_removed_stands_when_it_is_counted_again() -> None:
     taken = Taken(ready=2, unacked=0, left=0, undecodable=0, oversized=0, quarantine="q")
-    closed = Closed(was_purged=True, taken=taken, pushed=frozenset(), seen=frozenset())
     first = PortUnreplaced(count=1, is_exact=True, first=(MessageName(task_id="t1", task="tts.render"),))
     gone = PortUnreplaced(count=0, is_exact=False, first=())
 
-    before = final_messages(status("Succeeded", "done"), [closed], first, None)
+    before = final_messages(status("Succeeded", "done"), taken, first, None)
 
     assert before.messages is not None
     assert before.messages.unreplaced == Unreplaced(count=1, examples=[MessageExample(task_id="t1", task="tts.render")])
-    assert final_messages(before, [closed], gone, None) == before
+    assert final_messages(before, taken, gone, None) == before
 
 
 def test_nothing_is_said_where_all_is_replaced() -> None:

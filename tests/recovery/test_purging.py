@@ -28,12 +28,13 @@ async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_not
     asked: list[object] = []
     spec = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [{"id": 7}, {"task": "tts.render"}, {"id": "a"}]}
 
-    async def take(*_: object, attempt: int, frozen: list[str]) -> object:
+    async def take(attempt: int, frozen: list[str]) -> object:
         asked.append((attempt, frozen))
         raise Rejected("BrokerLostData", "lost")
 
     async def broker(_: object) -> object:
-        return SimpleNamespace(consumers=consumers, take=take)  # it has nothing that writes
+        run = SimpleNamespace(take=take)  # it has nothing that writes
+        return SimpleNamespace(consumers=consumers, run=lambda *_: run)
 
     async def consumers() -> list[object]:
         return []

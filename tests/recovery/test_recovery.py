@@ -51,21 +51,21 @@ def recovery(wanted: QueueRecoverySpec, *queues: str, planned: list[str] | None 
 async def test_a_recovery_of_one_queue_has_one_run_that_bears_its_uid() -> None:
     one = recovery(spec("tts"), "tts", "mail")
 
-    assert {queue: run.uid for queue, run in one.runs.items()} == {"tts": UID}
+    assert [(run.uid, run.queue) for run in one.identities] == [(UID, "tts")]
     assert list(await one.queues()) == ["tts"]
 
 
 async def test_a_recovery_of_every_queue_has_a_run_for_each_in_their_order() -> None:
     every = recovery(spec("*"), "tts", "mail", planned=["tts", "mail"])
 
-    assert [(run.uid, run.queue) for run in every.runs.values()] == [(f"{UID}/mail", "mail"), (f"{UID}/tts", "tts")]
+    assert [(run.uid, run.queue) for run in every.identities] == [(f"{UID}/mail", "mail"), (f"{UID}/tts", "tts")]
 
 
 async def test_every_queue_of_the_target_is_covered_until_there_is_a_plan_and_then_those_of_the_plan() -> None:
     assert list(await recovery(spec("*"), "tts", "mail", "new").queues()) == ["mail", "new", "tts"]
     planned = recovery(spec("*"), "tts", "mail", "new", planned=["mail", "tts"])
 
-    assert list(await planned.queues()) == list(planned.runs) == ["mail", "tts"]
+    assert list(await planned.queues()) == list(planned.covered) == ["mail", "tts"]
 
 
 async def test_a_queue_that_was_planned_and_is_gone_from_the_target_is_refused_and_can_still_be_closed() -> None:
@@ -73,7 +73,7 @@ async def test_a_queue_that_was_planned_and_is_gone_from_the_target_is_refused_a
 
     with pytest.raises(Rejected, match=r'QueueNotInTarget.*no queue "mail"; it has tts'):
         await planned.queues()
-    assert list(planned.runs) == ["mail", "tts"]
+    assert list(planned.covered) == ["mail", "tts"]
 
 
 async def test_a_jobs_queue_has_to_be_one_of_the_target() -> None:

@@ -17,34 +17,26 @@ from queue_recovery.broker.inspection.foreign import check_keys
 from queue_recovery.broker.inspection.unlisted import unlisted
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.keys import Layout
-from queue_recovery.broker.quarantine import restorable, restoring, retention
+from queue_recovery.broker.quarantine import restorable, retention
 from queue_recovery.broker.quarantine.listing import first_restorable
-from queue_recovery.broker.quarantine.unreplaced import unreplaced
-from queue_recovery.broker.run import closing, locks, taking
-from queue_recovery.broker.run.freezing import freeze
+from queue_recovery.broker.queue_run import RedisQueueRun
+from queue_recovery.broker.run import locks
 from queue_recovery.broker.run.publisher import Publisher
-from queue_recovery.broker.run.pushing import push
-from queue_recovery.broker.run.record import read_open_record
 from queue_recovery.broker.run.selection import Jobs, Selection
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.ports import (
     BrokerHealth,
-    Closed,
     Consumer,
     Count,
     Holder,
     QuarantinedHeaders,
     Restorable,
     Restore,
-    Restored,
     Run,
     SeenJob,
-    Taken,
-    Task,
     Unacked,
     Unlisted,
-    Unreplaced,
 )
 
 
@@ -152,41 +144,9 @@ class RedisBroker:
         """See `ports.Broker`."""
         return await locks.holders(self.database, queues)
 
-    async def open(self, *runs: Run) -> None:
+    def run(self, *runs: Run) -> RedisQueueRun:
         """See `ports.Broker`."""
-        await locks.open_runs(self.database, runs)
-
-    async def freeze(self, run: Run, seen: Mapping[str, SeenJob | None]) -> Mapping[str, SeenJob | None]:
-        """See `ports.Broker`."""
-        return await freeze(self.database, run, seen)
-
-    async def take(self, *runs: Run, attempt: int = 1, frozen: Collection[str] = ()) -> Taken:
-        """See `ports.Broker`."""
-        return await taking.take(self.database, runs, attempt, frozen)
-
-    async def moved(self, *runs: Run) -> int:
-        """See `ports.Broker`."""
-        return sum([(await read_open_record(self.database, run.uid)).moved for run in runs])
-
-    async def pass_boundary(self, run: Run) -> None:
-        """See `ports.Broker`."""
-        await taking.pass_boundary(self.database, run, {})
-
-    async def pushed(self, run: Run) -> frozenset[str]:
-        """See `ports.Broker`."""
-        return (await read_open_record(self.database, run.uid)).pushed
-
-    async def push(self, run: Run, tasks: Sequence[Task]) -> None:
-        """See `ports.Broker`."""
-        await push(self.database, self._publisher, run, tasks)
-
-    async def refuse(self, run: Run) -> None:
-        """See `ports.Broker`."""
-        await closing.refuse(self.database, run)
-
-    async def unreplaced(self, *runs: Run) -> Unreplaced:
-        """See `ports.Broker`."""
-        return await unreplaced(self.database, runs)
+        return RedisQueueRun(self.database, runs, self._publisher)
 
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
         """See `ports.Broker`."""
@@ -195,18 +155,6 @@ class RedisBroker:
     async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
         """See `ports.Broker`."""
         return await first_restorable(self.database, restore, most)
-
-    async def restore(self, run: Run) -> Restored:
-        """See `ports.Broker`."""
-        return await restoring.restore(self.database, run)
-
-    async def close(self, run: Run) -> Closed:
-        """See `ports.Broker`."""
-        return await closing.close(self.database, run)
-
-    async def release(self, run: Run, *, expires: datetime, retain: bool) -> None:
-        """See `ports.Broker`."""
-        await locks.release(self.database, run, expires=expires, retain=retain)
 
     async def expire_quarantines(
         self, cluster: str, is_live: Callable[[str, str], Awaitable[bool]], now: datetime

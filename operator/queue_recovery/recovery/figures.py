@@ -1,9 +1,7 @@
 """The final figures of a recovery, and the message that it ends with. Pure."""
 
-import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from functools import reduce
 
 from queue_recovery.api.examples import MessageExample
 from queue_recovery.api.examples import Unreplaced as UnreplacedStatus
@@ -32,7 +30,7 @@ def final_jobs(
     status: QueueRecoveryStatus,
     uid: str,
     jobs: Sequence[ListedJob],
-    closed: Mapping[str, Closed],
+    closed: Closed,
     in_doubt: Collection[str],
 ) -> QueueRecoveryStatus:
     """Return the status with what was enqueued and a row for each job that was not.
@@ -41,32 +39,29 @@ def final_jobs(
         status: as it was before the ending.
         uid: of the recovery.
         jobs: all listed ones.
-        closed: its runs, by queue.
+        closed: its run.
         in_doubt: keys of the jobs of which it is not possible to determine whether they were enqueued.
     """
     known = {row.id: row for row in status.skipped}
     rows = []
     for job in jobs:
-        if job.key in closed[job.queue].pushed:
+        if job.key in closed.pushed:
             continue
         if job.key in in_doubt:
             rows.append(skips.in_doubt(job, uid))
         else:
             rows.append(known.get(job.label) or skips.not_attempted(job))
-    pushed = sum(len(one.pushed) for one in closed.values())
     return status.model_copy(
-        update={"jobs": JobTotals.counted(len(jobs), enqueued=pushed, skipped=len(rows)), "skipped": rows}
+        update={"jobs": JobTotals.counted(len(jobs), enqueued=len(closed.pushed), skipped=len(rows)), "skipped": rows}
     )
 
 
 def final_messages(
-    status: QueueRecoveryStatus, closed: Iterable[Closed], unreplaced: Unreplaced, expires: datetime | None
+    status: QueueRecoveryStatus, taken: Taken | None, unreplaced: Unreplaced, expires: datetime | None
 ) -> QueueRecoveryStatus:
     """Return the status with what became of the queue's messages; `expires`: when the quarantine does, None: now."""
-    takens = [one.taken for one in closed if one.taken is not None]
-    if not takens:
+    if taken is None:
         return status
-    taken = reduce(operator.add, takens)
     messages = count_messages(taken)
     quarantine = None
     if expires is not None:

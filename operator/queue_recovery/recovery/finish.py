@@ -6,7 +6,7 @@ broker for no more than a second. Entered again at any point, it does the same a
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -51,30 +51,29 @@ def _holds_workers(recovery: Recovery) -> bool:
 
 async def _close(recovery: Recovery) -> QueueRecoveryStatus:
     """Close the runs, settle the jobs and release the locks; return the status with the final figures."""
-    broker = await recovery.broker()
-    closed = {queue: await broker.close(run) for queue, run in recovery.runs.items()}
+    run = await recovery.run()
+    closed = await run.close()
     jobs = listed(recovery.spec)
     expires, retain = _retention(recovery)
     in_doubt = await _in_doubt(recovery, jobs, closed)
     was_purged = is_true(recovery.status.conditions, ConditionType.PURGED)
-    if was_purged or any(one.was_purged for one in closed.values()):
-        unpushed = [job for job in jobs if job.key not in closed[job.queue].pushed and job.key not in in_doubt]
+    if was_purged or closed.was_purged:
+        unpushed = [job for job in jobs if job.key not in closed.pushed and job.key not in in_doubt]
         ids = [job.id for job in unpushed if job.id is not None]
         if ids:
             await (await recovery.job_store()).settle(recovery.resource.uid, ids, now=recovery.environment.now())
-    has_lost = bool(in_doubt) or (was_purged and not all(one.was_purged for one in closed.values()))
+    has_lost = bool(in_doubt) or (was_purged and bool(closed.unpurged))
     retain = retain or has_lost
     status = final_jobs(recovery.status, recovery.resource.uid, jobs, closed, in_doubt)
     if recovery.takes_messages:
-        unreplaced = await broker.unreplaced(*recovery.runs.values())
-        status = final_messages(status, closed.values(), unreplaced, expires if retain else None)
+        unreplaced = await run.unreplaced()
+        status = final_messages(status, closed.taken, unreplaced, expires if retain else None)
         if unreplaced.count and not retain:
             # It cannot be counted again once the quarantine is removed.
             await recovery.save(doing=_REMOVING, update={"messages": status.messages})
     elif status.restored is not None:
-        status = status.model_copy(update=restored_counts(status, closed[recovery.spec.queue].restored))
-    for run in recovery.runs.values():
-        await broker.release(run, expires=expires, retain=retain)
+        status = status.model_copy(update=restored_counts(status, closed.restored))
+    await run.release(expires=expires, retain=retain)
     ending = final_ending(status, len(in_doubt), has_lost=has_lost, scales_workers=recovery.scales_workers)
     return status.model_copy(update={"ending": ending})
 
@@ -143,12 +142,10 @@ async def _refuse_late_takers(recovery: Recovery) -> None:
     """
     with suppress(TimeoutError, RecoveryError):
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            broker = await recovery.broker()
-            for run in recovery.runs.values():
-                await broker.refuse(run)
+            await (await recovery.run()).refuse()
 
 
-async def _in_doubt(recovery: Recovery, jobs: Sequence[ListedJob], closed: Mapping[str, Closed]) -> frozenset[str]:
+async def _in_doubt(recovery: Recovery, jobs: Sequence[ListedJob], closed: Closed) -> frozenset[str]:
     """Return the keys of the jobs of which it is not possible to determine whether they were enqueued.
 
     Their marker is gone: all of a queue's when the broker does not know any more that it passed the boundary; else
@@ -157,10 +154,10 @@ async def _in_doubt(recovery: Recovery, jobs: Sequence[ListedJob], closed: Mappi
     if find(recovery.status.conditions, ConditionType.REENQUEUED) is None:
         return frozenset()
     known = {row.id for row in recovery.status.skipped}
-    unmarked = [job for job in jobs if job.key not in closed[job.queue].pushed and job.label not in known]
+    unmarked = [job for job in jobs if job.key not in closed.pushed and job.label not in known]
     if is_true(recovery.status.conditions, ConditionType.REENQUEUED):
         return frozenset(job.key for job in unmarked)
-    doubtful = [job for job in unmarked if not closed[job.queue].was_purged]
+    doubtful = [job for job in unmarked if job.queue in closed.unpurged]
     task_ids = {job.id: task_id(recovery.resource.uid, job) for job in doubtful if job.id is not None}
     if not task_ids:
         return frozenset(job.key for job in doubtful)

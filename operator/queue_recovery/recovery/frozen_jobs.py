@@ -22,13 +22,12 @@ async def freeze(
     recovery: Recovery, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]
 ) -> Mapping[str, SeenJob | None]:
     """Write down what each job that has an id looks like; return, by key, what was written down first."""
-    broker = await recovery.broker()
     recoverable = await recovery.recoverable()
-    frozen: dict[str, SeenJob | None] = {}
-    for queue, own in by_queue(jobs).items():
-        seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in own if job.id is not None}
-        frozen |= await broker.freeze(recovery.runs[queue], seen)
-    return frozen
+    seen = {
+        queue: {job.key: seen_as(stored.get(job.id), recoverable) for job in own if job.id is not None}
+        for queue, own in by_queue(jobs).items()
+    }
+    return await (await recovery.run()).freeze(seen)
 
 
 async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:

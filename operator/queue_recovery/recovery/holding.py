@@ -21,11 +21,10 @@ async def hold(recovery: Recovery) -> None:
         return
     jobs = recovery.status.jobs
     with suppress(RecoveryError):  # the count waits for no broker that is away
-        broker = await recovery.broker()
-        enqueued = sum([len(await broker.pushed(run)) for run in recovery.runs.values()])
+        enqueued = len(await (await recovery.run()).pushed())
         jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(recovery.status.skipped))
     left = jobs.total - jobs.enqueued - jobs.skipped
-    queues = quoted(recovery.runs)
+    queues = quoted(recovery.covered)
     until = f" until {timestamp(recovery.deadline)} at most" if recovery.deadline else ""
     message = (
         f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} left; the workers are running. "

@@ -44,9 +44,9 @@ async def acquire_locks(recovery: Recovery) -> None:
 
     Raises NotYet (`Locked`) while another recovery holds one of them.
     """
-    await check_queue_locks(recovery, recovery.runs)
-    await check_queues(recovery, recovery.runs)  # the plan may be hours old
-    await (await recovery.broker()).open(*recovery.runs.values())
+    await check_queue_locks(recovery, recovery.covered)
+    await check_queues(recovery, recovery.covered)  # the plan may be hours old
+    await (await recovery.run()).open()
 
 
 async def check_notes(recovery: Recovery, workers: Iterable[Worker]) -> None:

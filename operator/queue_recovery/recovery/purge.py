@@ -9,7 +9,7 @@ from queue_recovery.recovery.drain import drain_held, stop_workers
 from queue_recovery.recovery.errors import NotYet
 from queue_recovery.recovery.figures import count_messages
 from queue_recovery.recovery.jobs import listed
-from queue_recovery.recovery.ports import Broker
+from queue_recovery.recovery.ports import QueueRun
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery, Update
 from queue_recovery.recovery.skips import skipped_jobs
@@ -19,10 +19,9 @@ from queue_recovery.recovery.wording import counted
 
 async def purge(recovery: Recovery) -> None:
     """Take the messages of the queues, all or those selected, and write how many there were."""
-    broker = await recovery.broker()
+    run = await recovery.run()
     if not recovery.takes_messages:
-        for run in recovery.runs.values():
-            await broker.pass_boundary(run)
+        await run.pass_boundary()
         await recovery.save(
             (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None: every message stays"),
             (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None: no worker was stopped"),
@@ -31,14 +30,12 @@ async def purge(recovery: Recovery) -> None:
         )
         return
     jobs = [job for job in listed(recovery.spec) if job.id is not None]  # those that the drain has frozen
-    refuse_survivors(await broker.consumers(), recovery.last_seen, recovery.environment.now())
+    refuse_survivors(await (await recovery.broker()).consumers(), recovery.last_seen, recovery.environment.now())
     try:
         taken = await with_progress(
             recovery,
-            broker.take(
-                *recovery.runs.values(), attempt=recovery.status.purge.attempt, frozen=[job.key for job in jobs]
-            ),
-            partial(_progress, recovery, broker),
+            run.take(recovery.status.purge.attempt, frozen=[job.key for job in jobs]),
+            partial(_progress, recovery, run),
         )
     except NotYet:
         if recovery.still_drained is None and not await drain_held(recovery):
@@ -70,9 +67,9 @@ async def purge(recovery: Recovery) -> None:
     )
 
 
-async def _progress(recovery: Recovery, broker: Broker) -> tuple[str, str]:
+async def _progress(recovery: Recovery, run: QueueRun) -> tuple[str, str]:
     """Say how many messages have been dealt with; more may have come since they were counted."""
-    moved = await broker.moved(*recovery.runs.values())
+    moved = await run.moved()
     planned = recovery.status.plan.ready + recovery.status.plan.unacked if recovery.status.plan else 0
     of = f" of {max(moved, planned)}" if planned else ""
     return Reason.PURGING, f"moving the messages into the quarantine: {moved}{of}"

@@ -91,7 +91,7 @@ def _take_place(recovery: Recovery) -> None:
     """Take the place among others that a recovery holds already."""
     if recovery.status.drain_start_time is not None and not is_terminal(recovery.status):
         stops_workers = recovery.scales_workers and not is_true(recovery.status.conditions, ConditionType.RESTARTED)
-        recovery.stand_in_line(recovery.runs)
+        recovery.stand_in_line(recovery.covered)
         if stops_workers:
             recovery.turn.take_slot()
 

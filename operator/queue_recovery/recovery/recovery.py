@@ -16,7 +16,7 @@ from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.decide import deadline
 from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step, timestamp
-from queue_recovery.recovery.ports import Broker, JobStore, Restore, Run, Worker
+from queue_recovery.recovery.ports import Broker, JobStore, QueueRun, Restore, Run, Worker
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import Resource, Superseded
 from queue_recovery.recovery.turn import Turn
@@ -65,17 +65,27 @@ class Recovery:
         return f"{self.resource.namespace}/{self.resource.name}"
 
     @property
-    def runs(self) -> Mapping[str, Run]:
-        """The recovery's identity in the broker, for each queue that it covers: the one it names, or all of its plan's.
+    def covered(self) -> Sequence[str]:
+        """The queues that the recovery covers: the one it names, or all of its plan's.
 
         Never what the target lists by now: what was opened has to be closed, and what was not planned is not touched.
         """
         if self.spec.queue != EVERY_QUEUE:
-            return {self.spec.queue: self._run(self.resource.uid, self.spec.queue)}
-        planned = self.status.plan.queues if self.status.plan else []
-        return {queue: self._run(f"{self.resource.uid}/{queue}", queue) for queue in sorted(planned)}
+            return [self.spec.queue]
+        return sorted(self.status.plan.queues if self.status.plan else [])
 
-    def _run(self, uid: str, queue: str) -> Run:
+    @property
+    def identities(self) -> Sequence[Run]:
+        """The recovery's identity in the broker, for each queue that it covers."""
+        if self.spec.queue != EVERY_QUEUE:
+            return [self._identity(self.resource.uid, self.spec.queue)]
+        return [self._identity(f"{self.resource.uid}/{queue}", queue) for queue in self.covered]
+
+    async def run(self) -> QueueRun:
+        """Return the recovery's run in the broker."""
+        return (await self.broker()).run(*self.identities)
+
+    def _identity(self, uid: str, queue: str) -> Run:
         return Run(
             uid=uid,
             name=self.full_name,
@@ -152,7 +162,7 @@ class Recovery:
         """
         target = await self.target()
         listed = {queue.name: queue for queue in target.queues}
-        covered = sorted(self.runs or listed)
+        covered = sorted(self.covered or listed)
         for name in [*covered, *(job.queue for job in self.spec.jobs if job.queue is not None)]:
             if name not in listed:
                 raise Rejected(

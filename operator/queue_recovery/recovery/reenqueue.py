@@ -35,10 +35,9 @@ _BATCHES_PER_SECOND = 4
 async def reenqueue(recovery: Recovery) -> None:
     """Enqueue every listed job that may be, then bind the recovery to succeed."""
     jobs = listed(recovery.spec)
-    broker = await recovery.broker()
     stored = {one.id: one.without_arguments() async for one in look_up(recovery, jobs)}
     frozen = await freeze(recovery, jobs, stored)
-    done = {key for run in recovery.runs.values() for key in await broker.pushed(run)}
+    done = set(await (await recovery.run()).pushed())
     skipped = await _skipped_as_seen(recovery, [job for job in jobs if job.key not in done], frozen)
     rate = recovery.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
@@ -67,7 +66,7 @@ async def _skipped_as_seen(
     task_ids = [seen.task_id for seen in frozen.values() if seen is not None and seen.task_id]
     queued: frozenset[str] = frozenset()
     if not recovery.takes_messages and task_ids:
-        queued = await (await recovery.broker()).queued_task_ids(task_ids, *recovery.runs)
+        queued = await (await recovery.broker()).queued_task_ids(task_ids, *recovery.covered)
     return skipped_jobs(jobs, frozen, queued, await recovery.recoverable(), recovery.status.skipped)
 
 
@@ -128,9 +127,8 @@ async def _claim_and_push(
         if job.id is not None and job.id not in ours:
             del tasks[job.key]
             skipped[job.key] = changed_since(job)
-    broker = await recovery.broker()
-    for queue, own in by_queue(job for job, _ in part if job.key in tasks).items():
-        await broker.push(recovery.runs[queue], [tasks[job.key] for job in own])
+    ours_by_queue = by_queue(job for job, _ in part if job.key in tasks)
+    await (await recovery.run()).push({queue: [tasks[job.key] for job in own] for queue, own in ours_by_queue.items()})
     return skipped
 
 

@@ -84,7 +84,7 @@ async def plan_restore(recovery: Recovery) -> None:
 async def restore(recovery: Recovery) -> None:
     """Acquire the queue's lock, put the messages back, and record that the recovery succeeds."""
     await acquire_locks(recovery)
-    restored = await (await recovery.broker()).restore(recovery.runs[recovery.spec.queue])
+    restored = await (await recovery.run()).restore()
     if restored.restored == 0:
         raise _nothing(
             _wanted(recovery.spec), "has none of it any more: it was put back meanwhile, or its time is over"

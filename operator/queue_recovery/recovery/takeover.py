@@ -20,7 +20,7 @@ from queue_recovery.recovery.recovery import Recovery
 
 async def end_gone(recovery: Recovery, queue: str, holder: Holder) -> None:
     """End the run of a recovery that is gone; entered again, it does the same to the same effect."""
-    run = Run(
+    identity = Run(
         uid=holder.run,
         name=holder.name,
         cluster=recovery.environment.cluster,
@@ -28,19 +28,19 @@ async def end_gone(recovery: Recovery, queue: str, holder: Holder) -> None:
         queue=queue,
         retention_seconds=holder.retention_seconds,
     )
-    expires = recovery.environment.now() + run.retention
+    expires = recovery.environment.now() + identity.retention
     await recovery.wait_for(
         Reason.TAKEN_OVER,
         f'recovery "{holder.name}" ({holder.uid}) holds queue "{queue}" but no longer exists. Finishing its run; what '
         f"it quarantined is retained until {timestamp(expires)} under {holder.quarantine}",
     )
-    broker = await recovery.broker()
-    closed = await broker.close(run)
+    run = (await recovery.broker()).run(identity)
+    closed = await run.close()
     if not recovery.scales_workers:
         await _scale_back(recovery, queue, holder)
     if closed.was_purged:
         await _settle(recovery, holder, closed)
-    await broker.release(run, expires=expires, retain=True)
+    await run.release(expires=expires, retain=True)
 
 
 async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:

@@ -25,9 +25,11 @@ async def close(db: Database, run: Run) -> Closed:
     if answer[0] != b"CLOSED":
         raise forged(db.own.run(run.uid))
     was_purged = answer[1] == b"1"
+    queue = frozenset({run.queue})
     record = await read_record(db, run.uid)
     return Closed(
-        was_purged=was_purged,
+        purged=queue if was_purged else frozenset(),
+        unpurged=frozenset() if was_purged else queue,
         taken=record.taken if record and was_purged else None,
         pushed=record.pushed if record else frozenset(),
         seen=record.seen if record else frozenset(),

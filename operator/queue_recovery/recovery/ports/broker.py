@@ -8,17 +8,13 @@ from typing import Protocol
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.recovery.ports.run import (
-    Closed,
     MessageName,
     QuarantinedHeaders,
+    QueueRun,
     Restorable,
     Restore,
-    Restored,
     Run,
     SeenJob,
-    Taken,
-    Task,
-    Unreplaced,
 )
 
 
@@ -180,72 +176,8 @@ class Broker(Protocol):
         """Return the recoveries that hold these queues' locks, by queue; a queue that is free is not among them."""
         ...
 
-    async def open(self, *runs: Run) -> None:
-        """Take the queues' locks and create the runs in state `preparing`, all or none; answers again if they are open.
-
-        Raises NotYet (`Locked`) while another recovery holds one of the locks, and Rejected (`AlreadyClosed`) if a run
-        has been closed.
-        """
-        ...
-
-    async def freeze(self, run: Run, seen: Mapping[str, SeenJob | None]) -> Mapping[str, SeenJob | None]:
-        """Store what each job (by key) looked like when nothing ran; return what was stored first.
-
-        None: there was no document of it.
-
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
-        """
-        ...
-
-    async def take(self, *runs: Run, attempt: int = 1, frozen: Collection[str] = ()) -> Taken:
-        """Move every message of the queues into the quarantine: bites of `unacked`, then one boundary for each queue.
-
-        Entries of `unacked` that are to be left are left alone, and such messages of the lists are back, in their order
-        and before all newer ones, when this returns: what a selection does not match, and the messages of jobs that
-        were frozen as not recoverable. Which of the frozen jobs' task ids are theirs is remembered.
-
-        `frozen`: keys of all jobs that were frozen. Nothing more is taken once what one of them looked like is lost.
-
-        Goes on where an earlier call stopped, and answers the totals of all calls. May only be called when no
-        consumer of the queues lives. When that turns out not to have held, the queues are drained again and taken with
-        the next number as `attempt`: each number passes one boundary, however often it is asked for.
-
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`), and NotYet
-        (`UnknownConsumer`) while entries of the queues keep coming into `unacked`.
-        """
-        ...
-
-    async def moved(self, *runs: Run) -> int:
-        """Return how many messages `take` has dealt with so far: those that are quarantined or left for good.
-
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
-        """
-        ...
-
-    async def pass_boundary(self, run: Run) -> None:
-        """Mark the run as purged without taking anything (`purge.mode: None`)."""
-        ...
-
-    async def pushed(self, run: Run) -> frozenset[str]:
-        """Return the keys of the jobs that have been enqueued.
-
-        Raises Rejected (`BrokerLostData`) if the run key has vanished, (`AlreadyClosed`) if it is closed.
-        """
-        ...
-
-    async def push(self, run: Run, tasks: Sequence[Task]) -> None:
-        """Enqueue each task whose key has no marker yet, marker and message in one step.
-
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`) if the run may not push any more.
-        """
-        ...
-
-    async def refuse(self, run: Run) -> None:
-        """Have a process that still takes messages for this run refused, in one round trip; `close` has to follow."""
-        ...
-
-    async def unreplaced(self, *runs: Run) -> Unreplaced:
-        """Count the messages in these runs' quarantines that no job replaces which the runs have enqueued."""
+    def run(self, *runs: Run) -> QueueRun:
+        """Return a recovery's run in the broker: of one queue, or of each queue that it covers; sends nothing."""
         ...
 
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
@@ -257,33 +189,6 @@ class Broker(Protocol):
 
     async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
         """Describe the first messages that would go back, by their headers; changes nothing."""
-        ...
-
-    async def restore(self, run: Run) -> Restored:
-        """Put messages of the earlier run's quarantine back to the tail of their lists, in their order.
-
-        The run is open. Messages become visible all at once, so consumers may live. Goes on where an earlier call
-        stopped, and answers the totals of all calls.
-
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
-        """
-        ...
-
-    async def close(self, run: Run) -> Closed:
-        """Freeze the markers: from here on nothing can be taken or pushed for this run; makes a tombstone if need be.
-
-        A run that had not passed its boundary gets its `unacked` entries back where they were. One that had passed it
-        gives back what its selection keeps, if that was not done: it becomes visible in one step, so that its order
-        holds also when workers live by then. One that puts messages back makes visible what it has brought on its way,
-        and leaves the rest in the quarantine.
-        """
-        ...
-
-    async def release(self, run: Run, *, expires: datetime, retain: bool) -> None:
-        """Let the queue's lock go, if it is this run's, and say when the quarantine ends.
-
-        With `retain` False the quarantine is unlinked at once.
-        """
         ...
 
     async def aclose(self) -> None:

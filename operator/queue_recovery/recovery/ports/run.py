@@ -1,9 +1,9 @@
-"""A run: one recovery of one queue as the broker knows it, and what it moves, enqueues and leaves behind."""
+"""A run: a recovery as the broker knows it, and what it moves, enqueues and leaves behind."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, Protocol, TypeVar
 
 from queue_recovery.api.select import PurgeSelect
 
@@ -149,21 +149,52 @@ class Restored:
     left: int
     """Messages that stay in the quarantine."""
 
+    def __add__(self, other: "Restored") -> "Restored":
+        """Return the totals of two runs of one recovery."""
+        return Restored(restored=self.restored + other.restored, left=self.left + other.left)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
     """What a closed run says for good."""
 
-    was_purged: bool
-    """Whether the boundary had been passed, so that claims may exist."""
-    taken: Taken | None
-    """What had been moved into the quarantine when it was; None otherwise."""
-    pushed: frozenset[str]
+    purged: frozenset[str] = frozenset()
+    """Queues whose boundary was passed, so that claims of their jobs may exist."""
+    unpurged: frozenset[str] = frozenset()
+    """The run's other queues: nothing of theirs was taken or enqueued."""
+    taken: Taken | None = None
+    """What was moved into the quarantine; None if no boundary was passed."""
+    pushed: frozenset[str] = frozenset()
     """Keys (`Task.key`) of the jobs that were enqueued; frozen."""
     seen: frozenset[str] = frozenset()
     """Keys of the jobs with an id whose documents were looked at when nothing ran: no other can have been claimed."""
     restored: Restored | None = None
-    """What had been put back of an earlier run's quarantine, by a run that does so."""
+    """What was put back of an earlier run's quarantine, by a run that does so."""
+
+    @property
+    def was_purged(self) -> bool:
+        """Whether a boundary was passed."""
+        return bool(self.purged)
+
+    def __add__(self, other: "Closed") -> "Closed":
+        """Return what two runs of one recovery say."""
+        return Closed(
+            purged=self.purged | other.purged,
+            unpurged=self.unpurged | other.unpurged,
+            taken=_total(self.taken, other.taken),
+            pushed=self.pushed | other.pushed,
+            seen=self.seen | other.seen,
+            restored=_total(self.restored, other.restored),
+        )
+
+
+T = TypeVar("T", Taken, Restored)
+
+
+def _total(one: T | None, other: T | None) -> T | None:
+    if one is None or other is None:
+        return one or other
+    return one + other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,3 +209,102 @@ class Task:
     """JSON array as text."""
     kwargs: str
     """JSON object as text."""
+
+
+class QueueRun(Protocol):
+    """A recovery's run in the broker, of one queue or of several: the only way to change queues."""
+
+    async def open(self) -> None:
+        """Acquire the queues' locks and create the runs in state `preparing`, all or none; may be repeated.
+
+        Raises NotYet (`Locked`) while another recovery holds one of the locks, and Rejected (`AlreadyClosed`) if a run
+        has been closed.
+        """
+        ...
+
+    async def freeze(self, seen: Mapping[str, Mapping[str, SeenJob | None]]) -> Mapping[str, SeenJob | None]:
+        """Store what each job, by queue and key, looked like when nothing ran; return by key what was stored first.
+
+        None: there was no document of it.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
+        """
+        ...
+
+    async def take(self, attempt: int = 1, frozen: Collection[str] = ()) -> Taken:
+        """Move every message of the queues into the quarantine: batches of `unacked`, then each queue's boundary.
+
+        Entries of `unacked` that are to be left are never moved, and such messages of the lists are back, in their
+        order and before all newer ones, when this returns: what a selection does not match, and the messages of jobs
+        that were frozen as not recoverable. Which of the frozen jobs' task ids are theirs is recorded.
+
+        `frozen`: keys of all jobs that were frozen. Nothing more is taken once what one of them looked like is lost.
+
+        Continues where an earlier call stopped, and returns the totals of all calls. May only be called while no
+        consumer of the queues lives. If that turns out not to have held, the queues are drained again and taken with
+        the next number as `attempt`: each number passes one boundary, however often it is asked for.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`), and NotYet
+        (`UnknownConsumer`) while entries of the queues keep coming into `unacked`.
+        """
+        ...
+
+    async def moved(self) -> int:
+        """Return how many messages `take` has dealt with so far: those that are quarantined or left for good.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
+        """
+        ...
+
+    async def pass_boundary(self) -> None:
+        """Mark the run as purged without taking anything (`purge.mode: None`)."""
+        ...
+
+    async def pushed(self) -> frozenset[str]:
+        """Return the keys of the jobs that were enqueued.
+
+        Raises Rejected (`BrokerLostData`) if the run's record has vanished, (`AlreadyClosed`) if it is closed.
+        """
+        ...
+
+    async def push(self, tasks: Mapping[str, Sequence[Task]]) -> None:
+        """Enqueue each task, by queue, whose key has no marker yet, marker and message in one step.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`) if the run may not push any more.
+        """
+        ...
+
+    async def restore(self) -> Restored:
+        """Return messages of the earlier run's quarantine to the tail of their lists, in their order.
+
+        The run is open. Messages become visible all at once, so consumers may live. Continues where an earlier call
+        stopped, and returns the totals of all calls.
+
+        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
+        """
+        ...
+
+    async def refuse(self) -> None:
+        """Refuse any process that still takes messages for this run, in one round trip a queue; `close` must follow."""
+        ...
+
+    async def close(self) -> Closed:
+        """Freeze the markers: from here on nothing can be taken or pushed; writes a record if there is none.
+
+        A queue that had not passed its boundary gets its `unacked` entries back where they were. One that had passed
+        it gets back what its selection leaves, if that was not done: it becomes visible in one step, so that its order
+        holds even if workers live by then. A run that restores makes visible what it has sorted so far, and leaves
+        the rest in the quarantine.
+        """
+        ...
+
+    async def unreplaced(self) -> Unreplaced:
+        """Count the messages in the quarantines that none of the jobs replaces which the run has enqueued."""
+        ...
+
+    async def release(self, *, expires: datetime, retain: bool) -> None:
+        """Release the queues' locks that are this run's, and say when the retention of the quarantines is over.
+
+        With `retain` False the quarantines are unlinked at once.
+        """
+        ...
