@@ -6,12 +6,12 @@ import ssl
 from redis import exceptions
 
 _NOT_TRUSTED = (
-    "the broker's certificate is signed by nobody whom the operator trusts; put its authority into a Secret, and name "
-    "that as broker.tls.caSecretRef in the target"
+    "the operator does not trust the authority that signed the broker's certificate; put the authority's certificate "
+    "into a Secret, and set broker.tls.caSecretRef in the target to it"
 )
 _OTHER_HOST = (
-    "the broker's certificate is for another host; correct the host in the URL, or let the certificate name it (with "
-    "Sentinel, the addresses that the Sentinels tell)"
+    "the broker's certificate is for another host; correct the host in the URL, or issue a certificate for it (with "
+    "Sentinel, for the addresses that the Sentinels return)"
 )
 _UNTRUSTED = {
     9: "the broker's certificate is not valid yet; check it, and the clocks",
@@ -24,8 +24,8 @@ _UNTRUSTED = {
 _ALERT = re.compile(r"_ALERT_([A-Z_]+)")
 
 _REFUSED = {
-    "CERTIFICATE_REQUIRED": "the broker asks for a client certificate; name the Secret with one as "
-    "broker.tls.clientCertificateSecretRef in the target",
+    "CERTIFICATE_REQUIRED": "the broker requires a client certificate; put one into a Secret, and set "
+    "broker.tls.clientCertificateSecretRef in the target to it",
     "CERTIFICATE_EXPIRED": "the operator's client certificate has expired; renew the Secret that "
     "broker.tls.clientCertificateSecretRef names",
     "UNKNOWN_CA": "the broker does not trust the authority of the operator's client certificate; put one that it "
@@ -37,8 +37,8 @@ _REFUSED = {
 _REFUSED["HANDSHAKE_FAILURE"] = _REFUSED["CERTIFICATE_REQUIRED"]
 
 _CLOSED = (
-    "the broker ends the connection right after the TLS handshake, as one does that wants a client certificate, or "
-    "another one; see broker.tls.clientCertificateSecretRef in the target"
+    "the broker closes the connection right after the TLS handshake, so it probably requires a client certificate, or "
+    "another one; check broker.tls.clientCertificateSecretRef in the target"
 )
 
 

@@ -49,14 +49,14 @@ def connect(
     if certificates is not None and not (address.tls or address.sentinels):
         raise NotYet(
             Reason.INVALID_BROKER_URL,
-            "the target has broker.tls, and the broker's URL begins with redis://; write rediss://, or take "
-            "broker.tls out of the target",
+            "the target has broker.tls, and the broker's URL begins with redis://; write rediss://, or "
+            "remove broker.tls from the target",
         )
     if certificates is not None and certificates.authorities is not None and address.certificate_check == "none":
         raise NotYet(
             Reason.INVALID_BROKER_URL,
             "the target has broker.tls.caSecretRef, and the broker's URL says ssl_cert_reqs=none, with "
-            "which no certificate is checked; take ssl_cert_reqs out of the URL",
+            "which no certificate is verified; remove ssl_cert_reqs from the URL",
         )
     encrypted = address.tls or certificates is not None
     of_sentinels = options.sentinel_kwargs

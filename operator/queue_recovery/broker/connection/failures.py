@@ -73,7 +73,10 @@ _CODES = {
         Reason.BROKER_UNAVAILABLE,
         "the broker is a replica that has lost its primary; point the URL at the primary",
     ),
-    "BUSY": (Reason.BROKER_UNAVAILABLE, "the broker is busy with some other client's script; wait, or SCRIPT KILL"),
+    "BUSY": (
+        Reason.BROKER_UNAVAILABLE,
+        "the broker is busy with another client's script; wait, or stop it with SCRIPT KILL",
+    ),
     "READONLY": (
         Reason.BROKER_READ_ONLY,
         "the broker is a replica and accepts no writes; point the URL at the primary",
@@ -222,8 +225,8 @@ def from_error_text(text: str, kind: str = "ResponseError") -> RecoveryError:
     if found is None and _UNREADABLE.search(text):
         return Rejected(
             Reason.BROKER_LOST_DATA,
-            f'another client has changed a key that begins with "{OPERATOR_KEYS}"; see who may write the operator\'s '
-            "keys (the broker's ACL), and recover the rest by a new recovery",
+            f'another client has changed a key that begins with "{OPERATOR_KEYS}"; check who may write the operator\'s '
+            "keys (the broker's ACL), and list the remaining jobs in a new recovery",
         )
     if found is None:
         return Unavailable(
@@ -247,7 +250,7 @@ def unknown_consumer() -> NotYet:
     """Return the error of a queue that is still consumed although its workers are gone."""
     return NotYet(
         Reason.UNKNOWN_CONSUMER,
-        "messages of the queue keep coming into unacked although its workers are stopped, so something else consumes "
+        "messages of the queue still arrive in unacked although its workers are stopped, so something else consumes "
         "it; find it (CLIENT LIST shows connections whose last command is brpop), stop it, and list it in the "
         "target's `workers`",
     )
@@ -266,7 +269,7 @@ def primary_demoted() -> Unavailable:
     """Return the error of a replica that the Sentinels still name as the primary."""
     return Unavailable(
         Reason.PRIMARY_NOT_FOUND,
-        "the server that the Sentinels name is a replica, as in the middle of a failover; if it lasts, see their logs",
+        "the server that the Sentinels name is a replica, as during a failover; if this lasts, check their logs",
     )
 
 

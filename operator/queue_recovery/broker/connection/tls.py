@@ -67,5 +67,5 @@ def unverified(address: Address, *, encrypted: bool, encrypted_sentinels: bool) 
     if not address.check_hostname:
         return "without checking the host in its certificate (ssl_check_hostname=false)"
     if address.sentinels and not encrypted_sentinels:
-        return "by the word of Sentinels that it asks without TLS (sentinelKwargs.ssl)"
+        return "by trusting Sentinels that it asks without TLS (sentinelKwargs.ssl)"
     return None

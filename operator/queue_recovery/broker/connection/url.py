@@ -235,7 +235,7 @@ def _certificate_options(query: dict[str, str], *, tls: bool) -> tuple[_Certific
 def _refused_option(name: str) -> NotYet:
     if name not in _NAMED_OPTIONS:
         return _invalid(
-            "it has an option after the '?' that the operator does not know; leave it out, or percent-encode a '?' in "
+            "it has an option after the '?' that the operator does not know; remove it, or percent-encode a '?' in "
             "the password (%3F)"
         )
     if name.startswith("ssl_"):
@@ -245,7 +245,7 @@ def _refused_option(name: str) -> NotYet:
         )
     if name == "db":
         return _invalid("option db is not Celery's; write the number of the database after the host: redis://host/0")
-    return _invalid(f"option {name} is not supported; leave it out")
+    return _invalid(f"option {name} is not supported; remove it")
 
 
 def _invalid(why: str) -> NotYet:

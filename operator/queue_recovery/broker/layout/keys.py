@@ -58,7 +58,7 @@ class Layout:
         return {priority: self.list_of(queue, priority) for priority in _PRIORITIES}
 
     def queue_of_list(self, key: str) -> str:
-        """Return the queue of a list, whatever its priority."""
+        """Return the queue of a list of any priority."""
         name, separator, priority = key.removeprefix(self.options.global_key_prefix).rpartition(self.options.sep)
         return name if separator and priority.isdecimal() else name + separator + priority
 

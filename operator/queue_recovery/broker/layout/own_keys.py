@@ -1,6 +1,6 @@
 """The operator's own keys: locks, records of runs, and quarantines, below the application's prefix.
 
-A server's ACL that grants a team its prefix therefore keeps the team away from what the operator stores for others.
+A server's ACL that grants a team its prefix therefore denies it what the operator stores for other teams.
 """
 
 from dataclasses import dataclass

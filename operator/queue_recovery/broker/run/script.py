@@ -44,8 +44,8 @@ def lost_data() -> Rejected:
     """Return the error of a run whose record, or part of it, is gone from the broker."""
     return Rejected(
         Reason.BROKER_LOST_DATA,
-        "the broker has lost what this recovery had written to it (a fail-over, a restart without its data, an "
-        "eviction, or a FLUSHALL), so nothing more is done; see which jobs have a message, then recover the rest again",
+        "the broker has lost what this recovery had written to it (a failover, a restart without its data, an "
+        "eviction, or a FLUSHALL), so it stops; check which jobs have a message, and list the others in a new recovery",
     )
 
 
@@ -53,15 +53,16 @@ def forged(key: str) -> Rejected:
     """Return the error of a key with a value that the operator does not write."""
     return Rejected(
         Reason.BROKER_LOST_DATA,
-        f'key "{key}" holds what the operator does not write, so another client has changed it; see who may write the '
-        "operator's keys (the broker's ACL), remove the key, and recover the rest by a new recovery",
+        f'key "{key}" holds what the operator does not write, so another client has changed it; check who may write '
+        "the operator's keys (the broker's ACL), remove the key, and list the remaining jobs in a new recovery",
     )
 
 
 def already_closed() -> Rejected:
     """Return the error of a run that has been closed."""
     return Rejected(
-        Reason.ALREADY_CLOSED, "this recovery has ended in the broker and cannot go on; create a new one for the rest"
+        Reason.ALREADY_CLOSED,
+        "this recovery is closed in the broker and cannot continue; create a new one for the rest",
     )
 
 

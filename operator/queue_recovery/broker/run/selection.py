@@ -27,7 +27,7 @@ class Jobs:
 
 
 def digest(name: str) -> str:
-    """Return what stands for a task id in a run's record, whatever its length."""
+    """Return the digest that a run's record has for a task id of any length."""
     return sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -33,7 +33,7 @@ class Holder:
     cluster_uid: str | None
     """What tells its cluster from all others; None where it is not known."""
     retention_seconds: int
-    """How long it wants its quarantine to be kept."""
+    """How long its quarantine is retained."""
     lock: str
     """Key of the lock, for a person who has to remove it by hand."""
     quarantine: str
@@ -45,7 +45,7 @@ class BrokerHealth:
     """What a check of the broker found besides that it can be used."""
 
     eviction_policy: str | None
-    """`maxmemory-policy`, or None where the server does not tell."""
+    """`maxmemory-policy`, or None if the server does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class Broker(Protocol):
         ...
 
     async def check(self) -> BrokerHealth:
-        """Find out whether the server can be worked with.
+        """Check that the server can be used.
 
         Raises Unavailable (`BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`,
         `BrokerPermissionDenied`) or NotYet (`BrokerIsCluster`, `InvalidBrokerURL`).
@@ -169,11 +169,11 @@ class Broker(Protocol):
         ...
 
     async def consumers(self) -> Sequence[Consumer]:
-        """Return who waits for messages of any queue in the database; nobody where the server does not tell."""
+        """Return the connections that wait for messages of any queue; none if the server does not list them."""
         ...
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
-        """Return the recoveries that hold these queues' locks, by queue; a queue that is free is not among them."""
+        """Return the recoveries that hold these queues' locks, by queue; free queues are omitted."""
         ...
 
     def run(self, *runs: Run) -> QueueRun:

@@ -43,11 +43,11 @@ class Run:
     cluster_uid: str | None = None
     """What tells the cluster from all others, where it is known: only there the run can be taken over."""
     retention_seconds: int = DEFAULT_RETENTION_SECONDS
-    """How long its quarantine is left once it has ended; 0: not at all if it has succeeded."""
+    """How long its quarantine is retained once it has ended; 0: not at all if it has succeeded."""
 
     @property
     def retention(self) -> timedelta:
-        """How long a quarantine is left that is not dropped."""
+        """How long a quarantine is retained that is not dropped."""
         return timedelta(seconds=self.retention_seconds or DEFAULT_RETENTION_SECONDS)
 
 
@@ -76,7 +76,7 @@ class Taken:
     oversized: int = 0
     """Messages found that are too large to be read: entries of `unacked`, and with a selection any that it left."""
     left_ids: frozenset[str] = frozenset()
-    """Those of the listed jobs' task ids that have a message among the left ones."""
+    """Those of the listed jobs' task ids that have a message among those that were left."""
     seen: Mapping[str, SeenJob | None] = field(default_factory=dict, hash=False)
     """What each frozen job looked like when nothing ran, by its key."""
 
@@ -96,7 +96,7 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class MessageName:
-    """How people are told of a message; anybody who can write to the broker may have chosen it, of any length."""
+    """How a message is shown to people; any client of the broker may have chosen the names, of any length."""
 
     task_id: str | None
     task: str | None
@@ -129,7 +129,7 @@ class Restorable:
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantinedHeaders:
-    """What the headers of a quarantined message say: text of any length, by anybody; None: they do not say it."""
+    """What the headers of a quarantined message say, text of any length from any client; None: they do not say it."""
 
     task_id: str | None
     task: str | None
