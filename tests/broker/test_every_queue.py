@@ -104,9 +104,7 @@ async def test_a_recovery_of_one_queue_waits_for_one_of_all(broker: RedisBroker,
         await broker.run(recovery("tts")).open()
     holders = await broker.holders("tts", "other")
     assert {(queue, holder.uid) for queue, holder in holders.items()} == {("tts", runs[0].uid.partition("/")[0])}
-    for run in runs:
-        await broker.run(run).close()
-        await broker.run(run).release(expires=LATER, retain=True)
+    await end(broker, runs)
     await broker.run(recovery("tts")).open()
 
 
@@ -193,7 +191,7 @@ async def test_wherever_a_process_dies_an_ending_leaves_the_message_of_a_job_tha
         runs = recovery_of("index", "tts")
         mortal = connect()
         await mortal.run(*runs).open()
-        await mortal.run(runs[0]).freeze({runs[0].queue: seen_jobs("left", recoverable=False)})
+        await mortal.run(*runs).freeze({"index": seen_jobs("left", recoverable=False)})
         with dying(mortal, trips) as deaths:
             await mortal.run(*runs).take()
 
@@ -207,10 +205,8 @@ async def test_wherever_a_process_dies_an_ending_leaves_the_message_of_a_job_tha
 
 async def end(broker: RedisBroker, runs: list[Run]) -> None:
     """Do what an ending does."""
-    for run in runs:
-        await broker.run(run).close()
-    for run in runs:
-        await broker.run(run).release(expires=LATER, retain=True)
+    await broker.run(*runs).close()
+    await broker.run(*runs).release(expires=LATER, retain=True)
 
 
 async def test_a_second_attempt_takes_what_has_come_to_any_of_the_queues(
@@ -248,19 +244,19 @@ async def test_closing_between_two_boundaries_keeps_what_was_taken_and_gives_the
     with dying_at(mortal, Script.BOUNDARY, 3):
         await mortal.run(*runs).take()
 
-    closed = {run.queue: await connect().run(run).close() for run in runs}
+    closed = await connect().run(*runs).close()
 
     after = await everything(redis)
-    assert {queue: one.was_purged for queue, one in closed.items()} == {"index": True, "mail": True, "tts": False}
+    assert (closed.purged, closed.unpurged) == (frozenset({"index", "mail"}), frozenset({"tts"}))
     assert not of_queue(after, "index")
     for queue in ("tts", "other"):
         assert of_queue(after, queue) == of_queue(before, queue)
     held = before[b"unacked"]
     assert isinstance(held, dict)
     assert after[b"unacked"] == {tag: entry for tag, entry in held.items() if b'"index"]' not in entry}
-    taken = closed["index"].taken
+    taken = closed.taken
     assert taken is not None
-    assert (taken.ready, taken.unacked, closed["tts"].taken) == (3, 2, None)
+    assert (taken.ready, taken.unacked) == (3, 2)
 
 
 async def test_each_queue_keeps_what_its_selection_leaves(
@@ -273,7 +269,7 @@ async def test_each_queue_keeps_what_its_selection_leaves(
     application.hold("index", 1)
 
     await broker.run(*runs).open()
-    await broker.run(runs[0]).freeze({runs[0].queue: seen_jobs("index-0", "tts-1", "tts-5")})
+    await broker.run(*runs).freeze({"index": seen_jobs("index-0", "tts-1", "tts-5")})
     taken = await broker.run(*runs).take()
 
     assert (taken.ready, taken.unacked, taken.left) == (6, 0, 6)
@@ -304,16 +300,18 @@ async def test_copies_of_two_queues_are_no_riddle_when_both_are_taken_and_one_wh
 async def test_a_job_is_pushed_into_its_own_queue_and_its_marker_is_that_runs(
     broker: RedisBroker, redis: Redis, runs: list[Run]
 ) -> None:
-    index, mail, tts = runs
-    await broker.run(*runs).open()
-    await broker.run(*runs).take()
+    jobs = tasks(3)
+    run = broker.run(*runs)
+    await run.open()
+    await run.take()
 
     for _ in range(2):
-        await broker.run(tts).push({tts.queue: tasks(2)})
-        await broker.run(mail).push({mail.queue: tasks(1)})
+        await run.push({"tts": jobs[:2], "mail": jobs[2:]})
 
     assert [await redis.llen(queue) for queue in QUEUES] == [0, 1, 2]
-    assert [len((await broker.run(run).close()).pushed) for run in (index, mail, tts)] == [0, 1, 2]
+    assert await run.pushed() == {job.key for job in jobs}
+    assert [len(await broker.run(one).pushed()) for one in runs] == [0, 1, 2]
+    assert (await run.close()).pushed == {job.key for job in jobs}
 
 
 async def test_retention_asks_for_the_recovery_and_unlinks_the_quarantine_of_each_queue(
@@ -322,9 +320,7 @@ async def test_retention_asks_for_the_recovery_and_unlinks_the_quarantine_of_eac
     fill(application)
     await broker.run(*runs).open()
     taken = await broker.run(*runs).take()
-    for run in runs:
-        await broker.run(run).close()
-        await broker.run(run).release(expires=LATER, retain=True)
+    await end(broker, runs)
     assert len(await redis.keys(f"{taken.quarantine}*")) == 8
     asked = []
 
