@@ -104,7 +104,7 @@ async def is_over(_name: str, _: str) -> bool:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no script count as slow: how large a bite is at most is what matters, and this machine may be busy."""
+    """Let no script count as slow: how large a batch is at most is what matters, and this machine may be busy."""
     monkeypatch.setattr(batches, "SLOW_SECONDS", math.inf)
 
 
@@ -154,10 +154,10 @@ async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
             taken = await broker.run(run).take()
         assert (taken.ready, taken.unacked) == (count, count // 2)
         spent[count] = len(sent.direct)
-        bites = [words for words in sent.direct if words[0] == "EVAL" and len(words) > 10]
-        assert all(len(words) <= 3 + 5 + 5 + 100 for words in bites if words[2] == "5")
+        batches_sent = [words for words in sent.direct if words[0] == "EVAL" and len(words) > 10]
+        assert all(len(words) <= 3 + 5 + 5 + 100 for words in batches_sent if words[2] == "5")
 
-    # Three scans of what is there, and the bites of what is ours.
+    # Three scans of what is there, and the batches of what is ours.
     assert spent[3000] - spent[1000] <= (3 * 2000 + 1000) / 100 + 20
 
 

@@ -293,7 +293,7 @@ async def test_an_operator_whose_portion_was_laid_by_another_passes_nothing_over
     async def paused(key: str, first: int, last: int) -> list[bytes]:
         monkeypatch.undo()
         stale = await by_rank(key, first, last)
-        with dying(other, 7) as death:  # two records, a PING, a length, a portion, its entries, and its bite
+        with dying(other, 7) as death:  # two records, a PING, a length, a portion, its entries, and its batch
             await other.run(run).restore()
         assert death
         return stale

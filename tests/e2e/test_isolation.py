@@ -73,7 +73,7 @@ async def test_the_operator_sends_no_command_that_changes_another_key(team: Team
         if words[0].upper() in {"HDEL", "ZREM"}:
             assert words[1].startswith(("unacked", "queuerecovery.dev:")), line
     by_recovery = sum(count for count in sent.values() if count > _SURVEY) - 304
-    assert 20 < by_recovery < 100, "a constant, and a bite for each 100 entries"
+    assert 20 < by_recovery < 100, "a constant, and a batch for each 100 entries"
 
 
 async def test_no_secret_and_no_payload_stands_anywhere(team: Team) -> None:
