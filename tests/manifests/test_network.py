@@ -3,6 +3,7 @@
 No network plugin enforces it in these tests.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -34,3 +35,11 @@ def test_no_link_local_address_is_among_those_that_it_lets_the_operator_reach(po
 
     assert {block["cidr"] for block in blocks} == {"0.0.0.0/0", "::/0"}
     assert {"169.254.0.0/16", "fe80::/10"} <= {address for block in blocks for address in block["except"]}
+
+
+def test_the_pages_command_gives_a_namespace_the_label_that_it_lets_in(policy: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "security.md").read_text()
+    [name, value] = re.findall(r"^kubectl label namespace \w+ (\S+)=(\S+)$", page, re.MULTILINE)[0]
+
+    (peer,) = [peer for rule in policy["spec"]["ingress"] for peer in rule["from"]]
+    assert peer == {"namespaceSelector": {"matchLabels": {name: value}}}
