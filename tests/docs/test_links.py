@@ -41,6 +41,15 @@ def test_every_page_that_any_text_of_the_repository_names_is_one_that_its_reader
     assert missing == set()
 
 
+def test_every_section_of_the_readme_that_a_script_names_exists() -> None:
+    headings = set(re.findall(r"^#+ (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE))
+    scripts = " ".join(text.replace('\\"', '"') for place, text in texts() if place.suffix == ".sh")
+    named = set(re.findall(r'"([A-Z][^"]*)" in README\.md', " ".join(scripts.split())))
+
+    assert named
+    assert named <= headings
+
+
 def test_every_test_that_a_page_names_exists() -> None:
     named = {
         (str(page), name)
