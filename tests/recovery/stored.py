@@ -1,6 +1,7 @@
 """A recovery that no server knows of: its resource, and a world in which nothing changes by itself."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
@@ -37,3 +38,10 @@ class Stored:
     async def write(self, status: QueueRecoveryStatus) -> None:
         """Keep the status."""
         self.stored = status
+
+
+def follow_delays(pauses: Sequence[float], delays: Sequence[float]) -> bool:
+    """Tell whether each pause is one that jitter may make of its delay."""
+    return len(pauses) == len(delays) and all(
+        delay / 2 <= pause <= delay for pause, delay in zip(pauses, delays, strict=True)
+    )

@@ -16,6 +16,7 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource
 from queue_recovery.recovery.reconcile import reconcile
+from tests.recovery.stored import follow_delays
 from tests.turns import alone
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -83,7 +84,7 @@ async def test_what_fails_is_tried_again_with_growing_pauses_until_the_workers_a
         await case.is_found_gone()
 
     assert case.restored == [("worker", "d", "uid")]
-    assert case.pauses == [0.5, 1.0, 2.0, 4.0]
+    assert follow_delays(case.pauses, [0.5, 1.0, 2.0, 4.0])
     still = "removed by force, and its workers are still at 0: "
     assert [record.getMessage() for record in caplog.records] == [
         f"{still}KubernetesUnavailable: does not answer",

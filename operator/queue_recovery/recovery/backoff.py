@@ -1,5 +1,7 @@
-"""How long is waited before what has failed is tried again. Pure."""
+"""How long to wait before what has failed is tried again. Pure, but for its random source."""
 
+import random
+from collections.abc import Callable
 from typing import Final
 
 FIRST_DELAY: Final = 0.5
@@ -10,3 +12,15 @@ LONGEST_DELAY: Final = 10.0
 def longer(delay: float) -> float:
     """Return the delay that follows this one."""
     return min(delay * 2, LONGEST_DELAY)
+
+
+def jittered(delay: float, source: Callable[[], float] = random.random) -> float:
+    """Return a pause of at least half of this delay, and at most all of it.
+
+    Many recoveries that lost the same server at the same moment would otherwise try again at the same moments.
+
+    Args:
+        delay: seconds.
+        source: returns a random number from 0 to 1.
+    """
+    return delay * (1 + source()) / 2

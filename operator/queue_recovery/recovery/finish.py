@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
-from queue_recovery.recovery.backoff import FIRST_DELAY, longer
+from queue_recovery.recovery.backoff import FIRST_DELAY, jittered, longer
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages
 from queue_recovery.recovery.jobs import ListedJob, listed, task_id
@@ -131,7 +131,7 @@ async def _scale_back_in_the_end(recovery: Recovery) -> None:
             if said:
                 _LOG.info("removed by force; its workers have their replicas again", extra=about)
             return
-        await recovery.environment.pause(delay)
+        await recovery.environment.pause(jittered(delay))
         delay = longer(delay)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
-from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, longer
+from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, jittered, longer
 from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain
 from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
@@ -73,7 +73,7 @@ async def reconcile(resource: Resource, environment: Environment, turn: Turn) ->
             except Superseded:
                 # One write of another process is nothing to wait for; a reason that stays would be asked for in a loop.
                 if pause:
-                    await environment.pause(pause)
+                    await environment.pause(jittered(pause))
                 pause = longer(pause) or FIRST_DELAY
                 recovery.status = await resource.read()
         await recovery.acknowledge()
@@ -211,7 +211,7 @@ async def _after(recovery: Recovery, action: Action, error: RecoveryError, delay
             await recovery.forget()
         return delay
     await recovery.disconnect()
-    await _sleep(recovery, delay, until=recovery.news())
+    await _sleep(recovery, jittered(delay), until=recovery.news())
     if recovery.news().done():
         await recovery.forget()
         return FIRST_DELAY
