@@ -28,7 +28,7 @@ async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_
     async def told() -> bool:
         nonlocal said
         said = (await team.status()).get("message", "")
-        return "has until" in said
+        return "has to stop by" in said
 
     await until(told, "the message to name the pod")
     assert "waiting for the last pod of worker: pod worker-" in said
@@ -91,7 +91,7 @@ async def _break_image_in_the_drain(team: Team) -> None:
     async def told() -> bool:
         nonlocal message
         message = (await team.status())["message"]
-        return "cannot get its image" in message
+        return "cannot pull its image" in message
 
     async with team.workers_end():
         await team.waits("AwaitingRollout")
@@ -109,7 +109,7 @@ async def test_workers_that_do_not_start_again_end_it_at_the_deadline_with_the_p
 
     status = await team.reached("Failed")
 
-    assert "cannot get its image (ImagePullBackOff)" in status["message"]
+    assert "cannot pull its image (ImagePullBackOff)" in status["message"]
     assert await team.replicas() == 1
     assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(job, "NotAttempted")]
     assert (await team.job(job))["status"] == "failed"

@@ -61,7 +61,7 @@ async def test_a_warm_shutdown_of_40_s_behind_a_prestop_hook_is_waited_for_and_n
     [pod] = await team.pods("tts-worker")
 
     await team.recover("patient", [])
-    await team.says("patient", "waiting for the last pod of tts-worker", pod["metadata"]["name"], "has until")
+    await team.says("patient", "waiting for the last pod of tts-worker", pod["metadata"]["name"], "has to stop by")
     status = await team.reached("patient", "Succeeded")
 
     assert await team.redis("GET", "slow") == "finished"
@@ -95,7 +95,7 @@ async def test_an_image_that_cannot_be_pulled_after_the_restart_is_named_until_t
     await team.kubectl("set", "image", "deployment/tts-worker", "worker=localhost/there-is-none:1")
 
     await team.recover("no-image", ONE)
-    said = await team.says("no-image", "Restarting", "tts-worker", "cannot get its image", "ImagePull")
+    said = await team.says("no-image", "Restarting", "tts-worker", "cannot pull its image", "ImagePull")
     assert "kubectl describe pod" in said
     await team.kubectl("set", "image", "deployment/tts-worker", "worker=stuck-queue-app:1")
     await team.reached("no-image", "Succeeded")

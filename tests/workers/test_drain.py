@@ -159,7 +159,7 @@ async def test_a_pod_whose_node_is_away_is_waited_for_and_named_with_its_time(fl
     found = await fleet.look()
 
     assert not found.drained
-    assert f"pod {pod['metadata']['name']} has until {pod['metadata']['deletionTimestamp']}" in found.stopping
+    assert f'pod "{pod["metadata"]["name"]}" has to stop by {pod["metadata"]["deletionTimestamp"]}' in found.stopping
 
 
 async def test_a_pod_that_only_a_finalizer_keeps_after_its_end_is_not_waited_for(fleet: Fleet) -> None:
@@ -250,7 +250,7 @@ async def test_a_rollout_that_cannot_succeed_says_what_it_waits_for(fleet: Fleet
     await until(fleet.pods, "the pod")
     (pod,) = await fleet.pods()
     name = pod["metadata"]["name"]
-    why = f"pod {name} cannot get its image (ImagePullBackOff): kubectl describe pod {name}"
+    why = f'pod "{name}" cannot pull its image (ImagePullBackOff). See kubectl describe pod {name} -n {fleet.namespace}'
     await until(lambda: waits_for(f"0 of 1 updated replicas are available; {why}"), "the pod to be missed")
     await fleet.apply(late)
     await until(lambda: waits_for(f"it exceeded its progress deadline; {why}"), "the deadline to be exceeded")
@@ -260,7 +260,7 @@ async def test_pods_that_end_again_and_again_are_named_in_words_that_stay_the_sa
     await fleet.apply(manifest(replicas=1, script="raise SystemExit(3)"))
 
     async def crashes() -> bool:
-        return "keeps ending with exit code 3 (CrashLoopBackOff)" in ((await fleet.look()).rollout or "")
+        return "keeps exiting with code 3 (CrashLoopBackOff)" in ((await fleet.look()).rollout or "")
 
     await until(crashes, "the pod's crashes to be told")
 
@@ -282,7 +282,7 @@ async def test_a_deployment_that_does_not_exist_is_named(fleet: Fleet) -> None:
     await fleet.apply(manifest(replicas=0))
 
     for call in (fleet.workers.look(["worker", "tts-worker"]), anext(fleet.workers.follow(["tts-worker", "worker"]))):
-        with pytest.raises(NotYet, match=f"no Deployment tts-worker in namespace {fleet.namespace}") as caught:
+        with pytest.raises(NotYet, match=f'namespace "{fleet.namespace}" has no Deployment "tts-worker"') as caught:
             await call
         assert caught.value.reason == Reason.WORKER_NOT_FOUND
 

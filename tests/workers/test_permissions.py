@@ -80,7 +80,7 @@ async def test_what_is_missing_is_named(fleet: Fleet) -> None:
         missing = await Permissions(client, fleet.namespace).missing(NEEDED)
 
     message = forbidden("media", ServiceAccount(), missing).message
-    assert "the operator may not get secrets/redis, patch deployments.apps/worker in namespace media;" in message
+    assert 'may not get secrets/redis, patch deployments.apps/worker in namespace "media". Grant access: ' in message
 
 
 async def test_of_many_rights_that_are_missing_the_first_are_named() -> None:
@@ -88,7 +88,7 @@ async def test_of_many_rights_that_are_missing_the_first_are_named() -> None:
 
     message = forbidden("media", ServiceAccount(), missing).message
 
-    assert "get secrets/secret-09 and 26 more in namespace media" in message
+    assert 'get secrets/secret-09 and 26 more in namespace "media"' in message
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Deployments: see them, scale them to 0 with a note of how to bring them back, and bring them back.
+"""Deployments: scale them to 0, note how to scale them back, and scale them back.
 
 `deployments.KubernetesWorkers` is what the steps know as `recovery.ports.Workers`.
 """

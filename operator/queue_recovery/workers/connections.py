@@ -1,4 +1,4 @@
-"""The connections to the API server, so that no kind of request waits for another kind's."""
+"""The connections to the API server, one for each kind of request."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,16 @@ from kubernetes.aio.client import ApiClient
 
 @dataclass(frozen=True)
 class Connections:
-    """One client for each kind of request; the same server and the same credentials."""
+    """One client for each kind of request, so that none waits for another kind.
+
+    All have the same server and the same credentials.
+    """
 
     ordinary: ApiClient
     watches: ApiClient
     """Each watch holds a connection for minutes."""
     writes: ApiClient
-    """For the writes to Deployments: a crowd of other requests must not delay what gives replicas back."""
+    """For the writes to Deployments: many other requests must not delay scaling workers back."""
 
     @classmethod
     def all_by(cls, client: ApiClient) -> "Connections":

@@ -1,9 +1,9 @@
-"""Informers: each collection of a namespace is listed and watched once, for all recoveries that follow it.
+"""Informers: each collection of a namespace is listed and watched only once.
 
-A watch may lag behind what somebody has just written. So a follower may refresh the informer first: it lists the
-collection again, and what is newer in the list than in the informer counts. What the operator itself has written is
-taken in from the answer. Versions are compared as numbers, which Kubernetes documents for objects of one resource since
-1.35; servers that keep them in etcd always numbered them so.
+All recoveries that follow a collection share its informer. A watch may lag behind the latest writes. So a follower may
+refresh the informer first: it lists the collection again, and what is newer in the list than in the informer counts.
+The operator's own writes are recorded from their answers. Versions are compared as numbers, which Kubernetes documents
+for objects of one resource since 1.35; servers that keep them in etcd have always numbered them so.
 """
 
 import asyncio
@@ -11,40 +11,43 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from typing import Final, Generic
 
-from queue_recovery.workers.namespace import Deleted, Interrupted, Kind, Namespace, Reached, Seen
+from queue_recovery.workers.namespace import Deleted, Interrupted, Kind, Namespace, Reached, Updated
 from queue_recovery.workers.objects import ObjectList, ObjectT
 
 _PAUSE_SECONDS: Final = 1.0
-"""Between two lists, and between two watches that ended at once: a server in trouble is not hurried."""
+"""Between two lists, and between two watches that ended at once, so as not to overload a server in trouble."""
 
 _LINGER_SECONDS: Final = 5.0
-"""How long a watch is kept that nobody follows: the next phase of a recovery follows again."""
+"""How long a watch goes on without a follower: the next phase of a recovery follows again."""
 
 
 class Informer(Generic[ObjectT]):
-    """A collection as last seen. It is watched while somebody follows it, and some seconds longer."""
+    """A collection as last observed.
+
+    It is watched while it has a follower, and for some seconds longer.
+    """
 
     def __init__(
         self, namespace: Namespace, kind: Kind[ObjectT], *, remember: Callable[[ObjectT], bool] = lambda _: False
     ) -> None:
-        """Prepare; nothing is asked yet.
+        """Prepare the informer; this sends no request.
 
         Args:
             namespace: where the collection is.
             kind: which one it is.
-            remember: tells of an object that is gone, as last seen, whether it is kept in `gone`.
+            remember: returns whether an object that was deleted is listed in `gone`; takes its last version.
         """
         self._namespace = namespace
         self._kind = kind
         self._remember = remember
         self._objects: dict[str, ObjectT] = {}
         self._missing: set[str] = set()
-        """UIDs of those that the newest list does not show any more, and whose end the watch has yet to report."""
+        """UIDs of objects that are not in the newest list, and whose deletion the watch has not reported yet."""
         self._gone: dict[str, ObjectT] = {}
         self._since = ""
-        """The version up to which the watch is to be resumed after."""
+        """The version after which the watch goes on."""
         self._floor = 0
-        """The version of the newest list: older news of an object that it does not show is no news."""
+        """The version of the newest list: older events of objects that it does not have are ignored."""
         self._followers: set[Callable[[], None]] = set()
         self._running: asyncio.Task[None] | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -53,34 +56,37 @@ class Informer(Generic[ObjectT]):
 
     @property
     def objects(self) -> Collection[ObjectT]:
-        """Return what is there as far as the watch has reported; each is as new as the newest list at least."""
+        """Return the objects that the watch has not reported as deleted.
+
+        Each is at least as new as the newest list.
+        """
         return self._objects.values()
 
     @property
     def present(self) -> Collection[ObjectT]:
-        """Return what is there as of the newest list or later."""
+        """Return the objects that exist, as of the newest list or later."""
         return [item for uid, item in self._objects.items() if uid not in self._missing]
 
     @property
     def gone(self) -> Collection[ObjectT]:
-        """Return what has gone since the watch began, each as last seen, where it is remembered.
+        """Return the remembered objects that were deleted since the watch began.
 
-        Of what went while no watch was open, that may not be its last state.
+        Each is as last observed, which may not be its last state where it was deleted while no watch was open.
         """
         return self._gone.values()
 
     @property
     def is_current(self) -> bool:
-        """Tell whether the collection is being watched, and has been listed."""
+        """Return whether the collection is being watched, and has been listed."""
         return self._is_running and self._floor > 0
 
     @asynccontextmanager
     async def followed(self, changed: Callable[[], None], *, fresh: bool = True) -> AsyncIterator[None]:
-        """Keep the collection watched while the block runs.
+        """Watch the collection while the block runs.
 
         Args:
             changed: called after every change, and at an error.
-            fresh: whether the block begins after a refresh, also if the collection is being watched already.
+            fresh: whether to refresh the collection first, even if it is being watched already.
 
         Raises:
             RecoveryError: the collection cannot be listed.
@@ -105,20 +111,25 @@ class Informer(Generic[ObjectT]):
                 self._lingering = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._stop)
 
     def check(self) -> None:
-        """Raise what the collection cannot be followed for; a RecoveryError."""
+        """Raise the RecoveryError with which the watch has ended, if any."""
         if self._running is not None and self._running.done():
             self._running.result()
 
     def observe_write(self, written: ObjectT) -> None:
-        """Take in how an object is after the operator's own write; the watch tells of it later."""
+        """Record an object as the operator's own write has left it.
+
+        The watch reports it later.
+        """
         known = self._objects.get(written.metadata.uid)
-        # Not one that the watch has told the end of since.
+        # Not an object whose deletion the watch has reported since.
         if known is not None and _is_newer(written, known):
             self._objects[written.metadata.uid] = written
-            self._tell()
+            self._notify()
 
     async def refresh(self) -> None:
-        """Take in the collection as it is now: the list begins after this call. Callers share one.
+        """List the collection as it is now: the list begins after this call.
+
+        Concurrent callers share one list.
 
         Raises:
             RecoveryError: the collection cannot be listed.
@@ -140,10 +151,10 @@ class Informer(Generic[ObjectT]):
             await asyncio.wait({last})
         self._listing, self._next_listing = self._next_listing, None
         listed = await self._namespace.fetch(self._kind)
-        self._take_in_list(listed)
+        self._record_list(listed)
         return listed
 
-    def _take_in_list(self, listed: ObjectList[ObjectT]) -> None:
+    def _record_list(self, listed: ObjectList[ObjectT]) -> None:
         found = {item.metadata.uid: item for item in listed.items}
         for uid, item in found.items():
             if _is_newer(item, self._objects.get(uid)):
@@ -152,16 +163,16 @@ class Informer(Generic[ObjectT]):
         gone = self._objects.keys() - found.keys()
         self._missing |= {uid for uid in gone if self._objects[uid].metadata.version <= version}
         self._floor = max(self._floor, version)
-        self._tell()
+        self._notify()
 
     async def _run(self) -> None:
-        """Watch until cancelled; raises a RecoveryError when the collection cannot be listed or watched."""
+        """Watch until cancelled; raises a RecoveryError when listing or watching fails."""
         while True:
             self._since = (await self._list()).metadata.resource_version
-            # No watch is open that could tell more of them.
+            # No watch is open that could report their deletion.
             for uid in list(self._missing):
                 self._remove(self._objects[uid])
-            self._tell()
+            self._notify()
             try:
                 await self._watch()
             except Interrupted:
@@ -177,18 +188,18 @@ class Informer(Generic[ObjectT]):
                         case Reached(resource_version):
                             self._since = resource_version
                             continue
-                        case Seen(found):
-                            self._see(found)
+                        case Updated(found):
+                            self._observe(found)
                         case Deleted(found):
                             self._remove(found)
                     self._since = found.metadata.resource_version
-                    self._tell()
+                    self._notify()
             if clock() - started < _PAUSE_SECONDS:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    def _see(self, found: ObjectT) -> None:
+    def _observe(self, found: ObjectT) -> None:
         known = self._objects.get(found.metadata.uid)
-        # Older than the newest list, which does not show it: its end is on the way.
+        # Older than the newest list, which does not have it: it was deleted since.
         is_past = known is None and found.metadata.version <= self._floor
         if not is_past and _is_newer(found, known):
             self._objects[found.metadata.uid] = found
@@ -199,14 +210,14 @@ class Informer(Generic[ObjectT]):
         if self._remember(last):
             self._gone[last.metadata.uid] = last
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for changed in list(self._followers):
             changed()
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
-            task.exception()  # followers are told of it by `check`; there may be none
-            self._tell()
+            task.exception()  # `check` raises it for followers; there may be none
+            self._notify()
 
     def _stop(self) -> None:
         """End the watch; the next one begins with a list."""
@@ -224,6 +235,6 @@ def _is_newer(found: ObjectT, known: ObjectT | None) -> bool:
 
 
 def _retrieved(task: "asyncio.Task[object]") -> None:
-    """Take the error of a list that nobody waits for any more."""
+    """Retrieve the error of a list whose callers were all cancelled."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""The informers of one namespace, shared by all who look at its Deployments."""
+"""The informers of one namespace, shared by all that read its Deployments."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ class Informers:
     """Deployments, ReplicaSets and pods of a namespace."""
 
     def __init__(self, connections: Connections, namespace: str, account: ServiceAccount | None = None) -> None:
-        """Take the connections, the namespace, and whom the operator runs as (for messages that grant it rights)."""
+        """Take the connections, the namespace, and the operator's ServiceAccount for messages."""
         self.namespace = Namespace(connections, namespace, account or ServiceAccount())
         self.deployments = Informer(self.namespace, self.namespace.deployments)
         self.replica_sets = Informer(self.namespace, self.namespace.replica_sets)
@@ -23,16 +23,20 @@ class Informers:
 
     @property
     def are_current(self) -> bool:
-        """Tell whether all of them are being watched, and have been listed."""
+        """Return whether all of them are being watched, and have been listed."""
         return all(each.is_current for each in self._all)
 
     @asynccontextmanager
     async def followed(self, changed: Callable[[], None], *, fresh: bool) -> AsyncIterator[None]:
-        """Keep all of them watched while the block runs.
+        """Watch all of them while the block runs.
 
-        It begins with Deployments as new as now if they are to be `fresh`. Otherwise they, and ReplicaSets and pods in
-        any case, may lag behind if they are watched already. `changed` is called after every change, and at an error.
-        Raises a RecoveryError.
+        Args:
+            changed: called after every change, and at an error.
+            fresh: whether to refresh the Deployments first. ReplicaSets and pods may lag behind in any case if they
+                are being watched already.
+
+        Raises:
+            RecoveryError: one of them cannot be listed.
         """
         async with (
             self.deployments.followed(changed, fresh=fresh),
@@ -42,12 +46,12 @@ class Informers:
             yield
 
     def check(self) -> None:
-        """Raise what one of them cannot be followed for; a RecoveryError."""
+        """Raise the RecoveryError with which one of the watches has ended, if any."""
         for each in self._all:
             each.check()
 
     async def refresh(self) -> tuple[Collection[Deployment], Collection[ReplicaSet], Collection[Pod]]:
-        """Return what is there now, each read no earlier than the one before it; raises a RecoveryError."""
+        """Return what exists now, listed in this order; raises a RecoveryError."""
         return (
             await self.refreshed(self.deployments),
             await self.refreshed(self.replica_sets),
@@ -55,9 +59,9 @@ class Informers:
         )
 
     async def refreshed(self, informer: Informer[ObjectT]) -> Collection[ObjectT]:
-        """Return what is there now of one of them; raises a RecoveryError."""
+        """Return what exists now of one of them; raises a RecoveryError."""
         await informer.refresh()
-        # As of now: while the next one is listed, the watch may bring news that are younger than that list.
+        # At once: while the next one is listed, the watch may report changes that are newer than that list.
         return informer.present
 
     @property

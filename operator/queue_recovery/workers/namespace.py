@@ -1,4 +1,4 @@
-"""The Deployments, ReplicaSets and pods of one namespace, as the API server gives them."""
+"""The Deployments, ReplicaSets and pods of one namespace in the API server."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -27,28 +27,28 @@ from queue_recovery.workers.objects import (
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 
 FIELD_MANAGER: Final = "queue-recovery"
-"""Whose name is in `managedFields` behind the operator's writes."""
+"""The manager in `managedFields` of what the operator writes."""
 
 Patch = dict[str, object]
 """A merge patch, or one operation of a JSON patch."""
 
 _WATCH_SECONDS: Final = 300
-"""After which the server ends a watch, which then goes on where it was.
+"""After which the server ends a watch, which is then resumed.
 
-Also how long a connection that died silently goes unnoticed.
+It is also how long a connection that died silently may go unnoticed.
 """
 
 
 class Conflict(Exception):
-    """The object is not the one, or not in the version, that the write was meant for."""
+    """The write was meant for another object, or for another version of it."""
 
 
 class NotFound(Exception):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 class Interrupted(Exception):
-    """A watch cannot go on where it was: list again."""
+    """A watch cannot be resumed: list again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Kind(Generic[ObjectT]):
 
 
 @dataclass(frozen=True)
-class Seen(Generic[ObjectT]):
+class Updated(Generic[ObjectT]):
     """An object that a watch reports as created or changed."""
 
     object: ObjectT
@@ -77,15 +77,15 @@ class Deleted(Generic[ObjectT]):
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a watch is, without news."""
+    """The version that a watch has reached, without an object (a bookmark)."""
 
     resource_version: str
 
 
 class Namespace:
-    """One namespace, with the rights of the operator.
+    """One namespace, with the permissions of the operator.
 
-    Every call may raise NotYet (`Forbidden`, with the command that grants the rights) or Unavailable
+    Every call may raise NotYet (`Forbidden`, with the command that grants access) or Unavailable
     (`KubernetesUnavailable`, `WorkerWriteRefused`).
     """
 
@@ -121,8 +121,8 @@ class Namespace:
 
     async def watch(
         self, kind: Kind[ObjectT], since: str
-    ) -> AsyncGenerator[Seen[ObjectT] | Deleted[ObjectT] | Reached, None]:
-        """Report what changes after the version `since`, until the server ends the watch.
+    ) -> AsyncGenerator[Updated[ObjectT] | Deleted[ObjectT] | Reached, None]:
+        """Yield what changes after the version `since`, until the server ends the watch.
 
         Raises:
             Interrupted: the version is too old, or the connection broke.
@@ -155,7 +155,7 @@ class Namespace:
         """Return a Deployment that is to be written to.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: it does not exist.
         """
         return await self._deployment(
             self._writes.read_namespaced_deployment_without_preload_content(
@@ -164,16 +164,21 @@ class Namespace:
         )
 
     async def merge(self, name: str, body: Patch) -> Deployment:
-        """Merge a patch into a Deployment; `metadata.uid` and `metadata.resourceVersion` in it are conditions.
+        """Apply a merge patch to a Deployment.
+
+        Its `metadata.uid` and `metadata.resourceVersion` are conditions.
 
         Raises:
             Conflict: a condition does not hold.
-            NotFound: there is none of that name.
+            NotFound: the Deployment does not exist.
         """
         return await self._patch(name, body, "application/merge-patch+json")
 
     async def edit(self, name: str, operations: list[Patch]) -> Deployment:
-        """Apply a JSON patch to a Deployment; raises as `merge` does, but a failed `test` is a refusal."""
+        """Apply a JSON patch to a Deployment; raises as `merge`.
+
+        A `test` that fails is a refused request.
+        """
         return await self._patch(name, operations, "application/json-patch+json")
 
     async def _patch(self, name: str, body: Patch | list[Patch], content_type: str) -> Deployment:
@@ -216,11 +221,11 @@ async def _line(response: ClientResponse) -> bytes:
         raise Interrupted from None
 
 
-def _event(line: bytes, kind: Kind[ObjectT]) -> Seen[ObjectT] | Deleted[ObjectT] | Reached:
+def _event(line: bytes, kind: Kind[ObjectT]) -> Updated[ObjectT] | Deleted[ObjectT] | Reached:
     try:
         match EventType.model_validate_json(line).type:
             case "ADDED" | "MODIFIED":
-                return Seen(kind.changed.model_validate_json(line).object)
+                return Updated(kind.changed.model_validate_json(line).object)
             case "DELETED":
                 return Deleted(kind.changed.model_validate_json(line).object)
             case "BOOKMARK":

@@ -1,4 +1,4 @@
-"""The parts of Kubernetes objects that this room looks at; all else that they hold is ignored."""
+"""The parts of Kubernetes objects that are read here; the rest is ignored."""
 
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
@@ -20,6 +20,7 @@ class ManagedFields(Model):
 
 class Metadata(Model):
     name: str
+    namespace: str = ""
     uid: str
     resource_version: str
     generation: int = 0
@@ -27,11 +28,11 @@ class Metadata(Model):
     owner_references: Sequence[OwnerReference] = ()
     managed_fields: Sequence[ManagedFields] = ()
     deletion_timestamp: str | None = None
-    """By when the object is to be gone: when it was deleted, and its grace period."""
+    """When the object was deleted, plus its grace period."""
 
     @property
     def version(self) -> int:
-        """Return the resourceVersion as the number that it is."""
+        """Return the resourceVersion as a number."""
         return int(self.resource_version)
 
     @property
@@ -151,7 +152,7 @@ ObjectT = TypeVar("ObjectT", bound=KubernetesObject)
 
 
 class Version(Model):
-    """Where something is in the server's history."""
+    """A version in the server's history."""
 
     resource_version: str
 
@@ -162,13 +163,13 @@ class ObjectList(Model, Generic[ObjectT]):
 
 
 class EventType(Model):
-    """What kind of line a watch sent: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
+    """The type of a watch event: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
 
     type: str
 
 
 class Changed(Model, Generic[ObjectT]):
-    """A line of a watch about one object."""
+    """A watch event with one object."""
 
     object: ObjectT
 
@@ -178,6 +179,6 @@ class _Marked(Model):
 
 
 class Bookmark(Model):
-    """A line of a watch that says only how far it is."""
+    """A watch event with only a version."""
 
     object: _Marked

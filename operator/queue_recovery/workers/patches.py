@@ -9,7 +9,7 @@ from queue_recovery.workers.namespace import FIELD_MANAGER, Patch
 from queue_recovery.workers.objects import Deployment
 
 FENCE: Final = f"{GROUP}/fence"
-"""A label that comes and goes, so that the Deployment's resourceVersion moves on.
+"""A label that is set and removed, so that the Deployment's resourceVersion changes.
 
 Not an annotation: those count as a change of the Deployment's generation, by which a drain is known to hold.
 """
@@ -17,15 +17,18 @@ Not an annotation: those count as a change of the Deployment's generation, by wh
 NO_NOTE: Final[Mapping[str, None]] = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO))
 
 
-def scaled(uid: str, resource_version: str, note: Mapping[str, str | None], replicas: int) -> Patch:
-    """Make the write of note and replicas that fails unless the Deployment is still in the version that was seen."""
+def scaling(uid: str, resource_version: str, note: Mapping[str, str | None], replicas: int) -> Patch:
+    """Return the patch that sets note and replicas.
+
+    It conflicts unless the Deployment is still in that version.
+    """
     # A process that died between its two writes of the fence may have left it.
     metadata = {"uid": uid, "resourceVersion": resource_version, "labels": {**note, FENCE: None}}
     return {"metadata": metadata, "spec": {"replicas": replicas}}
 
 
-def disowning(deployment: Deployment) -> list[Patch]:
-    """Make the JSON patch that removes the operator's own entries from `metadata.managedFields`."""
+def field_release(deployment: Deployment) -> list[Patch]:
+    """Return the JSON patch that removes the operator's entries from `managedFields`."""
     operations: list[Patch] = []
     for index, entry in reversed(list(enumerate(deployment.metadata.managed_fields))):
         if entry.manager == FIELD_MANAGER:

@@ -1,4 +1,4 @@
-"""What the operator may do in a namespace, and how to grant it."""
+"""The operator's permissions in a namespace, and how to grant them."""
 
 import asyncio
 import time
@@ -20,23 +20,22 @@ from typing_extensions import override
 from queue_recovery.api.base import Model
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, NotYet
+from queue_recovery.recovery.wording import named
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer
 
 TENANT_ROLE: Final = "queue-recovery-tenant"
 """The ClusterRole that a namespace grants to the operator by a RoleBinding."""
 
-
 _GRANTED_SECONDS: Final = 10.0
-"""For so long it is remembered that a right is there: a crowd of recoveries asks at once."""
+"""How long a granted permission is remembered: many recoveries ask at once."""
 
 _REVIEWS_AT_ONCE: Final = 20
-_NAMED_AT_MOST: Final = 10
 
 
 @dataclass(frozen=True)
 class ServiceAccount:
-    """Whom the operator runs as."""
+    """The ServiceAccount that the operator runs as."""
 
     namespace: str = "queue-recovery"
     name: str = "queue-recovery"
@@ -44,13 +43,13 @@ class ServiceAccount:
 
 @dataclass(frozen=True)
 class Permission:
-    """One thing that the operator has to be allowed in a namespace."""
+    """One permission that the operator needs in a namespace."""
 
     verb: str
     resource: str
     group: str = ""
     name: str = ""
-    """Of the one object that it is about; empty: all of them."""
+    """Of the one object; empty: all objects of the resource."""
 
     @override
     def __str__(self) -> str:
@@ -60,9 +59,9 @@ class Permission:
 
 
 def permissions_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[Permission]:
-    """Return the rights that are needed to read these Secrets, and to stop and start these Deployments.
+    """Return what is needed to read these Secrets and to scale these Deployments.
 
-    Informers list and watch the whole namespace, which rights on single names do not allow.
+    Informers list and watch the whole namespace, which permissions on single names do not allow.
     """
     return [
         *(Permission("get", "secrets", name=name) for name in secrets),
@@ -79,11 +78,15 @@ class _Rule(Model):
     resources: Sequence[str] = ()
     resource_names: Sequence[str] = ()
 
-    def grants(self, right: Permission) -> bool:
-        """Tell whether it grants a right."""
-        pairs = ((right.verb, self.verbs), (right.group, self.api_groups), (right.resource, self.resources))
-        named = not self.resource_names or right.name in self.resource_names
-        return named and all({wanted, "*"} & {*given} for wanted, given in pairs)
+    def grants(self, permission: Permission) -> bool:
+        """Return whether the rule grants a permission."""
+        pairs = (
+            (permission.verb, self.verbs),
+            (permission.group, self.api_groups),
+            (permission.resource, self.resources),
+        )
+        any_name = not self.resource_names or permission.name in self.resource_names
+        return any_name and all({wanted, "*"} & {*given} for wanted, given in pairs)
 
 
 class _RulesStatus(Model):
@@ -103,29 +106,32 @@ class _Review(Model):
 
 
 def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permission] = ()) -> NotYet:
-    """Make the error for rights that the operator lacks in a namespace; it shows the command that grants them.
+    """Return the error for missing permissions, with the command that grants them.
 
     Args:
-        namespace: where it lacks them.
-        account: whom the operator runs as.
-        missing: what `Permissions.missing` found, when that was asked.
+        namespace: where the operator lacks them.
+        account: the operator's ServiceAccount.
+        missing: what `Permissions.missing` has returned, if it was asked.
     """
-    lacks = "has not all its rights, or is stopped by a policy,"
-    if missing:
-        more = f" and {len(missing) - _NAMED_AT_MOST} more" if len(missing) > _NAMED_AT_MOST else ""
-        lacks = f"may not {', '.join(map(str, missing[:_NAMED_AT_MOST]))}{more}"
-    # Permissions that are missing are seen to come; what a policy forbids can only be tried again.
-    error = AwaitingChange if missing else NotYet
-    return error(
-        Reason.FORBIDDEN,
-        f"the operator {lacks} in namespace {namespace}; "
+    grant = (
         f"kubectl create rolebinding queue-recovery --clusterrole={TENANT_ROLE} "
-        f"--serviceaccount={account.namespace}:{account.name} -n {namespace}",
+        f"--serviceaccount={account.namespace}:{account.name} -n {namespace}"
+    )
+    if not missing:
+        return NotYet(
+            Reason.FORBIDDEN,
+            f'the API server denies the operator\'s request in namespace "{namespace}" (403). Unless an admission '
+            f"policy does so, grant access: {grant}",
+        )
+    # Granted permissions are observed; what a policy denies can only be tried again.
+    lacks = named([str(each) for each in missing])
+    return AwaitingChange(
+        Reason.FORBIDDEN, f'the operator may not {lacks} in namespace "{namespace}". Grant access: {grant}'
     )
 
 
 class Permissions:
-    """Which rights the operator has in a namespace, asked once for all who want to know."""
+    """The operator's permissions in a namespace, asked for once for all callers."""
 
     def __init__(self, api_client: ApiClient, namespace: str) -> None:
         """Take a connection and the namespace."""
@@ -134,40 +140,40 @@ class Permissions:
         self._asking: asyncio.Task[Sequence[_Rule]] | None = None
         self._granted_until: dict[Permission, float] = {}
 
-    async def missing(self, rights: Sequence[Permission]) -> list[Permission]:
-        """Return those that the operator lacks, at least the first of them; empty: none, now or some seconds ago.
+    async def missing(self, permissions: Sequence[Permission]) -> list[Permission]:
+        """Return the permissions that the operator lacks, at least the first of them.
 
-        All rules that apply are asked for at once; an authorizer other than RBAC may not name all of its own, so what
-        they do not grant is asked for one by one.
+        One request returns all rules that apply. An authorizer other than RBAC may not list all of its own, so what the
+        rules do not grant is asked for one by one. Granted permissions may be some seconds old.
 
         Raises:
             Unavailable: `KubernetesUnavailable`.
         """
         now = time.monotonic()
-        asked = [right for right in rights if self._granted_until.get(right, 0) < now]
+        asked = [each for each in permissions if self._granted_until.get(each, 0) < now]
         if not asked:
             return []
         try:
             rules = await self._rules()
-            doubtful = [right for right in asked if not any(rule.grants(right) for rule in rules)]
+            doubtful = [permission for permission in asked if not any(rule.grants(permission) for rule in rules)]
             missing: list[Permission] = []
             for first in range(0, len(doubtful), _REVIEWS_AT_ONCE):
                 portion = doubtful[first : first + _REVIEWS_AT_ONCE]
                 answers = await asyncio.gather(*map(self._allowed, portion))
-                missing = [right for right, allowed in zip(portion, answers, strict=True) if not allowed]
+                missing = [permission for permission, allowed in zip(portion, answers, strict=True) if not allowed]
                 if missing:
                     break
         except API_ERRORS as error:
             raise to_recovery_error(error) from None
         if not missing:
-            fresh = {right: until for right, until in self._granted_until.items() if until >= now}
+            fresh = {permission: until for permission, until in self._granted_until.items() if until >= now}
             self._granted_until = fresh | dict.fromkeys(asked, now + _GRANTED_SECONDS)
         return missing
 
     async def _rules(self) -> Sequence[_Rule]:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._review())
-            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have gone
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())  # callers may be gone
         return await asyncio.shield(self._asking)
 
     async def _review(self) -> Sequence[_Rule]:
@@ -177,13 +183,13 @@ class Permissions:
         )
         return _Rules.model_validate_json(body).status.resource_rules
 
-    async def _allowed(self, right: Permission) -> bool:
+    async def _allowed(self, permission: Permission) -> bool:
         attributes = V1ResourceAttributes(
             namespace=self._namespace,
-            verb=right.verb,
-            group=right.group,
-            resource=right.resource,
-            name=right.name or None,
+            verb=permission.verb,
+            group=permission.group,
+            resource=permission.resource,
+            name=permission.name or None,
         )
         review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
         body = await answer(

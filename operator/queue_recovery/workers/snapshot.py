@@ -1,4 +1,4 @@
-"""What a Deployment, its ReplicaSets and its pods say together. Pure."""
+"""The state of a worker, from its Deployment, ReplicaSets and pods. Pure."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,19 +6,19 @@ from pydantic import Field, ValidationError
 
 from queue_recovery.api.base import Model, ObjectName
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
+from queue_recovery.recovery.wording import counted
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Requirement, Selector
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 _NAMED = 3
-"""How many pods a message names."""
+"""Pods that a message names."""
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff"})
-"""The kubelet says the one and the other in turns."""
+"""The kubelet reports them alternately."""
 
 _USUAL_REASONS = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Why a container waits that is about to start."""
-
 
 _MOST_REPLICAS = 2**31 - 1
 
@@ -33,10 +33,10 @@ class _Note(Model):
 
 
 def note_labels(note: ScaleBackNote) -> dict[str, str]:
-    """Write a note as labels, readable for somebody who has to scale back by hand.
+    """Return the labels of a note, readable for anyone who has to scale back by hand.
 
-    Not as an annotation: the Deployment's controller copies those to the ReplicaSet, one request more, and never takes
-    them back, so that `kubectl rollout undo` would bring the note of a recovery back that ended long ago.
+    Not annotations: the Deployment's controller copies those to the ReplicaSet, which is one request more, and never
+    removes them, so `kubectl rollout undo` would restore the note of a recovery that has ended long ago.
     """
     return {
         HELD_BY: note.name,
@@ -46,7 +46,7 @@ def note_labels(note: ScaleBackNote) -> dict[str, str]:
 
 
 def note_of(deployment: Deployment) -> ScaleBackNote | None:
-    """Read the note on a Deployment; None where there is none, or one that no recovery has written."""
+    """Return the note on a Deployment, or None where no recovery has written one."""
     try:
         note = _Note.model_validate(deployment.metadata.labels)
     except ValidationError:
@@ -60,14 +60,14 @@ def note_of(deployment: Deployment) -> ScaleBackNote | None:
 def worker(
     deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: Collection[Pod], gone: Collection[Pod] = ()
 ) -> Worker:
-    """Describe a Deployment.
+    """Return the state of a worker.
 
     Args:
         deployment: the Deployment.
         replica_sets: all ReplicaSets of the namespace, read no earlier than the Deployment.
-        pods: all pods of the namespace, read no earlier than the ReplicaSets: a ReplicaSet that has seen its 0
-            creates no pod any more, so that what lives is in the list.
-        gone: pods of the namespace that were deleted and whose end was not seen (`ended_unseen`).
+        pods: all pods of the namespace, read no earlier than the ReplicaSets: a ReplicaSet that has observed its 0
+            replicas creates no more pods, so all live pods are in the list.
+        gone: pods of the namespace that were deleted and may not have ended (`ended_unseen`).
     """
     own = [one for one in replica_sets if _controller_uid(one) == deployment.metadata.uid]
     own_uids = {one.metadata.uid for one in own}
@@ -100,71 +100,76 @@ def worker(
 
 
 def ended_unseen(last: Pod) -> bool:
-    """Tell of a pod that is gone, as last seen, whether its processes may have outlived it.
+    """Return whether the processes of a deleted pod may still run.
 
-    The kubelet writes the end of every container before it lets the object go. So one that was deleted by force or by
-    the garbage collector of lost nodes still shows them running; one without any container status never started.
+    The kubelet records the end of every container before the pod is removed. So a pod that was deleted by force, or by
+    the garbage collector of lost nodes, still has running containers; one without a container status never started.
+
+    Args:
+        last: the pod as last observed.
     """
     states = [container.state for container in (*last.status.init_container_statuses, *last.status.container_statuses)]
     if last.status.phase in _ENDED:
-        # Written by the kubelet of a pod that never got so far as to start them all, and by the garbage collector.
+        # Set by the kubelet of a pod that never got to start all containers, and by the garbage collector.
         return any(state.running is not None for state in states)
     return any(state.terminated is None for state in states)
 
 
 def stopping(live: Collection[Pod]) -> str:
-    """Say which pods are stopping and until when they may, those that may for longest first; the rest are others."""
-    going = [(pod.metadata.deletion_timestamp, pod.metadata.name, pod) for pod in live]
-    # Those that are awaited longest change least often, and each change is written to a status.
-    pods = [pod for end, _, pod in sorted(going, key=lambda each: (each[0] or "", each[1]), reverse=True) if end]
-    named = [f"pod {pod.metadata.name} has until {pod.metadata.deletion_timestamp}" for pod in pods[:_NAMED]]
-    return "; ".join([*named, *(["and others"] if len(pods) > _NAMED else [])])
+    """Describe which pods are stopping and by when, the last ones first."""
+    # The last ones change least often, and each change is written to a status; so the others are not counted.
+    ends = sorted(((end, pod.metadata.name) for pod in live if (end := pod.metadata.deletion_timestamp)), reverse=True)
+    named = [f'pod "{name}" has to stop by {end}' for end, name in ends[:_NAMED]]
+    return "; ".join([*named, *(["and others"] if len(ends) > _NAMED else [])])
 
 
 def rollout(deployment: Deployment, live: Collection[Pod]) -> str | None:
-    """Say what the Deployment's rollout waits for, and why its pods do not start; None: complete.
+    """Describe what the rollout waits for and why pods do not start; None: complete.
 
     Judged as `kubectl rollout status` does.
     """
     waits_for = _incomplete(deployment)
     starting = sorted((pod for pod in live if pod.metadata.deletion_timestamp is None), key=lambda p: p.metadata.name)
-    troubles = ((pod.metadata.name, trouble(pod)) for pod in starting)
-    found = next((f"pod {name} {what}: kubectl describe pod {name}" for name, what in troubles if what), None)
-    return f"{waits_for}; {found}" if waits_for and found else waits_for
+    for pod in starting:
+        if waits_for and (why := start_failure(pod)):
+            name = pod.metadata.name
+            see = f"kubectl describe pod {name} -n {deployment.metadata.namespace}"
+            return f'{waits_for}; pod "{name}" {why}. See {see}'
+    return waits_for
 
 
-def trouble(pod: Pod) -> str | None:
-    """Say why a pod does not start, in words that stay the same from one try of the kubelet to the next."""
+def start_failure(pod: Pod) -> str | None:
+    """Describe why a pod does not start, the same at each try of the kubelet."""
     for container in (*pod.status.init_container_statuses, *pod.status.container_statuses):
         waiting, last = container.state.waiting, container.last_state.terminated or container.state.terminated
         if waiting is not None and waiting.reason in _IMAGE_REASONS:
-            return "cannot get its image (ImagePullBackOff)"
+            return "cannot pull its image (ImagePullBackOff)"
         if not container.ready and last is not None and last.exit_code:
-            return f"keeps ending with exit code {last.exit_code} (CrashLoopBackOff)"
+            return f"keeps exiting with code {last.exit_code} (CrashLoopBackOff)"
         if waiting is not None and waiting.reason not in _USUAL_REASONS:
             return f"does not start ({waiting.reason})"
     unscheduled = (one.reason for one in pod.status.conditions if one.type == "PodScheduled" and one.status == "False")
     reason = next(unscheduled, None)
-    return None if reason is None else f"has no node ({reason})"
+    return None if reason is None else f"cannot be scheduled ({reason})"
 
 
 def _incomplete(deployment: Deployment) -> str | None:
     wanted, status = deployment.spec.replicas, deployment.status
     if deployment.metadata.generation > status.observed_generation:
-        return "its controller has not seen the change yet"
+        return "its controller has not observed the change yet"
     if any(condition.reason == "ProgressDeadlineExceeded" for condition in status.conditions):
         return "it exceeded its progress deadline"
     if status.updated_replicas < wanted:
         return f"{status.updated_replicas} of {wanted} new replicas have been updated"
     if status.replicas > status.updated_replicas:
-        return f"{status.replicas - status.updated_replicas} old replicas are pending termination"
+        return f"{counted(status.replicas - status.updated_replicas, 'old replica')} pending termination"
     if status.available_replicas < status.updated_replicas:
         return f"{status.available_replicas} of {status.updated_replicas} updated replicas are available"
     return None
 
 
 def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
-    """Tell whether a label selector selects an object with these labels."""
+    """Return whether a label selector selects an object with these labels."""
     return selector.match_labels.items() <= labels.items() and all(
         _holds(requirement, labels) for requirement in selector.match_expressions
     )
