@@ -24,8 +24,8 @@ from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
 from queue_recovery.controller import logs
-from queue_recovery.controller.events import events_between
 from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.recovery_events import events_between
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.target_monitor import TargetMonitor
 from queue_recovery.jobs import connecting as connecting_stores

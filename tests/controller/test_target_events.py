@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from queue_recovery.api.target import QueueTargetStatus
-from queue_recovery.controller.events import Event
+from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.target_events import Announcer, target_events_between
 
 NEW = QueueTargetStatus()

@@ -10,7 +10,7 @@ from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller import target_monitor
-from queue_recovery.controller.events import Event
+from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.target_events import Announce

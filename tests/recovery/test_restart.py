@@ -12,7 +12,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.controller.events import events_between
+from queue_recovery.controller.recovery_events import events_between
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import ScaleBackNote, Worker

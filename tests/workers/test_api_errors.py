@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
-from queue_recovery.workers.api_errors import to_recovery_error, translated
+from queue_recovery.workers.api_errors import to_recovery_error, translated_failures
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 
 SECRET = "s3cret-of-a-webhook"
@@ -69,12 +69,12 @@ def test_a_refused_write_to_a_deployment_has_a_reason_of_its_own(status: int, re
     ("status", "raised"), [(404, Gone), (409, ApiException), (403, NotYet), (500, Unavailable), (400, Unavailable)]
 )
 def test_the_statuses_that_a_caller_expects_are_not_translated(status: int, raised: type[Exception]) -> None:
-    with pytest.raises(raised), translated(not_found=Gone, expected=(409,)):
+    with pytest.raises(raised), translated_failures(not_found=Gone, expected=(409,)):
         raise ApiException(status)
 
 
 def test_no_text_of_the_server_is_passed_on() -> None:
-    with pytest.raises(RecoveryError) as caught, translated():
+    with pytest.raises(RecoveryError) as caught, translated_failures():
         raise ApiException(500, SECRET, body=SECRET)
 
     assert SECRET not in str(caught.value)

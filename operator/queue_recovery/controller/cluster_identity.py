@@ -9,7 +9,7 @@ from typing import Final
 
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api
 
-from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 
 _OLDEST_NAMESPACE: Final = "kube-system"
@@ -46,7 +46,7 @@ class ClusterUID:
         """Return the UID, or None where the operator may not read it; raises Unavailable (`KubernetesUnavailable`)."""
         if self._uid is None and time.monotonic() - self._refused >= _ASK_AGAIN:
             try:
-                with translated(expected=(HTTPStatus.FORBIDDEN,)):
+                with translated_failures(expected=(HTTPStatus.FORBIDDEN,)):
                     found = await self._api.read_namespace(_OLDEST_NAMESPACE, _request_timeout=REQUEST_SECONDS)
             except ApiException:
                 self._refused = time.monotonic()

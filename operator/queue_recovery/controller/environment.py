@@ -24,7 +24,7 @@ from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.recovery.ports.environment import Earlier
-from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.permissions import forbidden, permissions_for
@@ -98,7 +98,7 @@ class KubernetesEnvironment:
             f"kubectl get queuetargets -n {self._namespace}",
         )
         try:
-            with translated(expected=(HTTPStatus.NOT_FOUND,)):
+            with translated_failures(expected=(HTTPStatus.NOT_FOUND,)):
                 body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
                     GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_SECONDS
                 )
@@ -222,7 +222,7 @@ class KubernetesEnvironment:
 
     async def _recovery(self, namespace: str, name: str) -> _Recovery | None:
         try:
-            with translated(expected=(HTTPStatus.NOT_FOUND,)):
+            with translated_failures(expected=(HTTPStatus.NOT_FOUND,)):
                 body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
                     GROUP, VERSION, namespace, "queuerecoveries", name, _request_timeout=REQUEST_SECONDS
                 )

@@ -17,7 +17,7 @@ from kubernetes.aio.client import (
 )
 
 from queue_recovery.api.base import GROUP, VERSION
-from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 
 _PLURAL = "queuerecoveries"
@@ -34,7 +34,7 @@ async def recovery_exists(
     Raises Unavailable (`KubernetesUnavailable`).
     """
     try:
-        with translated(expected=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)):
+        with translated_failures(expected=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)):
             body: Any = await CustomObjectsApi(api).get_namespaced_custom_object(
                 GROUP, VERSION, namespace, _PLURAL, name, _request_timeout=REQUEST_SECONDS
             )
@@ -65,7 +65,7 @@ async def namespace_is_terminating(api: ApiClient, namespace: str) -> bool:
         regarding=V1ObjectReference(kind="Namespace", name=namespace, namespace=namespace),
     )
     try:
-        with translated(expected=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)):
+        with translated_failures(expected=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)):
             await EventsV1Api(api).create_namespaced_event(
                 namespace, event, dry_run="All", _request_timeout=REQUEST_SECONDS
             )

@@ -9,7 +9,7 @@ from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.candidate import LeaseRecord
 from queue_recovery.recovery.errors import NotYet
-from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.api_errors import translated_failures
 
 NAME = "queue-recovery"
 _WHERE = ("coordination.k8s.io", "v1")
@@ -32,7 +32,7 @@ class KubernetesLease:
     async def read(self) -> LeaseRecord | None:
         """Return what it says, or None where there is none; raises RecoveryError."""
         try:
-            with translated(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND,)):
+            with translated_failures(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND,)):
                 body: Any = await self._api.get_namespaced_custom_object(
                     *_WHERE, self._namespace, "leases", NAME, _request_timeout=self._seconds
                 )
@@ -59,7 +59,7 @@ class KubernetesLease:
             "leaseTransitions": record.transitions,
         }
         try:
-            with translated(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)):
+            with translated_failures(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)):
                 if self._body is None:
                     await self._create(spec)
                 else:

@@ -11,12 +11,13 @@ import kopf
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.cluster_identity import ClusterUID, cluster_identity
 from queue_recovery.controller.environment import KubernetesEnvironment
-from queue_recovery.controller.events import Event, EventPoster, events_between
+from queue_recovery.controller.event_poster import Event, EventPoster
 from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.logs import fields
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.namespace_caches import NamespaceCaches
 from queue_recovery.controller.reconciler import Reconciler
+from queue_recovery.controller.recovery_events import events_between
 from queue_recovery.controller.resource import KubernetesResource, read_body
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.status_lines import lines_between

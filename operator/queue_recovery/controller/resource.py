@@ -15,7 +15,7 @@ from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.ports.resource import DesiredState, Gone, Superseded
-from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 
 PLURAL = "queuerecoveries"
@@ -58,7 +58,7 @@ async def read_body(api: ApiClient, namespace: str, name: str, uid: str) -> Mapp
 
     Raises Gone, also when another one has its name now, or Unavailable (`KubernetesUnavailable`).
     """
-    with translated(not_found=Gone):
+    with translated_failures(not_found=Gone):
         found = await CustomObjectsApi(api).get_namespaced_custom_object(
             GROUP, VERSION, namespace, PLURAL, name, _request_timeout=REQUEST_SECONDS
         )
@@ -143,7 +143,7 @@ class KubernetesResource:
             if self._takes_no_finalizer and needs_finalizer(status) and status.ending is None:
                 raise Superseded
             try:
-                with translated(not_found=Gone, expected=_REFUSED):
+                with translated_failures(not_found=Gone, expected=_REFUSED):
                     if needs_finalizer(status) and not (self._has_finalizer or self._takes_no_finalizer):
                         self._store(await self._edit([_finalizers(*self._version.finalizers, FINALIZER)]))
                     stored = await self._patch_status(status)
@@ -170,7 +170,7 @@ class KubernetesResource:
                 return
             others = [name for name in self._version.finalizers if name != FINALIZER]
             try:
-                with translated(not_found=Gone, expected=_REFUSED):
+                with translated_failures(not_found=Gone, expected=_REFUSED):
                     self._store(await self._edit([_finalizers(*others)]))
             except ApiException:
                 await self.read()

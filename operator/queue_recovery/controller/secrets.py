@@ -14,7 +14,7 @@ from queue_recovery.api.servers import BrokerTLS, CertificateAuthorityRef, Mongo
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import AwaitingChange
 from queue_recovery.recovery.wording import named
-from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 
@@ -77,7 +77,7 @@ class SecretReader:
     async def read(self, name: str, field: str) -> SecretData:
         """Read a Secret; raises as `value`."""
         try:
-            with translated(expected=(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)):
+            with translated_failures(expected=(HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)):
                 secret = await self._api.read_namespaced_secret(name, self._namespace, _request_timeout=REQUEST_SECONDS)
         except ApiException as error:
             self._observe(f"secret {name}", error.status)

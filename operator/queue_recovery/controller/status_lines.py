@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.controller.events import events_between
+from queue_recovery.controller.recovery_events import events_between
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.target import QueueTargetStatus
-from queue_recovery.controller.events import Event
+from queue_recovery.controller.event_poster import Event
 
 _SECONDS_BETWEEN = 10.0
 """Between two times at which changes of one target are told: its owner can cause one by each change of its spec."""

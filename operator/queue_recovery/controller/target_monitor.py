@@ -25,7 +25,7 @@ from queue_recovery.controller.target_events import Announce, Announcer
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.pace import Pace
-from queue_recovery.workers.api_errors import translated
+from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 
 _LOG = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ async def store_status(api: ApiClient, body: Mapping[str, Any], status: QueueTar
         {"op": "add", "path": "/status", "value": status.model_dump(mode="json", by_alias=True, exclude_none=True)},
     ]
     try:
-        with translated(expected=_CHANGED):
+        with translated_failures(expected=_CHANGED):
             await CustomObjectsApi(api).patch_namespaced_custom_object_status(
                 GROUP,
                 VERSION,

@@ -56,7 +56,7 @@ def to_recovery_error(
 
 
 @contextmanager
-def translated(
+def translated_failures(
     *, not_found: type[Exception] | None = None, forbidden: NotYet | None = None, expected: Collection[int] = ()
 ) -> Iterator[None]:
     """Raise the client's exceptions as RecoveryError.

@@ -8,7 +8,8 @@ from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
-from queue_recovery.controller.events import Event, events_between
+from queue_recovery.controller.event_poster import Event
+from queue_recovery.controller.recovery_events import events_between
 from queue_recovery.recovery.phase import set_ended, set_running, set_step
 
 NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
@@ -103,8 +104,8 @@ def test_a_plan_that_takes_messages_with_tails_warns_once_and_says_what_is_lost(
     assert told.type == "Normal"
     assert (warning.type, warning.reason) == ("Warning", "BreaksCanvas")
     assert warning.note.startswith(
-        "Of 12 messages to be taken: 3 are members of chords, whose bodies will never run; 2 are members of groups, "
-        "whose results stay incomplete; 1 carry the rest of a chain, which will not run; 4 carry callbacks or errbacks"
+        "of 12 messages to be taken: 3 are members of chords, whose bodies will never run; 2 are members of groups, "
+        "whose results stay incomplete; 1 carries the rest of a chain, which will not run; 4 carry callbacks"
     )
     assert list(events_between(after, doing(Reason.SUSPENDED, "held", after))) == [
         Event(type="Normal", reason="Suspended", note="held")
@@ -115,7 +116,7 @@ def test_a_warning_of_a_deep_queue_says_how_many_messages_were_looked_at_and_how
     (*_, warning) = events_between(NEW, planned(9000, Canvas(looked_at=1000, unreadable=40, groups=7)))
 
     assert warning.note.startswith(
-        "Of 9000 messages to be taken (1000 looked at, 40 with a body that is not looked into): 7 are members of groups"
+        "of 9000 messages to be taken (1000 examined, 40 with an unreadable body): 7 are members of groups"
     )
 
 
