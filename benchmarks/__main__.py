@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, at the sizes of `docs/performance.md`.
+"""Run all benchmarks, one after the other, at the sizes of `docs/performance.md`.
 
     python -m benchmarks [--write docs/performance.md]
 
@@ -25,7 +25,7 @@ BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 
 def machine() -> str:
-    """Return what was measured on, as one line."""
+    """Return a line that describes the machine and the versions."""
     processor = next(
         (
             line.partition(":")[2].strip()
@@ -52,7 +52,7 @@ def server() -> str:
 
 
 def main() -> None:
-    """Run all; a document is written only when all have gone through."""
+    """Run all; write the document only if all have succeeded."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="All benchmarks, at the sizes of docs/performance.md."
     )

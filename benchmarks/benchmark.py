@@ -1,4 +1,4 @@
-"""What a benchmark is: options for its size, and a table of ways with minimum, median and ratio."""
+"""The common part of the benchmarks: options for sizes, and a table with minimum, median and ratio."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ class Way:
 
     name: str
     against: str
-    """The way that its figures are divided by; empty: none."""
+    """The way whose figures are the divisor of the ratio; empty: none."""
     rounds: dict[str, list[float]] = field(default_factory=dict)
 
     def note(self, **figures: float) -> None:
@@ -33,11 +33,11 @@ class Benchmark:
     title: str
     aim: str
     columns: Mapping[str, str]
-    """What its figures are called in the table."""
+    """The names of its figures in the table."""
     options: Mapping[str, int]
-    """Its sizes, each an option of the command."""
+    """The default sizes, each an option of the command."""
     measure: Callable[..., Awaitable[Sequence[Way]]]
-    """Takes the options as keywords."""
+    """Measures; takes the options as keyword arguments."""
 
     def run(self, **options: int) -> str:
         """Measure, and return the result in Markdown."""
@@ -77,4 +77,4 @@ async def _collect(measuring: Awaitable[Sequence[Way]]) -> Sequence[Way]:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits say enough
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits are enough

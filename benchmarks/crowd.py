@@ -1,10 +1,10 @@
-"""Many recoveries at once, each in a namespace of its own: how long they take, and for how long workers are away.
+"""Many recoveries at once, each in its own namespace: how long they take, and how long workers are stopped.
 
     python -m benchmarks.crowd [--recoveries 200] [--rounds 1]
 
 On a real API server with real controllers; pods are local processes. The peer scales all the Deployments to 0 and, each
-once its pod has ended, back: what the same crowd takes with nothing else done. A Deployment is away beyond its pods'
-end from the deletion of its last pod until its replicas are back in its spec.
+once its pod has ended, back: the same crowd without any recovery. The time of a Deployment at 0 beyond its
+pods' end is from the deletion of its last pod until its replicas are back in its spec.
 """
 
 import asyncio
@@ -34,18 +34,18 @@ _ENDED = {"Succeeded", "Failed", "Cancelled"}
 _SCALE = "application/merge-patch+json"
 
 Act = Callable[[str, int], Awaitable[None]]
-"""Does something in a namespace, which is given with its number."""
+"""Called with a namespace and its number."""
 
 
 class Crowd:
     """Namespaces, each with a Deployment, a target, and a queue in a database of one broker."""
 
     def __init__(self, api: Api, broker: Broker, names: list[str]) -> None:
-        """Take the parts; nothing is created yet."""
+        """Store the parts; nothing is created yet."""
         self._api, self._broker, self.names = api, broker, names
 
     async def prepare(self) -> None:
-        """Create all of it."""
+        """Create all namespaces with their objects."""
         await self._each(self._one)
 
     async def scale(self, name: str, replicas: int) -> None:
@@ -109,7 +109,7 @@ async def scale_only(crowd: Crowd, watchman: Watchman, way: Way) -> None:
 
 
 async def recover(sandbox: Sandbox, crowd: Crowd, watchman: Watchman, way: Way) -> None:
-    """Recover all queues at once with an operator of its own."""
+    """Recover all queues at once with a new operator."""
     async with operator(sandbox) as process:
         await watchman.until(lambda: watchman.usable.issuperset(crowd.names))
         watchman.restart()
@@ -148,7 +148,7 @@ async def operator(sandbox: Sandbox) -> AsyncIterator[Process]:
 
 
 async def measure(recoveries: int, rounds: int) -> list[Way]:
-    """Let both ways go through the same crowd in each round."""
+    """Run both ways with the same crowd in each round."""
     bare = Way("scale to 0 and back", "")
     way = Way(f"{recoveries} recoveries", bare.name)
     names = [f"crowd-{number}" for number in range(recoveries)]
@@ -168,7 +168,7 @@ async def measure(recoveries: int, rounds: int) -> list[Way]:
 
 @asynccontextmanager
 async def cluster(names: list[str]) -> AsyncIterator[tuple[Sandbox, Api]]:
-    """Start a cluster with the CRDs and these namespaces, in which pods can be created."""
+    """Start a cluster with the CRDs and these namespaces, ready for pods."""
     async with Sandbox.start() as sandbox, Api(sandbox.control_plane.admin) as api:
         await sandbox.kubectl("apply", "-k", "crds/")
         await sandbox.kubectl("wait", "crd", "--all", "--for=condition=Established")

@@ -1,8 +1,8 @@
-"""What a thousand finished recoveries cost the operator at its start and when nothing happens, against none.
+"""The cost of a thousand finished recoveries at the operator's start and when it is idle, against none.
 
     python -m benchmarks.idle [--recoveries 1000] [--idle-seconds 10] [--rounds 3]
 
-On a real API server. The operator is a process of its own that watches one namespace, with the recoveries or empty.
+On a real API server. The operator is a separate process that watches one namespace, with the recoveries or empty.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ _PROGRAM = Path(sys.executable).with_name("queue-recovery")
 _JOBS = 20
 _AT_ONCE = 20
 _STEP = 0.5
-"""Seconds over which its processor time is looked at until it has come to rest."""
+"""Seconds over which its processor time is measured until it is idle."""
 
 _WORKERS_LEAVE = 6.0
-"""Seconds until kopf has ended its worker of each resource, which waits for five after the last event."""
+"""Seconds until kopf has ended its worker of each resource, five seconds after the last event."""
 
 
 def recovery(number: int) -> Json:
-    """Return a recovery as somebody wrote it."""
+    """Return a recovery as a user creates it."""
     return {
         "apiVersion": "queuerecovery.dev/v1alpha1",
         "kind": "QueueRecovery",
@@ -92,7 +92,7 @@ async def observe(
     idle_seconds: int,
     connections: Callable[[], Awaitable[int]] | None = None,
 ) -> None:
-    """Start an operator, let it come to rest, watch it being idle, and end it; count its connections, if asked to."""
+    """Measure an operator from its start until it has been idle; optionally count its connections."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"],

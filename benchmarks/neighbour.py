@@ -1,4 +1,4 @@
-"""How long a recovery takes while another namespace recovers in a crowd, against the same one alone.
+"""The duration of a recovery beside a crowd in another namespace, against the same recovery alone.
 
     python -m benchmarks.neighbour [--recoveries 200] [--queues 20] [--rounds 1]
 
@@ -18,7 +18,7 @@ from sandbox.api import Api, Json
 
 _GROUP = "/apis/queuerecovery.dev/v1alpha1"
 _ALONE = 10
-"""How often it runs alone in a round."""
+"""The number of runs alone in a round."""
 
 _REST = 3.0
 """Seconds between two of them, so that they do not delay each other: controllers have a limited number of requests."""
@@ -46,7 +46,7 @@ async def recover_all(api: Api, recoveries: int, queues: int) -> None:
 
 
 async def ended(api: Api, watchman: Watchman, recoveries: int) -> list[Json]:
-    """Wait until all of the crowd have ended, and return them in the order of their creation."""
+    """Wait until the crowd has ended, and return its recoveries in the order of their creation."""
     await watchman.until(lambda: sum(where == _CROWD for where, _ in watchman.ended) == recoveries)
     found = (await api.get(f"{_GROUP}/namespaces/{_CROWD}/queuerecoveries"))["items"]
     return sorted(found, key=lambda one: str(one["metadata"]["name"]))
@@ -76,7 +76,7 @@ async def once(crowd: Crowd, watchman: Watchman) -> float:
 
 
 async def measure(recoveries: int, queues: int, rounds: int) -> list[Way]:
-    """Run it alone, and again and again until the crowd has ended, in each round."""
+    """In each round, run the recovery alone, then repeatedly until the crowd has ended."""
     alone = Way("alone", "")
     beside = Way(f"beside {recoveries} of one namespace, on {queues} queues", alone.name)
     watchman = Watchman()

@@ -1,4 +1,7 @@
-"""A client that wants an answer all the time: prints a line when it begins, and its longest wait in ms at the end."""
+"""A client that always waits for an answer.
+
+It prints a line when it begins, and its longest wait in ms at the end.
+"""
 
 import os
 import select
@@ -7,7 +10,7 @@ import sys
 import time
 
 _PAUSE = 0.0002
-"""Seconds between two questions, so that it does not itself take a processor away."""
+"""Seconds between two commands, so that the client itself does not occupy a processor."""
 
 
 def main() -> None:
@@ -19,7 +22,7 @@ def main() -> None:
         while not select.select([0], [], [], _PAUSE)[0]:
             began = time.perf_counter()
             server.sendall(b"PING\r\n")
-            while server.recv(4096).startswith(b"-BUSY"):  # from five seconds of a script on; no answer either
+            while server.recv(4096).startswith(b"-BUSY"):  # after five seconds of a script; not an answer either
                 server.sendall(b"PING\r\n")
             longest = max(longest, time.perf_counter() - began)
     os.write(1, f"{longest * 1000:.3f}\n".encode())

@@ -1,8 +1,8 @@
-"""Jobs are enqueued with their markers, with and without a job store, against what an application would do.
+"""Jobs are enqueued with their markers, with and without a job store, against an application's own ways.
 
     python -m benchmarks.reenqueue [--jobs 100000] [--peer-jobs 10000] [--store-jobs 20000] [--rounds 3]
 
-The rooms are driven directly, in the batches of `recovery/reenqueue.py`, for as many recoveries as the jobs need: each
+The rooms are called directly, in the batches of `recovery/reenqueue.py`, for as many recoveries as the jobs need: each
 lists 1,000 at most. The store's own speed is that of bulk writes of the same size, without reading and without
 conditions; the store is a sandbox's (`sandbox/job_store.py`), slower than MongoDB, so that what counts is the ratio.
 """
@@ -35,7 +35,7 @@ _DATABASE = "app"
 
 
 def batches(jobs: int) -> list[list[Task]]:
-    """Return jobs as a recovery hands them to the rooms."""
+    """Return jobs as a recovery passes them to the rooms."""
     return [
         [
             Task(key=f"{n}:str:{n}", task_id=str(uuid4()), task=_TASK, args=f'["{n}"]', kwargs="{}")
@@ -106,7 +106,7 @@ async def operator_with_store(server: Server, url: str, collection: str, jobs: i
 
 
 async def bulk_writes(url: str, collection: str, jobs: int) -> float:
-    """Update all documents as fast as the store does it; return seconds."""
+    """Update all documents in bulk; return seconds."""
     async with AsyncMongoClient[dict[str, object]](url, w="majority") as client:
         documents = client[_DATABASE][collection]
         work = batches(jobs)
@@ -153,7 +153,7 @@ def send_tasks(url: str, jobs: int, *, one_producer: bool) -> float:
 
 
 async def measure(jobs: int, peer_jobs: int, store_jobs: int, rounds: int) -> list[Way]:
-    """Enqueue by each way in each round."""
+    """Enqueue in each way in each round."""
     alone = Way("the operator, without a store", "")
     loop, shared = Way("`send_task` in a loop", alone.name), Way("`send_task`, one shared producer", alone.name)
     bulk = Way("the store's bulk writes alone", "")

@@ -1,10 +1,10 @@
-"""What one recovery asks of the Kubernetes API server, as the server's own audit log has it.
+"""The requests of one recovery to the Kubernetes API server, counted in its audit log.
 
     python -m benchmarks.requests
 
-In a cluster of its own, with the operator installed by its manifests. A row is a recovery. Surveys of targets are set
-to every hour, so the one that follows each recovery is the only one counted. Left out are the lease of the two replicas
-and the watches of the whole cluster, which go on without any recovery.
+In a new cluster, with the operator installed by its manifests. A row is a recovery. Targets are checked every hour, so
+only the check after each recovery is counted. The lease of the two replicas and the watches of the whole cluster are
+left out: they go on without any recovery.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from sandbox.processes import until
 
 USER = "system:serviceaccount:queue-recovery:queue-recovery"
 _SHORT, _LONG = 5.0, 30.0
-"""Seconds that a recovery is made to wait."""
+"""Seconds for which a recovery has to wait."""
 
 _GROUP = "queuerecovery.dev"
 
@@ -46,7 +46,7 @@ def kind_of(event: Json) -> str:
 
 
 def for_recoveries(audit: Iterable[Json]) -> list[Json]:
-    """Leave out what the operator asks without any recovery: its lease, and the watches of the whole cluster."""
+    """Drop the requests without any recovery: the lease, and the watches of the whole cluster."""
     resources = ("queuerecoveries", "queuetargets")
     return [
         event
@@ -64,17 +64,17 @@ class Case:
     workers: int = 1
     jobs: int = 3
     obstacle: "Callable[[Bench], Awaitable[Callable[[], Awaitable[None]]]] | None" = None
-    """Puts something in its way, and returns what takes that away again."""
+    """Blocks the recovery, and returns a function that ends this."""
     seconds: float = 0
     earlier: int = 0
-    """Recoveries of the same namespace that have ended before it."""
+    """The number of recoveries of the same namespace that have ended before."""
 
 
 class Bench:
     """A namespace with a target and its Deployments."""
 
     def __init__(self, sandbox: Sandbox, namespace: str, broker: Broker, redis: Redis, api: Api) -> None:
-        """Take the parts."""
+        """Store the parts."""
         self.sandbox, self.namespace, self.broker, self.redis, self._api = sandbox, namespace, broker, redis, api
 
     async def kubectl(self, *arguments: str, input: str | None = None) -> None:  # noqa: A002  # as subprocess calls it
@@ -86,7 +86,7 @@ class Bench:
         await self.kubectl("apply", "-f", "-", input="\n---\n".join(map(json.dumps, objects)))
 
     async def prepare(self, workers: int) -> None:
-        """Create Secret, Deployments and target, and wait until all is at rest."""
+        """Create Secret, Deployments and target, and wait until nothing changes any more."""
         names = [f"worker-{number}" for number in range(workers)]
         await self.kubectl("apply", "-k", "manifests/tenant")
         await self.write_secret()
@@ -106,7 +106,7 @@ class Bench:
         )
 
     async def recover(self, case: Case) -> Counter[str]:
-        """Carry a recovery out and return what was asked for it."""
+        """Run a recovery, and return its requests."""
         clear = await case.obstacle(self) if case.obstacle else None
         before = len(self.sandbox.audit())
         jobs = [{"task": "work.run", "args": "[]"}] * case.jobs
@@ -136,7 +136,7 @@ class Bench:
 
 
 async def deployment_held(bench: Bench) -> Callable[[], Awaitable[None]]:
-    """Let another recovery hold the Deployment, which waits itself: one that does not exist would be taken over."""
+    """Let another recovery hold the Deployment. It has to exist, or it would be taken over."""
     await bench.apply(
         _custom("QueueRecovery", "another", {"targetRef": {"name": "nobody"}, "queue": "work", "jobs": []})
     )
@@ -190,7 +190,7 @@ CASES = [
 
 
 async def measure(cases: Sequence[Case]) -> list[Counter[str]]:
-    """Return what was asked in each case."""
+    """Return the requests of each case."""
     counts = []
     async with Sandbox.start() as sandbox, Api(sandbox.control_plane.admin) as api:
         await sandbox.kubectl("apply", "-k", "manifests/")

@@ -1,9 +1,9 @@
-"""A third of a queue is taken and the rest keeps its order, against what people do today.
+"""A third of a queue is taken and the rest stays in order, against the usual ways.
 
     python -m benchmarks.selective [--messages 1000000] [--peer-messages 20000] [--rounds 3]
 
-`LRANGE` and `LREM` in a loop takes time by the square of the depth, hours for a million, and so does only a few; the
-operator then does as few for comparison. Neither peer keeps what it takes: the operator does.
+`LRANGE` and `LREM` in a loop takes time by the square of the depth, hours for a million, so it gets fewer messages; the
+operator runs with as few for comparison. Neither peer stores what it takes: the operator does.
 """
 
 from typing import cast
@@ -37,12 +37,12 @@ async def in_a_loop(server: Server) -> None:
     while messages := cast("list[bytes]", await server.peer.lrange(QUEUE, first, first + _PORTION - 1)):
         poison = [message for message in messages if selection.matches(read_json(message))]
         for message in poison:
-            await server.peer.lrem(QUEUE, 1, message)  # type: ignore[arg-type]  # bytes are as good as text
+            await server.peer.lrem(QUEUE, 1, message)  # type: ignore[arg-type]  # bytes work as well as text
         first += len(messages) - len(poison)
 
 
 async def measure(messages: int, peer_messages: int, rounds: int) -> list[Way]:
-    """Take a third by each way in each round."""
+    """Take a third in each way in each round."""
     whole, few = (Way(f"the operator, {count:,}", "") for count in (messages, peer_messages))
     script = Way(f"Lua with cjson, {messages:,}", whole.name)
     loop = Way(f"`LRANGE` and `LREM`, {peer_messages:,}", few.name)

@@ -1,4 +1,4 @@
-"""A broker to measure on: filling it, and how long its other clients have to wait."""
+"""A broker to measure on: fill it, and time how long its other clients have to wait."""
 
 import asyncio
 import json
@@ -18,11 +18,11 @@ TASKS = ("tts.render", "tts.index", "tts.clean")
 """Tasks of the messages, in turn."""
 
 PEER = "peer"
-"""Name of the connections that do what people do today."""
+"""Name of the connections of the peers."""
 
 _FILL_AT_ONCE = 5000
 _NOTED_MICROSECONDS = 50
-"""Commands that take longer are written down by the server."""
+"""The server logs commands that take longer."""
 
 _NOTED_AT_MOST = 1_000_000
 
@@ -56,7 +56,7 @@ while time.perf_counter() < until:
     pass
 """
 _BODY = "x" * 500
-"""What makes a message 1 KiB."""
+"""Fills a message up to 1 KiB."""
 
 
 WATCHED = {
@@ -65,14 +65,14 @@ WATCHED = {
     "command": "longest command of it, ms",
     "memory": "operator's RSS, MB",
 }
-"""What is told of a purge. A wait has in it all that the machine does to a client: the server's own time has less."""
+"""The figures of a purge. A wait includes all delays of the machine, unlike the server's own time."""
 
 
 class Server:
-    """A broker of its own for one benchmark."""
+    """A broker for one benchmark."""
 
     def __init__(self, broker: Broker, redis: Redis) -> None:
-        """Take a running one, and a connection for filling it."""
+        """Store a running broker, and a connection to fill it."""
         self.broker = broker
         self.peer = Redis.from_url(broker.url, client_name=PEER, socket_timeout=None)
         self._redis = redis
@@ -80,7 +80,7 @@ class Server:
     @classmethod
     @asynccontextmanager
     async def open(cls) -> AsyncIterator["Server"]:
-        """Start one, and end it with the block."""
+        """Start a broker, and end it with the block."""
         options = ["--slowlog-log-slower-than", str(_NOTED_MICROSECONDS), "--slowlog-max-len", str(_NOTED_AT_MOST)]
         async with Scope.open() as scope:
             broker = await Broker.start(scope, options=options)
@@ -90,14 +90,14 @@ class Server:
                     yield server
 
     async def fill(self, count: int, where: str) -> None:
-        """Empty it, and put messages of 1 KiB into the `list`, or into `unacked`, where a third is the queue's."""
+        """Replace its data by messages of 1 KiB in the `list`, or in `unacked`, a third of them of the queue."""
         await self._redis.flushall()
         for first in range(1, count + 1, _FILL_AT_ONCE):
             last = min(count, first + _FILL_AT_ONCE - 1)
             await self._redis.eval(_FILL, 0, first, last, _BODY, where)
 
     async def watch_operator(self, way: Way, *tasks: str, expected: int, seconds: float = 0) -> None:
-        """Let a process of the operator's purge (`benchmarks.taker`); note its figures, and what others had of it."""
+        """Purge by a process of the operator (`benchmarks.taker`); add its figures and the others' waits."""
         output = await self._watch_process(way, ["-m", "benchmarks.taker", self.broker.url, *tasks], seconds)
         done = json.loads(output)
         if done["taken"] + done["left"] != expected:
@@ -105,12 +105,12 @@ class Server:
         way.note(seconds=done["seconds"], memory=done["memory"])
 
     async def watch_busy(self, way: Way, busy: float, seconds: float = 0) -> None:
-        """Let a process compute for so many seconds, which asks the server nothing; note what others had of it."""
+        """Let a process compute for this time without the server; add the others' waits."""
         await self._watch_process(way, ["-c", _COMPUTE, str(busy)], seconds)
         way.note(seconds=busy)
 
     async def _watch_process(self, way: Way, arguments: Sequence[str], seconds: float) -> bytes:
-        """Let a process of Python go on, once it says with a line that it is ready; return what it prints."""
+        """Let a Python process continue once it prints that it is ready; return its output."""
         process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=-1, stdout=-1, cwd=ROOT)
         if process.stdout is None:
             raise RuntimeError("the process has no pipes")
@@ -120,7 +120,7 @@ class Server:
         return output
 
     async def watch_peer(self, way: Way, purge: Coroutine[None, None, None], seconds: float = 0) -> None:
-        """Let a peer purge, and note how long it took and what others had of it."""
+        """Let a peer purge; add its duration and the others' waits."""
         async with self._watched(way, PEER):
             began = time.monotonic()
             await purge
@@ -129,7 +129,7 @@ class Server:
 
     @asynccontextmanager
     async def _watched(self, way: Way, name: str) -> AsyncIterator[None]:
-        """Time the answers to another client while the block runs, and the commands of connections of this name."""
+        """Time another client's answers while the block runs, and the commands of these connections."""
         await self._redis.slowlog_reset()
         prober = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "benchmarks.prober", str(self.broker.port), stdin=-1, stdout=-1, cwd=ROOT

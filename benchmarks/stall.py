@@ -1,10 +1,10 @@
-"""How long another client waits while a whole queue is purged, against what people do today.
+"""How long another client waits while a whole queue is purged, against the usual ways.
 
     python -m benchmarks.stall [--messages 1000000] [--rounds 3]
 
-Each round fills a queue again for each way of emptying it, in turn. The other client is watched for two seconds, or as
-long as it takes. `nobody` is the same without any purge: what the machine itself does to a client. A process that only
-computes shows what a client has of it that one more is busy.
+Each round fills a queue again for each way of emptying it, in turn. The other client is measured for two seconds, or as
+long as the purge takes. `nobody` is the same without any purge: the delays of the machine itself. A process that only
+computes shows the effect of one more busy process.
 """
 
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ from benchmarks.benchmark import Benchmark, Way
 from benchmarks.server import QUEUE, WATCHED, Server
 
 _WINDOW_SECONDS = 2.0
-"""How long answers are timed at least: the same for a purge that is over at once as for one that goes on."""
+"""The minimum time for which answers are measured, even if the purge is shorter."""
 
 
 async def nobody(_server: Server) -> None:
@@ -31,7 +31,7 @@ async def unlink(server: Server) -> None:
 
 
 async def celery_purge(server: Server) -> None:
-    """What `celery purge` sends (`kombu/transport/redis.py`, `_purge`): LLEN and DEL for each priority, in a MULTI."""
+    """Send the commands of `celery purge`: LLEN and DEL for each priority, in a MULTI (kombu's `_purge`)."""
     async with server.peer.pipeline(transaction=True) as pipeline:
         for ending in ("", "\x06\x163", "\x06\x166", "\x06\x169"):
             pipeline.llen(QUEUE + ending)
@@ -48,7 +48,7 @@ PEERS: dict[str, Callable[[Server], Coroutine[None, None, None]]] = {
 
 
 async def measure(messages: int, rounds: int) -> list[Way]:
-    """Purge by each way in each round."""
+    """Purge in each way in each round."""
     ways = [Way(name, "`UNLINK`") for name in PEERS]
     operator, busy = Way("the operator", "`UNLINK`"), Way("a process that only computes for as long", "`UNLINK`")
     async with Server.open() as server:

@@ -1,9 +1,9 @@
-"""The operator's part of a purge in a process of its own: open, take, close, release.
+"""The operator's part of a purge in a separate process: open, take, close, release.
 
     python -m benchmarks.taker URL [TASK]
 
-Prints a line when all is loaded, as in an operator that waits for recoveries, and goes on when it reads one. Then it
-takes the queue `tts`, or what is of one task in it, and prints how long that took, and the most memory it ever had.
+It prints a line when everything is loaded, as in an operator that waits for recoveries, and continues when it reads a
+line. Then it takes the queue `tts`, or the messages of one task in it, and prints the duration and its peak memory.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from queue_recovery.recovery.ports import Run
 
 
 async def take(url: str, *tasks: str) -> None:
-    """Take, and print figures as JSON."""
+    """Take the messages, and print the figures as JSON."""
     broker = RedisBroker.connect(url, TransportOptions())
     select = PurgeSelect(tasks=list(tasks)) if tasks else None
     run = Run(uid=str(uuid4()), name="bench/taker", cluster="bench", queue="tts", select=select)

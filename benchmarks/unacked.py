@@ -1,4 +1,4 @@
-"""A third of a large `unacked` that several queues share is taken, against one Lua script over all of it.
+"""A third of a large, shared `unacked` is taken, against one Lua script over all of it.
 
 python -m benchmarks.unacked [--entries 200000] [--rounds 3]
 """
@@ -24,7 +24,7 @@ async def in_one_script(server: Server) -> None:
 
 
 async def measure(entries: int, rounds: int) -> list[Way]:
-    """Take a third by each way in each round."""
+    """Take a third in each way in each round."""
     operator = Way("the operator", "")
     script = Way("one Lua script over all", operator.name)
     async with Server.open() as server:

@@ -1,9 +1,9 @@
-"""What thousands of recoveries that wait cost the operator when nothing happens, against none.
+"""The cost of thousands of waiting recoveries when the operator is idle, against none.
 
     python -m benchmarks.waiting [--recoveries 5000] [--idle-seconds 20] [--rounds 1]
 
 On a real API server and a real broker. One namespace has no recovery, one has suspended ones, and in one all wait for
-the lock of the same queue, which somebody holds. All have been planned before the operator starts.
+the lock of the same queue, which another recovery holds. All have been planned before the operator starts.
 """
 
 import base64
@@ -22,7 +22,7 @@ _GROUP = "/apis/queuerecovery.dev/v1alpha1"
 
 
 def recovery(number: int, *, suspend: bool) -> Json:
-    """Return a recovery as somebody wrote it."""
+    """Return a recovery as a user creates it."""
     return {
         "apiVersion": "queuerecovery.dev/v1alpha1",
         "kind": "QueueRecovery",
@@ -37,7 +37,7 @@ def recovery(number: int, *, suspend: bool) -> Json:
 
 
 def planned() -> Json:
-    """Return the status of one that has been planned."""
+    """Return the status of a planned recovery."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     counts = {"ready": 0, "unacked": 0, "purge": 0, "leave": 0, "enqueue": 3, "skip": 0}
     return {"observedGeneration": 1, "plan": {"time": now, "queues": ["work"], **counts}, "jobs": {"total": 3}}

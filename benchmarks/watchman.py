@@ -1,4 +1,4 @@
-"""When the Deployments of many namespaces were without pods, and how far their recoveries are."""
+"""Watch many namespaces: how long their Deployments have no pods, and the progress of their recoveries."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _PATIENCE = 900.0
 
 @dataclass
 class Watchman:
-    """When the Deployments of a crowd had no pod and no replicas."""
+    """How long the Deployments of a crowd have no pods and no replicas."""
 
     deployments: dict[str, int] = field(default_factory=dict)
     """Replicas in the spec, by namespace."""
@@ -24,14 +24,14 @@ class Watchman:
     available: set[str] = field(default_factory=set)
     """Namespaces whose Deployment is rolled out."""
     phases: dict[str, str] = field(default_factory=dict)
-    """Of the recoveries, by namespace; where there are several, of the one that was written last."""
+    """Of the recoveries, by namespace; if there are several, of the one that changed last."""
     ended: set[tuple[str, str]] = field(default_factory=set)
     """Namespaces and names of the recoveries that have ended."""
     usable: set[str] = field(default_factory=set)
     """Namespaces whose target is Ready."""
     empty_since: dict[str, float] = field(default_factory=dict)
     longest: float = 0.0
-    """Seconds that any Deployment was at 0 beyond its pods' end."""
+    """The longest time in seconds that any Deployment was at 0 beyond its pods' end."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
@@ -94,11 +94,11 @@ class Watchman:
         self._changed = asyncio.Event()
 
     def restart(self) -> None:
-        """Forget what was longest."""
+        """Reset the longest time."""
         self.longest = 0.0
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for a condition of what is watched."""
+        """Wait until a condition of the watched objects is true."""
         async with asyncio.timeout(_PATIENCE):
             while not holds():
                 changed = self._changed

@@ -1,1 +1,1 @@
-"""`python -m demo`: a stuck queue, what people try, and one QueueRecovery, on a real control plane and broker."""
+"""`python -m demo`: a stuck queue, the usual attempts to fix it, and one QueueRecovery, on real parts."""

@@ -1,4 +1,4 @@
-"""Runs the demo: exit code 0 if everything that it states holds, 1 if not, 130 after Ctrl-C."""
+"""Run the demo: exit code 0 if all its statements are true, 1 if not, 130 after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FAILURES = (FactError, CommandError, DeadlineError)
 
 
 async def tell(narrator: Narrator) -> None:
-    """Start a sandbox, tell the whole story in it, and end it."""
+    """Start a sandbox, tell the whole story in it, and stop it."""
     began = time.monotonic()
     async with Sandbox.start() as sandbox:
         broker, store = await asyncio.gather(sandbox.start_broker(), sandbox.start_job_store(authentication=True))
@@ -56,7 +56,7 @@ async def _story(scene: Scene, redis_url: str, mongo_url: str) -> None:
     hand = await comparison.by_hand(scene)
     comparison.compare(scene, operator=operator, hand=hand)
     await recovery.prove_mails(scene)
-    scene.narrator.say("And the jobs of the recovery, once more:")
+    scene.narrator.say("The jobs of the recovery, once more:")
     await recovery.prove_once(scene, before)
 
 
@@ -71,7 +71,7 @@ async def _show_operator_log(terminal: Terminal) -> None:
 def main() -> int:
     """Run the demo and return its exit code."""
     narrator = Narrator(Console())
-    # Also where the program that started it ignores Ctrl-C, as shells do for what they start in the background.
+    # Even if the parent process ignores Ctrl-C, as shells do for background processes.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         asyncio.run(tell(narrator))

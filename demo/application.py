@@ -1,4 +1,4 @@
-"""What the demo reads of the example application: its jobs and their executions, its mails, its messages."""
+"""The example application as the demo reads it: its jobs, executions, mails and messages."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Execution:
-    """A document of `executions`: one run of one job's task, in the order of their begin."""
+    """A document of `executions`: one run of a job's task. They are sorted by start."""
 
     job: str
     task_id: str
     pod: str
     outcome: str | None
-    """`done`, the type of the exception, or None while it runs."""
+    """`done`, the type of the exception, or None while the task is running."""
 
 
 async def application_url(store: JobStore) -> str:
@@ -61,13 +61,13 @@ class Application:
     @classmethod
     @asynccontextmanager
     async def connect(cls, mongo_url: str, redis_url: str) -> AsyncIterator[Self]:
-        """Connect to both, and disconnect afterwards."""
+        """Connect to both servers, and disconnect afterwards."""
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_url)
         async with client, Redis.from_url(redis_url) as redis:
             yield cls(client[_DATABASE], redis)
 
     async def jobs(self, ids: Sequence[str]) -> list[Job]:
-        """Return those of these jobs that exist, in this order."""
+        """Return the jobs of these ids that exist, in this order."""
         found = self._database.jobs.find({"_id": {"$in": [ObjectId(one) for one in ids]}})
         jobs = {
             str(job["_id"]): Job(str(job["_id"]), job["status"], job["task_id"], job.get("error", ""))
@@ -81,7 +81,7 @@ class Application:
         return [Execution(str(one["job"]), one["task_id"], one["pod"], one.get("outcome")) async for one in found]
 
     async def set_pending(self, job: str) -> None:
-        """Reset a job, as a person would who believes that this is all."""
+        """Reset a job's status, as a user would who expects that to be enough."""
         await self._database.jobs.update_one({"_id": ObjectId(job)}, {"$set": {"status": "pending"}})
 
     async def mails_sent(self) -> set[int]:
@@ -93,16 +93,16 @@ class Application:
         return Counter([delivery["mail"] async for delivery in self._database.deliveries.find({})])
 
     async def waiting(self, queue: str) -> int:
-        """Return how many messages lie in a queue's list."""
+        """Return how many messages are in a queue's list."""
         return int(await self._redis.llen(queue))
 
     async def held(self) -> Counter[str]:
-        """Return how many messages workers hold in `unacked`, by routing key, which is this application's queue."""
+        """Return how many messages are in `unacked`, by routing key, which is the queue here."""
         entries = await self._redis.hvals("unacked")
         return Counter(json.loads(entry)[2] for entry in entries)
 
-    async def kept_under(self, name: str) -> int:
-        """Return how many messages lie in the lists and hashes whose keys begin with a quarantine's name."""
+    async def quarantined(self, name: str) -> int:
+        """Return how many messages are in the lists and hashes of a quarantine."""
         keys = [key async for key in self._redis.scan_iter(f"{name}:*")]
         kinds = [await self._redis.type(key) for key in keys]
         lists = [await self._redis.llen(key) for key, kind in zip(keys, kinds, strict=True) if kind == b"list"]

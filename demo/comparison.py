@@ -1,4 +1,4 @@
-"""The same by hand, timed: what the operator costs over the shortest line of commands that helps at all."""
+"""The same by hand, timed: compare the operator with the shortest commands that help at all."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WORKERS: Final = "deployment/tts-worker"
 
 
 async def by_hand(scene: Scene) -> float:
-    """Poison the queue once more, clear it by hand, and return the seconds that the clearing took.
+    """Poison the queue once more, clear it by hand, and return the seconds that this took.
 
-    It comes after the recovery, when the machine has every file in its caches: the order does not favour the operator.
+    It comes after the recovery, when all files are in the machine's caches: the order does not favour the operator.
     """
     scene.narrator.chapter("For comparison: the same by hand")
-    scene.narrator.say("Release 1 enqueues three jobs more, and somebody who knows how clears the queue.")
+    scene.narrator.say("Release 1 enqueues three more jobs, and an expert clears the queue.")
     await scene.terminal.run("kubectl apply -f -", stdin=submit_release_1("submit-release-1-again", _JOBS))
 
     async def poisoned() -> bool:
@@ -29,7 +29,7 @@ async def by_hand(scene: Scene) -> float:
         held = (await scene.application.held())["tts"]
         return [job.status for job in jobs] == ["failed"] * len(_JOBS) and held == len(_JOBS)
 
-    await until(poisoned, "the new jobs to fail and their messages to lie in `unacked`")
+    await until(poisoned, "the new jobs to fail and their messages to be in `unacked`")
 
     began = time.monotonic()
     await scene.terminal.run(f"kubectl scale {_WORKERS} --replicas 0")
@@ -43,8 +43,8 @@ async def by_hand(scene: Scene) -> float:
 
 
 def compare(scene: Scene, *, operator: float, hand: float) -> None:
-    """Print both times and what they bought."""
+    """Print both times and their results."""
     scene.narrator.caption("Time")
-    scene.narrator.output(f"by hand        {hand:4.1f} s   the messages are gone for good, no job is enqueued")
-    scene.narrator.output(f"the operator   {operator:4.1f} s   the messages are kept, the jobs are enqueued")
+    scene.narrator.output(f"by hand        {hand:4.1f} s   the messages are lost, no job is enqueued")
+    scene.narrator.output(f"the operator   {operator:4.1f} s   the messages are quarantined, the jobs are enqueued")
     scene.narrator.output(f"difference    {operator - hand:+5.1f} s")

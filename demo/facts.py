@@ -1,4 +1,4 @@
-"""Facts: statements of the demo that are checked before they are told."""
+"""Facts: statements of the demo that are checked before they are printed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class FactError(Exception):
-    """Something that the demo states does not hold."""
+    """A statement of the demo is false."""
 
 
 class Facts:
-    """Checks what is found against what is expected, tells it if it holds, and ends the demo if not."""
+    """Checks statements: prints a true one, and ends the demo at a false one."""
 
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
@@ -31,7 +31,7 @@ class Facts:
         self._narrator.fact(statement)
 
     def holds(self, statement: str, found: object) -> None:
-        """State that something is true, where `found` is what it is judged by.
+        """State that something is true, and judge by `found`.
 
         Raises:
             FactError: it is false, zero or empty.

@@ -1,4 +1,4 @@
-"""The end of the story: one QueueRecovery, and the proof that it did what it says."""
+"""The end of the story: one QueueRecovery, and the proof of its effects."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _TERMINAL: Final = ("Succeeded", "Failed", "Cancelled")
 
 @dataclass(frozen=True)
 class Before:
-    """What there was when the recovery was applied."""
+    """The state of the application when the recovery was applied."""
 
     tasks: frozenset[str]
     """The poisoned ones."""
     executions: int
     worker_pods: frozenset[str]
-    """They may execute poisoned tasks until they have ended."""
+    """The workers may execute poisoned tasks until they have ended."""
     mail_pod: str
     deliveries: int
 
     @classmethod
     async def look(cls, scene: Scene, jobs: list[Job]) -> Self:
-        """Look at the cluster and the application."""
+        """Read the state from the cluster and the application."""
         return cls(
             tasks=frozenset(job.task_id for job in jobs),
             executions=len(await scene.executions()),
@@ -43,7 +43,7 @@ class Before:
 
 
 async def recover(scene: Scene) -> float:
-    """Apply the QueueRecovery, follow it to its end, and return the seconds from one to the other."""
+    """Apply the QueueRecovery, follow it to its end, and return the seconds that it took."""
     scene.narrator.chapter("The way out: one QueueRecovery")
     manifest = EXAMPLE / "queuerecovery.yaml"
     await scene.terminal.run(f"cat {manifest}")
@@ -55,17 +55,17 @@ async def recover(scene: Scene) -> float:
 
 
 async def prove_recovered(scene: Scene, before: Before) -> None:
-    """State what the recovery promises, each thing by what the cluster, MongoDB and Redis show themselves."""
+    """Check each promise of the recovery against the cluster, MongoDB and Redis."""
     deliveries = len(await scene.application.deliveries())
     await scene.terminal.run("kubectl get queuerecoveries -o wide")
-    scene.facts.holds("mails were delivered all the while", deliveries - before.deliveries)
+    scene.facts.holds("mails were delivered all the time", deliveries - before.deliveries)
     scene.facts.equal("by the same pod as before", await _mail_pod(scene), before.mail_pod)
     recovery = json.loads(await scene.terminal.ask(f"kubectl get queuerecovery {NAME} --output json"))
     status = recovery["status"]
     scene.facts.equal("the recovery succeeded", status["phase"], "Succeeded")
     messages, quarantine = status["messages"], status["quarantine"]["name"]
     scene.facts.equal("it found the three messages", (messages["found"], messages["left"]), (len(JOBS), 0))
-    scene.facts.equal("they are in its quarantine", await scene.application.kept_under(quarantine), len(JOBS))
+    scene.facts.equal("they are in its quarantine", await scene.application.quarantined(quarantine), len(JOBS))
 
     async def all_done() -> bool:
         return all(job.status == "done" for job in await scene.application.jobs(JOBS))
@@ -85,7 +85,7 @@ async def prove_recovered(scene: Scene, before: Before) -> None:
 
 
 async def prove_once(scene: Scene, before: Before) -> None:
-    """State that since the recovery each job has been executed once, and under its new task id only."""
+    """Check that each job has run once since the recovery, under its new task id only."""
     since = [
         one
         for one in (await scene.executions())[before.executions :]
@@ -98,7 +98,7 @@ async def prove_once(scene: Scene, before: Before) -> None:
 
 
 async def prove_mails(scene: Scene) -> None:
-    """Stop sending mails, wait for the last one, and state that each was delivered once."""
+    """Stop sending mails, wait for the last one, and check that each was delivered once."""
     scene.narrator.chapter("The healthy queue")
     await scene.terminal.run("kubectl scale deployment/mail-producer --replicas 0")
     await scene.terminal.run("kubectl wait --for=delete pod --selector app=mail-producer --timeout 30s")

@@ -1,4 +1,4 @@
-"""The story up to the recovery: a queue gets stuck, and what people try does not help."""
+"""The story up to the recovery: a queue gets stuck, and the usual attempts do not help."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WORKERS: Final = "deployment/tts-worker"
 
 
 async def install(scene: Scene, redis_url: str, mongo_url: str) -> None:
-    """Bring up the application and the operator."""
+    """Install the application and the operator."""
     scene.narrator.chapter("An application, and the operator beside it")
     scene.narrator.say(
         "Text to speech: jobs are documents in MongoDB, two workers take them from the Celery queue `tts`. On the same "
-        "Redis there is a second queue, `mail`, with a worker of its own. It is healthy, and busy all the time."
+        "Redis there is a second queue, `mail`, with its own worker. It is healthy, and busy all the time."
     )
     run = scene.terminal.run
     await run("kubectl create namespace media")
@@ -29,8 +29,8 @@ async def install(scene: Scene, redis_url: str, mongo_url: str) -> None:
     await run(f"kubectl create secret generic mongo --from-literal=url={mongo_url}")
     await run(f"kubectl apply -k {EXAMPLE}")
     scene.narrator.say(
-        "The operator runs from its own Deployment, under its own ServiceAccount. A RoleBinding in the namespace lets "
-        "it work there, and a QueueTarget says what may be recovered."
+        "The operator has its own Deployment and ServiceAccount. A RoleBinding in the namespace grants it access, and "
+        "a QueueTarget says what may be recovered."
     )
     await run("kubectl apply -k manifests")
     await run("kubectl apply -n media -k manifests/tenant")
@@ -47,15 +47,15 @@ async def poison(scene: Scene) -> list[Job]:
     """Let release 1 of the producer enqueue three jobs, and return them."""
     scene.narrator.chapter("A release goes wrong")
     scene.narrator.say(
-        "Release 1 of the producer sends the text along in the message, to save the worker a read. It has the text as "
-        "a bytearray, and JSON makes a list of numbers of that."
+        "Release 1 of the producer sends the text in the message, to save the worker a read. It has the text as a "
+        "bytearray, which becomes a list of numbers in JSON."
     )
     await scene.terminal.run(f"kubectl apply -f {EXAMPLE / 'submit-release-1.yaml'}")
     await scene.terminal.run("kubectl wait --for=condition=complete job/submit-release-1")
     await scene.terminal.run("kubectl logs job/submit-release-1")
     tasks = _tasks(await scene.application.jobs(JOBS))
     await scene.executed(tasks, "each task to be executed")
-    await scene.executed(tasks, "each task to be tried again", since=len(await scene.executions()))
+    await scene.executed(tasks, "each task to be retried", since=len(await scene.executions()))
     jobs = await scene.show_jobs(JOBS)
     await scene.terminal.run("kubectl logs --selector app=tts-worker --prefix --tail 3")
     scene.facts.equal("every job has failed", [job.status for job in jobs], ["failed"] * len(JOBS))
@@ -64,7 +64,7 @@ async def poison(scene: Scene) -> list[Job]:
 
 
 async def reset_one(scene: Scene, jobs: list[Job], redis_url: str) -> None:
-    """Reset a job in MongoDB and enqueue it again, rightly this time."""
+    """Reset a job in MongoDB and enqueue it again with correct arguments."""
     scene.narrator.chapter("Try 1: reset a job and enqueue it again")
     job = jobs[0]
     scene.narrator.caption("In MongoDB")
@@ -85,7 +85,7 @@ async def reset_one(scene: Scene, jobs: list[Job], redis_url: str) -> None:
 
 
 async def delete_the_queue(scene: Scene) -> None:
-    """Look for the messages where everybody looks, and delete what is there."""
+    """Look for the messages in the queue's list, and delete the list."""
     scene.narrator.chapter("Try 2: delete the queue")
 
     async def between_attempts() -> Counter[str] | None:
@@ -97,8 +97,8 @@ async def delete_the_queue(scene: Scene) -> None:
     deleted = await scene.terminal.redis("DEL tts")
     held = await scene.terminal.redis("HLEN unacked")
     scene.narrator.say(
-        "Between two attempts a message is in `unacked`, a hash that all queues share. Deleting that one would lose "
-        "mails, and what the workers hold in memory would run all the same."
+        "Between two attempts a message is in `unacked`, a hash that all queues share. Deleting it would lose mails, "
+        "and the messages in the workers' memory would still run."
     )
     scene.facts.equal("LLEN shows an empty queue", length, "(integer) 0")
     scene.facts.equal("DEL deletes nothing", deleted, "(integer) 0")
@@ -111,7 +111,7 @@ async def restart(scene: Scene, jobs: list[Job]) -> None:
     """Restart the workers."""
     scene.narrator.chapter("Try 3: restart the workers")
     await _roll_out(scene, jobs, f"kubectl rollout restart {_WORKERS}")
-    scene.narrator.say("A worker that stops cleanly gives its messages back, and the next one takes them.")
+    scene.narrator.say("A worker that stops cleanly returns its messages to the queue, and the next worker takes them.")
     scene.facts.equal(
         "the jobs are failed as before", {job.status for job in await scene.application.jobs(JOBS)}, {"failed"}
     )
@@ -120,7 +120,7 @@ async def restart(scene: Scene, jobs: list[Job]) -> None:
 async def fix(scene: Scene, jobs: list[Job]) -> None:
     """Roll out the fixed release."""
     scene.narrator.chapter("Try 4: roll out the fix")
-    scene.narrator.say("Release 2 of the producer sends the id alone, and the worker reads the text from MongoDB.")
+    scene.narrator.say("Release 2 of the producer sends only the id, and the worker reads the text from MongoDB.")
     await _roll_out(scene, jobs, f"kubectl set image {_WORKERS} worker=stuck-queue-app:2")
     await scene.terminal.run(f"kubectl apply -f {EXAMPLE / 'submit-release-2.yaml'}")
     await scene.terminal.run("kubectl wait --for=condition=complete job/submit-release-2")
@@ -129,7 +129,7 @@ async def fix(scene: Scene, jobs: list[Job]) -> None:
     found = await scene.show_jobs([*JOBS, LATER_JOB])
     scene.facts.equal("a new job is done at once", found[-1].status, "done")
     scene.facts.equal("the old ones still fail", [job.status for job in found[:-1]], ["failed"] * len(JOBS))
-    scene.narrator.say("The badness sits in the messages. No worker can ever read them.")
+    scene.narrator.say("The defect is in the messages. No worker can ever process them.")
 
 
 async def _roll_out(scene: Scene, jobs: list[Job], command: str) -> None:

@@ -1,4 +1,4 @@
-"""The terminal that the demo types at: each command is shown, run, and answered for all to see."""
+"""The demo's terminal: it shows each command, runs it, and shows the output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SECONDS: Final = 120
 
 
 class CommandError(Exception):
-    """A command of the story failed; what it wrote has been shown."""
+    """A command of the story failed; its output has been shown."""
 
 
 class Terminal:
@@ -49,18 +49,18 @@ class Terminal:
         }
 
     async def run(self, command: str, *, stdin: str = "") -> str:
-        """Type a command and show its output as it comes.
+        """Run a command, and show it and its output as it comes.
 
         Args:
-            command: its words, quoted as for a shell; there is no shell that would expand anything.
-            stdin: its standard input.
+            command: words quoted as for a shell; nothing is expanded.
+            stdin: the standard input.
 
         Returns:
-            All of its output.
+            The whole output.
 
         Raises:
-            CommandError: it failed.
-            DeadlineError: it took longer than two minutes.
+            CommandError: the command failed.
+            DeadlineError: the command took longer than two minutes.
         """
         self._narrator.command(command)
         return await self._complete(command, stdin, self._narrator.output)
@@ -70,13 +70,13 @@ class Terminal:
         return await self._complete(command)
 
     async def watch(self, command: str, last: Callable[[str], bool]) -> str:
-        """Type a command that goes on indefinitely, show its output, and interrupt it after a line that is the last.
+        """Run a command that does not end, show its output, and interrupt it after the last line.
 
         Returns:
             That line.
 
         Raises:
-            CommandError: it ended by itself.
+            CommandError: the command ended by itself.
             DeadlineError: there was no such line within two minutes.
         """
         self._narrator.command(command)
@@ -85,13 +85,13 @@ class Terminal:
                 self._narrator.output(line)
                 if last(line):
                     return line
-        raise CommandError(f"`{command}` ended before the line that was awaited")
+        raise CommandError(f"`{command}` ended before the expected line")
 
     async def redis(self, command: str) -> str:
-        """Send a command to the broker, with `redis-cli` where there is one, and show the answer, a number."""
+        """Send a command to the broker, with `redis-cli` if possible, and show the answer, a number."""
         if shutil.which("redis-cli"):
             self._narrator.command(f"redis-cli -p {self._broker.port} {command}")
-            # Asked for what it would show on a terminal: into a pipe it writes bare values otherwise.
+            # As it would show it on a terminal: into a pipe it writes bare values by default.
             answer = await self._complete(f"redis-cli -p {self._broker.port} --no-raw {command}")
         else:
             self._narrator.command(f"(there is no redis-cli on PATH: the demo itself sends) {command}")
@@ -127,7 +127,7 @@ class Terminal:
 
     @asynccontextmanager
     async def _child(self, command: str, stdin: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
-        """Start a program, and end it if it still runs afterwards, after an error too."""
+        """Start a program, and end it afterwards if it still runs, even after an error."""
         child = await asyncio.create_subprocess_exec(
             *shlex.split(command),
             stdin=asyncio.subprocess.PIPE,
@@ -135,7 +135,7 @@ class Terminal:
             stderr=asyncio.subprocess.STDOUT,
             env=self._environment,
             cwd=ROOT,
-            # Ctrl-C is for the demo, which then ends its children.
+            # Ctrl-C reaches only the demo, which then ends its children.
             start_new_session=True,
         )
         try:
@@ -145,7 +145,7 @@ class Terminal:
             yield child
         finally:
             if child.returncode is None:
-                # Not child.kill(): that reaps a child which has just ended, and its exit code would be lost.
+                # Not child.kill(), which reaps a child that has just ended and so loses its exit code.
                 with suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()

@@ -1,6 +1,6 @@
-"""`python -m sandbox`: a cluster, a broker and a job store until Ctrl-C.
+"""`python -m sandbox`: start a cluster, a broker and a job store, and remove them at Ctrl-C.
 
-Standard output gets only what a shell can evaluate; everything else goes to standard error.
+Standard output is for a shell to evaluate; all other text goes to standard error.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ async def _run(flavour: Flavour) -> None:
         print(f"export REDIS_URL={broker.url}")
         print(f"export MONGODB_URL={store.url}", flush=True)
         _say(f"ready after {time.monotonic() - began:.0f} s: Kubernetes, {broker.flavour} and a job store, on loopback")
-        _say("evaluate the lines above in another terminal; kubectl there is the sandbox's own")
+        _say("evaluate the lines above in another terminal; kubectl there is the sandbox's")
         _say("next: kubectl apply -k manifests/, then examples/stuck-queue/README.md")
         _say(f"logs are in {sandbox.folder}; Ctrl-C ends and removes everything")
         await _first_end([*sandbox.processes, broker.process, store.process])
 
 
 def _programs(sandbox: Sandbox) -> Path:
-    """Make a folder with nothing but kubectl in it, for PATH."""
+    """Create a folder with kubectl alone, for PATH."""
     folder = sandbox.folder / "bin"
     folder.mkdir()
     (folder / "kubectl").symlink_to(sandbox.kubectl_program)
@@ -52,7 +52,7 @@ def _programs(sandbox: Sandbox) -> Path:
 
 
 async def _first_end(processes: list[Process]) -> None:
-    """Wait until one of the processes ends, which none should.
+    """Wait until one of the processes ends unexpectedly.
 
     Raises:
         DeadlineError: always, with the end of that process's log.
@@ -72,7 +72,7 @@ def _say(message: str) -> None:
 
 
 async def _until_told(flavour: Flavour) -> None:
-    """Run until done, or until Ctrl-C or SIGTERM, which are no errors."""
+    """Run until done, or until Ctrl-C or SIGTERM, neither of which is an error."""
     work = asyncio.create_task(_run(flavour))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -85,13 +85,13 @@ async def _until_told(flavour: Flavour) -> None:
 
 
 def main() -> None:
-    """Build what has to be built, then run the sandbox until told to end."""
+    """Build what is missing, then run the sandbox until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="Start a cluster, a broker and a job store.")
     parser.add_argument("--broker", choices=flavours(), default=flavours()[0], help="which server the broker is")
     options = parser.parse_args()
     try:
         _say("looking for the control plane's programs; Ctrl-C ends and removes everything")
-        # Outside of the event loop, where Ctrl-C ends a build at once.
+        # Outside the event loop, so that Ctrl-C stops a build at once.
         find_programs()
         asyncio.run(_until_told(options.broker))
     except (DeadlineError, GoError) as error:

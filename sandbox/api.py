@@ -1,4 +1,4 @@
-"""The Kubernetes API as the sandbox's own parts use it: JSON in, JSON out, and one way to follow a list."""
+"""A small client of the Kubernetes API for the sandbox itself: JSON in, JSON out, and a way to follow a list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
 _GONE: Final = 410
 _LATER: Final = frozenset({429, 503})
-"""What the server answers while it cannot yet, as when the storage of a kind has just been made."""
+"""Answers of a server that is not ready yet, for example while it creates the storage of a new kind."""
 _ERROR: Final = 400
 _LONGEST_LINE_BYTES: Final = 16 * 2**20
 _REQUEST: Final = aiohttp.ClientTimeout(total=15)
@@ -44,7 +44,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """How one identity reaches the API server."""
+    """The address and credentials with which one identity reaches the API server."""
 
     server: str
     authority: Path
@@ -123,7 +123,7 @@ class Api:
         return await self._request("DELETE", path, options)
 
     async def ready(self) -> bool:
-        """Whether the server can be reached and calls itself ready."""
+        """Tell whether the server can be reached and reports that it is ready."""
         try:
             async with self._session.get("/readyz") as response:
                 return response.ok
@@ -131,9 +131,9 @@ class Api:
             return False
 
     async def follow(self, path: str) -> AsyncIterator[tuple[EventType, Json]]:
-        """List a collection and then report each change to it, indefinitely, also after an interrupted watch.
+        """List a collection, then report each change indefinitely, even after an interrupted watch.
 
-        An object may be reported again unchanged. One that vanished while nobody was watching is reported as
+        An object may be reported again unchanged. One that was deleted while the watch was interrupted is reported as
         DELETED in the state last seen.
         """
         known: dict[str, Json] = {}
@@ -185,13 +185,13 @@ class Api:
 
 
 async def insist(request: Callable[[], Awaitable[Json]]) -> Json | None:
-    """Make a request again and again while the server cannot be reached, or asks for patience.
+    """Repeat a request until the server can be reached and is ready.
 
     Returns:
-        The answer, or None when the object is gone or has given way to another of the same name.
+        The answer, or None if the object is gone or another one has its name now.
 
     Raises:
-        ApiError: the server refused it otherwise.
+        ApiError: the server refused the request for another reason.
     """
 
     async def answer() -> list[Json]:

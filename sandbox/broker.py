@@ -20,19 +20,19 @@ _NOT_READY: Final = (b"-LOADING", b"-BUSY")
 
 
 def flavours() -> tuple[Flavour, ...]:
-    """Return the servers that this machine has, the one to prefer first."""
+    """Return the servers that this machine has, the preferred one first."""
     both: tuple[Flavour, ...] = ("redis", "valkey")
     return tuple(flavour for flavour in both if _program(flavour) is not None)
 
 
 class Broker:
-    """A running server, and what can happen to one."""
+    """A running server, and the failures to which a test can expose it."""
 
     def __init__(self, scope: Scope, process: Process, *, flavour: Flavour, port: int, options: Sequence[str]) -> None:
         self.flavour = flavour
         self.port = port
         self.process = process
-        """Its process now; another after a restart."""
+        """The current process; a restart replaces it."""
         self._scope = scope
         self._options = options
 
@@ -48,14 +48,14 @@ class Broker:
         """Start a server and wait until it answers.
 
         Args:
-            scope: where it lives and with what it dies at the latest.
-            flavour: which server; without one, the first of `flavours()`.
-            options: command line options besides the port, such as `["--maxmemory", "64mb"]`. What it stores is lost
-                with its process unless they say otherwise.
-            port: a free one is found without it.
+            scope: owns the process, which ends with it.
+            flavour: the kind of server; by default the first of `flavours()`.
+            options: command line options besides the port, such as `["--maxmemory", "64mb"]`; without any, the data is
+                lost when the process ends.
+            port: by default a free one.
 
         Raises:
-            DeadlineError: it ended or did not answer in time; its log is in the message.
+            DeadlineError: the server ended or did not answer in time; its log is in the message.
         """
         flavour = flavour or flavours()[0]
         port = port or free_port()
@@ -64,36 +64,36 @@ class Broker:
 
     @property
     def url(self) -> str:
-        """The URL of its database 0, with the password if `--requirepass` gave it one."""
+        """The URL of database 0, with the password of `--requirepass` if there is one."""
         options = list(self._options)
         login = f":{options[options.index('--requirepass') + 1]}@" if "--requirepass" in options else ""
         return f"redis://{login}{LOOPBACK}:{self.port}/0"
 
     @property
     def folder(self) -> Path:
-        """Where it keeps what it stores, if it does."""
+        """The folder of its data, if it writes any."""
         return _folder(self._scope, self.flavour, self.port)
 
     async def stop(self) -> None:
-        """Shut it down as an administrator would, and wait for its end."""
+        """Shut the server down as an administrator would, and wait until it has ended."""
         await self.process.stop()
 
     async def kill(self) -> None:
-        """Kill it as a crash of its machine would, and wait for its end."""
+        """Kill the server as a crash would, and wait until it has ended."""
         await self.process.kill()
 
     async def restart(self) -> None:
-        """Start it again on the same port with the same options, ending it first if it still runs."""
+        """Start the server again on the same port with the same options; stop it first if it runs."""
         if self.process.exit_code is None:
             await self.stop()
         self.process = await _start(self._scope, self.flavour, self.port, self._options)
 
     def pause(self) -> None:
-        """Stop it from answering, with its connections open, until `resume`."""
+        """Stop the server from answering, with its connections open, until `resume`."""
         self.process.send_to_group(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it answer again."""
+        """Let the server answer again."""
         self.process.send_to_group(signal.SIGCONT)
 
 
@@ -107,7 +107,7 @@ async def _start(scope: Scope, flavour: Flavour, port: int, options: Sequence[st
     command: list[str | Path] = [program, folder / "server.conf", "--dir", folder, "--save", ""]
     address = ["--port", str(port), "--bind", LOOPBACK]
     if "--cluster-enabled" in options:
-        # By default the cluster's bus takes the port 10,000 above, which may be anybody's.
+        # By default the cluster bus uses the port 10,000 above, which another process may have.
         address += ["--cluster-port", str(free_port())]
     process = await scope.start(folder.name, [*command, *address, *options])
 
@@ -118,7 +118,7 @@ async def _start(scope: Scope, flavour: Flavour, port: int, options: Sequence[st
             return False
         try:
             writer.write(b"PING\r\n")
-            # Any answer says that it is up: it may want a password, or TLS, and then it says nothing.
+            # Any answer means that the server is up, even a refusal. One that speaks TLS does not answer.
             return not (await reader.readline()).startswith(_NOT_READY)
         except OSError:
             return False

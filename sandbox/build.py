@@ -1,6 +1,6 @@
-"""Finds or builds the control plane's programs; `python -m sandbox.build` does just this.
+"""Find or build the control plane's programs; `python -m sandbox.build` does only this.
 
-They are taken from the folder that KUBEBUILDER_ASSETS names, then from the user's cache; what is in neither is
+The programs come from the folder in KUBEBUILDER_ASSETS, then from the user's cache. Those that are in neither are
 built from the Go module in `control_plane_binary/` into the cache.
 """
 
@@ -20,7 +20,7 @@ MODULE: Final = Path(__file__).resolve().parent / "control_plane_binary"
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the control plane's programs are."""
+    """The paths of the control plane's programs."""
 
     etcd: Path
     kube_apiserver: Path
@@ -29,10 +29,10 @@ class Programs:
 
 
 def find_programs() -> Programs:
-    """Return the programs, building them first if they are nowhere yet; that takes minutes and says so.
+    """Return the programs, and build them first if necessary, which takes minutes.
 
     Raises:
-        GoError: they had to be built and could not be; what Go said is on the terminal.
+        GoError: the build failed; Go's output is on the terminal.
     """
     names = tuple(field.name.replace("_", "-") for field in fields(Programs))
     assets = os.environ.get("KUBEBUILDER_ASSETS")
@@ -53,13 +53,13 @@ def find_programs() -> Programs:
 
 
 def main() -> None:
-    """Build what is missing and print where the programs are."""
+    """Build what is missing, and print the paths of the programs."""
     try:
         programs = find_programs()
     except GoError as error:
         sys.exit(f"sandbox: {error}")
     except KeyboardInterrupt:
-        sys.exit("sandbox: the build was stopped; nothing of it is kept but Go's own caches")
+        sys.exit("sandbox: the build was stopped; only Go's own caches remain")
     for field in fields(programs):
         print(getattr(programs, field.name))
 

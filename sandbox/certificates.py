@@ -1,4 +1,4 @@
-"""A certificate authority that lives as long as the sandbox, and the keys and certificates of its parts."""
+"""A certificate authority for the sandbox, with the keys and certificates of its components."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LIFETIME: Final = dt.timedelta(days=30)
 
 @dataclass(frozen=True)
 class KeyPair:
-    """The PEM files of one key and of what goes with it: its certificate, or its public half."""
+    """The PEM files of a key and of its certificate, or of its public key."""
 
     key: Path
     certificate: Path
 
 
 class Authority:
-    """Signs certificates for servers on loopback and for the clients that they trust."""
+    """An authority that signs certificates for servers on loopback and for their clients."""
 
     def __init__(self, folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make an authority whose files lie in this folder, which is created."""
+        """Create an authority with its files in this folder, which is created."""
         folder.mkdir(mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name("sandbox-ca")
@@ -56,12 +56,12 @@ class Authority:
         return authority
 
     def issue(self, name: str, *, expired: bool = False, hosts: Iterable[str] = (LOOPBACK, "localhost")) -> KeyPair:
-        """Make a key and a certificate for a server or client of this name, valid or not any more.
+        """Create a key and a certificate for a server or client, valid or expired.
 
         Args:
-            name: its common name, and that of its files.
-            expired: whether its time is over.
-            hosts: the names and addresses under which a server is reached.
+            name: the common name, and the name of the files.
+            expired: whether the certificate has expired.
+            hosts: the names and addresses of a server.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         names = [_host(host) for host in hosts]
@@ -83,7 +83,7 @@ class Authority:
         return pair
 
     def signing_key(self, name: str) -> KeyPair:
-        """Make a key that signs tokens; its `certificate` is the bare public key that checks them."""
+        """Create a key that signs tokens; its `certificate` is the public key that verifies them."""
         key = ec.generate_private_key(ec.SECP256R1())
         pair = KeyPair(self._folder / f"{name}.key", self._folder / f"{name}.pub")
         _write_key(pair.key, key)

@@ -29,7 +29,7 @@ _TOKEN_SECONDS: Final = 24 * 3600
 
 
 class KubectlError(Exception):
-    """kubectl ended with an error; the message is what it wrote."""
+    """kubectl failed; the message is its output."""
 
 
 def default_images() -> Images:
@@ -39,7 +39,7 @@ def default_images() -> Images:
         "queue-recovery": Image(
             folder=ROOT,
             entrypoint=("queue-recovery",),
-            # Pods share the machine's network: on all addresses, two operators would take each other's port, and
+            # Pods share the machine's network: two operators that listen on all addresses would conflict, and
             # brokers and job stores are on loopback.
             environment={
                 **environment,
@@ -68,13 +68,13 @@ class Sandbox:
     async def start(
         cls, *, images: Mapping[str, Image] | None = None, report: Callable[[str], None] = lambda _: None
     ) -> AsyncIterator[Self]:
-        """Start a control plane with one node, and end all of it and everything started in it afterwards.
+        """Start a control plane with one node, and end it and everything in it afterwards.
 
-        The first time ever this builds the control plane, which takes minutes and says so on the terminal.
+        The first start builds the control plane, which takes minutes; the terminal shows its progress.
 
         Args:
             images: container images besides those of `default_images()`, by repository name.
-            report: is told of each step when it begins.
+            report: called with each step when it begins.
 
         Raises:
             DeadlineError: a part ended or was not ready in time; the end of its log is in the message.
@@ -96,7 +96,7 @@ class Sandbox:
 
     @property
     def processes(self) -> list[Process]:
-        """The processes without which it is no sandbox any more."""
+        """The processes that the sandbox cannot do without."""
         plane = self.control_plane
         return [plane.etcd, plane.apiserver, plane.controller_manager, self.kubelet]
 
@@ -105,7 +105,7 @@ class Sandbox:
         return self._programs.kubectl
 
     def add_image(self, name: str, image: Image) -> None:
-        """Add an image, or replace one for the containers that start from now on."""
+        """Add or replace an image, for containers that start from now on."""
         self._images = {**self._images, name: image}
         images.write(_image_table(self._scope), self._images)
 
@@ -113,16 +113,16 @@ class Sandbox:
         """Run kubectl as the administrator.
 
         Args:
-            arguments: its command line.
-            input: its standard input, as `apply -f -` reads it.
-            seconds: how long it may take.
+            arguments: the command line.
+            input: the standard input, for example of `apply -f -`.
+            seconds: the timeout.
 
         Returns:
-            What it wrote to its standard output.
+            The standard output.
 
         Raises:
-            KubectlError: it failed; the message is what it wrote to standard error.
-            TimeoutError: it took longer.
+            KubectlError: kubectl failed; the message is its standard error.
+            TimeoutError: kubectl took longer.
         """
         child = await asyncio.create_subprocess_exec(
             self.kubectl_program,
@@ -146,9 +146,9 @@ class Sandbox:
 
     @asynccontextmanager
     async def namespace(self, prefix: str = "test") -> AsyncIterator[str]:
-        """Create a namespace in which pods can be created, yield its name, and delete it with all that is in it.
+        """Create a namespace that is ready for pods, yield its name, and delete it afterwards.
 
-        The deletion is not awaited; its pods get a second to end.
+        The deletion is not awaited; pods get a second to end.
         """
         name = f"{prefix}-{secrets.token_hex(4)}"
         async with Api(self.control_plane.admin) as api:
@@ -168,17 +168,17 @@ class Sandbox:
                 await api.delete(f"/api/v1/namespaces/{name}/pods", {"gracePeriodSeconds": 1})
 
     def audit(self) -> list[Json]:
-        """Return what the API server was asked so far, oldest first, as `audit.k8s.io/v1` events."""
+        """Return the requests to the API server so far, oldest first, as `audit.k8s.io/v1` events."""
         return self.control_plane.audit()
 
     async def start_broker(
         self, *, flavour: Flavour | None = None, options: Sequence[str] = (), port: int | None = None
     ) -> Broker:
-        """Start a broker that lives at most as long as the sandbox; see `Broker.start`."""
+        """Start a broker that ends with the sandbox; see `Broker.start`."""
         return await Broker.start(self._scope, flavour=flavour, options=options, port=port)
 
     async def start_job_store(self, *, port: int | None = None, authentication: bool = False) -> JobStore:
-        """Start a job store that lives at most as long as the sandbox; see `JobStore.start`."""
+        """Start a job store that ends with the sandbox; see `JobStore.start`."""
         return await JobStore.start(self._scope, port=port, authentication=authentication)
 
     async def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
@@ -197,11 +197,11 @@ class Sandbox:
         return access.write_kubeconfig(self.folder / f"{namespace}-{name}.kubeconfig", namespace=namespace)
 
     async def signal_container(self, namespace: str, pod: str, container: str, number: signal.Signals) -> None:
-        """Send a signal to a running container's first process; with SIGKILL, to all of its process group.
+        """Send a signal to a container's first process; SIGKILL goes to its whole process group.
 
         Raises:
             ApiError: there is no such pod.
-            ProcessLookupError: the container does not run.
+            ProcessLookupError: the container is not running.
         """
         async with Api(self.control_plane.admin) as api:
             found = await api.get(f"/api/v1/namespaces/{namespace}/pods/{pod}")

@@ -36,8 +36,8 @@ _CONTROLLERS: Final = (
     "ttl-after-finished-controller",
     "validatingadmissionpolicy-status-controller",
 )
-"""All that act on what this project uses. The node lifecycle controller is not among them: without it the node
-needs no heartbeats."""
+"""The controllers of the kinds that this project uses. Without the node lifecycle controller the node needs no
+heartbeats."""
 
 _AUDIT_POLICY: Final = {
     "apiVersion": "audit.k8s.io/v1",
@@ -47,7 +47,7 @@ _AUDIT_POLICY: Final = {
 }
 
 _START_SECONDS: Final = 90
-"""Thirty times what it takes on an idle machine: two cores may be busy with other tests."""
+"""Thirty times the duration on an idle machine: two cores may be busy with other tests."""
 
 _ADMIN: Final = "sandbox-admin"
 _CONTROLLER_MANAGER: Final = "system:kube-controller-manager"
@@ -56,12 +56,12 @@ KUBELET: Final = "sandbox-kubelet"
 
 @dataclass
 class ControlPlane:
-    """A running control plane, and what its clients need."""
+    """A running control plane, with the credentials of its clients."""
 
     admin: Access
     kubelet: Access
     kubelet_server: KeyPair
-    """What the kubelet stand-in serves logs with."""
+    """The certificate with which the kubelet stand-in serves logs."""
     authority: Path
     audit_log: Path
     etcd: Process
@@ -69,10 +69,10 @@ class ControlPlane:
     controller_manager: Process
     _audited: list[Json] = field(default_factory=list, init=False)
     _audited_bytes: int = field(default=0, init=False)
-    """How far the log has been read: it grows to tens of megabytes, and is asked for again and again."""
+    """The position up to which the log has been read: it grows to tens of megabytes and is read often."""
 
     def audit(self) -> list[Json]:
-        """Return what the API server was asked so far, oldest first, as `audit.k8s.io/v1` events.
+        """Return the requests to the API server so far, oldest first, as `audit.k8s.io/v1` events.
 
         They are at the Metadata level (who, verb, object, answer), one for each finished request; a watch
         shows up when it starts and again when it ends (`stage`).
@@ -137,7 +137,7 @@ async def _start_etcd(scope: Scope, programs: Programs) -> tuple[Process, str]:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
-            # Its data does not outlive the sandbox, so there is nothing to keep safe from a power cut.
+            # The data is deleted with the sandbox, so it need not survive a power cut.
             "--unsafe-no-fsync",
         ],
     )
@@ -197,6 +197,6 @@ async def _start_controller_manager(scope: Scope, programs: Programs, access: Ac
             f"--root-ca-file={access.authority}",
             f"--controllers={','.join(_CONTROLLERS)}",
             "--leader-elect=false",
-            "--horizontal-pod-autoscaler-sync-period=2s",  # instead of 15: tests wait for it
+            "--horizontal-pod-autoscaler-sync-period=2s",  # instead of 15, because tests wait for it
         ],
     )

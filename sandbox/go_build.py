@@ -1,4 +1,4 @@
-"""Builds this repository's Go programs into the user's cache, once for each version of them."""
+"""Build this repository's Go programs into the user's cache, once for each version."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ _PROGRESS_STEP: Final = 100
 
 @dataclass(frozen=True)
 class GoProgram:
-    """A main package, and the names under which its binary is called."""
+    """A main package, and the names of its binary."""
 
     slug: str
-    """The name of its binary, and the beginning of its folder's."""
+    """The name of the binary, and the prefix of its folder's name."""
     title: str
-    """What messages call it."""
+    """The program's name in messages."""
     minutes: str
-    """How long it takes to build on two cores, as messages say it."""
+    """How long the build takes on two cores, for messages."""
     module: Path
-    """The folder with its go.mod."""
+    """The folder of go.mod."""
     names: tuple[str, ...]
     package: str = "."
-    """The folder of its main.go, from the module on; or the import path of a command that the go.mod requires."""
+    """The folder of main.go, relative to the module, or the import path of a command that go.mod requires."""
     tags: str = ""
     """Build tags, separated by commas."""
 
     @property
     def argument(self) -> str:
-        """Return how Go is told what to build."""
+        """The package as an argument of `go build`."""
         return f"./{self.package}" if self._main.exists() else self.package
 
     @property
     def fingerprint(self) -> str:
-        """Return what changes with its source, its dependencies and the machine's architecture."""
+        """Return a digest of the source, the dependencies and the machine's architecture."""
         digest = hashlib.sha256(platform.machine().encode())
         for source in (self.module / "go.mod", self.module / "go.sum", self._main):
             digest.update(source.read_bytes() if source.exists() else b"")
@@ -68,10 +68,10 @@ def cache_folder() -> Path:
 
 
 def built(program: GoProgram) -> Path:
-    """Return the folder in which each name of a program is a link to its binary, which is built first if need be.
+    """Return the folder with links to a program's binary; build the binary first if necessary.
 
     Raises:
-        GoError: it had to be built and could not be; what Go said is on the terminal.
+        GoError: the build failed; Go's output is on the terminal.
     """
     cache = cache_folder()
     folder = cache / f"{program.slug}-{KUBERNETES_VERSION}-{program.fingerprint}"
@@ -86,7 +86,7 @@ def built(program: GoProgram) -> Path:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock that dies with the process, so that two builds at once do the work once."""
+    """Hold a lock that ends with the process, so that two concurrent builds do the work once."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +100,7 @@ def _build(program: GoProgram, cache: Path, folder: Path) -> None:
     _say(f"{program.title} is not built yet: this takes about {program.minutes} on two cores, once")
     go = find_go(cache)
     for leftover in cache.glob("unfinished-*"):
-        # Only the holder of the lock makes these, so its maker was killed.
+        # Only the holder of the lock creates these, so this one's creator was killed.
         shutil.rmtree(leftover, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache))
     try:
@@ -108,7 +108,7 @@ def _build(program: GoProgram, cache: Path, folder: Path) -> None:
         for name in program.names:
             (unfinished / name).symlink_to(program.slug)
         unfinished.chmod(0o755)
-        # Renamed when complete: a folder that is found is complete.
+        # Renamed only when complete, so a folder of this name is complete.
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -131,7 +131,7 @@ def _compile(program: GoProgram, go: Path, output: Path) -> None:
         raise GoError(f"the source of {program.title} could not be downloaded; see above")
     packages = listed.stdout.splitlines()
     major, minor, _ = KUBERNETES_VERSION.split(".")
-    # Without a version of its own the server calls itself v0.0.0, and kubectl refuses to compare that.
+    # Without a version the server reports v0.0.0, which kubectl refuses to compare.
     stamps = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor}
     flags = "-s -w " + " ".join(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamps.items())
     with subprocess.Popen(
@@ -148,7 +148,7 @@ def _compile(program: GoProgram, go: Path, output: Path) -> None:
 
 
 def _show_progress(lines: Iterator[str], packages: list[str]) -> list[str]:
-    """Say now and then how many packages are compiled; `go build -v` writes a line for each, the program's own last."""
+    """Report progress; `go build -v` writes a line for each package, the program's own last."""
     _say(f"compiling {len(packages)} packages, without those that Go has in its cache")
     said: list[str] = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""Container images as the sandbox knows them: names for code that is on this machine."""
+"""Container images of the sandbox: names for code on this machine."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Image:
-    """What an image name means.
+    """One image.
 
-    `entrypoint` and `arguments` are what a Dockerfile calls ENTRYPOINT and CMD: a container's own `command` replaces
-    both, its own `args` only the second.
+    `entrypoint` and `arguments` are ENTRYPOINT and CMD of a Dockerfile: a container's `command` replaces both, its
+    `args` only the second.
     """
 
     folder: Path
-    """The working directory of its processes."""
+    """The working directory of the processes."""
     entrypoint: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, container: Mapping[str, list[str]]) -> list[str]:
-        """Return the command line of a container, which is empty when neither of the two names a program."""
+        """Return the command line of a container; empty if neither names a program."""
         command, arguments = container.get("command"), container.get("args")
         if command:
             return [*command, *(arguments or ())]
@@ -47,18 +47,18 @@ def repository(reference: str) -> str:
 
 
 def find(images: Images, reference: str) -> Image | None:
-    """Return the image that a reference names, with any tag, or None when the table has none."""
+    """Return the image of a reference with any tag, or None if the table has none."""
     name = repository(reference)
     return images.get(name) or images.get(name.rpartition("/")[2])
 
 
 def image_id(reference: str) -> str:
-    """Return the id that a container's status shows: the same for the same reference, tag included."""
+    """Return the image id for a container's status; it depends on the reference with its tag."""
     return f"{repository(reference)}@sha256:{hashlib.sha256(reference.encode()).hexdigest()}"
 
 
 def write(path: Path, images: Images) -> None:
-    """Replace the table in a file at once, so that a reader never sees half of it."""
+    """Replace the table in a file atomically."""
     content = {name: asdict(image) | {"folder": str(image.folder)} for name, image in images.items()}
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(content, indent=1))
@@ -66,7 +66,7 @@ def write(path: Path, images: Images) -> None:
 
 
 def read(path: Path) -> Images:
-    """Read what `write` wrote."""
+    """Read a file that `write` wrote."""
     content = json.loads(path.read_text())
     return {
         name: Image(

@@ -1,15 +1,15 @@
-"""Ends everything that a scope started, once the scope is closed or its owner is dead.
+"""End everything that a scope started, once the scope is closed or its owner has died.
 
-Run as `python -m sandbox.janitor FOLDER MARK` with a pipe as standard input. Its end says that the owner has
-closed the scope or is gone, however it went, so clearing up needs nobody's cooperation: every process that carries
-the scope's mark is killed, in any process group, and the folder is removed.
+Run as `python -m sandbox.janitor FOLDER MARK` with a pipe as standard input. End of file there means that the owner has
+closed the scope or has died, so no cooperation is needed: the janitor kills every process with the scope's mark, in any
+process group, and removes the folder.
 
-A process carries the mark in its environment, which it inherits from the first process of the scope, or in its output,
-which goes to a file in the folder. Either may be missing: Redis overwrites its environment to show a title, and a
-program may send its children's output elsewhere.
+A process has the mark in its environment, which it inherits from the first process of the scope, or in the path of its
+output, a file in the folder. Either may be missing: Redis overwrites its environment to show a title, and a program may
+redirect its children's output.
 
-What a scope may leave besides is control groups with the mark as their name: they are removed. Where the janitor was
-killed too, the next scope that is opened does its work: `clear_abandoned`.
+Control groups with the mark as their name are removed too. If the janitor itself was killed, the next scope that is
+opened does this work: `clear_abandoned`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ FOLDER_PREFIX: Final = "queue-recovery-sandbox-"
 _LOCK: Final = "lock"
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _CGROUP_SECONDS: Final = 10.0
-"""How long the kernel may take to let a killed process out of its control group."""
+"""How long the kernel may take to remove a killed process from its control group."""
 
 
 def marked_processes(folder: str, mark: str) -> list[int]:
-    """Return the ids of this user's live processes that carry the mark."""
+    """Return the ids of this user's live processes with the mark."""
     return [
         int(entry.name)
         for entry in Path("/proc").iterdir()
@@ -50,12 +50,12 @@ def _is_marked(process: Path, folder: str, mark: str) -> bool:
         if f"{MARK_VARIABLE}={mark}".encode() in (process / "environ").read_bytes().split(b"\0"):
             return True
         return any(str((process / "fd" / output).readlink()).startswith(f"{folder}/") for output in "12")
-    except OSError:  # it ended meanwhile, or belongs to somebody else
+    except OSError:  # it has ended, or belongs to another user
         return False
 
 
 def clear(folder: str, mark: str) -> None:
-    """Kill every process that carries the mark, those included that they start meanwhile, and remove the folder."""
+    """Kill every process with the mark, including those started meanwhile, and remove the folder."""
     while processes := marked_processes(folder, mark):
         for process in processes:
             with suppress(ProcessLookupError):
@@ -66,17 +66,17 @@ def clear(folder: str, mark: str) -> None:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[int]:
-    """Mark a folder as in use by every process that has the yielded file open; the caller's is closed at the end."""
+    """Mark a folder as in use while any process has the yielded file open; closes the caller's."""
     unfinished = folder / f"{_LOCK}.unfinished"
     with unfinished.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        # Renamed when it is locked: a lock that can be found is held, or abandoned.
+        # Renamed once it is locked, so any lock with this name is held or abandoned.
         unfinished.rename(folder / _LOCK)
         yield file.fileno()
 
 
 def clear_abandoned(parent: Path) -> None:
-    """Clear up after scopes of which neither the owner nor the janitor lives."""
+    """Clean up after scopes whose owner and janitor have both died."""
     for lock in parent.glob(f"{FOLDER_PREFIX}*/{_LOCK}"):
         with suppress(OSError), lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +84,7 @@ def clear_abandoned(parent: Path) -> None:
 
 
 def _remove_cgroups(mark: str) -> None:
-    """Remove the control groups of that name, in every hierarchy, with those below them."""
+    """Remove the control groups of that name and their children, in every hierarchy."""
     deadline = time.monotonic() + _CGROUP_SECONDS
     for group in [_CGROUPS / mark, *_CGROUPS.glob(f"*/{mark}")]:
         while group.exists() and time.monotonic() < deadline:

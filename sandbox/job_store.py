@@ -1,6 +1,6 @@
-"""A server that speaks MongoDB's wire protocol: PyPI's secantusdb, which keeps its data in WiredTiger as MongoDB does.
+"""A server that speaks MongoDB's wire protocol: PyPI's secantusdb, which stores data in WiredTiger as MongoDB does.
 
-Always a process of its own, never imported: its licence, GPL-2.0-only, does not fit this project's
+It always runs as a separate process and is never imported: its licence, GPL-2.0-only, does not fit this project's
 (docs/decisions/0016-secantusdb-is-the-sandboxes-mongodb.md, which also lists what differs from MongoDB).
 """
 
@@ -29,25 +29,25 @@ _ADMINISTRATOR: Final = "administrator"
 
 ENVIRONMENT: Final = {
     # A commit reaches the kernel before it is acknowledged, so a killed process loses nothing that a majority has
-    # acknowledged, as with MongoDB. By default it stays in the process's memory for a while. It is not synced to the
-    # disk, which only a power failure would tell: `--sync-on-commit` costs a sync for each document of a bulk write.
+    # acknowledged, as with MongoDB. By default it stays in the process's memory for a while. It is not synced to disk,
+    # which matters only in a power failure: `--sync-on-commit` costs a sync for each document of a bulk write.
     "WIREDTIGER_CONFIG": "transaction_sync=(enabled=true,method=none)",
 }
 
 
 class JobStore:
-    """A running server, and what can happen to one. Its data survives its process, as long as its scope lasts."""
+    """A running server, and the failures to which a test can expose it. Its data lasts as long as its scope."""
 
     def __init__(
         self, scope: Scope, port: int, process: Process, password: str | None, options: Sequence[str] = ()
     ) -> None:
         self.port = port
         self.process = process
-        """Its process now; another after a restart."""
+        """The current process; a restart replaces it."""
         self._scope = scope
         self._options = options
         self._password = password
-        """The administrator's, if the server asks for users and passwords."""
+        """The administrator's password, if authentication is on."""
 
     @classmethod
     async def start(
@@ -56,19 +56,19 @@ class JobStore:
         """Start a server with no data and wait until it answers.
 
         Args:
-            scope: where it lives and with what it dies at the latest.
-            port: a free one is found without it.
-            authentication: whether clients have to be users (`add_user`) and may do what their roles say.
-            options: further ones of the command line, such as those of TLS; without authentication only.
+            scope: owns the process, which ends with it.
+            port: by default a free one.
+            authentication: whether clients have to log in (`add_user`) and need privileges.
+            options: further command line options, such as those of TLS; only without authentication.
 
         Raises:
-            DeadlineError: it ended or did not answer in time; its log is in the message.
+            DeadlineError: the server ended or did not answer in time; its log is in the message.
         """
         port = port or free_port()
         process = await _start(scope, port, authentication=False, options=options)
         if not authentication:
             return cls(scope, port, process, None, options)
-        # It has no localhost exception: the first user is made while it does not ask for one.
+        # The server has no localhost exception: the first user is created while authentication is off.
         password = secrets.token_urlsafe(12)
         await add_user(_url(port), _ADMINISTRATOR, password, database="admin", roles=["root"])
         await process.stop()
@@ -76,20 +76,20 @@ class JobStore:
 
     @property
     def url(self) -> str:
-        """The administrator's, when it asks for users."""
+        """The URL; with authentication, the administrator's."""
         url = _url(self.port)
         return url if self._password is None else as_user(url, _ADMINISTRATOR, self._password, database="admin")
 
     async def stop(self) -> None:
-        """Shut it down as an administrator would, and wait for its end."""
+        """Shut the server down as an administrator would, and wait until it has ended."""
         await self.process.stop()
 
     async def kill(self) -> None:
-        """Kill it as a crash of its machine would, and wait for its end."""
+        """Kill the server as a crash would, and wait until it has ended."""
         await self.process.kill()
 
     async def restart(self) -> None:
-        """Start it again on the same port with the same data, ending it first if it still runs."""
+        """Start the server again on the same port with the same data; stop it first if it runs."""
         if self.process.exit_code is None:
             await self.stop()
         self.process = await _start(
@@ -97,11 +97,11 @@ class JobStore:
         )
 
     def pause(self) -> None:
-        """Stop it from answering, with its connections open, until `resume`."""
+        """Stop the server from answering, with its connections open, until `resume`."""
         self.process.send_to_group(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it answer again."""
+        """Let the server answer again."""
         self.process.send_to_group(signal.SIGCONT)
 
 
@@ -114,21 +114,21 @@ async def add_user(
     roles: Sequence[str] = (),
     privileges: Sequence[Json] = (),
 ) -> str:
-    """Create a user in a database of any MongoDB server, with roles and with privileges of its own.
+    """Create a user in a database of any MongoDB server, with roles and privileges.
 
     Args:
         url: an administrator's.
         name: the user's, and that of the role that holds its privileges.
         password: the user's.
-        database: where user and role are kept, and what roles such as `readWrite` are about.
-        roles: names of the database's or of built-in roles.
-        privileges: each with its `resource` and `actions`, as `db.createRole` takes them.
+        database: that of the user and its role, to which roles such as `readWrite` apply.
+        roles: names of roles of the database, or of built-in ones.
+        privileges: each with `resource` and `actions`, as for `db.createRole`.
 
     Returns:
-        The URL with which the user connects.
+        The user's URL.
 
     Raises:
-        PyMongoError: the server refuses; the administrator may lack the right.
+        PyMongoError: the server refuses, for example because the administrator lacks a privilege.
     """
     async with AsyncMongoClient[dict[str, Any]](url) as client:
         if privileges:
@@ -139,7 +139,7 @@ async def add_user(
 
 
 def as_user(url: str, name: str, password: str, *, database: str) -> str:
-    """Return the URL with which a user that is kept in `database` connects to the same server."""
+    """Return the URL of a user of `database` on the same server."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
     options = [one for one in parts.query.split("&") if one and not one.lower().startswith("authsource=")]
@@ -159,7 +159,7 @@ async def _start(scope: Scope, port: int, *, authentication: bool, options: Sequ
             sys.executable,
             "-m",
             "secantus",
-            # Otherwise one in the working directory, the home or /etc is taken.
+            # By default it reads one in the working directory, the home or /etc.
             f"--config={_empty(scope.folder / f'{name}.toml')}",
             f"--storage-path={scope.folder / name}",
             f"--host={LOOPBACK}",
@@ -171,7 +171,7 @@ async def _start(scope: Scope, port: int, *, authentication: bool, options: Sequ
         ],
         environment=ENVIRONMENT,
     )
-    if options:  # it may speak TLS, and ask for a certificate
+    if options:  # it may speak TLS and require a certificate
         await until(lambda: _accepts(port), f"{name} to accept connections", of=process)
         return process
     client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(

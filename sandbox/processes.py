@@ -1,4 +1,4 @@
-"""Child processes that cannot outlive the process that started them, and the one way to wait for what they do."""
+"""Child processes that end with the process that started them, and a way to wait for what they do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-"""The checkout, from which `python -m sandbox.…` finds its modules."""
+"""The root of the repository, where `python -m sandbox.…` finds its modules."""
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -30,11 +30,11 @@ _SHOWN_LOG_BYTES: Final = 4000
 
 
 class DeadlineError(Exception):
-    """What was awaited did not happen in time, or cannot happen any more."""
+    """A condition did not become true in time, or cannot become true any more."""
 
 
 class Process:
-    """A program in a session and process group of its own, its output in a file."""
+    """A program in its own session and process group, with its output in a file."""
 
     def __init__(self, name: str, log: Path, child: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -48,11 +48,11 @@ class Process:
         """Start a program.
 
         Args:
-            name: what messages about it call it.
+            name: the program's name in messages.
             command: the program and its arguments; a bare name is looked up on this process's PATH.
-            log: the file that its output is appended to.
-            environment: all of its environment; nothing is inherited.
-            folder: its working directory.
+            log: the file to which the output is appended.
+            environment: the whole environment; nothing is inherited.
+            folder: the working directory.
 
         Raises:
             OSError: the program or the folder does not exist, or may not be used.
@@ -65,7 +65,7 @@ class Process:
                 stderr=asyncio.subprocess.STDOUT,
                 cwd=folder,
                 env=environment,
-                # A session of its own: Ctrl-C in the terminal is for the sandbox, which then ends its children.
+                # In its own session: Ctrl-C in the terminal reaches only the sandbox, which then ends its children.
                 start_new_session=True,
             )
         return cls(name, log, child)
@@ -80,23 +80,23 @@ class Process:
         return self._child.returncode
 
     async def wait(self) -> int:
-        """Wait for its end and return its exit code."""
+        """Wait until the program has ended, and return its exit code."""
         return await self._child.wait()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the program itself; does nothing once it has ended."""
+        """Send a signal to the program; do nothing if it has ended."""
         with suppress(ProcessLookupError):
             self._child.send_signal(number)
 
     def send_to_group(self, number: signal.Signals) -> None:
-        """Send a signal to the program and to what it started; does nothing once all have ended."""
+        """Send a signal to the program's process group; do nothing if all of it has ended."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     async def stop(self, *, seconds: float = 10) -> int:
-        """End it with SIGTERM, after so many seconds with SIGKILL, and return its exit code."""
+        """End the program with SIGTERM, after a time with SIGKILL, and return its exit code."""
         self.send(signal.SIGTERM)
-        # A paused one gets to its SIGTERM only when it goes on.
+        # A paused program handles SIGTERM only when it continues.
         self.send_to_group(signal.SIGCONT)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -104,20 +104,19 @@ class Process:
         return await self.kill()
 
     async def kill(self) -> int:
-        """End it and its process group with SIGKILL and return its exit code."""
+        """Kill the program and its process group, and return its exit code."""
         self.send_to_group(signal.SIGKILL)
         return await self.wait()
 
     def end_of_log(self) -> str:
-        """The last of its output, for error messages."""
+        """The end of the output, for error messages."""
         return end_of(self.log)
 
 
 class Scope:
-    """A temporary folder and the processes started in it; all of it is gone when the scope ends.
+    """A temporary folder and the processes started in it; all of them end with the scope.
 
-    That holds for the processes' own children too, and when the owner of the scope is killed with SIGKILL: see
-    `sandbox.janitor`.
+    So do the processes' children, even if the owner of the scope is killed with SIGKILL: see `sandbox.janitor`.
     """
 
     def __init__(self, folder: Path, mark: str, janitor: asyncio.subprocess.Process) -> None:
@@ -129,7 +128,7 @@ class Scope:
     @classmethod
     @asynccontextmanager
     async def open(cls) -> AsyncIterator[Self]:
-        """Open a scope and end everything in it afterwards; clears up first what a killed one has left behind."""
+        """Open a scope, and end everything in it afterwards; first clean up after killed scopes."""
         clear_abandoned(Path(tempfile.gettempdir()))
         folder = _temporary_folder()
         mark = folder.name
@@ -150,13 +149,13 @@ class Scope:
                 assert janitor.stdin is not None
                 janitor.stdin.close()
                 if await janitor.wait():
-                    # It was killed itself; what is left to do is then done from here.
+                    # The janitor itself was killed, so its work is done here.
                     clear(str(folder), mark)
                 for process in scope._processes:
                     await process.wait()
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The whole environment of a process in this scope: nothing of the caller's but where programs are."""
+        """The whole environment of a process in this scope; of the caller's it has PATH only."""
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.folder),
@@ -170,7 +169,7 @@ class Scope:
         """Start a program in this scope, with `<name>.log` in the scope's folder as its output.
 
         Args:
-            name: names the process and its log; the same name again appends to the same log.
+            name: of the process and its log; a second process of the same name appends to the same log.
             command: the program and its arguments.
             environment: variables besides those of `environment()`.
 
@@ -196,17 +195,17 @@ async def until(
     every: float = _POLL_SECONDS,
     of: Process | None = None,
 ) -> T:
-    """Wait until a condition returns something true, and return that.
+    """Wait until a condition returns a true value, and return the value.
 
     Args:
-        condition: asked again and again, however long each answer takes; what it raises is passed on.
-        what: what is awaited, as an error message says it after "waited for".
-        seconds: how long at most; None: as long as it takes. The default is for a machine that is busy with other work.
-        every: seconds from an answer to the next question.
-        of: the process that has to bring it about: its end ends the wait, and its log is shown.
+        condition: called repeatedly, no matter how long each call takes; its exceptions are passed on.
+        what: what is awaited, as the end of a message that begins with "waited for".
+        seconds: the timeout; None: no timeout. The default is long enough for a busy machine.
+        every: seconds between two calls.
+        of: the process that has to make the condition true: its end ends the wait, and its log is shown.
 
     Raises:
-        DeadlineError: it did not happen in time, or the process ended first.
+        DeadlineError: the condition did not become true in time, or the process ended first.
     """
     try:
         async with asyncio.timeout(seconds) as limit:
@@ -226,7 +225,7 @@ async def until(
 
 
 async def listening(port: int) -> bool:
-    """Whether something accepts connections on a loopback port."""
+    """Tell whether a process accepts connections on a loopback port."""
     try:
         _, writer = await asyncio.open_connection(LOOPBACK, port)
     except OSError:
@@ -238,10 +237,10 @@ async def listening(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing uses.
+    """Return a loopback port that is not in use.
 
-    It is below the range that the kernel gives to outgoing connections: from inside it, a client that keeps
-    knocking at a stopped server's port would one day be connected to itself and hold the port.
+    The port is below the kernel's range for outgoing connections: inside that range, a client that keeps trying the
+    port of a stopped server would eventually connect to itself and occupy the port.
     """
     while True:
         port = 15000 + secrets.randbelow(17000)
@@ -254,12 +253,12 @@ def free_port() -> int:
 
 
 def python_module(module: str) -> list[str]:
-    """The beginning of the command that runs one of this checkout's modules."""
+    """The beginning of the command that runs one of this repository's modules."""
     return [sys.executable, "-m", module]
 
 
 def end_of(log: Path) -> str:
-    """The last few thousand bytes of a file, or nothing when there is no such file."""
+    """Return the last few thousand bytes of a file, or nothing if there is no such file."""
     try:
         return log.read_bytes()[-_SHOWN_LOG_BYTES:].decode(errors="replace")
     except FileNotFoundError:
@@ -267,7 +266,7 @@ def end_of(log: Path) -> str:
 
 
 def _temporary_folder() -> Path:
-    # Without links in its path, so that it is the one that /proc shows for files in it.
+    # Without links in the path, so that it equals the path of the folder's files in /proc.
     return Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX)).resolve()
 
 

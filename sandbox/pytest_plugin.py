@@ -1,4 +1,4 @@
-"""One sandbox for all tests that ask for it; listed in `pytest_plugins`."""
+"""One sandbox for all tests that use it; listed in `pytest_plugins`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sandbox() -> AsyncIterator[Sandbox]:
-    """A running sandbox, shared by all tests: each works in a namespace of its own."""
+    """Start a sandbox that all tests share; each works in its own namespace."""
     async with Sandbox.start() as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def namespace(sandbox: Sandbox) -> AsyncIterator[str]:
-    """A namespace for one test, deleted with everything in it afterwards."""
+    """Create a namespace for one test, and delete it afterwards."""
     async with sandbox.namespace() as name:
         yield name

@@ -1,4 +1,4 @@
-"""A primary, a replica, and the Sentinels that watch them."""
+"""A primary, a replica, and Sentinels that monitor them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from sandbox.broker import Flavour
 
 NAME: Final = "media"
-"""The name under which the Sentinels know the primary."""
+"""The primary's name in the Sentinels' configuration."""
 
 
 class Watched:
-    """Two servers of which one is the primary, and their Sentinels."""
+    """A primary with a replica, and their Sentinels."""
 
     def __init__(self, primary: Broker, replica: Broker, sentinels: Sequence[Broker]) -> None:
         self.primary = primary
-        """Who the Sentinels say it is."""
+        """The primary according to the Sentinels."""
         self.replica = replica
-        """The other one; after a failover the old primary, which is no replica before `follow`."""
+        """The other server; after a failover the old primary, which becomes a replica by `follow`."""
         self.sentinels = sentinels
 
     @classmethod
@@ -40,14 +40,14 @@ class Watched:
         sentinel_options: Sequence[str] = (),
         sentinels: int = 1,
     ) -> Self:
-        """Start all, and wait until the replica follows and the Sentinels know it.
+        """Start all servers, and wait until the replica follows and the Sentinels know it.
 
         Args:
-            scope: where they live.
-            flavour: which servers; without one, the first of `flavours()`.
+            scope: owns the processes, which end with it.
+            flavour: the kind of servers; by default the first of `flavours()`.
             options: of the servers, as for `Broker.start`.
             sentinel_options: of the Sentinels.
-            sentinels: how many.
+            sentinels: their number.
         """
         options = ["--repl-diskless-sync-delay", "0", *options]
         primary, replica = [await Broker.start(scope, flavour=flavour, options=options) for _ in range(2)]
@@ -65,7 +65,7 @@ class Watched:
         return ";".join(f"sentinel://{LOOPBACK}:{sentinel.port}" for sentinel in self.sentinels)
 
     async def follow(self) -> None:
-        """Let the replica follow the primary, and the Sentinels watch both, and wait until they do."""
+        """Make the replica follow the primary and the Sentinels monitor both, and wait until they do."""
         await ask(self.replica, "REPLICAOF", LOOPBACK, self.primary.port)
 
         async def connected() -> bool:
@@ -80,9 +80,9 @@ class Watched:
         await until(known, "the Sentinels to know the replica")
 
     async def watch(self, primary: Broker) -> None:
-        """Make the Sentinels take this server for the primary, at once, as if they had just failed over to it."""
+        """Make the Sentinels name this server as the primary, as if they had just failed over to it."""
         for sentinel in self.sentinels:
-            with suppress(ResponseError):  # it has not watched any yet
+            with suppress(ResponseError):  # it does not monitor any yet
                 await ask(sentinel, "SENTINEL", "REMOVE", NAME)
             await ask(sentinel, "SENTINEL", "MONITOR", NAME, LOOPBACK, primary.port, 1)
             await ask(sentinel, "SENTINEL", "SET", NAME, "down-after-milliseconds", 1000, "failover-timeout", 3000)
@@ -90,22 +90,22 @@ class Watched:
             self.primary, self.replica = self.replica, self.primary
 
     async def replicated(self) -> None:
-        """Wait until the replica has all that the primary has."""
+        """Wait until the replica has all data of the primary."""
         async with _client(self.primary) as client:
             await client.execute_command("SET", "sandbox:replicated", "")  # type: ignore[no-untyped-call]
             await client.execute_command("DEL", "sandbox:replicated")  # type: ignore[no-untyped-call]
             assert await client.execute_command("WAIT", 1, 10_000) == 1  # type: ignore[no-untyped-call]
 
     async def fail_over(self) -> None:
-        """Have the Sentinels promote the replica, and wait until they say so.
+        """Make the Sentinels promote the replica, and wait until they report it.
 
-        The old primary goes on answering as one: Sentinels turn it into a replica only some ten seconds later.
+        The old primary still acts as one: Sentinels turn it into a replica only some ten seconds later.
         """
 
         async def begun() -> bool:
             try:
                 await ask(self.sentinels[0], "SENTINEL", "FAILOVER", NAME)
-            except ResponseError:  # NOGOODSLAVE, INPROG: it has not looked at the replica for too long
+            except ResponseError:  # NOGOODSLAVE, INPROG: it has not checked the replica for too long
                 return False
             return True
 
@@ -113,7 +113,7 @@ class Watched:
         await self.failed_over()
 
     async def failed_over(self) -> None:
-        """Wait until all Sentinels take the replica for the primary."""
+        """Wait until all Sentinels name the replica as the primary."""
 
         async def switched() -> bool:
             found = [await ask(each, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME) for each in self.sentinels]
@@ -124,7 +124,7 @@ class Watched:
 
 
 async def ask(server: Broker, *command: str | int) -> Any:  # noqa: ANN401 - any answer of the server
-    """Send one command on a connection of its own."""
+    """Send one command on a new connection."""
     async with _client(server) as client:
         return await client.execute_command(*command)  # type: ignore[no-untyped-call]
 

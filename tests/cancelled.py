@@ -1,15 +1,18 @@
-"""Cancelling a call at each moment of it, one after the other."""
+"""Cancel a call at each step of it, and find the cancellations that have no effect."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 
-async def unheard(call: Callable[[], Awaitable[object]]) -> list[int]:
-    """Return the moments at which a call was cancelled and went on, in turns of the event loop from its beginning."""
+async def swallowed(call: Callable[[], Awaitable[object]]) -> list[int]:
+    """Cancel a call at every step; return the steps at which it went on nevertheless.
+
+    A step is one iteration of the event loop, counted from the beginning of the call.
+    """
     moments: list[int] = []
     turns = 0
     while True:
-        await call()  # so that a connection is there again
+        await call()  # so that there is a connection again
         task = asyncio.ensure_future(call())
         for _ in range(turns):
             await asyncio.sleep(0)

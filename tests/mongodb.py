@@ -1,7 +1,7 @@
 """The MongoDB that tests work on: the embedded server, or the user's own (`make test MONGODB_URL=...`).
 
-Either has authentication on, and grants the operator the one role that `docs/security.md` shows. A test that kills its
-server, or has it refuse commands (`failCommand`), starts an embedded one of its own, whatever the URL says.
+Both have authentication on, and grant the operator the role of `docs/security.md`. A test that kills its server, or
+makes it refuse commands (`failCommand`), starts its own embedded one, no matter what the URL says.
 """
 
 import os
@@ -29,25 +29,25 @@ FAULTS: Final[Mapping[str, Json]] = {
     "a write conflict": {"errorCode": 112},
     "no majority acknowledges it": {"writeConcernError": {"code": 64, "errmsg": "s3cret-payload"}},
 }
-"""What a server answers to an update, by `failCommand`; with the last one it has taken the update."""
+"""A server's answers to an update, by `failCommand`; with the last one it has made the update."""
 
 _PAGE: Final = ROOT / "docs" / "security.md"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """A database of the tests' own, on a server that asks for users."""
+    """A database for the tests, on a server with authentication."""
 
     url: str
-    """An administrator's, as which the tests act for the application."""
+    """The administrator's, which the tests use as the application."""
     name: str
 
     async def operator_url(self, collection: str = "", *, actions: tuple[str, ...] = ()) -> str:
         """Create a user for the operator and return its URL.
 
         Args:
-            collection: what it may work on; without it, every collection of the database.
-            actions: what it is granted instead of what the documentation's role holds.
+            collection: on which it has privileges; by default, all collections of the database.
+            actions: its privileges, instead of those of the documentation's role.
         """
         privilege = _documented_privilege()
         resource = {"db": self.name, "collection": collection}
@@ -60,7 +60,7 @@ class Database:
         )
 
     async def address(self) -> tuple[str, int]:
-        """Return the host and the port of the server, of a replica set's primary."""
+        """Return the host and port of the server; of a replica set, those of the primary."""
         async with AsyncMongoClient[dict[str, Any]](self.url) as client:
             await client.admin.command("ping")
             address = await client.address
@@ -69,12 +69,12 @@ class Database:
 
 
 async def fail_updates(url: str, fault: str, *, skip: int = 0) -> None:
-    """Have an embedded server fail the operator's updates, all but the first `skip`, until `take_updates`."""
+    """Make an embedded server fail the operator's updates, except the first `skip`, until `accept_updates`."""
     await _fail_point(url, {"skip": skip}, {"failCommands": ["update"], "appName": "queue-recovery", **FAULTS[fault]})
 
 
-async def take_updates(url: str) -> None:
-    """End what `fail_updates` has begun."""
+async def accept_updates(url: str) -> None:
+    """End the effect of `fail_updates`."""
     await _fail_point(url, "off", {})
 
 
@@ -85,7 +85,7 @@ async def _fail_point(url: str, mode: object, data: Json) -> None:
 
 @asynccontextmanager
 async def open_database(start: Callable[[], Awaitable[JobStore]]) -> AsyncIterator[Database]:
-    """Make a database, and drop it with its users and roles afterwards.
+    """Create a database, and drop it with its users and roles afterwards.
 
     Args:
         start: starts the embedded server; not called when the user has named one.
@@ -101,7 +101,7 @@ async def open_database(start: Callable[[], Awaitable[JobStore]]) -> AsyncIterat
 
 
 def through(url: str, port: int) -> str:
-    """Return the URL that leads a user to the same server through a port of this machine."""
+    """Return the user's URL of the same server through a port of this machine."""
     parsed = parse_uri(url)
     user = url.partition("://")[2].rpartition("@")[0]
     # The certificate names the server's host, not this machine.
@@ -111,7 +111,7 @@ def through(url: str, port: int) -> str:
 
 
 def _documented_privilege() -> Json:
-    """Return what the role in the documentation holds: a literal of JavaScript that is YAML as well."""
+    """Return the privileges of the role in the documentation, whose JavaScript is valid YAML."""
     (role,) = re.findall(r"^db\.createRole\((\{.*?\n\})\)$", _PAGE.read_text(), re.MULTILINE | re.DOTALL)
     (privilege,) = yaml.safe_load(role)["privileges"]
     found: Json = privilege

@@ -1,4 +1,4 @@
-"""Runs the kubelet stand-in as a process of its own, which the sandbox does when it starts."""
+"""Run the kubelet stand-in as a separate process; the sandbox does this when it starts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sandbox.processes import free_port
 async def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sandbox.kubelet", description=__doc__)
     for option, what in {
-        "kubeconfig": "the way to the API server",
+        "kubeconfig": "kubeconfig of the API server",
         "images": "the file with the image table",
-        "folder": "where pods keep their logs",
-        "key": "of the server of logs",
-        "certificate": "of the server of logs",
-        "authority": "the certificate authority of those who may read logs",
+        "folder": "folder of the pods' logs",
+        "key": "of the log server",
+        "certificate": "of the log server",
+        "authority": "certificate authority of clients that may read logs",
     }.items():
         parser.add_argument(f"--{option}", type=Path, required=True, help=what)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""One container of a pod: its process, started again and again as the restart policy says."""
+"""One container of a pod: its process, restarted by the restart policy."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ _FIRST_BACK_OFF: Final = 0.5
 _LONGEST_BACK_OFF: Final = 10.0
 _STABLE_SECONDS: Final = 10
 _START_ERROR: Final = 128
-_TOKEN_MOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - the place of one, not a secret
+_TOKEN_MOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a path, not a secret
 
 
 @dataclass(frozen=True)
 class PodContext:
-    """What the containers of one pod share."""
+    """What the containers of one pod have in common."""
 
     api: Api
     pod: Json
     """The pod, with `status.podIP` filled in."""
     folder: Path
-    """Their home, for as long as the pod exists."""
+    """Their home folder, as long as the pod exists."""
     images: Path
     """The file with the image table, read at each start."""
     environment: Mapping[str, str]
     kubeconfig: Path | None
-    """Holds a token of the pod's ServiceAccount, if any of its containers is to have one."""
+    """With a token of the pod's ServiceAccount, if any container gets one."""
     changed: Callable[[], None]
-    """Called whenever a container's status is another."""
+    """Called whenever a container's status changes."""
 
 
 class Container:
-    """A container's life and, at any time, what its status says."""
+    """A container from start to end, and its current status."""
 
     def __init__(self, spec: Json, context: PodContext, restart_policy: str) -> None:
         self.name: str = spec["name"]
         self.state = _waiting("ContainerCreating")
         self.finished = False
-        """Whether `run` has returned: nothing of the container runs any more."""
+        """Whether `run` has returned and nothing of the container runs any more."""
         self._spec = spec
         self._context = context
         self._restart_policy = restart_policy
@@ -78,7 +78,7 @@ class Container:
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of its last process, unless that is still running or never was."""
+        """The exit code of its last process; None if it is running, or there was none."""
         code: int | None = self.state.get("terminated", {}).get("exitCode")
         return code
 
@@ -97,11 +97,11 @@ class Container:
         }
 
     def log(self, *, previous: bool = False) -> Path:
-        """Return the file with the output of its latest process, or of the one before that."""
+        """Return the file with the output of the current process, or of the previous one."""
         return self._context.folder / f"{self.name}-{self._restarts - previous}.log"
 
     async def run(self) -> None:
-        """Run the container until it ends for good or is stopped."""
+        """Run the container until it ends without a restart or is stopped."""
         loop = asyncio.get_running_loop()
         pause = _FIRST_BACK_OFF
         while not self._stopping.is_set():
@@ -121,7 +121,7 @@ class Container:
         self._context.changed()
 
     def stop(self, deadline: float) -> None:
-        """Ask its process to end, kill it at the deadline, and start no other.
+        """Send SIGTERM to the process, kill it at the deadline, and do not restart it.
 
         Args:
             deadline: in the event loop's time; a second call can only bring it forward.
@@ -134,8 +134,8 @@ class Container:
         if self._process is None or self._process.exit_code is not None:
             return
         if not self._asked_to_end:
-            # To the first process only: what else there is, it ends itself, or dies with it. And once only: to
-            # many programs a second SIGTERM says that they should drop everything.
+            # To the first process only, which ends its children or takes them with it. And once only: to
+            # many programs a second SIGTERM means that they should drop everything.
             self._process.send(signal.SIGTERM)
             self._asked_to_end = True
         if self._killer is not None:
@@ -149,7 +149,7 @@ class Container:
         return self._restart_policy == "Always" or (self._restart_policy == "OnFailure" and code != 0)
 
     async def _run_once(self) -> None:
-        """Start a process and see it to its end; the state says what came of it."""
+        """Run a process until it ends; the state has the result."""
         image = images.find(images.read(self._context.images), self._spec["image"])
         if image is None:
             message = f'the sandbox has no image "{images.repository(self._spec["image"])}"'
@@ -198,7 +198,7 @@ class Container:
             self._end_by(self._deadline)
         probing = asyncio.create_task(self._keep_healthy(self._health))
         code = await process.wait()
-        # As with a container's first process, the rest does not outlive it.
+        # As in a container, the other processes end with the first one.
         await process.kill()
         probing.cancel()
         with suppress(asyncio.CancelledError):
@@ -216,7 +216,7 @@ class Container:
             self._end_by(asyncio.get_running_loop().time() + grace)
 
     def _access(self) -> dict[str, str]:
-        """The way to the API server, if the API server has decided that this container gets a token."""
+        """The variables of the API server, if the API server gives this container a token."""
         mounts = {mount["mountPath"] for mount in self._spec.get("volumeMounts", ())}
         if self._context.kubeconfig is None or _TOKEN_MOUNT not in mounts:
             return {}
@@ -231,7 +231,7 @@ class Container:
 
 
 def wants_token(pod: Json) -> bool:
-    """Whether any of a pod's containers gets a token of its ServiceAccount; the API server has decided that."""
+    """Tell whether the API server gives any of a pod's containers a ServiceAccount token."""
     containers = [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]
     return any(
         mount["mountPath"] == _TOKEN_MOUNT for container in containers for mount in container.get("volumeMounts", ())
@@ -255,5 +255,5 @@ def _terminated(code: int, reason: str, started_at: str, **more: str) -> Json:
 
 
 def timestamp() -> str:
-    """The time now, as the Kubernetes API writes it."""
+    """Return the current time in the Kubernetes API's format."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

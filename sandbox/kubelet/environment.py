@@ -1,4 +1,4 @@
-"""What a container's process finds in its environment."""
+"""The environment variables of a container's process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ _MAP_FIELD: Final = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
 class ConfigError(Exception):
-    """A container's environment refers to what does not exist; it may do so later."""
+    """A container's environment refers to an object that does not exist, yet."""
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replace `$(NAME)` by a variable's value, as Kubernetes does: `$$` is a dollar, unknown names stay."""
+    """Replace `$(NAME)` by a variable's value, as Kubernetes does.
+
+    `$$` is a dollar sign; unknown names are left as they are.
+    """
 
     def value(found: re.Match[str]) -> str:
         return "$" if found[1] is None else variables.get(found[1], found[0])
@@ -29,15 +32,15 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 
 async def resolve(api: Api, pod: Json, container: Json) -> dict[str, str]:
-    """Return the variables that a container's `envFrom` and `env` give it.
+    """Return the variables of a container's `envFrom` and `env`.
 
     Args:
-        api: where Secrets and ConfigMaps are read.
+        api: the API server with the Secrets and ConfigMaps.
         pod: the pod, with `status.podIP` filled in.
         container: one of its containers.
 
     Raises:
-        ConfigError: a reference that is not optional leads nowhere.
+        ConfigError: a reference that is not optional has no object.
     """
     variables: dict[str, str] = {}
     for source in container.get("envFrom", ()):
@@ -69,7 +72,7 @@ async def _value_from(api: Api, pod: Json, source: Json) -> str | None:
             if wanted["key"] not in data and not wanted.get("optional"):
                 raise ConfigError(f"couldn't find key {wanted['key']} in {kind} {wanted['name']}")
             return data.get(wanted["key"])
-    raise ConfigError(f"the sandbox's kubelet knows no {', '.join(source)}")
+    raise ConfigError(f"the sandbox's kubelet does not support {', '.join(source)}")
 
 
 async def _data(api: Api, pod: Json, kind: str, reference: Json) -> dict[str, str]:
@@ -92,5 +95,5 @@ def _field(pod: Json, path: str) -> str:
     for part in path.split("."):
         value = value.get(part, "")
     if not isinstance(value, str):
-        raise ConfigError(f"the sandbox's kubelet cannot show the field {path}")
+        raise ConfigError(f"the sandbox's kubelet does not support the field {path}")
     return value

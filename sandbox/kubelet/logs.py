@@ -1,4 +1,4 @@
-"""Serves containers' output to `kubectl logs`, as the API server asks a kubelet for it."""
+"""Serve containers' output to `kubectl logs`, by the API that the API server uses."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _NOT_KEPT: Final = ("timestamps", "sinceSeconds", "sinceTime", "limitBytes")
 
 
 async def serve(node: Node, *, port: int, key: Path, certificate: Path, authority: Path) -> web.AppRunner:
-    """Serve logs over TLS to clients whose certificate the authority has signed.
+    """Serve logs over TLS to clients with a certificate of the authority.
 
     Returns:
-        The server, whose `cleanup` ends it.
+        The server; `cleanup` ends it.
     """
 
     async def container_log(request: web.Request) -> web.StreamResponse:
@@ -32,7 +32,9 @@ async def serve(node: Node, *, port: int, key: Path, certificate: Path, authorit
         if container is None:
             raise web.HTTPNotFound(text=f"container {place['container']} is not running here")
         if any(option in request.query for option in _NOT_KEPT):
-            raise web.HTTPBadRequest(text="the sandbox's kubelet keeps no time stamps and cuts no logs by them")
+            raise web.HTTPBadRequest(
+                text="the sandbox's kubelet does not support timestamps and options that need them"
+            )
         return await _send(request, container)
 
     application = web.Application()
@@ -53,7 +55,7 @@ async def _send(request: web.Request, container: Container) -> web.StreamRespons
     sent = _start_of_tail(log, request.query.get("tailLines"))
 
     async def news() -> bytes | None:
-        """Return what was not sent yet, or nothing at all once no more can come."""
+        """Return what was not sent yet; `_END` once the log is complete."""
         ended = log != container.log() or "running" not in container.state
         if content := _from(log, sent):
             return content

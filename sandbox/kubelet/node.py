@@ -1,4 +1,4 @@
-"""The node: binds every pod to itself and runs one task for each."""
+"""The node: bind every pod to it, and run one task for each."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Node:
 
         Args:
             api: the API server.
-            folder: where pods keep their logs while they exist.
+            folder: of the pods' logs while they exist.
             images: the file with the image table.
-            environment: what every container's process finds in its environment.
+            environment: variables for every container's process.
         """
         self._api = api
         self._folder = folder
@@ -47,14 +47,14 @@ class Node:
         self._addresses = _addresses()
 
     def find(self, namespace: str, name: str) -> Pod | None:
-        """Return a pod that this node runs, or None."""
+        """Return a pod of this node, or None."""
         return next((pod for pod in self._pods.values() if pod.names == (namespace, name)), None)
 
     async def register(self, logs_port: int) -> None:
         """Create the Node object.
 
         Args:
-            logs_port: where the API server finds containers' logs.
+            logs_port: of the log server.
         """
         resources = {"cpu": str(os.cpu_count()), "memory": "64Gi", "pods": "1000", "ephemeral-storage": "100Gi"}
         ready = {
@@ -79,11 +79,11 @@ class Node:
             },
         }
         if await insist(lambda: self._api.create("/api/v1/nodes", node)) is None:
-            # It is there already: an earlier kubelet of this sandbox has ended.
+            # It exists already if an earlier kubelet of this sandbox has ended.
             await insist(lambda: self._api.patch(f"/api/v1/nodes/{NAME}/status", node, STRATEGIC_PATCH))
 
     async def run(self) -> None:
-        """Do to each pod what its object asks, until it is cancelled."""
+        """Reconcile each pod with its object, until cancelled."""
         async for kind, pod in self._api.follow("/api/v1/pods"):
             if kind == "DELETED":
                 self._forget(pod)
@@ -126,7 +126,7 @@ class Node:
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
-        # Held here: the event loop itself keeps only weak references to tasks.
+        # Stored here, because the event loop has only weak references to tasks.
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -137,6 +137,6 @@ class Node:
 
 
 def _addresses() -> Iterator[str]:
-    """Addresses of 127.0.0.0/8, from somewhere in it on, so that two sandboxes at once share none."""
+    """Yield addresses of 127.0.0.0/8 from a random one on, so that two sandboxes share none."""
     first = int(ipaddress.ip_address("127.1.0.1")) + secrets.randbelow(2**23)
     return (str(ipaddress.ip_address(first + number)) for number in itertools.count())

@@ -1,4 +1,4 @@
-"""One pod: its containers from the first start to the last end, and the status that says so."""
+"""One pod: its containers from start to end, and its status."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Pod:
         """Prepare a pod; `run` starts it.
 
         Args:
-            api: the API server, for its status, Secrets, ConfigMaps and token.
+            api: the API server, for the status, Secrets, ConfigMaps and the token.
             pod: the object.
-            address: the loopback address that is the pod's own.
-            folder: where its logs go; it is created by `run` and removed with the pod.
+            address: the pod's loopback address.
+            folder: of its logs; `run` creates it, and it is removed with the pod.
             images: the file with the image table.
-            environment: what every process on this node finds in its environment.
+            environment: variables for every process on this node.
         """
         self._api = api
         self._folder = folder
@@ -53,18 +53,18 @@ class Pod:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Its namespace and name."""
+        """The pod's namespace and name."""
         return self._object["metadata"]["namespace"], self._object["metadata"]["name"]
 
     def container(self, name: str) -> Container | None:
-        """Return the container of that name, or None when the pod has none or has not got that far."""
+        """Return the container of a name, or None if there is none, yet."""
         return next((one for one in self._all_containers() if one.name == name), None)
 
     def stop(self, grace: float) -> None:
-        """Begin to end the pod; again with less grace brings the end forward.
+        """Begin to end the pod; a second call can shorten the grace period.
 
         Args:
-            grace: seconds until what still runs is killed.
+            grace: seconds until processes are killed.
         """
         self._deadline = min(self._deadline, asyncio.get_running_loop().time() + grace)
         self._ending.set()
@@ -72,11 +72,11 @@ class Pod:
             container.stop(self._deadline)
 
     def vanish(self) -> None:
-        """Begin to end a pod whose object is gone already, which leaves its processes a second."""
+        """Begin to end a pod whose object is gone; its processes have one second."""
         self.stop(_FORCED_GRACE)
 
     async def run(self) -> None:
-        """See the pod through, until nothing of it runs and its object is gone."""
+        """Run the pod until none of it runs and its object is gone."""
         self._folder.mkdir(parents=True)
         try:
             await self._create_containers()
@@ -86,7 +86,7 @@ class Pod:
                 await self._ending.wait()
                 self._over = True
                 self._changed.set()
-            await self._let_go()
+            await self._delete()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -140,15 +140,15 @@ class Pod:
                 group.create_task(container.run())
 
     async def _report(self) -> None:
-        """Write the status whenever it is another, and once more when nothing of the pod runs any more."""
+        """Write the status whenever it changes, and once more when the pod has ended."""
         while not self._over or self._changed.is_set():
             await self._changed.wait()
             self._changed.clear()
             body = {"metadata": {"uid": self._object["metadata"]["uid"]}, "status": self._status()}
             await insist(partial(self._api.patch, f"{self._path}/status", body, STRATEGIC_PATCH))
 
-    async def _let_go(self) -> None:
-        """Delete the object: that is what says to everybody that nothing of the pod runs any more."""
+    async def _delete(self) -> None:
+        """Delete the object, which tells all clients that the pod has ended."""
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._object["metadata"]["uid"]}}
         await insist(lambda: self._api.delete(self._path, options))
 

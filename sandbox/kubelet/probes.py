@@ -1,4 +1,4 @@
-"""Probes: asking a container whether it has started, is ready, is alive."""
+"""Startup, readiness and liveness probes of a container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EAGER_PERIOD: Final = 0.2
 
 
 class Health:
-    """Whether a container has started and is ready, as its probes see it."""
+    """The state of a container according to its probes."""
 
     def __init__(
         self,
@@ -30,9 +30,9 @@ class Health:
 
         Args:
             container: its entry in the pod's spec.
-            address: the pod's.
+            address: of the pod.
             execute: runs a command in the container and returns its exit code.
-            changed: called whenever `started` or `ready` is another.
+            changed: called whenever `started` or `ready` changes.
         """
         self.started = False
         self.ready = False
@@ -44,7 +44,7 @@ class Health:
         }
 
     async def observe(self) -> None:
-        """Ask all probes, each in its own time, until the container has to be killed."""
+        """Run all probes until the container has to be killed."""
         startup = self._probes.get("startup")
         if startup is not None and not await startup.ask_until(passed=True, failed=True):
             return
@@ -61,7 +61,7 @@ class Health:
         probe = self._probes.get("readiness")
         if probe is None:
             return
-        # Asked eagerly until it is ready for the first time, so that nobody waits for a period to pass.
+        # Run often until it is ready for the first time, so that tests need not wait for a whole period.
         await probe.ask_until(passed=True, failed=False, period=min(probe.period, _EAGER_PERIOD))
         while True:
             self.ready = not self.ready
@@ -69,7 +69,7 @@ class Health:
             await probe.ask_until(passed=not self.ready, failed=self.ready)
 
     async def _fail(self) -> None:
-        """Return when the liveness probe has failed; without one, never."""
+        """Wait until the liveness probe fails; without one, indefinitely."""
         liveness = self._probes.get("liveness")
         if liveness is None:
             await asyncio.Event().wait()
@@ -78,7 +78,7 @@ class Health:
 
 
 class _Probe:
-    """One probe, which counts its answers in a row."""
+    """One probe, with its number of equal results in a row."""
 
     def __init__(
         self, spec: Json, container: Json, address: str, execute: Callable[[Sequence[str]], Awaitable[int]]
@@ -95,12 +95,12 @@ class _Probe:
         self._in_a_row = 0
 
     async def ask_until(self, *, passed: bool, failed: bool, period: float | None = None) -> bool:
-        """Ask again and again until enough answers in a row are one that is waited for, and return which.
+        """Repeat the probe until it has passed or failed often enough in a row; return the result.
 
         Args:
-            passed: wait for the container to pass.
-            failed: wait for it to fail.
-            period: seconds between two questions, if not the probe's own.
+            passed: wait for success.
+            failed: wait for failure.
+            period: seconds between two attempts, if not the probe's own.
         """
         while True:
             await asyncio.sleep(self._delay or period or self.period)

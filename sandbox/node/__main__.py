@@ -1,4 +1,4 @@
-"""`python -m sandbox.node`: a real node with the images that its tests use, until Ctrl-C."""
+"""`python -m sandbox.node`: run a real node with the images of its tests, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def _run(built: list[images.BuiltImage]) -> None:
 
 
 def main() -> None:
-    """Build the images, and run the node until told to end."""
+    """Build the images, and run the node until it is stopped."""
     try:
         packages.check()
         asyncio.run(_run(images.build_all()))

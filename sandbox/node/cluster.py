@@ -1,4 +1,4 @@
-"""A cluster of one real node, in namespaces of its own, that leaves nothing behind."""
+"""A cluster of one real node, in its own Linux namespaces; it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class NodeCluster:
     """A running control plane and node."""
 
     def __init__(self, scope: Scope, files: NodeFiles, programs: NodePrograms, init: int) -> None:
-        """Take what `start` has made; `init` is process 1 of the node, as the machine numbers it."""
+        """Store the parts; `init` is the id of the node's process 1 on the machine."""
         self.kubeconfig = files.folder / "pki" / f"{control_plane.ADMIN}.kubeconfig"
-        """The administrator's; it is good in the node's network only: see `kubectl`."""
+        """The administrator's; it works only in the node's network: see `kubectl`."""
         self._scope = scope
         self._files = files
         self._programs = programs
@@ -40,12 +40,12 @@ class NodeCluster:
     @classmethod
     @asynccontextmanager
     async def start(cls, images: Iterable[BuiltImage]) -> AsyncIterator[Self]:
-        """Start a cluster that has these images, and end all of it afterwards.
+        """Start a cluster with these images, and end it afterwards.
 
         Raises:
-            NodeUnavailableError: this machine lacks something, which the message names.
+            NodeUnavailableError: this machine lacks a requirement, which the message names.
             DeadlineError: a part ended or was not ready in time; the end of its log is in the message.
-            GoError: a program had to be built and could not be.
+            GoError: the build of a program failed.
         """
         packages.check()
         programs = await asyncio.to_thread(find_node_programs)
@@ -66,7 +66,7 @@ class NodeCluster:
 
     @property
     def kubectl(self) -> list[str]:
-        """The beginning of a kubectl command, for any folder and with the administrator's rights."""
+        """The beginning of a kubectl command with the administrator's rights, for any folder."""
         program = self._programs.control_plane.kubectl
         return [
             *("nsenter", f"--target={self._init}", "--net", "--"),
@@ -75,7 +75,7 @@ class NodeCluster:
         ]
 
     async def stop_kubelet(self) -> None:
-        """Kill the kubelet; containers go on."""
+        """Kill the kubelet; containers continue."""
         await self._parts.pop("kubelet").kill()
 
     async def start_kubelet(self) -> None:
@@ -91,7 +91,7 @@ class NodeCluster:
         await until(ready, f"{NAME} to be ready", seconds=_START_SECONDS, of=self._parts["kubelet"])
 
     async def stop_api_server(self) -> None:
-        """Kill the API server; nothing answers at its address."""
+        """Kill the API server, so that nothing answers at its address."""
         await self._parts.pop("kube-apiserver").kill()
 
     async def start_api_server(self) -> None:
@@ -120,7 +120,10 @@ class NodeCluster:
         await until(serves, "the cluster's DNS to serve", of=process)
 
     async def allocate_next(self, address: str) -> None:
-        """Give this address to the next pod, once the pod that has it is gone; usually all others come before it."""
+        """Make this the next pod's address, once the pod that has it is gone.
+
+        Without this call the plugin gives all other addresses first.
+        """
         last = self._files.last_allocated
         script = 'while [ -e "$1" ]; do sleep 0.1; done; printf %s "$2" >"$3"'
         before = str(IPv4Address(address) - 1)
@@ -128,14 +131,14 @@ class NodeCluster:
         await self._completed(f"setting the next address to {address}", command)
 
     async def import_images(self, images: Iterable[BuiltImage]) -> None:
-        """Let containers use these images."""
+        """Import these images into containerd."""
         for image in images:
             await self._ctr(f"import of {image.name}", "import", str(image.archive))
             for tag in image.tags:
                 await self._ctr(f"tag {tag}", "tag", image.name, tag)
 
     def end_of_logs(self) -> str:
-        """Return the last that each part wrote, for error messages."""
+        """Return the end of each part's log, for error messages."""
         return "\n".join(f"== {path.name}\n{end_of(path)}" for path in sorted(self.folder.glob("*.log")))
 
     async def _start_parts(self, images: Iterable[BuiltImage]) -> None:
@@ -175,7 +178,7 @@ class NodeCluster:
         )
 
     async def _ctr(self, what: str, *arguments: str) -> None:
-        """Run one of containerd's own commands for images, and wait for its end."""
+        """Run one of containerd's commands for images, and wait until it has ended."""
         ctr = ["ctr", f"--address={self._files.socket}", "--namespace=k8s.io", "images", *arguments]
         await self._completed(what, ctr)
 
@@ -210,7 +213,7 @@ class NodeCluster:
 
 
 class KubectlFailedError(Exception):
-    """kubectl ended with an error."""
+    """kubectl failed."""
 
 
 async def _start_namespaces(scope: Scope, files: NodeFiles) -> int:
@@ -235,7 +238,7 @@ def _create_cgroups(name: str) -> None:
     for hierarchy in [packages.CGROUPS] if unified else _hierarchies():
         (hierarchy / name).mkdir()
         for inherited in ("cpuset.cpus", "cpuset.mems"):
-            # With version 1 a new group has no processor and no memory until it is given some.
+            # With version 1 a new group has no CPUs and no memory nodes at first.
             if (hierarchy / "cgroup.clone_children").exists() and (hierarchy / inherited).exists():
                 shutil.copyfile(hierarchy / inherited, hierarchy / name / inherited)
 

@@ -28,7 +28,7 @@ _USERS: Final = {
     "dns": ("sandbox-dns", "system:masters"),
     "kubelet": (f"system:node:{NAME}", "system:nodes"),
 }
-"""Who may do what: each one's name, and its group."""
+"""The user name and the group of each client."""
 
 
 def write_credentials(folder: Path) -> None:
@@ -81,7 +81,7 @@ def apiserver(programs: Programs, folder: Path) -> Sequence[str | Path]:
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={pki / 'service-accounts.pub'}",
         f"--service-account-signing-key-file={pki / 'service-accounts.key'}",
-        # A token of ten minutes is over after ten minutes, not after a year.
+        # A token for ten minutes expires after ten minutes, not after a year.
         "--service-account-extend-token-expiration=false",
         f"--service-cluster-ip-range={SERVICE_NETWORK}",
         f"--kubelet-certificate-authority={pki / 'ca.crt'}",
@@ -101,7 +101,7 @@ def controller_manager(programs: Programs, folder: Path) -> Sequence[str | Path]
         f"--service-account-private-key-file={pki / 'service-accounts.key'}",
         "--controllers=*",
         "--leader-elect=false",
-        # 40 s by default: how long a kubelet that is gone is not yet missed.
+        # 40 s by default: the time until a node without heartbeats counts as not ready.
         "--node-monitor-grace-period=20s",
     ]
 

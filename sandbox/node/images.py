@@ -1,8 +1,8 @@
-"""Builds the images that a node's pods run, with buildah, from unchanged Dockerfiles; `python -m` builds all of them.
+"""Build the images of a node's pods with buildah, from unchanged Dockerfiles; `python -m` builds all of them.
 
-They are kept, with their layers, in the user's cache. No registry is asked: the image that the Dockerfiles' FROM names
-is made of Debian's packages. How this machine reaches package indexes (pip's configuration, certificate authorities) is
-mounted into the build, so that none of it gets into an image.
+The images and their layers are cached in the user's cache. No registry is needed: the base image of the Dockerfiles is
+made of Debian's packages. This machine's settings for package indexes (pip's configuration, certificate authorities)
+are mounted into the build, so that they do not get into an image.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ VERSION: Final[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["proj
 _BASE: Final = "docker.io/library/python:3.11-slim-bookworm"
 _BASE_PACKAGES: Final = ("ca-certificates", "python3.11-venv", "python3-pip")
 _KEPT_SECONDS: Final = 3600
-"""How long an image's file is kept after its last use: another checkout's run may be about to import it."""
+"""How long an image's file is cached after its last use: another checkout's run may be about to import it."""
 _HERE: Final = Path(__file__).resolve().parent
 
 
 class ImageError(Exception):
-    """An image could not be built; the message is the end of what the builder said."""
+    """The build of an image failed; the message is the end of the builder's output."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,16 @@ class BuiltImage:
 
 
 class ImageStore:
-    """buildah's own storage in the user's cache; one process uses it at a time."""
+    """buildah's storage in the user's cache; one process uses it at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder that it is in."""
+        """Store the folder of the storage."""
         self._folder = folder
 
     @classmethod
     @contextmanager
     def open(cls) -> Iterator[ImageStore]:
-        """Open the store for this process alone; waits for another one that builds."""
+        """Open the store for this process alone; wait for another one that builds."""
         folder = cache_folder() / "images"
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("w") as lock:
@@ -78,19 +78,19 @@ class ImageStore:
         """Build the Dockerfile of a folder.
 
         Args:
-            name: the whole reference.
-            context: the folder that is sent to the builder, with its .dockerignore.
+            name: the full reference.
+            context: the folder of the Dockerfile and its .dockerignore.
             tags: more references of the same image.
 
         Raises:
-            ImageError: it could not be built.
+            ImageError: the build failed.
         """
         self._base()
         self._build(name, context)
         return self._exported(name, tags)
 
     def pause(self) -> BuiltImage:
-        """Build the image of the process that holds a pod's namespaces; raises ImageError and GoError."""
+        """Build the pause image, whose process holds a pod's namespaces; raises ImageError, GoError."""
         program = built(PAUSE) / PAUSE.slug
         with self._context() as context:
             shutil.copy(program, context / "pause")
@@ -118,7 +118,10 @@ class ImageStore:
 
     @contextmanager
     def _context(self) -> Iterator[Path]:
-        """Make an empty folder to build from; it has one name, so that the next build removes a killed one's."""
+        """Create an empty folder to build from.
+
+        Its name is fixed, so that the next build removes what a killed one has left.
+        """
         context = self._folder / "context"
         shutil.rmtree(context, ignore_errors=True)
         context.mkdir()
@@ -136,10 +139,10 @@ class ImageStore:
                 "--network=host",
                 "--isolation=oci",
                 "--runtime=runc",
-                # Lower than buildah's own, which takes a capability that root may lack.
+                # Lower than buildah's default, which needs a capability that root may lack.
                 "--ulimit=nofile=20000:20000",
                 "--ulimit=nproc=4096:4096",
-                # The same content gives the same image, whenever it is built.
+                # Makes the build reproducible: the same content gives the same image.
                 "--timestamp=0",
                 *_ways_to_indexes(),
                 f"--tag={name}",
@@ -150,7 +153,7 @@ class ImageStore:
         )
 
     def _exported(self, name: str, tags: tuple[str, ...] = ()) -> BuiltImage:
-        """Write the image to a file, unless the very same is there already."""
+        """Write the image to a file, unless the file has the same image already."""
         archives = self._folder / "archives"
         archives.mkdir(exist_ok=True)
         slug = name.replace("/", "-").replace(":", "-")
@@ -186,7 +189,7 @@ class ImageStore:
 
 
 def build_all() -> list[BuiltImage]:
-    """Build all that the tests on a node run; raises ImageError and GoError."""
+    """Build all images of the tests on a node; raises ImageError and GoError."""
     with ImageStore.open() as store:
         return [
             store.pause(),
@@ -202,7 +205,7 @@ def operator_image(store: ImageStore, *, tag: str, source: Path = ROOT) -> Built
 
 
 def _ways_to_indexes() -> list[str]:
-    """Return the mounts by which a build reaches package indexes as this machine does."""
+    """Return mounts with this machine's settings for package indexes."""
     mounts = {Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf")}
     if bundle := os.environ.get("SSL_CERT_FILE"):
         mounts.add(Path(bundle))

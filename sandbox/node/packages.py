@@ -1,4 +1,4 @@
-"""What a real node needs of the machine; `python -m sandbox.node.packages` names Debian's packages."""
+"""The requirements of a real node; `python -m sandbox.node.packages` lists Debian's packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CNI_FOLDER: Final = Path("/usr/lib/cni")
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 NAMESPACES: Final = ("--mount", "--net", "--pid", "--uts", "--ipc")
-"""Those that are a node's own, as `unshare` and `nsenter` name them."""
+"""The Linux namespaces of a node, as `unshare` and `nsenter` name them."""
 
 _PROGRAMS: Final = {
     "containerd": "containerd",
@@ -26,7 +26,7 @@ _PROGRAMS: Final = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
 }
-"""Each program with the package that has it."""
+"""The programs, with the packages that contain them."""
 
 _FILES: Final = {
     CNI_FOLDER / "bridge": "containernetworking-plugins",
@@ -35,7 +35,7 @@ _FILES: Final = {
 
 
 class NodeUnavailableError(Exception):
-    """No node can be started on this machine; the message says what is missing."""
+    """This machine cannot run a node; the message says what is missing."""
 
 
 def packages() -> list[str]:
@@ -44,7 +44,11 @@ def packages() -> list[str]:
 
 
 def check() -> None:
-    """Raise NodeUnavailableError, with one line that says what to do, unless a node can be started here."""
+    """Check that a node can be started here.
+
+    Raises:
+        NodeUnavailableError: it cannot; the message says what to do.
+    """
     if sys.platform != "linux":
         raise NodeUnavailableError("a real node needs Linux; use `make cluster-test` against a cluster instead")
     if os.geteuid() != 0:
@@ -55,13 +59,13 @@ def check() -> None:
         raise NodeUnavailableError(f"Debian's packages are missing: {', '.join(sorted(missing))}; make node-packages")
     if not _may_isolate():
         raise NodeUnavailableError(
-            "root may create no namespaces or control groups here, as in most containers; run it on a machine of its "
-            "own, or use `make cluster-test` against a cluster"
+            "root may not create namespaces or control groups here, as in most containers; run it on a "
+            "dedicated machine, or use `make cluster-test` against a cluster"
         )
 
 
 def _may_isolate() -> bool:
-    """Tell whether namespaces and a control group can be created, by creating some."""
+    """Try to create namespaces and a control group."""
     unshare = ["unshare", *NAMESPACES, "--fork", "--mount-proc", "true"]
     group = (CGROUPS if (CGROUPS / "cgroup.controllers").exists() else CGROUPS / "memory") / f"probe-{os.getpid()}"
     try:

@@ -31,7 +31,7 @@ PAUSE: Final = GoProgram(
 
 @dataclass(frozen=True)
 class NodePrograms:
-    """Where they are."""
+    """The paths of the programs."""
 
     control_plane: Programs
     kubelet: Path
@@ -41,7 +41,7 @@ class NodePrograms:
 
 
 def find_node_programs() -> NodePrograms:
-    """Return the programs, building them first if they are nowhere yet; raises GoError."""
+    """Return the programs, and build them first if necessary; raises GoError."""
     control_plane = find_programs()
     node = built(_NODE)
     return NodePrograms(

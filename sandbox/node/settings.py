@@ -1,4 +1,4 @@
-"""The configuration files of a node's parts."""
+"""The configuration files of a node's components."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.node.packages import CNI_FOLDER
 
 NAME: Final = "node-1"
 ADDRESS: Final = "10.244.77.1"
-"""The bridge's, and so the node's: `init.sh` gives it."""
+"""The address of the bridge, and so of the node; `init.sh` sets it."""
 SERVICE_NETWORK: Final = "10.96.0.0/16"
 API_SERVICE: Final = "10.96.0.1"
 
@@ -32,7 +32,7 @@ disabled_plugins = [
   address = "{socket}"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
-  # Without the capability to lower it, a container keeps the score that its parent has.
+  # Without the capability to lower it, a container inherits its parent's score.
   restrict_oom_score_adj = true
   disable_apparmor = true
   disable_hugetlb_controller = true
@@ -63,19 +63,19 @@ cluster.local:53 {{
 
 @dataclass(frozen=True)
 class NodeFiles:
-    """Where a node's files are."""
+    """The paths of a node's files."""
 
     folder: Path
 
     state: ClassVar[Path] = Path("/run/node")
-    """What the node's parts write: in its own /run, in memory, where paths are short enough for sockets."""
+    """The files that components write: in the node's own /run, in memory, with paths short enough for sockets."""
     socket: ClassVar[Path] = state / "containerd.sock"
-    """Where containerd listens."""
+    """The socket of containerd."""
     last_allocated: ClassVar[Path] = state / "ipam" / "node" / "last_reserved_ip.0"
-    """Where the CNI plugin host-local keeps the address that it gave last; the next pod gets the one after it."""
+    """The file with the address that the CNI plugin host-local gave last; the next pod gets the next one."""
 
     def write(self, cgroup: str) -> None:
-        """Write all configuration files; the kubeconfigs they name are `<user>.kubeconfig` in `pki/`."""
+        """Write all configuration files; their kubeconfigs are `<user>.kubeconfig` in `pki/`."""
         pki = self.folder / "pki"
         self._write(
             "containerd.toml",
@@ -130,7 +130,7 @@ class NodeFiles:
             "oomScoreAdj": 0,
             "maxOpenFiles": 20000,
             "enforceNodeAllocatable": ["pods"],
-            # A full disk of the machine is not this node's business.
+            # A full disk of the machine must not evict this node's pods.
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
             "evictionHard": {
@@ -154,7 +154,7 @@ def _proxy(pki: Path) -> dict[str, object]:
         "mode": "iptables",
         "clusterCIDR": _POD_NETWORK,
         "clientConnection": {"kubeconfig": str(pki / "proxy.kubeconfig")},
-        # These would be set for the whole machine.
+        # These would apply to the whole machine.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "hostnameOverride": NAME,
     }

@@ -14,7 +14,7 @@ from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
 from tests.chaos.scenario import EARLIER, NEXT
-from tests.mongodb import fail_updates, take_updates
+from tests.mongodb import accept_updates, fail_updates
 
 _NOT_REACHED_SECONDS = 10
 _LEASE_SECONDS = 8
@@ -180,7 +180,7 @@ async def _store_refuses(play: Play) -> bool:
         operator.send(signal.SIGUSR1)
         with suppress(DeadlineError):
             await operator.crosses(lambda one: _over(one, point), "the effect to be over", seconds=40)
-        await take_updates(store.url)
+        await accept_updates(store.url)
         await judge(play)
     return reached
 

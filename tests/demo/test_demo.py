@@ -1,4 +1,4 @@
-"""`python -m demo` as a person runs it: to its end, and interrupted half-way."""
+"""`python -m demo` as a user runs it: to its end, and interrupted."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ INTERRUPTED = 130
 
 @pytest_asyncio.fixture
 async def demo(tmp_path: Path) -> AsyncIterator[Process]:
-    """The demo, running, with this test's folder for temporary files."""
+    """Run the demo, with this test's folder for temporary files."""
     process = await Process.start(
         "demo",
         [sys.executable, "-m", "demo"],
@@ -29,10 +29,10 @@ async def demo(tmp_path: Path) -> AsyncIterator[Process]:
     await process.stop()
 
 
-async def test_the_whole_story_holds(demo: Process) -> None:
+async def test_every_fact_of_the_story_is_true(demo: Process) -> None:
     code = await demo.wait()
-    told = demo.log.read_text()
-    assert code == 0, told[-6000:]
+    output = demo.log.read_text()
+    assert code == 0, output[-6000:]
     for line in (
         "✓ then the old one ran again, and the job is failed once more",
         "✓ DEL deletes nothing",
@@ -43,16 +43,16 @@ async def test_the_whole_story_holds(demo: Process) -> None:
         "mails was delivered once",
         "\ndifference ",
     ):
-        assert line in told
-    assert "\x1b" not in told, "colours are for terminals"
+        assert line in output
+    assert "\x1b" not in output, "colours are for terminals"
 
 
 @pytest.mark.parametrize("half_way", ["kubectl apply -k manifests", "kubectl logs --selector app=tts-worker"])
 async def test_ctrl_c_leaves_nothing_behind(demo: Process, half_way: str) -> None:
-    async def told() -> bool:
+    async def is_half_way() -> bool:
         return half_way in demo.log.read_text()
 
-    await until(told, half_way, seconds=240, of=demo)
+    await until(is_half_way, half_way, seconds=240, of=demo)
     [folder] = demo.log.parent.glob("queue-recovery-sandbox-*")
     assert marked_processes(str(folder), folder.name)
 

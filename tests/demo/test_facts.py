@@ -1,4 +1,4 @@
-"""What the demo does when something that it states does not hold."""
+"""True facts are printed, and a false one ends the demo."""
 
 import io
 
@@ -11,37 +11,35 @@ from demo.narrate import Narrator
 
 
 @pytest.fixture
-def told() -> io.StringIO:
-    """What has been told so far."""
+def output() -> io.StringIO:
+    """The demo's output so far."""
     return io.StringIO()
 
 
 @pytest.fixture
-def facts(told: io.StringIO) -> Facts:
-    """Facts that are told as plain text."""
-    return Facts(Narrator(Console(file=told)))
+def facts(output: io.StringIO) -> Facts:
+    """Return facts that are printed as plain text."""
+    return Facts(Narrator(Console(file=output)))
 
 
-def test_a_fact_that_holds_is_told(facts: Facts, told: io.StringIO) -> None:
+def test_a_true_fact_is_printed(facts: Facts, output: io.StringIO) -> None:
     facts.equal("two workers are back", 2, 2)
     facts.holds("the others are mails", 17)
-    assert told.getvalue() == "  ✓ two workers are back\n  ✓ the others are mails\n"
+    assert output.getvalue() == "  ✓ two workers are back\n  ✓ the others are mails\n"
 
 
-def test_a_fact_that_does_not_hold_names_what_was_expected_and_what_was_found(facts: Facts, told: io.StringIO) -> None:
+def test_a_false_fact_names_the_expected_and_the_found_value(facts: Facts, output: io.StringIO) -> None:
     with pytest.raises(FactError, match=r"(?s)two workers are back.*expected: 2.*found: +1"):
         facts.equal("two workers are back", 1, 2)
     with pytest.raises(FactError, match=r"(?s)the others are mails.*found: 0"):
         facts.holds("the others are mails", 0)
-    assert not told.getvalue()
+    assert not output.getvalue()
 
 
-def test_the_demo_fails_when_a_fact_does_not_hold(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def lie(narrator: Narrator) -> None:
+def test_the_demo_fails_at_a_false_fact(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def state_a_falsehood(narrator: Narrator) -> None:
         Facts(narrator).equal("the queue is empty", 3, 0)
 
-    monkeypatch.setattr(demo.__main__, "tell", lie)
+    monkeypatch.setattr(demo.__main__, "tell", state_a_falsehood)
     assert demo.__main__.main() == 1
     assert "the queue is empty: this does not hold" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The demo's recovery, while its operator is killed."""
+"""The demo's recovery while its operator is killed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ RECOVERIES = f"/apis/queuerecovery.dev/v1alpha1/namespaces/{NAMESPACE}/queuereco
 OPERATOR = f"kubectl --namespace {story.OPERATOR_NAMESPACE}"
 PHASES = ["Draining", "Purging", "Reenqueuing"]
 FOREIGN = 20_000
-"""Entries of another queue in `unacked`: a look through them takes long enough for the operator to be killed in it."""
+"""Entries of another queue in `unacked`: reading them takes long enough to kill the operator meanwhile."""
 
 
 async def test_an_operator_that_is_killed_in_phase_after_phase_runs_every_job_once() -> None:
@@ -47,12 +47,12 @@ async def test_an_operator_that_is_killed_in_phase_after_phase_runs_every_job_on
 
 
 async def kill_in_all(phases: Sequence[str], sandbox: Sandbox, broker: Broker, store: JobStore) -> list[str]:
-    """Kill whichever operator leads, once in each phase; return the phases in which they left the recovery."""
+    """Kill the leading operator once in each phase; return the phases that the recovery then had."""
     return [await kill_in(phase, sandbox, broker, store) for phase in phases]
 
 
 async def kill_in(phase: str, sandbox: Sandbox, broker: Broker, store: JobStore) -> str:
-    """Kill the operator as soon as the recovery is in that phase; return in which one it has left the recovery."""
+    """Kill the operator as soon as the recovery is in a phase; return the phase after the kill."""
     lease = ("get", "lease", "queue-recovery", f"--namespace={story.OPERATOR_NAMESPACE}")
     async with Api(sandbox.control_plane.admin) as api:
         async for _, seen in api.follow(RECOVERIES):
@@ -60,8 +60,8 @@ async def kill_in(phase: str, sandbox: Sandbox, broker: Broker, store: JobStore)
             if now == phase:
                 break
             if (now, phase) == ("Restarting", "Reenqueuing"):
-                store.pause()  # else there is nothing that enqueuing three jobs would wait for
-        # While neither answers, the operator cannot get through its phase before it is killed.
+                store.pause()  # enqueuing three jobs would be over too soon otherwise
+        # While neither server answers, the operator cannot finish its phase before it is killed.
         broker.pause()
         store.pause()
         leader = (await sandbox.kubectl(*lease, "--output=jsonpath={.spec.holderIdentity}")).partition("_")[0]

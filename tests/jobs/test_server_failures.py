@@ -30,7 +30,7 @@ from tests.jobs.stores import (
     spec,
     stamp,
 )
-from tests.mongodb import FAULTS, fail_updates, take_updates
+from tests.mongodb import FAULTS, accept_updates, fail_updates
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ async def test_a_failed_claim_that_is_sent_again_is_ours_and_no_other_recoverys(
 
     with pytest.raises(Unavailable) as caught:
         await store.claim(RUN, [claim("a"), claim("b")], now=NOW)
-    await take_updates(server.url)
+    await accept_updates(server.url)
 
     assert caught.value.reason == Reason.JOB_STORE_UNAVAILABLE
     assert SECRET not in caught.value.message
@@ -109,7 +109,7 @@ async def test_jobs_are_settled_by_a_second_call_no_matter_at_which_write_the_fi
 
     with pytest.raises(Unavailable):
         await store.settle(RUN, ["never", "claimed", "changed"], now=NOW)
-    await take_updates(server.url)
+    await accept_updates(server.url)
     await again(lambda: store.settle(RUN, ["never", "claimed", "changed"], now=LATER))
 
     assert await application_fields(collection, "never") == FAILED

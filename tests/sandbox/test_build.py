@@ -1,4 +1,4 @@
-"""The control plane's programs are found where they are, and built once where they are not."""
+"""The control plane's programs are found, or built once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ esac
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """One in which building takes no time: `go` only pretends to."""
+    """A sandbox in which a build takes no time: `go` is a fake."""
     go = tmp_path / "bin" / "go"
     go.parent.mkdir()
     go.write_text(_FAKE_GO)
@@ -39,19 +39,19 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 async def _build(environment: dict[str, str]) -> list[str]:
-    programs, _ = await _told_build(environment)
+    programs, _ = await _build_with_progress(environment)
     return programs
 
 
-async def _told_build(environment: dict[str, str]) -> tuple[list[str], list[str]]:
+async def _build_with_progress(environment: dict[str, str]) -> tuple[list[str], list[str]]:
     """Return the programs, and the lines about the build."""
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(
         *python_module("sandbox.build"), env=environment, cwd=ROOT, stdout=pipe, stderr=pipe
     )
-    output, told = await child.communicate()
-    assert child.returncode == 0, told.decode()
-    return output.decode().split(), told.decode().splitlines()
+    output, progress = await child.communicate()
+    assert child.returncode == 0, progress.decode()
+    return output.decode().split(), progress.decode().splitlines()
 
 
 def _content(path: str) -> str:
@@ -66,16 +66,16 @@ async def test_two_builds_at_once_build_once_and_both_find_the_result(environmen
     assert _content(environment["BUILDS"]) == "built\n"
 
 
-async def test_a_build_tells_what_it_is_doing_from_its_beginning_to_its_end(environment: dict[str, str]) -> None:
-    _, told = await _told_build(environment)
+async def test_a_build_reports_its_progress(environment: dict[str, str]) -> None:
+    _, progress = await _build_with_progress(environment)
 
-    assert [line.removeprefix("sandbox: ").partition(" ")[0] for line in told] == [
+    assert [line.removeprefix("sandbox: ").partition(" ")[0] for line in progress] == [
         *("the", "downloading", "compiling", "linking", "built")
     ]
-    assert "about six minutes" in told[0]
+    assert "about six minutes" in progress[0]
 
 
-def test_a_build_that_was_killed_half_way_is_cleared_up_by_the_next(environment: dict[str, str]) -> None:
+def test_the_remains_of_a_killed_build_are_removed_by_the_next(environment: dict[str, str]) -> None:
     leftover = Path(environment["XDG_CACHE_HOME"], "queue-recovery", "unfinished-x")
     leftover.mkdir(parents=True)
 
@@ -84,7 +84,7 @@ def test_a_build_that_was_killed_half_way_is_cleared_up_by_the_next(environment:
     assert not leftover.exists()
 
 
-def test_programs_in_kubebuilder_assets_come_first_and_what_is_not_there_is_built(
+def test_programs_in_kubebuilder_assets_are_preferred_and_missing_ones_are_built(
     environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("etcd", "kube-apiserver", "kubectl"):

@@ -1,4 +1,4 @@
-"""What pods do in the sandbox is what they do on a cluster."""
+"""Pods behave in the sandbox as they do on a cluster."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Pods:
         return found
 
     async def becomes(self, name: str, what: str, condition: Callable[[Json, Json], bool]) -> Json:
-        """Wait until a pod and its container's status are as wanted, and return the latter."""
+        """Wait until a pod and its container have a status, and return the container's."""
 
         async def wanted() -> Json | None:
             pod = await self.get(name)
@@ -64,7 +64,7 @@ class Pods:
         return await self.becomes(name, "ready", lambda _, status: status.get("ready", False))
 
     async def says(self, name: str, text: str) -> str:
-        """Wait until a pod's log has this in it, and return the log."""
+        """Wait until a pod's log contains a text, and return the log."""
 
         async def log() -> str | None:
             try:
@@ -112,11 +112,11 @@ async def test_kubectl_logs_follows_a_container_until_its_end(pods: Pods) -> Non
     await pods.becomes("talker", "Succeeded", lambda pod, _: pod["status"]["phase"] == "Succeeded")
 
 
-async def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace_and_reported_terminated_before_it_vanishes(
+async def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace_and_reported_terminated_before_it_is_gone(
     pods: Pods,
 ) -> None:
     script = sleeping("signal.signal(signal.SIGTERM, lambda *_: print('no', flush=True)); print('up', flush=True)")
-    # A finalizer keeps the object, so that its last status can be read at leisure.
+    # A finalizer delays the deletion of the object, so that its last status can be read.
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -157,7 +157,7 @@ async def test_an_unknown_image_is_err_image_pull(pods: Pods) -> None:
     assert "registry.example/unknown" in status["state"]["waiting"]["message"]
 
 
-async def test_a_crashed_container_is_started_again_under_the_same_pod(pods: Pods) -> None:
+async def test_a_crashed_container_is_restarted_in_the_same_pod(pods: Pods) -> None:
     await pods.create("crasher", python(sleeping()))
     before = await pods.ready("crasher")
 
@@ -168,7 +168,7 @@ async def test_a_crashed_container_is_started_again_under_the_same_pod(pods: Pod
     assert after["containerID"] != before["containerID"]
 
 
-async def test_a_container_sees_its_secrets_and_fields_and_nothing_of_whoever_started_the_sandbox(
+async def test_a_container_gets_its_secrets_and_fields_and_no_variable_of_the_sandboxs_caller(
     pods: Pods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "proxy.example")
@@ -217,7 +217,7 @@ async def test_a_pod_may_do_what_its_service_account_may_and_no_more(pods: Pods)
 async def test_a_failing_readiness_probe_makes_a_pod_unready_and_a_failing_liveness_probe_restarts_it(
     pods: Pods,
 ) -> None:
-    # Whoever listens on all addresses of this machine takes a port from every pod, so this one is a free one.
+    # A process that listens on all addresses of this machine takes a port from every pod, so this one is a free one.
     port = free_port()
     server = (
         "import http.server, os; from pathlib import Path\n"

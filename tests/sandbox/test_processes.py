@@ -1,4 +1,4 @@
-"""Nothing that the sandbox starts outlives it, however it ends."""
+"""All processes of the sandbox end with it, no matter how it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DAEMON = (
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp_path: Path) -> None:
     async with Scope.open() as scope:
-        # Not a process of this scope: that one would be cleared up by this scope's janitor, which would prove nothing.
+        # Not a process of this scope, whose janitor would end it in any case.
         owner = await Process.start(
             "python -m sandbox",
             python_module("sandbox"),
@@ -37,7 +37,7 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
             return Path(found[1]) if found else None
 
         folder = await until(started, "the sandbox to be ready", of=owner)
-        told = re.findall("^sandbox: (.*)", owner.end_of_log(), re.MULTILINE)
+        progress = re.findall("^sandbox: (.*)", owner.end_of_log(), re.MULTILINE)
         # etcd, API server, controller manager, kubelet, Redis, job store
         assert len(marked_processes(str(folder), folder.name)) == 6
 
@@ -49,7 +49,7 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
 
         await until(cleared, "every process and the folder to be gone", seconds=5)
         assert code == (-ending if ending == signal.SIGKILL else 0), owner.end_of_log()
-        assert told[:4] == [
+        assert progress[:4] == [
             "looking for the control plane's programs; Ctrl-C ends and removes everything",
             "starting etcd, the API server and the controller manager",
             "starting a node, on which pods are local processes",
@@ -57,7 +57,9 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
         ]
 
 
-async def test_what_a_killed_owner_and_its_killed_janitor_have_left_is_cleared_up_by_the_next(tmp_path: Path) -> None:
+async def test_the_remains_of_a_killed_owner_and_its_killed_janitor_are_removed_by_the_next_scope(
+    tmp_path: Path,
+) -> None:
     program = (
         "import asyncio, sys\n"
         "from sandbox.processes import Scope\n"
@@ -93,7 +95,7 @@ async def test_what_a_killed_owner_and_its_killed_janitor_have_left_is_cleared_u
         assert [path.name for path in tmp_path.iterdir()] == ["log"]  # noqa: ASYNC240  # nothing else runs
 
 
-async def test_a_process_that_hides_in_another_session_and_one_that_overwrites_its_environment_end_too() -> None:
+async def test_a_process_in_another_session_and_one_that_overwrites_its_environment_end_too() -> None:
     async with Scope.open() as scope:
         hiding = await scope.start("hiding", [sys.executable, "-c", _DAEMON])
         await hiding.wait()
@@ -103,7 +105,7 @@ async def test_a_process_that_hides_in_another_session_and_one_that_overwrites_i
     assert marked_processes(str(scope.folder), scope.folder.name) == []
 
 
-async def test_a_wait_in_vain_names_what_was_awaited_and_shows_the_log_of_the_process() -> None:
+async def test_a_failed_wait_names_the_condition_and_shows_the_log_of_the_process() -> None:
     async def never() -> None:
         return None
 
@@ -117,7 +119,7 @@ async def test_a_wait_in_vain_names_what_was_awaited_and_shows_the_log_of_the_pr
             await until(never, "rain", seconds=0.2, of=lasting)
 
 
-async def test_a_program_that_ignores_sigterm_is_stopped_all_the_same() -> None:
+async def test_a_program_that_ignores_sigterm_is_killed() -> None:
     async with Scope.open() as scope:
         script = "trap '' TERM; echo ready; while true; do sleep 1; done"
         stubborn = await scope.start("stubborn", ["sh", "-c", script])
@@ -130,7 +132,7 @@ async def test_a_program_that_ignores_sigterm_is_stopped_all_the_same() -> None:
             assert await stubborn.stop(seconds=0.1) == -signal.SIGKILL
 
 
-async def test_a_scope_whose_janitor_was_killed_is_cleared_up_all_the_same() -> None:
+async def test_a_scope_whose_janitor_was_killed_is_still_cleaned_up() -> None:
     async with Scope.open() as scope:
         sleeping = await scope.start("sleeping", ["sleep", "1000"])
         scope._janitor.kill()

@@ -1,4 +1,4 @@
-"""Brokers and job stores can be started, lost, paused and brought back."""
+"""Brokers and job stores can be started, killed, paused and restarted."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def flavour(request: pytest.FixtureRequest) -> Flavour:
 
 
 async def ask(broker: Broker, *command: str) -> object:
-    """Send one command on a connection of its own: an old one would have its own story about restarts."""
+    """Send one command on a new connection, which no restart has interrupted."""
     async with Redis.from_url(broker.url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)) as client:
-        return await client.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py's own gap
+        return await client.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py has no types here
 
 
-async def test_a_broker_that_was_killed_comes_back_on_its_port_with_its_options_and_without_its_data(
+async def test_a_killed_broker_restarts_on_its_port_with_its_options_and_without_its_data(
     scope: Scope, flavour: Flavour
 ) -> None:
     broker = await Broker.start(scope, flavour=flavour, options=["--requirepass", "hush", "--maxmemory", "64mb"])
@@ -57,7 +57,7 @@ async def test_a_broker_that_was_killed_comes_back_on_its_port_with_its_options_
     assert await ask(broker, "CONFIG GET", "maxmemory") == {"maxmemory": str(64 * 2**20)}
 
 
-async def test_a_broker_keeps_its_data_when_its_options_say_so(scope: Scope, flavour: Flavour) -> None:
+async def test_a_broker_with_persistence_has_its_data_after_a_restart(scope: Scope, flavour: Flavour) -> None:
     broker = await Broker.start(scope, flavour=flavour, options=["--appendonly", "yes", "--appendfsync", "always"])
     await ask(broker, "SET", "key", "value")
     await broker.kill()
@@ -94,14 +94,14 @@ async def test_sentinels_and_replicas_are_brokers_with_other_options(scope: Scop
     async def promoted() -> bool:
         try:
             return "'role': 'master'" in str(await ask(replica, "INFO", "replication"))
-        except RedisConnectionError:  # a sentinel that promotes a replica cuts off its clients
+        except RedisConnectionError:  # a Sentinel that promotes a replica closes its clients' connections
             return False
 
     await until(promoted, "the replica to become the primary", of=watch.process)
     await ask(replica, "SET", "key", "value")
 
 
-async def test_a_job_store_that_was_killed_comes_back_on_its_port_with_all_that_it_acknowledged(scope: Scope) -> None:
+async def test_a_killed_job_store_restarts_on_its_port_with_all_acknowledged_writes(scope: Scope) -> None:
     port = free_port()
     store = await JobStore.start(scope, port=port)
     async with AsyncMongoClient[dict[str, Any]](store.url, serverSelectionTimeoutMS=5000, w="majority") as client:
@@ -136,7 +136,7 @@ async def test_a_paused_job_store_does_not_answer_until_it_is_resumed(scope: Sco
         assert await client.app.jobs.find_one() == {"_id": 1}
 
 
-async def test_a_job_store_with_authentication_asks_for_a_user_and_lets_it_do_what_its_role_says_after_a_restart_too(
+async def test_a_job_store_with_authentication_grants_users_their_roles_even_after_a_restart(
     scope: Scope,
 ) -> None:
     store = await JobStore.start(scope, authentication=True)

@@ -1,4 +1,4 @@
-"""The workflows of public CI: valid, with no more rights than they need, and in step with the Makefile."""
+"""The workflows of public CI: valid, with minimal permissions, and consistent with the Makefile."""
 
 import os
 import re
@@ -18,7 +18,7 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 
 
 def actionlint(workflow: Path) -> list[str]:
-    """Return what actionlint finds in a workflow, without the linters that a machine may have or not have."""
+    """Return actionlint's findings in a workflow, without linters that a machine may not have."""
     done = subprocess.run(
         [find_go(cache_folder()), "run", ACTIONLINT, "-no-color", "-oneline", "-shellcheck=", "-pyflakes=", workflow],
         capture_output=True,
@@ -37,18 +37,18 @@ def steps(workflow: Path) -> list[dict[str, Any]]:
     return [step for job in jobs.values() for step in job["steps"]]
 
 
-@pytest.mark.timeout(900)  # the first time, it is downloaded and compiled
+@pytest.mark.timeout(900)  # the first run downloads and compiles it
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_actionlint_finds_nothing_in_them(workflow: Path) -> None:
+def test_actionlint_finds_no_errors(workflow: Path) -> None:
     assert actionlint(workflow) == []
 
 
-def test_the_command_in_contributing_is_of_the_same_version() -> None:
+def test_the_command_in_contributing_has_the_same_version() -> None:
     assert f"`go run {ACTIONLINT}`" in (ROOT / "CONTRIBUTING.md").read_text()
 
 
 @pytest.mark.timeout(900)
-def test_actionlint_does_find_what_is_wrong(tmp_path: Path) -> None:
+def test_actionlint_finds_an_error(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(WORKFLOWS[0].read_text().replace("${{ github.ref }}", "${{ github.reff }}"))
 
@@ -58,7 +58,7 @@ def test_actionlint_does_find_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_they_may_only_read_and_keep_no_credentials(workflow: Path) -> None:
+def test_workflows_may_only_read_and_persist_no_credentials(workflow: Path) -> None:
     body = yaml.safe_load(workflow.read_text())
 
     assert body["permissions"] == {"contents": "read"}
@@ -70,7 +70,7 @@ def test_they_may_only_read_and_keep_no_credentials(workflow: Path) -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_every_action_is_pinned_by_a_commit_and_says_which_version_that_is(workflow: Path) -> None:
+def test_every_action_is_pinned_by_a_commit_and_its_version_is_in_a_comment(workflow: Path) -> None:
     used = re.findall(r"uses: (.*)", workflow.read_text())
 
     assert used
@@ -78,7 +78,7 @@ def test_every_action_is_pinned_by_a_commit_and_says_which_version_that_is(workf
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
-def test_every_make_target_that_they_run_exists(workflow: Path) -> None:
+def test_every_make_target_of_the_workflows_exists(workflow: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     run = [step["run"] for step in steps(workflow) if "run" in step]
 
@@ -88,7 +88,7 @@ def test_every_make_target_that_they_run_exists(workflow: Path) -> None:
     assert made <= targets
 
 
-def test_the_tests_kubernetes_is_of_the_minor_version_that_the_sandbox_has() -> None:
+def test_the_kubernetes_of_the_tests_has_the_minor_version_of_the_sandbox() -> None:
     [node] = re.findall(r"kindest/node:v(\d+\.\d+)\.\d+@sha256:[0-9a-f]{64}$", WORKFLOWS[0].read_text(), re.MULTILINE)
 
     assert KUBERNETES_VERSION.startswith(f"{node}.")

@@ -1,1 +1,1 @@
-"""Mail: the healthy neighbour, with the queue `mail` and a worker of its own on the same Redis."""
+"""Mail: the healthy neighbour, with the queue `mail` and its own worker on the same Redis."""

@@ -1,6 +1,6 @@
-"""The producer: `python -m mail.send` sends a mail every twentieth of a second until it is asked to stop.
+"""The producer: `python -m mail.send` sends a mail every twentieth of a second until it is stopped.
 
-Each one is a document in `mails`, so that a comparison of those with `deliveries` sees what was lost or doubled.
+Each mail is a document in `mails`, so that a comparison with `deliveries` shows lost and duplicate mails.
 """
 
 import signal
@@ -12,7 +12,7 @@ from mail.worker import deliver
 
 PAUSE_SECONDS = 0.05
 UNDO_SECONDS = 1
-"""How long a mail can still be taken back. Its message waits in a worker, and so in Redis's `unacked`."""
+"""How long a mail can still be cancelled. Meanwhile its message is in a worker, and so in Redis's `unacked`."""
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from tts.worker import render
 
 
 def arguments(job_id: str, _text: str) -> list[object]:
-    """Return what the message carries: the id alone, for the worker reads the rest from the document."""
+    """Return the message's arguments: only the id, because the worker reads the rest from the document."""
     return [job_id]
 
 

@@ -1,7 +1,7 @@
-"""The producer as release 1 had it: `python -m tts.submit_release_1 ID=TEXT …`.
+"""The producer of release 1: `python -m tts.submit_release_1 ID=TEXT …`.
 
-It meant to save the worker a read and sent the text along, as the bytes that it had at hand. JSON has no bytes; the
-list of numbers that was made of them is not a text, and no worker can ever read it.
+It sends the text as bytes, to save the worker a read. JSON has no bytes, so they become a list of numbers, which no
+worker can ever process as text.
 """
 
 import sys
@@ -10,7 +10,7 @@ from tts.submit import submit
 
 
 def arguments(job_id: str, text: str) -> list[object]:
-    """Return what the message carries: the id, and the text in the wrong shape."""
+    """Return the message's arguments: the id, and the text in the wrong form."""
     return [job_id, list(bytearray(text, "utf-8"))]
 
 

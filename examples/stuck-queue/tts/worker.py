@@ -26,7 +26,7 @@ def render(self: Task, job_id: str, text: str | None = None) -> None:
     Args:
         self: the task, as Celery runs it.
         job_id: the job's document.
-        text: the text, from a producer that has it at hand; otherwise it is read from the document.
+        text: the text, if the producer sends it; otherwise it is read from the document.
     """
     job = {"_id": ObjectId(job_id)}
     execution = begin(self, job)
@@ -35,20 +35,20 @@ def render(self: Task, job_id: str, text: str | None = None) -> None:
     except Exception as error:
         database.app().jobs.update_one(job, {"$set": {"status": "failed", "error": f"{type(error).__name__}: {error}"}})
         end(execution, type(error).__name__)
-        # It might go well next time, they thought.
+        # In the hope that the next attempt succeeds.
         raise self.retry(exc=error, countdown=RETRY_SECONDS) from error
     database.app().jobs.update_one(job, {"$set": {"status": "done", "seconds": seconds}, "$unset": {"error": ""}})
     end(execution, "done")
 
 
 def speak(text: str) -> float:
-    """Return how long the speech is: this example has no voice, but it does read the text."""
+    """Return the length of the speech; this example reads the text, but renders no sound."""
     sentences = re.split(r"(?<=[.!?])\s+", text)
     return sum(len(sentence.split()) / SPOKEN_WORDS_PER_SECOND for sentence in sentences)
 
 
 def begin(task: Task, job: dict[str, ObjectId]) -> ObjectId:
-    """Write down that a job is being executed, under which task id and in which pod."""
+    """Record that a job is being executed, with the task id and the pod."""
     execution = {
         "job": job["_id"],
         "task_id": task.request.id,
@@ -59,5 +59,5 @@ def begin(task: Task, job: dict[str, ObjectId]) -> ObjectId:
 
 
 def end(execution: ObjectId, outcome: str) -> None:
-    """Write down how an execution ended."""
+    """Record how an execution ended."""
     database.app().executions.update_one({"_id": execution}, {"$set": {"outcome": outcome}})
