@@ -2,7 +2,7 @@
 
 A list is sorted in batches: what stays is rotated to the other end of the same list, what goes back is moved to a list
 beside it. Only when all is sorted does that list become the queue's, in one step: until then no worker can consume from
-it, so that its order holds even while workers run (`docs/decisions/0006-left-messages-come-back-in-one-step.md`).
+it, so that its order holds even while workers run (`docs/decisions/0006-kept-messages-come-back-in-one-step.md`).
 """
 
 from collections.abc import Callable
