@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from queue_recovery.api.base import GROUP, VERSION
-from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.columns import RECOVERY_COLUMNS, TARGET_COLUMNS, Column
 from queue_recovery.api.generated import write_or_check
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
@@ -21,18 +21,6 @@ from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 
 _MODULE = "queue_recovery.api.crd"
 _HEADER = f"# Generated from the models by `python -m {_MODULE}`; do not edit.\n"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column of `kubectl get`."""
-
-    name: str
-    path: str
-    description: str
-    type: str = "string"
-    wide: bool = False
-    """Shown with `-o wide` only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +36,6 @@ class Resource:
     columns: Sequence[Column]
 
 
-_AGE = Column(name="Age", path=".metadata.creationTimestamp", type="date", description="When it was created.")
-
-
-def _reason(kind: ConditionType) -> str:
-    return f'.status.conditions[?(@.type=="{kind}")].reason'
-
-
 QUEUE_RECOVERY = Resource(
     kind="QueueRecovery",
     plural="queuerecoveries",
@@ -63,30 +44,7 @@ QUEUE_RECOVERY = Resource(
     "of Redis and stores them, starts the workers again, and enqueues the listed jobs as new tasks, once each.",
     spec=QueueRecoverySpec,
     status=QueueRecoveryStatus,
-    columns=(
-        Column(name="Queue", path=".spec.queue", description="The queue that is recovered."),
-        Column(name="Phase", path=".status.phase", description="Phase of the recovery."),
-        Column(
-            name="Reason",
-            path=_reason(ConditionType.READY),
-            description="What it does, what it waits for, or how it ended.",
-        ),
-        Column(
-            name="Purged",
-            path=".status.messages.quarantined",
-            type="integer",
-            description="Messages taken out of the queue and stored.",
-        ),
-        Column(name="Re-enqueued", path=".status.jobs.progress", description="Jobs enqueued, of those listed."),
-        _AGE,
-        Column(name="Target", path=".spec.targetRef.name", wide=True, description="The target of the queue."),
-        Column(
-            name="Message", path=".status.message", wide=True, description="The same in a sentence, and what to do."
-        ),
-        Column(
-            name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages are stored."
-        ),
-    ),
+    columns=RECOVERY_COLUMNS,
 )
 
 QUEUE_TARGET = Resource(
@@ -97,49 +55,7 @@ QUEUE_TARGET = Resource(
     "store, and the queues with their workers. It is written once, by the platform team.",
     spec=QueueTargetSpec,
     status=QueueTargetStatus,
-    columns=(
-        Column(
-            name="Ready",
-            path=_reason(ConditionType.READY),
-            description="Whether recoveries can run, or why not.",
-        ),
-        Column(
-            name="Broker",
-            path=_reason(ConditionType.BROKER_REACHABLE),
-            description="Whether the broker answers, or why not.",
-        ),
-        Column(
-            name="Job store",
-            path=_reason(ConditionType.JOB_STORE_REACHABLE),
-            description="Whether the job store answers, or why not.",
-        ),
-        Column(
-            name="Depth",
-            path=".status.depth",
-            description="Messages of each queue: ready, and unacked.",
-        ),
-        Column(
-            name="Oldest unacked",
-            path=".status.oldestUnackedTime",
-            type="date",
-            description="How long ago the oldest message that workers hold was delivered.",
-        ),
-        _AGE,
-        Column(
-            name="Unacked",
-            path=".status.unacked",
-            type="integer",
-            wide=True,
-            description="Messages that workers hold, of all queues of the broker's database.",
-        ),
-        Column(
-            name="Checked",
-            path=".status.checkedTime",
-            type="date",
-            wide=True,
-            description="When it was last looked at.",
-        ),
-    ),
+    columns=TARGET_COLUMNS,
 )
 
 RESOURCES = (QUEUE_RECOVERY, QUEUE_TARGET)

@@ -13,7 +13,7 @@ from queue_recovery.recovery.locks import acquire_locks, check_notes
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.restart import scale_back
+from queue_recovery.recovery.scale_back import scale_back
 from queue_recovery.recovery.vanished import missed, vanished
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 

@@ -21,8 +21,8 @@ from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.restart import scale_back
 from queue_recovery.recovery.restore import restored_counts
+from queue_recovery.recovery.scale_back import scale_back
 
 _LOG = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Count, StoredJob, Unlisted
 from queue_recovery.recovery.progress import with_progress
-from queue_recovery.recovery.recovery import Recovery, Update
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
+from queue_recovery.recovery.status import Update
 
 
 async def plan(recovery: Recovery) -> None:

@@ -11,8 +11,9 @@ from queue_recovery.recovery.figures import count_messages
 from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.ports import QueueRun
 from queue_recovery.recovery.progress import with_progress
-from queue_recovery.recovery.recovery import Recovery, Update
+from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import skipped_jobs
+from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.vanished import refuse_survivors
 from queue_recovery.recovery.wording import counted
 

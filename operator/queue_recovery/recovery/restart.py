@@ -1,4 +1,4 @@
-"""Restarting: bring the workers back and wait until they are there."""
+"""Restarting: scale the workers back and wait until they are rolled out."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -7,15 +7,15 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports import ScaledDown, Worker
+from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.scale_back import scale_back
 from queue_recovery.recovery.wording import quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 
 async def restart(recovery: Recovery) -> None:
-    """Restore the replicas and wait for the rollout as `kubectl rollout status` judges it."""
+    """Scale the workers back and wait for the rollout, as `kubectl rollout status` judges it."""
     if recovery.scales_workers:
         await scale_back(recovery)
     workers = await _await_rollout(recovery)
@@ -85,27 +85,3 @@ def _nobody_consumes(recovery: Recovery, alone: Mapping[str, Sequence[str]]) -> 
         f"Nobody consumes {queues}: scale the workers up, unless an autoscaler does: "
         f"kubectl scale {deployments} --replicas=N -n {recovery.resource.namespace}"
     )
-
-
-def _scaled_down(worker: WorkerStatus) -> ScaledDown | None:
-    if worker.drained_generation is None:
-        return None
-    return ScaledDown(generation=worker.drained_generation, replicas=worker.replicas)
-
-
-async def scale_back(recovery: Recovery) -> None:
-    """Give each worker that was scaled to 0 its replicas back; the same again when called again.
-
-    Raises NotYet or Unavailable, the first that was met: one Deployment that cannot be written holds up no other one.
-    """
-    errors: list[RecoveryError] = []
-    for worker in recovery.status.workers:
-        taken_over = [] if worker.taken_over_from is None else [worker.taken_over_from]
-        try:
-            await recovery.environment.workers.scale_back(
-                worker.name, worker.uid, recovery.resource.uid, *taken_over, scaled_down=_scaled_down(worker)
-            )
-        except RecoveryError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]

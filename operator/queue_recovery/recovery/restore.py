@@ -17,7 +17,8 @@ from queue_recovery.recovery.locks import acquire_locks
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
 from queue_recovery.recovery.ports import Restorable, Restore, Restored
 from queue_recovery.recovery.ports.environment import Earlier
-from queue_recovery.recovery.recovery import Recovery, Update, wanted_from
+from queue_recovery.recovery.recovery import Recovery, wanted_from
+from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.wording import counted
 
 PUTTING_BACK: Final = "putting the messages back; workers see all of them at once"

@@ -1,0 +1,85 @@
+"""The status of a recovery: what is stored of it, and the one way to write it."""
+
+from dataclasses import dataclass
+
+from queue_recovery.api.conditions import ConditionStatus, ConditionType, is_true
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.recovery_status import Ending, JobTotals, QueueRecoveryStatus
+from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step, timestamp
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.ports.resource import Resource, Superseded
+
+Update = dict[str, object]
+"""Fields of a status, by their names in Python."""
+
+
+@dataclass(kw_only=True)
+class StoredStatus:
+    """A recovery's resource with its status as last read or written."""
+
+    resource: Resource
+    environment: Environment
+    status: QueueRecoveryStatus
+
+    @property
+    def spec(self) -> QueueRecoverySpec:
+        """The recovery's spec as it is now."""
+        return self.resource.desired.spec
+
+    async def save(
+        self,
+        *conditions: tuple[ConditionType, ConditionStatus, str, str],
+        doing: tuple[str, str],
+        update: Update | None = None,
+    ) -> None:
+        """Write the status: steps' conditions, what the recovery does now (reason, message), and other fields."""
+        now, generation = self.environment.now(), self.resource.desired.generation
+        listed = {} if self.status.jobs.total else {"jobs": JobTotals.counted(len(self.spec.jobs))}
+        status = self.status.model_copy(update={**listed, **(update or {})})
+        for kind, value, reason, message in conditions:
+            status = set_step(status, kind, value, reason, message, now=now, generation=generation)
+        reason, message = doing
+        if self._is_suspended_later(status):
+            first = "" if is_true(status.conditions, ConditionType.PURGED) else "the messages are taken first; "
+            message = f"{message}. spec.suspend is true: {first}it holds once the workers are back"
+        await self._store(set_running(status, reason, message, now=now, generation=generation))
+
+    def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:
+        """Tell whether `suspend` is set and waits for the workers: they are never held at 0."""
+        is_under_way = status.drain_start_time is not None and status.ending is None
+        return is_under_way and self.spec.suspend and not is_true(status.conditions, ConditionType.RESTARTED)
+
+    async def wait_for(self, reason: str, message: str) -> None:
+        """Say in the status what is awaited; writes only what has changed."""
+        await self.save(doing=(reason, message))
+
+    async def confirm(self) -> None:
+        """Raise Superseded when another process has written the status meanwhile."""
+        known = self.status
+        if await self.resource.read() != known:
+            raise Superseded
+
+    async def resume(self) -> None:
+        """Note that it is not suspended any more, and give its plan up: what was counted may be days old."""
+        now = timestamp(self.environment.now())
+        doing = (Reason.RESUMED, "suspend is false: planning again")
+        await self.save(doing=doing, update={"plan": None, "resume_time": now})
+
+    async def end(self, ending: Ending) -> None:
+        """Bind the recovery to end: it goes on with this ending after any death."""
+        doing = (ending.reason, f"ending as {ending.phase}: {ending.message}")
+        await self.save(doing=doing, update={"ending": ending})
+
+    async def finish(self, status: QueueRecoveryStatus) -> None:
+        """Write the terminal status, which has the final figures."""
+        await self._store(set_ended(status, now=self.environment.now(), generation=self.resource.desired.generation))
+
+    async def acknowledge(self) -> None:
+        """Note on a finished recovery that its newest spec has been seen."""
+        await self._store(acknowledge(self.status, self.resource.desired.generation))
+
+    async def _store(self, status: QueueRecoveryStatus) -> None:
+        if status != self.status:
+            await self.resource.write(status)
+            self.status = status
