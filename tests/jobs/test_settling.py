@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from queue_recovery.api.servers import JobFields
-from queue_recovery.jobs.stamps import claim_write
+from queue_recovery.jobs.claims import claim_write
 from queue_recovery.recovery.ports import JobStore
 from tests.jobs.stores import (
     FAILED,

@@ -4,7 +4,7 @@ from itertools import combinations
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import JobFields
-from queue_recovery.jobs.stamps import ROOT
+from queue_recovery.jobs.claims import STAMPS
 from queue_recovery.recovery.errors import NotYet
 
 
@@ -20,7 +20,7 @@ def check(fields: JobFields) -> None:
     for path in filter(None, paths):
         if any(not name or name.startswith("$") or "\0" in name for name in path.split(".")):
             raise _refused(f'"{path}" is not a valid field path')
-    written = [*filter(None, (fields.status, fields.task_id)), ROOT, "_id"]
+    written = [*filter(None, (fields.status, fields.task_id)), STAMPS, "_id"]
     for one, other in combinations(written, 2):
         if f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}."):
             raise _refused(f'"{one}" and "{other}" overlap, and a recovery writes both')

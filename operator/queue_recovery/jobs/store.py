@@ -11,7 +11,21 @@ from pymongo.errors import BulkWriteError
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import MongoDB
-from queue_recovery.jobs import documents, reading, stamps
+from queue_recovery.jobs import documents, reading
+from queue_recovery.jobs.claims import (
+    STAMPS,
+    Stamp,
+    claim_write,
+    fence_write,
+    is_claimed,
+    is_claimed_as,
+    needs_document,
+    release_write,
+    revert_write,
+    stamp_of,
+    stamp_path,
+    was_claimed,
+)
 from queue_recovery.jobs.connections import Connections
 from queue_recovery.jobs.documents import Document, TypedId
 from queue_recovery.jobs.failures import (
@@ -74,7 +88,7 @@ class MongoJobStore:
                     if action == "find":
                         await self._collection.find_one(nothing, projection={"_id": 1})
                     else:
-                        await self._collection.update_one(nothing, {"$set": {f"{stamps.ROOT}.check": True}})
+                        await self._collection.update_one(nothing, {"$set": {f"{STAMPS}.check": True}})
             except Unavailable as error:
                 if error.reason != Reason.JOB_STORE_PERMISSION_DENIED:
                     raise
@@ -161,7 +175,7 @@ class MongoJobStore:
         path = self._fields.task_id
         for batch in _batches(list(task_ids)):
             _, found = await self._fence(run_uid, batch, now)
-            never = [job_id for job_id, stamp in found.items() if not stamps.was_claimed(stamp)]
+            never = [job_id for job_id, stamp in found.items() if not was_claimed(stamp)]
             if not path:
                 released.update(never)
                 continue
@@ -190,12 +204,12 @@ class MongoJobStore:
             self._tls.close()
 
     async def _claim(self, run_uid: str, claims: Mapping[str, Claim], now: datetime) -> set[str]:
-        needed = [claim.id for claim in claims.values() if stamps.needs_document(claim, self._fields)]
+        needed = [claim.id for claim in claims.values() if needs_document(claim, self._fields)]
         written = [self._top(path) for path in (self._fields.status, self._fields.task_id) if path]
         found = {job_id: document or {} async for job_id, document in self._find(needed, written)}
         refused, matched = await self._write(
             {
-                job_id: stamps.claim_write(
+                job_id: claim_write(
                     self._key(job_id),
                     claim,
                     found.get(job_id, {}),
@@ -213,24 +227,24 @@ class MongoJobStore:
             return set(claims)
         return {
             job_id
-            async for job_id, document in self._find(list(claims), [stamps.path(run_uid)])
-            if stamps.is_claimed_as(stamps.stamp_of(document or {}, run_uid), claims[job_id])
+            async for job_id, document in self._find(list(claims), [stamp_path(run_uid)])
+            if is_claimed_as(stamp_of(document or {}, run_uid), claims[job_id])
         }
 
     async def _settle(self, run_uid: str, ids: Sequence[str], now: datetime) -> dict[str, int]:
         """Settle one batch; return the jobs that refused, with the server's codes."""
         unstamped, found = await self._fence(run_uid, ids, now)
-        claimed = {job_id: stamp for job_id, stamp in found.items() if stamps.is_claimed(stamp)}
+        claimed = {job_id: stamp for job_id, stamp in found.items() if is_claimed(stamp)}
         not_reverted, _ = await self._write(
             {
-                job_id: stamps.revert_write(self._key(job_id), stamp, self._fields, run_uid=run_uid, now=now)
+                job_id: revert_write(self._key(job_id), stamp, self._fields, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
             }
         )
         # These updates do not match the jobs that the ones before have released.
         not_released, _ = await self._write(
             {
-                job_id: stamps.release_write(self._key(job_id), stamp, run_uid=run_uid, now=now)
+                job_id: release_write(self._key(job_id), stamp, run_uid=run_uid, now=now)
                 for job_id, stamp in claimed.items()
                 if job_id not in not_reverted
             }
@@ -241,20 +255,18 @@ class MongoJobStore:
             | not_released
         )
 
-    async def _fence(
-        self, run_uid: str, ids: Sequence[str], now: datetime
-    ) -> tuple[dict[str, int], dict[str, stamps.Stamp]]:
+    async def _fence(self, run_uid: str, ids: Sequence[str], now: datetime) -> tuple[dict[str, int], dict[str, Stamp]]:
         """Stamp the jobs of one batch that were never claimed.
 
         Returns the jobs whose documents refused the stamp, with the server's codes, and all stamps as they are now.
         """
         unstamped, _ = await self._write(
-            {job_id: stamps.fence_write(self._key(job_id), run_uid=run_uid, now=now) for job_id in ids}
+            {job_id: fence_write(self._key(job_id), run_uid=run_uid, now=now) for job_id in ids}
         )
         found = {
             job_id: stamp
-            async for job_id, document in self._find(ids, [stamps.path(run_uid)])
-            if (stamp := stamps.stamp_of(document or {}, run_uid)) is not None
+            async for job_id, document in self._find(ids, [stamp_path(run_uid)])
+            if (stamp := stamp_of(document or {}, run_uid)) is not None
         }
         return unstamped, found
 

@@ -20,20 +20,20 @@ from queue_recovery.api.servers import JobFields
 from queue_recovery.jobs.documents import ABSENT, Document, TypedId, field
 from queue_recovery.recovery.ports import Claim
 
-ROOT: Final = "queueRecovery"
+STAMPS: Final = "queueRecovery"
 """The one field that the operator adds to a document."""
 
 Stamp = Mapping[str, object]
 
 
-def path(run_uid: str) -> str:
+def stamp_path(run_uid: str) -> str:
     """Return the path of a recovery's stamp in a document."""
-    return f"{ROOT}.{run_uid}"
+    return f"{STAMPS}.{run_uid}"
 
 
 def stamp_of(document: Document, run_uid: str) -> Stamp | None:
     """Return the recovery's stamp on a document, if it has one."""
-    stamp = field(document, path(run_uid))
+    stamp = field(document, stamp_path(run_uid))
     return stamp if isinstance(stamp, Mapping) else None
 
 
@@ -83,14 +83,16 @@ def claim_write(
     values = {place: became[name] for name, place in _written(fields)}
     stamp = {"was": was, "became": became, "at": now}
     return UpdateOne(
-        {"_id": key, **conditions, path(run_uid): {"$exists": False}}, {"$set": {**values, path(run_uid): stamp}}
+        {"_id": key, **conditions, stamp_path(run_uid): {"$exists": False}},
+        {"$set": {**values, stamp_path(run_uid): stamp}},
     )
 
 
 def fence_write(key: TypedId, *, run_uid: str, now: datetime) -> UpdateOne:
     """Make the update that stamps a job which was never claimed, so that a late claim of it fails."""
     return UpdateOne(
-        {"_id": key, path(run_uid): {"$exists": False}}, {"$set": {path(run_uid): {"released": True, "at": now}}}
+        {"_id": key, stamp_path(run_uid): {"$exists": False}},
+        {"$set": {stamp_path(run_uid): {"released": True, "at": now}}},
     )
 
 
@@ -103,7 +105,7 @@ def revert_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: str,
     unchanged = {place: became.get(name) for name, place in _written(fields)}
     values = {place: was[name] for name, place in _written(fields) if name in was}
     absent = {place: "" for name, place in _written(fields) if name not in was}
-    update: dict[str, dict[str, object]] = {"$set": {**values, path(run_uid): _released(stamp, now)}}
+    update: dict[str, dict[str, object]] = {"$set": {**values, stamp_path(run_uid): _released(stamp, now)}}
     if absent:
         update["$unset"] = dict(absent)
     return UpdateOne({"_id": key, **unchanged, **_unreleased(run_uid)}, update)
@@ -111,7 +113,7 @@ def revert_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: str,
 
 def release_write(key: TypedId, stamp: Stamp, *, run_uid: str, now: datetime) -> UpdateOne:
     """Make the update that releases a claimed job as it is, because another client has changed it."""
-    return UpdateOne({"_id": key, **_unreleased(run_uid)}, {"$set": {path(run_uid): _released(stamp, now)}})
+    return UpdateOne({"_id": key, **_unreleased(run_uid)}, {"$set": {stamp_path(run_uid): _released(stamp, now)}})
 
 
 def _seen(claim: Claim, fields: JobFields) -> dict[str, str | None]:
@@ -125,7 +127,7 @@ def _written(fields: JobFields) -> list[tuple[str, str]]:
 
 
 def _unreleased(run_uid: str) -> dict[str, object]:
-    return {f"{path(run_uid)}.was": {"$exists": True}, f"{path(run_uid)}.released": {"$exists": False}}
+    return {f"{stamp_path(run_uid)}.was": {"$exists": True}, f"{stamp_path(run_uid)}.released": {"$exists": False}}
 
 
 def _released(stamp: Stamp, now: datetime) -> dict[str, object]:
