@@ -12,6 +12,7 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.crd import RESOURCES, Resource, default_as_text, resource_schema
 from queue_recovery.api.generated import write_or_check
 from queue_recovery.api.metrics import METRICS
+from queue_recovery.api.reasons import Outcome
 from queue_recovery.api.recovery_status import Phase
 from queue_recovery.api.structural import Schema
 from queue_recovery.api.troubleshooting import troubleshooting
@@ -26,12 +27,14 @@ Two resources of `{API_VERSION}`, both namespaced. A reference from one to anoth
 is always to the same namespace. `kubectl explain` shows the same descriptions.
 """
 
-_EVENTS = """## Events
+_WARNINGS = ", ".join(f"*{outcome}*" for outcome in Outcome if outcome.warns)
+
+_EVENTS = f"""## Events
 
 The operator posts an event (`events.k8s.io`) on a recovery when its phase changes, and when what it does or waits for
 changes. `kubectl describe queuerecovery NAME` lists them. The event's reason is one of those in
-[troubleshooting.md](troubleshooting.md), and its note begins with the phase if that has changed. It is a `Warning` when
-the recovery has failed, waits for another object, or tries again; otherwise it is `Normal`.
+[troubleshooting.md](troubleshooting.md), and its note begins with the phase if that has changed. It is a `Warning` if
+the reason is listed there under one of {_WARNINGS}; otherwise it is `Normal`.
 
 On a target it posts one when a condition becomes False or has another reason (`Warning`), when one that was False is
 True again, and when the target becomes ready (both `Normal`). `kubectl describe queuetarget NAME` lists them. The note

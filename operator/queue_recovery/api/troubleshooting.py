@@ -1,5 +1,6 @@
 """`docs/troubleshooting.md`: one entry for each reason, grouped by what happens next."""
 
+import re
 from collections.abc import Iterator
 
 from queue_recovery.api.reasons import Outcome, Reason
@@ -32,7 +33,12 @@ def _entry(reason: Reason) -> Iterator[str]:
     yield from (f"### {reason}", "", reason.meaning, "")
     if reason.outcome is not Outcome.TARGET:
         yield f"- What happens next: {reason.outcome.meaning}"
-    yield from (f"- What to do: {reason.remedy or 'Nothing.'}", "")
+    yield from (f"- What to do: {_with_links(reason.remedy) or 'Nothing.'}", "")
+
+
+def _with_links(text: str) -> str:
+    """Return a text whose names of pages are links, from a page beside them."""
+    return re.sub(r"`docs/([\w.-]+\.md)`", r"[\1](\1)", text)
 
 
 def _title(outcome: Outcome) -> str:
