@@ -93,7 +93,7 @@ async def test_a_standby_says_once_for_whom_it_stands_by_and_then_that_it_leads(
     await replicas.led_by(second)
     assert len(second.log("standing by")) == 1
     assert len(second.log("leading as second_")) == 1
-    assert second.log("starts: it recovers queues in ")[0].endswith(f'in {replicas.namespace}"}}')
+    assert second.log("starts and watches ")[0].endswith(f'watches namespaces {replicas.namespace}"}}')
 
 
 async def test_a_killed_leader_is_followed_within_the_leases_time(replicas: Replicas) -> None:
@@ -112,7 +112,7 @@ async def test_a_leader_that_is_told_to_stop_hands_over_at_once(replicas: Replic
     first.process.send(signal.SIGTERM)
     await replicas.led_by(second, seconds=90)  # long before a lease that is not released is over
     assert await first.process.wait() == 0
-    assert "the lease is released" in first.process.end_of_log()
+    assert "the lease was released" in first.process.end_of_log()
 
 
 async def test_one_that_stands_by_stops_when_it_is_told_to(replicas: Replicas) -> None:
@@ -192,7 +192,7 @@ async def test_a_leader_ends_when_the_lease_is_anothers(replicas: Replicas) -> N
         '--patch={"spec":{"holderIdentity":"somebody"}}',
     )
     assert await first.process.wait() == 1
-    assert "the lease is somebody's" in first.process.end_of_log()
+    assert "the lease is held by somebody" in first.process.end_of_log()
 
 
 async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_do(replicas: Replicas) -> None:
@@ -204,11 +204,11 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
     await until(first.unready, "it to be unready", of=first.process)
     assert await first.waits_for() in {
         "waiting for the lease\n",
-        "the API server does not grant the lease yet; trying again\n",
+        "the API server does not grant access to the lease yet. Trying again\n",
     }
     await until(told, "the missing right to be named", seconds=GRACE + BUSY, of=first.process)
     assert "Bind the Role of manifests/operator/rights.yaml" in await first.waits_for()
-    assert len(first.log("does not grant the lease yet")) == 1
+    assert len(first.log("does not grant access to the lease yet")) == 1
     await replicas.allow("first")
     await replicas.led_by(first)
     await until(first.ready, "it to be ready")
@@ -277,9 +277,9 @@ async def test_a_leader_says_that_it_cannot_renew_the_lease_and_when_it_can_agai
 
     assert caplog.messages == [
         "leading as me",
-        "the lease can be neither acquired nor renewed: the API server answers 503",
-        "the lease is renewed again",
-        "the lease is released",
+        "the lease cannot be acquired or renewed: the API server answers 503",
+        "the lease was renewed again",
+        "the lease was released",
     ]
     assert len(watchdog.armed) >= 2
     assert watchdog.armed == sorted(watchdog.armed), "each renewal gives it more time"

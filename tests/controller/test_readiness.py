@@ -57,7 +57,7 @@ async def test_a_namespace_without_the_rights_is_named_and_does_not_stop_the_oth
         text = await first.waits_for()
         assert f'queuetargets in namespace "{other}"' in text
         assert replicas.namespace not in text
-        assert len(first.log("does not grant it yet")) == 1
+        assert len(first.log("does not grant access yet")) == 1
         await sandbox.kubectl(
             *("-n", other, "create", "rolebinding", "first", "--clusterrole=cluster-admin"),
             f"--serviceaccount={replicas.namespace}:first",

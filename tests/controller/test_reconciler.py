@@ -114,7 +114,7 @@ async def board(work: Work) -> AsyncIterator[Reconciler]:
         read=read,
         resource=lambda body, *, just_read: cast("KubernetesResource", Resource(body, just_read=just_read)),
         environment=lambda _: environment,
-        worked=lambda _: None,
+        reconciled=lambda _: None,
     )
     yield made
     await made.aclose()
@@ -182,7 +182,7 @@ BEGUN = {"phase": "Draining", "drainStartTime": "2026-05-01T03:00:00Z"}
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (BEGUN, ["going on where the process before this one stopped"]),
+        (BEGUN, ["continuing where the previous process stopped"]),
         ({}, []),
         ({**BEGUN, "completionTime": "2026-05-01T03:00:00Z"}, []),
     ],
@@ -338,7 +338,7 @@ async def test_an_unexpected_error_is_told_in_the_status_without_its_text(board:
     assert reconciling is not None
     assert (reconciling.status, reconciling.reason) == ("True", "InternalError")
     assert reconciling.message == told.message
-    assert told.message.startswith("the operator has met an unexpected RuntimeError and tries again every")
+    assert told.message.startswith("the operator met an unexpected RuntimeError. Trying again every")
 
 
 async def test_an_unexpected_error_leaves_the_terminal_status_as_it_is(board: Reconciler, work: Work) -> None:

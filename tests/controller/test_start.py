@@ -50,7 +50,7 @@ async def test_it_tells_its_version_without_a_cluster() -> None:
 async def test_without_a_cluster_it_ends_with_one_line() -> None:
     code, [line] = await answer(HOME="/nonexistent")
     assert code == 2
-    assert line.startswith("queue-recovery: there is no cluster to talk to: ")
+    assert line.startswith("queue-recovery: no cluster is configured: ")
     assert '"/nonexistent/.kube/config"' in line
 
 

@@ -9,7 +9,7 @@ from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.watches import NOT_GRANTED, NOT_SERVED, Failure, Watched, Watches, failed
 
 RECOVERIES, TARGETS = Watched("queuerecoveries", None), Watched("queuetargets", None)
-AWAY = failed("does not answer (ClientConnectorError)")
+AWAY = failed("cannot be reached")
 
 
 @dataclass
@@ -82,8 +82,8 @@ def test_readiness_is_lost_when_a_watch_stays_away_for_longer_than_a_moment(fail
     ("failure", "passing", "lasting"),
     [
         (NOT_SERVED, "does not serve them yet", "kubectl apply -k crds/"),
-        (NOT_GRANTED, "does not grant it yet", 'Bind the ClusterRole "queue-recovery"'),
-        (AWAY, "does not answer (ClientConnectorError)", "does not answer (ClientConnectorError). Trying again"),
+        (NOT_GRANTED, "does not grant access yet", 'Bind the ClusterRole "queue-recovery"'),
+        (AWAY, "cannot be reached", "cannot be reached. Trying again"),
     ],
 )
 def test_a_failure_is_logged_once_and_is_a_warning_once_it_has_lasted(

@@ -1,1 +1,4 @@
-"""The operator's process: kopf, the API server, logs, metrics and health. Decides nothing about recoveries."""
+"""The operator's process: kopf, the API server, logs, metrics and health.
+
+Nothing here decides about recoveries.
+"""

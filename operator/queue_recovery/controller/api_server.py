@@ -1,4 +1,4 @@
-"""The connections to the API server: address, authority, credentials, and how many requests go at once."""
+"""The connections to the API server: address, certificates, credentials, limits."""
 
 import asyncio
 import os
@@ -18,60 +18,66 @@ from typing_extensions import override
 from queue_recovery.workers.connections import Connections
 
 GRACE = 15.0
-"""Seconds for which the API server may refuse or not answer before that is reported as lasting.
+"""Seconds for which the API server may fail before that is reported as lasting.
 
-After it was started it refuses for a moment what it has not loaded yet: RBAC, CustomResourceDefinitions.
+After its start it refuses for a moment what depends on RBAC and CustomResourceDefinitions that it has not loaded yet.
 """
 
 _POD_TOKEN_SECONDS = 10.0
-"""For so long a pod's token is used before its file is read again; the kubelet may renew it late."""
+"""How long a pod's token is used before its file is read again; the kubelet may renew it late."""
 
 _KUBECONFIG_SECONDS = 60.0
-"""The same for a kubeconfig, which may start a credential plugin each time."""
+"""The same for a kubeconfig, which may run a credential plugin each time."""
 
 _ORDINARY_AT_ONCE = 32
-"""Requests under way; more of them would only wait for the same processor."""
+"""Concurrent requests; more of them would only compete for the same processor."""
 
 _WRITES_AT_ONCE = 16
-"""Reads and writes of Deployments that are stopped or brought back."""
+"""Concurrent reads and writes of Deployments that are scaled down or back."""
 
 
 class NoApiServer(Exception):
-    """No API server is configured, or not in a way that can be used; the message is one line without any secret."""
+    """No API server is configured, or its configuration cannot be used.
+
+    The message is one line without a secret.
+    """
 
 
-class _InTurn(RESTClientObject):
-    """Sends a limited number of requests at once; the time of a request begins when it is sent."""
+class _LimitedConcurrency(RESTClientObject):
+    """Sends a limited number of requests at once.
+
+    The timeout of a request begins when it is sent.
+    """
 
     def __init__(self, configuration: Configuration, at_once: int) -> None:
         super().__init__(configuration)
-        self._turns = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(at_once)
 
     @override
     async def request(self, *args: Any, **kwargs: Any) -> RESTResponse | aiohttp.ClientResponse:
-        async with self._turns:
+        async with self._slots:
             return await super().request(*args, **kwargs)  # type: ignore[no-untyped-call, no-any-return]
 
 
 async def connect() -> ApiClient:
-    """Connect as the pod's ServiceAccount, or, outside of a cluster, as the kubeconfig says.
+    """Connect as the pod's ServiceAccount, or outside a cluster with the kubeconfig.
 
     The token is read again while the connection is in use.
 
     Raises:
-        NoApiServer: there is neither of them, or it cannot be used.
+        NoApiServer: neither of them exists, or it cannot be used.
     """
     return _client(await _configuration())
 
 
 @asynccontextmanager
 async def connections() -> AsyncIterator[Connections]:
-    """Connect as `connect` does, once for each kind of request; raises as it does."""
+    """Connect as `connect` does, once for each kind of request."""
     configuration = await _configuration()
-    configuration.connection_pool_maxsize = 0  # no limit: watches are bounded by what is watched, the rest by turns
+    configuration.connection_pool_maxsize = 0  # no limit: watches are bounded by what is watched, the rest by slots
     async with _client(configuration) as ordinary, _client(configuration) as writes, _client(configuration) as watches:
-        ordinary.rest_client = _InTurn(configuration, _ORDINARY_AT_ONCE)
-        writes.rest_client = _InTurn(configuration, _WRITES_AT_ONCE)
+        ordinary.rest_client = _LimitedConcurrency(configuration, _ORDINARY_AT_ONCE)
+        writes.rest_client = _LimitedConcurrency(configuration, _WRITES_AT_ONCE)
         yield Connections(ordinary=ordinary, watches=watches, writes=writes)
 
 
@@ -84,8 +90,8 @@ async def _configuration() -> Configuration:
 def _client(configuration: Configuration) -> ApiClient:
     try:
         return ApiClient(configuration)
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise _unusable(f"a certificate in it: {type(error).__name__}") from None
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        raise _unusable("a certificate in it is not valid") from None
 
 
 def _in_pod() -> bool:
@@ -112,14 +118,14 @@ async def _read_kubeconfig(configuration: Configuration) -> None:
     paths = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
     if not any(os.access(path, os.F_OK) for path in paths.split(os.pathsep)):
         raise NoApiServer(
-            "there is no cluster to talk to: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and there is no "
+            "no cluster is configured: this is not a pod (KUBERNETES_SERVICE_HOST is not set), and there is no "
             f'kubeconfig "{paths}". Install the operator with kubectl apply -k manifests/, or set KUBECONFIG'
         )
     try:
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except Exception as error:  # noqa: BLE001  # the library raises all that a broken file can lead to
+    except Exception:  # noqa: BLE001  # the library raises whatever a broken file leads to
         # Its text may quote the file, and so a token.
-        raise _unusable(type(error).__name__) from None
+        raise _unusable("it is not a valid kubeconfig") from None
     server = urlsplit(configuration.host)
     if server.scheme not in {"http", "https"} or not server.hostname:
         raise _unusable("its server is not a URL")
@@ -135,7 +141,7 @@ def _unusable(why: str) -> NoApiServer:
 
 
 def _renewal() -> Callable[[Configuration], Awaitable[None]]:
-    """Return what a client calls before each request: it reads the token again when the last one is old."""
+    """Return the client's hook before each request, which renews an old token."""
     seconds = _POD_TOKEN_SECONDS if _in_pod() else _KUBECONFIG_SECONDS
     last = time.monotonic()
 
@@ -144,7 +150,7 @@ def _renewal() -> Callable[[Configuration], Awaitable[None]]:
         if time.monotonic() - last < seconds:
             return
         last = time.monotonic()
-        with suppress(NoApiServer):  # the old one is used until it is refused
+        with suppress(NoApiServer):  # the old one is used until the server refuses it
             configuration.api_key = (await _read()).api_key
 
     return renew

@@ -1,4 +1,4 @@
-"""Who leads: what a candidate concludes from the lease as it reads it, its own identity and its own clock. Pure.
+"""Who leads: what a candidate concludes from the lease and its own clock. Pure.
 
 Clocks of two machines are never compared. The lease of another candidate has expired when it has been unchanged for its
 whole duration, on this process's clock. This process's own lease has expired after two thirds of that, counted from
@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 @dataclass(frozen=True)
 class LeaseRecord:
-    """What the lease says. Its times are text: they are compared with themselves only."""
+    """The content of the lease. Its times are texts that are only compared."""
 
     holder: str
     """Empty: nobody holds it."""
@@ -41,7 +41,10 @@ class Timing:
 
     @property
     def request_timeout(self) -> float:
-        """How long one request may take: a read and a renewal that both hang still leave time for another try."""
+        """How long one request may take.
+
+        A read and a renewal that both hang still leave time for another try.
+        """
         return min(3.0, self.lease_duration / 5)
 
 
@@ -83,7 +86,7 @@ class Candidate:
         return Action.WAIT if self.seconds_to_wait(now) > 0 else Action.ACQUIRE
 
     def seconds_to_wait(self, now: float) -> float:
-        """Return how long another candidate's lease is still valid, as far as this process can tell."""
+        """Return how long another candidate's lease is still valid."""
         held = self.record.seconds if self.record is not None else 0
         return self.since + (held or self.timing.lease_duration) - now
 

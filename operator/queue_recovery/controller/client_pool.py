@@ -14,7 +14,7 @@ class Shareable(Protocol):
         ...
 
     def for_one_user(self, release: Callable[[], Awaitable[None]]) -> Self:
-        """Return the same client for one user, whose `aclose` calls `release` instead of closing the connections."""
+        """Return the same client for one user, whose `aclose` calls `release`."""
         ...
 
     async def aclose(self) -> None:

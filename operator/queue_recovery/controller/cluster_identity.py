@@ -1,4 +1,4 @@
-"""Which cluster this is: what its recoveries leave in a broker names it, because clusters may share a broker."""
+"""The identity of the cluster, stored in brokers because clusters may share them."""
 
 import hashlib
 import math
@@ -18,7 +18,7 @@ _ASK_AGAIN: Final = 60.0
 
 
 def cluster_identity(api: ApiClient) -> str:
-    """Return a digest of the certificate authority that signs the cluster's API server.
+    """Return a digest of the authority that signs the API server's certificate.
 
     It needs no permission (the UID of a namespace does), is mounted into every pod, and survives a reinstallation of
     the operator. Without an authority the server's address takes its place.
@@ -30,7 +30,7 @@ def cluster_identity(api: ApiClient) -> str:
 
 
 class ClusterUID:
-    """The UID that distinguishes a cluster from all others: that of its first namespace, read once in a process.
+    """The UID of the cluster's first namespace, which no other cluster has.
 
     Clusters may share the authority that `cluster_identity` uses. So another authority proves another cluster, but the
     same authority does not prove the same cluster.
@@ -43,7 +43,10 @@ class ClusterUID:
         self._refused = -math.inf
 
     async def read(self) -> str | None:
-        """Return the UID, or None where the operator may not read it; raises Unavailable (`KubernetesUnavailable`)."""
+        """Return the UID, read once; None: the operator may not read it.
+
+        Raises Unavailable (`KubernetesUnavailable`).
+        """
         if self._uid is None and time.monotonic() - self._refused >= _ASK_AGAIN:
             try:
                 with translated_failures(expected=(HTTPStatus.FORBIDDEN,)):

@@ -1,4 +1,4 @@
-"""The command line: `--help` and `--version`; everything else is set in the environment."""
+"""The command line: `--help` and `--version`; settings are in the environment."""
 
 import sys
 import textwrap
@@ -17,14 +17,14 @@ _USAGE_ERROR = 2
 
 
 def refuse(*problems: str) -> NoReturn:
-    """End the process with exit code 2 and one line for each problem."""
+    """Exit with code 2 and one line for each problem."""
     for problem in problems:
         sys.stderr.write(f"{PROGRAM}: {problem}\n")
     sys.exit(_USAGE_ERROR)
 
 
 def parse(arguments: Sequence[str]) -> None:
-    """Answer `--help` and `--version` and end the process; refuse any other argument."""
+    """Answer `--help` and `--version` and exit; refuse any other argument."""
     parser = _Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [--help] [--version]",

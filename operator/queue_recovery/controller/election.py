@@ -1,4 +1,4 @@
-"""The election among the operator's replicas: one leads and works, the others are standbys."""
+"""The election among the operator's replicas: one leads, the others stand by."""
 
 import asyncio
 import logging
@@ -22,13 +22,13 @@ _LOG = logging.getLogger(__name__)
 
 
 class Election:
-    """One process's part in it."""
+    """The part of one process in the election."""
 
     def __init__(self, lease: KubernetesLease, candidate: Candidate, watchdog: Watchdog) -> None:
-        """Take the lease, what is known so far, and what ends the process when the lease is not renewed."""
+        """Take the lease, the candidate, and the watchdog that guards a held lease."""
         self.won = asyncio.Event()
         self._standing_by = False
-        """Whether another one holds the lease, as far as is known."""
+        """Whether another process held the lease when it was last read."""
         self._seen = -math.inf
         """When the lease was last read."""
         self._lease = lease
@@ -36,15 +36,15 @@ class Election:
         self._watchdog = watchdog
         self._leaving = asyncio.Event()
         self._trouble = ""
-        """Why the lease can be neither acquired nor renewed, as last reported."""
+        """Why the lease cannot be acquired or renewed, as last reported."""
         self._leader = ""
         """Who holds the lease while this process stands by, as last reported."""
         self._refused: float | None = None
-        """Since when the API server does not grant it."""
+        """Since when the API server has denied access to it."""
 
     @asynccontextmanager
     async def taking_part(self) -> AsyncIterator[None]:
-        """Take part in the election while the block runs; afterwards the lease is released, if it was held."""
+        """Take part in the election while the block runs; then release the lease."""
         task = asyncio.ensure_future(self._run())
         task.add_done_callback(self._ended)
         try:
@@ -54,11 +54,11 @@ class Election:
             await task
 
     def waits_for(self) -> str:
-        """Return what is missing for one that does not lead to be ready, in one line; empty: nothing."""
+        """Return in one line why a process that does not lead is not ready; empty: it is."""
         return "" if self._standing_by else self._trouble or "waiting for the lease"
 
     def leave(self) -> None:
-        """Let the lease be released, because nothing is running any more."""
+        """Release the lease, because nothing is running any more."""
         self._leaving.set()
 
     async def _run(self) -> None:
@@ -75,30 +75,30 @@ class Election:
         await self._release()
 
     def _report(self, error: RecoveryError) -> None:
-        """Take in a failed look at the lease, and log its reason once.
+        """Log once why the lease cannot be read or written.
 
-        A refusal that may pass by itself is not reported as a missing right.
+        A denial that may pass by itself is not reported as a missing permission.
         """
         now = time.monotonic()
         self._standing_by &= now - self._seen < GRACE
         self._refused = (self._refused or now) if error.reason == Reason.FORBIDDEN else None
         if self._refused is not None and now - self._refused < GRACE:
-            level, trouble = logging.INFO, "the API server does not grant the lease yet; trying again"
+            level, trouble = logging.INFO, "the API server does not grant access to the lease yet. Trying again"
         else:
-            level, trouble = logging.WARNING, f"the lease can be neither acquired nor renewed: {error.message}"
+            level, trouble = logging.WARNING, f"the lease cannot be acquired or renewed: {error.message}"
         if trouble != self._trouble:
             self._trouble, self._leader = trouble, ""
             _LOG.log(level, "%s", trouble)
 
     async def _try(self) -> float:
-        """Look at the lease and do what follows; return the seconds until the next look."""
+        """Read the lease and act on it; return the seconds until the next try."""
         retry = self._candidate.timing.retry_period
         record = await self._lease.read()
         now = time.monotonic()
         self._candidate = self._candidate.with_record(record, now)
         action = self._candidate.decide(now)
         if action is Action.LOST:
-            exit_now(f"the lease is {(record and record.holder) or 'nobody'}'s")
+            exit_now(f"the lease is held by {(record and record.holder) or 'nobody'}")
         self._seen, self._standing_by = now, action is Action.WAIT
         if action is Action.WAIT:
             self._stand_by(record.holder if record is not None else "")
@@ -112,7 +112,7 @@ class Election:
             _LOG.info("leading as %s", self._candidate.identity)
             self.won.set()
         elif self._trouble:
-            _LOG.info("the lease is renewed again")
+            _LOG.info("the lease was renewed again")
         return retry
 
     def _stand_by(self, leader: str) -> None:
@@ -127,7 +127,7 @@ class Election:
             self._candidate = self._candidate.with_record(await self._lease.read(), time.monotonic())
             free = self._candidate.release(microtime())
             if free is not None and await self._lease.write(free):
-                _LOG.info("the lease is released")
+                _LOG.info("the lease was released")
         self._watchdog.disarm()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -137,7 +137,7 @@ class Election:
 
 
 class Unopposed:
-    """The part of a process that asks nobody."""
+    """The part of a process that leads without an election."""
 
     def __init__(self) -> None:
         """Win at once."""
@@ -150,7 +150,7 @@ class Unopposed:
         yield
 
     def waits_for(self) -> str:
-        """Return nothing: it leads from the beginning."""
+        """Return nothing: the process leads from the beginning."""
         return ""
 
     def leave(self) -> None:
@@ -159,7 +159,10 @@ class Unopposed:
 
 @asynccontextmanager
 async def election(settings: Settings) -> AsyncIterator[Election | Unopposed]:
-    """Return this process's part, over a connection of its own: no other request can hold a renewal up."""
+    """Return the part of this process.
+
+    It has a connection of its own, so that no other request delays a renewal.
+    """
     if not settings.lease_seconds:
         yield Unopposed()
         return

@@ -1,4 +1,4 @@
-"""One namespace as `recovery.ports.Environment` describes it: targets, recoveries, and the targets' servers."""
+"""One namespace as `recovery.ports.Environment` describes it."""
 
 import asyncio
 from collections.abc import Hashable, Iterable
@@ -47,7 +47,10 @@ class _Recovery(BaseModel):
 
 
 class KubernetesEnvironment:
-    """What recoveries of one namespace read and connect to. Implements `recovery.ports.Environment`."""
+    """What recoveries of one namespace read and connect to.
+
+    Implements `recovery.ports.Environment`.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class KubernetesEnvironment:
         cluster_uid: ClusterUID | None = None,
         secrets: SecretReader | None = None,
     ) -> None:
-        """Take what leads to the namespace.
+        """Take the way to the namespace.
 
         Args:
             api: the connection.
@@ -114,11 +117,14 @@ class KubernetesEnvironment:
         self._observe(f"target {name}", version)
 
     def _observe(self, name: str, version: Hashable) -> None:
-        """Record a version; a change that is observed here wakes other environments, and not this one."""
+        """Record a version; a change observed here does not wake this environment."""
         self._known_changes += self._observed.observe(name, version)
 
     async def recovery(self, name: str) -> Earlier:
-        """Read another QueueRecovery, whose end is observed from now on; raises Rejected (`RecoveryNotFound`)."""
+        """Read another QueueRecovery, and observe its end from now on.
+
+        Raises Rejected (`RecoveryNotFound`).
+        """
         self._observe(f"recovery {name}", None)  # before it is read, so that no end is missed between the two
         found = await self._recovery(self._namespace, name)
         if found is None:
@@ -135,7 +141,7 @@ class KubernetesEnvironment:
         return await self._cluster_uid.read()
 
     async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
-        """See `recovery.ports.Environment`; the end of one in this namespace is observed from now on."""
+        """See `recovery.ports.Environment`; observes the end of one in this namespace."""
         if not is_full_name(name):
             return None
         namespace, _, rest = name.partition("/")
@@ -148,7 +154,7 @@ class KubernetesEnvironment:
         return await namespace_is_terminating(self._api, self._namespace)
 
     def observe_end(self, name: str) -> None:
-        """Record that a QueueRecovery has ended or was deleted, for those that have read it before."""
+        """Record that a QueueRecovery has ended or was deleted, if it was read before."""
         if self._observed.has(f"recovery {name}"):
             self._observe(f"recovery {name}", "ended")
 
@@ -170,7 +176,7 @@ class KubernetesEnvironment:
         )
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
-        """Ask the API server whether the operator has its permissions here; raises NotYet (`Forbidden`)."""
+        """Check the operator's permissions here; raises NotYet (`Forbidden`)."""
         needed = permissions_for(target.secrets, workers)
         missing = await self._caches.permissions.missing(needed)
         for permission in needed:

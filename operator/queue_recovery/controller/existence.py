@@ -1,4 +1,4 @@
-"""What the API server proves: that a recovery does not exist, or that a namespace is being deleted."""
+"""Whether a recovery exists, and whether a namespace is being deleted."""
 
 import json
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ _PLURAL = "queuerecoveries"
 async def recovery_exists(
     api: ApiClient, namespace: str, name: str, uid: str, *, unfinished: bool = False
 ) -> bool | None:
-    """Return whether a QueueRecovery of that name and UID exists; None: the operator may not look there.
+    """Return whether a QueueRecovery exists; None: the operator may not read it.
 
     False only when the API server says that no recovery has that name, or one with another UID; with `unfinished`, also
     when it has ended. A 404 that does not name the recovery, as that of a kind which is not served, proves nothing.
@@ -78,7 +78,7 @@ async def namespace_is_terminating(api: ApiClient, namespace: str) -> bool:
 
 
 def _details(error: ApiException) -> dict[str, Any]:
-    """Return the details of the Status in the API server's answer; empty where it is none."""
+    """Return the details of the Status in the answer; empty: it has none."""
     try:
         details = json.loads(error.body or "")["details"]
     except (TypeError, ValueError, KeyError):

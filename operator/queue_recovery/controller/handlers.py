@@ -1,7 +1,7 @@
-"""The glue to kopf: which events of which resources wake what.
+"""The handlers for kopf: each event goes to the reconciler or the target monitor.
 
-Events are all that kopf is used for. Its handlers with a state (daemons, timers, changes) would put a finalizer of
-kopf's own, or annotations, on the resources.
+kopf is used for events only. Its handlers with a state (daemons, timers, changes) would put a finalizer of kopf's own,
+or annotations, on the resources.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from queue_recovery.controller.resource import is_finished
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
-    """kopf copies and compares each body for handlers that ask for differences; none does here."""
+    """Saves kopf from copying and comparing bodies: no handler asks for differences."""
 
     @override
     def build(self, **_: object) -> kopf.BodyEssence:
@@ -32,22 +32,22 @@ class _NoDifferences(kopf.DiffBaseStorage):
 
 
 def settings() -> kopf.OperatorSettings:
-    """Return kopf's settings; each one has its reason."""
+    """Return kopf's settings."""
     chosen = kopf.OperatorSettings()
     chosen.scanning.disabled = True  # the operator may not read CRDs
     chosen.peering.standalone = True
     chosen.persistence.diffbase_storage = _NoDifferences()
-    chosen.posting.enabled = False  # `events.py` posts
-    chosen.networking.request_timeout = None  # each try has its time (`kopf_session.py`); all of them may take long
-    chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer cost twice the memory
-    chosen.queueing.idle_timeout = 0.1  # a worker that waits for more events of a resource keeps its last body
+    chosen.posting.enabled = False  # `event_poster.py` posts
+    chosen.networking.request_timeout = None  # each try has its timeout (`kopf_session.py`); all of them may take long
+    chosen.watching.chunk_size = 50  # finished recoveries add up; all of them in one answer take twice the memory
+    chosen.queueing.idle_timeout = 0.1  # a worker that waits for more events of a resource holds its last body
     chosen.watching.server_timeout = 600
     chosen.watching.client_timeout = 660  # a connection that died silently is noticed
     return chosen
 
 
 def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> kopf.OperatorRegistry:
-    """Return the handlers: they pass each event on to its board; at the end `stopped` is awaited."""
+    """Return the handlers; `stopped` is awaited when kopf stops."""
     chosen = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=chosen)
@@ -65,17 +65,17 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
 
     @kopf.on.cleanup(registry=chosen)
     async def clean_up_process(**_: object) -> None:
-        # No watch is left; kopf itself may take seconds more until it returns.
+        # No watch is left; kopf itself may take some more seconds to return.
         await stopped()
 
     return chosen
 
 
 def _lighten(body: kopf.Body) -> None:
-    """Take what nobody reads out of a recovery's body, which is kept as long as the recovery is worked on.
+    """Remove from a recovery's body what is never read, to save memory.
 
-    Of one that is finished all goes but for what `is_finished` and kopf read: kopf holds the last event of each
-    resource for some seconds, after a start of all of them at once.
+    The body is held while the recovery is reconciled. kopf holds the last event of each resource for some seconds,
+    after a start of all of them at once. So a finished recovery keeps only what `is_finished` and kopf read.
     """
     body["metadata"].pop("managedFields", None)
     if is_finished(body):

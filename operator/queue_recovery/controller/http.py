@@ -10,9 +10,10 @@ from queue_recovery.controller.metrics import Metrics
 
 @asynccontextmanager
 async def serve(host: str | None, port: int, *, metrics: Metrics, waits_for: Callable[[], str]) -> AsyncIterator[None]:
-    """Serve `/metrics`, `/healthz` (the event loop turns) and `/readyz` until the block is left.
+    """Serve `/metrics`, `/healthz` and `/readyz` while the block runs.
 
-    `waits_for` returns what is missing for readiness, in one line without any secret; empty: nothing.
+    `/healthz` shows that the event loop runs. `waits_for` returns in one line, without a secret, why the process is not
+    ready; empty: it is.
     """
 
     async def page(_request: web.Request) -> web.Response:

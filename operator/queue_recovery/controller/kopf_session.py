@@ -1,11 +1,12 @@
-"""kopf's connection to the API server: configured as the operator's own, and patient.
+"""kopf's connection to the API server, which repeats reads until they succeed.
 
-kopf ends when a list or a watch is refused, as while its CustomResourceDefinition is missing, and asks only once which
-resources the server has. So its reads are answered here when they succeed; `Watches` is told why they do not yet.
+kopf exits when a list or a watch is refused, as while its CustomResourceDefinition is missing, and asks only once which
+resources the server has. So its reads are answered only when they succeed; `Watches` records why they do not yet.
 """
 
 import asyncio
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import chain, repeat
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,50 +18,44 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.base import API_VERSION, GROUP
 from queue_recovery.controller.watches import NOT_GRANTED, NOT_SERVED, PLURALS, Failure, Watched, Watches, failed
+from queue_recovery.workers.api_errors import CONNECTION_ERRORS, no_answer
 
 _ATTEMPT_SECONDS = 60.0
-"""How long one try of a request may take: its whole answer, or the beginning of a watch."""
+"""How long one try of a request may take: its whole answer, or the start of a watch."""
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further try; the last one stays."""
+"""Seconds before each further try; the last one repeats."""
 
 _GROUPS: Final = "/apis"
 _RESOURCES: Final = f"/apis/{API_VERSION}"
 
-_OK: Final = 200
-_UNAUTHORIZED: Final = 401
-_FORBIDDEN: Final = 403
-_NOT_FOUND: Final = 404
-_TOO_MANY: Final = 429
-_SERVER_ERRORS: Final = 500
-
 
 def open_session(api: ApiClient, watches: Watches) -> kopf.AiohttpSession:
-    """Return a connection with the configuration of `api`; kopf closes it when it ends or asks for another one."""
+    """Return a session with the configuration of `api`; kopf closes it."""
     configuration = api.configuration
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=api.rest_client.ssl_context),
         proxy=configuration.proxy,
         trust_env=True,  # proxies in the environment, as the client does
-        middlewares=(_Patience(configuration, watches),),
+        middlewares=(_RetryMiddleware(configuration, watches),),
     )
     return kopf.AiohttpSession(server=configuration.host, aiohttp_session=session)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Purpose:
     """What a request is for."""
 
     path: str
-    """Below the server's own."""
+    """Below the path of the server's URL."""
     reads: bool
     which: Watched | None = None
-    """What is listed or watched."""
+    """The list or watch that it is, if any."""
     watches: bool = False
 
 
-class _Patience:
-    """A middleware that sends each request with the newest token, and a read again and again until it succeeds."""
+class _RetryMiddleware:
+    """Sends each request with the newest token, and repeats a read until it succeeds."""
 
     def __init__(self, configuration: Configuration, watches: Watches) -> None:
         self._configuration = configuration
@@ -70,23 +65,23 @@ class _Patience:
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        asked = self._asked(request)
-        if asked.which is not None:
-            self._watches.begins(asked.which)
+        purpose = self._purpose_of(request)
+        if purpose.which is not None:
+            self._watches.begins(purpose.which)
         for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
-            answer = await self._attempt(request, handler, asked)
+            answer = await self._attempt(request, handler, purpose)
             if not isinstance(answer, Failure):
-                if asked.which is not None and asked.watches and answer.ok:
-                    self._watches.succeeds(asked.which)
+                if purpose.which is not None and purpose.watches and answer.ok:
+                    self._watches.succeeds(purpose.which)
                 return answer
-            if asked.reads and not request.session.closed:
-                self._watches.fails(answer, asked.which)
+            if purpose.reads and not request.session.closed:
+                self._watches.fails(answer, purpose.which)
             await asyncio.sleep(pause)
             if request.session.closed:
                 raise RuntimeError("Session is closed")  # as aiohttp says it: kopf then sends it through the next one
         raise AssertionError("there is always another try")
 
-    def _asked(self, request: aiohttp.ClientRequest) -> _Asked:
+    def _purpose_of(self, request: aiohttp.ClientRequest) -> _Purpose:
         path = request.url.path.removeprefix(self._base)
         reads = request.method == hdrs.METH_GET
         match path.removeprefix(f"{_RESOURCES}/").split("/"):
@@ -95,11 +90,11 @@ class _Patience:
             case ["namespaces", namespace, plural] if reads and plural in PLURALS:
                 which = Watched(plural, namespace)
             case _:
-                return _Asked(path, reads)
-        return _Asked(path, reads, which, watches="watch" in request.url.query)
+                return _Purpose(path, reads)
+        return _Purpose(path, reads, which, watches="watch" in request.url.query)
 
     async def _attempt(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, asked: _Asked
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType, purpose: _Purpose
     ) -> aiohttp.ClientResponse | Failure:
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):
@@ -108,39 +103,42 @@ class _Patience:
                     request.headers[hdrs.AUTHORIZATION] = token
                 request.server_hostname = self._configuration.tls_server_name
                 response = await handler(request)
-                if not asked.watches:
+                if not purpose.watches:
                     await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if not asked.reads:
+        except CONNECTION_ERRORS as error:
+            if not purpose.reads:
                 raise
-            return failed(f"does not answer ({type(error).__name__})")
-        failure = await _failure(response, asked)
+            return failed(no_answer(error))
+        failure = await _failure(response, purpose)
         if failure is not None:
             response.close()
         return failure or response
 
 
-async def _failure(response: aiohttp.ClientResponse, asked: _Asked) -> Failure | None:
-    """Return why the answer is not the one that kopf needs; what is left to kopf is none."""
-    if response.status == _UNAUTHORIZED:  # kopf would log in again and again without a pause
-        return failed("refuses the token (401)")
-    if not asked.reads:
+async def _failure(response: aiohttp.ClientResponse, purpose: _Purpose) -> Failure | None:
+    """Return why the read has to be repeated; None: kopf gets the answer."""
+    if response.status == HTTPStatus.UNAUTHORIZED:  # kopf would log in again and again without a pause
+        return failed("refuses the operator's token (401)")
+    if not purpose.reads:
         return None
-    if response.status == _FORBIDDEN and asked.which is not None:
+    if response.status == HTTPStatus.FORBIDDEN and purpose.which is not None:
         return NOT_GRANTED
-    if response.status in {_FORBIDDEN, _TOO_MANY} or response.status >= _SERVER_ERRORS:
+    if (
+        response.status in {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
+        or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    ):
         return failed(f"answers {response.status}")
-    return None if await _is_served(response, asked) else NOT_SERVED
+    return None if await _is_served(response, purpose) else NOT_SERVED
 
 
-async def _is_served(response: aiohttp.ClientResponse, asked: _Asked) -> bool:
-    """Tell whether the API server knows the resources, as far as the request is about them."""
-    if response.status == _NOT_FOUND:
-        return asked.which is None and asked.path != _RESOURCES
-    if response.status != _OK:
+async def _is_served(response: aiohttp.ClientResponse, purpose: _Purpose) -> bool:
+    """Return whether the API server serves the resources that the request is about."""
+    if response.status == HTTPStatus.NOT_FOUND:
+        return purpose.which is None and purpose.path != _RESOURCES
+    if response.status != HTTPStatus.OK:
         return True
-    if asked.path == _GROUPS:
+    if purpose.path == _GROUPS:
         return GROUP in {group["name"] for group in (await response.json())["groups"]}
-    if asked.path == _RESOURCES:
+    if purpose.path == _RESOURCES:
         return {resource["name"] for resource in (await response.json())["resources"]}.issuperset(PLURALS)
     return True

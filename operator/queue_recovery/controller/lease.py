@@ -1,4 +1,4 @@
-"""The Lease in the API server: read, created, and replaced only where nobody else has changed it since."""
+"""The Lease in the API server; a write conflicts with any other since the read."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,11 +18,11 @@ _WHERE = ("coordination.k8s.io", "v1")
 class KubernetesLease:
     """The Lease `queue-recovery` of one namespace.
 
-    Through the client for any resource: the one for leases cannot write a time that falls on a whole second.
+    It uses the client for any resource: the one for leases cannot write a time that falls on a whole second.
     """
 
     def __init__(self, api: ApiClient, namespace: str, request_seconds: float) -> None:
-        """Take a connection, the namespace, and how long one request may take."""
+        """Take the connection, the namespace, and the timeout of a request."""
         self._api = CustomObjectsApi(api)
         self._namespace = namespace
         self._seconds = request_seconds
@@ -30,7 +30,7 @@ class KubernetesLease:
         """As last read."""
 
     async def read(self) -> LeaseRecord | None:
-        """Return what it says, or None where there is none; raises RecoveryError."""
+        """Return the content of the Lease; None: there is none. Raises RecoveryError."""
         try:
             with translated_failures(forbidden=self._forbidden, expected=(HTTPStatus.NOT_FOUND,)):
                 body: Any = await self._api.get_namespaced_custom_object(
@@ -50,7 +50,10 @@ class KubernetesLease:
         )
 
     async def write(self, record: LeaseRecord) -> bool:
-        """Store the record; tells whether nobody else came first since the last read. Raises RecoveryError."""
+        """Write the record; return False where the Lease has changed since the last read.
+
+        Raises RecoveryError.
+        """
         spec = {
             "holderIdentity": record.holder,
             "leaseDurationSeconds": record.seconds,
@@ -82,7 +85,7 @@ class KubernetesLease:
         )
 
     async def _replace(self, body: dict[str, Any]) -> None:
-        # With the resourceVersion that was read, without which the server would let the last writer win.
+        # With the resourceVersion that was read; without it the last write would win.
         await self._api.replace_namespaced_custom_object(
             *_WHERE, self._namespace, "leases", NAME, body, _request_timeout=self._seconds
         )
@@ -98,5 +101,5 @@ class KubernetesLease:
 
 
 def microtime() -> str:
-    """Return the time in UTC as a Lease writes it, always with six digits after the point."""
+    """Return the time in UTC as a Lease has it, with six digits for microseconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""The operator's log: one line an entry, its text and its fields."""
+"""The operator's log: one line for each entry, with its text and fields."""
 
 import json
 import logging
@@ -18,17 +18,18 @@ _LIBRARIES = (
     *("kopf", "kubernetes", "aiohttp", "urllib3"),
     *("pymongo", "redis", "celery", "kombu", "amqp"),
 )
-"""Libraries, whose lines below WARNING hold payloads and hosts, or repeat what the operator says itself; the name of a
-library is that of all loggers below it."""
+"""Libraries whose lines below WARNING have payloads and hosts, or repeat the operator's own.
+
+All loggers of a library are below its name."""
 
 _FIELDS = ("namespace", "recovery", "target", "phase", "reason")
-"""In the order in which they are written. What a library adds to its lines is not."""
+"""In the order in which they are written. What a library adds to its lines is left out."""
 
 _KINDS = {"QueueRecovery": "recovery", "QueueTarget": "target"}
 
 
 def configure(log_format: Literal["json", "console"], level: str) -> None:
-    """Write one line an entry to standard error, the operator's from this level on.
+    """Write one line for each entry to stderr, the operator's from this level on.
 
     Libraries write warnings and errors only. No line has the text of an exception or of a Python warning.
     """
@@ -39,7 +40,7 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
     logging.getLogger(_OWN).setLevel(level)
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel("ERROR" if level == "ERROR" else "WARNING")
-    muted = logging.getLogger("asyncio")  # its texts show what a failed task or callback was given
+    muted = logging.getLogger("asyncio")  # its texts have the arguments of failed tasks and callbacks
     muted.propagate, muted.handlers = False, [logging.NullHandler()]
     warnings.showwarning = _show_warning
 
@@ -47,13 +48,13 @@ def configure(log_format: Literal["json", "console"], level: str) -> None:
 def fields(
     namespace: str, *, recovery: str = "", target: str = "", phase: str = "", reason: str = ""
 ) -> Mapping[str, str]:
-    """Return the fields of a line, for `extra`: what it is about, and where that is; empty: not known."""
+    """Return the fields of a line, for `extra`; empty ones are left out."""
     given = {"namespace": namespace, "recovery": recovery, "target": target, "phase": phase, "reason": reason}
     return {name: value for name, value in given.items() if value}
 
 
 def place_of(error: BaseException) -> str:
-    """Return an unexpected exception's type and place: its text may hold a payload or an address."""
+    """Return the type and place of an exception: its text may have a payload."""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return type(error).__name__
@@ -74,7 +75,7 @@ class WithoutTexts(logging.Filter):
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """The only one of the process."""
+    """The only handler of the process."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
@@ -99,7 +100,7 @@ class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = f"{_time(record)} {record.levelname:<8} {record.getMessage()}"
         named = "".join(f" {name}={value}" for name, value in _fields_of(record).items())
-        # A name of a queue may hold a line feed, and is no line of its own.
+        # The name of a queue may have a line feed, which must not begin a new line.
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in f"{text} {named}".rstrip())
 
 
@@ -109,7 +110,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _fields_of(record: logging.LogRecord) -> dict[str, str]:
-    """Return the fields in their order, and the logger where that is a library's."""
+    """Return the fields in their order, and the logger of a library."""
     found = {name: str(value) for name in _FIELDS if (value := getattr(record, name, None)) is not None}
     about = getattr(record, "k8s_ref", None)  # kopf's
     if isinstance(about, dict) and about.get("kind") in _KINDS:
@@ -129,6 +130,6 @@ def _show_warning(  # noqa: PLR0917 - as `warnings.showwarning` is called
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Log that Python code warns, and where; drivers put options of a URL into the text."""
+    """Log the place of a Python warning: drivers put options of a URL into its text."""
     del message, file, line
     _LOG.info("%s at %s:%d", category.__name__, filename, lineno)

@@ -1,4 +1,4 @@
-"""Start of the operator: `queue-recovery`."""
+"""The program `queue-recovery`."""
 
 import asyncio
 import gc
@@ -16,14 +16,18 @@ from queue_recovery.controller.election import Election, Unopposed, election
 from queue_recovery.controller.http import serve
 from queue_recovery.controller.operator import Operator
 from queue_recovery.controller.settings import Settings
+from queue_recovery.recovery.wording import named
 
 _LOG = logging.getLogger(__name__)
 _LAST_EVENTS = 2.0
-"""Seconds that the last events may take to be posted."""
+"""Seconds for posting the last events."""
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; exits with 2 and one line when a setting is wrong or there is no cluster."""
+    """Run until SIGTERM or SIGINT.
+
+    Exits with code 2 and one line when a setting is wrong or no cluster is configured.
+    """
     command_line.parse(sys.argv[1:])
     try:
         settings = Settings()
@@ -35,8 +39,8 @@ def main() -> None:
             )
         )
     logs.configure(settings.log_format, settings.log_level)
-    # What the modules consist of stays anyway. Uncounted, it no longer lets garbage grow to a quarter of its size
-    # before the collector looks for cycles.
+    # The objects of modules live as long as the process. Otherwise they count, and the collector runs only once garbage
+    # has grown to a quarter of their size.
     gc.freeze()
     try:
         asyncio.run(_operate(settings))
@@ -47,10 +51,10 @@ def main() -> None:
 async def _operate(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf puts its own there once it runs
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf replaces them with its own once it runs
     async with api_server.connections() as connections, election(settings) as part:
-        where = ", ".join(settings.namespaces) or "all namespaces"
-        _LOG.info("%s starts: it recovers queues in %s", command_line.program_and_version(), where)
+        where = f"namespaces {named(settings.namespaces)}" if settings.namespaces else "all namespaces"
+        _LOG.info("%s starts and watches %s", command_line.program_and_version(), where)
         operator = Operator(connections, settings, instance=settings.pod_name)
 
         def waits_for() -> str:
@@ -77,7 +81,7 @@ async def _first(*events: asyncio.Event) -> asyncio.Event:
 
 
 async def _lead(operator: Operator, settings: Settings, part: Election | Unopposed, stop: asyncio.Event) -> None:
-    """Do all the work until told to stop, and leave the election when nothing is running any more."""
+    """Recover queues until told to stop, then leave the election."""
     operator.metrics.leader.set(1)
     posting = asyncio.ensure_future(operator.events.run())
 
@@ -86,7 +90,7 @@ async def _lead(operator: Operator, settings: Settings, part: Election | Unoppos
         await operator.events.flush(_LAST_EVENTS)
         operator.metrics.leader.set(0)
         part.leave()
-        stop.set()  # kopf, stopped by its own signal handler, waits 5 s for its task that waits for this
+        stop.set()  # kopf, stopped by its own signal handler, waits 5 s for its task that waits for this flag
 
     try:
         await kopf.operator(
@@ -95,7 +99,7 @@ async def _lead(operator: Operator, settings: Settings, part: Election | Unoppos
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             standalone=True,
-            identity=cast(Any, settings.pod_name),  # else kopf asks for the user's name, and the image's has none
+            identity=cast(Any, settings.pod_name),  # else kopf looks up the user's name, and the image's user has none
             stop_flag=stop,
         )
     finally:

@@ -16,7 +16,7 @@ from queue_recovery.controller.target_metrics import TargetGauges
 from queue_recovery.recovery.phase import TERMINAL, is_terminal
 
 _FRESH_SECONDS = 1.0
-"""How long a page is given to all who ask."""
+"""How long a rendered page is reused."""
 
 _BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
 
@@ -25,14 +25,18 @@ class Metrics:
     """All instruments, in a registry of their own."""
 
     def __init__(self, *, with_names: bool = False) -> None:
-        """Make one instrument for each row; `with_names`: also those of targets for each target and queue."""
+        """Make one instrument for each row.
+
+        Args:
+            with_names: whether metrics of targets have a series for each target and queue.
+        """
         self._registry = CollectorRegistry()
         self.leader = self._gauge(rows.LEADER)
         self._finished = self._counter(rows.RECOVERIES_FINISHED)
         self._quarantined = self._counter(rows.MESSAGES_QUARANTINED)
         self._enqueued = self._counter(rows.JOBS_ENQUEUED)
         self._skipped = self._counter(rows.JOBS_SKIPPED)
-        # Counters begin at 0: increase() does not see the rise of a series that was not there before.
+        # Counters begin at 0: increase() does not count the first value of a new series.
         for phase in sorted(TERMINAL):
             self._finished.labels(phase.value)
         for reason in Reason:
@@ -56,16 +60,16 @@ class Metrics:
         self._page = b""
 
     async def page(self) -> bytes:
-        """Return the metrics in Prometheus' text format, as they are or were less than a second ago."""
+        """Return the metrics in Prometheus' text format, at most a second old."""
         async with self._rendering:
             if time.monotonic() - self._rendered >= _FRESH_SECONDS:
-                # Thousands of series take longer than the event loop may be held.
+                # Thousands of series take longer than the event loop may be blocked.
                 self._page = await asyncio.to_thread(self._render, dict(self._targets))
                 self._rendered = time.monotonic()
             return self._page
 
     def changed(self, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> None:
-        """Note a stored change of status: how long a phase took, and what a recovery did once it has ended."""
+        """Record a change of status: the duration of a phase, and a recovery's end."""
         if after.phase != before.phase:
             now = time.monotonic()
             since = self._phase_since.pop(uid, None)

@@ -1,4 +1,4 @@
-"""What all recoveries and targets of one namespace share: each object is watched, and each server connected, once."""
+"""What all recoveries and targets of one namespace share."""
 
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.client_pool import ClientPool
@@ -10,7 +10,10 @@ from queue_recovery.workers.permissions import Permissions, ServiceAccount
 
 
 class NamespaceCaches:
-    """The observed versions, informers and permissions of a namespace, and the clients of its targets' servers."""
+    """The observed versions, informers, permissions and clients of a namespace.
+
+    So each object is watched, and each server connected, only once.
+    """
 
     def __init__(self, connections: Connections, namespace: str, account: ServiceAccount) -> None:
         """Take the connections, the namespace, and the operator's ServiceAccount."""

@@ -1,11 +1,11 @@
-"""The versions in which the objects that recoveries of one namespace wait for were last observed."""
+"""The last observed versions of the objects that recoveries wait for."""
 
 import asyncio
 from collections.abc import Hashable
 
 
 class ObservedVersions:
-    """The versions of a namespace's targets, Secrets, permissions and awaited recoveries, as anything has read them.
+    """The versions of a namespace's targets, Secrets, permissions and recoveries.
 
     The operator may not watch Secrets, and permissions cannot be watched. The target monitor reads both for every
     target at an interval anyway, and recoveries are watched, so a recovery that waits for one of them sends no request:
@@ -20,9 +20,10 @@ class ObservedVersions:
         self._changed = asyncio.Event()
 
     def observe(self, name: str, version: Hashable) -> bool:
-        """Record the version of an object, None where it does not exist, and return whether that is a change.
+        """Record the version of an object, and return whether that is a change.
 
-        The first observation is no change: whatever waits for the object has read it, and so observed it before.
+        The version is None where the object does not exist. The first observation is no change: a recovery that waits
+        for the object has read it, and so observed it before.
         """
         if self._versions.setdefault(name, version) == version:
             return False
@@ -33,7 +34,7 @@ class ObservedVersions:
         return True
 
     def has(self, name: str) -> bool:
-        """Return whether an object was observed, so that a recovery may wait for its change."""
+        """Return whether an object was observed, so that a recovery may wait for it."""
         return name in self._versions
 
     async def changed(self, since: int) -> None:

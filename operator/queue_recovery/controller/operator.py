@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Operator:
-    """What handlers share: the connections, events, metrics, the reconciler, and the board of targets."""
+    """What the handlers share: metrics, events, reconciler and target monitor."""
 
     def __init__(self, connections: Connections, settings: Settings, instance: str) -> None:
         """Take the connections, the settings, and the name of this process."""
@@ -58,21 +58,21 @@ class Operator:
             read=partial(read_body, api),
             resource=self.resource,
             environment=self.environment,
-            worked=self._worked,
+            reconciled=self._reconciled,
         )
         self.metrics.active.set_function(lambda: self.recoveries.active)
 
     async def aclose(self) -> None:
-        """End all that is in progress; it begins again with what the next watch tells of."""
+        """End all tasks; they begin again with the next watch."""
         await self.recoveries.aclose()
         await self.targets.aclose()
 
     def log_in(self) -> kopf.AiohttpSession:
-        """Return a connection for kopf, which reports its watches to `watches`."""
+        """Return a session for kopf, which reports its watches to `watches`."""
         return open_session(self._api, self.watches)
 
     def environment(self, namespace: str) -> KubernetesEnvironment:
-        """Return the surroundings of recoveries of one namespace; all of them share what was seen there."""
+        """Return an environment of one namespace; all of them share its caches."""
         caches = self._caches.get(namespace)
         if caches is None:
             caches = self._caches[namespace] = NamespaceCaches(self._connections, namespace, self._account)
@@ -85,12 +85,12 @@ class Operator:
         )
 
     def resource(self, body: Mapping[str, Any], *, just_read: bool) -> KubernetesResource:
-        """Return the recovery of that body, with its status writes told to events, metrics and the log."""
+        """Return the recovery of that body; its status writes go to events, metrics, log."""
         metadata = body["metadata"]
         tell = partial(self._tell, metadata["namespace"], metadata["name"], metadata["uid"])
         return KubernetesResource(self._api, body, written=tell, just_read=just_read)
 
-    def _worked(self, resource: KubernetesResource) -> None:
+    def _reconciled(self, resource: KubernetesResource) -> None:
         self.targets.check_now(resource.namespace, resource.desired.spec.target_ref.name)
 
     def _tell(

@@ -1,4 +1,4 @@
-"""How many messages a target's queues have, as its status and `kubectl get queuetargets` show it. Pure."""
+"""How many messages a target's queues have, as its status shows it. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def queue_depths(ready: Mapping[str, int], unacked: Unacked, *, now: datetime) -
 
 
 def depth_line(queues: Sequence[QueueDepth], *, not_counted: int) -> str:
-    """Write the queues' depths in one line, as `tts=0+3 mail=12`; what does not fit is cut off."""
+    """Return the queues' depths in one line, such as `tts=0+3 mail=12`, cut to fit."""
     line = " ".join(f"{q.name}={q.ready}+{q.unacked}" if q.unacked else f"{q.name}={q.ready}" for q in queues)
     more = f" ({not_counted} more unacked, not counted)" if not_counted else ""
     return line[: _LONGEST_LINE - len(more)] + more

@@ -1,4 +1,4 @@
-"""The reconciler: a task for each QueueRecovery that something is done for, and a few words about each that waits."""
+"""The reconciler: a task for each active recovery, a record for each idle one."""
 
 import asyncio
 import logging
@@ -20,29 +20,29 @@ from queue_recovery.recovery.turn import Turn
 
 _LOG = logging.getLogger(__name__)
 _RETRY = 10.0
-"""Seconds until a task that an error has ended is tried again."""
+"""Seconds until a reconciliation that an error has ended is tried again."""
 
 _LAG = 10.0
-"""Seconds that the watch may lag behind the last write to a resource; it is read again after that."""
+"""Seconds that the watch may lag behind the last write to a resource, which is read again after that."""
 
 _NOT_READ = Requeue(generation=0, seconds=3600, for_turn=True)
-"""How one waits that nobody has looked at yet; any event of it is news."""
+"""For a recovery that has not been read yet: any event of it is relevant."""
 
 
 class MakesResource(Protocol):
-    """Makes a recovery of a resource's body."""
+    """Makes a recovery from the body of its resource."""
 
     def __call__(self, body: Mapping[str, Any], *, just_read: bool) -> KubernetesResource:
-        """Return the recovery; `just_read`: the body is the answer to a request of now."""
+        """Return the recovery; `just_read`: the body was read just now."""
         ...
 
 
 class Reconciler:
-    """Brings each recovery to its end. Of a recovery that is finished nothing is kept in memory.
+    """Brings each recovery to its end; a finished one takes no memory.
 
-    One that has begun nothing and waits for its user or its turn has no task: thousands of them may wait for days.
+    A recovery that has changed nothing yet and waits for its user or its turn has no task: thousands may wait for days.
 
-    Not a kopf daemon: that puts a finalizer on every recovery, also on one that has touched nothing.
+    Not a kopf daemon: that puts a finalizer on every recovery, even on one that has changed nothing.
     """
 
     def __init__(
@@ -52,22 +52,22 @@ class Reconciler:
         read: Callable[[str, str, str], Awaitable[Mapping[str, Any]]],
         resource: MakesResource,
         environment: Callable[[str], KubernetesEnvironment],
-        worked: Callable[[KubernetesResource], None],
+        reconciled: Callable[[KubernetesResource], None],
     ) -> None:
         """Take what the tasks need.
 
         Args:
-            admission: what all recoveries share.
+            admission: the slots and queues that all recoveries share.
             read: returns a recovery's body by its namespace, name and UID; raises Gone, or Unavailable.
-            resource: returns the recovery of a body; it is told whether that was read just now.
+            resource: returns the recovery of a body.
             environment: returns the surroundings of recoveries of a namespace.
-            worked: is told of a recovery when all has been done that there was to do, or when that has failed.
+            reconciled: called with a recovery after each reconciliation, also after one that has failed.
         """
         self._admission = admission
         self._read = read
         self._resource = resource
         self._environment = environment
-        self._worked = worked
+        self._reconciled = reconciled
         self._watched: dict[str, _Watched] = {}
         """The recoveries that are not finished, by UID."""
 
@@ -77,7 +77,7 @@ class Reconciler:
         return len(self._watched)
 
     def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
-        """Take in a watch event: start the recovery's task, or tell it what has changed."""
+        """Handle a watch event: start the recovery's task, or pass the event to it."""
         metadata = body["metadata"]
         uid = metadata["uid"]
         if gone or "completionTime" in body.get("status", {}):
@@ -89,19 +89,19 @@ class Reconciler:
             turn = Turn(self._admission, metadata["namespace"])
             watched = self._watched[uid] = _Watched(metadata["namespace"], metadata["name"], uid, turn)
             if has_begun(body):
-                _say_that_it_goes_on(body)
+                _log_continuation(body)
             elif not (is_deleted(body) or turn.may_prepare()):
                 self._wait(watched, _NOT_READ)
                 return
-        elif watched.waiting is not None and not _is_news(body, watched.waiting, gone=gone):
+        elif watched.waiting is not None and not _is_relevant(body, watched.waiting, gone=gone):
             return
         watched.receive(body, gone=gone)
         self._start(watched)
 
     async def aclose(self) -> None:
-        """End all tasks at once, as a death of the process would; a recovery that is reported later gets a new one."""
+        """End all tasks at once, as a crash of the process would."""
         for watched in self._watched.values():
-            watched.stop_waiting()  # what a task gives back would start those that wait for it
+            watched.stop_waiting()  # a slot that a task gives back would start a recovery that waits for it
         tasks = [watched.task for watched in self._watched.values() if watched.task is not None]
         for task in tasks:
             task.cancel()
@@ -117,7 +117,7 @@ class Reconciler:
             watched.task = asyncio.ensure_future(self._reconcile(watched))
 
     def _wait(self, watched: "_Watched", waiting: Requeue) -> None:
-        """Keep nothing but what is needed to go on: at an event of it, at its turn, or at its deadline."""
+        """Keep only what is needed to go on at an event, at its turn or at its deadline."""
         watched.waiting, watched.body = waiting, None
         watched.turn.call_when_granted(partial(self._go_on, watched))
         self._set_timer(watched, asyncio.get_running_loop().time() + waiting.seconds)
@@ -129,7 +129,7 @@ class Reconciler:
         watched.timer = loop.call_at(when, self._look_at, watched, deadline)
 
     def _look_at(self, watched: "_Watched", deadline: float) -> None:
-        """Go on with a recovery whose deadline is over, or that has to tell of others that come before it now."""
+        """Go on with a recovery at its deadline, or when its place in line has changed."""
         if asyncio.get_running_loop().time() >= deadline:
             self._start(watched)
         elif watched.turn.has_moved:
@@ -138,7 +138,7 @@ class Reconciler:
             self._set_timer(watched, deadline)
 
     def _go_on(self, watched: "_Watched") -> None:
-        """Go on with a recovery that has been granted what it waited for, when it may prepare."""
+        """Go on with a recovery that was granted its turn, once it may prepare."""
         if watched.waiting is None:
             return
         if watched.turn.may_prepare():
@@ -151,7 +151,7 @@ class Reconciler:
         try:
             waiting = await self._until_it_waits(watched)
         finally:
-            # Nothing is awaited after the last look at it: what is reported from now on starts another task.
+            # Nothing is awaited after the last check: an event from now on starts another task.
             watched.task = None
             if waiting is None:
                 watched.turn.leave()
@@ -160,7 +160,7 @@ class Reconciler:
                 self._wait(watched, waiting)
 
     async def _until_it_waits(self, watched: "_Watched") -> Requeue | None:
-        """Reconcile until it is over, or has to wait."""
+        """Reconcile until the recovery is over, or has to wait."""
         while not watched.is_over:
             outcome = await self._attempt(watched)
             if isinstance(outcome, Requeue):
@@ -176,13 +176,16 @@ class Reconciler:
         return None
 
     async def _attempt(self, watched: "_Watched") -> Requeue | int | None:
-        """Do all there is to do now; return how it waits, the generation for which all was done, or None: it failed."""
+        """Reconcile once.
+
+        Returns how the recovery waits, or the generation that was reconciled, or None after a failure.
+        """
         about = fields(watched.namespace, recovery=watched.name)
         waiting = None
         try:
             body = watched.body or await self._read(watched.namespace, watched.name, watched.uid)
             resource = watched.resource = self._resource(body, just_read=watched.body is None)
-            # An earlier version added it right away, and an earlier process may have died after it had added it.
+            # An earlier version added it at once, and an earlier process may have crashed after adding it.
             await resource.release()
             waiting = await reconcile(resource, self._environment(resource.namespace), watched.turn)
             if waiting is None:
@@ -190,36 +193,36 @@ class Reconciler:
         except Gone:
             watched.is_ended = True
         except RecoveryError as error:
-            _LOG.warning("%s; trying again in %.0f s", error.message, _RETRY, extra={**about, "reason": error.reason})
+            _LOG.warning("%s (next try in %.0f s)", error.message, _RETRY, extra={**about, "reason": error.reason})
         except asyncio.CancelledError:
-            _LOG.info("stopped; the next process goes on from here", extra=about)
+            _LOG.info("stopped; the next leader continues from here", extra=about)
             raise
         except Exception as error:  # noqa: BLE001  # any error is tried again
             about = {**about, "reason": Reason.INTERNAL_ERROR}
-            _LOG.error("unexpected %s; please report it; trying again in %.0f s", place_of(error), _RETRY, extra=about)
+            _LOG.error("unexpected %s. Please report it (next try in %.0f s)", place_of(error), _RETRY, extra=about)
             if watched.resource is not None:
                 await self._report(watched, watched.resource, error)
-            # What cannot even be read holds nothing that this version has written.
+            # A resource that cannot be parsed has nothing that this version has written.
             watched.is_ended = watched.gone and watched.resource is None
         else:
             return resource.observed_generation if waiting is None else waiting
         finally:
             if watched.resource is not None and waiting is None:
-                self._worked(watched.resource)
+                self._reconciled(watched.resource)
             watched.resource = None
         return None
 
     async def _report(self, watched: "_Watched", resource: KubernetesResource, error: Exception) -> None:
         message = (
-            f"the operator has met an unexpected {type(error).__name__} and tries again every {_RETRY:.0f} s; please "
-            "report it with the operator's log"
+            f"the operator met an unexpected {type(error).__name__}. Trying again every {_RETRY:.0f} s; please report "
+            "it with the operator's log"
         )
-        with suppress(Exception):  # the log has it; what is unexpected may be the status itself
+        with suppress(Exception):  # the log has it; the status itself may be what is unexpected
             await report(resource, self._environment(resource.namespace), watched.turn, Reason.INTERNAL_ERROR, message)
 
 
 class _Watched:
-    """A recovery that is not finished, as the watch last told of it."""
+    """A recovery that is not finished, as last received."""
 
     __slots__ = (
         *("_received", "body", "gone", "is_ended", "name", "namespace"),
@@ -230,14 +233,14 @@ class _Watched:
         self.namespace, self.name, self.uid = namespace, name, uid
         self.turn = turn
         self.body: Mapping[str, Any] | None = None
-        """Not kept while it waits: it is read again then."""
+        """None while it waits: it is read again then."""
         self.gone = False
-        """Whether the resource is not there any more, so that no later event will tell of it."""
+        """Whether the resource was deleted, so that no later event comes."""
         self.is_ended = False
-        """Whether the resource is not there any more, and what it held is in order."""
+        """Whether the resource was deleted, and what it held is released."""
         self.task: asyncio.Task[None] | None = None
         self.resource: KubernetesResource | None = None
-        """Told of the events while it is being worked on."""
+        """Receives the events while it is being reconciled."""
         self.waiting: Requeue | None = None
         """How it waits, while it has no task."""
         self.timer: asyncio.TimerHandle | None = None
@@ -256,10 +259,10 @@ class _Watched:
             self.resource.receive(body, gone=gone)
 
     def may_wait(self, waiting: Requeue) -> bool:
-        """Tell whether nothing has happened since it was found to have to wait."""
+        """Return whether nothing relevant has happened since it began to wait."""
         if waiting.for_turn and self.turn.awaits is None:
             return False
-        return self.body is None or not _is_news(self.body, waiting, gone=self.gone)
+        return self.body is None or not _is_relevant(self.body, waiting, gone=self.gone)
 
     def stop_waiting(self) -> None:
         self.waiting = None
@@ -268,7 +271,10 @@ class _Watched:
             self.timer = None
 
     async def catch_up(self, generation: int) -> None:
-        """Wait until the watch shows that it is over, or a newer generation: its events lag behind the last write."""
+        """Wait until the watch has caught up with the last write.
+
+        That is when it shows that the recovery is over, or a newer generation.
+        """
         received = self._received = asyncio.Event()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAG):
@@ -278,18 +284,18 @@ class _Watched:
 
     @property
     def _generation(self) -> int:
-        """Of its spec, as the watch last told of it."""
+        """The generation of its spec, as last received."""
         return 0 if self.body is None else int(self.body["metadata"]["generation"])
 
 
-def _say_that_it_goes_on(body: Mapping[str, Any]) -> None:
-    """Log that a recovery which an earlier process has begun goes on, unless only its newest spec is to be noted."""
+def _log_continuation(body: Mapping[str, Any]) -> None:
+    """Log that a recovery is continued which an earlier process has begun."""
     metadata, status = body["metadata"], body["status"]
     if "completionTime" not in status:
         about = fields(metadata["namespace"], recovery=metadata["name"], phase=status.get("phase", ""))
-        _LOG.info("going on where the process before this one stopped", extra=about)
+        _LOG.info("continuing where the previous process stopped", extra=about)
 
 
-def _is_news(body: Mapping[str, Any], waiting: Requeue, *, gone: bool) -> bool:
-    """Tell whether an event says more than what a recovery has written itself before it began to wait."""
+def _is_relevant(body: Mapping[str, Any], waiting: Requeue, *, gone: bool) -> bool:
+    """Return whether an event has more than the waiting recovery's own writes."""
     return gone or is_deleted(body) or has_begun(body) or body["metadata"]["generation"] > waiting.generation

@@ -48,7 +48,7 @@ def _event(reason: str, note: str) -> Event:
 
 
 def _canvas_lost(plan: Plan) -> str | None:
-    """Describe what will not run once the messages of this plan are taken; None: nothing."""
+    """Describe what will not run once the plan's messages are taken; None: nothing."""
     canvas = plan.canvas
     if canvas is None:
         return None
@@ -68,7 +68,7 @@ def _canvas_lost(plan: Plan) -> str | None:
 
 
 def _effects(canvas: Canvas) -> Sequence[tuple[int, str, str]]:
-    """Return what is lost: how many messages, and the effect on one and on many of them."""
+    """Return how many messages are affected, and the effect on one and on many."""
     return (
         (
             canvas.chords,

@@ -1,4 +1,4 @@
-"""One QueueRecovery in the API server: what its user asks for, and the one writer of its status and its finalizer."""
+"""One QueueRecovery in the API server: the writer of its status and finalizer."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from queue_recovery.workers.calls import REQUEST_SECONDS
 PLURAL = "queuerecoveries"
 
 _REFUSED = (409, 422)
-"""A condition of the patch does not hold, or the API server does not take what it makes."""
+"""A `test` of the patch fails, or the API server refuses its result."""
 _TRIES = 5
 _JSON_PATCH = "application/json-patch+json"
 
@@ -29,7 +29,7 @@ Operation = dict[str, object]
 """One operation of a JSON patch."""
 
 Written = Callable[[QueueRecoveryStatus, QueueRecoveryStatus], None]
-"""Told of every status that was stored: the one before, and the new one."""
+"""Called with every status that was stored: the one before, and the new one."""
 
 
 class _Metadata(BaseModel):
@@ -56,7 +56,7 @@ class _Body(BaseModel):
 async def read_body(api: ApiClient, namespace: str, name: str, uid: str) -> Mapping[str, Any]:
     """Return the body of a recovery.
 
-    Raises Gone, also when another one has its name now, or Unavailable (`KubernetesUnavailable`).
+    Raises Gone (also when another recovery has its name now), or RecoveryError.
     """
     with translated_failures(not_found=Gone):
         found = await CustomObjectsApi(api).get_namespaced_custom_object(
@@ -72,13 +72,13 @@ class KubernetesResource:
     """A QueueRecovery by its UID. Implements `recovery.environment.Resource`."""
 
     def __init__(self, api: ApiClient, body: Mapping[str, Any], *, written: Written, just_read: bool = False) -> None:
-        """Take the resource's body as the API server has it.
+        """Take the body of the resource.
 
         Args:
             api: the connection.
             body: the resource.
-            written: is told of every status that was stored.
-            just_read: whether the body is the answer to a request of now, so that the first `read` makes none.
+            written: called with every status that was stored.
+            just_read: whether the body was read just now, so that the first `read` sends no request.
         """
         parsed = _Body.model_validate(body)
         self.uid = parsed.metadata.uid
@@ -96,7 +96,7 @@ class KubernetesResource:
 
     @property
     def desired(self) -> DesiredState:
-        """What the user wants, as last received."""
+        """The desired state, as last received."""
         return self._desired
 
     @property
@@ -106,13 +106,13 @@ class KubernetesResource:
 
     @property
     def observed_generation(self) -> int:
-        """Generation of the spec that the stored status was made from, as last read or written."""
+        """The generation of the spec that the stored status was made from."""
         return self._status.observed_generation
 
     def receive(self, body: Mapping[str, Any], *, gone: bool = False) -> None:
-        """Take in a watch event; `gone`: the resource is not there any more."""
+        """Handle a watch event; `gone`: the resource was deleted."""
         desired = _desired(_Body.model_validate(body))
-        self._take_in(replace(desired, deleting=True) if gone else desired)
+        self._update(replace(desired, deleting=True) if gone else desired)
 
     async def changed(self) -> None:
         """Return once the desired state has changed since the last call."""
@@ -120,7 +120,7 @@ class KubernetesResource:
         self._received.clear()
 
     async def read(self) -> QueueRecoveryStatus:
-        """Return the stored status; raises Gone, or Unavailable (`KubernetesUnavailable`)."""
+        """Return the stored status; raises Gone, or RecoveryError."""
         if self._just_read:
             self._just_read = False
             return self._status
@@ -129,14 +129,13 @@ class KubernetesResource:
         return parsed.status
 
     async def write(self, status: QueueRecoveryStatus) -> None:
-        """Store the status if it is still the one last read or written here.
+        """Store the status if the stored one is still that last read or written here.
 
-        A status that tells of effects which a deletion has to wait for is stored only on a resource that has the
-        finalizer; it is added first. A resource that is being deleted takes none: there a status is stored without it
-        that has its ending, and no other. A change of anything else in the resource (a label, the spec) is no obstacle.
+        A status with effects that a deletion has to wait for is stored only on a resource with the finalizer, which is
+        added first. The finalizer cannot be added to a resource that is being deleted: there such a status is stored
+        only if it has its ending. A change of anything else in the resource (a label, the spec) does no harm.
 
-        Raises Superseded (also when the finalizer is needed and cannot be added), Gone, or Unavailable
-        (`KubernetesUnavailable`).
+        Raises Superseded (also when the finalizer is needed and cannot be added), Gone, or RecoveryError.
         """
         before = self._status
         for _ in range(_TRIES):
@@ -157,13 +156,13 @@ class KubernetesResource:
             return
         raise Unavailable(
             Reason.KUBERNETES_UNAVAILABLE,
-            "the API server refuses the status; are the CRDs those of this operator's version? kubectl apply -k crds/",
+            "the API server refuses the status. Apply the CRDs of this operator's version: kubectl apply -k crds/",
         )
 
     async def release(self) -> None:
-        """Remove the finalizer, unless the stored status tells of effects that a deletion has to wait for.
+        """Remove the finalizer, unless the status has effects that a deletion waits for.
 
-        Raises Gone, or Unavailable (`KubernetesUnavailable`).
+        Raises Gone, or RecoveryError.
         """
         for _ in range(_TRIES):
             if needs_finalizer(self._status) or not self._has_finalizer:
@@ -174,7 +173,7 @@ class KubernetesResource:
                     self._store(await self._edit([_finalizers(*others)]))
             except ApiException:
                 await self.read()
-        raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server does not remove the finalizer; trying again")
+        raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server does not remove the finalizer. Trying again")
 
     @property
     def _has_finalizer(self) -> bool:
@@ -182,11 +181,11 @@ class KubernetesResource:
 
     @property
     def _takes_no_finalizer(self) -> bool:
-        """The API server adds no finalizer to a resource that is being deleted."""
+        """Whether it is too late for a finalizer, because the resource is being deleted."""
         return self._version.deleted is not None and not self._has_finalizer
 
     async def _edit(self, operations: Sequence[Operation]) -> "_Body":
-        """Apply a JSON patch to the resource, if it is still in the version that is known here."""
+        """Apply a JSON patch to the resource, if its version is still the known one."""
         body = await self._api.patch_namespaced_custom_object(
             GROUP,
             VERSION,
@@ -220,19 +219,22 @@ class KubernetesResource:
         ]
 
     def _store(self, parsed: _Body) -> None:
-        """Take in the resource as the API server has just answered with it."""
+        """Record the resource as the API server has just returned it."""
         self._version = parsed.metadata
         self._status = parsed.status
-        self._take_in(_desired(parsed))
+        self._update(_desired(parsed))
 
-    def _take_in(self, desired: DesiredState) -> None:
+    def _update(self, desired: DesiredState) -> None:
         if desired != self._desired:
             self._desired = desired
             self._received.set()
 
 
 def is_finished(body: Mapping[str, Any]) -> bool:
-    """Tell of a resource's body that nothing is left to do: it has ended, its newest spec was seen, it is released."""
+    """Return whether nothing is left to do for a resource.
+
+    It has ended, its newest spec was observed, and it has no finalizer.
+    """
     metadata, status = body["metadata"], body.get("status", {})
     return (
         "completionTime" in status
@@ -242,17 +244,17 @@ def is_finished(body: Mapping[str, Any]) -> bool:
 
 
 def has_begun(body: Mapping[str, Any]) -> bool:
-    """Tell of a resource's body that the recovery has touched something, or is bound to end."""
+    """Return whether the recovery has changed anything, or is going to end."""
     return not {"drainStartTime", "ending", "completionTime"}.isdisjoint(body.get("status", {}))
 
 
 def is_deleted(body: Mapping[str, Any]) -> bool:
-    """Tell of a resource's body that somebody has deleted it."""
+    """Return whether the resource is being deleted."""
     return "deletionTimestamp" in body["metadata"]
 
 
 def needs_finalizer(status: QueueRecoveryStatus) -> bool:
-    """Tell whether a status tells of effects that have to be put in order before the resource may go."""
+    """Return whether a status has effects that a deletion has to wait for."""
     return status.drain_start_time is not None and status.completion_time is None
 
 

@@ -1,4 +1,4 @@
-"""The Secrets that a target names: read once, decoded, and checked; no message holds a value, or a part of one."""
+"""The Secrets that a target names; no message has a value, or a part of one."""
 
 import base64
 import binascii
@@ -34,7 +34,10 @@ class SecretReader:
     def __init__(
         self, api: ApiClient, namespace: str, account: ServiceAccount, observe: Callable[[str, Hashable], None]
     ) -> None:
-        """Take the connection, the namespace, the operator's ServiceAccount, and what notes the version of a Secret."""
+        """Take the connection, the namespace, and the operator's ServiceAccount.
+
+        `observe` is called with the version of each Secret that is read.
+        """
         self._api = CoreV1Api(api)
         self._namespace = namespace
         self._account = account
@@ -62,7 +65,10 @@ class SecretReader:
         return value_of(self._read_so_far[ref.name], ref.name, ref.key, field)
 
     async def certificates(self, tls: BrokerTLS | MongoDBTLS, field: str) -> Certificates:
-        """Return the certificates that the `tls` of a server names; raises as `value`, and `InvalidCertificate`."""
+        """Return the certificates that the `tls` of a server names.
+
+        Raises as `value`, and NotYet (`InvalidCertificate`).
+        """
         authority, client = tls.ca_secret_ref, tls.client_certificate_secret_ref
         shown = f"{field}.clientCertificateSecretRef"
         return Certificates(

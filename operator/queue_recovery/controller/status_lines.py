@@ -1,4 +1,4 @@
-"""What the log says of a change of a recovery's status: one line for each step, and for each obstacle."""
+"""The log lines of a change of a recovery's status. Pure."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from queue_recovery.controller.recovery_events import events_between
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line, and the fields that change with it."""
+    """One line of the log, with the fields that depend on the status."""
 
     level: int
     phase: str
@@ -23,10 +23,8 @@ class Line:
 def lines_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Line]:
     """Yield the lines of a change of status.
 
-    Each event is a line. There is one more when a recovery that has begun is bound to fail or to be cancelled, because
-    its workers may take long to come back. Progress and other words for the same reason are lines at DEBUG.
-
-    Pure.
+    Each event is a line. One more says that a recovery which has begun is going to fail or to be cancelled, because its
+    workers may take long to come back. Progress, and another message for the same reason, are lines at DEBUG.
     """
     doing = find(after.conditions, ConditionType.READY)
     if doing is None or after.phase is None or doing.reason == Reason.INTERNAL_ERROR:
@@ -35,7 +33,7 @@ def lines_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> It
     events = list(events_between(before, after))
     for event in events:
         level = logging.WARNING if event.type == "Warning" else logging.INFO
-        text = event.note.removeprefix(f"{phase}: ")  # a field says it
+        text = event.note.removeprefix(f"{phase}: ")  # a field has it
         yield Line(level=level, phase=phase, reason=event.reason, text=text)
     if events:
         return

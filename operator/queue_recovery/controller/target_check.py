@@ -23,9 +23,10 @@ from queue_recovery.recovery.ports.environment import Environment
 async def check_target(
     spec: QueueTargetSpec, old: QueueTargetStatus, environment: Environment, *, generation: int
 ) -> QueueTargetStatus:
-    """Check everything that a recovery of this target would need; raises nothing that a server causes.
+    """Check everything that a recovery of this target would need.
 
-    What it costs the broker is bounded, however many messages are in its queues and in `unacked`.
+    Errors of servers are conditions, and not raised. What it costs the broker is bounded, however many messages are in
+    its queues and in `unacked`.
     """
     now = timestamp(environment.now())
     transports: dict[str, str | None] = {}

@@ -1,4 +1,4 @@
-"""The conditions of a target: what each check concludes, and one condition for each cause. Pure."""
+"""The conditions of a target, one for each cause. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -88,7 +88,7 @@ def with_ready(found: Mapping[ConditionType, Verdict]) -> dict[ConditionType, Ve
 def conditions_of(
     verdicts: Mapping[ConditionType, Verdict], old: QueueTargetStatus, *, generation: int, now: str
 ) -> list[Condition]:
-    """Make the conditions; one whose status has not changed keeps its time of transition."""
+    """Return the conditions; an unchanged status keeps its time of transition."""
     conditions: list[Condition] = []
     for kind, (status, reason, message) in verdicts.items():
         new = Condition(

@@ -1,4 +1,4 @@
-"""Which changes of a target's conditions are worth an event, and when they are told."""
+"""The changes of a target's conditions that are worth an event."""
 
 import math
 import time
@@ -10,54 +10,57 @@ from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller.event_poster import Event
 
 _SECONDS_BETWEEN = 10.0
-"""Between two times at which changes of one target are told: its owner can cause one by each change of its spec."""
+"""Between events of one target: its owner can cause one by each change of the spec."""
 
 Announce = Callable[[str, str, str, Event], None]
 """Takes namespace, name and UID of a target, and an event."""
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Announced:
     uid: str
     status: QueueTargetStatus
     at: float
 
 
 class Announcer:
-    """Tells what has changed in each target since it was last told of.
+    """Announces what has changed in each target since its last events.
 
-    Changes that come sooner after others than `_SECONDS_BETWEEN` are told together, with a later look.
+    Changes within `_SECONDS_BETWEEN` are announced together, after a later check.
     """
 
     def __init__(self, announce: Announce, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take what posts an event, and a clock that tells seconds."""
+        """Take what posts an event, and a clock in seconds."""
         self._announce = announce
         self._clock = clock
-        self._told: dict[tuple[str, str], _Told] = {}
+        self._announced: dict[tuple[str, str], _Announced] = {}
 
     def stored(self, namespace: str, name: str, uid: str, before: QueueTargetStatus, after: QueueTargetStatus) -> None:
-        """Tell of the changes in a status that has just been written; `before` is what another process has told."""
-        told = self._told.get((namespace, name))
-        if told is None or told.uid != uid:
-            told = _Told(uid, before, -math.inf)
+        """Announce the changes in a status that was written.
+
+        `before` is the status that an earlier process has announced.
+        """
+        announced = self._announced.get((namespace, name))
+        if announced is None or announced.uid != uid:
+            announced = _Announced(uid, before, -math.inf)
         now = self._clock()
-        events = list(target_events_between(told.status, after))
-        if events and now - told.at < _SECONDS_BETWEEN:
+        events = list(target_events_between(announced.status, after))
+        if events and now - announced.at < _SECONDS_BETWEEN:
             return
-        self._told[namespace, name] = _Told(uid, after, now if events else told.at)
+        self._announced[namespace, name] = _Announced(uid, after, now if events else announced.at)
         for event in events:
             self._announce(namespace, name, uid, event)
 
     def forget(self, namespace: str, name: str) -> None:
         """Forget a target that is gone."""
-        self._told.pop((namespace, name), None)
+        self._announced.pop((namespace, name), None)
 
 
 def target_events_between(before: QueueTargetStatus, after: QueueTargetStatus) -> Iterator[Event]:
-    """Yield one event for each cause that came or went between two looks.
+    """Yield one event for each cause that appeared or was fixed between two checks.
 
     A condition that became False or has another reason is a Warning; one that was False and is True again, and a target
-    that became ready, are Normal. What is Unknown was not looked at, so the condition that is in the way tells of it.
+    that became ready, are Normal. What is Unknown was not checked; the condition that is the cause has the event.
 
     Pure.
     """

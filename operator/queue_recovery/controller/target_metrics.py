@@ -1,4 +1,4 @@
-"""What metrics show of targets: sums over what the last look at each of them found."""
+"""The metrics of targets, from what the last check of each one has found."""
 
 import time
 from collections import Counter as Counts
@@ -59,9 +59,9 @@ class TargetGauges:
 
 
 def _parts(status: QueueTargetStatus) -> dict[str, bool]:
-    """Return whether each part of a target answers, without a job store that it does not have.
+    """Return whether each part of a target answers, without a missing job store.
 
-    What could not be looked at does not answer, as far as anybody knows: the alert must not go out.
+    What could not be checked counts as not answering, so that the alert is not resolved.
     """
     found = {part: find(status.conditions, kind) for part, kind in _PARTS.items()}
     return {

@@ -1,4 +1,4 @@
-"""The monitor of QueueTargets: refreshes the status of each one at an interval, and right after a change."""
+"""The monitor of QueueTargets: checks each one at an interval and after a change."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ Key = tuple[str, str]
 
 
 async def store_status(api: ApiClient, body: Mapping[str, Any], status: QueueTargetStatus) -> bool:
-    """Write a target's status; return False where the target was deleted or changed since.
+    """Write a target's status; return False where the target has changed since.
 
     Raises RecoveryError.
     """
@@ -127,7 +127,7 @@ class TargetMonitor:
         target.body = body
 
     def check_now(self, namespace: str, name: str) -> None:
-        """Check a target without waiting for its interval, because something has just changed in it."""
+        """Check a target now, because something has just changed in it."""
         target = self._targets.get((namespace, name))
         if target is not None:
             target.wake.set()

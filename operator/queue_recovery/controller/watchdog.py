@@ -1,4 +1,4 @@
-"""The watchdog of the lease: it ends the process unless the lease is renewed in time.
+"""The watchdog of the lease: it ends the process when a renewal is overdue.
 
 The process ends at once, as SIGKILL would end it: nothing is written any more, and recoveries go on from their status
 wherever the next leader runs.
@@ -12,18 +12,18 @@ from typing import NoReturn
 
 _LOG = logging.getLogger(__name__)
 _SOONEST = 1e-6
-"""Seconds; a timer of 0 is none."""
+"""Seconds; a timer of 0 would be disarmed."""
 
 
 class Watchdog:
-    """A timer of the kernel, of which a process has one: it also ends one whose event loop does not turn."""
+    """The timer of the process in the kernel, so a blocked event loop ends too."""
 
     def __init__(self) -> None:
         """Take the process's SIGALRM; only the main thread can."""
         signal.signal(signal.SIGALRM, lambda *_: exit_now("the lease was not renewed in time"))
 
     def arm(self, until: float) -> None:
-        """End the process at that time of the monotonic clock, unless this is called again before."""
+        """End the process at that monotonic time, unless this is called again before."""
         signal.setitimer(signal.ITIMER_REAL, max(until - time.monotonic(), _SOONEST))
 
     def disarm(self) -> None:

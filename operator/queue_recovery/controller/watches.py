@@ -1,6 +1,6 @@
-"""Which lists and watches of the operator's own resources are up, as `/readyz` and the log report it.
+"""The watches of the operator's resources, as `/readyz` and the log report them.
 
-kopf's own ready flag says that it has started, not that it can read anything.
+kopf's own ready flag means that it has started, not that it can read anything.
 """
 
 import logging
@@ -19,7 +19,7 @@ _NAMED = 4
 
 
 class Watched(NamedTuple):
-    """What one watch is of."""
+    """What one watch is for."""
 
     plural: str
     namespace: str | None
@@ -28,7 +28,7 @@ class Watched(NamedTuple):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a watch is not up: as it is reported while that may pass by itself, and once it has lasted."""
+    """Why a watch is not up: while it may pass by itself, and once it has lasted."""
 
     kind: Literal["not served", "not granted", "trouble"]
     """Each kind is reported once, even if its details change."""
@@ -43,7 +43,7 @@ NOT_SERVED = Failure(
 )
 NOT_GRANTED = Failure(
     "not granted",
-    "the API server does not grant it yet",
+    "the API server does not grant access yet",
     'the ServiceAccount may not list and watch them. Bind the ClusterRole "queue-recovery" to it '
     "(manifests/operator/rights.yaml)",
 )
@@ -65,7 +65,7 @@ class _Watch:
 
 
 class Watches:
-    """The state of each of them, as the requests show it."""
+    """The state of each watch, as the requests show it."""
 
     def __init__(self, namespaces: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
         """Take the namespaces, none for all of them, and a monotonic clock in seconds."""
@@ -76,13 +76,13 @@ class Watches:
         self._reported: set[tuple[str, bool]] = set()
 
     def begins(self, which: Watched) -> None:
-        """Take in that a list or watch is requested: the watch before it, if any, has ended."""
+        """Record the request of a list or a watch: the watch before it has ended."""
         watch = self._watches[which]
         if watch.up:
             watch.up, watch.lost = False, self._clock()
 
     def succeeds(self, which: Watched) -> None:
-        """Take in that a watch is answered; it follows a complete list."""
+        """Record that a watch was answered; it follows a complete list."""
         self._watches[which] = _Watch(up=True)
         if not self._complete and all(watch.up for watch in self._watches.values()):
             self._complete = True
@@ -90,7 +90,10 @@ class Watches:
             _LOG.info("watching %s", _listed(self._watches))
 
     def fails(self, failure: Failure, which: Watched | None = None) -> None:
-        """Take in that a request has failed: of one watch, or, without `which`, one that all watches wait for."""
+        """Record that a request has failed.
+
+        It is of one watch, or without `which` one that all watches need.
+        """
         now = self._clock()
         for watched, watch in self._watches.items():
             if not watch.up and which in {None, watched}:
@@ -104,7 +107,10 @@ class Watches:
             _LOG.log(logging.WARNING if lasts else logging.INFO, "%s", self._report(failure, now))
 
     def waits_for(self) -> str:
-        """Return what is missing for readiness, in one line; empty: nothing, or only for a moment so far."""
+        """Return in one line why the watches are not ready; empty: they are.
+
+        A watch that has been lost for only a moment counts as ready.
+        """
         now = self._clock()
         if not any(_is_missed(watch, now) for watch in self._watches.values()):
             return ""

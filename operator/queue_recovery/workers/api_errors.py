@@ -36,8 +36,13 @@ def to_recovery_error(
         forbidden: the error for a missing permission (403); the default names the operator's own ClusterRole.
         refused: the reason for a request that the server does not accept as it is (4xx without a meaning of its own).
     """
+    if isinstance(error, ValidationError):
+        return Unavailable(
+            Reason.KUBERNETES_UNAVAILABLE,
+            "the API server's answer is not a Kubernetes object; a proxy may have answered. Trying again",
+        )
     if not isinstance(error, ApiException):
-        return Unavailable(Reason.KUBERNETES_UNAVAILABLE, f"the API server {_away(error)}. Trying again")
+        return Unavailable(Reason.KUBERNETES_UNAVAILABLE, f"the API server {no_answer(error)}. Trying again")
     status = error.status
     if status == HTTPStatus.FORBIDDEN:
         return forbidden or NotYet(Reason.FORBIDDEN, _OWN_ROLE)
@@ -78,9 +83,8 @@ def translated_failures(
         raise to_recovery_error(error) from None
 
 
-def _away(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "gives an answer that is not a Kubernetes object, so something else may answer in its place"
+def no_answer(error: Exception) -> str:
+    """Describe one of `CONNECTION_ERRORS`, as `the API server` does something."""
     return "does not answer in time" if isinstance(error, TimeoutError) else "cannot be reached"
 
 

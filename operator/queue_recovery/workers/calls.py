@@ -1,4 +1,7 @@
-"""One call to the API server through the client's `..._without_preload_content` methods, which raise nothing."""
+"""Calls through the client's `..._without_preload_content` methods.
+
+Those raise nothing for an answer with an error.
+"""
 
 from collections.abc import Awaitable
 from http import HTTPStatus

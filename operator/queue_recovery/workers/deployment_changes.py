@@ -88,7 +88,10 @@ class DeploymentChanges:
 
 
 def is_relevant(before: Observed, now: Observed) -> bool:
-    """Return whether a Deployment has changed; a watch may lag behind what was observed since. Pure."""
+    """Return whether a Deployment has changed. Pure.
+
+    A watch may lag behind what was observed since.
+    """
     if before is None or now is None:
         return before is not now
     if before.uid != now.uid:

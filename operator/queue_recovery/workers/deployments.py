@@ -133,7 +133,7 @@ class KubernetesWorkers:
     async def scale_back(
         self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
     ) -> int | None:
-        """Scale the Deployment back and remove the note, if it is of one of these recoveries.
+        """Scale the Deployment back and remove the note of one of these recoveries.
 
         A Deployment that has been scaled up since keeps its replicas. The note counts on any Deployment of that name:
         one that was deleted and created again from its manifest of that moment has the note too, and 0 replicas. Where
@@ -228,7 +228,7 @@ class KubernetesWorkers:
         return [worker(by_name[name], replica_sets, pods, gone) for name in names]
 
     def _by_name(self, names: Sequence[str], deployments: Collection[Deployment]) -> Mapping[str, Deployment]:
-        """Return the Deployments by name, and observe them; raises NotYet (`WorkerNotFound`)."""
+        """Observe the Deployments and return them by name; raises NotYet."""
         self._changes.observe(names, deployments)
         by_name = {deployment.metadata.name: deployment for deployment in deployments}
         missing = [f'"{name}"' for name in names if name not in by_name]

@@ -15,7 +15,7 @@ class Informers:
     """Deployments, ReplicaSets and pods of a namespace."""
 
     def __init__(self, connections: Connections, namespace: str, account: ServiceAccount | None = None) -> None:
-        """Take the connections, the namespace, and the operator's ServiceAccount for messages."""
+        """Take the connections, the namespace, and the ServiceAccount for messages."""
         self.namespace = Namespace(connections, namespace, account or ServiceAccount())
         self.deployments = Informer(self.namespace, self.namespace.deployments)
         self.replica_sets = Informer(self.namespace, self.namespace.replica_sets)
