@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.recovery.errors import NotYet, RecoveryError
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Restored, Run
 from tests.broker.application import recovery, restoring, selecting, tasks
 from tests.memory import tell
@@ -51,7 +51,7 @@ async def _recover(broker: RedisBroker, run: Run) -> object:
 
 async def _look_at_the_lock(broker: RedisBroker) -> object:
     held = await broker.holders("tts")
-    with suppress(NotYet):
+    with suppress(RecoveryError):
         await broker.run(recovery("tts")).open()
     return [len(holder.name) for holder in held.values()]
 

@@ -13,7 +13,7 @@ from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import check_size, listed
 from queue_recovery.recovery.ports import Closed, Holder, Run, SeenJob, Task
 from tests.broker.application import Application, everything, recovery, tasks
@@ -43,7 +43,7 @@ async def test_the_second_recovery_of_a_queue_waits_and_is_told_for_whom(connect
     await broker.run(run).open()
     await broker.run(run).open()
 
-    with pytest.raises(NotYet, match="media/tts-wrong-shape") as refused:
+    with pytest.raises(RecoveryError, match="media/tts-wrong-shape") as refused:
         await connect().run(other).open()
 
     assert refused.value.reason == "Locked"
@@ -68,7 +68,7 @@ async def test_a_lock_that_is_no_text_is_the_lock_of_somebody_unknown(
     await redis.set("queuerecovery.dev:lock:tts", b"\xff\xfe")
 
     assert (await broker.holders("tts"))["tts"].cluster_uid is None
-    with pytest.raises(NotYet, match="Locked"):
+    with pytest.raises(RecoveryError, match="Locked"):
         await broker.run(run).open()
 
 
@@ -110,7 +110,7 @@ async def test_a_release_that_comes_late_leaves_the_lock_of_the_next_recovery_al
 async def test_a_run_cannot_be_released_before_it_is_closed(broker: RedisBroker, run: Run) -> None:
     await broker.run(run).open()
 
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).release(expires=LATER, retain=True)
     assert await broker.holders("tts")
 
@@ -121,7 +121,7 @@ async def test_a_run_that_was_never_opened_is_closed_for_good(broker: RedisBroke
     assert await broker.run(run).close() == nothing
     assert await broker.run(run).close() == nothing
 
-    with pytest.raises(Rejected, match="AlreadyClosed"):
+    with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await broker.run(run).open()
     assert await broker.holders("tts") == {}
     assert await redis.ttl(f"queuerecovery.dev:run:{run.uid}") == -1
@@ -181,7 +181,7 @@ async def test_after_a_refusal_a_late_process_takes_nothing_from_workers(
         return answer
 
     monkeypatch.setattr(late.database.client, "script", overtaken)  # the first one passes the boundary
-    with suppress(Rejected, NotYet):
+    with suppress(RecoveryError):
         await late.run(run).take()
 
     assert await redis.hlen("unacked") == 1
@@ -328,7 +328,7 @@ async def test_a_record_that_is_gone_is_forgotten_by_retention(broker: RedisBrok
 
     assert await broker.expire_quarantines(run.cluster, is_over, LATER) == 1
     assert await redis.keys() == []
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).release(expires=LATER, retain=True)
     assert await redis.keys() == []
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run, Taken
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, State, everything, recovery, recovery_of, seen_jobs, tasks
@@ -86,7 +86,7 @@ async def test_one_queue_that_is_held_keeps_all_locks_free_and_is_named(
     await connect().run(recovery("mail")).open()
 
     for _ in range(2):
-        with pytest.raises(NotYet) as refused:
+        with pytest.raises(RecoveryError) as refused:
             await connect().run(*runs).open()
 
     assert (refused.value.reason, refused.value.message) == (
@@ -100,7 +100,7 @@ async def test_one_queue_that_is_held_keeps_all_locks_free_and_is_named(
 async def test_a_recovery_of_one_queue_waits_for_one_of_all(broker: RedisBroker, runs: list[Run]) -> None:
     await broker.run(*runs).open()
 
-    with pytest.raises(NotYet, match='"tts" is held by recovery "media/everything"'):
+    with pytest.raises(RecoveryError, match='"tts" is held by recovery "media/everything"'):
         await broker.run(recovery("tts")).open()
     holders = await broker.holders("tts", "other")
     assert {(queue, holder.uid) for queue, holder in holders.items()} == {("tts", runs[0].uid.partition("/")[0])}
@@ -114,7 +114,7 @@ async def test_two_recoveries_that_want_each_others_queues_never_hold_a_part_of_
     one, other = recovery_of("a", "b", "c"), recovery_of("c", "d", "e")
     await connect().run(*one).open()
 
-    with pytest.raises(NotYet, match='"c" is held'):
+    with pytest.raises(RecoveryError, match='"c" is held'):
         await connect().run(*other).open()
 
     assert sorted(await redis.keys(f"{OWN}lock:*")) == [f"{OWN}lock:{queue}".encode() for queue in "abc"]
@@ -125,7 +125,7 @@ async def test_many_locks_of_others_are_named_in_few_words(connect: Connect) -> 
     for queue in queues:
         await connect().run(recovery(queue)).open()
 
-    with pytest.raises(NotYet, match='"q4" is held by recovery "media/tts-wrong-shape" and 3 more; this'):
+    with pytest.raises(RecoveryError, match='"q4" is held by recovery "media/tts-wrong-shape" and 3 more; this'):
         await connect().run(*recovery_of(*queues)).open()
 
 
@@ -290,10 +290,10 @@ async def test_copies_of_two_queues_are_no_riddle_when_both_are_taken_and_one_wh
     count = await broker.count("index", "tts")
     assert (count.ready, count.unacked) == (1, 1)
     application.bind("archive", "tasks", "direct", "both")
-    with pytest.raises(Rejected, match="copies messages of the queue to archive too"):
+    with pytest.raises(RecoveryError, match="copies messages of the queue to archive too"):
         await broker.count("index", "tts")
     await broker.run(*runs).open()
-    with pytest.raises(Rejected, match="SharedRoute"):
+    with pytest.raises(RecoveryError, match="SharedRoute"):
         await broker.run(*runs).take()
 
 

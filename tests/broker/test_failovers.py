@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.processes import Scope
 from sandbox.sentinels import NAME, Watched, ask
@@ -96,7 +96,7 @@ async def test_what_the_replica_had_not_got_is_done_again_or_told_as_lost_and_no
     try:
         with before(broker, {last: stop_replicating, step: fail_over}):
             closed, _ = await recover(broker, run)
-    except Rejected as error:
+    except RecoveryError as error:
         told = error.reason
         await conserved(watched.primary, run)
         closed = await end(broker, run)
@@ -128,7 +128,7 @@ async def test_jobs_that_were_frozen_on_the_old_primary_alone_are_told_as_lost_a
         await fail_over()
     with (
         before(broker, {Script.BOUNDARY: fail_over} if is_late else {}),
-        pytest.raises(Rejected, match="lost what this recovery had written"),
+        pytest.raises(RecoveryError, match="lost what this recovery had written"),
     ):
         await broker.run(run).take(frozen=jobs)
     assert not (await broker.run(run).close()).was_purged

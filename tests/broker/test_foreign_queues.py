@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP, Application, restoring
 from tests.broker.conftest import Connect
@@ -24,7 +24,7 @@ async def test_queues_of_other_programs_are_refused_by_their_names(
 ) -> None:
     broker = connect(TransportOptions(global_key_prefix=prefix))
 
-    with pytest.raises(Rejected, match=program) as refused:
+    with pytest.raises(RecoveryError, match=program) as refused:
         await broker.check_queue(queue)
     assert refused.value.reason == "ForeignQueue"
 
@@ -33,7 +33,7 @@ async def test_queues_of_other_programs_are_refused_by_their_names(
 async def test_a_list_of_json_that_is_no_envelope_is_refused(broker: RedisBroker, redis: Redis, message: str) -> None:
     await redis.rpush("tts", *[message] * 10)
 
-    with pytest.raises(Rejected, match="ForeignQueue"):
+    with pytest.raises(RecoveryError, match="ForeignQueue"):
         await broker.check_queue("tts")
 
 
@@ -43,7 +43,7 @@ async def test_a_list_of_which_nothing_can_be_read_is_refused_unless_it_is_asked
 ) -> None:
     await redis.rpush("tts", *[odd] * 10)
 
-    with pytest.raises(Rejected, match=r"ForeignQueue.*purge\.takeUnreadable: true"):
+    with pytest.raises(RecoveryError, match=r"ForeignQueue.*purge\.takeUnreadable: true"):
         await broker.check_queue("tts")
     await broker.check_queue("tts", take_unreadable=True)
 
@@ -72,7 +72,7 @@ async def test_a_list_that_has_become_another_programs_since_the_lock_is_not_tak
     await redis.rpush("tts", *[b"\x80\x04 pickle"] * 10)
     await redis.rpush(f"tts{SEP}3", b"x")
 
-    with pytest.raises(Rejected, match="ForeignQueue"):
+    with pytest.raises(RecoveryError, match="ForeignQueue"):
         await broker.run(run).take()
     await broker.run(run).close()
 

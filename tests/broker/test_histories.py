@@ -25,10 +25,11 @@ from hypothesis.stateful import (
 from redis import Redis
 from typing_extensions import override
 
+from queue_recovery.api.reasons import Outcome
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run, Task
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, recovery, restoring
@@ -247,7 +248,9 @@ class Histories(RuleBasedStateMachine):
             return
         try:
             await broker.run(one.run).open()
-        except NotYet:
+        except RecoveryError as error:
+            if error.outcome is not Outcome.NOT_YET:
+                raise
             return
         if one.restores:
             one.at = "restore"

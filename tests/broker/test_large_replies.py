@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection.replies import LARGEST_REPLY, Measure, ReplyTooLargeError
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from tests.memory import LIMIT_MIB, peak_of
 
 MIB = 2**20
@@ -94,7 +94,7 @@ async def test_an_answer_without_an_end_costs_no_memory_and_is_named(answer: Ans
 async def test_the_message_says_what_is_wrong_and_what_to_do() -> None:
     async with hostile(_endless_string) as url:
         broker = RedisBroker.connect(url, TransportOptions())
-        with pytest.raises(Unavailable) as raised:
+        with pytest.raises(RecoveryError) as raised:
             await broker.check()
         await broker.aclose()
 
@@ -108,7 +108,7 @@ async def test_the_command_is_not_sent_again_and_the_next_one_gets_a_connection_
     await redis.zadd("queuerecovery.dev:large", {b"x" * LARGEST_REPLY: 1})
     await redis.config_resetstat()
 
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(RecoveryError) as raised:
         await broker.database.client.by_rank("queuerecovery.dev:large", 0, 0)
 
     assert raised.value.reason == "BrokerReplyTooLarge"

@@ -13,7 +13,7 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.values import Value
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP, Application, everything, recovery, seen_jobs, selecting
 from tests.broker.conftest import Connect
@@ -221,7 +221,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
         return stale
 
     monkeypatch.setattr(late.database.client, "lrange", paused)
-    with pytest.raises(Rejected, match="AlreadyClosed"):
+    with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await late.run(run).take()
 
     await scene.check(run)
@@ -259,7 +259,7 @@ async def test_a_list_that_vanished_while_it_was_sorted_is_lost_and_said_so(conn
         await broker.run(run).take()
     await redis.delete(f"queuerecovery.dev:quarantine:{run.uid}:1:ready:0")
 
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).take()
 
 
@@ -275,7 +275,7 @@ async def test_a_key_of_another_type_in_the_queues_place_is_left_alone_until_it_
     await redis.set("tts", "somebody else's")
 
     for step in (broker.run(run).take, broker.run(run).close):
-        with pytest.raises(Rejected, match="WrongKeyType"):
+        with pytest.raises(RecoveryError, match="WrongKeyType"):
             await step()
     assert await redis.get("tts") == b"somebody else's"
     await redis.delete("tts")

@@ -13,7 +13,7 @@ from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.layout.bindings import topic_matches
 from queue_recovery.broker.layout.keys import Layout
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything
 
@@ -43,7 +43,7 @@ async def test_an_unacked_key_of_another_type_counts_as_nothing(broker: RedisBro
 async def test_a_list_of_another_type_is_refused(broker: RedisBroker, redis: Redis, key: str, named: str) -> None:
     await redis.set(key, "a secret")
 
-    with pytest.raises(Rejected, match=named) as refused:
+    with pytest.raises(RecoveryError, match=named) as refused:
         await broker.check_queue("tts")
     assert refused.value.reason == "WrongKeyType"
     assert "secret" not in refused.value.message
@@ -53,10 +53,10 @@ async def test_a_list_of_another_type_is_refused(broker: RedisBroker, redis: Red
 async def test_an_unacked_of_another_type_is_refused(broker: RedisBroker, redis: Redis, key: str) -> None:
     await redis.rpush(key, "x")
 
-    with pytest.raises(Rejected, match=key):
+    with pytest.raises(RecoveryError, match=key):
         await broker.check_queue("tts")
     if key == "unacked":
-        with pytest.raises(Rejected, match="WrongKeyType"):
+        with pytest.raises(RecoveryError, match="WrongKeyType"):
             await broker.count("tts")
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
-from queue_recovery.recovery.errors import Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run, SeenJob
 from sandbox.broker import Broker as Server
 from sandbox.processes import Scope, until
@@ -95,7 +95,7 @@ async def test_a_push_that_was_cancelled_half_way_leaves_the_connection_usable(
 async def test_nothing_is_pushed_before_the_boundary(broker: RedisBroker, redis: Redis, run: Run) -> None:
     await broker.run(run).open()
 
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).push({run.queue: tasks(1)})
     assert not await redis.exists("tts")
 
@@ -125,9 +125,9 @@ async def test_a_closed_run_pushes_nothing(broker: RedisBroker, redis: Redis, ru
         broker.run(run).freeze({run.queue: {"0": None}}),
         broker.run(run).open(),
     ):
-        with pytest.raises(Rejected, match="AlreadyClosed"):
+        with pytest.raises(RecoveryError, match="AlreadyClosed"):
             await step
-    with pytest.raises(Rejected, match="AlreadyClosed"):
+    with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await broker.run(run).pushed()
     assert await everything(redis) == before
 
@@ -138,7 +138,7 @@ async def test_a_queue_that_meanwhile_became_another_type_gets_nothing_and_no_ma
     await purged(broker, run)
     await redis.set("tts", "no list")
 
-    with pytest.raises(Rejected, match="WrongKeyType"):
+    with pytest.raises(RecoveryError, match="WrongKeyType"):
         await broker.run(run).push({run.queue: tasks(1)})
     assert await broker.run(run).pushed() == frozenset()
 
@@ -149,7 +149,7 @@ async def test_a_full_server_takes_no_job_and_no_marker_and_is_tried_again_later
     await purged(broker, run)
     try:
         await redis.config_set("maxmemory", 1)
-        with pytest.raises(Unavailable, match="maxmemory") as refused:
+        with pytest.raises(RecoveryError, match="maxmemory") as refused:
             await broker.run(run).push({run.queue: tasks(2)})
         assert refused.value.reason == "BrokerReadOnly"
     finally:
@@ -171,7 +171,7 @@ async def test_a_server_that_dies_and_comes_back_with_its_data_is_reached_again(
     await broker.run(run).push({run.queue: tasks(1)})
     await server.kill()
 
-    with pytest.raises(Unavailable) as away:
+    with pytest.raises(RecoveryError) as away:
         await broker.run(run).push({run.queue: tasks(2)})
     assert away.value.reason == "BrokerUnavailable"
     await server.restart()

@@ -11,11 +11,12 @@ from redis.asyncio import Redis
 from typing_extensions import override
 
 from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
 from queue_recovery.recovery.ports.environment import Earlier
@@ -101,7 +102,7 @@ class Here:
 
     async def recovery(self, name: str) -> Earlier:
         if self.earlier is None:
-            raise Rejected("RecoveryNotFound", name)
+            raise RecoveryError(Reason.RECOVERY_NOT_FOUND, name)
         return self.earlier
 
     async def broker(self, target: QueueTargetSpec) -> Broker:

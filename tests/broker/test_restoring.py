@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Restorable, Restored, Run, SeenJob, Task
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything, recovery, restoring
@@ -250,7 +250,7 @@ async def test_two_restores_exclude_each_other_and_the_second_finds_nothing(
     await broker.run(one).open()
     await broker.run(one).restore()
 
-    with pytest.raises(NotYet, match="Locked"):
+    with pytest.raises(RecoveryError, match="Locked"):
         await connect().run(other).open()
     await end(broker, one)
 
@@ -264,9 +264,9 @@ async def test_a_restore_of_another_queue_or_of_what_the_broker_never_saw_is_ref
     application.enqueue("tts", "a")
     await purge(broker, run)
 
-    with pytest.raises(Rejected, match="RecoveryOfAnotherQueue"):
+    with pytest.raises(RecoveryError, match="RecoveryOfAnotherQueue"):
         await restorable(broker, restoring(run), "mail")
-    with pytest.raises(Rejected, match="NothingToRestore"):
+    with pytest.raises(RecoveryError, match="NothingToRestore"):
         await restorable(broker, restoring(recovery("tts")), "tts")
 
 

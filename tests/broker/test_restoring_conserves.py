@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection.client import Word
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Restored, Run
 from tests.broker.application import SEP, Application, recovery, restoring
 from tests.broker.conftest import Connect
@@ -205,7 +205,7 @@ async def test_an_ending_half_way_makes_visible_what_was_brought_and_leaves_the_
     went = [name_of(one) for priority in KEYS for one in await scene.queued(priority)]
     await scene.check(closed.restored or Restored(restored=0, left=len(scene.goes)), went)
     for late in (broker.run(run).restore, broker.run(run).open):
-        with pytest.raises(Rejected, match="AlreadyClosed"):
+        with pytest.raises(RecoveryError, match="AlreadyClosed"):
             await late()
 
 
@@ -274,7 +274,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
         return stale
 
     monkeypatch.setattr(late.database.client, call, paused)
-    with pytest.raises(Rejected, match="AlreadyClosed"):
+    with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await late.run(run).restore()
 
     went = [name for name, goes in scene.goes.items() if goes]
@@ -343,5 +343,5 @@ async def test_a_quarantine_that_vanished_while_it_was_sorted_is_lost_and_said_s
         await broker.run(run).restore()
     await redis.delete(*await redis.keys(f"*quarantine:{scene.run.uid}:*"))
 
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).restore()

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.run.selection import Selection
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Closed, Taken
 from tests.broker.application import SEP, Application, everything, seen_jobs, selecting
 from tests.broker.conftest import Connect
@@ -176,7 +176,7 @@ async def test_copies_that_another_queue_shares_stop_nothing_when_they_stay(
 
     assert (await broker.count("tts", select=PurgeSelect(min_retries=1))).leave == 1
     assert (await take(broker, min_retries=1)).left == 1
-    with pytest.raises(Rejected, match="SharedRoute"):
+    with pytest.raises(RecoveryError, match="SharedRoute"):
         await broker.count("tts", select=PurgeSelect(tasks=["tts.render"]))
 
 

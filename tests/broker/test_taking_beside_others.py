@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.layout.own_keys import OwnKeys
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import Application, everything, tasks
 from tests.broker.conftest import Connect
@@ -50,7 +50,7 @@ async def test_a_consumer_that_was_not_stopped_is_reported_before_anything_irrev
         return await script(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(broker.database.client, "script", interrupted)
-    with pytest.raises(NotYet) as refused:
+    with pytest.raises(RecoveryError) as refused:
         await broker.run(run).take()
     assert refused.value.reason == "UnknownConsumer"
     assert "brpop" in refused.value.message
@@ -70,7 +70,7 @@ async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_a
         await broker.run(run).take()
     await redis.hset("unacked", tag, entry + b" ")  # type: ignore[operator]
 
-    with pytest.raises(NotYet, match="UnknownConsumer"):
+    with pytest.raises(RecoveryError, match="UnknownConsumer"):
         await broker.run(run).take()
 
     assert await redis.hget("unacked", tag) == entry + b" "  # type: ignore[operator]
@@ -91,7 +91,7 @@ async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_w
         return answer
 
     monkeypatch.setattr(broker.database.client, "script", interrupted)
-    with pytest.raises(NotYet, match="UnknownConsumer"):
+    with pytest.raises(RecoveryError, match="UnknownConsumer"):
         await broker.run(run).take()
     assert (await broker.run(run).take()).unacked == 1
 
@@ -122,7 +122,7 @@ async def test_an_attempt_cannot_be_skipped(
     await broker.run(run).open()
     before = await everything(redis)
 
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).take(attempt=2)
 
     assert await everything(redis) == before
@@ -179,7 +179,7 @@ async def test_a_process_that_was_held_up_takes_nothing_after_another_has_comple
         return await script(text, keys, [*arguments, tag])  # type: ignore[arg-type,misc]
 
     monkeypatch.setattr(late.database.client, "script", held_up)
-    with pytest.raises(NotYet):
+    with pytest.raises(RecoveryError, match="UnknownConsumer"):
         await late.run(run).take()
 
     assert (await late.run(run).take()).unacked == 1

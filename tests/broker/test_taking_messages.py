@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.layout.own_keys import OwnKeys
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run, SeenJob
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, everything, recovery, tasks
@@ -179,11 +179,11 @@ async def test_copies_that_share_a_delivery_tag_with_another_queue_are_refused(
     application.publish("tasks", "both", "copied")
     application.hold("tts", 1)
 
-    with pytest.raises(Rejected, match="archive") as refused:
+    with pytest.raises(RecoveryError, match="archive") as refused:
         await broker.count("tts")
     assert refused.value.reason == "SharedRoute"
     await broker.run(run).open()
-    with pytest.raises(Rejected, match="SharedRoute"):
+    with pytest.raises(RecoveryError, match="SharedRoute"):
         await broker.run(run).take()
     assert await broker.queued_task_ids(["copied"], "tts") == {"copied"}
 
@@ -251,7 +251,7 @@ async def test_a_list_of_another_type_stops_the_boundary_before_it_takes_anythin
     await redis.set(f"tts{SEP}6", "no list")
     await broker.run(run).open()
 
-    with pytest.raises(Rejected, match="WrongKeyType"):
+    with pytest.raises(RecoveryError, match="WrongKeyType"):
         await broker.run(run).take()
     assert await redis.llen("tts") == 1
 
@@ -266,7 +266,7 @@ async def test_a_run_whose_record_vanished_is_not_opened_again_and_takes_nothing
     if lost == "all":
         await redis.delete("queuerecovery.dev:lock:tts")
     else:
-        with pytest.raises(Rejected, match="BrokerLostData"):
+        with pytest.raises(RecoveryError, match="BrokerLostData"):
             await broker.run(run).open()
 
     for step in (
@@ -275,9 +275,9 @@ async def test_a_run_whose_record_vanished_is_not_opened_again_and_takes_nothing
         broker.run(run).freeze({run.queue: {"a": None}}),
         broker.run(run).pass_boundary(),
     ):
-        with pytest.raises(Rejected, match="BrokerLostData"):
+        with pytest.raises(RecoveryError, match="BrokerLostData"):
             await step
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).pushed()
     assert await redis.llen("tts") == 1
 
@@ -294,7 +294,7 @@ async def test_what_a_job_looked_like_and_is_lost_is_told_as_lost_before_anythin
     await redis.hdel(f"queuerecovery.dev:run:{run.uid}", f"seen:{lost}")
     before = await everything(redis)
 
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).take(frozen=frozen)
 
     assert await everything(redis) == before

@@ -15,7 +15,7 @@ from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.locks import check_queue_locks
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Run
@@ -65,7 +65,7 @@ class Case:
 
     async def refusal(self) -> str:
         """Look, and return whom it waits for."""
-        with pytest.raises(NotYet) as refused:
+        with pytest.raises(RecoveryError) as refused:
             await self.look()
         assert refused.value.reason == "Locked"
         return refused.value.message
@@ -214,7 +214,7 @@ async def test_one_that_is_gone_before_its_boundary_gives_everything_back_and_ca
 
     assert await everything(redis, without=["queuerecovery.dev:"]) == before
     assert await case.broker.holders("tts") == {}
-    with pytest.raises(Rejected, match="AlreadyClosed"):
+    with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await late.run(run).take()
     assert await everything(redis, without=["queuerecovery.dev:"]) == before
     assert case.settled == []
@@ -270,7 +270,7 @@ async def test_the_jobs_of_one_that_is_gone_are_settled_but_for_those_that_it_ha
     await case.look()
 
     assert case.settled == [(run.uid, ["8"])]
-    with pytest.raises(Rejected, match="AlreadyClosed"):
+    with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await late.run(run).push({run.queue: tasks(2)})
     assert await redis.llen("tts") == 1
 
@@ -344,7 +344,7 @@ async def test_wherever_its_process_dies_the_next_look_ends_it(
 
         assert await case.broker.holders("tts") == {}
         assert await _quarantined(redis, dead) == ["waits"]
-        with pytest.raises(Rejected, match="AlreadyClosed"):
+        with pytest.raises(RecoveryError, match="AlreadyClosed"):
             await late.run(dead).push({dead.queue: tasks(1)})
         if not deaths:
             return

@@ -11,7 +11,7 @@ from redis.exceptions import NoPermissionError
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.layout.own_keys import OwnKeys
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.broker import Broker as Server
 from tests.broker import documented
 from tests.broker.application import Application, everything, recovery, restoring, selecting, tasks
@@ -120,7 +120,7 @@ async def test_a_target_with_the_prefix_of_another_team_is_refused_before_anythi
     ]
 
     for step in steps:
-        with pytest.raises(Unavailable, match="BrokerPermissionDenied"):
+        with pytest.raises(RecoveryError, match="BrokerPermissionDenied"):
             await step()
 
     assert await redis.keys() == []

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from queue_recovery.api.servers import SentinelKwargs, TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.certificates import Certificates
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Broker as Server
 from sandbox.certificates import Authority, KeyPair
@@ -100,7 +100,7 @@ async def told(url: str, certificates: Certificates, says: str) -> None:
 
     async def now() -> bool:
         error = await refusal(url, certificates)
-        assert (type(error), error.reason) == (Unavailable, "BrokerCertificateRefused")
+        assert (type(error), error.reason) == (RecoveryError, "BrokerCertificateRefused")
         assert "clientCertificateSecretRef" in error.message
         return says in error.message
 
@@ -151,7 +151,7 @@ async def test_a_server_whose_authority_nobody_trusts_is_refused(strict: Secured
 
     error = await refusal(strict.url, Certificates(authorities=other))
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerCertificateRefused")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerCertificateRefused")
     assert "caSecretRef" in error.message
 
 
@@ -202,7 +202,7 @@ def test_what_is_no_certificate_is_refused_before_anybody_is_asked(tmp_path: Pat
     ]
 
     for certificates in unusable:
-        with pytest.raises(NotYet) as refused:
+        with pytest.raises(RecoveryError) as refused:
             RedisBroker.connect("rediss://redis/0", TransportOptions(), certificates=certificates)
         assert refused.value.reason == "InvalidCertificate"
         assert "hunter2" not in str(refused.value)
@@ -212,7 +212,7 @@ def test_an_authority_and_a_url_that_checks_no_certificate_contradict_each_other
     authorities = Authority.create(tmp_path / "ca").path.read_text()
 
     for url in ("rediss://redis/0?ssl_cert_reqs=none", "sentinel://one/0?ssl_cert_reqs=CERT_NONE"):
-        with pytest.raises(NotYet, match="caSecretRef") as refused:
+        with pytest.raises(RecoveryError, match="caSecretRef") as refused:
             RedisBroker.connect(
                 url, TransportOptions(master_name="media"), certificates=Certificates(authorities=authorities)
             )
@@ -247,7 +247,7 @@ async def test_a_broker_says_what_of_its_transport_is_not_verified(
 
 
 def test_certificates_for_a_url_without_tls_are_refused() -> None:
-    with pytest.raises(NotYet, match="rediss://") as refused:
+    with pytest.raises(RecoveryError, match="rediss://") as refused:
         RedisBroker.connect("redis://redis/0", TransportOptions(), certificates=Certificates())
 
     assert refused.value.reason == "InvalidBrokerURL"

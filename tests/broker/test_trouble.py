@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.broker import Broker as Server
 from sandbox.processes import LOOPBACK, Scope, free_port, until
 from tests.broker import documented
@@ -122,10 +123,10 @@ async def test_a_recovery_that_is_given_up_on_a_full_server_finishes(
 
     async def fill_and_give_up() -> None:
         await redis.config_set("maxmemory", 1)
-        raise Rejected("ActiveDeadlineExceeded", "given up")
+        raise RecoveryError(Reason.ACTIVE_DEADLINE_EXCEEDED, "given up")
 
     try:
-        with before(broker, {step: fill_and_give_up}), pytest.raises(Rejected, match="given up"):
+        with before(broker, {step: fill_and_give_up}), pytest.raises(RecoveryError, match="given up"):
             await recover(broker, run)
         closed = await end(broker, run)
     finally:
@@ -153,7 +154,7 @@ async def test_a_server_that_loads_its_data_is_waited_for(scope: Scope, monkeypa
     async def loading() -> bool:
         try:
             await broker.check()
-        except Unavailable as error:
+        except RecoveryError as error:
             return error.reason == "BrokerUnavailable" and "loading" in error.message
         return False
 
@@ -168,7 +169,7 @@ async def test_a_replica_without_its_primary_that_answers_nothing_is_named_so(sc
     replica = await Server.start(scope, options=options)
     broker = RedisBroker.connect(replica.url, TransportOptions())
 
-    with pytest.raises(Unavailable, match="lost its primary") as refused:
+    with pytest.raises(RecoveryError, match="lost its primary") as refused:
         await broker.holders("tts")
 
     assert refused.value.reason == "BrokerUnavailable"

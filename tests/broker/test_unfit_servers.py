@@ -10,7 +10,7 @@ from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
 from queue_recovery.broker.connection.failures import to_recovery_error
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.broker import Broker as Server
 from sandbox.broker import Flavour, flavours
@@ -61,13 +61,13 @@ async def test_a_primary_is_fine_and_tells_its_eviction_policy(broker: RedisBrok
 async def test_nobody_listening() -> None:
     error = await refusal(f"redis://127.0.0.1:{free_port()}/0")
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerUnavailable")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerUnavailable")
 
 
 async def test_a_host_that_nobody_knows() -> None:
     error = await refusal("redis://no-such-host.invalid/0")
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerUnavailable")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerUnavailable")
 
 
 async def test_a_server_that_does_not_answer(scope: Scope) -> None:
@@ -76,14 +76,14 @@ async def test_a_server_that_does_not_answer(scope: Scope) -> None:
 
     error = await refusal(server.url)
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerUnavailable")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerUnavailable")
     server.resume()
 
 
 async def test_a_database_that_does_not_exist(server: Server) -> None:
     error = await refusal(f"redis://127.0.0.1:{server.port}/4711")
 
-    assert (type(error), error.reason) == (NotYet, "InvalidBrokerURL")
+    assert (type(error), error.reason) == (RecoveryError, "InvalidBrokerURL")
     assert "database" in error.message
 
 
@@ -93,7 +93,7 @@ async def test_a_password_that_is_wrong_or_missing(scope: Scope, flavour: Flavou
 
     error = await refusal(f"redis://{login}127.0.0.1:{server.port}/0")
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerAuthenticationFailed")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerAuthenticationFailed")
 
 
 async def test_a_password_that_the_server_does_not_ask_for(server: Server) -> None:
@@ -108,7 +108,7 @@ async def test_a_replica(scope: Scope, flavour: Flavour) -> None:
 
     error = await refusal(replica.url)
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerReadOnly")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerReadOnly")
 
 
 async def test_a_replica_that_has_lost_its_primary(scope: Scope, flavour: Flavour) -> None:
@@ -134,7 +134,7 @@ async def test_a_node_of_a_cluster(scope: Scope, flavour: Flavour) -> None:
 
     error = await refusal(server.url)
 
-    assert (type(error), error.reason) == (NotYet, "BrokerIsCluster")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerIsCluster")
 
 
 @needs_redis
@@ -143,7 +143,7 @@ async def test_a_sentinel(scope: Scope) -> None:
 
     error = await refusal(server.url)
 
-    assert (type(error), error.reason) == (NotYet, "InvalidBrokerURL")
+    assert (type(error), error.reason) == (RecoveryError, "InvalidBrokerURL")
     assert "Sentinel" in error.message
 
 
@@ -199,7 +199,7 @@ async def test_a_user_who_may_not_ask_for_info_is_enough_but_the_eviction_policy
 async def test_a_command_that_the_acl_forbids_is_named(server: Server, command: str) -> None:
     error = await refusal(await limited(server, f"-{command}"))
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerPermissionDenied")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerPermissionDenied")
     assert command.upper().replace("|", " ") in error.message
 
 
@@ -209,7 +209,7 @@ async def test_keys_that_the_acl_forbids_are_found_before_anything_is_done(serve
 
     error = await refusal(url, queue="mail")
 
-    assert (type(error), error.reason) == (Unavailable, "BrokerPermissionDenied")
+    assert (type(error), error.reason) == (RecoveryError, "BrokerPermissionDenied")
     assert "key" in error.message
 
 
@@ -224,21 +224,21 @@ async def test_tls_towards_a_server_that_speaks_none(server: Server) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "reason"),
     [
-        (exceptions.BusyLoadingError("secret"), Unavailable, "BrokerUnavailable"),
-        (exceptions.MasterDownError("secret", status_code="MASTERDOWN"), Unavailable, "BrokerUnavailable"),
-        (exceptions.ReadOnlyError("secret", status_code="READONLY"), Unavailable, "BrokerReadOnly"),
-        (exceptions.ResponseError("MISCONF secret"), Unavailable, "BrokerReadOnly"),
-        (exceptions.ResponseError("BUSY secret"), Unavailable, "BrokerUnavailable"),
-        (exceptions.ResponseError("Error running script: secret -READONLY You"), Unavailable, "BrokerReadOnly"),
-        (exceptions.MovedError("1 127.0.0.1:7000"), NotYet, "BrokerIsCluster"),
-        (exceptions.ClusterCrossSlotError("secret", status_code="CROSSSLOT"), NotYet, "BrokerIsCluster"),
-        (exceptions.ResponseError("WRONGTYPE secret"), Rejected, "WrongKeyType"),
-        (exceptions.ResponseError("ACL failure in script: User secret has"), Unavailable, "BrokerPermissionDenied"),
-        (exceptions.ResponseError("secret"), Unavailable, "BrokerUnavailable"),
-        (exceptions.MaxConnectionsError("secret"), Unavailable, "BrokerUnavailable"),
-        (exceptions.InvalidResponse("secret"), Unavailable, "BrokerUnavailable"),
-        (OSError("secret"), Unavailable, "BrokerUnavailable"),
-        (ssl.SSLError("secret"), Unavailable, "BrokerUnavailable"),
+        (exceptions.BusyLoadingError("secret"), RecoveryError, "BrokerUnavailable"),
+        (exceptions.MasterDownError("secret", status_code="MASTERDOWN"), RecoveryError, "BrokerUnavailable"),
+        (exceptions.ReadOnlyError("secret", status_code="READONLY"), RecoveryError, "BrokerReadOnly"),
+        (exceptions.ResponseError("MISCONF secret"), RecoveryError, "BrokerReadOnly"),
+        (exceptions.ResponseError("BUSY secret"), RecoveryError, "BrokerUnavailable"),
+        (exceptions.ResponseError("Error running script: secret -READONLY You"), RecoveryError, "BrokerReadOnly"),
+        (exceptions.MovedError("1 127.0.0.1:7000"), RecoveryError, "BrokerIsCluster"),
+        (exceptions.ClusterCrossSlotError("secret", status_code="CROSSSLOT"), RecoveryError, "BrokerIsCluster"),
+        (exceptions.ResponseError("WRONGTYPE secret"), RecoveryError, "WrongKeyType"),
+        (exceptions.ResponseError("ACL failure in script: User secret has"), RecoveryError, "BrokerPermissionDenied"),
+        (exceptions.ResponseError("secret"), RecoveryError, "BrokerUnavailable"),
+        (exceptions.MaxConnectionsError("secret"), RecoveryError, "BrokerUnavailable"),
+        (exceptions.InvalidResponse("secret"), RecoveryError, "BrokerUnavailable"),
+        (OSError("secret"), RecoveryError, "BrokerUnavailable"),
+        (ssl.SSLError("secret"), RecoveryError, "BrokerUnavailable"),
     ],
 )
 def test_what_a_driver_raises_is_named_without_its_text(error: Exception, kind: type, reason: str) -> None:

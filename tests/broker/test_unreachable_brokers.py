@@ -13,7 +13,7 @@ import pytest
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import free_port
 
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -47,7 +47,7 @@ async def said(url: str) -> str:
     """Return what checking the broker at that URL says; it holds nothing of the login."""
     broker = RedisBroker.connect(url, TransportOptions(master_name="media"))
     try:
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(RecoveryError) as refused:
             await broker.check()
     finally:
         await broker.aclose()

@@ -5,7 +5,7 @@ from kombu.connection import Connection
 from kombu.utils.url import url_to_parts
 
 from queue_recovery.broker.connection.url import Address, parse_url
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 
 
 def address(
@@ -131,7 +131,7 @@ def test_certificates_are_verified_unless_the_url_says_otherwise(
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_reason_and_without_its_text(url: str, says: str) -> None:
-    with pytest.raises(NotYet, match=says) as refused:
+    with pytest.raises(RecoveryError, match=says) as refused:
         parse_url(url)
 
     assert refused.value.reason == "InvalidBrokerURL"

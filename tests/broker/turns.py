@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
+from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.scripts import Script, text_of
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Closed, Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import Application, selecting, tasks
@@ -69,7 +70,7 @@ async def no_cure() -> None:
 async def recover(
     broker: RedisBroker, run: Run, cure: Callable[[], Awaitable[None]] = no_cure
 ) -> tuple[Closed, list[RecoveryError]]:
-    """Go through a whole recovery; enter a step again, after the cure, that had to wait (`work._after`).
+    """Go through a whole recovery; enter a step again, after the cure, that had to wait (`reconcile._after`).
 
     Returns what the closed run says, and what was waited for.
     """
@@ -82,24 +83,30 @@ async def recover(
     ):
         try:
             await step()
-        except (Unavailable, NotYet) as error:
+        except RecoveryError as error:
+            if error.outcome is Outcome.FAILED:
+                raise
             waited.append(error)
             await cure()
             await step()
     try:
         return await end(broker, run), waited
-    except Unavailable as error:
+    except RecoveryError as error:
+        if error.outcome is not Outcome.UNAVAILABLE:
+            raise
         waited.append(error)
         await cure()
         return await end(broker, run), waited
 
 
 async def end(broker: RedisBroker, run: Run) -> Closed:
-    """End it; an ending whose books do not fit is begun again."""
+    """End it; an ending whose final writes do not fit is begun again."""
     closed = await broker.run(run).close()
     try:
         await broker.run(run).release(expires=datetime.now(UTC), retain=True)
-    except Rejected:
+    except RecoveryError as error:
+        if error.outcome is not Outcome.FAILED:
+            raise
         closed = await broker.run(run).close()
         await broker.run(run).release(expires=datetime.now(UTC), retain=True)
     return closed

@@ -17,7 +17,7 @@ from queue_recovery.controller.api_server import GRACE
 from queue_recovery.controller.candidate import Candidate, LeaseRecord, Timing
 from queue_recovery.controller.lease import KubernetesLease
 from queue_recovery.controller.watchdog import Watchdog
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import until
 from tests.controller.replicas import LEASE, Link, Replica, Replicas
 
@@ -225,7 +225,7 @@ async def test_one_that_stands_by_is_ready_until_it_has_not_seen_the_lease_for_l
         async def read(self) -> LeaseRecord | None:
             self.read_so_far += 1
             if self.read_so_far > 1:
-                raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503; trying again")
+                raise RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503; trying again")
             return LeaseRecord(holder="another", seconds=LEASE, renewed="03:00:00")
 
     lease = Away()
@@ -257,7 +257,7 @@ async def test_a_leader_says_that_it_cannot_renew_the_lease_and_when_it_can_agai
         async def read(self) -> LeaseRecord | None:
             self.read_so_far += 1
             if self.read_so_far == 2:
-                raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503")
+                raise RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "the API server answers 503")
             return self.stored
 
         @override

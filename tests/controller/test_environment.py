@@ -7,7 +7,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.controller.settings import Settings
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from tests.controller.environments import GivenSecrets, environment_of
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ async def test_an_operator_with_the_shipped_settings_connects_to_nothing_on_loop
         secrets = GivenSecrets(api, {name: {"url": f"{name}://127.0.0.1:1/"} for name in ("redis", "mongodb")})
         environment = environment_of(api, destinations=Settings().destinations, secrets=secrets)
         for server in (await environment.broker(target), await environment.job_store(target)):
-            with pytest.raises(NotYet) as error:
+            with pytest.raises(RecoveryError) as error:
                 await server.check()
             await server.aclose()
 
@@ -67,7 +67,7 @@ async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_
     async with ApiClient() as api:
         secrets = GivenSecrets(api, values)
         environment = environment_of(api, secrets=secrets)
-        with pytest.raises(NotYet) as error:
+        with pytest.raises(RecoveryError) as error:
             await environment.job_store(target)
 
     assert error.value.reason == "InvalidCertificate"

@@ -11,13 +11,14 @@ import pytest
 import pytest_asyncio
 
 from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller import reconciler
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.admission import Admission
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_ended
 from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.recovery.preparing import Requeue
@@ -266,7 +267,7 @@ async def test_a_recovery_that_went_unseen_by_the_watch_ends_its_task_when_it_is
     assert work.begun == ["a"]
 
 
-@pytest.mark.parametrize("error", [Unavailable("KubernetesUnavailable", "away"), RuntimeError("a bug")])
+@pytest.mark.parametrize("error", [RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away"), RuntimeError("a bug")])
 async def test_what_ends_in_an_error_is_tried_again(board: Reconciler, work: Work, error: Exception) -> None:
     async def fail() -> None:
         raise error
@@ -284,7 +285,7 @@ async def test_one_that_is_removed_while_it_waits_to_be_tried_again_is_tried_unt
     async def fail() -> None:
         board.receive(recovery(2), gone=True)
         if len(work.begun) < 3:
-            raise Unavailable("KubernetesUnavailable", "away")
+            raise RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away")
         raise Gone
 
     work.outcome = fail

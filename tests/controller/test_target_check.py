@@ -10,7 +10,7 @@ from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.target_check import check_target
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth, Held, Unacked
 from queue_recovery.recovery.ports.environment import Environment
 
@@ -52,14 +52,14 @@ def environment(
 
     async def connected(how: str | None, invalid: Reason) -> SimpleNamespace:
         if how == INVALID:
-            raise NotYet(invalid, "it cannot be used")
+            raise RecoveryError(invalid, "it cannot be used")
         if how == DENIED:
-            raise NotYet(Reason.FORBIDDEN, "bind the rights")
+            raise RecoveryError(Reason.FORBIDDEN, "bind the rights")
         return server(how, held)
 
     async def check_permissions(*_: object) -> None:
         if not permitted:
-            raise NotYet(Reason.FORBIDDEN, "may not get secrets; bind the rights")
+            raise RecoveryError(Reason.FORBIDDEN, "may not get secrets; bind the rights")
 
     made = SimpleNamespace(
         now=lambda: datetime(2026, 5, 1, tzinfo=UTC),

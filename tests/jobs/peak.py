@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 
 from queue_recovery.jobs.connecting import connect
-from queue_recovery.recovery.errors import RecoveryError, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from tests.jobs.stores import LATER, NOW, RUN, claim, spec
 from tests.memory import tell
 
@@ -18,7 +18,7 @@ async def _main(url: str, database: str, collection: str, count: int) -> None:
         found = sum([len(job.args or "") async for job in store.look_up(ids)])
     except RecoveryError as error:
         found = error.message
-    with suppress(Unavailable):
+    with suppress(RecoveryError):
         await store.claim(RUN, [claim(name) for name in ids], now=NOW)
         await store.settle(RUN, ids, now=LATER)
     await store.aclose()

@@ -6,7 +6,7 @@ import pytest
 from bson import ObjectId
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import JobStore
 from tests.jobs.stores import (
     FAILED,
@@ -198,7 +198,7 @@ async def test_documents_that_refuse_a_claim_are_named_and_the_others_claimed(
         [{"_id": "a", **FAILED}, {"_id": "b", "status": "failed", "task_id": "b"}, {"_id": "c", "task_id": "taken"}]
     )
 
-    with pytest.raises(Rejected, match=r'documents of "a" \(code 11000\)') as caught:
+    with pytest.raises(RecoveryError, match=r'documents of "a" \(code 11000\)') as caught:
         await store.claim(RUN, [claim("a", task_id="taken"), claim("b", seen="b")], now=NOW)
 
     assert caught.value.reason == Reason.JOB_STORE_WRITE_REFUSED

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.reading import MAX_READ_BYTES, batches_by_size
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from tests.jobs.scripted_server import Command, Reply, scripted
 from tests.jobs.stores import FAILED, NOW, RUN, Collection, MakeStore, claim, looked_up, stamp
 from tests.memory import LIMIT_MIB, peak_of
@@ -67,7 +67,7 @@ async def test_a_document_is_read_if_its_mapped_fields_fit(
     store = make_store(fields={"args": "args"})
 
     if more:
-        with pytest.raises(Rejected) as raised:
+        with pytest.raises(RecoveryError) as raised:
             await looked_up(store, ["a", "b"])
         assert raised.value.reason == Reason.INVALID_ARGUMENTS
         assert ' documents of "a" take ' in raised.value.message
@@ -83,7 +83,7 @@ async def test_a_very_long_status_or_task_id_is_refused_by_name(
     await collection.insert_one({"_id": "short", **FAILED, field: letter * most})
     await collection.insert_one({"_id": "long", **FAILED, field: letter * (most + 1)})
 
-    with pytest.raises(Rejected, match="long"):
+    with pytest.raises(RecoveryError, match="long"):
         await looked_up(make_store(), ["short", "long"])
     assert set(await looked_up(make_store(), ["short"])) == {"short"}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import IdType, JobFields
 from queue_recovery.jobs import documents
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import JobStore, StoredJob
 from tests.jobs.stores import Collection, MakeStore, looked_up
 
@@ -121,7 +121,7 @@ async def test_documents_that_json_cannot_hold_are_named_without_their_values(
     bad: list[dict[str, object]] = [{"_id": f"bad{number:02}", "args": [secret]} for number in range(12)]
     await collection.insert_many([*bad, {"_id": "good", "args": [1]}])
 
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RecoveryError) as caught:
         await looked_up(make_store(fields={"args": "args"}), ["good", *(f"bad{number:02}" for number in range(12))])
 
     assert caught.value.reason == Reason.INVALID_ARGUMENTS

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import JobStore
 from tests.jobs.stores import FAILED, LATER, NOW, PENDING, RUN, Collection, application_fields, claim, looked_up
 
@@ -54,7 +54,7 @@ async def test_a_claim_that_a_rule_refuses_changes_nothing_and_names_the_job_wit
     await rule(collection)
     before = await application_fields(collection, "a")
 
-    with pytest.raises(Rejected, match=rf'documents of "a" \(code {code}\)') as caught:
+    with pytest.raises(RecoveryError, match=rf'documents of "a" \(code {code}\)') as caught:
         await store.claim(RUN, [claim(), claim("gone meanwhile")], now=NOW)
     await store.settle(RUN, ["a", "gone meanwhile"], now=LATER)
 

@@ -4,7 +4,7 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.connecting import connect
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import JobStore
 from tests.jobs.stores import (
     FAILED,
@@ -50,7 +50,7 @@ async def test_the_check_names_every_privilege_that_is_missing_and_the_collectio
     await collection.insert_one({"_id": "a"})
     store = make_store(await database.operator_url(collection.name, actions=granted))
 
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(RecoveryError) as caught:
         await store.check()
 
     assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
@@ -62,7 +62,7 @@ async def test_a_url_without_a_user_has_no_privileges(
 ) -> None:
     hosts = database.url.rpartition("@")[2]
 
-    with pytest.raises(Unavailable, match="check that the URL names a user") as caught:
+    with pytest.raises(RecoveryError, match="check that the URL names a user") as caught:
         await make_store(f"mongodb://{hosts}").check()
 
     assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
@@ -82,7 +82,7 @@ async def test_a_privilege_that_is_revoked_after_the_check_is_named_by_the_step_
         await store.settle(RUN, ["a"], now=NOW)
 
     for step in (claim_one, settle):
-        with pytest.raises(Unavailable, match='privilege "update" on') as caught:
+        with pytest.raises(RecoveryError, match='privilege "update" on') as caught:
             await step(store)
         assert caught.value.reason == Reason.JOB_STORE_PERMISSION_DENIED
     assert await application_fields(collection, "a") == FAILED

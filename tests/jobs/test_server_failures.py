@@ -11,7 +11,7 @@ from pymongo import AsyncMongoClient
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.connecting import Timeouts, connect
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import JobStore
 from sandbox.job_store import JobStore as Server
 from sandbox.processes import Scope, until
@@ -71,7 +71,7 @@ async def again(write: Callable[[], Awaitable[T]]) -> T:
     async def sent() -> tuple[T] | None:
         try:
             return (await write(),)
-        except Unavailable:
+        except RecoveryError:
             return None
 
     (answer,) = await until(sent, "the server to accept the write")
@@ -85,7 +85,7 @@ async def test_a_failed_claim_that_is_sent_again_is_ours_and_no_other_recoverys(
     await collection.insert_many([{"_id": name, **FAILED} for name in "ab"])
     await fail_updates(server.url, fault)
 
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(RecoveryError) as caught:
         await store.claim(RUN, [claim("a"), claim("b")], now=NOW)
     await accept_updates(server.url)
 
@@ -107,7 +107,7 @@ async def test_jobs_are_settled_by_a_second_call_no_matter_at_which_write_the_fi
     await collection.update_one({"_id": "changed"}, {"$set": {"status": "processing"}})
     await fail_updates(server.url, fault, skip=WRITES_OF_SETTLE.index(write))
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(RecoveryError, match="JobStore"):
         await store.settle(RUN, ["never", "claimed", "changed"], now=NOW)
     await accept_updates(server.url)
     await again(lambda: store.settle(RUN, ["never", "claimed", "changed"], now=LATER))
@@ -127,7 +127,7 @@ async def test_a_claim_survives_a_server_that_is_killed_right_after_it(
     before = await document(collection, names[-1])
 
     await server.kill()
-    with pytest.raises(Unavailable):
+    with pytest.raises(RecoveryError, match="JobStore"):
         await looked_up(store, names)
     await server.restart()
 

@@ -8,7 +8,7 @@ import pytest
 
 from queue_recovery.jobs.connecting import connect
 from queue_recovery.recovery.certificates import Certificates
-from queue_recovery.recovery.errors import NotYet, RecoveryError
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.certificates import Authority, KeyPair
 from sandbox.job_store import JobStore as Server
 from sandbox.processes import Scope
@@ -169,7 +169,7 @@ def test_an_invalid_certificate_is_refused_before_any_connection(tmp_path: Path)
     ]
 
     for certificates in unusable:
-        with pytest.raises(NotYet) as refused:
+        with pytest.raises(RecoveryError) as refused:
             connect("mongodb://db.example/", spec("app", "jobs"), certificates=certificates)
         assert refused.value.reason == "InvalidCertificate"
         assert "jobStore.mongodb.tls" in refused.value.message

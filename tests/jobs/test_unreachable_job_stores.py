@@ -13,7 +13,7 @@ import pytest
 
 from queue_recovery.jobs import url
 from queue_recovery.jobs.connecting import Timeouts, connect
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import free_port
 from tests.jobs.scripted_server import scripted
 from tests.jobs.stores import spec
@@ -43,7 +43,7 @@ async def message_about(address: str) -> str:
     """Check the job store at a URL; return the message, which must not contain the password."""
     store = connect(address, spec("app", "jobs"), timeouts=QUICK)
     try:
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(RecoveryError) as refused:
             await store.check()
     finally:
         await store.aclose()

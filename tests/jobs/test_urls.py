@@ -6,7 +6,7 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.jobs.connecting import connect
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from tests.jobs.stores import spec
 
 PASSWORD = "hunter2"
@@ -59,7 +59,7 @@ async def test_a_url_as_applications_use_it_is_accepted(url: str) -> None:
     ],
 )
 async def test_an_invalid_or_unsafe_url_is_refused_and_not_shown(url: str, says: str) -> None:
-    with pytest.raises(NotYet) as caught:
+    with pytest.raises(RecoveryError) as caught:
         connect(url, spec("app", "jobs"))
 
     assert caught.value.reason == Reason.INVALID_JOB_STORE_URL
@@ -73,7 +73,7 @@ async def test_a_url_does_not_reveal_whether_a_file_exists(tmp_path: Path) -> No
     present.touch()
     messages = set()
     for file in (present, missing):
-        with pytest.raises(NotYet) as caught:
+        with pytest.raises(RecoveryError) as caught:
             connect(f"mongodb://db.example/?tlsCAFile={file}", spec("app", "jobs"))
         messages.add(caught.value.message)
 
@@ -82,7 +82,7 @@ async def test_a_url_does_not_reveal_whether_a_file_exists(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("database", "collection"), [("a b", "jobs"), ("app", "$jobs"), ("app", "..")])
 async def test_names_that_mongodb_does_not_accept_are_refused(database: str, collection: str) -> None:
-    with pytest.raises(NotYet) as caught:
+    with pytest.raises(RecoveryError) as caught:
         connect("mongodb://db.example/", spec(database, collection))
 
     assert caught.value.reason == Reason.INVALID_JOB_STORE_NAME
@@ -105,7 +105,7 @@ async def test_names_that_mongodb_does_not_accept_are_refused(database: str, col
 async def test_fields_that_cannot_be_written_or_read_are_refused_before_any_worker_is_stopped(
     fields: dict[str, str],
 ) -> None:
-    with pytest.raises(NotYet) as caught:
+    with pytest.raises(RecoveryError) as caught:
         connect("mongodb://db.example/", spec("app", "jobs", fields=fields))
 
     assert caught.value.reason == Reason.INVALID_JOB_FIELDS

@@ -9,7 +9,7 @@ from typing_extensions import override
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import DesiredState, Resource
@@ -74,7 +74,7 @@ class Case(Stored):
 
 NO_TARGET = AwaitingChange(Reason.TARGET_NOT_FOUND, "no QueueTarget")
 NO_SECRET = AwaitingChange(Reason.SECRET_NOT_FOUND, "no Secret")
-NO_RIGHTS = NotYet(Reason.FORBIDDEN, "may not")
+NO_RIGHTS = RecoveryError(Reason.FORBIDDEN, "may not")
 
 
 async def test_without_its_target_it_ends_once_its_workers_are_back() -> None:
@@ -103,11 +103,11 @@ async def test_it_waits_without_its_target_when_it_is_not_deleted() -> None:
 
 
 @pytest.mark.parametrize("workers", [None, NO_RIGHTS], ids=["with rights", "without rights"])
-async def test_in_a_namespace_that_is_being_deleted_it_ends_without_what_is_gone(workers: NotYet | None) -> None:
+async def test_in_a_namespace_that_is_being_deleted_it_ends_without_what_is_gone(workers: RecoveryError | None) -> None:
     assert await Case(target=NO_SECRET, workers=workers, terminating=True).ends()
 
 
 async def test_in_a_namespace_that_is_being_deleted_a_server_that_is_away_is_tried_again_first() -> None:
-    away = Unavailable(Reason.BROKER_UNAVAILABLE, "does not answer")
+    away = RecoveryError(Reason.BROKER_UNAVAILABLE, "does not answer")
 
     assert not await Case(target=away, terminating=True).ends()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_task, expand, listed, task_id
 from queue_recovery.recovery.ports import StoredJob
 
@@ -85,7 +85,7 @@ def test_a_job_that_is_written_out_keeps_its_arguments_to_the_letter() -> None:
 def test_a_job_that_cannot_be_enqueued_is_refused_with_its_reason(
     case: str, job: dict[str, object], document: StoredJob | None, of: QueueSpec, reason: Reason
 ) -> None:
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(RecoveryError) as refused:
         check_task(only(job), document, of, UID)
     assert refused.value.reason == reason, case
 
@@ -96,7 +96,7 @@ def test_a_stored_task_is_free_while_the_target_names_no_tasks() -> None:
 
 
 def test_an_id_that_is_listed_twice_is_refused() -> None:
-    with pytest.raises(Rejected, match="DuplicateJob") as refused:
+    with pytest.raises(RecoveryError, match="DuplicateJob") as refused:
         listed(recovery({"id": "a"}, {"id": "b"}, {"id": "a"}))
     assert "jobs[0] and jobs[2]" in refused.value.message
 
@@ -120,7 +120,7 @@ def test_a_task_id_is_the_same_at_every_attempt_and_another_one_in_every_recover
 
 def test_jobs_without_a_document_are_named() -> None:
     jobs = listed(recovery(*({"id": str(n)} for n in range(14))))
-    with pytest.raises(Rejected, match="JobNotFound") as refused:
+    with pytest.raises(RecoveryError, match="JobNotFound") as refused:
         check_found(jobs, {"0": stored("0")})
     assert "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more" in refused.value.message
 

@@ -5,10 +5,11 @@ from typing import cast
 
 import pytest
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import Resource
 from queue_recovery.recovery.purge import purge
@@ -30,7 +31,7 @@ async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_not
 
     async def take(attempt: int, frozen: list[str]) -> object:
         asked.append((attempt, frozen))
-        raise Rejected("BrokerLostData", "lost")
+        raise RecoveryError(Reason.BROKER_LOST_DATA, "lost")
 
     async def broker(_: object) -> object:
         run = SimpleNamespace(take=take)  # it has nothing that writes
@@ -52,7 +53,7 @@ async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_not
         turn=alone(),
     )
 
-    with pytest.raises(Rejected, match="lost"):
+    with pytest.raises(RecoveryError, match="lost"):
         await purge(recovery)
 
     assert asked == [(1, ["0:int:7", "2:str:a"])]

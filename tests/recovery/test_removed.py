@@ -11,7 +11,7 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource
@@ -24,8 +24,8 @@ SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue"
 STARTED = QueueRecoveryStatus(
     drain_start_time=timestamp(NOW), workers=[WorkerStatus(name="worker", uid="d", replicas=2)]
 )
-AWAY = Unavailable(Reason.KUBERNETES_UNAVAILABLE, "does not answer")
-NO_RIGHTS = NotYet(Reason.FORBIDDEN, "may not")
+AWAY = RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "does not answer")
+NO_RIGHTS = RecoveryError(Reason.FORBIDDEN, "may not")
 
 
 class Case:

@@ -13,7 +13,7 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.controller.recovery_events import events_between
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.ports.environment import Environment
@@ -73,7 +73,7 @@ class Case:
 
     async def scale_back(self, name: str, *_: str, **__: object) -> None:
         if name == self._refused:
-            raise Unavailable(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
+            raise RecoveryError(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
         self.restored.append(name)
 
     async def follow(self, _: Sequence[str], **__: bool) -> AsyncGenerator[Sequence[Worker], None]:
@@ -117,7 +117,7 @@ async def test_a_queue_whose_deployments_all_have_no_replicas_is_said_to_be_cons
 async def test_one_that_cannot_be_written_holds_up_no_other_one() -> None:
     case = Case(refused="spare")
 
-    with pytest.raises(Unavailable, match="spare is refused"):
+    with pytest.raises(RecoveryError, match="spare is refused"):
         await case.says()
 
     assert case.restored == ["worker"]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Consumer
 from queue_recovery.recovery.vanished import refuse_survivors
 
@@ -17,7 +17,7 @@ def consumer(address: str, age: int) -> Consumer:
 
 
 def test_a_connection_that_was_made_before_its_pod_was_last_seen_is_a_survivor() -> None:
-    with pytest.raises(NotYet, match=r"UnknownConsumer: a worker at 10\.1\.0\.7 .* CLIENT KILL ID 4"):
+    with pytest.raises(RecoveryError, match=r"UnknownConsumer: a worker at 10\.1\.0\.7 .* CLIENT KILL ID 4"):
         refuse_survivors([consumer("10.1.0.9", 600), consumer("10.1.0.7", 31)], SEEN, NOW)
 
 

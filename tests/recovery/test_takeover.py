@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.locks import check_notes, check_notes_are_whole, check_queue_locks
 from queue_recovery.recovery.ports import Closed, Holder, ScaleBackNote, Worker
 from queue_recovery.recovery.ports.environment import Environment
@@ -198,9 +198,9 @@ async def test_a_note_that_somebody_has_damaged_holds_up_who_has_not_begun_and_s
 
 
 async def test_the_lock_is_kept_until_the_workers_are_back() -> None:
-    case = Case(NO_MESSAGES, refusal=Unavailable(Reason.KUBERNETES_UNAVAILABLE, "away"))
+    case = Case(NO_MESSAGES, refusal=RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away"))
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(RecoveryError, match="KubernetesUnavailable"):
         await case.takes_over()
 
     assert case.done == ["closed"]

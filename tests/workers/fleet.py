@@ -9,7 +9,8 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient, Configuration
 
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.api.reasons import Outcome
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, Worker, Workers
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.deployments import KubernetesWorkers
@@ -136,7 +137,9 @@ class Fleet:
             seen = await self.look(name)
             try:
                 await self.workers.scale_to_zero(seen, note(seen.replicas, run))
-            except Unavailable:
+            except RecoveryError as error:
+                if error.outcome is not Outcome.UNAVAILABLE:
+                    raise
                 return None
             return seen
 

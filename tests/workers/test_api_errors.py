@@ -6,7 +6,7 @@ from kubernetes.aio.client import ApiException
 from pydantic import BaseModel, ValidationError
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers.api_errors import to_recovery_error, translated_failures
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 
@@ -31,17 +31,22 @@ def not_an_object() -> ValidationError:
 @pytest.mark.parametrize(
     ("error", "kind", "reason", "says"),
     [
-        (ApiException(401), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "refuses the operator's token (401)"),
-        (ApiException(403), NotYet, Reason.FORBIDDEN, "kubectl apply -k manifests/operator"),
-        (ApiException(409), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "answers 409. Trying again"),
-        (ApiException(422), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "which admission policy or webhook denies it"),
-        (ApiException(429), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "answers 429. Trying again"),
-        (ApiException(503), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "answers 503. Trying again"),
-        (TimeoutError(), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "does not answer in time"),
-        (aiohttp.ServerTimeoutError(), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "does not answer in time"),
-        (ConnectionRefusedError(), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "cannot be reached"),
-        (aiohttp.ServerDisconnectedError(), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "cannot be reached"),
-        (not_an_object(), Unavailable, Reason.KUBERNETES_UNAVAILABLE, "not a Kubernetes object"),
+        (ApiException(401), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "refuses the operator's token (401)"),
+        (ApiException(403), RecoveryError, Reason.FORBIDDEN, "kubectl apply -k manifests/operator"),
+        (ApiException(409), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "answers 409. Trying again"),
+        (
+            ApiException(422),
+            RecoveryError,
+            Reason.KUBERNETES_UNAVAILABLE,
+            "which admission policy or webhook denies it",
+        ),
+        (ApiException(429), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "answers 429. Trying again"),
+        (ApiException(503), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "answers 503. Trying again"),
+        (TimeoutError(), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "does not answer in time"),
+        (aiohttp.ServerTimeoutError(), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "does not answer in time"),
+        (ConnectionRefusedError(), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "cannot be reached"),
+        (aiohttp.ServerDisconnectedError(), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "cannot be reached"),
+        (not_an_object(), RecoveryError, Reason.KUBERNETES_UNAVAILABLE, "not a Kubernetes object"),
     ],
 )
 def test_an_error_has_one_reason_and_one_message(
@@ -66,7 +71,8 @@ def test_a_refused_write_to_a_deployment_has_a_reason_of_its_own(status: int, re
 
 
 @pytest.mark.parametrize(
-    ("status", "raised"), [(404, Gone), (409, ApiException), (403, NotYet), (500, Unavailable), (400, Unavailable)]
+    ("status", "raised"),
+    [(404, Gone), (409, ApiException), (403, RecoveryError), (500, RecoveryError), (400, RecoveryError)],
 )
 def test_the_statuses_that_a_caller_expects_are_not_translated(status: int, raised: type[Exception]) -> None:
     with pytest.raises(raised), translated_failures(not_found=Gone, expected=(409,)):

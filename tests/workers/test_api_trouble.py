@@ -9,7 +9,7 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Workers
 from queue_recovery.workers import namespace
 from queue_recovery.workers.permissions import Permissions, permissions_for
@@ -53,12 +53,12 @@ def answering(status: int) -> Handler:
 @pytest.mark.parametrize(
     ("status", "kind", "reason"),
     [
-        (401, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
-        (403, NotYet, Reason.FORBIDDEN),
-        (429, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
-        (500, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
-        (503, Unavailable, Reason.KUBERNETES_UNAVAILABLE),
-        (422, Unavailable, Reason.WORKER_WRITE_REFUSED),
+        (401, RecoveryError, Reason.KUBERNETES_UNAVAILABLE),
+        (403, RecoveryError, Reason.FORBIDDEN),
+        (429, RecoveryError, Reason.KUBERNETES_UNAVAILABLE),
+        (500, RecoveryError, Reason.KUBERNETES_UNAVAILABLE),
+        (503, RecoveryError, Reason.KUBERNETES_UNAVAILABLE),
+        (422, RecoveryError, Reason.WORKER_WRITE_REFUSED),
     ],
 )
 async def test_an_answer_is_named_by_its_code_and_its_text_is_not_passed_on(
@@ -80,7 +80,7 @@ async def test_an_answer_that_is_no_kubernetes_object_comes_from_something_else(
         return web.Response(text="<html>Please log in</html>")
 
     async with scripted(handle) as api:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await call(workers_of(api.client))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
@@ -89,7 +89,7 @@ async def test_an_answer_that_is_no_kubernetes_object_comes_from_something_else(
 @pytest.mark.parametrize("call", CALLS)
 async def test_a_server_that_is_away_is_unavailable(call: Callable[[Workers], Awaitable[object]]) -> None:
     async with ApiClient(Configuration(host=f"http://127.0.0.1:{free_port()}")) as client:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await call(workers_of(client))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
@@ -106,7 +106,7 @@ async def test_a_server_that_never_answers_is_given_up(
         raise AssertionError
 
     async with scripted(handle) as api:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await call(workers_of(api.client))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
@@ -114,7 +114,7 @@ async def test_a_server_that_never_answers_is_given_up(
 
 async def test_rights_cannot_be_asked_for_where_nobody_answers() -> None:
     async with scripted(answering(500)) as api:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await Permissions(api.client, "media").missing(permissions_for(["redis"], ["worker"]))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
@@ -143,7 +143,7 @@ async def test_others_that_write_all_the_time_are_not_fought_for_ever() -> None:
         return web.json_response(held(), status=409 if request.method == "PATCH" else 200)
 
     async with scripted(handle) as api:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await workers_of(api.client).scale_back("worker", "d", RUN)
 
     assert caught.value.reason == Reason.WORKER_CHANGED

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers import informer
 from tests.workers.fleet import SECONDS, workers_of
 from tests.workers.scripted_api import (
@@ -147,7 +147,7 @@ async def test_a_server_that_does_not_come_back_is_unavailable() -> None:
     down = web.json_response({"message": "s3cret"}, status=503)
 
     async with scripted(cluster([[GONE]], [listed(), down])) as api:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await follow_until(api, pods=1)
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
@@ -155,7 +155,7 @@ async def test_a_server_that_does_not_come_back_is_unavailable() -> None:
 
 async def test_a_right_that_is_taken_away_meanwhile_is_named() -> None:
     async with scripted(cluster([[GONE]], [listed(), web.json_response({}, status=403)])) as api:
-        with pytest.raises(NotYet) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await follow_until(api, pods=1)
 
     assert caught.value.reason == Reason.FORBIDDEN

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.workers import informer
 from sandbox.processes import until
@@ -282,7 +282,9 @@ async def test_a_deployment_that_does_not_exist_is_named(fleet: Fleet) -> None:
     await fleet.apply(manifest(replicas=0))
 
     for call in (fleet.workers.look(["worker", "tts-worker"]), anext(fleet.workers.follow(["tts-worker", "worker"]))):
-        with pytest.raises(NotYet, match=f'namespace "{fleet.namespace}" has no Deployment "tts-worker"') as caught:
+        with pytest.raises(
+            RecoveryError, match=f'namespace "{fleet.namespace}" has no Deployment "tts-worker"'
+        ) as caught:
             await call
         assert caught.value.reason == Reason.WORKER_NOT_FOUND
 
@@ -293,7 +295,7 @@ async def test_following_ends_with_the_same_when_a_deployment_is_deleted(fleet: 
     async with aclosing(fleet.workers.follow(["worker"])) as changes:
         await next_change(changes)
         await fleet.kubectl("delete", "deployment", "worker")
-        with pytest.raises(NotYet) as caught:
+        with pytest.raises(RecoveryError) as caught:
             await end_of_drain(changes)
 
     assert caught.value.reason == Reason.WORKER_NOT_FOUND

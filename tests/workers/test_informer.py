@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers import informer
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.deployments import KubernetesWorkers
@@ -270,5 +270,5 @@ async def test_whoever_follows_is_told_what_the_collection_cannot_be_followed_fo
             await anext(second)
             await pods.news.put(event("ERROR", {"kind": "Status", "code": 410}))
             for changes in (first, second):
-                with pytest.raises(NotYet, match="Forbidden"):
+                with pytest.raises(RecoveryError, match="Forbidden"):
                     await anext(changes)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers.permissions import Permissions, ServiceAccount, forbidden, permissions_for
 from tests.workers.fleet import RUN, Fleet, connected, manifest, note, workers_of
 
@@ -61,7 +61,7 @@ async def test_without_a_role_binding_every_call_says_which_one_to_create(fleet:
             workers.scale_to_zero(seen, note(2)),
             workers.scale_back("worker", seen.uid, RUN),
         ):
-            with pytest.raises(NotYet) as caught:
+            with pytest.raises(RecoveryError) as caught:
                 await call
             assert caught.value.reason == Reason.FORBIDDEN
             assert caught.value.message.endswith(

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.api.reasons import Outcome, Reason
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import SCALE_BACK_TO, ScaledDown
 from queue_recovery.workers.snapshot import note_labels
 from sandbox.api import Json
@@ -52,7 +52,9 @@ async def test_scaling_again_to_the_same_effect_writes_nothing(fleet: Fleet) -> 
         drained = await fleet.drained()
         try:
             await fleet.workers.scale_to_zero(drained, note(2))
-        except Unavailable:  # its controller has written the status meanwhile
+        except RecoveryError as error:
+            if error.outcome is not Outcome.UNAVAILABLE:  # its controller has written the status meanwhile
+                raise
             return False
         return await fleet.look() == drained
 
@@ -64,7 +66,7 @@ async def test_a_deployment_that_was_changed_since_it_was_seen_is_left_alone(fle
     seen = await fleet.look()
     await fleet.patch({"metadata": {"labels": {"changed": "by-somebody"}}})
 
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(RecoveryError) as caught:
         await fleet.workers.scale_to_zero(seen, note(2))
 
     assert caught.value.reason == Reason.WORKER_CHANGED
@@ -76,12 +78,12 @@ async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_scale
     await fleet.apply(manifest(replicas=0))
     seen = await fleet.look()
     await fleet.kubectl("delete", "deployment", "worker")
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(RecoveryError) as caught:
         await fleet.workers.scale_to_zero(seen, note(2))
     assert caught.value.reason == Reason.WORKER_CHANGED
     await fleet.apply(manifest(replicas=1))
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(RecoveryError, match="WorkerChanged"):
         await fleet.workers.scale_to_zero(seen, note(2))
 
     assert (await fleet.look()).note is None
@@ -100,7 +102,8 @@ async def test_of_two_recoveries_that_want_a_deployment_one_gets_it(fleet: Fleet
     outcomes = await until(settled, "one of them to get it")
     won = 0 if isinstance(outcomes[0], int) else 1
     lost = outcomes[1 - won]
-    assert isinstance(lost, Unavailable)
+    assert isinstance(lost, RecoveryError)
+    assert lost.outcome is Outcome.UNAVAILABLE
     assert lost.reason == Reason.WORKER_CHANGED
     held = (await fleet.look()).note
     assert held is not None
@@ -176,7 +179,7 @@ async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) ->
     seen = await fleet.look()
 
     assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(RecoveryError) as caught:
         await fleet.workers.scale_to_zero(seen, note(2))
 
     assert caught.value.reason == Reason.WORKER_CHANGED
@@ -304,7 +307,7 @@ async def test_one_that_had_no_replicas_is_fenced_also_where_the_note_is_gone(fl
 
     assert await fleet.workers.scale_back("worker", seen.uid, RUN, scaled_down=known) is None
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(RecoveryError, match="WorkerChanged"):
         await fleet.workers.scale_to_zero(late, note(0))
 
 

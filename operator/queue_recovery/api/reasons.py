@@ -223,6 +223,12 @@ class Reason(StrEnum):
         "The user in the URL lacks a privilege on the collection of jobs, `find` or `update`. The message names it.",
         "Grant the role that `docs/security.md` shows. The built-in role `readWrite` includes both privileges.",
     )
+    JOB_STORE_RELEASE_REFUSED = (
+        "JobStoreReleaseRefused",
+        Outcome.UNAVAILABLE,
+        "The job store rejects giving back a job that was claimed but not enqueued, as a validator does.",
+        "Let the validator allow the field `queueRecovery` and the job's former status. The message names the jobs.",
+    )
     KUBERNETES_UNAVAILABLE = (
         "KubernetesUnavailable",
         Outcome.UNAVAILABLE,
@@ -282,7 +288,7 @@ class Reason(StrEnum):
     JOB_STORE_WRITE_REFUSED = (
         "JobStoreWriteRefused",
         Outcome.FAILED,
-        "The job store rejects the change of a job's document, as a validator does. One that is ending tries again.",
+        "The job store rejects the claim of a job, as a validator does.",
         "Let the validator allow the field `queueRecovery` and the target's `statuses.pending`; then create a new one.",
     )
     INVALID_JOB_ID = (

@@ -88,8 +88,7 @@ class RedisBroker:
             destinations: the addresses to which it connects.
 
         Raises:
-            NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
-            Unavailable: `PrimaryNotFound`.
+            RecoveryError: `InvalidBrokerURL`, `InvalidCertificate`, `PrimaryNotFound`.
         """
         address = parse_url(url)
         redis = connect(address, options, certificates, sentinel_password, destinations)

@@ -45,7 +45,7 @@ class ClusterUID:
     async def read(self) -> str | None:
         """Return the UID, read once; None: the operator may not read it.
 
-        Raises Unavailable (`KubernetesUnavailable`).
+        Raises RecoveryError (`KubernetesUnavailable`).
         """
         if self._uid is None and time.monotonic() - self._refused >= _ASK_AGAIN:
             try:

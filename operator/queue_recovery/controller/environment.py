@@ -20,7 +20,7 @@ from queue_recovery.controller.namespace_caches import NamespaceCaches
 from queue_recovery.controller.secrets import SecretReader
 from queue_recovery.jobs import connecting
 from queue_recovery.recovery.destinations import Destinations
-from queue_recovery.recovery.errors import AwaitingChange, Rejected
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.recovery.ports.environment import Earlier
@@ -92,7 +92,7 @@ class KubernetesEnvironment:
         await asyncio.sleep(seconds)
 
     async def target(self, name: str) -> QueueTargetSpec:
-        """Read the QueueTarget; raises NotYet (`TargetNotFound`)."""
+        """Read the QueueTarget; raises RecoveryError (`TargetNotFound`)."""
         self._known_changes = self._observed.changes
         self._secrets.forget()
         missing = AwaitingChange(
@@ -123,12 +123,12 @@ class KubernetesEnvironment:
     async def recovery(self, name: str) -> Earlier:
         """Read another QueueRecovery, and observe its end from now on.
 
-        Raises Rejected (`RecoveryNotFound`).
+        Raises RecoveryError (`RecoveryNotFound`).
         """
         self._observe(f"recovery {name}", None)  # before it is read, so that no end is missed between the two
         found = await self._recovery(self._namespace, name)
         if found is None:
-            raise Rejected(
+            raise RecoveryError(
                 Reason.RECOVERY_NOT_FOUND,
                 f'namespace "{self._namespace}" has no QueueRecovery "{name}". List those that exist (kubectl get '
                 f"queuerecoveries -n {self._namespace}), or put its messages back by hand as "
@@ -165,7 +165,7 @@ class KubernetesEnvironment:
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
         """Read the job store's URL and prepare a connection."""
         if target.job_store is None:
-            raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
+            raise RecoveryError(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore")
         mongodb = target.job_store.mongodb
         where = "spec.jobStore.mongodb"
         url = await self._secrets.value(mongodb.url_secret_ref, f"{where}.urlSecretRef")
@@ -176,7 +176,7 @@ class KubernetesEnvironment:
         )
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
-        """Check the operator's permissions here; raises NotYet (`Forbidden`)."""
+        """Check the operator's permissions here; raises RecoveryError (`Forbidden`)."""
         needed = permissions_for(target.secrets, workers)
         missing = await self._caches.permissions.missing(needed)
         for permission in needed:

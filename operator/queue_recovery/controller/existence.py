@@ -31,7 +31,7 @@ async def recovery_exists(
     False only when the API server says that no recovery has that name, or one with another UID; with `unfinished`, also
     when it has ended. A 404 that does not name the recovery, as that of a kind which is not served, proves nothing.
 
-    Raises Unavailable (`KubernetesUnavailable`).
+    Raises RecoveryError (`KubernetesUnavailable`).
     """
     try:
         with translated_failures(expected=(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)):
@@ -52,7 +52,7 @@ async def namespace_is_terminating(api: ApiClient, namespace: str) -> bool:
 
     This creates an event in it as a dry run. Reading namespaces would need one more permission in the whole cluster.
 
-    Raises Unavailable (`KubernetesUnavailable`).
+    Raises RecoveryError (`KubernetesUnavailable`).
     """
     event = EventsV1Event(
         metadata=V1ObjectMeta(name=f"probe.{uuid4().hex[:16]}", namespace=namespace),

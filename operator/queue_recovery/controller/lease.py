@@ -8,7 +8,7 @@ from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.candidate import LeaseRecord
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers.api_errors import translated_failures
 
 NAME = "queue-recovery"
@@ -91,8 +91,8 @@ class KubernetesLease:
         )
 
     @property
-    def _forbidden(self) -> NotYet:
-        return NotYet(
+    def _forbidden(self) -> RecoveryError:
+        return RecoveryError(
             Reason.FORBIDDEN,
             f'the operator may not write the Lease "{NAME}" in namespace "{self._namespace}", or there is no such '
             "namespace. Bind the Role of manifests/operator/rights.yaml there, or run one replica with "

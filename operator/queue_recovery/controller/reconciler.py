@@ -58,7 +58,7 @@ class Reconciler:
 
         Args:
             admission: the slots and queues that all recoveries share.
-            read: returns a recovery's body by its namespace, name and UID; raises Gone, or Unavailable.
+            read: returns a recovery's body by its namespace, name and UID; raises Gone, or RecoveryError.
             resource: returns the recovery of a body.
             environment: returns the surroundings of recoveries of a namespace.
             reconciled: called with a recovery after each reconciliation, also after one that has failed.

@@ -13,7 +13,7 @@ from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.resource import DesiredState, Gone, Superseded
 from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
@@ -154,7 +154,7 @@ class KubernetesResource:
             self._status = status
             self._written(before, status)
             return
-        raise Unavailable(
+        raise RecoveryError(
             Reason.KUBERNETES_UNAVAILABLE,
             "the API server refuses the status. Apply the CRDs of this operator's version: kubectl apply -k crds/",
         )
@@ -173,7 +173,7 @@ class KubernetesResource:
                     self._store(await self._edit([_finalizers(*others)]))
             except ApiException:
                 await self.read()
-        raise Unavailable(Reason.KUBERNETES_UNAVAILABLE, "the API server does not remove the finalizer. Trying again")
+        raise RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "the API server does not remove the finalizer. Trying again")
 
     @property
     def _has_finalizer(self) -> bool:

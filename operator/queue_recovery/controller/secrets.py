@@ -57,8 +57,7 @@ class SecretReader:
 
         Raises:
             AwaitingChange: `SecretNotFound`, `SecretKeyMissing`.
-            NotYet: `Forbidden`.
-            Unavailable: `KubernetesUnavailable`.
+            RecoveryError: `Forbidden`, `KubernetesUnavailable`.
         """
         if ref.name not in self._read_so_far:
             self._read_so_far[ref.name] = await self.read(ref.name, field)
@@ -67,7 +66,7 @@ class SecretReader:
     async def certificates(self, tls: BrokerTLS | MongoDBTLS, field: str) -> Certificates:
         """Return the certificates that the `tls` of a server names.
 
-        Raises as `value`, and NotYet (`InvalidCertificate`).
+        Raises as `value`, and RecoveryError (`InvalidCertificate`).
         """
         authority, client = tls.ca_secret_ref, tls.client_certificate_secret_ref
         shown = f"{field}.clientCertificateSecretRef"

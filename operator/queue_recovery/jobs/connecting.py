@@ -18,7 +18,7 @@ from queue_recovery.jobs.store import MongoJobStore
 from queue_recovery.jobs.tls import TLS
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 
 _MAX_CONNECTIONS: Final = 10
 """To each server, besides the driver's two monitoring connections."""
@@ -62,7 +62,7 @@ def connect(
         timeouts: of its connections and commands; None: `TIMEOUTS`.
 
     Raises:
-        NotYet: `InvalidJobStoreURL`, `InvalidCertificate`, `InvalidJobFields`, or
+        RecoveryError: `InvalidJobStoreURL`, `InvalidCertificate`, `InvalidJobFields`, or
             `InvalidJobStoreName` (database or collection).
     """
     timeouts = timeouts or TIMEOUTS
@@ -102,7 +102,7 @@ def connect(
         )
     except PyMongoError:
         tls.close()
-        raise NotYet(
+        raise RecoveryError(
             Reason.INVALID_JOB_STORE_NAME,
             f'MongoDB does not accept the names of database "{spec.database}" and collection "{spec.collection}". '
             "Correct jobStore.mongodb in the target",

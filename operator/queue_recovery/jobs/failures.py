@@ -16,7 +16,7 @@ from queue_recovery.jobs.connections import Connections
 from queue_recovery.recovery.cancellation import raise_cancellation
 from queue_recovery.recovery.connect_failures import ConnectFailure, Kind, describe
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
-from queue_recovery.recovery.errors import RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.wording import quoted
 
 _AUTHENTICATION: Final = frozenset({11, 18, 8000})
@@ -59,7 +59,7 @@ def to_recovery_error(
             code = None
         return permission_denied([action], namespace) if code == _PERMISSION else _from_code(code)
     if isinstance(error, BSONError):
-        return Rejected(
+        return RecoveryError(
             Reason.INVALID_ARGUMENTS,
             "the document of one of the listed jobs is not valid BSON. Correct the document, or leave the job out",
         )
@@ -83,11 +83,11 @@ def refused_writes(error: BulkWriteError, ids: Sequence[str]) -> dict[str, int] 
     return refusals
 
 
-def permission_denied(actions: Sequence[Action], namespace: str) -> Unavailable:
+def permission_denied(actions: Sequence[Action], namespace: str) -> RecoveryError:
     """Return the error of a user whose roles lack these actions on the collection."""
     missing = " and ".join(f'"{action}"' for action in actions)
     noun, check = ("privilege", "") if len(actions) == 1 else ("privileges", ", and check that the URL names a user")
-    return Unavailable(
+    return RecoveryError(
         Reason.JOB_STORE_PERMISSION_DENIED,
         f'the job store\'s user lacks the {noun} {missing} on the collection "{namespace}". '
         f'Grant it a role with the actions "find" and "update" on this collection{check}',
@@ -108,14 +108,14 @@ def _first_code(error: BulkWriteError) -> int | None:
     return next((entry["code"] for entry in [*details["writeErrors"], *details["writeConcernErrors"]]), None)
 
 
-def _from_code(code: int | None) -> Unavailable:
+def _from_code(code: int | None) -> RecoveryError:
     if code in _AUTHENTICATION:
-        return Unavailable(
+        return RecoveryError(
             Reason.JOB_STORE_AUTHENTICATION_FAILED,
             "the job store refuses the user or the password. Correct them in the URL",
         )
     shown = "an error" if code is None else f"error {code}"
-    return Unavailable(
+    return RecoveryError(
         Reason.JOB_STORE_UNAVAILABLE,
         f"the job store answers with {shown}. Check that it runs and has a primary, and see its log",
     )
@@ -125,7 +125,7 @@ def _from_connection(error: PyMongoError | AddressNotAllowedError, connections: 
     if connections.address_refused:
         return address_not_allowed("job store")
     if connections.certificate_refused():
-        return Unavailable(
+        return RecoveryError(
             Reason.JOB_STORE_CERTIFICATE_REFUSED,
             "the TLS handshake with the job store fails: its certificate is not trusted or is for another host, it "
             "requires or refuses a client certificate, or it does not speak TLS. Check jobStore.mongodb.tls in the "
@@ -136,13 +136,13 @@ def _from_connection(error: PyMongoError | AddressNotAllowedError, connections: 
         # The servers of mongodb+srv:// are looked up at the first command.
         failure = ConnectFailure(Kind.NO_DNS if isinstance(error.__cause__, DNSTimeout) else Kind.NO_SUCH_HOST)
     if failure is not None:
-        return Unavailable(Reason.JOB_STORE_UNAVAILABLE, describe("job store", failure))
+        return RecoveryError(Reason.JOB_STORE_UNAVAILABLE, describe("job store", failure))
     if isinstance(error, ProtocolError):
-        return Unavailable(
+        return RecoveryError(
             Reason.JOB_STORE_UNAVAILABLE,
             "the job store's reply is too large, or it is not MongoDB's protocol. Check the host and port in the URL",
         )
-    return Unavailable(
+    return RecoveryError(
         Reason.JOB_STORE_UNAVAILABLE,
         "the job store does not answer as it should. Check that it runs, has a primary, and can be reached from the "
         "operator, which runs in another namespace: write mongo.NAMESPACE.svc, not mongo",

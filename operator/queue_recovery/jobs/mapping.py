@@ -5,7 +5,7 @@ from itertools import combinations
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import JobFields
 from queue_recovery.jobs.claims import STAMPS
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 
 
 def check(fields: JobFields) -> None:
@@ -14,7 +14,7 @@ def check(fields: JobFields) -> None:
     The first claim would find out too, but the workers have been stopped by then.
 
     Raises:
-        NotYet: `InvalidJobFields`.
+        RecoveryError: `InvalidJobFields`.
     """
     paths = [fields.status, fields.task_id, fields.task, fields.args, fields.kwargs]
     for path in filter(None, paths):
@@ -26,5 +26,5 @@ def check(fields: JobFields) -> None:
             raise _refused(f'"{one}" and "{other}" overlap, and a recovery writes both')
 
 
-def _refused(what: str) -> NotYet:
-    return NotYet(Reason.INVALID_JOB_FIELDS, f"{what}. Correct jobStore.mongodb.fields in the target")
+def _refused(what: str) -> RecoveryError:
+    return RecoveryError(Reason.INVALID_JOB_FIELDS, f"{what}. Correct jobStore.mongodb.fields in the target")

@@ -37,7 +37,7 @@ from queue_recovery.jobs.failures import (
     writes_refused,
 )
 from queue_recovery.jobs.tls import TLS
-from queue_recovery.recovery.errors import Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Claim, StoredJob
 from queue_recovery.recovery.wording import quoted
 
@@ -77,7 +77,7 @@ class MongoJobStore:
         """Check that jobs can be read and updated: try each with a condition that matches no document.
 
         Raises:
-            Unavailable: `JobStoreUnavailable`, `JobStoreAuthenticationFailed`, or `JobStorePermissionDenied`, which
+            RecoveryError: `JobStoreUnavailable`, `JobStoreAuthenticationFailed`, or `JobStorePermissionDenied`, which
                 names every action that is missing.
         """
         nothing: Mapping[str, object] = {"_id": {"$in": []}}
@@ -89,7 +89,7 @@ class MongoJobStore:
                         await self._collection.find_one(nothing, projection={"_id": 1})
                     else:
                         await self._collection.update_one(nothing, {"$set": {f"{STAMPS}.check": True}})
-            except Unavailable as error:
+            except RecoveryError as error:
                 if error.reason != Reason.JOB_STORE_PERMISSION_DENIED:
                     raise
                 denied.append(action)
@@ -104,9 +104,8 @@ class MongoJobStore:
         """Return the documents that exist, one after the other.
 
         Raises:
-            Rejected: `InvalidArguments`, at the end, naming the jobs whose mapped fields JSON cannot hold, or are too
-                large.
-            Unavailable: as `check` does.
+            RecoveryError: as `check` does; at the end `InvalidArguments`, naming the jobs whose mapped fields are too
+                large, or hold what JSON cannot.
         """
         unreadable: list[str] = []
         large: list[str] = []
@@ -123,13 +122,13 @@ class MongoJobStore:
                 yield job
             await asyncio.sleep(0)  # large arguments take some milliseconds: let other tasks run
         if large:
-            raise Rejected(
+            raise RecoveryError(
                 Reason.INVALID_ARGUMENTS,
                 f"the mapped fields in the documents of {quoted(large)} take more than {reading.MAX_READ_BYTES} "
                 "bytes each. Store large arguments elsewhere and refer to them, or leave these jobs out",
             )
         if unreadable:
-            raise Rejected(
+            raise RecoveryError(
                 Reason.INVALID_ARGUMENTS,
                 f"JSON cannot hold the task or the arguments in the documents of {quoted(unreadable)}. "
                 "Correct the documents, or write these jobs out in a new recovery",
@@ -139,8 +138,8 @@ class MongoJobStore:
         """Claim each job that is still as it was seen; return the ids claimed by this or an earlier call.
 
         Raises:
-            Rejected: `JobStoreWriteRefused`, naming the jobs whose documents refuse the claim.
-            Unavailable: as `check` does; some claims may have been written.
+            RecoveryError: `JobStoreWriteRefused`, naming the jobs whose documents refuse the claim.
+            RecoveryError: as `check` does; some claims may have been written.
         """
         ours: set[str] = set()
         for batch in _batches(claims):
@@ -154,13 +153,13 @@ class MongoJobStore:
         cannot take the stamp needs none: a claim of it fails for the same reason.
 
         Raises:
-            Unavailable: as `check` does, or `JobStoreWriteRefused`, naming the jobs that cannot be given back.
+            RecoveryError: as `check` does, or `JobStoreReleaseRefused`, naming the jobs that cannot be given back.
         """
         stuck: dict[str, int] = {}
         for batch in _batches(unpushed):
             stuck |= await self._settle(run_uid, batch, now)
         if stuck:
-            raise Unavailable(Reason.JOB_STORE_WRITE_REFUSED, writes_refused(stuck))
+            raise RecoveryError(Reason.JOB_STORE_RELEASE_REFUSED, writes_refused(stuck))
 
     async def fence(self, run_uid: str, task_ids: Mapping[str, str], *, now: datetime) -> frozenset[str]:
         """Stamp the jobs that were never claimed as released, and return them.
@@ -169,7 +168,7 @@ class MongoJobStore:
         job) was claimed even without a stamp: an application that saves whole documents drops the stamp.
 
         Raises:
-            Unavailable: as `check` does.
+            RecoveryError: as `check` does.
         """
         released: set[str] = set()
         path = self._fields.task_id
@@ -222,7 +221,7 @@ class MongoJobStore:
             }
         )
         if refused:
-            raise Rejected(Reason.JOB_STORE_WRITE_REFUSED, writes_refused(refused))
+            raise RecoveryError(Reason.JOB_STORE_WRITE_REFUSED, writes_refused(refused))
         if matched == len(claims):
             return set(claims)
         return {

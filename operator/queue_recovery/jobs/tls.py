@@ -23,7 +23,7 @@ class TLS:
         """Combine the options of the URL with the target's `jobStore.mongodb.tls`.
 
         Raises:
-            NotYet: `InvalidJobStoreURL` if they contradict each other, `InvalidCertificate`.
+            RecoveryError: `InvalidJobStoreURL` if they contradict each other, `InvalidCertificate`.
         """
         if certificates is None:
             encrypted = bool(options.enabled)

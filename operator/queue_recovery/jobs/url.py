@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote_plus, urlsplit
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.strict_url import is_strict
 
 _SCHEMES: Final = ("mongodb://", "mongodb+srv://")
@@ -54,13 +54,13 @@ _ENABLING: Final = {"tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "
 _FILES: Final = ("tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsCRLFile")
 
 
-def refused(what: str) -> NotYet:
+def refused(what: str) -> RecoveryError:
     """Return the error of a URL that cannot be used.
 
     Args:
         what: why; of the URL it may contain the names of known options only.
     """
-    return NotYet(Reason.INVALID_JOB_STORE_URL, f"the job store's URL {what}. Correct the URL")
+    return RecoveryError(Reason.INVALID_JOB_STORE_URL, f"the job store's URL {what}. Correct the URL")
 
 
 def prepare(url: str) -> str:
@@ -69,7 +69,7 @@ def prepare(url: str) -> str:
     The driver itself refuses a URL that is invalid in other ways.
 
     Raises:
-        NotYet: `InvalidJobStoreURL`: it would make the operator disclose more than what the URL itself contains.
+        RecoveryError: `InvalidJobStoreURL`: it would make the operator disclose more than what the URL itself contains.
     """
     scheme = next((scheme for scheme in _SCHEMES if url.startswith(scheme)), None)
     if scheme is None:

@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass, field
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def client_context(certificates: Certificates, *, where: str) -> ssl.SSLContext:
         where: the field of the target that names the Secrets, for the error.
 
     Raises:
-        NotYet: `InvalidCertificate`.
+        RecoveryError: `InvalidCertificate`.
     """
     try:
         context = ssl.create_default_context(cadata=certificates.authorities)
@@ -56,7 +56,7 @@ def client_context(certificates: Certificates, *, where: str) -> ssl.SSLContext:
             finally:
                 file.close()
     except (ssl.SSLError, ValueError, TypeError):  # the latter for what is not ASCII
-        raise NotYet(
+        raise RecoveryError(
             Reason.INVALID_CERTIFICATE,
             f"a Secret under {where} of the target holds no certificate in PEM, or a key that does not fit it or "
             "asks for a password; put in what cert-manager or `kubectl create secret tls` would",

@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import MOST_WORKERS
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import MOST_CHARACTERS
 from queue_recovery.recovery.recovery import Recovery
 
 
 def check_name(recovery: Recovery) -> None:
-    """Raise Rejected (`NameTooLong`) when Deployments could not be labelled with the recovery's name.
+    """Raise RecoveryError (`NameTooLong`) when Deployments could not be labelled with the recovery's name.
 
     A rule in the definition would refuse every update of a recovery that is there already, and so its deletion.
     """
     length = len(recovery.resource.name)
     if recovery.scales_workers and length > MOST_CHARACTERS:
-        raise Rejected(
+        raise RecoveryError(
             Reason.NAME_TOO_LONG,
             f"the name has {length} characters, and the label of a Deployment that is stopped has {MOST_CHARACTERS} at "
             "most; create the recovery with a shorter name",
@@ -32,10 +32,10 @@ async def check_queues(recovery: Recovery, queues: Iterable[str]) -> None:
 
 
 def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
-    """Return the Deployments that consume any of these queues, in their order; raises Rejected (`TooManyWorkers`)."""
+    """Return the Deployments that consume any of these queues, sorted; raises RecoveryError (`TooManyWorkers`)."""
     names = sorted({worker.name for queue in queues for worker in queue.workers})
     if len(names) > MOST_WORKERS:
-        raise Rejected(
+        raise RecoveryError(
             Reason.TOO_MANY_WORKERS,
             f"the queues have {len(names)} worker Deployments together, and one recovery stops at most "
             f"{MOST_WORKERS}; recover the queues one by one",

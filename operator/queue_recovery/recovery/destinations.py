@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet, Server
+from queue_recovery.recovery.errors import RecoveryError, Server
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -36,9 +36,9 @@ class AddressNotAllowedError(OSError):
     """The operator does not connect to this address."""
 
 
-def address_not_allowed(server: Server) -> NotYet:
+def address_not_allowed(server: Server) -> RecoveryError:
     """Return the error of a server at an address that is not allowed."""
-    return NotYet(
+    return RecoveryError(
         Reason.ADDRESS_NOT_ALLOWED,
         f"the {server}'s URL, or a server that it leads to, names an address to which the operator does not connect: a "
         "loopback, link-local or metadata address, or one that QUEUE_RECOVERY_ALLOWED_HOSTS does not list. Name the "

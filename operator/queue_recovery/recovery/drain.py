@@ -5,9 +5,9 @@ from contextlib import aclosing
 from datetime import datetime
 
 from queue_recovery.api.conditions import ConditionType
-from queue_recovery.api.reasons import Reason
+from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import WorkerStatus
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.frozen_jobs import freeze_all
 from queue_recovery.recovery.locks import acquire_locks, check_notes
 from queue_recovery.recovery.phase import moment
@@ -79,8 +79,8 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
             workers = await changes.next()
             unnamed = missed(workers, recovery.status.workers)
             written = await _scale_to_zero(recovery, workers) if recovery.scales_workers else {}
-        except NotYet:
-            if recovery.scales_workers:
+        except RecoveryError as error:
+            if error.outcome is Outcome.NOT_YET and recovery.scales_workers:
                 await scale_back(recovery)  # all are stopped, or none
             raise
         while True:
@@ -140,7 +140,7 @@ async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[st
 
 
 def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
-    """Return which workers are waited for; raises NotYet (`WorkerChanged`) when somebody has scaled one up again."""
+    """Return which workers are waited for; raises RecoveryError (`WorkerChanged`) when one was scaled up again."""
     if recovery.scales_workers:
         _refuse_revived(workers)
         ends = [moment(worker.stops_by) for worker in workers if worker.stops_by is not None]
@@ -182,7 +182,7 @@ def _generations(workers: Sequence[Worker]) -> list[tuple[str, int]]:
 def _refuse_revived(workers: Sequence[Worker]) -> None:
     revived = [w.name for w in workers if w.replicas > 0]
     if revived:
-        raise NotYet(
+        raise RecoveryError(
             Reason.WORKER_CHANGED,
             f"somebody scaled {', '.join(revived)} up during the drain; scaling to 0 again. If it is a GitOps tool or "
             "an autoscaler, pause it",

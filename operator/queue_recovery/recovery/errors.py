@@ -1,13 +1,13 @@
-"""Why a step cannot go on, named by what happens next.
+"""Why a step cannot go on: one error, whose reason says what happens next.
 
-Drivers' exceptions end at the door of the room that owns the driver and leave it as one of these. The message
-says what is wrong and what to do; it holds no secret, no payload and no text of a driver's exception.
+A driver's exceptions leave its room as a RecoveryError (`to_recovery_error`). The message says what is wrong, then what
+to do. It holds no secret, no payload and no text of a driver's exception.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from queue_recovery.api.reasons import Reason
+from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.recovery.wording import named
 
 _HOLDERS_NAMED = 5
@@ -19,8 +19,8 @@ Server = Literal["broker", "job store"]
 class RecoveryError(Exception):
     """A step cannot go on, for a documented reason."""
 
-    def __init__(self, reason: str, message: str, *, server: Server | None = None) -> None:
-        """Take the reason (one CamelCase word) and the message (what is wrong, what to do).
+    def __init__(self, reason: Reason, message: str, *, server: Server | None = None) -> None:
+        """Take the reason, and the message that says what is wrong, then what to do.
 
         `server` is the one whose URL it is about, where the reason alone does not tell (`origins.py`).
         """
@@ -29,28 +29,23 @@ class RecoveryError(Exception):
         self.reason = reason
         self.message = message
 
-
-class Rejected(RecoveryError):
-    """A person must act: the recovery ends as Failed."""
-
-
-class NotYet(RecoveryError):
-    """Another object has to change first: wait for it, without alarm."""
+    @property
+    def outcome(self) -> Outcome:
+        """What happens next."""
+        return self.reason.outcome
 
 
-class AwaitingChange(NotYet):
-    """An object in Kubernetes has to change first: its change wakes the recovery, and nothing is asked meanwhile."""
+class AwaitingChange(RecoveryError):
+    """An object in Kubernetes has to change first: its change wakes the recovery, and nothing is polled meanwhile."""
 
 
-class AwaitingTurn(NotYet):
-    """Other recoveries of this process go first: they wake this one, and nothing is asked meanwhile."""
+class AwaitingTurn(RecoveryError):
+    """Other recoveries of this process go first: they wake this one, and nothing is polled meanwhile."""
 
 
-class Unavailable(RecoveryError):
-    """A server does not answer as it should: try again with back-off, until the deadline."""
-
-
-def locked_by(holders: Mapping[str, str], kind: type[NotYet] = NotYet, remedies: Sequence[str] = ()) -> NotYet:
+def locked_by(
+    holders: Mapping[str, str], kind: type[RecoveryError] = RecoveryError, remedies: Sequence[str] = ()
+) -> RecoveryError:
     """Return the error of locks that other recoveries hold.
 
     Args:

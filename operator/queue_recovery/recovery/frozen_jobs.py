@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ids import describe_misfits
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
 from queue_recovery.recovery.ports import SeenJob, StoredJob
@@ -33,7 +33,7 @@ async def freeze(
 async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
     """Return the documents of the jobs that are listed by id, one after the other.
 
-    Raises Rejected (`InvalidJobId`) for ids that cannot be ids of the collection.
+    Raises RecoveryError (`InvalidJobId`) for ids that cannot be ids of the collection.
     """
     wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
     if not wanted:
@@ -42,7 +42,7 @@ async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterato
     misfits = [typed for _, typed in wanted if not store.fits(typed)]
     job_store = (await recovery.target()).job_store
     if misfits and job_store is not None:
-        raise Rejected(Reason.INVALID_JOB_ID, describe_misfits(misfits, job_store.mongodb.id_type))
+        raise RecoveryError(Reason.INVALID_JOB_ID, describe_misfits(misfits, job_store.mongodb.id_type))
     await store.check()
     async for document in store.look_up([text for text, _ in wanted]):
         yield document

@@ -21,7 +21,7 @@ async def record_intent(recovery: Recovery) -> None:
 
     From this write on every ending closes the runs in the broker, so nothing may be acquired before it.
 
-    Raises NotYet (`Locked`, `Queued`) while other recoveries go first.
+    Raises RecoveryError (`Locked`, `Queued`) while other recoveries go first.
     """
     recovery.turn.refuse_behind()
     queues = await recovery.queues()

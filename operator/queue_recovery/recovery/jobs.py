@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import JobSpec, QueueRecoverySpec
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import StoredJob, Task
 from queue_recovery.recovery.wording import named
 
@@ -37,7 +37,7 @@ class ListedJob:
 def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
     """Return the recovery's jobs in their order.
 
-    Raises Rejected (`DuplicateJob`) when an id is listed there twice.
+    Raises RecoveryError (`DuplicateJob`) when an id is listed there twice.
     """
     jobs: list[ListedJob] = []
     first_at: dict[str, int] = {}
@@ -49,7 +49,7 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
             continue
         job_id = str(job.id)
         if job_id in first_at:
-            raise Rejected(
+            raise RecoveryError(
                 Reason.DUPLICATE_JOB,
                 f"job {job_id} is listed twice (jobs[{first_at[job_id]}] and jobs[{index}]); "
                 "create a recovery that lists it once",
@@ -69,14 +69,14 @@ def job_id(key: str) -> str | int | None:
 
 
 def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:
-    """Raise Rejected (`SpecTooLarge`) when the status of all these jobs might not fit in beside the spec.
+    """Raise RecoveryError (`SpecTooLarge`) when the status of all these jobs might not fit in beside the spec.
 
     Later it could not be written: the API server would refuse it each time.
     """
     stored = spec.model_dump_json(by_alias=True, exclude_none=True).encode()
     size = len(stored) + sum(_ROW_BYTES + len(job.label.encode()) for job in jobs)
     if size > _MOST_BYTES:
-        raise Rejected(
+        raise RecoveryError(
             Reason.SPEC_TOO_LARGE,
             f"the spec and the status of its {len(jobs)} jobs may take {size} bytes; {_MOST_BYTES} are sure to be "
             "stored. Spread the jobs over several recoveries",
@@ -99,7 +99,7 @@ def task_id(uid: str, job: ListedJob) -> str:
 def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: str) -> Task:
     """Return the task that a job becomes.
 
-    Raises Rejected (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when it cannot be enqueued as it is.
+    Raises RecoveryError (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when it cannot be enqueued as it is.
     """
     if stored is None:
         name, args, kwargs = job.spec.task, job.spec.args or "[]", job.spec.kwargs or "{}"
@@ -112,14 +112,14 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
         kwargs = expand(message_kwargs, stored.id) if stored.kwargs is None else stored.kwargs
         bounded = bool(queue.tasks)
     if not name:
-        raise Rejected(
+        raise RecoveryError(
             Reason.NO_TASK_NAME,
             f'neither the document of job "{job.label}" nor the message of queue "{queue.name}" names a task. Map '
             "fields.task in the target, or add message.task to the queue",
         )
     allowed = {*queue.tasks, *([queue.message.task] if queue.message else [])}
     if bounded and name not in allowed:
-        raise Rejected(
+        raise RecoveryError(
             Reason.TASK_NOT_ALLOWED,
             f'the target does not allow task "{name}" of job "{job.label}" in queue "{queue.name}". '
             f"Allowed: {named(sorted(allowed)) or 'none'}. Add the task to tasks of the queue in the target",
@@ -130,10 +130,10 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
 
 
 def check_found(jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> None:
-    """Raise Rejected (`JobNotFound`) when a listed id has no document."""
+    """Raise RecoveryError (`JobNotFound`) when a listed id has no document."""
     missing = [job.label for job in jobs if job.id is not None and job.id not in stored]
     if missing:
-        raise Rejected(
+        raise RecoveryError(
             Reason.JOB_NOT_FOUND,
             f"no document for {named(missing)}; check the ids, and the database, collection and idType in the target",
         )
@@ -154,7 +154,7 @@ def _check_json(job: ListedJob, field: str, text: str, kind: type, name: str) ->
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, kind):
-        raise Rejected(
+        raise RecoveryError(
             Reason.INVALID_ARGUMENTS,
             f"{field} of job {job.label} is not a JSON {name}; write it as in `celery call`, "
             + ("such as '[\"hello\", 1]'" if kind is list else 'such as \'{"voice": "alto"}\''),

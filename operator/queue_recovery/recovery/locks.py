@@ -5,14 +5,14 @@ from shlex import quote
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.checks import check_queues
-from queue_recovery.recovery.errors import AwaitingChange, NotYet, locked_by
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, locked_by
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, Holder, Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.takeover import end_gone
 
 
 async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
-    """Raise NotYet (`Locked`) while other recoveries hold these queues' locks; end those that are gone."""
+    """Raise RecoveryError (`Locked`) while other recoveries hold these queues' locks; end those that are gone."""
     broker = await recovery.broker()
     if recovery.cluster_uid is None:
         recovery.cluster_uid = await recovery.environment.cluster_uid()
@@ -31,7 +31,7 @@ async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
         if exists is None:
             remedies.append(f'redis-cli -u "$BROKER_URL" DEL {quote(holder.lock)}')
     if held:
-        raise locked_by(held, NotYet, remedies)
+        raise locked_by(held, RecoveryError, remedies)
 
 
 async def is_any_held(recovery: Recovery, queues: Iterable[str]) -> bool:
@@ -42,7 +42,7 @@ async def is_any_held(recovery: Recovery, queues: Iterable[str]) -> bool:
 async def acquire_locks(recovery: Recovery) -> None:
     """Acquire the locks of all queues and create the runs; the same again when called again.
 
-    Raises NotYet (`Locked`) while another recovery holds one of them.
+    Raises RecoveryError (`Locked`) while another recovery holds one of them.
     """
     await check_queue_locks(recovery, recovery.covered)
     await check_queues(recovery, recovery.covered)  # the plan may be hours old

@@ -8,7 +8,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.checks import check_name, check_queues, worker_names
-from queue_recovery.recovery.errors import AwaitingChange, Rejected
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
@@ -72,13 +72,13 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
     uid = recovery.resource.uid
     listed_by_id = {job.id: job for job in jobs if job.id is not None}
     stored: dict[str, StoredJob] = {}
-    refused: dict[str, Rejected] = {}
+    refused: dict[str, RecoveryError] = {}
     async for document in look_up(recovery, jobs):
         job = listed_by_id[document.id]
         stored[document.id] = document.without_arguments()
         try:
             check_task(job, document, queues[job.queue], uid)
-        except Rejected as error:
+        except RecoveryError as error:
             refused[job.key] = error
     if recovery.status.plan is None:  # what has vanished since it was planned first is skipped
         check_found(jobs, stored)

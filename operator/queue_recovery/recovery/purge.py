@@ -3,10 +3,10 @@
 from functools import partial
 
 from queue_recovery.api.conditions import ConditionType
-from queue_recovery.api.reasons import Reason
+from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import PurgeStatus, Quarantine
 from queue_recovery.recovery.drain import drain_held, stop_workers
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import count_messages
 from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.ports import QueueRun
@@ -38,8 +38,9 @@ async def purge(recovery: Recovery) -> None:
             run.take(recovery.status.purge.attempt, frozen=[job.key for job in jobs]),
             partial(_progress, recovery, run),
         )
-    except NotYet:
-        if recovery.still_drained is None and not await drain_held(recovery):
+    except RecoveryError as error:
+        waits = error.outcome is Outcome.NOT_YET
+        if waits and recovery.still_drained is None and not await drain_held(recovery):
             # A disturbed attempt is finished all the same: the next one, which the workers' generation asks for, takes
             # what went back to the lists after the boundary.
             await stop_workers(recovery)

@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import Final
 
 from queue_recovery.api.conditions import ConditionType, is_true
-from queue_recovery.api.reasons import Reason
+from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, jittered, longer
 from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain
-from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.finish import end, end_cut_off, end_removed
 from queue_recovery.recovery.holding import hold
 from queue_recovery.recovery.intent import record_intent
@@ -23,6 +23,7 @@ from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import Gone, Resource, Superseded
 from queue_recovery.recovery.preparing import Requeue, bounded, is_preparing, waiting
 from queue_recovery.recovery.purge import purge
+from queue_recovery.recovery.reaction import Reaction, reaction
 from queue_recovery.recovery.recovery import Recovery, failed
 from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
@@ -99,7 +100,7 @@ def _take_place(recovery: Recovery) -> None:
 async def report(resource: Resource, environment: Environment, turn: Turn, reason: str, message: str) -> None:
     """Say in the status of a recovery that has not ended what keeps it from being worked on.
 
-    Raises Superseded, Gone, or Unavailable (`KubernetesUnavailable`).
+    Raises Superseded, Gone, or RecoveryError (`KubernetesUnavailable`).
     """
     recovery = Recovery(resource=resource, environment=environment, status=resource.last_status, turn=turn)
     if not is_terminal(recovery.status):
@@ -129,15 +130,16 @@ async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Req
         if action is Action.END and await _is_cut_off(recovery, error, delay):
             await end_cut_off(recovery, error)
             return FIRST_DELAY
-        if isinstance(error, AwaitingTurn):
+        react = reaction(error, action)
+        if react is Reaction.AWAIT_TURN:
             return await _after_others(recovery, error, seen)
-        return await _after(recovery, action, error, delay)
+        return await _after(recovery, react, error, delay)
     if is_true(recovery.status.conditions, ConditionType.RESTARTED):
         recovery.turn.give_slot_back()
     return FIRST_DELAY
 
 
-async def _after_others(recovery: Recovery, error: AwaitingTurn, seen: int) -> float | Requeue:
+async def _after_others(recovery: Recovery, error: RecoveryError, seen: int) -> float | Requeue:
     """Say which ones go first, and wait for the turn, unless it has come meanwhile."""
     with suppress(RecoveryError):
         await recovery.wait_for(error.reason, f"{_patience(recovery)}{error.message}")
@@ -175,7 +177,7 @@ async def _is_cut_off(recovery: Recovery, error: RecoveryError, delay: float) ->
     A target may have gone with its definition, which takes no new one as long as a recovery is left. In a namespace
     that is being deleted the Deployments go too; elsewhere they are scaled back before the target is asked for.
     """
-    if not recovery.resource.desired.deleting or (isinstance(error, Unavailable) and delay < LONGEST_DELAY):
+    if not recovery.resource.desired.deleting or (error.outcome is not Outcome.NOT_YET and delay < LONGEST_DELAY):
         return False
     if error.reason == Reason.TARGET_NOT_FOUND:
         return True
@@ -184,16 +186,16 @@ async def _is_cut_off(recovery: Recovery, error: RecoveryError, delay: float) ->
     return False
 
 
-async def _after(recovery: Recovery, action: Action, error: RecoveryError, delay: float) -> float:
+async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, delay: float) -> float:
     """Do what an error asks for next; return the delay for the next one.
 
     What Kubernetes has is read again when it has changed, and not because time has passed.
     """
-    if isinstance(error, Rejected) and action is not Action.END:
+    if react is Reaction.END_AS_FAILED:
         try:
             await recovery.end(failed(error))
         except RecoveryError as unsaid:
-            error = unsaid  # the API server is away: the step is refused again, and then it is written
+            error, react = unsaid, Reaction.TRY_AGAIN  # the step fails again, and then it is written
         else:
             return delay
     with suppress(RecoveryError):
@@ -201,11 +203,11 @@ async def _after(recovery: Recovery, action: Action, error: RecoveryError, delay
     recovery.turn.stop_preparing()
     if recovery.status.drain_start_time is None:
         recovery.turn.give_slot_back()
-    if isinstance(error, AwaitingChange):
+    if react is Reaction.AWAIT_CHANGE:
         await _sleep(recovery, RESYNC, until=recovery.news())
         await recovery.forget()
         return FIRST_DELAY
-    if error.reason == Reason.LOCKED:
+    if react is Reaction.POLL_LOCK:
         # The broker is asked again; no Deployment is watched meanwhile.
         if await _sleep_until(recovery, LOCK_DELAY, recovery.environment.changed(workers=False)):
             await recovery.forget()

@@ -13,7 +13,7 @@ from queue_recovery.api.recovery_status import Ending
 from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.recovery.decide import deadline
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Broker, JobStore, QueueRun, Restore, Run, Worker
 from queue_recovery.recovery.status import StoredStatus
 from queue_recovery.recovery.turn import Turn
@@ -145,14 +145,14 @@ class Recovery(StoredStatus):
     async def queues(self) -> Mapping[str, QueueSpec]:
         """Return the target's entries for the queues that the recovery covers, and before its plan, is to cover.
 
-        Raises Rejected (`QueueNotInTarget`), also for the queue of a job.
+        Raises RecoveryError (`QueueNotInTarget`), also for the queue of a job.
         """
         target = await self.target()
         listed = {queue.name: queue for queue in target.queues}
         covered = sorted(self.covered or listed)
         for name in [*covered, *(job.queue for job in self.spec.jobs if job.queue is not None)]:
             if name not in listed:
-                raise Rejected(
+                raise RecoveryError(
                     Reason.QUEUE_NOT_IN_TARGET,
                     f'target "{self.spec.target_ref.name}" has no queue "{name}"; it has {named(sorted(listed))}',
                 )
@@ -165,11 +165,11 @@ class Recovery(StoredStatus):
         return self._broker
 
     async def job_store(self) -> JobStore:
-        """Return the target's job store, connected once; raises Rejected (`JobStoreNotConfigured`)."""
+        """Return the target's job store, connected once; raises RecoveryError (`JobStoreNotConfigured`)."""
         if self._job_store is None:
             target = await self.target()
             if target.job_store is None:
-                raise Rejected(
+                raise RecoveryError(
                     Reason.JOB_STORE_NOT_CONFIGURED,
                     f'jobs are listed by id, but target "{self.spec.target_ref.name}" has no jobStore. Write the jobs '
                     "out with task and args, or add a jobStore to the target",
@@ -234,6 +234,6 @@ def wanted_from(wanted: RestoreFrom, uid: str) -> Restore:
     return Restore(uid=uid, task_ids=task_ids, as_new=wanted.form == "New")
 
 
-def failed(error: Rejected) -> Ending:
+def failed(error: RecoveryError) -> Ending:
     """Return the ending that a refusal leads to."""
     return Ending(phase="Failed", reason=error.reason, message=error.message)

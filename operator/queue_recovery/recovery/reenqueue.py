@@ -8,7 +8,7 @@ from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import WRONG_KEYS
 from queue_recovery.recovery.frozen_jobs import freeze, look_up
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
@@ -88,7 +88,7 @@ async def _enqueue(
         skipped.pop(job.key, None)
         try:
             task = check_task(job, document, queues[job.queue], uid)
-        except Rejected as error:
+        except RecoveryError as error:
             skipped[job.key] = refused_since(job, error.message)
             return
         length = len(task.args) + len(task.kwargs)

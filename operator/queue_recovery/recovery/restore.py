@@ -11,7 +11,7 @@ from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.recovery.checks import check_queues
-from queue_recovery.recovery.errors import AwaitingChange, Rejected
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.locks import acquire_locks
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
@@ -45,7 +45,7 @@ async def plan_restore(recovery: Recovery) -> None:
     if quarantine is None or quarantine.messages == 0:
         raise _nothing(wanted, _why_none_stored(earlier.spec.purge))
     if quarantine.expiration_time and moment(quarantine.expiration_time) <= recovery.environment.now():
-        raise Rejected(
+        raise RecoveryError(
             Reason.RETENTION_OVER,
             f"the quarantine of recovery {wanted.name} ended at {quarantine.expiration_time}; enqueue the jobs again "
             "by a recovery that lists them",
@@ -148,15 +148,15 @@ def _wanted(spec: QueueRecoverySpec) -> RestoreFrom:
 def _check_same_queue(spec: QueueRecoverySpec, earlier: Earlier) -> None:
     theirs = (earlier.spec.target_ref.name, earlier.spec.queue)
     if theirs not in {(spec.target_ref.name, spec.queue), (spec.target_ref.name, EVERY_QUEUE)}:
-        raise Rejected(
+        raise RecoveryError(
             Reason.RECOVERY_OF_ANOTHER_QUEUE,
             f'recovery "{_wanted(spec).name}" is of queue "{theirs[1]}" of target "{theirs[0]}". Create a recovery '
             "with that queue and targetRef",
         )
 
 
-def _nothing(wanted: RestoreFrom, why: str) -> Rejected:
-    return Rejected(Reason.NOTHING_TO_RESTORE, f"restoreFrom: recovery {wanted.name} {why}")
+def _nothing(wanted: RestoreFrom, why: str) -> RecoveryError:
+    return RecoveryError(Reason.NOTHING_TO_RESTORE, f"restoreFrom: recovery {wanted.name} {why}")
 
 
 def _why_none_stored(purge: PurgeSpec) -> str:

@@ -9,7 +9,7 @@ from queue_recovery.recovery.recovery import Recovery
 async def scale_back(recovery: Recovery) -> None:
     """Scale each Deployment that was scaled to 0 back to its replicas; the same again when called again.
 
-    Raises NotYet or Unavailable, the first that was met: one Deployment that cannot be written holds up no other one.
+    Raises the first RecoveryError that was met: a Deployment that cannot be written does not hold up the others.
     """
     errors: list[RecoveryError] = []
     for worker in recovery.status.workers:

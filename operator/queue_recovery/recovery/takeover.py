@@ -11,7 +11,7 @@ stops no workers itself gives them back at once.
 """
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed, Holder, Run
@@ -56,7 +56,7 @@ async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:
     for name in [worker.name for worker in listed]:
         try:
             (worker,) = await workers.look([name])
-        except NotYet as error:
+        except RecoveryError as error:
             if error.reason == Reason.WORKER_NOT_FOUND:
                 continue
             raise

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Consumer, Worker
 
@@ -71,12 +71,12 @@ def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, date
     anything that was made before the pod was last seen.
 
     Raises:
-        NotYet: `UnknownConsumer`.
+        RecoveryError: `UnknownConsumer`.
     """
     for consumer in consumers:
         seen = last_seen.get(consumer.address)
         if seen is not None and now - timedelta(seconds=consumer.age_seconds) < seen:
-            raise NotYet(
+            raise RecoveryError(
                 Reason.UNKNOWN_CONSUMER,
                 f"a worker at {consumer.address} still waits for messages although its pod is gone, as on a lost node "
                 f"or after a forced deletion; end it, or at least its connection: CLIENT KILL ID {consumer.id}",

@@ -13,7 +13,7 @@ from kubernetes.aio.client import ApiException
 from pydantic import ValidationError
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 
 CONNECTION_ERRORS: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -27,7 +27,7 @@ _OWN_ROLE: Final = (
 
 
 def to_recovery_error(
-    error: Exception, *, forbidden: NotYet | None = None, refused: Reason = Reason.KUBERNETES_UNAVAILABLE
+    error: Exception, *, forbidden: RecoveryError | None = None, refused: Reason = Reason.KUBERNETES_UNAVAILABLE
 ) -> RecoveryError:
     """Return the error of a recovery that one of `API_ERRORS` leads to.
 
@@ -37,24 +37,24 @@ def to_recovery_error(
         refused: the reason for a request that the server does not accept as it is (4xx without a meaning of its own).
     """
     if isinstance(error, ValidationError):
-        return Unavailable(
+        return RecoveryError(
             Reason.KUBERNETES_UNAVAILABLE,
             "the API server's answer is not a Kubernetes object; a proxy may have answered. Trying again",
         )
     if not isinstance(error, ApiException):
-        return Unavailable(Reason.KUBERNETES_UNAVAILABLE, f"the API server {no_answer(error)}. Trying again")
+        return RecoveryError(Reason.KUBERNETES_UNAVAILABLE, f"the API server {no_answer(error)}. Trying again")
     status = error.status
     if status == HTTPStatus.FORBIDDEN:
-        return forbidden or NotYet(Reason.FORBIDDEN, _OWN_ROLE)
+        return forbidden or RecoveryError(Reason.FORBIDDEN, _OWN_ROLE)
     if status == HTTPStatus.UNAUTHORIZED:
-        return Unavailable(
+        return RecoveryError(
             Reason.KUBERNETES_UNAVAILABLE,
             "the API server refuses the operator's token (401). Trying again; if this lasts, check the operator's "
             "ServiceAccount",
         )
     if _may_pass(status):
-        return Unavailable(Reason.KUBERNETES_UNAVAILABLE, f"the API server answers {status}. Trying again")
-    return Unavailable(
+        return RecoveryError(Reason.KUBERNETES_UNAVAILABLE, f"the API server answers {status}. Trying again")
+    return RecoveryError(
         refused,
         f"the API server refuses the operator's request ({status}). See which admission policy or webhook denies it",
     )
@@ -62,7 +62,7 @@ def to_recovery_error(
 
 @contextmanager
 def translated_failures(
-    *, not_found: type[Exception] | None = None, forbidden: NotYet | None = None, expected: Collection[int] = ()
+    *, not_found: type[Exception] | None = None, forbidden: RecoveryError | None = None, expected: Collection[int] = ()
 ) -> Iterator[None]:
     """Raise the client's exceptions as RecoveryError.
 

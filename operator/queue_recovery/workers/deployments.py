@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError, Unavailable
+from queue_recovery.api.reasons import Outcome, Reason
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker
 from queue_recovery.recovery.wording import named
 from queue_recovery.workers.deployment_changes import DeploymentChanges
@@ -23,7 +23,7 @@ _ATTEMPTS: Final = 10
 class KubernetesWorkers:
     """The Deployments of one namespace. Implements `recovery.ports.Workers`.
 
-    Besides what is documented there, every call may raise Unavailable (`WorkerWriteRefused`) when an admission policy
+    Besides what is documented there, every call may raise RecoveryError (`WorkerWriteRefused`) when an admission policy
     or a webhook denies a write.
     """
 
@@ -40,8 +40,7 @@ class KubernetesWorkers:
         those that the watch has reported.
 
         Raises:
-            NotYet: `WorkerNotFound`, `Forbidden`.
-            Unavailable: `KubernetesUnavailable`.
+            RecoveryError: `WorkerNotFound`, `Forbidden`, `KubernetesUnavailable`.
         """
         informers = self._informers
         if informers.are_current:
@@ -81,8 +80,8 @@ class KubernetesWorkers:
                 operator's last write.
 
         Raises:
-            NotYet: `WorkerNotFound` (also when one is deleted in the meantime), `Forbidden`.
-            Unavailable: `KubernetesUnavailable`.
+            RecoveryError: `WorkerNotFound` (also when one is deleted in the meantime), `Forbidden`.
+            RecoveryError: `KubernetesUnavailable`.
         """
         informers, changed = self._informers, asyncio.Event()
         last: Sequence[Worker] = ()
@@ -120,8 +119,8 @@ class KubernetesWorkers:
             The Deployment's generation after the write.
 
         Raises:
-            NotYet: `Forbidden`.
-            Unavailable: `WorkerChanged` (look again), `KubernetesUnavailable`.
+            RecoveryError: `Forbidden`.
+            RecoveryError: `WorkerChanged` (look again), `KubernetesUnavailable`.
         """
         try:
             written = await self._merge(worker.name, scaling(worker.uid, worker.resource_version, note_labels(note), 0))
@@ -145,8 +144,8 @@ class KubernetesWorkers:
             another one of the same name (by `uid`) without the note, is left alone.
 
         Raises:
-            NotYet: `Forbidden`.
-            Unavailable: `WorkerChanged` when each try conflicts with another write, `KubernetesUnavailable`.
+            RecoveryError: `Forbidden`.
+            RecoveryError: `WorkerChanged` when each try conflicts with another write, `KubernetesUnavailable`.
         """
         known = self._held_by(name, run_uids)
         for _ in range(_ATTEMPTS):
@@ -212,7 +211,9 @@ class KubernetesWorkers:
                 return
             try:
                 deployment = await self._namespace.edit(name, operations)
-            except (Conflict, Unavailable):
+            except (Conflict, RecoveryError) as error:
+                if isinstance(error, RecoveryError) and error.outcome is not Outcome.UNAVAILABLE:
+                    raise
                 # Any other write changes the order of the list.
                 deployment = await self._namespace.read(name)
 
@@ -228,7 +229,7 @@ class KubernetesWorkers:
         return [worker(by_name[name], replica_sets, pods, gone) for name in names]
 
     def _by_name(self, names: Sequence[str], deployments: Collection[Deployment]) -> Mapping[str, Deployment]:
-        """Observe the Deployments and return them by name; raises NotYet."""
+        """Observe the Deployments and return them by name; raises RecoveryError."""
         self._changes.observe(names, deployments)
         by_name = {deployment.metadata.name: deployment for deployment in deployments}
         missing = [f'"{name}"' for name in names if name not in by_name]
@@ -247,5 +248,5 @@ def _is_as_left(found: Deployment, scaled_down: ScaledDown) -> bool:
     return found.spec.replicas == 0 < scaled_down.replicas and found.metadata.generation == scaled_down.generation
 
 
-def _changed(name: str) -> Unavailable:
-    return Unavailable(Reason.WORKER_CHANGED, f'Deployment "{name}" was changed at the same time. Reading it again')
+def _changed(name: str) -> RecoveryError:
+    return RecoveryError(Reason.WORKER_CHANGED, f'Deployment "{name}" was changed at the same time. Reading it again')

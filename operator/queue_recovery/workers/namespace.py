@@ -85,8 +85,8 @@ class Reached:
 class Namespace:
     """One namespace, with the permissions of the operator.
 
-    Every call may raise NotYet (`Forbidden`, with the command that grants access) or Unavailable
-    (`KubernetesUnavailable`, `WorkerWriteRefused`).
+    Every call may raise RecoveryError (`Forbidden`, with the command that grants access, `KubernetesUnavailable`,
+    `WorkerWriteRefused`).
     """
 
     def __init__(self, connections: Connections, name: str, account: ServiceAccount) -> None:

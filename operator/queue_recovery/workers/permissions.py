@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from queue_recovery.api.base import Model
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import AwaitingChange, NotYet
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.wording import named
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer
@@ -105,7 +105,7 @@ class _Review(Model):
     status: _ReviewStatus
 
 
-def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permission] = ()) -> NotYet:
+def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permission] = ()) -> RecoveryError:
     """Return the error for missing permissions, with the command that grants them.
 
     Args:
@@ -118,7 +118,7 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permiss
         f"--serviceaccount={account.namespace}:{account.name} -n {namespace}"
     )
     if not missing:
-        return NotYet(
+        return RecoveryError(
             Reason.FORBIDDEN,
             f'the API server denies the operator\'s request in namespace "{namespace}" (403). Unless an admission '
             f"policy does so, grant access: {grant}",
@@ -147,7 +147,7 @@ class Permissions:
         rules do not grant is asked for one by one. Granted permissions may be some seconds old.
 
         Raises:
-            Unavailable: `KubernetesUnavailable`.
+            RecoveryError: `KubernetesUnavailable`.
         """
         now = time.monotonic()
         asked = [each for each in permissions if self._granted_until.get(each, 0) < now]

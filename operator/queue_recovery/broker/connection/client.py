@@ -13,12 +13,13 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
+from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
 from queue_recovery.broker.connection.failures import to_recovery_error, translated_failures
 from queue_recovery.broker.connection.replies import LARGEST_REPLY, replies_up_to
 from queue_recovery.broker.connection.values import END, LARGEST, Indexed, Kind, Large, Value
 from queue_recovery.broker.scripts import Reading, text_of
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 
 _AT_ONCE = 8
 """Commands in flight, and so connections: all recoveries of a target share them."""
@@ -257,8 +258,8 @@ class Client:
             try:
                 with translated_failures(), nullcontext() if largest is None else replies_up_to(largest):
                     yield
-            except Unavailable:
-                self.is_sound = False
+            except RecoveryError as error:
+                self.is_sound = self.is_sound and error.outcome is not Outcome.UNAVAILABLE
                 raise
 
     async def _read(self, script: Reading, keys: Sequence[str | bytes], arguments: Sequence[Word]) -> list[object]:

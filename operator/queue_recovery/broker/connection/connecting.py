@@ -24,7 +24,7 @@ from queue_recovery.broker.connection.tls import TLSConnection, ssl_context
 from queue_recovery.broker.connection.url import Address
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import Destinations
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 
 _CLIENT_NAME = "queue-recovery"
 _CONNECT_SECONDS = 3
@@ -43,17 +43,16 @@ def connect(
     """Prepare a pool of connections to one database; the first command connects.
 
     Raises:
-        NotYet: `InvalidBrokerURL`, `InvalidCertificate`.
-        Unavailable: `PrimaryNotFound`.
+        RecoveryError: `InvalidBrokerURL`, `InvalidCertificate`, `PrimaryNotFound`.
     """
     if certificates is not None and not (address.tls or address.sentinels):
-        raise NotYet(
+        raise RecoveryError(
             Reason.INVALID_BROKER_URL,
             "the target has broker.tls, and the broker's URL begins with redis://; write rediss://, or "
             "remove broker.tls from the target",
         )
     if certificates is not None and certificates.authorities is not None and address.certificate_check == "none":
-        raise NotYet(
+        raise RecoveryError(
             Reason.INVALID_BROKER_URL,
             "the target has broker.tls.caSecretRef, and the broker's URL says ssl_cert_reqs=none, with "
             "which no certificate is verified; remove ssl_cert_reqs from the URL",

@@ -13,7 +13,7 @@ from queue_recovery.broker.connection.replies import ReplyTooLargeError
 from queue_recovery.recovery.cancellation import raise_cancellation
 from queue_recovery.recovery.connect_failures import ConnectFailure, Kind, describe, failure_behind, kind_of
 from queue_recovery.recovery.destinations import AddressNotAllowedError, address_not_allowed
-from queue_recovery.recovery.errors import NotYet, RecoveryError, Rejected, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 
 _COMMAND = re.compile(r"'([a-z]+(?:\|[a-z]+)?)' command")
 """How Redis and Valkey name a command that the ACL forbids."""
@@ -132,7 +132,7 @@ def to_recovery_error(error: Exception) -> RecoveryError:
     if isinstance(error, ReplyTooLargeError):
         return _reply_too_large()
     if isinstance(error, (exceptions.AuthenticationError, exceptions.AuthenticationWrongNumberOfArgsError)):
-        return Unavailable(
+        return RecoveryError(
             Reason.BROKER_AUTHENTICATION_FAILED,
             f"the broker refuses the user or the password ({type(error).__name__}); correct them in the URL",
         )
@@ -147,11 +147,11 @@ def _from_connection(error: Exception) -> RecoveryError:
     if _behind(error, AddressNotAllowedError):
         return address_not_allowed("broker")
     if found := certificate_refused(error):
-        return Unavailable(Reason.BROKER_CERTIFICATE_REFUSED, found)
+        return RecoveryError(Reason.BROKER_CERTIFICATE_REFUSED, found)
     failure = failure_behind(error) or _failure_afterwards(error)
     if failure is not None:
-        return Unavailable(Reason.BROKER_UNAVAILABLE, describe("broker", failure))
-    return Unavailable(
+        return RecoveryError(Reason.BROKER_UNAVAILABLE, describe("broker", failure))
+    return RecoveryError(
         Reason.BROKER_UNAVAILABLE,
         f"the broker does not answer as a Redis server does ({type(error).__name__}). Check that it runs, and that "
         "scheme, host and port in the URL are right",
@@ -166,8 +166,8 @@ def _failure_afterwards(error: Exception) -> ConnectFailure | None:
     return ConnectFailure(Kind.CLOSED) if closed else None
 
 
-def _reply_too_large() -> Unavailable:
-    return Unavailable(
+def _reply_too_large() -> RecoveryError:
+    return RecoveryError(
         Reason.BROKER_REPLY_TOO_LARGE,
         "the broker's reply to a command is larger than the operator reads, so the connection was closed. Check that "
         "the URL leads to the Redis server of the queue. If it does, a key is too large: look with "
@@ -184,10 +184,10 @@ def _behind(error: BaseException | None, kind: type[BaseException]) -> bool:
     return False
 
 
-def permission_denied(*commands: str) -> Unavailable:
+def permission_denied(*commands: str) -> RecoveryError:
     """Return the error of an ACL that forbids these commands; only those that the operator sends are named."""
     names = [command.upper().replace("|", " ") for command in commands if command.lower() in _COMMANDS]
-    return Unavailable(
+    return RecoveryError(
         Reason.BROKER_PERMISSION_DENIED,
         f"the broker's ACL forbids {', '.join(names) or 'a command'}; grant it to the user in the URL",
     )
@@ -200,7 +200,7 @@ def _from_answer(error: exceptions.ResponseError) -> RecoveryError:
     if isinstance(error, exceptions.NoPermissionError) or _FORBIDDEN_IN_SCRIPT.search(text):
         if command := _COMMAND.search(text):
             return permission_denied(command[1])
-        return Unavailable(
+        return RecoveryError(
             Reason.BROKER_PERMISSION_DENIED,
             "the broker's ACL forbids a key or a command; the user in the URL needs the queue's keys, unacked, "
             "unacked_index, _kombu.binding.* and queuerecovery.dev:*, and what the documentation lists of commands",
@@ -211,44 +211,44 @@ def _from_answer(error: exceptions.ResponseError) -> RecoveryError:
 def from_error_text(text: str, kind: str = "ResponseError") -> RecoveryError:
     """Return the error that the text of a server's answer means, by the error code in it."""
     if "DB index" in text:
-        return NotYet(
+        return RecoveryError(
             Reason.INVALID_BROKER_URL,
             "the broker has no database of that number; correct it in the URL, after the host",
         )
     if "WRONGTYPE" in text:
-        return Rejected(
+        return RecoveryError(
             Reason.WRONG_KEY_TYPE,
             "a key is not of the type that Celery uses, so it belongs to something else; check the queue's name, the "
             "database in the URL and the target's transportOptions",
         )
     found = _ANY_CODE.search(text)
     if found is None and _UNREADABLE.search(text):
-        return Rejected(
+        return RecoveryError(
             Reason.BROKER_LOST_DATA,
             f'another client has changed a key that begins with "{OPERATOR_KEYS}"; check who may write the operator\'s '
             "keys (the broker's ACL), and list the remaining jobs in a new recovery",
         )
     if found is None:
-        return Unavailable(
+        return RecoveryError(
             Reason.BROKER_UNAVAILABLE, f"the broker refused a command ({kind}); see the broker's log and its version"
         )
     if found[1] in _CLUSTER_CODES:
         return is_cluster()
-    return Unavailable(*_CODES[found[1]])
+    return RecoveryError(*_CODES[found[1]])
 
 
-def is_cluster() -> NotYet:
+def is_cluster() -> RecoveryError:
     """Return the error of a server that is a node of a Redis Cluster."""
-    return NotYet(
+    return RecoveryError(
         Reason.BROKER_IS_CLUSTER,
         "the broker is a Redis Cluster, on which Celery's keys cannot be moved in one step; point the URL at the "
         "server that Celery itself uses",
     )
 
 
-def unknown_consumer() -> NotYet:
+def unknown_consumer() -> RecoveryError:
     """Return the error of a queue that is still consumed although its workers are gone."""
-    return NotYet(
+    return RecoveryError(
         Reason.UNKNOWN_CONSUMER,
         "messages of the queue still arrive in unacked although its workers are stopped, so something else consumes "
         "it; find it (CLIENT LIST shows connections whose last command is brpop), stop it, and list it in the "
@@ -256,26 +256,26 @@ def unknown_consumer() -> NotYet:
     )
 
 
-def primary_unknown() -> Unavailable:
+def primary_unknown() -> RecoveryError:
     """Return the error of Sentinels that do not know the primary's name."""
-    return Unavailable(
+    return RecoveryError(
         Reason.PRIMARY_NOT_FOUND,
         "the Sentinels in the URL know no primary of that name; write the name as transportOptions.masterName in the "
         "target, as the application has it in broker_transport_options",
     )
 
 
-def primary_demoted() -> Unavailable:
+def primary_demoted() -> RecoveryError:
     """Return the error of a replica that the Sentinels still name as the primary."""
-    return Unavailable(
+    return RecoveryError(
         Reason.PRIMARY_NOT_FOUND,
         "the server that the Sentinels name is a replica, as during a failover; if this lasts, check their logs",
     )
 
 
-def sentinel_login_refused() -> Unavailable:
+def sentinel_login_refused() -> RecoveryError:
     """Return the error of Sentinels that refuse the login."""
-    return Unavailable(
+    return RecoveryError(
         Reason.BROKER_AUTHENTICATION_FAILED,
         "the Sentinels refuse the user or the password; see transportOptions.sentinelKwargs in the target",
     )

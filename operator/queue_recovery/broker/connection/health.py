@@ -7,7 +7,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.connection.failures import from_error_text, is_cluster, permission_denied
 from queue_recovery.broker.scripts import Script, text_of
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth, Consumer
 
 _AT_ONCE = 200
@@ -24,13 +24,13 @@ async def check_server(client: Client) -> BrokerHealth:
     """Check that the server is a primary, and no node of a Redis Cluster.
 
     Raises:
-        NotYet: `BrokerIsCluster`, `InvalidBrokerURL`.
-        Unavailable: `BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`, `BrokerPermissionDenied`.
+        RecoveryError: `BrokerIsCluster`, `InvalidBrokerURL`, `BrokerUnavailable`, `BrokerAuthenticationFailed`,
+            `BrokerReadOnly`, `BrokerPermissionDenied`.
     """
     await client.ping()
     info: Mapping[str, str] = await client.info() or {}
     if info.get("redis_mode") == "sentinel":
-        raise NotYet(
+        raise RecoveryError(
             Reason.INVALID_BROKER_URL,
             "the URL leads to a Sentinel; begin it with sentinel://, and set transportOptions.masterName in the target",
         )
@@ -48,7 +48,7 @@ async def check_permissions(client: Client, probe: str, keys: Sequence[str]) -> 
     Commands that write are tried on the key `probe`, which exists no longer than the script.
 
     Raises:
-        Unavailable: `BrokerPermissionDenied` naming a command, `BrokerReadOnly`.
+        RecoveryError: `BrokerPermissionDenied` naming a command, `BrokerReadOnly`.
     """
     answer = await client.script(text_of(Script.PERMISSIONS), [probe, *keys], [])
     if answer[:1] == [b"WRITES"]:

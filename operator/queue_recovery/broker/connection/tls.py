@@ -43,7 +43,7 @@ def ssl_context(address: Address, certificates: Certificates) -> ssl.SSLContext:
     """Return a context with these certificates that verifies what the URL asks for.
 
     Raises:
-        NotYet: `InvalidCertificate`.
+        RecoveryError: `InvalidCertificate`.
     """
     context = client_context(certificates, where="broker.tls")
     mode = _VERIFY_MODES[address.certificate_check]

@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.strict_url import is_strict
 
 _CertificateCheck = Literal["required", "optional", "none"]
@@ -140,7 +140,7 @@ def parse_url(text: str) -> Address:
     gives the login, the database and the options; those of the others have no effect, as in kombu.
 
     Raises:
-        NotYet: `InvalidBrokerURL`; the message repeats nothing of the URL but names of known options.
+        RecoveryError: `InvalidBrokerURL`; the message repeats nothing of the URL but names of known options.
     """
     text = text.strip()
     if _CONTROL.search(text):
@@ -232,7 +232,7 @@ def _certificate_options(query: dict[str, str], *, tls: bool) -> tuple[_Certific
     return _CERTIFICATE_CHECKS[certificate_check], _BOOLEANS[check_hostname]
 
 
-def _refused_option(name: str) -> NotYet:
+def _refused_option(name: str) -> RecoveryError:
     if name not in _NAMED_OPTIONS:
         return _invalid(
             "it has an option after the '?' that the operator does not know; remove it, or percent-encode a '?' in "
@@ -248,5 +248,5 @@ def _refused_option(name: str) -> NotYet:
     return _invalid(f"option {name} is not supported; remove it")
 
 
-def _invalid(why: str) -> NotYet:
-    return NotYet(Reason.INVALID_BROKER_URL, f"the broker's URL cannot be used: {why}")
+def _invalid(why: str) -> RecoveryError:
+    return RecoveryError(Reason.INVALID_BROKER_URL, f"the broker's URL cannot be used: {why}")

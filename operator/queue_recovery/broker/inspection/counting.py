@@ -36,7 +36,7 @@ async def count(
     would be wrong. `names` is how many messages of either kind are named.
 
     Raises:
-        Rejected: `SharedRoute`.
+        RecoveryError: `SharedRoute`.
     """
     lengths = await _lengths(db, queues)
     ready = sum(lengths.values())

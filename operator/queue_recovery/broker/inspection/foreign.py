@@ -6,7 +6,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import is_envelope, read_message
 from queue_recovery.broker.run.script import unreadable, wrong_type
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 
 _SAMPLE = 3
 """Messages examined at either end of a list."""
@@ -19,11 +19,11 @@ async def check_keys(db: Database, queue: str, *, take_unreadable: bool) -> None
     """Refuse a queue whose keys cannot be Celery's, or, without `take_unreadable`, has no readable message.
 
     Raises:
-        Rejected: `WrongKeyType`, `ForeignQueue`.
+        RecoveryError: `WrongKeyType`, `ForeignQueue`.
     """
     for prefix, program in _FOREIGN_PREFIXES.items():
         if db.layout.bare_list(queue).startswith(prefix):
-            raise Rejected(
+            raise RecoveryError(
                 Reason.FOREIGN_QUEUE,
                 f'"{db.layout.bare_list(queue)}" is a key of {program}, not of Celery; name one of Celery\'s queues',
             )
@@ -48,7 +48,7 @@ async def _check_messages(db: Database, queue: str, lists: Sequence[str], *, tak
         if not take_unreadable:
             raise unreadable(queue)
     elif sample:
-        raise Rejected(
+        raise RecoveryError(
             Reason.FOREIGN_QUEUE,
             f'what is in queue "{queue}" is JSON but no message of Celery (body, headers, properties), so the list '
             "belongs to another program; check the queue's name, the database in the URL and the target's "

@@ -9,7 +9,7 @@ from queue_recovery.broker.connection.values import LARGEST, size_of
 from queue_recovery.broker.layout.bindings import Bindings
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.envelope import Entry, read_entry
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
     """Refuse an entry that may be another queue's copy.
 
     Raises:
-        Rejected: `SharedRoute`.
+        RecoveryError: `SharedRoute`.
     """
     if shared_with:
         others = ", ".join(sorted(shared_with))
-        raise Rejected(
+        raise RecoveryError(
             Reason.SHARED_ROUTE,
             f'exchange "{entry.exchange}" copies messages of the queue to {others} too; in '
             "unacked the copies look the same, so neither queue can be purged alone: let the workers finish "

@@ -8,7 +8,7 @@ from queue_recovery.broker.connection.values import size_of
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.quarantine.choice import Choice, Fate
 from queue_recovery.broker.run.record import read_record
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Restorable, Restore
 
 
@@ -16,18 +16,18 @@ async def restorable(db: Database, queue: str, restore: Restore) -> Restorable:
     """Count what is in the quarantine, and what of it would be restored.
 
     Raises:
-        Rejected: `NothingToRestore`, `RecoveryOfAnotherQueue`.
+        RecoveryError: `NothingToRestore`, `RecoveryOfAnotherQueue`.
     """
     earlier = await read_record(db, restore.uid)
     if earlier is None:
-        raise Rejected(
+        raise RecoveryError(
             Reason.NOTHING_TO_RESTORE,
             "the broker knows nothing of the earlier recovery; check that the target's Secret still names the server "
             "and the database that it worked on, and that its globalKeyPrefix is the same",
         )
     bare_list = earlier.fields.get("list")
     if bare_list != db.layout.bare_list(queue):
-        raise Rejected(
+        raise RecoveryError(
             Reason.RECOVERY_OF_ANOTHER_QUEUE,
             f'the earlier recovery took its messages from the list "{bare_list}", and queue "{queue}" is '
             f'"{db.layout.bare_list(queue)}" now; create a recovery of that queue, or correct the target\'s '

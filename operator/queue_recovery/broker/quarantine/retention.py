@@ -7,13 +7,14 @@ server, which UNLINK does not.
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker.connection.client import LONGEST_WORD
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.own_keys import recovery_uid
 from queue_recovery.broker.run.record import read_record
 from queue_recovery.broker.run.script import run_script
 from queue_recovery.broker.scripts import Script
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 
 _RUN_OUTLIVES_QUARANTINE = timedelta(days=7)
 """How long a late writer still finds its run closed, so that nothing is pushed twice."""
@@ -46,7 +47,7 @@ async def expire_quarantines(
         now: the time, with its zone.
 
     Raises:
-        Rejected: `BrokerLostData`, `WrongKeyType`, once all are examined, if another client has changed a run's record.
+        RecoveryError: `BrokerLostData`, `WrongKeyType`, once all are examined, if another client changed a record.
     """
     index = db.own.runs(cluster)
     live: dict[str, bool] = {}
@@ -58,13 +59,15 @@ async def expire_quarantines(
         return live[recovery]
 
     examined = 0
-    refused: Rejected | None = None
+    refused: RecoveryError | None = None
     for _ in range(_MOST_PORTIONS):
         due = await _due(db, index, now)
         for uid in due:
             try:
                 await _expire(db, index, uid, lives, now=now)
-            except Rejected as error:
+            except RecoveryError as error:
+                if error.outcome is not Outcome.FAILED:
+                    raise
                 refused = error
                 await db.client.reschedule(index, uid, (now + _RETRY).timestamp())
         examined += len(due)

@@ -17,7 +17,7 @@ async def freeze(db: Database, run: Run, seen: Mapping[str, SeenJob | None]) -> 
     """Record each job, by key, unless it is recorded already; return what is recorded.
 
     Raises:
-        Rejected: `BrokerLostData`, `AlreadyClosed`.
+        RecoveryError: `BrokerLostData`, `AlreadyClosed`.
     """
     record = db.own.run(run.uid)
     recorded: dict[str, SeenJob | None] = {}

@@ -23,8 +23,8 @@ async def open_runs(db: Database, runs: Sequence[Run]) -> None:
     """Acquire the queues' locks and create the runs, all or none; does nothing more if they are open already.
 
     Raises:
-        NotYet: `Locked`, while another run holds one of the locks.
-        Rejected: `AlreadyClosed`, `BrokerLostData`.
+        RecoveryError: `Locked`, while another run holds one of the locks.
+        RecoveryError: `AlreadyClosed`, `BrokerLostData`.
     """
     keys = [key for run in runs for key in (_lock(db, run.queue), db.own.run(run.uid))]
     first = runs[0]

@@ -22,7 +22,7 @@ async def push(db: Database, publisher: Publisher, run: Run, tasks: Sequence[Tas
     """Enqueue each task whose job has no marker yet, in the queue's first priority list.
 
     Raises:
-        Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`.
+        RecoveryError: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`.
     """
     keys = [db.own.run(run.uid), db.layout.bare_list(run.queue)]
     jobs: list[Word] = []

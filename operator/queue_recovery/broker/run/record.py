@@ -213,7 +213,7 @@ class Record:
 
     @property
     def released(self) -> Released:
-        """What retention needs. Raises Rejected (`BrokerLostData`) if the record is not a released run's."""
+        """What retention needs. Raises RecoveryError (`BrokerLostData`) if the record is not a released run's."""
         name, bare_list, expires = (self.fields.get(field, "") for field in ("name", "list", "expires"))
         if not is_full_name(name) or not expires:
             raise forged(self.own.run(self.uid))
@@ -238,7 +238,7 @@ async def read_record(db: Database, uid: str) -> Record | None:
     """Return the record of a run, or None if there is none.
 
     Raises:
-        Rejected: `BrokerLostData`, if it is not one that the operator has written.
+        RecoveryError: `BrokerLostData`, if it is not one that the operator has written.
     """
     key = db.own.run(uid)
     found = await db.client.record(key)
@@ -274,7 +274,7 @@ async def read_open_record(db: Database, uid: str) -> Record:
     """Return the record of a run that may still act.
 
     Raises:
-        Rejected: `BrokerLostData` if there is none, `AlreadyClosed` if it has been closed.
+        RecoveryError: `BrokerLostData` if there is none, `AlreadyClosed` if it has been closed.
     """
     record = await read_record(db, uid)
     if record is None:

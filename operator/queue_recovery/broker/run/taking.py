@@ -63,8 +63,8 @@ async def take(db: Database, runs: Sequence[Run], attempt: int, frozen: Collecti
     These are those that a selection does not match, and those of jobs that are not enqueued because of their status.
 
     Raises:
-        Rejected: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`.
-        NotYet: `UnknownConsumer`, if entries keep coming; those found by then are in the quarantine.
+        RecoveryError: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`.
+        RecoveryError: `UnknownConsumer`, if entries keep coming; those found by then are in the quarantine.
     """
     records = list(zip(runs, await _records(db, runs, frozen), strict=True))
     before = [(run, record) for run, record in records if record.attempt < attempt]
@@ -104,7 +104,7 @@ async def _records(db: Database, runs: Sequence[Run], frozen: Collection[str]) -
     A failover may lose the jobs and not the runs: then it is not known which messages are to be left.
 
     Raises:
-        Rejected: `BrokerLostData`, `AlreadyClosed`.
+        RecoveryError: `BrokerLostData`, `AlreadyClosed`.
     """
     records = [await read_open_record(db, run.uid) for run in runs]
     if set(frozen).difference(*(record.seen for record in records)):

@@ -1,8 +1,8 @@
 """What the steps of a recovery need of Redis, MongoDB and Kubernetes.
 
-Every call may raise `errors.Rejected`, `errors.NotYet` or `errors.Unavailable`, and nothing else that a driver
-raises. Every call that has an effect may be repeated after a death at any point: it looks at the world first and
-answers the same when the effect is there already.
+Every call may raise `errors.RecoveryError`, and nothing that a driver raises. Every call that has an effect may be
+repeated after a death at any point: it first reads what is there, and gives the same answer when the effect is there
+already.
 """
 
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Held, Holder, Unacked, Unlisted

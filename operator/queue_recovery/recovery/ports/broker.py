@@ -124,8 +124,8 @@ class Broker(Protocol):
     async def check(self) -> BrokerHealth:
         """Check that the server can be used.
 
-        Raises Unavailable (`BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`,
-        `BrokerPermissionDenied`) or NotYet (`BrokerIsCluster`, `InvalidBrokerURL`).
+        Raises RecoveryError (`BrokerUnavailable`, `BrokerAuthenticationFailed`, `BrokerReadOnly`,
+        `BrokerPermissionDenied`, `BrokerIsCluster`, `InvalidBrokerURL`).
         """
         ...
 
@@ -146,7 +146,7 @@ class Broker(Protocol):
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         """Refuse a queue whose keys cannot be Celery's, or, but for `take_unreadable`, of which nothing can be read.
 
-        Raises Rejected (`WrongKeyType`, `ForeignQueue`), or Unavailable (`BrokerPermissionDenied`).
+        Raises RecoveryError (`WrongKeyType`, `ForeignQueue`, `BrokerPermissionDenied`).
         """
         ...
 
@@ -159,7 +159,7 @@ class Broker(Protocol):
     ) -> Count:
         """Count the queues' messages without changing anything, and those that would be left; tell `names` of each.
 
-        Raises Rejected (`SharedRoute`) if entries of `unacked` look the same as copies of a queue that is not one
+        Raises RecoveryError (`SharedRoute`) if entries of `unacked` look the same as copies of a queue that is not one
         of these.
         """
         ...
@@ -183,7 +183,7 @@ class Broker(Protocol):
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
         """Count what is in the quarantine of an earlier run, and what of it would go back; changes nothing.
 
-        Raises Rejected (`NothingToRestore`, `RecoveryOfAnotherQueue`).
+        Raises RecoveryError (`NothingToRestore`, `RecoveryOfAnotherQueue`).
         """
         ...
 

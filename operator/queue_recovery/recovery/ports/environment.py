@@ -42,18 +42,18 @@ class Environment(Protocol):
         ...
 
     async def target(self, name: str) -> QueueTargetSpec:
-        """Return the target of that name; raises NotYet (`TargetNotFound`).
+        """Return the target of that name; raises RecoveryError (`TargetNotFound`).
 
         What `broker` and `job_store` read is kept until this is called again.
         """
         ...
 
     async def recovery(self, name: str) -> Earlier:
-        """Return the recovery of that name; raises Rejected (`RecoveryNotFound`)."""
+        """Return the recovery of that name; raises RecoveryError (`RecoveryNotFound`)."""
         ...
 
     async def cluster_uid(self) -> str | None:
-        """Return what tells the cluster from all others; None: the operator may not read it. Raises Unavailable."""
+        """Return what tells the cluster from all others; None: the operator may not read it. Raises RecoveryError."""
         ...
 
     async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
@@ -62,24 +62,27 @@ class Environment(Protocol):
         With `unfinished`, one that has ended counts as gone.
         False only when the API server proves that it does not; None when the operator may not look there.
 
-        Raises Unavailable (`KubernetesUnavailable`).
+        Raises RecoveryError (`KubernetesUnavailable`).
         """
         ...
 
     async def is_terminating(self) -> bool:
-        """Tell whether the namespace is gone, or being deleted with all that is in it; raises Unavailable."""
+        """Tell whether the namespace is gone, or being deleted with all that is in it; raises RecoveryError."""
         ...
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
-        """Return the target's broker; raises NotYet (`SecretNotFound`, `SecretKeyMissing`, `InvalidBrokerURL`)."""
+        """Return the target's broker.
+
+        Raises RecoveryError (`SecretNotFound`, `SecretKeyMissing`, `InvalidBrokerURL`).
+        """
         ...
 
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
-        """Return the target's job store, which it has; raises NotYet as `broker`, and `InvalidJobStoreURL`."""
+        """Return the target's job store, which it has; raises RecoveryError as `broker`, and `InvalidJobStoreURL`."""
         ...
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
-        """Raise NotYet (`Forbidden`) when the operator may not read the target's Secrets, or stop these Deployments."""
+        """Raise RecoveryError (`Forbidden`) unless the operator may read the Secrets and stop these Deployments."""
         ...
 
     async def changed(self, *, workers: bool) -> None:

@@ -47,7 +47,7 @@ class JobStore(Protocol):
     async def check(self) -> None:
         """Find out whether the store answers.
 
-        Raises Unavailable (`JobStoreUnavailable`, `JobStoreAuthenticationFailed`).
+        Raises RecoveryError (`JobStoreUnavailable`, `JobStoreAuthenticationFailed`).
         """
         ...
 
@@ -58,8 +58,8 @@ class JobStore(Protocol):
     def look_up(self, ids: Sequence[str]) -> AsyncIterator[StoredJob]:
         """Return the documents that exist, one after the other: all of them together may be too large to be kept.
 
-        Raises Rejected (`InvalidArguments`) at the end, naming the jobs whose mapped task, args or kwargs are not what
-        JSON holds, or are too large.
+        Raises RecoveryError (`InvalidArguments`) at the end, naming the jobs whose mapped task, args or kwargs are too
+        large, or hold what JSON cannot.
         """
         ...
 

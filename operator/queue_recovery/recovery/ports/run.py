@@ -217,8 +217,7 @@ class QueueRun(Protocol):
     async def open(self) -> None:
         """Acquire the queues' locks and create the runs in state `preparing`, all or none; may be repeated.
 
-        Raises NotYet (`Locked`) while another recovery holds one of the locks, and Rejected (`AlreadyClosed`) if a run
-        has been closed.
+        Raises RecoveryError (`Locked` while another recovery holds one of the locks, `AlreadyClosed`).
         """
         ...
 
@@ -227,7 +226,7 @@ class QueueRun(Protocol):
 
         None: there was no document of it.
 
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`).
         """
         ...
 
@@ -244,15 +243,15 @@ class QueueRun(Protocol):
         consumer of the queues lives. If that turns out not to have held, the queues are drained again and taken with
         the next number as `attempt`: each number passes one boundary, however often it is asked for.
 
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`), and NotYet
-        (`UnknownConsumer`) while entries of the queues keep coming into `unacked`.
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`, and
+        `UnknownConsumer` while entries of the queues keep coming into `unacked`).
         """
         ...
 
     async def moved(self) -> int:
         """Return how many messages `take` has dealt with so far: those that are quarantined or left for good.
 
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`).
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`).
         """
         ...
 
@@ -263,14 +262,14 @@ class QueueRun(Protocol):
     async def pushed(self) -> frozenset[str]:
         """Return the keys of the jobs that were enqueued.
 
-        Raises Rejected (`BrokerLostData`) if the run's record has vanished, (`AlreadyClosed`) if it is closed.
+        Raises RecoveryError (`BrokerLostData`) if the run's record has vanished, (`AlreadyClosed`) if it is closed.
         """
         ...
 
     async def push(self, tasks: Mapping[str, Sequence[Task]]) -> None:
         """Enqueue each task, by queue, whose key has no marker yet, marker and message in one step.
 
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`) if the run may not push any more.
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`) if the run may not push any more.
         """
         ...
 
@@ -280,7 +279,7 @@ class QueueRun(Protocol):
         The run is open. Messages become visible all at once, so consumers may live. Continues where an earlier call
         stopped, and returns the totals of all calls.
 
-        Raises Rejected (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
         """
         ...
 

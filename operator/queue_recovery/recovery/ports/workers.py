@@ -81,7 +81,7 @@ class Workers(Protocol):
 
         Where they are followed, their ReplicaSets are those that the watch has told of.
 
-        Raises NotYet (`WorkerNotFound`, `Forbidden`) or Unavailable (`KubernetesUnavailable`).
+        Raises RecoveryError (`WorkerNotFound`, `Forbidden`, `KubernetesUnavailable`).
         """
         ...
 
@@ -114,7 +114,7 @@ class Workers(Protocol):
     async def scale_to_zero(self, worker: Worker, note: ScaleBackNote) -> int:
         """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
 
-        Returns the generation that this gave it. Raises Unavailable (`WorkerChanged`) when it is not: look again.
+        Returns the generation that this gave it. Raises RecoveryError (`WorkerChanged`) when it is not: look again.
         """
         ...
 
