@@ -1,4 +1,4 @@
-"""Whatever lies in the broker, and wherever the operator dies: nothing is lost, doubled, or taken from others."""
+"""Whatever is in the broker, wherever the operator dies: nothing is lost, doubled, or taken from others."""
 
 import json
 from collections import Counter
@@ -67,7 +67,7 @@ def split(state: dict[bytes, object]) -> tuple[dict[bytes, object], dict[bytes, 
 
 
 def quarantined(state: dict[bytes, object], run: Run) -> dict[bytes, object]:
-    """Return what lies in the quarantine, under the names that it had before."""
+    """Return what is in the quarantine, under the names that it had before."""
     prefix = f"queuerecovery.dev:quarantine:{run.uid}:1:".encode()
     mine = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     times = dict(cast("list[tuple[bytes, float]]", mine.pop(b"unacked_index", [])))

@@ -97,7 +97,7 @@ class Histories(RuleBasedStateMachine):
 
     @override
     def teardown(self) -> None:
-        """End every recovery, and put back whatever the quarantines hold: all that was sent is there again."""
+        """End every recovery, and put back all that the quarantines hold: all that was sent is there again."""
         try:
             self._end_all()
             for one in [one for one in self.recoveries if not one.restores]:
@@ -281,13 +281,13 @@ class Histories(RuleBasedStateMachine):
         one.at = "over"
 
     def _check_taken(self, one: Recovery, found: Mapping[int, list[str]]) -> None:
-        """What was taken lies in its order in the quarantine; what was kept is consumed next, in its order."""
+        """What was taken is in its order in the quarantine; what was left is consumed next, in its order."""
         now = self._lists()
         for priority, names in found.items():
             taken = self.redis.lrange(f"queuerecovery.dev:quarantine:{one.run.uid}:1:ready:{priority}", 0, -1)
             assert [_name(message) for message in taken] == [name for name in names if one.takes(name)]
-            kept = [name for name in names if not one.takes(name)]
-            assert now[priority][len(now[priority]) - len(kept) :] == kept
+            left = [name for name in names if not one.takes(name)]
+            assert now[priority][len(now[priority]) - len(left) :] == left
         waiting = {*now[0], *now[3], *self._unacked()}
         assert not {name for name in waiting - one.sent_since if name.startswith("tts-") and one.takes(name)}
 

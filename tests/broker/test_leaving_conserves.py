@@ -1,4 +1,4 @@
-"""Whatever is selected, and wherever the operator dies: what is kept comes back once, in order, before newer ones."""
+"""Any selection, wherever the operator dies: what is left comes back once, in order, before newer messages."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ pushes = st.sampled_from([0, 1, 60, 130])
 """How many messages a producer pushes after each script."""
 
 WAYS = {"selection": lambda: selecting(min_retries=1), "jobs": lambda: recovery("tts")}
-"""Messages are kept because they are not selected, or because they are of listed jobs that are not enqueued."""
+"""Messages are left because they are not selected, or because they are of listed jobs that are not enqueued."""
 
 ways = st.sampled_from([*WAYS])
 
@@ -70,20 +70,20 @@ class Scene:
             await self.redis.hset("unacked", tag, b'[%s, "", "tts"]' % envelope)
 
     async def open(self, broker: RedisBroker, run: Run) -> None:
-        """Open a run; one without a selection lists the messages that are kept as jobs that are not enqueued."""
+        """Open a run; one without a selection lists the messages that are left as jobs that are not enqueued."""
         await broker.run(run).open()
         if run.select is None:
             made = [*self.lists.values(), self.held.values()]
-            kept = [json.loads(one)["headers"]["id"] for of in made for one in of if _retries(one) == 0]
-            await broker.run(run).freeze({run.queue: seen_jobs(*kept, recoverable=False)})
+            left = [json.loads(one)["headers"]["id"] for of in made for one in of if _retries(one) == 0]
+            await broker.run(run).freeze({run.queue: seen_jobs(*left, recoverable=False)})
         else:
             await broker.run(run).freeze({run.queue: seen_jobs("0-0", "held-0")})
 
     async def produce(self, count: int) -> None:
-        fresh = [message(f"newer-{len(self.newer) + n}", n) for n in range(count)]
-        if fresh:
-            await self.redis.lpush("tts", *fresh)
-        self.newer += fresh
+        late = [message(f"newer-{len(self.newer) + n}", n) for n in range(count)]
+        if late:
+            await self.redis.lpush("tts", *late)
+        self.newer += late
 
     def producing(self, broker: RedisBroker, count: int) -> RedisBroker:
         """Push messages after each script that comes after the boundary."""
@@ -106,9 +106,9 @@ class Scene:
         """Compare the server with what has to have become of everything."""
         prefix = f"queuerecovery.dev:quarantine:{run.uid}:1:"
         for priority, messages in self.lists.items():
-            kept = [one for one in messages if _retries(one) == 0]
+            left = [one for one in messages if _retries(one) == 0]
             newer = self.newer[::-1] if priority == 0 else []
-            assert await self.redis.lrange(KEYS[priority], 0, -1) == newer + kept
+            assert await self.redis.lrange(KEYS[priority], 0, -1) == newer + left
             taken = [one for one in messages if _retries(one)]
             assert await self.redis.lrange(f"{prefix}ready:{priority}", 0, -1) == taken
         stay = {tag for tag, envelope in self.held.items() if _retries(envelope) == 0}

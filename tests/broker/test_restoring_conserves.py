@@ -1,4 +1,4 @@
-"""Whatever is put back, and wherever the operator dies: each message is in the queue or in the quarantine, in order."""
+"""Any messages restored, wherever the operator dies: each is in the queue or in the quarantine, in order."""
 
 import asyncio
 import json
@@ -121,7 +121,7 @@ class Scene:
         return found
 
     async def quarantined(self) -> dict[int, list[bytes]]:
-        """Return what lies in the quarantine, in the order in which it would be consumed."""
+        """Return what is in the quarantine, in the order in which it would be consumed."""
         left: dict[int, list[bytes]] = {priority: [] for priority in KEYS}
         for attempt in range(1, len(self.attempts) + 1):
             prefix = f"queuerecovery.dev:quarantine:{self.run.uid}:{attempt}"

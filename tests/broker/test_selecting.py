@@ -1,4 +1,4 @@
-"""Taking a part of a queue: what is kept keeps its place, its order and its bytes."""
+"""Taking a part of a queue: what is left stays in its place and order, byte for byte."""
 
 import json
 from typing import cast
@@ -61,8 +61,8 @@ async def test_messages_are_told_by_their_headers_whatever_their_bodies_are(
     taken = await take(broker, tasks=["tts.render"])
 
     assert (taken.ready, taken.unacked, taken.left) == (1, 1, 2)
-    (kept,) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
-    assert kept in cast("list[bytes]", before[b"tts"])
+    (left,) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
+    assert left in cast("list[bytes]", before[b"tts"])
     assert application.consume("tts") == ["d"]
 
 

@@ -53,7 +53,7 @@ def before(broker: RedisBroker, turns: dict[Script, Callable[[], Awaitable[None]
 
 
 def enqueue(application: Application) -> None:
-    """Fill the queue: four messages that are to be taken, four to be kept, half of each held by a worker."""
+    """Fill the queue: four messages that are to be taken, four to be left, half of each held by a worker."""
     application.enqueue("tts", *(name for pair in zip(POISON, GOOD, strict=True) for name in pair))
     application.hold("tts", 4)
 
@@ -64,7 +64,7 @@ def selected() -> Run:
 
 
 async def no_cure() -> None:
-    """Mend nothing: what was wrong has passed."""
+    """Fix nothing: the trouble is over."""
 
 
 async def recover(
