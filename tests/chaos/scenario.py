@@ -175,7 +175,7 @@ class Stage(Team):
     async def let_the_operator_in(self) -> None:
         """Bind its rights to the namespace, which is also the one of its lease."""
         await super().let_the_operator_in()
-        for one in yaml.safe_load_all((ROOT / "manifests" / "operator" / "rights.yaml").read_text()):
+        for one in yaml.safe_load_all((ROOT / "manifests" / "operator" / "rbac.yaml").read_text()):
             if name := _ELECTION.get(one["kind"]):
                 await self.lay({**one, "metadata": {"name": name}})
 

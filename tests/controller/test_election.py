@@ -199,7 +199,7 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
     first = await replicas.start("first", allowed=False)
 
     async def told() -> bool:
-        return "Bind the Role of manifests/operator/rights.yaml" in first.process.end_of_log()
+        return "Bind the Role of manifests/operator/rbac.yaml" in first.process.end_of_log()
 
     await until(first.unready, "it to be unready", of=first.process)
     assert await first.waits_for() in {
@@ -207,7 +207,7 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
         "the API server does not grant access to the lease yet. Trying again\n",
     }
     await until(told, "the missing right to be named", seconds=GRACE + BUSY, of=first.process)
-    assert "Bind the Role of manifests/operator/rights.yaml" in await first.waits_for()
+    assert "Bind the Role of manifests/operator/rbac.yaml" in await first.waits_for()
     assert len(first.log("does not grant access to the lease yet")) == 1
     await replicas.allow("first")
     await replicas.led_by(first)

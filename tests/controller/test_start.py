@@ -97,7 +97,7 @@ async def test_an_operator_of_named_namespaces_needs_no_right_elsewhere() -> Non
         await sandbox.kubectl("create", "namespace", "queue-recovery")
         await sandbox.kubectl("apply", "-k", "crds/")
         await sandbox.kubectl(
-            "apply", "-f", "manifests/operator/rights.yaml", "-f", "manifests/operator/tenant_rights.yaml"
+            "apply", "-f", "manifests/operator/rbac.yaml", "-f", "manifests/operator/tenant_role.yaml"
         )
         await sandbox.kubectl("-n", mine, "create", "serviceaccount", "recoverer")
         for role in ("queue-recovery", "queue-recovery-tenant"):

@@ -169,7 +169,7 @@ async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are
     code, output = await cluster.run(readme.commands("Uninstall")[0], TIMEOUT="3")
     assert code != 0
     assert f"{team.namespace} stuck" in output
-    assert "these recoveries wait for the operator, which does not run in namespace queue-recovery" in output
+    assert 'these recoveries wait for the operator, which does not run in namespace "queue-recovery"' in output
     assert await team.replicas() == 0
 
     listed = await cluster.succeeds(readme.command("Uninstall", "kubectl get deployments"))
@@ -185,7 +185,7 @@ async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are
 
     await cluster.succeeds(readme.command("Uninstall", "sh manifests/scale-back.sh"))
     await _in_order(team)
-    assert "no Deployment waits" in await cluster.succeeds("sh manifests/scale-back.sh")
+    assert "no Deployment is scaled down" in await cluster.succeeds("sh manifests/scale-back.sh")
 
     await cluster.succeeds(readme.commands("Uninstall")[0])
     assert await cluster.left() == []
@@ -295,7 +295,7 @@ async def test_pods_of_an_operator_without_a_deployment_stop_it_before_anything_
     code, output = await cluster.run("sh manifests/uninstall.sh", TIMEOUT="3")
 
     assert code == 1, output
-    assert "these pods of the operator still run in namespace queue-recovery" in output
+    assert 'these pods of the operator still run in namespace "queue-recovery"' in output
     assert set(await cluster.left()) == before
 
     await cluster.sandbox.kubectl("delete", "replicasets", *operator)
@@ -316,7 +316,7 @@ async def test_a_deployment_that_is_scaled_down_while_the_rights_are_removed_is_
     code, output = await cluster.run("sh manifests/uninstall.sh", kubectl=kubectl)
 
     assert code == 1, output
-    assert f"  {team.namespace}/worker: 2 replicas" in output.splitlines()
+    assert f"  {team.namespace}/worker: scale back to 2" in output.splitlines()
     assert "sh manifests/scale-back.sh" in output
     assert await cluster.left() == []
 
@@ -361,7 +361,7 @@ async def test_lines_of_a_role_bindings_name_delete_no_role_binding_of_another_n
 
         assert await _names(team, path.format(other)) == ["own", "precious"]
         assert await _names(team, path.format(team.namespace)) == [odd]
-        assert rf'"x\n{other} precious" in namespace {team.namespace}' in output
+        assert rf'"x\n{other} precious" in namespace "{team.namespace}"' in output
 
 
 def _created_again(team: Team, file: Path) -> list[tuple[str, ...]]:

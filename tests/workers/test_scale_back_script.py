@@ -7,7 +7,7 @@ from queue_recovery.workers.snapshot import note_labels
 from sandbox.api import Json
 from tests import readme
 from tests.workers.fleet import Fleet, manifest, note
-from tests.workers.test_scale_and_restore import traces
+from tests.workers.test_scale_back import traces
 
 _NO_REPLICAS = {"letters": "x", "none": "", "leading-zero": "03", "above-int32": "2147483648", "above-int64": "9" * 20}
 
@@ -31,7 +31,7 @@ async def test_nothing_of_the_operator_stays_on_a_deployment_that_others_write_t
         f"sh manifests/scale-back.sh -n {fleet.namespace}", kubeconfig=fleet.sandbox.kubeconfig, kubectl=kubectl
     )
 
-    assert (code, output) == (0, f"{fleet.namespace}/worker: 2 replicas again\n")
+    assert (code, output) == (0, f"{fleet.namespace}/worker: scaled back to 2\n")
     assert (tmp_path / "overtaken").exists()
     deployment = await fleet.deployment()
     assert deployment["spec"]["replicas"] == 2

@@ -95,7 +95,7 @@ class KubernetesLease:
         return RecoveryError(
             Reason.FORBIDDEN,
             f'the operator may not write the Lease "{NAME}" in namespace "{self._namespace}", or there is no such '
-            "namespace. Bind the Role of manifests/operator/rights.yaml there, or run one replica with "
+            "namespace. Bind the Role of manifests/operator/rbac.yaml there, or run one replica with "
             "QUEUE_RECOVERY_LEASE_SECONDS=0",
         )
 

@@ -45,7 +45,7 @@ NOT_GRANTED = Failure(
     "not granted",
     "the API server does not grant access yet",
     'the ServiceAccount may not list and watch them. Bind the ClusterRole "queue-recovery" to it '
-    "(manifests/operator/rights.yaml)",
+    "(manifests/operator/rbac.yaml)",
 )
 
 
