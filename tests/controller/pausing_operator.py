@@ -1,4 +1,4 @@
-"""The operator, which stands still (SIGSTOP) as it is about to send the first status of a recovery."""
+"""The operator, which pauses (SIGSTOP) as it is about to send the first status of a recovery."""
 
 import os
 import signal

@@ -14,7 +14,7 @@ from sandbox.cluster import Sandbox
 from sandbox.processes import LOOPBACK, Process, Scope, free_port, until
 
 LEASE = 6
-"""Seconds: as short as a busy machine bears."""
+"""Seconds: as short as a busy machine tolerates."""
 
 PROGRAM = Path(sys.executable).with_name("queue-recovery")
 

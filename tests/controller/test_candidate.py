@@ -77,7 +77,7 @@ def test_a_leader_may_lose_one_whole_try_to_a_hanging_server(seconds: int) -> No
 # Any number of schedules: time passes, and a process makes its next step or meets with something.
 
 SLOWEST, FASTEST = 0.85, 1.2
-"""Rates of clocks; what the timing bear is that one runs half as fast again as another."""
+"""Rates of clocks; the timing tolerates one that runs half as fast again as another."""
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Server:
 
 @dataclass
 class Process:
-    """One that looks, decides, writes and hears the answer, with as much time between as the schedule gives."""
+    """A candidate that reads, decides, writes and gets the answer, with the delays of the schedule."""
 
     candidate: Candidate
     rate: float

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
     "name", ["", "media", "../.", "../..", "./.", "media/..", "media/a/b", "media/a?x", "media/a\n"]
 )
 async def test_what_is_no_name_of_a_recovery_is_not_looked_for(name: str) -> None:
-    """It stands where anybody may write, and would be a part of the request's path."""
+    """It is read where any client may write, and would be a part of the request's path."""
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as unreachable:
         environment = environment_of(unreachable)
 

@@ -1,4 +1,4 @@
-"""What was last seen wakes whoever waits, once for each change."""
+"""An observed version wakes all that wait, once for each change."""
 
 import asyncio
 

@@ -14,7 +14,7 @@ from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
-from queue_recovery.controller import reconciler
+from queue_recovery.controller import reconciler as reconciler_module
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.admission import Admission
@@ -40,14 +40,14 @@ class Resource:
         self.generation = body["metadata"]["generation"]
         self.observed_generation = 0
         self.released = 0
-        self.heard: list[bool] = []
+        self.received: list[bool] = []
         self.desired = SimpleNamespace(generation=self.generation, spec=SimpleNamespace(jobs=[]))
         self.last_status = QueueRecoveryStatus.model_validate(body["status"])
         self.written: list[QueueRecoveryStatus] = []
 
     def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         self.generation = body["metadata"]["generation"]
-        self.heard.append(gone)
+        self.received.append(gone)
 
     async def write(self, status: QueueRecoveryStatus) -> None:
         self.written.append(status)
@@ -56,7 +56,7 @@ class Resource:
         self.released += 1
 
 
-class Work:
+class Steps:
     """What is done to recoveries: nothing, until it is told to end."""
 
     def __init__(self) -> None:
@@ -89,20 +89,20 @@ class Work:
         async def begun() -> bool:
             return len(self.begun) >= times
 
-        await until(begun, f"the work to begin {times} times")
+        await until(begun, f"the steps to begin {times} times")
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    made = Work()
-    monkeypatch.setattr(reconciler, "reconcile", made)
-    monkeypatch.setattr(reconciler, "_RETRY", 0.01)
+def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
+    made = Steps()
+    monkeypatch.setattr(reconciler_module, "reconcile", made)
+    monkeypatch.setattr(reconciler_module, "_RETRY", 0.01)
     return made
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def board(work: Work) -> AsyncIterator[Reconciler]:
-    del work
+async def reconciler(steps: Steps) -> AsyncIterator[Reconciler]:
+    del steps
     environment = cast("Any", SimpleNamespace(observe_end=lambda _: None, now=lambda: NOW))
 
     async def read(namespace: str, name: str, uid: str) -> Body:
@@ -130,21 +130,21 @@ def recovery(
     return {"metadata": metadata, "spec": {}, "status": status}
 
 
-async def idle(board: Reconciler) -> None:
+async def idle(reconciler: Reconciler) -> None:
     async def empty() -> bool:
-        return not board._watched
+        return not reconciler._watched
 
     await until(empty, "nothing to be kept of the recovery")
 
 
 async def test_of_a_recovery_that_is_finished_nothing_is_kept_and_nothing_is_begun(
-    board: Reconciler, work: Work
+    reconciler: Reconciler, steps: Steps
 ) -> None:
     for number in range(1000):
-        board.receive(recovery(ended=1, uid=str(number)), gone=False)
+        reconciler.receive(recovery(ended=1, uid=str(number)), gone=False)
 
-    assert board._watched == {}
-    assert work.begun == []
+    assert reconciler._watched == {}
+    assert steps.begun == []
 
 
 @pytest.mark.parametrize(
@@ -153,28 +153,28 @@ async def test_of_a_recovery_that_is_finished_nothing_is_kept_and_nothing_is_beg
     ids=["it runs", "its spec has changed since it ended", "a process died before it took the finalizer away"],
 )
 async def test_a_recovery_is_reconciled_until_it_has_ended_its_spec_was_seen_and_it_is_released(
-    board: Reconciler, work: Work, body: Body
+    reconciler: Reconciler, steps: Steps, body: Body
 ) -> None:
-    board.receive(body, gone=False)
-    await work.has_begun(1)
-    work.go.set()
+    reconciler.receive(body, gone=False)
+    await steps.has_begun(1)
+    steps.go.set()
     generation = body["metadata"]["generation"]
-    board.receive(recovery(generation, ended=generation), gone=False)
+    reconciler.receive(recovery(generation, ended=generation), gone=False)
 
-    await idle(board)
-    assert work.begun == ["a"]
-    assert work.resources[0].released == 2
+    await idle(reconciler)
+    assert steps.begun == ["a"]
+    assert steps.resources[0].released == 2
 
 
 async def test_events_of_a_recovery_that_is_being_reconciled_are_told_to_its_one_task(
-    board: Reconciler, work: Work
+    reconciler: Reconciler, steps: Steps
 ) -> None:
     for generation in (1, 2, 3):
-        board.receive(recovery(generation), gone=False)
-        await work.has_begun(1)
+        reconciler.receive(recovery(generation), gone=False)
+        await steps.has_begun(1)
 
-    assert (work.begun, work.most) == (["a"], 1)
-    assert work.resources[0].generation == 3
+    assert (steps.begun, steps.most) == (["a"], 1)
+    assert steps.resources[0].generation == 3
 
 
 BEGUN = {"phase": "Draining", "drainStartTime": "2026-05-01T03:00:00Z"}
@@ -190,114 +190,116 @@ BEGUN = {"phase": "Draining", "drainStartTime": "2026-05-01T03:00:00Z"}
     ids=["an earlier process has begun it", "it is new", "only its newest spec is to be noted"],
 )
 async def test_it_says_when_a_recovery_goes_on_that_an_earlier_process_has_begun(
-    board: Reconciler, work: Work, status: Body, said: list[str], caplog: pytest.LogCaptureFixture
+    reconciler: Reconciler, steps: Steps, status: Body, said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     body = {**recovery(), "status": status}
     with caplog.at_level(logging.INFO):
         for _ in range(2):
-            board.receive(body, gone=False)
-            await work.has_begun(1)
+            reconciler.receive(body, gone=False)
+            await steps.has_begun(1)
 
     assert caplog.messages == said
     about = {"namespace": "media", "recovery": "a", "phase": "Draining"}
     assert all(about.items() <= vars(record).items() for record in caplog.records)
 
 
-async def test_events_that_lag_behind_the_end_start_nothing(board: Reconciler, work: Work) -> None:
-    board.receive(recovery(), gone=False)
-    work.go.set()
-    await work.has_begun(1)
+async def test_events_that_lag_behind_the_end_start_nothing(reconciler: Reconciler, steps: Steps) -> None:
+    reconciler.receive(recovery(), gone=False)
+    steps.go.set()
+    await steps.has_begun(1)
     for _ in range(3):
-        board.receive(recovery(), gone=False)
+        reconciler.receive(recovery(), gone=False)
         await asyncio.sleep(0)
-    board.receive(recovery(ended=1), gone=False)
+    reconciler.receive(recovery(ended=1), gone=False)
 
-    await idle(board)
-    assert work.begun == ["a"]
+    await idle(reconciler)
+    assert steps.begun == ["a"]
 
 
-async def test_a_spec_that_changes_while_the_end_is_written_is_seen(board: Reconciler, work: Work) -> None:
-    board.receive(recovery(), gone=False)
-    work.go.set()
-    await work.has_begun(1)
-    board.receive(recovery(2, ended=1), gone=False)
-    await work.has_begun(2)
-    board.receive(recovery(2, ended=2), gone=False)
+async def test_a_spec_that_changes_while_the_end_is_written_is_seen(reconciler: Reconciler, steps: Steps) -> None:
+    reconciler.receive(recovery(), gone=False)
+    steps.go.set()
+    await steps.has_begun(1)
+    reconciler.receive(recovery(2, ended=1), gone=False)
+    await steps.has_begun(2)
+    reconciler.receive(recovery(2, ended=2), gone=False)
 
-    await idle(board)
-    assert work.most == 1
+    await idle(reconciler)
+    assert steps.most == 1
 
 
 async def test_a_watch_that_never_tells_of_the_end_has_it_read_again(
-    board: Reconciler, work: Work, monkeypatch: pytest.MonkeyPatch
+    reconciler: Reconciler, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "_LAG", 0.01)
-    board.receive(recovery(), gone=False)
-    work.go.set()
+    monkeypatch.setattr(reconciler_module, "_LAG", 0.01)
+    reconciler.receive(recovery(), gone=False)
+    steps.go.set()
 
-    await work.has_begun(2)
-    assert work.most == 1
+    await steps.has_begun(2)
+    assert steps.most == 1
 
 
-async def test_a_recovery_that_is_gone_ends_its_task_and_its_work_hears_of_it(board: Reconciler, work: Work) -> None:
+async def test_a_recovery_that_is_gone_ends_its_task_and_its_steps_are_told(
+    reconciler: Reconciler, steps: Steps
+) -> None:
     async def find_it_gone() -> None:
-        await work.go.wait()
+        await steps.go.wait()
         raise Gone
 
-    work.outcome = find_it_gone
-    board.receive(recovery(), gone=False)
-    await work.has_begun(1)
-    board.receive(recovery(), gone=True)
-    work.go.set()
+    steps.outcome = find_it_gone
+    reconciler.receive(recovery(), gone=False)
+    await steps.has_begun(1)
+    reconciler.receive(recovery(), gone=True)
+    steps.go.set()
 
-    await idle(board)
-    assert work.resources[0].heard == [True]
+    await idle(reconciler)
+    assert steps.resources[0].received == [True]
 
 
 async def test_a_recovery_that_went_unseen_by_the_watch_ends_its_task_when_it_is_read(
-    board: Reconciler, work: Work
+    reconciler: Reconciler, steps: Steps
 ) -> None:
     async def find_it_gone() -> None:
         raise Gone
 
-    work.outcome = find_it_gone
-    board.receive(recovery(), gone=False)
+    steps.outcome = find_it_gone
+    reconciler.receive(recovery(), gone=False)
 
-    await idle(board)
-    assert work.begun == ["a"]
+    await idle(reconciler)
+    assert steps.begun == ["a"]
 
 
-@pytest.mark.parametrize("error", [RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away"), RuntimeError("a bug")])
-async def test_what_ends_in_an_error_is_tried_again(board: Reconciler, work: Work, error: Exception) -> None:
+@pytest.mark.parametrize("error", [Unavailable("KubernetesUnavailable", "away"), RuntimeError("a bug")])
+async def test_what_ends_in_an_error_is_tried_again(reconciler: Reconciler, steps: Steps, error: Exception) -> None:
     async def fail() -> None:
         raise error
 
-    work.outcome = fail
-    board.receive(recovery(), gone=False)
+    steps.outcome = fail
+    reconciler.receive(recovery(), gone=False)
 
-    await work.has_begun(3)
-    assert work.most == 1
+    await steps.has_begun(3)
+    assert steps.most == 1
 
 
 async def test_one_that_is_removed_while_it_waits_to_be_tried_again_is_tried_until_it_is_put_in_order(
-    board: Reconciler, work: Work
+    reconciler: Reconciler, steps: Steps
 ) -> None:
     async def fail() -> None:
-        board.receive(recovery(2), gone=True)
-        if len(work.begun) < 3:
-            raise RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away")
+        reconciler.receive(recovery(2), gone=True)
+        if len(steps.begun) < 3:
+            raise Unavailable("KubernetesUnavailable", "away")
         raise Gone
 
-    work.outcome = fail
-    board.receive(recovery(), gone=False)
+    steps.outcome = fail
+    reconciler.receive(recovery(), gone=False)
 
-    await idle(board)
-    assert work.begun == ["a"] * 3
-    assert work.resources[1].generation == 2
+    await idle(reconciler)
+    assert steps.begun == ["a"] * 3
+    assert steps.resources[1].generation == 2
 
 
 async def test_one_that_cannot_be_read_is_forgotten_when_it_is_removed(
-    board: Reconciler, monkeypatch: pytest.MonkeyPatch
+    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Body] = []
 
@@ -305,36 +307,36 @@ async def test_one_that_cannot_be_read_is_forgotten_when_it_is_removed(
         seen.append(body)
         raise ValueError
 
-    monkeypatch.setattr(board, "_resource", refuse)
-    board.receive(recovery(), gone=False)
+    monkeypatch.setattr(reconciler, "_resource", refuse)
+    reconciler.receive(recovery(), gone=False)
 
     async def tried() -> bool:
         return len(seen) > 1
 
     await until(tried, "it to be tried again")
-    board.receive(recovery(), gone=True)
-    await idle(board)
+    reconciler.receive(recovery(), gone=True)
+    await idle(reconciler)
 
 
-async def test_one_that_is_removed_once_it_has_ended_is_not_begun_again(board: Reconciler, work: Work) -> None:
-    board.receive(recovery(), gone=False)
-    work.go.set()
-    await work.has_begun(1)
-    board.receive(recovery(), gone=True)
+async def test_one_that_is_removed_once_it_has_ended_is_not_begun_again(reconciler: Reconciler, steps: Steps) -> None:
+    reconciler.receive(recovery(), gone=False)
+    steps.go.set()
+    await steps.has_begun(1)
+    reconciler.receive(recovery(), gone=True)
 
-    await idle(board)
-    assert work.begun == ["a"]
+    await idle(reconciler)
+    assert steps.begun == ["a"]
 
 
-async def test_an_unexpected_error_is_told_in_the_status_without_its_text(board: Reconciler, work: Work) -> None:
+async def test_an_unexpected_error_is_told_in_the_status_without_its_text(reconciler: Reconciler, steps: Steps) -> None:
     async def fail() -> None:
         raise RuntimeError("a password")
 
-    work.outcome = fail
-    board.receive(recovery(), gone=False)
-    await work.has_begun(2)
+    steps.outcome = fail
+    reconciler.receive(recovery(), gone=False)
+    await steps.has_begun(2)
 
-    (told,) = work.resources[0].written
+    (told,) = steps.resources[0].written
     reconciling = find(told.conditions, ConditionType.RECONCILING)
     assert reconciling is not None
     assert (reconciling.status, reconciling.reason) == ("True", "InternalError")
@@ -342,170 +344,170 @@ async def test_an_unexpected_error_is_told_in_the_status_without_its_text(board:
     assert told.message.startswith("the operator met an unexpected RuntimeError. Trying again every")
 
 
-async def test_an_unexpected_error_leaves_the_terminal_status_as_it_is(board: Reconciler, work: Work) -> None:
+async def test_an_unexpected_error_leaves_the_terminal_status_as_it_is(reconciler: Reconciler, steps: Steps) -> None:
     async def fail() -> None:
         raise RuntimeError
 
-    work.outcome = fail
+    steps.outcome = fail
     ending = Ending(phase="Cancelled", reason="Deleted", message="deleted")
     ended = set_ended(QueueRecoveryStatus(ending=ending), now=NOW, generation=1)
     body = recovery(2)
-    board.receive({**body, "status": ended.model_dump(by_alias=True, mode="json", exclude_none=True)}, gone=False)
-    await work.has_begun(2)
+    reconciler.receive({**body, "status": ended.model_dump(by_alias=True, mode="json", exclude_none=True)}, gone=False)
+    await steps.has_begun(2)
 
-    assert work.resources[0].written == []
+    assert steps.resources[0].written == []
 
 
-async def test_closing_ends_all_tasks_at_once_and_what_is_heard_later_begins_again(
-    board: Reconciler, work: Work
+async def test_closing_ends_all_tasks_at_once_and_what_is_received_later_begins_again(
+    reconciler: Reconciler, steps: Steps
 ) -> None:
     for uid in ("started", "also started"):
-        board.receive(recovery(uid=uid), gone=False)
-    await work.has_begun(2)
-    board.receive(recovery(uid="not started yet"), gone=False)
+        reconciler.receive(recovery(uid=uid), gone=False)
+    await steps.has_begun(2)
+    reconciler.receive(recovery(uid="not started yet"), gone=False)
     async with asyncio.timeout(5):
-        await board.aclose()
-    assert (work.running, board._watched) == (0, {})
+        await reconciler.aclose()
+    assert (steps.running, reconciler._watched) == (0, {})
 
-    board.receive(recovery(uid="started"), gone=False)
-    await work.has_begun(3)
+    reconciler.receive(recovery(uid="started"), gone=False)
+    await steps.has_begun(3)
 
 
 def waiting(*, generation: int = 1, seconds: float = 3600, for_turn: bool = False) -> Requeue:
     return Requeue(generation=generation, seconds=seconds, for_turn=for_turn)
 
 
-async def waits(board: Reconciler) -> None:
+async def waits(reconciler: Reconciler) -> None:
     async def without_task() -> bool:
-        return all(watched.task is None for watched in board._watched.values())
+        return all(watched.task is None for watched in reconciler._watched.values())
 
     await until(without_task, "no recovery to have a task")
 
 
-async def test_one_that_waits_has_no_task_and_goes_on_when_its_spec_changes(board: Reconciler, work: Work) -> None:
+async def test_one_that_waits_has_no_task_and_goes_on_with_a_new_spec(reconciler: Reconciler, steps: Steps) -> None:
     async def wait() -> Requeue:
         return waiting()
 
-    work.outcome = wait
-    board.receive(recovery(), gone=False)
-    await waits(board)
-    assert (work.begun, board.active) == (["a"], 1)
-    [watched] = board._watched.values()
+    steps.outcome = wait
+    reconciler.receive(recovery(), gone=False)
+    await waits(reconciler)
+    assert (steps.begun, reconciler.active) == (["a"], 1)
+    [watched] = reconciler._watched.values()
     assert watched.body is None
 
-    board.receive(recovery(), gone=False)  # its own last write
-    await waits(board)
-    assert work.begun == ["a"]
+    reconciler.receive(recovery(), gone=False)  # its own last write
+    await waits(reconciler)
+    assert steps.begun == ["a"]
 
-    work.outcome = work.go.wait
-    board.receive(recovery(2), gone=False)
-    await work.has_begun(2)
-    assert work.resources[1].generation == 2
+    steps.outcome = steps.go.wait
+    reconciler.receive(recovery(2), gone=False)
+    await steps.has_begun(2)
+    assert steps.resources[1].generation == 2
 
 
-async def test_one_that_waits_goes_on_at_its_deadline_and_is_read_for_it(board: Reconciler, work: Work) -> None:
+async def test_one_that_waits_goes_on_at_its_deadline_and_is_read_for_it(reconciler: Reconciler, steps: Steps) -> None:
     async def wait() -> object:
-        return waiting(seconds=0.01) if len(work.begun) == 1 else await work.go.wait()
+        return waiting(seconds=0.01) if len(steps.begun) == 1 else await steps.go.wait()
 
-    work.outcome = wait
-    board.receive(recovery(), gone=False)
-    await work.has_begun(2)
+    steps.outcome = wait
+    reconciler.receive(recovery(), gone=False)
+    await steps.has_begun(2)
 
-    assert [one.just_read for one in work.resources] == [False, True]
+    assert [one.just_read for one in steps.resources] == [False, True]
 
 
-async def test_a_spec_that_changes_before_it_waits_is_seen(board: Reconciler, work: Work) -> None:
+async def test_a_spec_that_changes_before_it_waits_is_seen(reconciler: Reconciler, steps: Steps) -> None:
     async def wait() -> object:
-        if len(work.begun) == 1:
-            board.receive(recovery(2), gone=False)
+        if len(steps.begun) == 1:
+            reconciler.receive(recovery(2), gone=False)
             return waiting()
-        return await work.go.wait()
+        return await steps.go.wait()
 
-    work.outcome = wait
-    board.receive(recovery(), gone=False)
+    steps.outcome = wait
+    reconciler.receive(recovery(), gone=False)
 
-    await work.has_begun(2)
-    assert work.most == 1
+    await steps.has_begun(2)
+    assert steps.most == 1
 
 
-async def test_a_turn_that_comes_before_it_waits_is_seen(board: Reconciler, work: Work) -> None:
+async def test_a_turn_that_comes_before_it_waits_is_seen(reconciler: Reconciler, steps: Steps) -> None:
     async def wait() -> object:
-        return waiting(for_turn=True) if len(work.begun) == 1 else await work.go.wait()
+        return waiting(for_turn=True) if len(steps.begun) == 1 else await steps.go.wait()
 
-    work.outcome = wait
-    board.receive(recovery(), gone=False)
+    steps.outcome = wait
+    reconciler.receive(recovery(), gone=False)
 
-    await work.has_begun(2)
+    await steps.has_begun(2)
 
 
-async def test_one_that_is_deleted_while_it_waits_goes_on(board: Reconciler, work: Work) -> None:
+async def test_one_that_is_deleted_while_it_waits_goes_on(reconciler: Reconciler, steps: Steps) -> None:
     async def wait() -> object:
-        if len(work.begun) == 1:
+        if len(steps.begun) == 1:
             return waiting()
         raise Gone
 
-    work.outcome = wait
-    board.receive(recovery(), gone=False)
-    await waits(board)
-    board.receive(recovery(), gone=True)
+    steps.outcome = wait
+    reconciler.receive(recovery(), gone=False)
+    await waits(reconciler)
+    reconciler.receive(recovery(), gone=True)
 
-    await idle(board)
-    assert work.begun == ["a", "a"]
+    await idle(reconciler)
+    assert steps.begun == ["a", "a"]
 
 
-async def test_of_a_crowd_a_few_are_begun_at_once_and_all_of_them_in_time(board: Reconciler, work: Work) -> None:
+async def test_of_a_crowd_a_few_are_begun_at_once_and_all_of_them_in_time(reconciler: Reconciler, steps: Steps) -> None:
     for number in range(50):
-        board.receive(recovery(uid=str(number)), gone=False)
-    await work.has_begun(1)
-    tasks = sum(watched.task is not None for watched in board._watched.values())
+        reconciler.receive(recovery(uid=str(number)), gone=False)
+    await steps.has_begun(1)
+    tasks = sum(watched.task is not None for watched in reconciler._watched.values())
     assert 0 < tasks < 10
-    work.go.set()
+    steps.go.set()
 
-    await work.has_begun(50)
-    assert work.most < 10
+    await steps.has_begun(50)
+    assert steps.most < 10
 
 
-async def test_what_holds_something_is_begun_at_once_whatever_waits(board: Reconciler, work: Work) -> None:
+async def test_what_holds_something_is_begun_at_once_whatever_waits(reconciler: Reconciler, steps: Steps) -> None:
     for number in range(50):
-        board.receive(recovery(uid=str(number)), gone=False)
-    await work.has_begun(1)
-    before = len(work.begun)
+        reconciler.receive(recovery(uid=str(number)), gone=False)
+    await steps.has_begun(1)
+    before = len(steps.begun)
     begun = recovery(uid="begun")
     begun["status"] = {"drainStartTime": "2026-05-01T03:00:00Z"}
     deleted = recovery(uid="deleted")
     deleted["metadata"]["deletionTimestamp"] = "2026-05-01T03:00:00Z"
     for body in (begun, deleted):
-        board.receive(body, gone=False)
+        reconciler.receive(body, gone=False)
 
-    await work.has_begun(before + 2)
+    await steps.has_begun(before + 2)
 
 
 async def test_those_that_cannot_be_begun_keep_nobody_from_beginning(
-    board: Reconciler, work: Work, monkeypatch: pytest.MonkeyPatch
+    reconciler: Reconciler, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def resource(body: Body, **_: object) -> Resource:
         if body["metadata"]["name"] == "bad":
             raise ValueError
         return Resource(body)
 
-    monkeypatch.setattr(board, "_resource", resource)
+    monkeypatch.setattr(reconciler, "_resource", resource)
     for number in range(20):
         body = recovery(uid=str(number))
         body["metadata"]["name"] = "good" if number == 19 else "bad"
-        board.receive(body, gone=False)
+        reconciler.receive(body, gone=False)
 
-    await work.has_begun(1)
-    assert work.begun == ["good"]
+    await steps.has_begun(1)
+    assert steps.begun == ["good"]
 
 
-async def test_closing_starts_none_of_those_that_wait(board: Reconciler, work: Work) -> None:
+async def test_closing_starts_none_of_those_that_wait(reconciler: Reconciler, steps: Steps) -> None:
     for number in range(50):
-        board.receive(recovery(uid=str(number)), gone=False)
-    await work.has_begun(1)
-    before = len(work.begun)
+        reconciler.receive(recovery(uid=str(number)), gone=False)
+    await steps.has_begun(1)
+    before = len(steps.begun)
 
     async with asyncio.timeout(5):
-        await board.aclose()
+        await reconciler.aclose()
     await asyncio.sleep(0)
 
-    assert (work.running, len(work.begun), board.active) == (0, before, 0)
+    assert (steps.running, len(steps.begun), reconciler.active) == (0, before, 0)

@@ -41,19 +41,19 @@ def bound_to_end(phase: str) -> QueueRecoveryStatus:
     ("case", "before", "after", "event"),
     [
         (
-            "the first thing that stands in the way is a warning",
+            "the first obstacle is a warning",
             NEW,
             doing(Reason.TARGET_NOT_FOUND, "create it"),
             Event(type="Warning", reason="TargetNotFound", note="Pending: create it"),
         ),
         (
-            "another thing in the same phase is told too",
+            "another obstacle in the same phase is an event too",
             doing(Reason.TARGET_NOT_FOUND, "create it"),
             doing(Reason.SECRET_NOT_FOUND, "create that"),
             Event(type="Warning", reason="SecretNotFound", note="create that"),
         ),
         (
-            "a new phase is told with what it does",
+            "a new phase is an event with what it does",
             doing(Reason.PLANNED, "planned"),
             draining(Reason.DRAINING, "waiting for a pod"),
             Event(type="Normal", reason="Draining", note="Draining: waiting for a pod"),
@@ -71,13 +71,13 @@ def bound_to_end(phase: str) -> QueueRecoveryStatus:
             Event(type="Normal", reason="Completed", note="Succeeded: over"),
         ),
         (
-            "that it is bound to end is told once it has ended",
+            "that it is going to end is an event once it has ended",
             doing(Reason.PLANNED, "planned"),
             bound_to_end("Cancelled"),
             None,
         ),
         (
-            "other words for the same reason are not told",
+            "another message for the same reason is none",
             draining(Reason.DRAINING, "two pods"),
             draining(Reason.DRAINING, "one pod"),
             None,

@@ -1,4 +1,4 @@
-"""The process ends when the lease is not renewed in time, whatever it is doing."""
+"""The process ends when the lease is not renewed in time, even a busy or a paused one."""
 
 import signal
 import subprocess

@@ -45,15 +45,15 @@ class SlowWorkers:
             "while not (folder / 'end').exists(): time.sleep(0.02)\n"
         )
 
-    async def at_work(self, count: int) -> None:
+    async def running(self, count: int) -> None:
         """Wait until that many of them would outlive a request to end."""
 
         async def seen() -> bool:
             return len(list(self.folder.glob("working-*"))) == count
 
-        await until(seen, f"{count} slow workers to be at work")
+        await until(seen, f"{count} slow workers to be running")
 
-    def let_end(self) -> None:
+    def end(self) -> None:
         (self.folder / "end").touch()
 
 

@@ -1,4 +1,4 @@
-"""Following goes on, without gaps, whatever interrupts a watch."""
+"""Following goes on without gaps, even if a watch is interrupted."""
 
 import asyncio
 from collections.abc import Sequence

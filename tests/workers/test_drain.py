@@ -35,7 +35,7 @@ async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not
 ) -> None:
     slow = SlowWorkers(tmp_path)
     await fleet.roll_out(manifest(script=slow.script))
-    await slow.at_work(2)
+    await slow.running(2)
     await fleet.hold()
     await fleet.all_terminating(2)
 
@@ -46,7 +46,7 @@ async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not
     found = await fleet.look()
     assert (found.replicas, found.pods, found.drained) == (0, 2, False)
 
-    slow.let_end()
+    slow.end()
 
     found = await fleet.drained()
     assert found.pods == 0
@@ -59,7 +59,7 @@ async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_
     await fleet.roll_out(manifest("other", replicas=1))
     slow = SlowWorkers(tmp_path)
     await fleet.roll_out(manifest(replicas=2, script=slow.script))
-    await slow.at_work(2)
+    await slow.running(2)
     await fleet.hold()
     asked_before = len(fleet.requests())
 
@@ -74,7 +74,7 @@ async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_
         verbs = [event["verb"] for event in fleet.requests()[asked_before:]]
         assert sorted(verbs) == ["list"] * 3 + ["watch"] * 3
 
-        slow.let_end()
+        slow.end()
         async with asyncio.timeout(SECONDS):
             async for worker, _ in changes:
                 if worker.drained:
@@ -107,7 +107,7 @@ async def test_a_deployment_that_is_scaled_up_during_the_drain_is_not_drained_an
 async def test_pods_of_a_replica_set_that_is_deleted_meanwhile_are_waited_for(fleet: Fleet, tmp_path: Path) -> None:
     slow = SlowWorkers(tmp_path)
     await fleet.roll_out(manifest(replicas=1, script=slow.script, revisionHistoryLimit=0))
-    await slow.at_work(1)
+    await slow.running(1)
     seen = await fleet.roll_out(manifest(replicas=1, revisionHistoryLimit=0))
 
     async def only_the_new_one() -> bool:
@@ -124,7 +124,7 @@ async def test_pods_of_a_replica_set_that_is_deleted_meanwhile_are_waited_for(fl
     found = await fleet.look()
     assert (found.uid, found.pods, found.drained) == (seen.uid, 1, False)
 
-    slow.let_end()
+    slow.end()
 
     await fleet.drained()
 
@@ -179,7 +179,7 @@ async def test_a_pod_that_is_deleted_by_force_while_its_process_lives_is_named_a
 ) -> None:
     slow = SlowWorkers(tmp_path)
     await fleet.roll_out(manifest(replicas=2, script=slow.script))
-    await slow.at_work(2)
+    await slow.running(2)
     forced, _ = sorted(pod["metadata"]["name"] for pod in await fleet.pods())
 
     async with aclosing(fleet.workers.follow(["worker"])) as changes:
@@ -187,7 +187,7 @@ async def test_a_pod_that_is_deleted_by_force_while_its_process_lives_is_named_a
         await fleet.hold()
         await fleet.all_terminating(2)
         await fleet.kubectl("delete", "pod", forced, "--force", "--grace-period=0")
-        slow.let_end()
+        slow.end()
         (worker,) = await end_of_drain(changes)
 
     assert worker.vanished == (forced,)

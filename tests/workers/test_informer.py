@@ -78,7 +78,7 @@ async def serving(*lists: web.Response) -> AsyncIterator[tuple[ScriptedApi, Pods
 
 
 def ended(name: str, version: str) -> Json:
-    """Return a pod as the kubelet lets it go."""
+    """Return a pod as the kubelet leaves it when it removes it."""
     last = pod(name, version)
     return {**last, "status": {"phase": "Succeeded", "containerStatuses": _ENDED}}
 

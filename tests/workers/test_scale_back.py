@@ -1,4 +1,4 @@
-"""Scaling a Deployment to 0 with a note on it, and bringing it back, whoever else writes to it."""
+"""Scaling a Deployment to 0 with a note, and scaling it back, while others write to it."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.workers.fleet import OTHER_RUN, QUICK, RUN, Fleet, manifest, note
 
 
 def traces(deployment: Json) -> list[str]:
-    """Return where on a Deployment the operator's name still stands."""
+    """Return where on a Deployment the operator's name still is."""
     found = [key for kind in ("annotations", "labels") for key in deployment["metadata"].get(kind, {})]
     managers = [entry["manager"] for entry in deployment["metadata"]["managedFields"]]
     return [name for name in [*found, *managers] if "queue" in name]
