@@ -98,7 +98,8 @@ class Election:
         self._candidate = self._candidate.with_record(record, now)
         action = self._candidate.decide(now)
         if action is Action.LOST:
-            exit_now(f"the lease is held by {(record and record.holder) or 'nobody'}")
+            holder = record.holder if record is not None else ""
+            exit_now(f"the lease is held by {holder}" if holder else "the lease has no holder any more")
         self._seen, self._standing_by = now, action is Action.WAIT
         if action is Action.WAIT:
             self._stand_by(record.holder if record is not None else "")

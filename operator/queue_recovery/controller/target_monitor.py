@@ -96,7 +96,7 @@ class TargetMonitor:
 
         Args:
             settings: the intervals.
-            metrics: told what each check has found.
+            metrics: shows what each check has found.
             environment: returns the environment of a namespace.
             store: writes the status of a target with this body, as `store_status`.
             announce: posts an event.
