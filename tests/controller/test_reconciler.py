@@ -231,7 +231,7 @@ async def test_a_spec_that_changes_while_the_end_is_written_is_seen(reconciler: 
 async def test_a_watch_that_never_tells_of_the_end_has_it_read_again(
     reconciler: Reconciler, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler_module, "_LAG", 0.01)
+    monkeypatch.setattr("queue_recovery.controller.watched_recovery._LAG", 0.01)
     reconciler.receive(recovery(), gone=False)
     steps.go.set()
 

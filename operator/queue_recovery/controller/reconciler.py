@@ -11,6 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
+from queue_recovery.controller.watched_recovery import WatchedRecovery, is_relevant
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.resource import Gone
@@ -21,9 +22,6 @@ from queue_recovery.recovery.turn import Turn
 _LOG = logging.getLogger(__name__)
 _RETRY = 10.0
 """Seconds until a reconciliation that an error has ended is tried again."""
-
-_LAG = 10.0
-"""Seconds that the watch may lag behind the last write to a resource, which is read again after that."""
 
 _NOT_READ = Requeue(generation=0, seconds=3600, for_turn=True)
 """For a recovery that has not been read yet: any event of it is relevant."""
@@ -60,7 +58,7 @@ class Reconciler:
             admission: the slots and queues that all recoveries share.
             read: returns a recovery's body by its namespace, name and UID; raises Gone, or RecoveryError.
             resource: returns the recovery of a body.
-            environment: returns the surroundings of recoveries of a namespace.
+            environment: returns the environment of a namespace.
             reconciled: called with a recovery after each reconciliation, also after one that has failed.
         """
         self._admission = admission
@@ -68,7 +66,7 @@ class Reconciler:
         self._resource = resource
         self._environment = environment
         self._reconciled = reconciled
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, WatchedRecovery] = {}
         """The recoveries that are not finished, by UID."""
 
     @property
@@ -87,13 +85,13 @@ class Reconciler:
             if gone or is_finished(body):
                 return
             turn = Turn(self._admission, metadata["namespace"])
-            watched = self._watched[uid] = _Watched(metadata["namespace"], metadata["name"], uid, turn)
+            watched = self._watched[uid] = WatchedRecovery(metadata["namespace"], metadata["name"], uid, turn)
             if has_begun(body):
                 _log_continuation(body)
             elif not (is_deleted(body) or turn.may_prepare()):
                 self._wait(watched, _NOT_READ)
                 return
-        elif watched.waiting is not None and not _is_relevant(body, watched.waiting, gone=gone):
+        elif watched.waiting is not None and not is_relevant(body, watched.waiting, gone=gone):
             return
         watched.receive(body, gone=gone)
         self._start(watched)
@@ -111,24 +109,24 @@ class Reconciler:
             watched.turn.leave()
         self._watched.clear()
 
-    def _start(self, watched: "_Watched") -> None:
+    def _start(self, watched: WatchedRecovery) -> None:
         watched.stop_waiting()
         if watched.task is None:
             watched.task = asyncio.ensure_future(self._reconcile(watched))
 
-    def _wait(self, watched: "_Watched", waiting: Requeue) -> None:
+    def _wait(self, watched: WatchedRecovery, waiting: Requeue) -> None:
         """Keep only what is needed to go on at an event, at its turn or at its deadline."""
         watched.waiting, watched.body = waiting, None
         watched.turn.call_when_granted(partial(self._go_on, watched))
         self._set_timer(watched, asyncio.get_running_loop().time() + waiting.seconds)
 
-    def _set_timer(self, watched: "_Watched", deadline: float) -> None:
+    def _set_timer(self, watched: WatchedRecovery, deadline: float) -> None:
         loop = asyncio.get_running_loop()
         retold = loop.time() + watched.turn.retell_seconds
         when = deadline if watched.turn.awaits is None else min(deadline, retold)
         watched.timer = loop.call_at(when, self._look_at, watched, deadline)
 
-    def _look_at(self, watched: "_Watched", deadline: float) -> None:
+    def _look_at(self, watched: WatchedRecovery, deadline: float) -> None:
         """Go on with a recovery at its deadline, or when its place in line has changed."""
         if asyncio.get_running_loop().time() >= deadline:
             self._start(watched)
@@ -137,7 +135,7 @@ class Reconciler:
         if watched.waiting is not None:
             self._set_timer(watched, deadline)
 
-    def _go_on(self, watched: "_Watched") -> None:
+    def _go_on(self, watched: WatchedRecovery) -> None:
         """Go on with a recovery that was granted its turn, once it may prepare."""
         if watched.waiting is None:
             return
@@ -146,7 +144,7 @@ class Reconciler:
         else:
             watched.turn.call_when_granted(partial(self._go_on, watched))
 
-    async def _reconcile(self, watched: "_Watched") -> None:
+    async def _reconcile(self, watched: WatchedRecovery) -> None:
         waiting = None
         try:
             waiting = await self._until_it_waits(watched)
@@ -159,7 +157,7 @@ class Reconciler:
             else:
                 self._wait(watched, waiting)
 
-    async def _until_it_waits(self, watched: "_Watched") -> Requeue | None:
+    async def _until_it_waits(self, watched: WatchedRecovery) -> Requeue | None:
         """Reconcile until the recovery is over, or has to wait."""
         while not watched.is_over:
             outcome = await self._attempt(watched)
@@ -175,7 +173,7 @@ class Reconciler:
                 await asyncio.sleep(_RETRY)
         return None
 
-    async def _attempt(self, watched: "_Watched") -> Requeue | int | None:
+    async def _attempt(self, watched: WatchedRecovery) -> Requeue | int | None:
         """Reconcile once.
 
         Returns how the recovery waits, or the generation that was reconciled, or None after a failure.
@@ -212,7 +210,7 @@ class Reconciler:
             watched.resource = None
         return None
 
-    async def _report(self, watched: "_Watched", resource: KubernetesResource, error: Exception) -> None:
+    async def _report(self, watched: WatchedRecovery, resource: KubernetesResource, error: Exception) -> None:
         message = (
             f"the operator met an unexpected {type(error).__name__}. Trying again every {_RETRY:.0f} s; please report "
             "it with the operator's log"
@@ -221,81 +219,9 @@ class Reconciler:
             await report(resource, self._environment(resource.namespace), watched.turn, Reason.INTERNAL_ERROR, message)
 
 
-class _Watched:
-    """A recovery that is not finished, as last received."""
-
-    __slots__ = (
-        *("_received", "body", "gone", "is_ended", "name", "namespace"),
-        *("resource", "task", "timer", "turn", "uid", "waiting"),
-    )
-
-    def __init__(self, namespace: str, name: str, uid: str, turn: Turn) -> None:
-        self.namespace, self.name, self.uid = namespace, name, uid
-        self.turn = turn
-        self.body: Mapping[str, Any] | None = None
-        """None while it waits: it is read again then."""
-        self.gone = False
-        """Whether the resource was deleted, so that no later event comes."""
-        self.is_ended = False
-        """Whether the resource was deleted, and what it held is released."""
-        self.task: asyncio.Task[None] | None = None
-        self.resource: KubernetesResource | None = None
-        """Receives the events while it is being reconciled."""
-        self.waiting: Requeue | None = None
-        """How it waits, while it has no task."""
-        self.timer: asyncio.TimerHandle | None = None
-        self._received: asyncio.Event | None = None
-        """Set by an event while one is awaited."""
-
-    @property
-    def is_over(self) -> bool:
-        return self.is_ended or (self.body is not None and is_finished(self.body))
-
-    def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
-        self.body, self.gone = body, self.gone or gone
-        if self._received is not None:
-            self._received.set()
-        if self.resource is not None:
-            self.resource.receive(body, gone=gone)
-
-    def may_wait(self, waiting: Requeue) -> bool:
-        """Return whether nothing relevant has happened since it began to wait."""
-        if waiting.for_turn and self.turn.awaits is None:
-            return False
-        return self.body is None or not _is_relevant(self.body, waiting, gone=self.gone)
-
-    def stop_waiting(self) -> None:
-        self.waiting = None
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-    async def catch_up(self, generation: int) -> None:
-        """Wait until the watch has caught up with the last write.
-
-        That is when it shows that the recovery is over, or a newer generation.
-        """
-        received = self._received = asyncio.Event()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAG):
-                while not (self.is_over or self.gone or self._generation > generation):
-                    received.clear()
-                    await received.wait()
-
-    @property
-    def _generation(self) -> int:
-        """The generation of its spec, as last received."""
-        return 0 if self.body is None else int(self.body["metadata"]["generation"])
-
-
 def _log_continuation(body: Mapping[str, Any]) -> None:
     """Log that a recovery is continued which an earlier process has begun."""
     metadata, status = body["metadata"], body["status"]
     if "completionTime" not in status:
         about = fields(metadata["namespace"], recovery=metadata["name"], phase=status.get("phase", ""))
         _LOG.info("continuing where the previous process stopped", extra=about)
-
-
-def _is_relevant(body: Mapping[str, Any], waiting: Requeue, *, gone: bool) -> bool:
-    """Return whether an event has more than the waiting recovery's own writes."""
-    return gone or is_deleted(body) or has_begun(body) or body["metadata"]["generation"] > waiting.generation

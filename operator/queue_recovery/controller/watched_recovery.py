@@ -1,0 +1,85 @@
+"""A recovery that is not finished, between two watch events."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
+from queue_recovery.recovery.preparing import Requeue
+from queue_recovery.recovery.turn import Turn
+
+_LAG: Final = 10.0
+"""Seconds that the watch may lag behind the last write to a resource, which is read again after that."""
+
+
+class WatchedRecovery:
+    """A recovery that is not finished, as last received."""
+
+    __slots__ = (
+        *("_received", "body", "gone", "is_ended", "name", "namespace"),
+        *("resource", "task", "timer", "turn", "uid", "waiting"),
+    )
+
+    def __init__(self, namespace: str, name: str, uid: str, turn: Turn) -> None:
+        self.namespace, self.name, self.uid = namespace, name, uid
+        self.turn = turn
+        self.body: Mapping[str, Any] | None = None
+        """None while it waits: it is read again then."""
+        self.gone = False
+        """Whether the resource was deleted, so that no later event comes."""
+        self.is_ended = False
+        """Whether the resource was deleted, and what it held is released."""
+        self.task: asyncio.Task[None] | None = None
+        self.resource: KubernetesResource | None = None
+        """Receives the events while it is being reconciled."""
+        self.waiting: Requeue | None = None
+        """How it waits, while it has no task."""
+        self.timer: asyncio.TimerHandle | None = None
+        self._received: asyncio.Event | None = None
+        """Set by an event while one is awaited."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_ended or (self.body is not None and is_finished(self.body))
+
+    def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        self.body, self.gone = body, self.gone or gone
+        if self._received is not None:
+            self._received.set()
+        if self.resource is not None:
+            self.resource.receive(body, gone=gone)
+
+    def may_wait(self, waiting: Requeue) -> bool:
+        """Return whether nothing relevant has happened since it began to wait."""
+        if waiting.for_turn and self.turn.awaits is None:
+            return False
+        return self.body is None or not is_relevant(self.body, waiting, gone=self.gone)
+
+    def stop_waiting(self) -> None:
+        self.waiting = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    async def catch_up(self, generation: int) -> None:
+        """Wait until the watch has caught up with the last write.
+
+        That is when it shows that the recovery is over, or a newer generation.
+        """
+        received = self._received = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAG):
+                while not (self.is_over or self.gone or self._generation > generation):
+                    received.clear()
+                    await received.wait()
+
+    @property
+    def _generation(self) -> int:
+        """The generation of its spec, as last received."""
+        return 0 if self.body is None else int(self.body["metadata"]["generation"])
+
+
+def is_relevant(body: Mapping[str, Any], waiting: Requeue, *, gone: bool) -> bool:
+    """Return whether an event has more than the waiting recovery's own writes."""
+    return gone or is_deleted(body) or has_begun(body) or body["metadata"]["generation"] > waiting.generation
