@@ -93,7 +93,7 @@ async def test_a_standby_says_once_for_whom_it_stands_by_and_then_that_it_leads(
     await replicas.led_by(second)
     assert len(second.log("standing by")) == 1
     assert len(second.log("leading as second_")) == 1
-    assert second.log("starts and watches ")[0].endswith(f'watches namespaces {replicas.namespace}"}}')
+    assert second.log("starts and recovers queues ")[0].endswith(f'queues in {replicas.namespace}"}}')
 
 
 async def test_a_killed_leader_is_followed_within_the_leases_time(replicas: Replicas) -> None:

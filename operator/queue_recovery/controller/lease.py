@@ -94,8 +94,8 @@ class KubernetesLease:
     def _forbidden(self) -> RecoveryError:
         return RecoveryError(
             Reason.FORBIDDEN,
-            f'the operator may not write the Lease "{NAME}" in namespace "{self._namespace}", or there is no such '
-            "namespace. Bind the Role of manifests/operator/rbac.yaml there, or run one replica with "
+            f'the operator may not use the Lease "{NAME}" in namespace "{self._namespace}", or the namespace does not '
+            "exist. Bind the Role of manifests/operator/rbac.yaml there, or run one replica with "
             "QUEUE_RECOVERY_LEASE_SECONDS=0",
         )
 

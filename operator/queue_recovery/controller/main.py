@@ -53,8 +53,8 @@ async def _operate(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf replaces them with its own once it runs
     async with api_server.connections() as connections, election(settings) as part:
-        where = f"namespaces {named(settings.namespaces)}" if settings.namespaces else "all namespaces"
-        _LOG.info("%s starts and watches %s", command_line.program_and_version(), where)
+        where = f"in {named(settings.namespaces)}" if settings.namespaces else "in all namespaces"
+        _LOG.info("%s starts and recovers queues %s", command_line.program_and_version(), where)
         operator = Operator(connections, settings, instance=settings.pod_name)
 
         def waits_for() -> str:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from queue_recovery.api.base import API_VERSION
 from queue_recovery.controller.api_server import GRACE
+from queue_recovery.recovery.wording import named
 
 PLURALS = ("queuerecoveries", "queuetargets")
 _LOG = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ def _is_missed(watch: _Watch, now: float) -> bool:
 
 
 def _listed(names: Iterable[Watched]) -> str:
-    texts = [name if namespace is None else f'{name} in namespace "{namespace}"' for name, namespace in names]
-    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return ", ".join(texts[:_NAMED]) + more
+    return named(
+        [plural if namespace is None else f'{plural} in namespace "{namespace}"' for plural, namespace in names],
+        most=_NAMED,
+    )
