@@ -16,6 +16,7 @@ from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.informers import Informers
 from queue_recovery.workers.objects import Deployment
 from queue_recovery.workers.snapshot import note_labels
+from sandbox.processes import until
 from tests.workers.fleet import RUN, SECONDS, note, workers_of
 from tests.workers.scripted_api import (
     AT_ZERO,
@@ -101,7 +102,11 @@ async def test_two_followers_share_three_watches() -> None:
             ((one,), (other,)) = [await anext(first), await anext(second)]
 
         assert (one.pods, other.pods) == (2, 2)
-        assert watches(api) == 3
+
+        async def three_watches() -> bool:
+            return watches(api) == 3
+
+        await until(three_watches, "each collection to be watched once")
 
 
 async def test_news_that_are_older_than_a_list_change_nothing() -> None:
