@@ -221,4 +221,4 @@ async def test_a_recovery_that_may_not_start_in_time_fails_and_says_what_it_wait
     await team.recovery(startingDeadlineSeconds=2)
     status = await team.reached("Failed")
     assert condition(status, "Succeeded")["reason"] == "StartingDeadlineExceeded"
-    assert "no QueueTarget 'team'" in status["message"]
+    assert 'has no QueueTarget "team"' in status["message"]
