@@ -269,7 +269,7 @@ async def test_a_recovery_that_went_unseen_by_the_watch_ends_its_task_when_it_is
     assert steps.begun == ["a"]
 
 
-@pytest.mark.parametrize("error", [Unavailable("KubernetesUnavailable", "away"), RuntimeError("a bug")])
+@pytest.mark.parametrize("error", [RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away"), RuntimeError("a bug")])
 async def test_what_ends_in_an_error_is_tried_again(reconciler: Reconciler, steps: Steps, error: Exception) -> None:
     async def fail() -> None:
         raise error
@@ -287,7 +287,7 @@ async def test_one_that_is_removed_while_it_waits_to_be_tried_again_is_tried_unt
     async def fail() -> None:
         reconciler.receive(recovery(2), gone=True)
         if len(steps.begun) < 3:
-            raise Unavailable("KubernetesUnavailable", "away")
+            raise RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away")
         raise Gone
 
     steps.outcome = fail

@@ -165,7 +165,7 @@ class KubernetesEnvironment:
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
         """Read the job store's URL and prepare a connection."""
         if target.job_store is None:
-            raise Rejected(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore. Add one to it")
+            raise RecoveryError(Reason.JOB_STORE_NOT_CONFIGURED, "the target has no jobStore. Add one to it")
         mongodb = target.job_store.mongodb
         where = "spec.jobStore.mongodb"
         url = await self._secrets.value(mongodb.url_secret_ref, f"{where}.urlSecretRef")
