@@ -30,7 +30,7 @@ async def test_a_producer_that_goes_on_hides_no_message_that_is_selected(
         return found
 
     monkeypatch.setattr(Client, "lrange", lrange)
-    stored = stored_recovery(broker, {}, purge={"select": {"minRetries": 1}})
+    stored = stored_recovery(broker, {}, {"purge": {"select": {"minRetries": 1}}})
 
     await plan(stored.recovery())
 

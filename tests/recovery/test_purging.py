@@ -1,59 +1,50 @@
-"""The purge asks the broker for the messages, and for what the jobs looked like that the drain has frozen."""
-
-from types import SimpleNamespace
-from typing import cast
+"""The purge takes the messages, and needs what the drain has frozen of the jobs."""
 
 import pytest
 
-from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_spec import QueueRecoverySpec
-from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import Resource
+from queue_recovery.recovery.drain import drain
+from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.intent import record_intent
+from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
-from queue_recovery.recovery.recovery import Recovery
-from tests.recovery.stored import NOW
-from tests.turns import alone
-
-TARGET = QueueTargetSpec.model_validate(
-    {
-        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
-        "queues": [{"name": "tts", "workers": [{"name": "worker"}]}],
-    }
-)
+from tests.recovery.fakes import Case
 
 
-async def test_all_jobs_that_have_an_id_have_to_be_known_and_what_is_lost_is_not_written_again() -> None:
-    asked: list[object] = []
-    spec = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [{"id": 7}, {"task": "tts.render"}, {"id": "a"}]}
+async def drained() -> Case:
+    """Return a recovery of one message and two jobs whose workers have ended."""
+    case = Case(jobs=["a", {"task": "tts.render"}])
+    case.broker.add("old-a")
+    for step in (plan, record_intent, drain):
+        await step(case.recovery())
+    return case
 
-    async def take(attempt: int, frozen: list[str]) -> object:
-        asked.append((attempt, frozen))
-        raise RecoveryError(Reason.BROKER_LOST_DATA, "lost")
 
-    async def broker(_: object) -> object:
-        run = SimpleNamespace(take=take)  # it has nothing that writes
-        return SimpleNamespace(consumers=consumers, run=lambda *_: run)
+async def test_a_process_that_has_not_seen_the_drain_takes_the_messages() -> None:
+    case = await drained()
 
-    async def consumers() -> list[object]:
-        return []
+    await purge(case.recovery())
 
-    async def target(_: str) -> QueueTargetSpec:
-        return TARGET
+    assert case.broker.queued() == []
+    assert case.status.messages is not None
+    assert case.status.messages.quarantined == 1
 
-    desired = SimpleNamespace(spec=QueueRecoverySpec.model_validate(spec), generation=1)
-    resource = SimpleNamespace(uid="uid", namespace="media", name="stuck", created=NOW, desired=desired)
-    environment = SimpleNamespace(cluster="this-cluster", now=lambda: NOW, target=target, broker=broker)
-    recovery = Recovery(
-        resource=cast("Resource", resource),
-        environment=cast("Environment", environment),
-        status=QueueRecoveryStatus(),
-        turn=alone(),
-    )
 
-    with pytest.raises(RecoveryError, match="lost"):
-        await purge(recovery)
+async def test_nothing_is_taken_or_written_again_when_the_broker_has_lost_its_data() -> None:
+    case = await drained()
+    case.broker.lose_data()
+    case.broker.add("came later")
+    freezes = case.broker.calls.count("freeze")
 
-    assert asked == [(1, ["0:int:7", "2:str:a"])]
+    with pytest.raises(Rejected, match="BrokerLostData"):
+        await purge(case.recovery())
+
+    assert case.broker.queued() == ["came later"]
+    assert case.broker.calls.count("freeze") == freezes
+
+
+async def test_the_broker_is_told_all_jobs_that_were_frozen() -> None:
+    case = await drained()
+
+    await purge(case.recovery())
+
+    assert case.broker.frozen == ["0:str:a"]

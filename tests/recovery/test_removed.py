@@ -1,105 +1,67 @@
-"""The workers of a recovery that was removed by force come back, however often the API server refuses that."""
+"""The workers of a recovery that was removed by force are scaled back, no matter how often the API server refuses."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import cast
 
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
+from queue_recovery.recovery.errors import NotYet, Unavailable
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource
-from queue_recovery.recovery.reconcile import reconcile
-from tests.recovery.stored import follow_delays
-from tests.turns import alone
+from queue_recovery.recovery.ports.resource import Gone
+from tests.recovery.delays import follow_delays
+from tests.recovery.fakes import NOW, UID, Case
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
-SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
 STARTED = QueueRecoveryStatus(
     drain_start_time=timestamp(NOW), workers=[WorkerStatus(name="worker", uid="d", replicas=2)]
 )
-AWAY = RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "does not answer")
-NO_RIGHTS = RecoveryError(Reason.FORBIDDEN, "may not")
+AWAY = Unavailable(Reason.KUBERNETES_UNAVAILABLE, "does not answer")
+FORBIDDEN = NotYet(Reason.FORBIDDEN, "no RoleBinding")
 
 
-class Case:
-    """A recovery that is gone when it is read, as its last event told of it; its resource and its environment."""
-
-    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    desired = DesiredState(spec=SPEC, generation=1, deleting=True)
-
-    def __init__(
-        self, *refusals: RecoveryError, status: QueueRecoveryStatus = STARTED, terminating: bool = False
-    ) -> None:
-        self.last_status = status
-        self.workers = self
-        self.tries = 0
-        self.restored: list[tuple[str, ...]] = []
-        self.pauses: list[float] = []
-        self._refusals: Sequence[RecoveryError] = refusals
-        self._terminating = terminating
-
-    async def is_found_gone(self) -> None:
-        async with asyncio.timeout(10):
-            with pytest.raises(Gone):
-                await reconcile(cast("Resource", self), cast("Environment", self), alone())
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-
-    async def read(self) -> QueueRecoveryStatus:
-        raise Gone
-
-    async def target(self, name: str) -> None:
-        raise AwaitingChange(Reason.TARGET_NOT_FOUND, f"no QueueTarget {name}")
-
-    async def broker(self, target: None) -> None:
-        """There is no target to have one."""
-
-    async def is_terminating(self) -> bool:
-        return self._terminating
-
-    async def scale_back(self, *worker: str, **_: object) -> None:
-        self.tries += 1
-        if self.tries <= len(self._refusals):
-            raise self._refusals[self.tries - 1]
-        self.restored.append(worker)
+def removed(status: QueueRecoveryStatus = STARTED) -> Case:
+    """Return a recovery that is gone when it is read, and whose target cannot be read any more."""
+    case = Case(status=status)
+    case.resource.change(deleting=True)
+    case.resource.is_gone = True
+    case.environment.targets.clear()
+    return case
 
 
-async def test_what_fails_is_tried_again_with_growing_pauses_until_the_workers_are_back(
+async def is_found_gone(case: Case) -> None:
+    with pytest.raises(Gone):
+        await case.reconciled()
+
+
+async def test_a_refused_write_is_retried_with_growing_pauses_until_the_workers_are_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    case = Case(AWAY, NO_RIGHTS, NO_RIGHTS, AWAY)
+    case = removed()
+    case.workers.fail("scale_back", AWAY, FORBIDDEN, FORBIDDEN, AWAY)
 
     with caplog.at_level(logging.INFO):
-        await case.is_found_gone()
+        await is_found_gone(case)
 
-    assert case.restored == [("worker", "d", "uid")]
-    assert follow_delays(case.pauses, [0.5, 1.0, 2.0, 4.0])
+    assert case.workers.scaled_back == [("worker", "d", UID)]
+    assert follow_delays(case.environment.pauses, [0.5, 1.0, 2.0, 4.0])
     still = "removed by force, and its workers are still at 0: "
     assert [record.getMessage() for record in caplog.records] == [
         f"{still}KubernetesUnavailable: does not answer",
-        f"{still}Forbidden: may not",
+        f"{still}Forbidden: no RoleBinding",
         f"{still}KubernetesUnavailable: does not answer",
         "removed by force; its workers have their replicas again",
     ]
 
 
-async def test_in_a_namespace_that_goes_too_nothing_is_tried_again() -> None:
-    case = Case(NO_RIGHTS, terminating=True)
+async def test_in_a_namespace_that_is_being_deleted_nothing_is_retried() -> None:
+    case = removed()
+    case.workers.fail_always("scale_back", FORBIDDEN)
+    case.environment.terminating = True
 
-    await case.is_found_gone()
+    await is_found_gone(case)
 
-    assert (case.tries, case.pauses) == (1, [])
+    assert (case.workers.calls.count("scale_back"), case.environment.pauses) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -107,28 +69,21 @@ async def test_in_a_namespace_that_goes_too_nothing_is_tried_again() -> None:
     [QueueRecoveryStatus(), STARTED.model_copy(update={"completion_time": timestamp(NOW)})],
     ids=["not begun", "ended"],
 )
-async def test_one_that_holds_nothing_is_left_alone(status: QueueRecoveryStatus) -> None:
-    case = Case(status=status)
+async def test_a_recovery_that_holds_nothing_is_left_alone(status: QueueRecoveryStatus) -> None:
+    case = removed(status)
 
-    await case.is_found_gone()
+    await is_found_gone(case)
 
-    assert case.tries == 0
+    assert "scale_back" not in case.workers.calls
 
 
-async def test_the_end_of_the_process_ends_the_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    case = Case(*[NO_RIGHTS] * 100)
-    waiting = asyncio.Event()
+async def test_the_end_of_the_process_ends_the_retries() -> None:
+    case = removed()
+    case.workers.fail_always("scale_back", FORBIDDEN)
+    working = case.start()
+    case.environment.on_pause = working.cancel
 
-    async def pause(_: float) -> None:
-        waiting.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(case, "pause", pause)
-    working = asyncio.ensure_future(reconcile(cast("Resource", case), cast("Environment", case), alone()))
-    async with asyncio.timeout(10):
-        await waiting.wait()
-        working.cancel()
-        await asyncio.wait({working})
+    await asyncio.wait({working}, timeout=10)
 
     assert working.cancelled()
-    assert case.tries == 1
+    assert case.workers.calls.count("scale_back") == 1

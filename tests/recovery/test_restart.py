@@ -1,95 +1,71 @@
-"""Workers are said to be back when they are, and one that was created again with the note is brought back too."""
+"""Workers are reported as back once they are, and one that was created again with the note is scaled back too."""
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import cast
+import asyncio
 
 import pytest
 
-from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.controller.recovery_events import events_between
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import ScaleBackNote, Worker
-from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import DesiredState, Resource
-from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.ports import ScaleBackNote
 from queue_recovery.recovery.restart import restart
-from tests.sample_worker import WORKER
-from tests.turns import alone
+from tests.recovery.fakes import NOW, UID, Case, target
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
-SPEC = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts"})
-TARGET = QueueTargetSpec.model_validate(
-    {
-        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
-        "queues": [{"name": "tts", "workers": [{"name": "spare"}, {"name": "worker"}]}],
-    }
-)
-ASLEEP = replace(WORKER, replicas=0, pods=0, drained=True)
-NOTED = replace(ASLEEP, uid="another", note=ScaleBackNote(uid="uid", name="stuck", replicas=2))
-SPARE = replace(ASLEEP, name="spare")
+NOTE = ScaleBackNote(uid=UID, name="stuck", replicas=2)
 
 
-class Case:
-    """A recovery whose Deployments have been given their replicas back; both its resource and its environment."""
-
-    uid, namespace, name, created, cluster = "uid", "media", "stuck", NOW, "this-cluster"
-    desired = DesiredState(spec=SPEC, generation=1, deleting=False)
-
-    def __init__(self, *seen: Sequence[Worker], refused: str = "") -> None:
-        self.stored = QueueRecoveryStatus(
-            drain_start_time=timestamp(NOW),
-            workers=[WorkerStatus(name=name, uid="d", replicas=n) for name, n in {"spare": 0, "worker": 2}.items()],
-        )
-        self.workers = self
-        self.restored: list[str] = []
-        self._seen = seen
-        self._refused = refused
-
-    async def says(self) -> str:
-        """Restart, and return what is said about the workers."""
-        recovery = Recovery(
-            resource=cast("Resource", self), environment=cast("Environment", self), status=self.stored, turn=alone()
-        )
-        await restart(recovery)
-        condition = find(self.stored.conditions, ConditionType.RESTARTED)
-        assert condition is not None
-        return condition.message
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def target(self, _: str) -> QueueTargetSpec:
-        return TARGET
-
-    async def write(self, status: QueueRecoveryStatus) -> None:
-        self.stored = status
-
-    async def scale_back(self, name: str, *_: str, **__: object) -> None:
-        if name == self._refused:
-            raise RecoveryError(Reason.WORKER_WRITE_REFUSED, f"{name} is refused")
-        self.restored.append(name)
-
-    async def follow(self, _: Sequence[str], **__: bool) -> AsyncGenerator[Sequence[Worker], None]:
-        for workers in self._seen:
-            yield workers
+def stopped() -> Case:
+    """Return a recovery that has stopped `worker`, while `spare` was at 0 already."""
+    before = {"spare": 0, "worker": 2}
+    workers = [WorkerStatus(name=name, uid=f"uid of {name}", replicas=n) for name, n in before.items()]
+    case = Case(status=QueueRecoveryStatus(drain_start_time=timestamp(NOW), workers=workers))
+    case.environment.targets["media"] = target({"tts": ["spare", "worker"]})
+    case.workers.add("spare", replicas=0, pods=0, drained=True)
+    case.workers.add("worker", replicas=0, pods=0, drained=True, note=NOTE)
+    return case
 
 
-async def test_those_that_are_back_are_named_with_what_they_have() -> None:
-    case = Case([SPARE, replace(WORKER, replicas=3)])
+async def restarted(case: Case) -> Condition:
+    """Restart, and return the condition."""
+    async with asyncio.timeout(10):
+        await restart(case.recovery())
+    condition = find(case.status.conditions, ConditionType.RESTARTED)
+    assert condition is not None
+    return condition
 
-    assert await case.says() == "replicas: spare at 0, as before, worker 3"
+
+async def test_workers_that_are_back_are_named_with_their_replicas() -> None:
+    case = stopped()
+
+    assert (await restarted(case)).message == "replicas: spare at 0, as before, worker 2"
+
+    assert case.workers.deployments["worker"].note is None
 
 
-@pytest.mark.parametrize("first", [[], [[SPARE, replace(WORKER, rollout="starting")]]], ids=["at once", "later"])
-async def test_one_that_somebody_else_has_set_to_zero_is_not_said_to_be_back(first: list[Sequence[Worker]]) -> None:
-    said = await Case(*first, [SPARE, ASLEEP]).says()
+async def test_the_replicas_that_an_autoscaler_has_set_since_are_named() -> None:
+    case = stopped()
+    case.workers.change("worker", note=None, replicas=3)
+
+    assert (await restarted(case)).message == "replicas: spare at 0, as before, worker 3"
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "during the rollout"])
+async def test_a_worker_that_another_client_has_set_to_zero_is_not_reported_as_back(*, later: bool) -> None:
+    case = stopped()
+    if later:
+        case.workers.change("worker", note=None, replicas=2, rollout="starting")
+        followed = asyncio.Event()
+        case.workers.on_call["follow"] = followed.set
+        working = asyncio.ensure_future(restarted(case))
+        await followed.wait()
+        case.workers.change("worker", replicas=0, rollout=None)
+        said = (await working).message
+    else:
+        case.workers.change("worker", note=None)
+        said = (await restarted(case)).message
 
     assert "worker 2" not in said
     assert (
@@ -98,33 +74,36 @@ async def test_one_that_somebody_else_has_set_to_zero_is_not_said_to_be_back(fir
     ) in said
 
 
-async def test_a_queue_whose_deployments_all_have_no_replicas_is_said_to_be_consumed_by_nobody() -> None:
-    case = Case([SPARE, ASLEEP])
+async def test_a_queue_whose_deployments_all_have_no_replicas_is_reported_to_have_no_consumer() -> None:
+    case = stopped()
+    case.workers.change("worker", note=None)
 
-    said = await case.says()
+    condition = await restarted(case)
 
-    assert said.startswith(
+    assert condition.message.startswith(
         'Nobody consumes "tts": scale the workers up, unless an autoscaler does: '
         "kubectl scale deployment/spare deployment/worker --replicas=N -n media ("
     )
-    restarted = find(case.stored.conditions, ConditionType.RESTARTED)
-    assert restarted is not None
-    assert restarted.reason == Reason.WORKERS_AT_ZERO
-    (warning,) = [one for one in events_between(QueueRecoveryStatus(), case.stored) if one.type == "Warning"]
-    assert (warning.reason, warning.note) == (Reason.WORKERS_AT_ZERO, said)
+    assert condition.reason == Reason.WORKERS_AT_ZERO
+    (warning,) = [one for one in events_between(QueueRecoveryStatus(), case.status) if one.type == "Warning"]
+    assert (warning.reason, warning.note) == (Reason.WORKERS_AT_ZERO, condition.message)
 
 
-async def test_one_that_cannot_be_written_holds_up_no_other_one() -> None:
-    case = Case(refused="spare")
+async def test_a_worker_that_cannot_be_written_delays_no_other_one() -> None:
+    case = stopped()
+    case.workers.fail("scale_back", Unavailable(Reason.WORKER_WRITE_REFUSED, "spare is refused"))
 
-    with pytest.raises(RecoveryError, match="spare is refused"):
-        await case.says()
+    with pytest.raises(Unavailable, match="spare is refused"):
+        await restarted(case)
 
-    assert case.restored == ["worker"]
+    assert case.workers.replicas == {"spare": 0, "worker": 2}
 
 
-async def test_one_that_was_created_again_with_the_note_is_brought_back_too() -> None:
-    case = Case([SPARE, NOTED], [SPARE, WORKER])
+async def test_a_worker_that_was_created_again_with_the_note_is_scaled_back_too() -> None:
+    case = stopped()
+    case.workers.on_call["follow"] = lambda: case.workers.add("worker", uid="another", replicas=0, note=NOTE)
 
-    assert await case.says() == "replicas: spare at 0, as before, worker 2"
-    assert case.restored == ["spare", "worker"] * 2
+    assert (await restarted(case)).message == "replicas: spare at 0, as before, worker 2"
+
+    assert case.workers.replicas["worker"] == 2
+    assert case.workers.calls.count("scale_back") == 4

@@ -1,36 +1,16 @@
-"""Ending a recovery that is gone: its workers come back also where the next one stops none."""
+"""Ending a recovery that is gone: its workers are scaled back even if the next one stops none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import cast
 
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_spec import QueueRecoverySpec
-from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
+from queue_recovery.recovery.errors import AwaitingChange, Unavailable
 from queue_recovery.recovery.locks import check_notes, check_notes_are_whole, check_queue_locks
-from queue_recovery.recovery.ports import Closed, Holder, ScaleBackNote, Worker
-from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import DesiredState, Resource
-from queue_recovery.recovery.recovery import Recovery
-from tests.sample_worker import WORKER
-from tests.turns import alone
+from queue_recovery.recovery.ports import Holder, ScaleBackNote
+from tests.recovery.fakes import CLUSTER, Case, target
 
-NOW = datetime(2030, 1, 1, tzinfo=UTC)
-CLUSTER = "this-cluster"
-TARGET = QueueTargetSpec.model_validate(
-    {
-        "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
-        "queues": [
-            {"name": "mail", "workers": [{"name": "mailer"}]},
-            {"name": "tts", "workers": [{"name": "worker"}, {"name": "extra"}]},
-        ],
-    }
-)
 HOLDER = Holder(
     uid="gone",
     name="media/removed",
@@ -41,166 +21,103 @@ HOLDER = Holder(
     lock="lock",
     quarantine="quarantine",
 )
-ENDED = "media/ended"
-"""It exists, and has ended."""
 NO_MESSAGES: dict[str, object] = {"purge": {"mode": "None"}}
 MANUAL: dict[str, object] = {"restart": {"strategy": "Manual"}}
 RESTORES: dict[str, object] = {"restoreFrom": {"name": "earlier"}}
-RESTORED = [("worker", "uid of worker", "gone"), ("extra", "uid of extra", "gone")]
+SCALED_BACK = [("worker", "uid of worker", "gone"), ("extra", "uid of extra", "gone")]
 
 
-def worker(name: str, note: ScaleBackNote | None) -> Worker:
-    return replace(WORKER, name=name, uid=f"uid of {name}", replicas=0, note=note, pods=0, drained=True)
-
-
-class Case:
-    """A recovery that finds its queue's lock held by one that is gone; its resource, its environment and its broker."""
-
-    uid, namespace, name, created, cluster = "uid", "media", "next", NOW, CLUSTER
-
-    def __init__(
-        self,
-        spec: Mapping[str, object],
-        *,
-        holder: Holder = HOLDER,
-        noted: str = "removed",
-        refusal: RecoveryError | None = None,
-    ) -> None:
-        wanted = {"targetRef": {"name": "media"}, "queue": "tts", **spec}
-        self.desired = DesiredState(spec=QueueRecoverySpec.model_validate(wanted), generation=1, deleting=False)
+def locked(spec: Mapping[str, object] | None = None, *, holder: Holder = HOLDER, noted: str = "removed") -> Case:
+    """Return a recovery whose queue and Deployments are held by one that is gone; `noted`: its name on these."""
+    case = Case(spec)
+    case.environment.targets["media"] = target({"mail": ["mailer"], "tts": ["worker", "extra"]}, jobStore=None)
+    for name in ("mailer", "worker", "extra"):
         note = ScaleBackNote(uid="gone", name=noted, replicas=2)
-        self.deployments = {name: worker(name, note) for name in ("mailer", "worker", "extra")}
-        self.workers = self
-        self.restored: list[tuple[str, ...]] = []
-        self.done: list[str] = []
-        self._holder, self._refusal = holder, refusal
+        case.workers.add(name, replicas=0, pods=0, drained=True, note=note)
+    case.broker.locks["tts"] = holder
+    return case
 
-    @property
-    def recovery(self) -> Recovery:
-        status = QueueRecoveryStatus()
-        return Recovery(
-            resource=cast("Resource", self), environment=cast("Environment", self), status=status, turn=alone()
-        )
 
-    async def takes_over(self) -> None:
-        await check_queue_locks(self.recovery, ["tts"])
+async def take_over(case: Case) -> list[str]:
+    """Take the lock over; return the calls that have an effect, in their order."""
+    await check_queue_locks(case.recovery(), ["tts"])
+    return effects(case)
 
-    def now(self) -> datetime:
-        return NOW
 
-    async def write(self, status: QueueRecoveryStatus) -> None:
-        """Nothing is read of it."""
-
-    async def cluster_uid(self) -> str:
-        return CLUSTER
-
-    async def exists(self, name: str, _: str, *, unfinished: bool = False) -> bool:
-        return name == ENDED and not unfinished
-
-    async def target(self, _: str) -> QueueTargetSpec:
-        return TARGET
-
-    async def broker(self, _: object) -> "Case":
-        return self
-
-    async def holders(self, *queues: str) -> Mapping[str, Holder]:
-        return dict.fromkeys(queues, self._holder)
-
-    def run(self, _: object) -> "Case":
-        return self
-
-    async def close(self) -> Closed:
-        self.done.append("closed")
-        return Closed(unpurged=frozenset({"tts"}))
-
-    async def release(self, **_: object) -> None:
-        self.done.append("released")
-
-    async def look(self, names: Sequence[str]) -> Sequence[Worker]:
-        if missing := [name for name in names if name not in self.deployments]:
-            raise AwaitingChange(Reason.WORKER_NOT_FOUND, f"no Deployment {missing}")
-        return [self.deployments[name] for name in names]
-
-    async def scale_back(self, *worker: str, **_: object) -> None:
-        if self._refusal is not None:
-            raise self._refusal
-        self.done.append("scaled back")
-        self.restored.append(worker)
+def effects(case: Case) -> list[str]:
+    return [call for call in case.environment.log if call in {"close", "scale_back", "release"}]
 
 
 @pytest.mark.parametrize("spec", [NO_MESSAGES, RESTORES, MANUAL], ids=["takes no messages", "restores", "manual"])
-async def test_a_recovery_that_stops_no_workers_brings_those_back_of_one_that_is_gone(spec: dict[str, object]) -> None:
-    case = Case(spec)
+async def test_a_recovery_that_stops_no_workers_scales_those_back_of_one_that_is_gone(spec: dict[str, object]) -> None:
+    case = locked(spec)
 
-    await case.takes_over()
+    assert await take_over(case) == ["close", "scale_back", "scale_back", "release"]
 
-    assert case.restored == RESTORED
-    assert case.done == ["closed", "scaled back", "scaled back", "released"]
+    assert case.workers.scaled_back == SCALED_BACK
+    assert case.workers.replicas == {"mailer": 0, "worker": 2, "extra": 2}
+    assert case.broker.locks == {}
 
 
 async def test_a_recovery_that_stops_the_workers_itself_leaves_them_at_zero() -> None:
-    case = Case({})
-
-    await case.takes_over()
-
-    assert case.restored == []
-    assert case.done == ["closed", "released"]
+    assert await take_over(locked()) == ["close", "release"]
 
 
-async def test_a_deployment_that_is_gone_too_is_no_obstacle() -> None:
-    case = Case(NO_MESSAGES)
-    del case.deployments["worker"]
+async def test_a_deployment_that_is_gone_too_is_skipped() -> None:
+    case = locked(NO_MESSAGES)
+    case.workers.remove("worker")
 
-    await case.takes_over()
+    assert (await take_over(case))[-1] == "release"
 
-    assert case.restored == RESTORED[1:]
-    assert case.done[-1] == "released"
-
-
-async def test_a_scaling_write_that_is_still_under_way_is_fended_off_where_no_note_is() -> None:
-    case = Case(NO_MESSAGES)
-    case.deployments["worker"] = replace(case.deployments["worker"], note=None, replicas=2)
-
-    await case.takes_over()
-
-    assert case.restored == RESTORED
+    assert case.workers.scaled_back == SCALED_BACK[1:]
 
 
-async def test_deployments_are_left_alone_where_the_one_that_is_gone_was_in_another_namespace() -> None:
-    case = Case(NO_MESSAGES, holder=replace(HOLDER, name="other/removed"))
+async def test_a_deployment_without_a_note_is_touched_so_that_a_late_scaling_write_fails() -> None:
+    case = locked(NO_MESSAGES)
+    case.workers.change("worker", note=None, replicas=2)
 
-    await case.takes_over()
+    await take_over(case)
 
-    assert case.restored == []
-
-
-async def test_a_uid_in_the_broker_that_is_of_another_recovery_than_its_name_brings_nothing_back() -> None:
-    case = Case(NO_MESSAGES, noted="runs")
-
-    await case.takes_over()
-
-    assert case.restored == []
+    assert case.workers.scaled_back == SCALED_BACK
 
 
-async def test_the_note_of_one_that_has_ended_holds_nobody_up() -> None:
+async def test_deployments_are_left_alone_if_the_one_that_is_gone_was_in_another_namespace() -> None:
+    case = locked(NO_MESSAGES, holder=replace(HOLDER, name="other/removed"))
+
+    await take_over(case)
+
+    assert case.workers.scaled_back == []
+
+
+async def test_a_name_in_the_broker_that_is_not_the_one_in_the_note_scales_nothing_back() -> None:
+    case = locked(NO_MESSAGES, noted="runs")
+
+    await take_over(case)
+
+    assert case.workers.scaled_back == []
+
+
+async def test_the_note_of_a_recovery_that_has_ended_blocks_no_other_one() -> None:
     """It came with an older manifest of the Deployment."""
-    case = Case({}, noted="ended")
+    case = locked(noted="ended")
+    case.environment.ended.add("media/ended")
 
-    await check_notes(case.recovery, case.deployments.values())
+    await check_notes(case.recovery(), case.workers.deployments.values())
 
 
-async def test_a_note_that_somebody_has_damaged_holds_up_who_has_not_begun_and_says_what_to_do() -> None:
-    case = Case({})
-    damaged = replace(case.deployments["worker"], note=None, note_is_damaged=True)
+async def test_a_damaged_note_blocks_a_recovery_that_has_not_begun_and_says_what_to_do() -> None:
+    case = locked()
+    damaged = case.workers.change("worker", note=None, note_is_damaged=True)
 
     with pytest.raises(AwaitingChange, match=r"kubectl label deployment/worker -n media queuerecovery\.dev/held-by- "):
-        check_notes_are_whole(case.recovery, [damaged])
+        check_notes_are_whole(case.recovery(), [damaged])
 
 
-async def test_the_lock_is_kept_until_the_workers_are_back() -> None:
-    case = Case(NO_MESSAGES, refusal=RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "away"))
+async def test_the_lock_is_held_until_the_workers_are_back() -> None:
+    case = locked(NO_MESSAGES)
+    case.workers.fail("scale_back", Unavailable(Reason.KUBERNETES_UNAVAILABLE, "down"))
 
-    with pytest.raises(RecoveryError, match="KubernetesUnavailable"):
-        await case.takes_over()
+    with pytest.raises(Unavailable):
+        await take_over(case)
 
-    assert case.done == ["closed"]
+    assert "release" not in effects(case)

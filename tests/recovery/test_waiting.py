@@ -1,113 +1,73 @@
-"""A recovery that has begun nothing and can only wait is handed back with what it has seen."""
+"""A recovery that has begun nothing and can only wait is returned with what it has seen."""
 
 import asyncio
 import math
-from collections.abc import Callable
-from typing import NoReturn, cast
 
 import pytest
-from typing_extensions import override
 
-from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.recovery.admission import Admission
-from queue_recovery.recovery.errors import AwaitingChange
-from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import DesiredState, Resource
+from queue_recovery.recovery.phase import set_step, timestamp
 from queue_recovery.recovery.preparing import Requeue
-from queue_recovery.recovery.reconcile import reconcile
 from queue_recovery.recovery.turn import Turn
-from sandbox.processes import until
-from tests.recovery.stored import NOW, Stored
+from tests.recovery.fakes import NOW, Case
 
-HELD = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "suspend": True})
-ON = HELD.model_copy(update={"suspend": False})
 PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=0, unacked=0, purge=0, leave=0, enqueue=0, skip=0)
+PLANNED = QueueRecoveryStatus(plan=PLAN)
 
 
-class Case(Stored):
-    """A planned recovery; both its resource and its environment."""
-
-    def __init__(self, spec: QueueRecoverySpec, **status: object) -> None:
-        super().__init__(QueueRecoveryStatus(plan=PLAN).model_copy(update=status))
-        self.desired = DesiredState(spec=spec, generation=3, deleting=False)
-        self.on_write: Callable[[], None] = lambda: None
-
-    async def target(self, name: str) -> NoReturn:
-        raise AwaitingChange(Reason.TARGET_NOT_FOUND, f"no target {name}")
-
-    async def broker(self, _: object) -> NoReturn:
-        raise NotImplementedError
-
-    async def works(self, turn: Turn) -> Requeue | None:
-        async with asyncio.timeout(10):
-            return await reconcile(cast("Resource", self), cast("Environment", self), turn)
-
-    @override
-    async def write(self, status: QueueRecoveryStatus) -> None:
-        await super().write(status)
-        self.on_write()
-
-
-async def test_a_suspended_one_waits_without_a_deadline_and_keeps_nobody_waiting() -> None:
+async def test_a_suspended_recovery_waits_without_a_deadline_and_blocks_no_other_one() -> None:
     admission = Admission(1)
-    case = Case(HELD)
+    case = Case(suspend=True, status=PLANNED)
 
-    waiting = await case.works(Turn(admission, "media"))
+    waiting = await case.reconciled(Turn(admission, "media"))
 
-    assert waiting == Requeue(generation=3, seconds=math.inf, for_turn=False)
-    assert case.stored.message.startswith("suspended: nothing to purge")
+    assert waiting == Requeue(generation=1, seconds=math.inf, for_turn=False)
+    assert case.status.message.startswith("suspended: nothing to purge")
     assert [Turn(admission, "media").may_prepare() for _ in range(2)] == [True, True]
 
 
-async def test_what_is_asked_for_while_it_says_that_it_waits_is_news() -> None:
-    case = Case(HELD)
+async def test_a_change_of_the_spec_while_the_recovery_reports_that_it_waits_is_not_lost() -> None:
+    case = Case(suspend=True, status=PLANNED)
+    case.resource.on_call["write"] = lambda: case.resource.change(suspend=False)
 
-    def change() -> None:
-        case.desired = DesiredState(spec=ON, generation=4, deleting=False)
-
-    case.on_write = change
-    waiting = await case.works(Turn(Admission(1), "media"))
+    waiting = await case.reconciled(Turn(Admission(1), "media"))
 
     assert waiting is not None
-    assert waiting.generation == 3
+    assert waiting.generation == 1
 
 
-@pytest.mark.parametrize("spec", [HELD, ON], ids=["suspended", "to be begun"])
-async def test_without_a_slot_to_prepare_it_waits_for_one_and_says_nothing(spec: QueueRecoverySpec) -> None:
+@pytest.mark.parametrize("suspend", [True, False], ids=["suspended", "ready to begin"])
+async def test_without_a_slot_to_prepare_a_recovery_waits_for_one_and_writes_nothing(*, suspend: bool) -> None:
     admission = Admission(1)
     others = [Turn(admission, "media") for _ in range(2)]
     assert all(other.may_prepare() for other in others)
     turn = Turn(admission, "media")
-    case = Case(spec)
+    case = Case(suspend=suspend, status=PLANNED)
 
-    waiting = await case.works(turn)
+    waiting = await case.reconciled(turn)
 
     assert waiting is not None
     assert waiting.for_turn
-    assert case.stored.message == ""
+    assert case.resource.written == []
     called: list[int] = []
     turn.call_when_granted(lambda: called.append(1))
     others[0].leave()
     assert called == [1]
 
 
-async def test_a_suspended_one_that_has_begun_is_kept() -> None:
-    case = Case(HELD, drain_start_time=timestamp(NOW))
-    done = {"status": "True", "reason": "Completed", "message": "", "lastTransitionTime": timestamp(NOW)}
-    conditions = [{"type": kind, "observedGeneration": 3, **done} for kind in ("Drained", "Purged", "Restarted")]
-    dumped = case.stored.model_dump(by_alias=True, exclude_none=True) | {"conditions": conditions}
-    case.stored = QueueRecoveryStatus.model_validate(dumped)
-    working = asyncio.ensure_future(case.works(Turn(Admission(1), "media")))
+async def test_a_suspended_recovery_that_has_begun_is_not_returned() -> None:
+    status = PLANNED.model_copy(update={"drain_start_time": timestamp(NOW)})
+    for kind in (ConditionType.DRAINED, ConditionType.PURGED, ConditionType.RESTARTED):
+        status = set_step(status, kind, "True", "Completed", "", now=NOW, generation=1)
+    case = Case(suspend=True, status=status)
+    working = case.start()
 
-    async def held() -> bool:
-        return Reason.SUSPENDED in str(case.stored.conditions)
-
-    await until(held, "it to say that it is held")
+    await case.waits("Suspended")
     for _ in range(10):
         await asyncio.sleep(0)
+
     assert not working.done()
     working.cancel()
     await asyncio.wait({working})

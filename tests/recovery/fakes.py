@@ -1,0 +1,293 @@
+"""A recovery in memory: its resource, and a namespace with Deployments, a broker and a job store.
+
+A test of a step takes a few lines:
+
+    case = Case(jobs=["a"])
+    case.broker.add("old-a")
+    await case.reaches("Succeeded")
+    assert case.broker.queued() == [case.task_id("a")]
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.recovery.errors import AwaitingChange, Rejected
+from queue_recovery.recovery.jobs import listed, task_id
+from queue_recovery.recovery.phase import is_terminal
+from queue_recovery.recovery.ports import Broker, JobStore, Workers
+from queue_recovery.recovery.ports.environment import Earlier, Environment
+from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource
+from queue_recovery.recovery.preparing import Requeue
+from queue_recovery.recovery.reconcile import reconcile
+from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.turn import Turn
+from sandbox.processes import until
+from tests.recovery.fake_broker import TASK, FakeBroker
+from tests.recovery.fake_job_store import FakeJobStore
+from tests.recovery.fake_workers import FakeWorkers
+from tests.recovery.faults import Faults
+from tests.turns import alone
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+UID = str(UUID(int=1))
+CLUSTER = "this-cluster"
+NAMESPACE = "media"
+NAME = "stuck"
+
+_LOOPS = 10
+"""Iterations of the event loop in a pause, so that other tasks get to run."""
+
+
+def target(queues: Mapping[str, Sequence[str]] | None = None, /, **spec: object) -> QueueTargetSpec:
+    """Return a target with these queues and their Deployments; by default `tts` with `worker`."""
+    store = {"urlSecretRef": {"name": "mongo", "key": "url"}, "database": "app", "collection": "jobs"}
+    return QueueTargetSpec.model_validate(
+        {
+            "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+            "jobStore": {"mongodb": {**store, "idType": "String"}},
+            "queues": [
+                {
+                    "name": name,
+                    "workers": [{"name": worker} for worker in workers],
+                    "message": {"task": TASK, "args": '["$(id)"]'},
+                }
+                for name, workers in (queues or {"tts": ["worker"]}).items()
+            ],
+            **spec,
+        }
+    )
+
+
+class FakeResource(Faults):
+    """A QueueRecovery whose status is in memory."""
+
+    def __init__(self, spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, uid: str, name: str) -> None:
+        """Store the spec and the status."""
+        super().__init__()
+        self.uid, self.namespace, self.name, self.created = uid, NAMESPACE, name, NOW
+        self.desired = DesiredState(spec=spec, generation=1, deleting=False)
+        self.status = status
+        self.written: list[QueueRecoveryStatus] = []
+        """All statuses that were written, the first one first."""
+        self.is_gone = False
+        self._change = asyncio.Event()
+
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        return self.status
+
+    async def changed(self) -> None:
+        await self._change.wait()
+        self._change.clear()
+
+    async def read(self) -> QueueRecoveryStatus:
+        await asyncio.sleep(0)
+        self._called("read")
+        if self.is_gone:
+            raise Gone
+        return self.status
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        self._called("write")
+        if self.is_gone:
+            raise Gone
+        self.status = status
+        self.written.append(status)
+
+    def change(self, *, deleting: bool = False, **spec: object) -> None:
+        """Change fields of the spec, or delete the resource, and report it."""
+        changed = self.desired.spec.model_copy(update=spec)
+        generation = self.desired.generation + bool(spec)
+        self.desired = DesiredState(spec=changed, generation=generation, deleting=deleting or self.desired.deleting)
+        self._change.set()
+
+
+class FakeEnvironment(Faults):
+    """A namespace in memory, in which time passes only in pauses."""
+
+    cluster = CLUSTER
+
+    def __init__(self) -> None:
+        """Begin with a target `media` of the queue `tts`, and its Deployment."""
+        self.log: list[str] = []
+        """The calls of the environment, the Deployments, the broker and the job store in their order."""
+        super().__init__(self.log)
+        self.deployments = FakeWorkers(self.log)
+        self.fake_broker = FakeBroker(self.log)
+        self.connects_to: Broker = self.fake_broker
+        """The broker of all targets."""
+        self.jobs = FakeJobStore(self.log)
+        self.targets: dict[str, QueueTargetSpec] = {"media": target()}
+        self.recoveries: dict[str, Earlier] = {}
+        self.existing: dict[str, bool | None] = {}
+        """Whether another recovery exists, by `namespace/name`; None: the operator may not look. Others do not."""
+        self.ended: set[str] = set()
+        """Other recoveries that exist and have ended, by `namespace/name`."""
+        self.terminating = False
+        self.time = NOW
+        self.pauses: list[float] = []
+        self.on_pause: Callable[[], object] = lambda: None
+        """Called in each pause."""
+        self._change = asyncio.Event()
+
+    @property
+    def workers(self) -> Workers:
+        return self.deployments
+
+    def report_change(self) -> None:
+        """Report that an object of the namespace has changed."""
+        self._change.set()
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.time += timedelta(seconds=seconds)
+        self._called("pause")
+        self.on_pause()
+        for _ in range(_LOOPS):
+            await asyncio.sleep(0)
+
+    async def target(self, name: str) -> QueueTargetSpec:
+        self._called("target")
+        if name not in self.targets:
+            raise AwaitingChange("TargetNotFound", f"no QueueTarget {name}")
+        return self.targets[name]
+
+    async def recovery(self, name: str) -> Earlier:
+        self._called("recovery")
+        if name not in self.recoveries:
+            raise Rejected("RecoveryNotFound", f"no QueueRecovery {name}")
+        return self.recoveries[name]
+
+    async def cluster_uid(self) -> str | None:
+        return CLUSTER
+
+    async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
+        del uid
+        self._called("exists")
+        if name in self.ended:
+            return not unfinished
+        return self.existing.get(name, False)
+
+    async def is_terminating(self) -> bool:
+        return self.terminating
+
+    async def broker(self, target: QueueTargetSpec) -> Broker:
+        del target
+        self._called("broker")
+        return self.connects_to
+
+    async def job_store(self, target: QueueTargetSpec) -> JobStore:
+        del target
+        self._called("job_store")
+        return self.jobs
+
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+        del target, workers
+        self._called("check_permissions")
+
+    async def changed(self, *, workers: bool) -> None:
+        del workers
+        await self._change.wait()
+        self._change.clear()
+
+
+class Case:
+    """A recovery of the queue `tts`, with all that it needs."""
+
+    def __init__(
+        self,
+        spec: Mapping[str, object] | None = None,
+        /,
+        *,
+        jobs: Sequence[str | Mapping[str, object]] = (),
+        environment: FakeEnvironment | None = None,
+        status: QueueRecoveryStatus | None = None,
+        uid: str = UID,
+        name: str = NAME,
+        **fields: object,
+    ) -> None:
+        """Create the recovery.
+
+        Args:
+            spec: fields of the spec.
+            jobs: ids of jobs that are `failed` in the job store, or jobs as the spec has them.
+            environment: the one of another case; by default a new one with a Deployment `worker`.
+            status: of a recovery that has begun already.
+            uid: of the resource.
+            name: of the resource.
+            fields: further fields of the spec.
+        """
+        written_out = [{"id": job} if isinstance(job, str) else job for job in jobs]
+        wanted = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": written_out, **(spec or {}), **fields}
+        self.environment = environment or FakeEnvironment()
+        self.broker = self.environment.fake_broker
+        self.jobs = self.environment.jobs
+        self.workers = self.environment.deployments
+        self.resource = FakeResource(
+            QueueRecoverySpec.model_validate(wanted), status or QueueRecoveryStatus(), uid=uid, name=name
+        )
+        for job in jobs:
+            if isinstance(job, str) and job not in self.jobs.jobs:
+                self.jobs.add(job)
+        if environment is None:
+            self.workers.add("worker")
+
+    @property
+    def status(self) -> QueueRecoveryStatus:
+        """The status as it is stored."""
+        return self.resource.status
+
+    def recovery(self, turn: Turn | None = None) -> Recovery:
+        """Return the recovery in a process that has just read its status."""
+        return Recovery(
+            resource=self._resource, environment=self._environment, status=self.status, turn=turn or alone()
+        )
+
+    def task_id(self, job_id: str) -> str:
+        """Return the task id that a listed job gets."""
+        (job,) = [job for job in listed(self.resource.desired.spec) if job.id == job_id]
+        return task_id(self.resource.uid, job)
+
+    async def reconciled(self, turn: Turn | None = None) -> Requeue | None:
+        """Reconcile until the recovery has ended, or can only wait before it has begun."""
+        async with asyncio.timeout(10):
+            return await reconcile(self._resource, self._environment, turn or alone())
+
+    async def reaches(self, phase: str, reason: str = "") -> QueueRecoveryStatus:
+        """Reconcile to the end; assert the phase and, if given, the reason of the ending."""
+        await self.reconciled()
+        assert is_terminal(self.status)
+        assert (self.status.phase, self.status.ending and self.status.ending.reason) == (
+            phase,
+            reason or (self.status.ending and self.status.ending.reason),
+        )
+        return self.status
+
+    def start(self) -> "asyncio.Task[Requeue | None]":
+        """Reconcile in the background."""
+        return asyncio.ensure_future(self.reconciled())
+
+    async def waits(self, reason: str) -> str:
+        """Wait until the status says that the recovery waits for this reason; return the message."""
+
+        async def said() -> bool:
+            return any(one.type == "Reconciling" and one.reason == reason for one in self.status.conditions)
+
+        await until(said, f"the reason {reason}", seconds=10)
+        return self.status.message
+
+    @property
+    def _resource(self) -> Resource:
+        return self.resource
+
+    @property
+    def _environment(self) -> Environment:
+        return self.environment

@@ -1,0 +1,45 @@
+"""The process dies at each call of a recovery, one after the other; the next process finishes the work."""
+
+import asyncio
+from contextlib import suppress
+
+from tests.recovery.fakes import Case
+
+
+async def finished_after_death(number: int) -> tuple[Case, bool]:
+    """Return a finished recovery, and whether its first process died, as it does at its call of this number."""
+    case = Case(jobs=["a", "b"])
+    case.broker.add("old-a", "old-b", "of no job")
+    left = number
+
+    def count() -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:  # a dead process makes no further calls
+            raise asyncio.CancelledError
+
+    fakes = (case.resource, case.environment, case.broker, case.jobs, case.workers)
+    for fake in fakes:
+        fake.on_any_call = count
+    with suppress(asyncio.CancelledError):
+        await case.reconciled()
+    for fake in fakes:
+        fake.on_any_call = lambda: None
+    await case.reaches("Succeeded")
+    return case, left <= 0
+
+
+async def test_after_a_death_at_any_call_every_job_is_enqueued_once_and_nothing_is_held() -> None:
+    number, has_died = 0, True
+    while has_died:
+        number += 1
+        case, has_died = await finished_after_death(number)
+
+        assert case.broker.queued() == [case.task_id("a"), case.task_id("b")], number
+        assert case.jobs.statuses == {"a": "pending", "b": "pending"}, number
+        assert case.status.messages is not None
+        assert case.status.messages.quarantined == 3, number
+        assert case.workers.replicas == {"worker": 2}, number
+        assert case.workers.deployments["worker"].note is None, number
+        assert case.broker.locks == {}, number
+    assert number > 40
