@@ -1,11 +1,16 @@
 """Shared by the tests of the job store: specs, claims, and the documents as the application sees them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from pymongo.asynchronous.collection import AsyncCollection
 
 from queue_recovery.api.servers import MongoDB
+from queue_recovery.jobs.connecting import Timeouts, connect
+from queue_recovery.jobs.store import MongoJobStore
+from queue_recovery.recovery.certificates import Certificates
+from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.ports import Claim, JobStore, StoredJob
 
 Collection = AsyncCollection[dict[str, object]]
@@ -33,6 +38,22 @@ def spec(database: str, collection: str, **settings: object) -> MongoDB:
             **settings,
         }
     )
+
+
+@asynccontextmanager
+async def connected(
+    url: str,
+    *,
+    certificates: Certificates | None = None,
+    destinations: Destinations = ANYWHERE,
+    timeouts: Timeouts | None = None,
+) -> AsyncIterator[MongoJobStore]:
+    """Connect to the collection `app.jobs` of a server, and disconnect afterwards."""
+    store = connect(url, spec("app", "jobs"), certificates=certificates, destinations=destinations, timeouts=timeouts)
+    try:
+        yield store
+    finally:
+        await store.aclose()
 
 
 def claim(job_id: str = "a", *, status: str | None = "failed", seen: str | None = "old", task_id: str = "new") -> Claim:

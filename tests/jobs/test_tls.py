@@ -12,7 +12,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from sandbox.certificates import Authority, KeyPair
 from sandbox.job_store import JobStore as Server
 from sandbox.processes import Scope
-from tests.jobs.stores import spec
+from tests.jobs.stores import connected, spec
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,9 @@ def open_files() -> list[str]:
 
 async def check(url: str, certificates: Certificates | None) -> str | None:
     """Connect, and return how the operator speaks to a server that it cannot verify."""
-    made = connect(url, spec("app", "jobs"), certificates=certificates)
-    try:
-        await made.check()
-        return made.unverified
-    finally:
-        await made.aclose()
+    async with connected(url, certificates=certificates) as store:
+        await store.check()
+        return store.unverified
 
 
 async def refusal(url: str, certificates: Certificates | None) -> RecoveryError:
@@ -152,11 +149,9 @@ async def test_a_job_store_reports_what_of_its_transport_is_not_verified(
     tls: bool,  # noqa: FBT001
     says: str | None,
 ) -> None:
-    made = connect(url, spec("app", "jobs"), certificates=Certificates() if tls else None)
-    await made.aclose()
-
-    assert (made.unverified is None) == (says is None)
-    assert (says or "") in (made.unverified or "")
+    async with connected(url, certificates=Certificates() if tls else None) as store:
+        assert (store.unverified is None) == (says is None)
+        assert (says or "") in (store.unverified or "")
 
 
 def test_an_invalid_certificate_is_refused_before_any_connection(tmp_path: Path) -> None:

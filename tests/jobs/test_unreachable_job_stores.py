@@ -12,11 +12,11 @@ import dns.resolver
 import pytest
 
 from queue_recovery.jobs import url
-from queue_recovery.jobs.connecting import Timeouts, connect
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.jobs.connecting import Timeouts
+from queue_recovery.recovery.errors import Unavailable
 from sandbox.processes import free_port
 from tests.jobs.scripted_server import scripted
-from tests.jobs.stores import spec
+from tests.jobs.stores import connected
 
 QUICK = Timeouts(find_server=700)
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -41,12 +41,9 @@ async def listening(accept: Accept) -> AsyncIterator[int]:
 
 async def message_about(address: str) -> str:
     """Check the job store at a URL; return the message, which must not contain the password."""
-    store = connect(address, spec("app", "jobs"), timeouts=QUICK)
-    try:
-        with pytest.raises(RecoveryError) as refused:
+    async with connected(address, timeouts=QUICK) as store:
+        with pytest.raises(Unavailable) as refused:
             await store.check()
-    finally:
-        await store.aclose()
     assert refused.value.reason == "JobStoreUnavailable"
     assert refused.value.__suppress_context__
     assert "hunter2" not in str(refused.value)

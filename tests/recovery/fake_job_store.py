@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from queue_recovery.api.servers import IdType
+from queue_recovery.jobs.documents import fits
 from queue_recovery.recovery.ports import Claim, StoredJob
 from tests.recovery.faults import Faults
 
@@ -19,13 +21,14 @@ class Stamp:
 
 
 class FakeJobStore(Faults):
-    """Jobs by their ids, which are text; a claimed job is `pending`."""
+    """Jobs by their ids; a claimed job is `pending`."""
 
     unverified = None
 
     def __init__(self, log: list[str] | None = None) -> None:
         """Begin without jobs."""
         super().__init__(log)
+        self.id_type: IdType = "String"
         self.jobs: dict[str, StoredJob] = {}
         self.stamps: dict[tuple[str, str], Stamp] = {}
         """By the recovery's UID and the job's id."""
@@ -49,7 +52,7 @@ class FakeJobStore(Faults):
         self._called("check")
 
     def fits(self, job_id: str | int) -> bool:
-        return isinstance(job_id, str) and bool(job_id)
+        return fits(job_id, self.id_type)
 
     async def look_up(self, ids: Sequence[str]) -> AsyncIterator[StoredJob]:
         self._called("look_up")

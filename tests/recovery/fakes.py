@@ -15,6 +15,7 @@ from uuid import UUID
 
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.servers import IdType
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.errors import AwaitingChange, Rejected
 from queue_recovery.recovery.jobs import listed, task_id
@@ -43,13 +44,15 @@ _LOOPS = 10
 """Iterations of the event loop in a pause, so that other tasks get to run."""
 
 
-def target(queues: Mapping[str, Sequence[str]] | None = None, /, **spec: object) -> QueueTargetSpec:
+def target(
+    queues: Mapping[str, Sequence[str]] | None = None, /, *, id_type: IdType = "String", **spec: object
+) -> QueueTargetSpec:
     """Return a target with these queues and their Deployments; by default `tts` with `worker`."""
     store = {"urlSecretRef": {"name": "mongo", "key": "url"}, "database": "app", "collection": "jobs"}
     return QueueTargetSpec.model_validate(
         {
             "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
-            "jobStore": {"mongodb": {**store, "idType": "String"}},
+            "jobStore": {"mongodb": {**store, "idType": id_type}},
             "queues": [
                 {
                     "name": name,

@@ -147,7 +147,7 @@ def test_who_leaves_the_line_without_its_turn_changes_nothing_for_the_others() -
     assert lines.ahead_of(third) is None
 
 
-def stand(turn: Turn, name: str = "one", *, after: int = 0) -> None:
+def join(turn: Turn, name: str = "one", *, after: int = 0) -> None:
     turn.stand_in_line([("team", "media", "tts")], created=NOW + timedelta(seconds=after), name=f"team/{name}")
 
 
@@ -191,7 +191,7 @@ def test_a_recovery_of_the_same_queue_is_told_which_one_comes_first_and_called()
     admission = Admission(9)
     turns = [Turn(admission, "team") for _ in range(3)]
     for number, turn in enumerate(turns):
-        stand(turn, f"number-{number}", after=number)
+        join(turn, f"number-{number}", after=number)
     first, second, third = turns
     first.refuse_behind()
     for turn in (second, third):
@@ -214,8 +214,8 @@ def test_one_that_waits_to_prepare_is_called_when_it_may_although_others_are_bef
     preparing = [Turn(admission, f"team-{number}") for number in range(8)]
     assert all(turn.may_prepare() for turn in preparing)
     first, second = Turn(admission, "team"), Turn(admission, "team")
-    stand(first)
-    stand(second, after=1)
+    join(first)
+    join(second, after=1)
     called: list[int] = []
     assert not second.may_prepare()
     second.call_when_granted(lambda: called.append(1))
@@ -263,6 +263,6 @@ def test_however_many_wait_four_a_second_say_again_which_ones_come_before_them(w
     admission = Admission(1)
     turns = [Turn(admission, "team") for _ in range(max(1, waiting))]
     for number, turn in enumerate(turns):
-        stand(turn, f"number-{number}", after=number)
+        join(turn, f"number-{number}", after=number)
 
     assert turns[-1].retell_seconds == seconds

@@ -96,13 +96,13 @@ def test_lost_records_are_said_with_the_jobs_in_doubt_only_where_there_are_any()
     ],
 )
 def test_what_nothing_replaces_is_named_with_the_undo(found: Unreplaced, *, quarantine: bool, note: str) -> None:
-    kept = Quarantine(name="q", messages=12) if quarantine else None
+    stored = Quarantine(name="q", messages=12) if quarantine else None
     messages = Messages(found=12, quarantined=12, unreplaced=found)
 
-    assert unreplaced_note(QueueRecoveryStatus(messages=messages, quarantine=kept)) == note
+    assert unreplaced_note(QueueRecoveryStatus(messages=messages, quarantine=stored)) == note
 
 
-def test_what_was_counted_before_the_quarantine_was_removed_stands_when_it_is_counted_again() -> None:
+def test_the_count_before_the_quarantine_was_removed_is_final() -> None:
     taken = Taken(ready=2, unacked=0, left=0, undecodable=0, oversized=0, quarantine="q")
     first = PortUnreplaced(count=1, is_exact=True, first=(MessageName(task_id="t1", task="tts.render"),))
     gone = PortUnreplaced(count=0, is_exact=False, first=())

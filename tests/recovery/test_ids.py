@@ -1,18 +1,14 @@
 """An id that is not written as the job store's ids are is refused, and the message shows how to write it."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import pytest
 
-from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.servers import IdType
 from queue_recovery.jobs.documents import fits
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import Rejected
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.ids import describe_misfits, written
 from queue_recovery.recovery.jobs import listed
-from queue_recovery.recovery.recovery import Recovery
+from tests.recovery.fakes import Case, target
 
 ID = "662f1c0e9d3e4b0001a1b2c3"
 
@@ -55,19 +51,13 @@ def test_the_message_names_each_id_with_its_form_and_what_to_do() -> None:
 @pytest.mark.parametrize("other", [ID.upper(), f" {ID}", f'ObjectId("{ID}")'])
 async def test_two_forms_of_one_id_never_become_two_jobs(other: str) -> None:
     """Nothing is looked up, so nothing is claimed or enqueued."""
-    spec = QueueRecoverySpec.model_validate(
-        {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [{"id": ID}, {"id": other}]}
-    )
+    case = Case(jobs=[ID, other])
+    case.jobs.id_type = "ObjectId"
+    case.environment.targets["media"] = target(id_type="ObjectId")
+    jobs = listed(case.resource.desired.spec)
 
-    async def job_store() -> object:
-        return SimpleNamespace(fits=lambda job_id: fits(job_id, "ObjectId"))
-
-    async def target() -> object:
-        return SimpleNamespace(job_store=SimpleNamespace(mongodb=SimpleNamespace(id_type="ObjectId")))
-
-    recovery = cast("Recovery", SimpleNamespace(job_store=job_store, target=target))
-    with pytest.raises(RecoveryError) as refused:
-        _ = [job async for job in look_up(recovery, listed(spec))]
+    with pytest.raises(Rejected) as refused:
+        _ = [job async for job in look_up(case.recovery(), jobs)]
 
     assert refused.value.reason == "InvalidJobId"
     assert f'(write "{ID}")' in refused.value.message

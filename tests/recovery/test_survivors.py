@@ -1,4 +1,4 @@
-"""A consumer that outlives its pod holds the recovery up; one that only bears a pod's former address does not."""
+"""A consumer that outlives its pod delays the recovery; one that only has a pod's former address does not."""
 
 from datetime import UTC, datetime, timedelta
 
