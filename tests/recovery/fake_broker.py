@@ -308,7 +308,8 @@ class FakeRun:
         records = [self._broker.records[run.uid] for run in self._runs]
         seen = [(record, key, job) for record in records for key, job in record.seen.items()]
         replaced = {job.task_id for record, key, job in seen if job is not None and key in record.pushed}
-        messages = [one for record in records for one in record.quarantine if one.task_id not in replaced]
+        stored = [one for record in records for one in [*reversed(record.ready), *record.unacked]]
+        messages = [one for one in stored if one.task_id not in replaced]
         return Unreplaced(count=len(messages), is_exact=True, first=tuple(one.name for one in messages))
 
     async def release(self, *, expires: datetime, retain: bool) -> None:
