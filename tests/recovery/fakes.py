@@ -28,7 +28,8 @@ from queue_recovery.recovery.reconcile import reconcile
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.turn import Turn
 from sandbox.processes import until
-from tests.recovery.fake_broker import TASK, FakeBroker
+from tests.recovery.fake_broker import FakeBroker
+from tests.recovery.fake_database import TASK
 from tests.recovery.fake_job_store import FakeJobStore
 from tests.recovery.fake_workers import FakeWorkers
 from tests.recovery.faults import Faults

@@ -7,7 +7,7 @@ from queue_recovery.recovery.errors import Unavailable
 from queue_recovery.recovery.holding import hold
 from queue_recovery.recovery.phase import set_step, timestamp
 from queue_recovery.recovery.ports import Task
-from tests.recovery.fake_broker import Record
+from tests.recovery.fake_database import Record
 from tests.recovery.fakes import NOW, UID, Case
 
 PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=9, unacked=3, purge=12, enqueue=12, skip=0)

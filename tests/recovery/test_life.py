@@ -3,6 +3,8 @@
 import pytest
 
 from queue_recovery.api.conditions import ConditionType, is_true
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import Unavailable
 from tests.recovery.fakes import Case, target
 
 
@@ -194,3 +196,38 @@ async def test_with_manual_restart_the_user_scales_and_the_operator_never_does()
 
     assert case.status.phase == "Succeeded"
     assert {"scale_to_zero", "scale_back"}.isdisjoint(case.workers.calls)
+
+
+@pytest.mark.parametrize("change", ["status", "gone"])
+async def test_a_job_that_the_application_changes_after_the_drain_is_skipped(change: str) -> None:
+    case = Case(jobs=["a", "b"])
+    case.broker.add("old-a", "old-b")
+
+    def act() -> None:
+        if change == "gone":
+            case.jobs.jobs.pop("a", None)
+        else:
+            case.jobs.change("a", "failed again")
+
+    case.workers.on_call["scale_back"] = act
+    status = await case.reaches("Succeeded")
+
+    assert case.broker.queued() == [case.task_id("b")]
+    assert [(row.id, row.reason) for row in status.skipped] == [("a", "ChangedMeanwhile")]
+
+
+async def test_a_job_that_was_claimed_and_not_enqueued_gets_its_former_status_back() -> None:
+    case = Case(jobs=["a", "b"], reenqueue={"ratePerSecond": 1})
+
+    def cancel() -> None:
+        if case.broker.queued():
+            assert case.jobs.statuses == {"a": "pending", "b": "pending"}
+            case.resource.change(cancel=True)
+            raise Unavailable(Reason.BROKER_UNAVAILABLE, "does not answer")
+
+    case.broker.on_call["push"] = cancel
+    status = await case.reaches("Cancelled")
+
+    assert case.jobs.statuses == {"a": "pending", "b": "failed"}
+    assert [(row.id, row.reason) for row in status.skipped] == [("b", "NotAttempted")]
+    assert case.jobs.stamps[case.resource.uid, "b"].released
