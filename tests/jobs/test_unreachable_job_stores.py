@@ -13,7 +13,7 @@ import pytest
 
 from queue_recovery.jobs import url
 from queue_recovery.jobs.connecting import Timeouts
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import free_port
 from tests.jobs.scripted_server import scripted
 from tests.jobs.stores import connected
@@ -42,7 +42,7 @@ async def listening(accept: Accept) -> AsyncIterator[int]:
 async def message_about(address: str) -> str:
     """Check the job store at a URL; return the message, which must not contain the password."""
     async with connected(address, timeouts=QUICK) as store:
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(RecoveryError) as refused:
             await store.check()
     assert refused.value.reason == "JobStoreUnavailable"
     assert refused.value.__suppress_context__

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import add
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import NotYet, Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Closed, Restored, Run, SeenJob, Taken, Task, Unreplaced
 from tests.recovery.fake_database import QUARANTINE, FakeDatabase, Record
 
@@ -24,7 +24,7 @@ class FakeRun:
         for run in self._runs:
             holder = self._database.locks.get(run.queue)
             if holder is not None and holder.run != run.uid:
-                raise NotYet(Reason.LOCKED, f"{run.queue} is held by {holder.name}")
+                raise RecoveryError(Reason.LOCKED, f"{run.queue} is held by {holder.name}")
         for run in self._runs:
             self._database.lock(run)
             self._database.records.setdefault(run.uid, Record())
@@ -133,9 +133,9 @@ class FakeRun:
     def _open_records(self) -> list[tuple[Run, Record]]:
         found = [(run, self._database.records.get(run.uid)) for run in self._runs]
         if any(record is not None and record.state == "closed" for _, record in found):
-            raise Rejected(Reason.ALREADY_CLOSED, "the run is closed")
+            raise RecoveryError(Reason.ALREADY_CLOSED, "the run is closed")
         if any(record is None for _, record in found):
-            raise Rejected(Reason.BROKER_LOST_DATA, "the run has no record")
+            raise RecoveryError(Reason.BROKER_LOST_DATA, "the run has no record")
         return [(run, record) for run, record in found if record is not None]
 
     def _taken(self) -> Taken:

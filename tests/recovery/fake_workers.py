@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import AwaitingChange, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker
 from tests.recovery.faults import Faults
 from tests.sample_worker import WORKER
@@ -80,7 +80,7 @@ class FakeWorkers(Faults):
     async def scale_to_zero(self, worker: Worker, note: ScaleBackNote) -> int:
         self._called("scale_to_zero")
         if self.deployments.get(worker.name) != worker:
-            raise Unavailable(Reason.WORKER_CHANGED, f"{worker.name} has changed")
+            raise RecoveryError(Reason.WORKER_CHANGED, f"{worker.name} has changed")
         self.change(worker.name, note=note)
         return self.scale(worker.name, 0).generation
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import IdType
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.errors import AwaitingChange, Rejected
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import listed, task_id
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore, Workers
@@ -161,13 +162,13 @@ class FakeEnvironment(Faults):
     async def target(self, name: str) -> QueueTargetSpec:
         self._called("target")
         if name not in self.targets:
-            raise AwaitingChange("TargetNotFound", f"no QueueTarget {name}")
+            raise AwaitingChange(Reason.TARGET_NOT_FOUND, f"no QueueTarget {name}")
         return self.targets[name]
 
     async def recovery(self, name: str) -> Earlier:
         self._called("recovery")
         if name not in self.recoveries:
-            raise Rejected("RecoveryNotFound", f"no QueueRecovery {name}")
+            raise RecoveryError(Reason.RECOVERY_NOT_FOUND, f"no QueueRecovery {name}")
         return self.recoveries[name]
 
     async def cluster_uid(self) -> str | None:

@@ -6,14 +6,14 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.errors import AwaitingChange, NotYet, RecoveryError, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from sandbox.processes import until
 from tests.recovery.fakes import NOW, UID, Case
 
 NO_TARGET = AwaitingChange(Reason.TARGET_NOT_FOUND, "no QueueTarget")
 NO_SECRET = AwaitingChange(Reason.SECRET_NOT_FOUND, "no Secret")
-FORBIDDEN = NotYet(Reason.FORBIDDEN, "no RoleBinding")
+FORBIDDEN = RecoveryError(Reason.FORBIDDEN, "no RoleBinding")
 
 
 def cut_off(target: RecoveryError, *, deleting: bool = True) -> Case:
@@ -78,7 +78,7 @@ async def test_in_a_namespace_that_is_being_deleted_it_ends_without_the_deleted_
 
 
 async def test_in_a_namespace_that_is_being_deleted_a_server_that_is_down_is_retried_first() -> None:
-    case = cut_off(Unavailable(Reason.BROKER_UNAVAILABLE, "does not answer"))
+    case = cut_off(RecoveryError(Reason.BROKER_UNAVAILABLE, "does not answer"))
     case.environment.terminating = True
 
     assert not await ends(case)

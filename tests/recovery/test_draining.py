@@ -3,7 +3,7 @@
 import pytest
 
 from queue_recovery.recovery.drain import drain
-from queue_recovery.recovery.errors import NotYet
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.intent import record_intent
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports import Consumer
@@ -83,7 +83,7 @@ async def test_a_connection_of_a_pod_that_is_gone_delays_the_purge_until_it_is_c
     for step in (plan, record_intent, drain):
         await step(recovery)
 
-    with pytest.raises(NotYet, match=r"UnknownConsumer.*CLIENT KILL ID 7"):
+    with pytest.raises(RecoveryError, match=r"UnknownConsumer.*CLIENT KILL ID 7"):
         await purge(recovery)
     case.broker.connections = []
     await purge(recovery)

@@ -2,8 +2,9 @@
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.examples import SkippedJob
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import JobTotals, Plan, QueueRecoveryStatus
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.holding import hold
 from queue_recovery.recovery.phase import set_step, timestamp
 from queue_recovery.recovery.ports import Task
@@ -12,7 +13,7 @@ from tests.recovery.fakes import NOW, UID, Case
 
 PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=9, unacked=3, purge=12, enqueue=12, skip=0)
 ROWS = [SkippedJob(id=f"{n}", reason="NotRecoverable", message="done") for n in (10, 11)]
-AWAY = Unavailable("BrokerUnavailable", "it is away")
+AWAY = RecoveryError(Reason.BROKER_UNAVAILABLE, "it is away")
 PUSHED = {f"{n}:str:{n}": Task(key=f"{n}:str:{n}", task_id=f"{n}", task="t", args="[]", kwargs="{}") for n in range(3)}
 
 

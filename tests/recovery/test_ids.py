@@ -4,7 +4,7 @@ import pytest
 
 from queue_recovery.api.servers import IdType
 from queue_recovery.jobs.documents import fits
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.ids import describe_misfits, written
 from queue_recovery.recovery.jobs import listed
@@ -56,7 +56,7 @@ async def test_two_forms_of_one_id_never_become_two_jobs(other: str) -> None:
     case.environment.targets["media"] = target(id_type="ObjectId")
     jobs = listed(case.resource.desired.spec)
 
-    with pytest.raises(Rejected) as refused:
+    with pytest.raises(RecoveryError) as refused:
         _ = [job async for job in look_up(case.recovery(), jobs)]
 
     assert refused.value.reason == "InvalidJobId"

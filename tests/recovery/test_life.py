@@ -4,7 +4,7 @@ import pytest
 
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from tests.recovery.fakes import Case, target
 
 
@@ -223,7 +223,7 @@ async def test_a_job_that_was_claimed_and_not_enqueued_gets_its_former_status_ba
         if case.broker.queued():
             assert case.jobs.statuses == {"a": "pending", "b": "pending"}
             case.resource.change(cancel=True)
-            raise Unavailable(Reason.BROKER_UNAVAILABLE, "does not answer")
+            raise RecoveryError(Reason.BROKER_UNAVAILABLE, "does not answer")
 
     case.broker.on_call["push"] = cancel
     status = await case.reaches("Cancelled")

@@ -3,7 +3,7 @@
 import pytest
 
 from queue_recovery.recovery.drain import drain
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.intent import record_intent
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.purge import purge
@@ -35,7 +35,7 @@ async def test_nothing_is_taken_or_written_again_when_the_broker_has_lost_its_da
     case.broker.add("came later")
     freezes = case.broker.calls.count("freeze")
 
-    with pytest.raises(Rejected, match="BrokerLostData"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await purge(case.recovery())
 
     assert case.broker.queued() == ["came later"]

@@ -6,7 +6,7 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import MOST_WORKERS, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.checks import worker_names
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import by_queue, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.recovery import Recovery
@@ -52,7 +52,7 @@ async def test_every_queue_of_the_target_is_covered_until_there_is_a_plan_and_th
 async def test_a_queue_that_was_planned_and_is_gone_from_the_target_is_refused_and_can_still_be_closed() -> None:
     planned = recovery("*", "tts", planned=["mail", "tts"])
 
-    with pytest.raises(Rejected, match=r'QueueNotInTarget.*no queue "mail"; it has tts'):
+    with pytest.raises(RecoveryError, match=r'QueueNotInTarget.*no queue "mail"; it has tts'):
         await planned.queues()
     assert list(planned.covered) == ["mail", "tts"]
 
@@ -61,7 +61,7 @@ async def test_a_jobs_queue_has_to_be_one_of_the_target() -> None:
     case = Case(queue="*", jobs=[{"id": "a", "queue": "mial"}])
     case.environment.targets["media"] = target({"tts": ["worker"], "mail": ["worker"]})
 
-    with pytest.raises(Rejected, match=r'QueueNotInTarget.*no queue "mial"; it has mail, tts'):
+    with pytest.raises(RecoveryError, match=r'QueueNotInTarget.*no queue "mial"; it has mail, tts'):
         await case.recovery().queues()
 
 
@@ -76,7 +76,7 @@ def test_jobs_go_to_their_own_queue_or_else_to_the_recoverys() -> None:
 
 
 def test_an_id_that_is_listed_for_two_queues_is_listed_twice() -> None:
-    with pytest.raises(Rejected, match="DuplicateJob"):
+    with pytest.raises(RecoveryError, match="DuplicateJob"):
         listed(spec("*", {"id": "a", "queue": "tts"}, {"id": "a", "queue": "mail"}))
 
 
@@ -87,5 +87,5 @@ def test_deployments_of_several_queues_are_stopped_once_and_no_more_than_a_statu
     assert worker_names([consumed_by("one", "both"), consumed_by("both")]) == ["both", "one"]
     queues = [consumed_by(f"w{n:03}") for n in range(MOST_WORKERS + 1)]
     assert len(worker_names(queues[1:])) == MOST_WORKERS
-    with pytest.raises(Rejected, match=r"TooManyWorkers.*201 worker Deployments"):
+    with pytest.raises(RecoveryError, match=r"TooManyWorkers.*201 worker Deployments"):
         worker_names(queues)

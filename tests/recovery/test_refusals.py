@@ -7,7 +7,7 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec
-from queue_recovery.recovery.errors import AwaitingChange, NotYet, Rejected, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from tests.recovery.fakes import NOW, Case, target
 
 Job = dict[str, object]
@@ -58,7 +58,7 @@ async def test_a_queue_that_is_not_celerys_fails_the_recovery_before_a_worker_is
     case.broker.add("old")
     if suspend:
         await case.reconciled()
-    case.broker.fail_always("check_queue", Rejected(Reason.FOREIGN_QUEUE, "not Celery's"))
+    case.broker.fail_always("check_queue", RecoveryError(Reason.FOREIGN_QUEUE, "not Celery's"))
     case.resource.change(suspend=False)
 
     await case.reaches("Failed", "ForeignQueue")
@@ -85,15 +85,13 @@ async def test_a_target_that_does_not_exist_is_waited_for() -> None:
     ("method", "error"),
     [
         pytest.param("broker", AwaitingChange(Reason.SECRET_NOT_FOUND, "no Secret"), id="no Secret"),
-        pytest.param("broker", NotYet(Reason.INVALID_BROKER_URL, "not a URL"), id="invalid URL"),
-        pytest.param("job_store", NotYet(Reason.INVALID_JOB_STORE_URL, "not a URL"), id="invalid URL of the job store"),
-        pytest.param("job_store", Unavailable(Reason.JOB_STORE_UNAVAILABLE, "down"), id="job store down"),
-        pytest.param("check_permissions", NotYet(Reason.FORBIDDEN, "no RoleBinding"), id="no RoleBinding"),
+        pytest.param("broker", RecoveryError(Reason.INVALID_BROKER_URL, "not a URL"), id="invalid URL"),
+        pytest.param("job_store", RecoveryError(Reason.INVALID_JOB_STORE_URL, "not a URL"), id="invalid job store URL"),
+        pytest.param("job_store", RecoveryError(Reason.JOB_STORE_UNAVAILABLE, "down"), id="job store down"),
+        pytest.param("check_permissions", RecoveryError(Reason.FORBIDDEN, "no RoleBinding"), id="no RoleBinding"),
     ],
 )
-async def test_what_the_plan_lacks_is_waited_for_without_stopping_a_worker(
-    method: str, error: NotYet | Unavailable
-) -> None:
+async def test_what_the_plan_lacks_is_waited_for_without_stopping_a_worker(method: str, error: RecoveryError) -> None:
     case = Case(jobs=["a"])
     case.environment.fail_always(method, error)
     working = case.start()

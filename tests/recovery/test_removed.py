@@ -7,7 +7,7 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
-from queue_recovery.recovery.errors import NotYet, Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.resource import Gone
 from tests.recovery.delays import follow_delays
@@ -16,8 +16,8 @@ from tests.recovery.fakes import NOW, UID, Case
 STARTED = QueueRecoveryStatus(
     drain_start_time=timestamp(NOW), workers=[WorkerStatus(name="worker", uid="d", replicas=2)]
 )
-AWAY = Unavailable(Reason.KUBERNETES_UNAVAILABLE, "does not answer")
-FORBIDDEN = NotYet(Reason.FORBIDDEN, "no RoleBinding")
+AWAY = RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "does not answer")
+FORBIDDEN = RecoveryError(Reason.FORBIDDEN, "no RoleBinding")
 
 
 def removed(status: QueueRecoveryStatus = STARTED) -> Case:

@@ -8,7 +8,7 @@ from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.controller.recovery_events import events_between
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import ScaleBackNote
 from queue_recovery.recovery.restart import restart
@@ -91,9 +91,9 @@ async def test_a_queue_whose_deployments_all_have_no_replicas_is_reported_to_hav
 
 async def test_a_worker_that_cannot_be_written_delays_no_other_one() -> None:
     case = stopped()
-    case.workers.fail("scale_back", Unavailable(Reason.WORKER_WRITE_REFUSED, "spare is refused"))
+    case.workers.fail("scale_back", RecoveryError(Reason.WORKER_WRITE_REFUSED, "spare is refused"))
 
-    with pytest.raises(Unavailable, match="spare is refused"):
+    with pytest.raises(RecoveryError, match="spare is refused"):
         await restarted(case)
 
     assert case.workers.replicas == {"spare": 0, "worker": 2}

@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
 from queue_recovery.recovery.checks import check_name
 from queue_recovery.recovery.drain import stop_workers
-from queue_recovery.recovery.errors import Rejected
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
@@ -95,5 +95,5 @@ async def test_what_is_overdue_is_reported_even_when_nothing_changes_any_more() 
 
 def test_a_name_that_is_too_long_for_a_label_is_refused_before_anything_is_touched() -> None:
     check_name(Case(name="n" * 63).recovery())
-    with pytest.raises(Rejected, match="the name has 64 characters"):
+    with pytest.raises(RecoveryError, match="the name has 64 characters"):
         check_name(Case(name="n" * 64).recovery())

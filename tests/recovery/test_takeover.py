@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.errors import AwaitingChange, Unavailable
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.locks import check_notes, check_notes_are_whole, check_queue_locks
 from queue_recovery.recovery.ports import Holder, ScaleBackNote
 from tests.recovery.fakes import CLUSTER, Case, target
@@ -115,9 +115,9 @@ async def test_a_damaged_note_blocks_a_recovery_that_has_not_begun_and_says_what
 
 async def test_the_lock_is_held_until_the_workers_are_back() -> None:
     case = locked(NO_MESSAGES)
-    case.workers.fail("scale_back", Unavailable(Reason.KUBERNETES_UNAVAILABLE, "down"))
+    case.workers.fail("scale_back", RecoveryError(Reason.KUBERNETES_UNAVAILABLE, "down"))
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(RecoveryError):
         await take_over(case)
 
     assert "release" not in effects(case)

@@ -7,11 +7,11 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import Limits
-from queue_recovery.recovery.errors import Unavailable
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import until
 from tests.recovery.fakes import NOW, Case, target
 
-AWAY = Unavailable(Reason.BROKER_UNAVAILABLE, "does not answer")
+AWAY = RecoveryError(Reason.BROKER_UNAVAILABLE, "does not answer")
 ANOTHER_UID = "00000000-0000-0000-0000-000000000002"
 
 
@@ -144,7 +144,7 @@ async def test_a_broker_that_is_away_at_any_call_is_tried_again(call: str) -> No
 async def test_a_job_store_that_is_away_at_any_call_is_tried_again(call: str) -> None:
     case = Case(jobs=["a"])
     case.broker.add("old-a")
-    case.jobs.fail(call, Unavailable(Reason.JOB_STORE_UNAVAILABLE, "does not answer"))
+    case.jobs.fail(call, RecoveryError(Reason.JOB_STORE_UNAVAILABLE, "does not answer"))
 
     await case.reaches("Succeeded")
 
