@@ -11,9 +11,9 @@ from rich.console import Console
 
 from demo import comparison, recovery, story
 from demo.application import Application, application_url
+from demo.context import NAMESPACE, Context
 from demo.facts import FactError, Facts
 from demo.narrate import Narrator
-from demo.scene import NAMESPACE, Scene
 from demo.terminal import CommandError, Terminal
 from sandbox.cluster import Sandbox
 from sandbox.processes import DeadlineError
@@ -34,30 +34,30 @@ async def tell(narrator: Narrator) -> None:
         terminal = Terminal(narrator, sandbox, broker, NAMESPACE)
         mongo_url = await application_url(store)
         async with Application.connect(mongo_url, broker.url) as application:
-            scene = Scene(narrator, terminal, Facts(narrator), application)
+            context = Context(narrator, terminal, Facts(narrator), application)
             try:
-                await _story(scene, broker.url, mongo_url)
+                await _story(context, broker.url, mongo_url)
             except Exception:
                 await _show_operator_log(terminal)
                 raise
     narrator.say(f"All of it took {time.monotonic() - began:.0f} s, and everything it started has ended.")
 
 
-async def _story(scene: Scene, redis_url: str, mongo_url: str) -> None:
-    await story.install(scene, redis_url, mongo_url)
-    jobs = await story.poison(scene)
-    await story.reset_one(scene, jobs, redis_url)
-    await story.delete_the_queue(scene)
-    await story.restart(scene, jobs)
-    await story.fix(scene, jobs)
-    before = await recovery.Before.look(scene, jobs)
-    operator = await recovery.recover(scene)
-    await recovery.prove_recovered(scene, before)
-    hand = await comparison.by_hand(scene)
-    comparison.compare(scene, operator=operator, hand=hand)
-    await recovery.prove_mails(scene)
-    scene.narrator.say("The jobs of the recovery, once more:")
-    await recovery.prove_once(scene, before)
+async def _story(context: Context, redis_url: str, mongo_url: str) -> None:
+    await story.install(context, redis_url, mongo_url)
+    jobs = await story.poison(context)
+    await story.reset_one(context, jobs, redis_url)
+    await story.delete_the_queue(context)
+    await story.restart(context, jobs)
+    await story.fix(context, jobs)
+    before = await recovery.Before.look(context, jobs)
+    operator = await recovery.recover(context)
+    await recovery.prove_recovered(context, before)
+    hand = await comparison.by_hand(context)
+    comparison.compare(context, operator=operator, hand=hand)
+    await recovery.prove_mails(context)
+    context.narrator.say("The jobs of the recovery, once more:")
+    await recovery.prove_once(context, before)
 
 
 async def _show_operator_log(terminal: Terminal) -> None:

@@ -5,46 +5,46 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from demo.scene import submit_release_1
+from demo.context import submit_release_1
 from sandbox.processes import until
 
 if TYPE_CHECKING:
-    from demo.scene import Scene
+    from demo.context import Context
 
 _JOBS: Final = tuple(f"662f1c0e9d3e4b0001a1b2d{digit}" for digit in "345")
 _WORKERS: Final = "deployment/tts-worker"
 
 
-async def by_hand(scene: Scene) -> float:
+async def by_hand(context: Context) -> float:
     """Poison the queue once more, clear it by hand, and return the seconds that this took.
 
     It comes after the recovery, when all files are in the machine's caches: the order does not favour the operator.
     """
-    scene.narrator.chapter("For comparison: the same by hand")
-    scene.narrator.say("Release 1 enqueues three more jobs, and an expert clears the queue.")
-    await scene.terminal.run("kubectl apply -f -", stdin=submit_release_1("submit-release-1-again", _JOBS))
+    context.narrator.chapter("For comparison: the same by hand")
+    context.narrator.say("Release 1 enqueues three more jobs, and an expert clears the queue.")
+    await context.terminal.run("kubectl apply -f -", stdin=submit_release_1("submit-release-1-again", _JOBS))
 
     async def poisoned() -> bool:
-        jobs = await scene.application.jobs(_JOBS)
-        held = (await scene.application.held())["tts"]
+        jobs = await context.application.jobs(_JOBS)
+        held = (await context.application.held())["tts"]
         return [job.status for job in jobs] == ["failed"] * len(_JOBS) and held == len(_JOBS)
 
     await until(poisoned, "the new jobs to fail and their messages to be in `unacked`")
 
     began = time.monotonic()
-    await scene.terminal.run(f"kubectl scale {_WORKERS} --replicas 0")
-    await scene.terminal.run("kubectl wait --for=delete pod --selector app=tts-worker --timeout 60s")
-    deleted = await scene.terminal.redis("DEL tts")
-    await scene.terminal.run(f"kubectl scale {_WORKERS} --replicas 2")
-    await scene.terminal.run(f"kubectl rollout status {_WORKERS}")
+    await context.terminal.run(f"kubectl scale {_WORKERS} --replicas 0")
+    await context.terminal.run("kubectl wait --for=delete pod --selector app=tts-worker --timeout 60s")
+    deleted = await context.terminal.redis("DEL tts")
+    await context.terminal.run(f"kubectl scale {_WORKERS} --replicas 2")
+    await context.terminal.run(f"kubectl rollout status {_WORKERS}")
     seconds = time.monotonic() - began
-    scene.facts.equal("with the workers gone the messages were in the list", deleted, "(integer) 1")
+    context.facts.equal("with the workers gone the messages were in the list", deleted, "(integer) 1")
     return seconds
 
 
-def compare(scene: Scene, *, operator: float, hand: float) -> None:
+def compare(context: Context, *, operator: float, hand: float) -> None:
     """Print both times and their results."""
-    scene.narrator.caption("Time")
-    scene.narrator.output(f"by hand        {hand:4.1f} s   the messages are lost, no job is enqueued")
-    scene.narrator.output(f"the operator   {operator:4.1f} s   the messages are quarantined, the jobs are enqueued")
-    scene.narrator.output(f"difference    {operator - hand:+5.1f} s")
+    context.narrator.caption("Time")
+    context.narrator.output(f"by hand        {hand:4.1f} s   the messages are lost, no job is enqueued")
+    context.narrator.output(f"the operator   {operator:4.1f} s   the messages are quarantined, the jobs are enqueued")
+    context.narrator.output(f"difference    {operator - hand:+5.1f} s")

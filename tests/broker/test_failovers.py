@@ -14,7 +14,7 @@ from queue_recovery.recovery.ports import BrokerHealth
 from sandbox.processes import Scope
 from sandbox.sentinels import NAME, Watched, ask
 from tests.broker.application import Application, everything, recovery, seen_jobs
-from tests.broker.turns import GOOD, POISON, STEPS, before, conserved, end, enqueue, recover, selected
+from tests.broker.interleaving import GOOD, POISON, STEPS, before, conserved, end, enqueue, recover, selected
 
 OPTIONS = TransportOptions(master_name=NAME)
 

@@ -52,7 +52,7 @@ def message(name: str, retries: int) -> bytes:
     return json.dumps({"body": "x" * 99, "headers": headers, "properties": {}}).encode()
 
 
-class Scene:
+class Fixture:
     """A queue of these messages, a producer that goes on, and what has to become of them."""
 
     def __init__(self, redis: Redis, made: Lists, held: list[int]) -> None:
@@ -126,18 +126,18 @@ def _retries(envelope: bytes) -> int:
 async def test_taking_a_part_dies_anywhere_and_conserves_everything(
     connect: Connect, redis: Redis, made: Lists, held: list[int], trips: list[int], pushed: int, by: str
 ) -> None:
-    scene = Scene(redis, made, held)
-    await scene.fill()
-    run, broker = WAYS[by](), scene.producing(sends_twice(connect()), pushed)
+    fixture = Fixture(redis, made, held)
+    await fixture.fill()
+    run, broker = WAYS[by](), fixture.producing(sends_twice(connect()), pushed)
 
     for count in trips:
         with dying(broker, count):
-            await scene.open(broker, run)
+            await fixture.open(broker, run)
             await broker.run(run).take()
-    await scene.open(broker, run)
+    await fixture.open(broker, run)
     taken = await broker.run(run).take()
 
-    await scene.check(run)
+    await fixture.check(run)
     found = sum(map(len, made.values())) + len(held)
     assert taken.ready + taken.unacked + taken.left == found
     firsts = {f"{name}-0" for name, of in (("0", made[0]), ("held", held)) if of[:1] == [0]}
@@ -150,13 +150,13 @@ async def test_taking_a_part_dies_anywhere_and_conserves_everything(
 async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
     connect: Connect, redis: Redis, made: Lists, trips: list[int], last: list[int], pushed: int, by: str
 ) -> None:
-    scene = Scene(redis, made, [])
-    await scene.fill()
+    fixture = Fixture(redis, made, [])
+    await fixture.fill()
     before = await everything(redis)
-    run, broker = WAYS[by](), scene.producing(sends_twice(connect()), pushed)
+    run, broker = WAYS[by](), fixture.producing(sends_twice(connect()), pushed)
     for count in trips:
         with dying(broker, count):
-            await scene.open(broker, run)
+            await fixture.open(broker, run)
             await broker.run(run).take()
 
     for count in last:
@@ -167,7 +167,7 @@ async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
     if closed.taken is None:
         assert await everything(redis, without=["queuerecovery.dev:"]) == before
     else:
-        await scene.check(run)
+        await fixture.check(run)
         assert closed.taken.ready + closed.taken.left == sum(map(len, made.values()))
 
 
@@ -175,25 +175,25 @@ async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(conne
     outlived, trips = False, 0
     while not outlived:
         trips += 1
-        scene = Scene(redis, {0: [0, 1, 1] * 100, 3: [0] * 120, 9: [1] * 120}, [0, 1] * 60)
-        await scene.fill()
-        run, broker = selecting(min_retries=1), scene.producing(connect(), 70)
+        fixture = Fixture(redis, {0: [0, 1, 1] * 100, 3: [0] * 120, 9: [1] * 120}, [0, 1] * 60)
+        await fixture.fill()
+        run, broker = selecting(min_retries=1), fixture.producing(connect(), 70)
         with dying(broker, trips) as death:
             await broker.run(run).open()
             await broker.run(run).take()
         outlived = not death
         if trips % 2 and (await broker.run(run).close()).was_purged:
-            await scene.check(run)
+            await fixture.check(run)
         elif trips % 2 == 0:
             await broker.run(run).open()
             await broker.run(run).take()
-            await scene.check(run)
+            await fixture.check(run)
     assert trips > 25
 
 
 async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Redis) -> None:
-    scene = Scene(redis, {0: [0, 1, 1] * 400, 3: [1, 0] * 200, 9: []}, [0, 1] * 30)
-    await scene.fill()
+    fixture = Fixture(redis, {0: [0, 1, 1] * 400, 3: [1, 0] * 200, 9: []}, [0, 1] * 30)
+    await fixture.fill()
     run = selecting(min_retries=1)
     one, other = connect(), connect()
     await one.run(run).open()
@@ -201,14 +201,14 @@ async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Red
     answers = await asyncio.gather(*(broker.run(run).take() for broker in (one, other, one, other)))
 
     assert len(set(answers)) == 1
-    await scene.check(run)
+    await fixture.check(run)
 
 
 async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_wakes(
     connect: Connect, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = Scene(redis, {0: [0, 1, 1] * 100, 3: [], 9: []}, [])
-    await scene.fill()
+    fixture = Fixture(redis, {0: [0, 1, 1] * 100, 3: [], 9: []}, [])
+    await fixture.fill()
     run, late, other = selecting(min_retries=1), connect(), connect()
     await late.run(run).open()
     lrange = late.database.client.lrange
@@ -224,7 +224,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await late.run(run).take()
 
-    await scene.check(run)
+    await fixture.check(run)
 
 
 async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
@@ -251,8 +251,8 @@ async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
 
 
 async def test_a_list_that_vanished_while_it_was_sorted_is_lost_and_said_so(connect: Connect, redis: Redis) -> None:
-    scene = Scene(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
-    await scene.fill()
+    fixture = Fixture(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
+    await fixture.fill()
     run, broker = selecting(min_retries=1), connect()
     await broker.run(run).open()
     with dying_at(broker, Script.SORT):
@@ -266,8 +266,8 @@ async def test_a_list_that_vanished_while_it_was_sorted_is_lost_and_said_so(conn
 async def test_a_key_of_another_type_in_the_queues_place_is_left_alone_until_it_is_gone(
     connect: Connect, redis: Redis
 ) -> None:
-    scene = Scene(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
-    await scene.fill()
+    fixture = Fixture(redis, {0: [0, 1] * 100, 3: [], 9: []}, [])
+    await fixture.fill()
     run, broker = selecting(min_retries=1), connect()
     await broker.run(run).open()
     with dying_at(broker, Script.SORT):
@@ -281,4 +281,4 @@ async def test_a_key_of_another_type_in_the_queues_place_is_left_alone_until_it_
     await redis.delete("tts")
     await broker.run(run).close()
 
-    await scene.check(run)
+    await fixture.check(run)

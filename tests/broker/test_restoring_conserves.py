@@ -54,7 +54,7 @@ def name_of(envelope: bytes) -> str:
     return str(json.loads(envelope)["headers"]["id"])
 
 
-class Scene:
+class Fixture:
     """The quarantine of a recovery, a producer that goes on, and what has to become of them."""
 
     def __init__(self, redis: Redis, attempts: Sequence[tuple[Mapping[int, list[bool]], list[bool]]]) -> None:
@@ -156,9 +156,9 @@ async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_th
     trips: list[int],
     pushed: int,
 ) -> None:
-    scene = Scene(redis, made)
-    await scene.purge(connect())
-    run, broker = scene.some(), scene.producing(sends_twice(connect()), pushed)
+    fixture = Fixture(redis, made)
+    await fixture.purge(connect())
+    run, broker = fixture.some(), fixture.producing(sends_twice(connect()), pushed)
 
     for count in trips:
         with dying(broker, count):
@@ -167,16 +167,16 @@ async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_th
     await broker.run(run).open()
     restored = await broker.run(run).restore()
 
-    await scene.check(restored, [name for name, goes in scene.goes.items() if goes])
+    await fixture.check(restored, [name for name, goes in fixture.goes.items() if goes])
     await broker.run(run).close()
     await broker.run(run).release(expires=LATER, retain=True)
-    rest, quiet = restoring(scene.run), connect()
+    rest, quiet = restoring(fixture.run), connect()
     await redis.delete(*KEYS.values())
-    scene.newer = []
+    fixture.newer = []
     await quiet.run(rest).open()
     assert (await quiet.run(rest).restore()).left == 0
-    for priority, envelopes in scene.order.items():
-        assert await scene.queued(priority) == [one for one in envelopes if not scene.goes[name_of(one)]]
+    for priority, envelopes in fixture.order.items():
+        assert await fixture.queued(priority) == [one for one in envelopes if not fixture.goes[name_of(one)]]
 
 
 @many
@@ -189,9 +189,9 @@ async def test_an_ending_half_way_makes_visible_what_was_brought_and_leaves_the_
     last: list[int],
     pushed: int,
 ) -> None:
-    scene = Scene(redis, made)
-    await scene.purge(connect())
-    run, broker = restoring(scene.run), scene.producing(sends_twice(connect()), pushed)
+    fixture = Fixture(redis, made)
+    await fixture.purge(connect())
+    run, broker = restoring(fixture.run), fixture.producing(sends_twice(connect()), pushed)
     for count in trips:
         with dying(broker, count):
             await broker.run(run).open()
@@ -202,8 +202,8 @@ async def test_an_ending_half_way_makes_visible_what_was_brought_and_leaves_the_
             await broker.run(run).close()
     closed = await broker.run(run).close()
 
-    went = [name_of(one) for priority in KEYS for one in await scene.queued(priority)]
-    await scene.check(closed.restored or Restored(restored=0, left=len(scene.goes)), went)
+    went = [name_of(one) for priority in KEYS for one in await fixture.queued(priority)]
+    await fixture.check(closed.restored or Restored(restored=0, left=len(fixture.goes)), went)
     for late in (broker.run(run).restore, broker.run(run).open):
         with pytest.raises(RecoveryError, match="AlreadyClosed"):
             await late()
@@ -219,49 +219,49 @@ async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(conne
     outlived, trips = False, 0
     while not outlived:
         trips += 1
-        scene = Scene(redis, BIG)
-        await scene.purge(connect())
-        run, broker = scene.some(), scene.producing(connect(), 70)
+        fixture = Fixture(redis, BIG)
+        await fixture.purge(connect())
+        run, broker = fixture.some(), fixture.producing(connect(), 70)
         with dying(broker, trips) as death:
             await broker.run(run).open()
             await broker.run(run).restore()
         outlived = not death
         if trips % 2:
             closed = await broker.run(run).close()
-            went = [name_of(one) for priority in KEYS for one in await scene.queued(priority)]
-            left = await scene.quarantined()
-            assert sorted([*went, *(name_of(one) for of in left.values() for one in of)]) == sorted(scene.goes)
+            went = [name_of(one) for priority in KEYS for one in await fixture.queued(priority)]
+            left = await fixture.quarantined()
+            assert sorted([*went, *(name_of(one) for of in left.values() for one in of)]) == sorted(fixture.goes)
             for priority in KEYS:
-                came = [name_of(one) for one in await scene.queued(priority)]
-                assert came == [one for one in map(name_of, scene.order[priority]) if one in set(came)]
+                came = [name_of(one) for one in await fixture.queued(priority)]
+                assert came == [one for one in map(name_of, fixture.order[priority]) if one in set(came)]
             assert closed.restored is None or closed.restored.restored == len(went)
         else:
             await broker.run(run).open()
             restored = await broker.run(run).restore()
-            await scene.check(restored, [name for name, goes in scene.goes.items() if goes])
+            await fixture.check(restored, [name for name, goes in fixture.goes.items() if goes])
     assert trips > 50
 
 
 async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Redis) -> None:
-    scene = Scene(redis, BIG)
-    await scene.purge(connect())
-    run = scene.some()
+    fixture = Fixture(redis, BIG)
+    await fixture.purge(connect())
+    run = fixture.some()
     one, other = connect(), connect()
     await one.run(run).open()
 
     answers = await asyncio.gather(*(broker.run(run).restore() for broker in (one, other, one, other)))
 
     assert len(set(answers)) == 1
-    await scene.check(answers[0], [name for name, goes in scene.goes.items() if goes])
+    await fixture.check(answers[0], [name for name, goes in fixture.goes.items() if goes])
 
 
 @pytest.mark.parametrize("call", ["values", "lrange"])
 async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_wakes(
     connect: Connect, redis: Redis, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    scene = Scene(redis, BIG)
-    await scene.purge(connect())
-    run, late, other = scene.some(), connect(), connect()
+    fixture = Fixture(redis, BIG)
+    await fixture.purge(connect())
+    run, late, other = fixture.some(), connect(), connect()
     await late.run(run).open()
     original = getattr(late.database.client, call)
 
@@ -277,16 +277,16 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     with pytest.raises(RecoveryError, match="AlreadyClosed"):
         await late.run(run).restore()
 
-    went = [name for name, goes in scene.goes.items() if goes]
-    await scene.check(Restored(restored=len(went), left=len(scene.goes) - len(went)), went)
+    went = [name for name, goes in fixture.goes.items() if goes]
+    await fixture.check(Restored(restored=len(went), left=len(fixture.goes) - len(went)), went)
 
 
 async def test_an_operator_whose_portion_was_laid_by_another_passes_nothing_over(
     connect: Connect, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = Scene(redis, [({0: [True], 3: [], 9: []}, [True] * 350)])
-    await scene.purge(connect())
-    run, late, other = scene.some(), connect(), connect()
+    fixture = Fixture(redis, [({0: [True], 3: [], 9: []}, [True] * 350)])
+    await fixture.purge(connect())
+    run, late, other = fixture.some(), connect(), connect()
     await late.run(run).open()
     by_rank = late.database.client.by_rank
 
@@ -300,7 +300,7 @@ async def test_an_operator_whose_portion_was_laid_by_another_passes_nothing_over
 
     monkeypatch.setattr(late.database.client, "by_rank", paused)
 
-    await scene.check(await late.run(run).restore(), list(scene.goes))
+    await fixture.check(await late.run(run).restore(), list(fixture.goes))
 
 
 async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
@@ -335,13 +335,13 @@ async def test_workers_that_live_meanwhile_get_what_comes_back_in_its_order(
 async def test_a_quarantine_that_vanished_while_it_was_sorted_is_lost_and_said_so(
     connect: Connect, redis: Redis
 ) -> None:
-    scene = Scene(redis, BIG)
-    await scene.purge(connect())
-    run, broker = scene.some(), connect()
+    fixture = Fixture(redis, BIG)
+    await fixture.purge(connect())
+    run, broker = fixture.some(), connect()
     await broker.run(run).open()
     with dying(broker, 40):
         await broker.run(run).restore()
-    await redis.delete(*await redis.keys(f"*quarantine:{scene.run.uid}:*"))
+    await redis.delete(*await redis.keys(f"*quarantine:{fixture.run.uid}:*"))
 
     with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).restore()

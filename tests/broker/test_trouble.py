@@ -18,8 +18,8 @@ from sandbox.broker import Broker as Server
 from sandbox.processes import LOOPBACK, Scope, free_port, until
 from tests.broker import documented
 from tests.broker.application import Application
+from tests.broker.interleaving import POISON, STEPS, before, conserved, end, enqueue, recover, selected
 from tests.broker.test_commands_sent import READS, WRITES, whole_life
-from tests.broker.turns import POISON, STEPS, before, conserved, end, enqueue, recover, selected
 from tests.chaos.proxy import Network, Proxy
 from tests.redis_server import needs_redis
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.chaos import plans, report
-from tests.chaos.arena import Arena
 from tests.chaos.cases import Case, Result, Trouble
-from tests.chaos.crowd import play_crowd
-from tests.chaos.plays import run
+from tests.chaos.crowd import run_crowd
 from tests.chaos.points import Crossing
+from tests.chaos.servers import Servers
+from tests.chaos.troubles import run
 
 _MATRICES = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
 _CROWD = 20
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.campaign", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of what is random")
     parser.add_argument("--cases", type=int, default=40, help="of each random kind")
-    parser.add_argument("--troubles", default=",".join(_MATRICES), help="whose matrix is played, separated by commas")
+    parser.add_argument("--troubles", default=",".join(_MATRICES), help="whose matrix is run, separated by commas")
     parser.add_argument("--effects", default="", help="only cases whose name holds this text")
     parser.add_argument("--at-once", type=int, default=4, help="cases that go on side by side")
     parser.add_argument("--report", type=Path, help="folder for the table and the evidence of violations")
@@ -36,12 +36,12 @@ def main() -> None:
 
 async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) -> int:
     began = time.monotonic()
-    async with Arena.open() as arena:
-        undisturbed = {kind: await run(arena, kind) for kind in _KINDS}
+    async with Servers.open() as servers:
+        undisturbed = {kind: await run(servers, kind) for kind in _KINDS}
         seen = {kind: plans.effects(result.traces[0]) for kind, result in undisturbed.items()}
         cases = [case for case in _cases(arguments, troubles, seen) if arguments.effects in str(case)]
-        results = [*undisturbed.values(), *await _play(arena, cases, arguments)]
-        crowd = await play_crowd(arena, plans.chance(arguments.seed), recoveries=_CROWD, deaths=_CROWD)
+        results = [*undisturbed.values(), *await _run_all(servers, cases, arguments)]
+        crowd = await run_crowd(servers, plans.chance(arguments.seed), recoveries=_CROWD, deaths=_CROWD)
     effects = ", ".join(f"{kind.kind or 'plain'} {len(found)}" for kind, found in seen.items())
     text = "\n\n".join(
         [
@@ -78,14 +78,14 @@ def _cases(
     yield from plans.told_and_killed(random, plain, arguments.cases)
 
 
-async def _play(arena: Arena, cases: Sequence[Case], arguments: argparse.Namespace) -> list[Result]:
+async def _run_all(servers: Servers, cases: Sequence[Case], arguments: argparse.Namespace) -> list[Result]:
     at_once = asyncio.Semaphore(arguments.at_once)
     done = 0
 
-    async def play(number: int, case: Case) -> Result:
+    async def run_one(number: int, case: Case) -> Result:
         nonlocal done
         async with at_once:
-            result = await run(arena, case)
+            result = await run(servers, case)
         done += 1
         outcome = "; ".join(result.violations) or ("holds" if result.reached else "holds, point not reached")
         sys.stdout.write(f"{done}/{len(cases)} {case}: {result.phase}, {outcome} ({result.seconds:.1f} s)\n")
@@ -94,7 +94,7 @@ async def _play(arena: Arena, cases: Sequence[Case], arguments: argparse.Namespa
             _write(arguments.report, f"case-{number}.txt", report.evidence(result))
         return result
 
-    return list(await asyncio.gather(*(play(number, case) for number, case in enumerate(cases))))
+    return list(await asyncio.gather(*(run_one(number, case) for number, case in enumerate(cases))))
 
 
 def _write(folder: Path, name: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""One case: a recovery, what befalls its operator, and what became of the world."""
+"""One case: a recovery, what befalls its operator, and what was observed afterwards."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -9,12 +9,12 @@ from typing import Final
 from typing_extensions import override
 
 from sandbox.processes import DeadlineError, until
-from tests.chaos.arena import Arena, Place
+from tests.chaos.invariants import violations
+from tests.chaos.observation import observe
 from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Point
-from tests.chaos.scenario import Stage
-from tests.chaos.world import look
-from tests.chaos.world_check import violations
+from tests.chaos.scenario import Scenario
+from tests.chaos.servers import Fixture, Servers
 
 _SETTLED_SECONDS = 60
 
@@ -101,35 +101,35 @@ class Result:
 
     case: Case
     reached: bool
-    """Whether the operator came to the points at all."""
+    """Whether the operator came to its points at all."""
     phase: str
     violations: list[str]
     seconds: float
     traces: list[list[Crossing]]
     """What each operator did, the first one first."""
     evidence: str
-    """Status and logs, for whoever looks into violations."""
+    """Status and logs, to diagnose violations from."""
 
 
 @dataclass(kw_only=True)
-class Play:
-    """A case while it goes on."""
+class CaseRun:
+    """A case while it runs."""
 
-    arena: Arena
-    place: Place
+    servers: Servers
+    fixture: Fixture
     case: Case
     operators: list[Operator] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
-    def stage(self) -> Stage:
-        return self.place.stage
+    def scenario(self) -> Scenario:
+        return self.fixture.scenario
 
     @asynccontextmanager
     async def operator(self, *points: Point, lease: int = 0) -> AsyncIterator[Operator]:
         """Start an operator; with a lease of so many seconds only one of them leads."""
-        environment = {**self.place.environment, "QUEUE_RECOVERY_LEASE_SECONDS": str(lease)}
-        async with self.arena.operators.start(environment, points) as operator:
+        environment = {**self.fixture.environment, "QUEUE_RECOVERY_LEASE_SECONDS": str(lease)}
+        async with self.servers.operators.start(environment, points) as operator:
             self.operators.append(operator)
             yield operator
 
@@ -141,29 +141,29 @@ _PHASES = {
 }
 
 
-async def judge(play: Play) -> None:
+async def judge(case_run: CaseRun) -> None:
     """Wait until the recovery is over and all holds that has to; note what does not."""
-    stage = play.stage
+    scenario = case_run.scenario
     try:
-        await stage.watched.becomes(lambda watched: watched.ended, "the terminal status")
+        await scenario.watched.becomes(lambda watched: watched.ended, "the terminal status")
     except DeadlineError as error:
-        play.wrong.append(str(error))
+        case_run.wrong.append(str(error))
     found: list[str] = []
 
     async def holds() -> bool:
-        world = await look(stage)
-        found[:] = violations(stage, world)
-        if not stage.watched.let_go:
+        observed = await observe(scenario)
+        found[:] = violations(scenario, observed)
+        if not scenario.watched.let_go:
             found.append("the finalizer is still there")
         return not found
 
     with suppress(DeadlineError):
-        await until(holds, "the world to be in order", seconds=_SETTLED_SECONDS)
-    if not play.operators[-1].alive:
+        await until(holds, "all invariants to hold", seconds=_SETTLED_SECONDS)
+    if not case_run.operators[-1].alive:
         found.append("the operator has ended by itself")
-    phase = stage.watched.status.get("phase", "")
-    if stage.watched.gone and "drainStartTime" not in stage.watched.status:
+    phase = scenario.watched.status.get("phase", "")
+    if scenario.watched.gone and "drainStartTime" not in scenario.watched.status:
         phase = ""  # it went at once, in whichever phase it was
-    if phase not in _PHASES.get(play.case.trouble, {"Succeeded"}):
-        found.append(f"the recovery is {phase}: {stage.watched.status.get('message')}")
-    play.wrong += [line for line in found if line not in play.wrong]
+    if phase not in _PHASES.get(case_run.case.trouble, {"Succeeded"}):
+        found.append(f"the recovery is {phase}: {scenario.watched.status.get('message')}")
+    case_run.wrong += [line for line in found if line not in case_run.wrong]

@@ -29,7 +29,7 @@ from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.reconcile import reconcile
 from queue_recovery.recovery.turn import Turn
 from tests.chaos import naming
-from tests.chaos.points import POINTS, PRODUCER, TRACE, Act, Crossing, Moment, Point, Side
+from tests.chaos.points import POINTS, PRODUCER, TRACE, Crossing, Fault, Moment, Point, Side
 from tests.e2e.team import envelope
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class Recorder:
         for point in self._points:
             wanted = (point.name, point.number)
             if point.side == side and wanted in {(name, number), (None, total)}:
-                await _strike(point.act, lambda: self.note(Moment.HIT, name, number, total))
+                await _strike(point.fault, lambda: self.note(Moment.HIT, name, number, total))
 
     def _produce(self) -> None:
         """Push a message as the application does, so that some are pushed between any two effects."""
@@ -90,18 +90,18 @@ class Recorder:
             both.execute()
 
 
-async def _strike(act: Act, note: Callable[[], None]) -> None:
+async def _strike(fault: Fault, note: Callable[[], None]) -> None:
     go = asyncio.Event()
-    if act is Act.HOLD:
+    if fault is Fault.HOLD:
         # First: the harness may send the signal as soon as it reads of the hit.
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, go.set)
     note()
-    match act:
-        case Act.DIE:
+    match fault:
+        case Fault.DIE:
             os.kill(os.getpid(), signal.SIGKILL)
-        case Act.STOP:
+        case Fault.STOP:
             os.kill(os.getpid(), signal.SIGSTOP)
-        case Act.HOLD:
+        case Fault.HOLD:
             await go.wait()
 
 

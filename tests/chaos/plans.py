@@ -1,4 +1,4 @@
-"""Which cases a campaign plays: made from one undisturbed run's effects, and from a seed. Pure."""
+"""Which cases a campaign runs: made from one undisturbed run's effects, and from a seed. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -6,17 +6,17 @@ from random import Random
 from typing import Final, get_args
 
 from tests.chaos.cases import OF_THE_STORE, Case, Trouble
-from tests.chaos.points import Act, Crossing, Moment, Point, Side
+from tests.chaos.points import Crossing, Fault, Moment, Point, Side
 
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 
-_ACTS: Final = {
-    Trouble.DEATH: Act.DIE,
-    Trouble.SUCCESSION: Act.DIE,
-    Trouble.PAUSE: Act.STOP,
-    Trouble.OVERTAKEN: Act.STOP,
-    Trouble.REMOVED: Act.DIE,
-    Trouble.REMOVED_LATE: Act.STOP,
+_AT_POINTS: Final = {
+    Trouble.DEATH: Fault.DIE,
+    Trouble.SUCCESSION: Fault.DIE,
+    Trouble.PAUSE: Fault.STOP,
+    Trouble.OVERTAKEN: Fault.STOP,
+    Trouble.REMOVED: Fault.DIE,
+    Trouble.REMOVED_LATE: Fault.STOP,
 }
 
 _ONE_SIDED: Final = {
@@ -66,7 +66,7 @@ def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> It
         if trouble in OF_THE_STORE and not effect.name.removeprefix("(target) ").startswith("mongo "):
             continue
         for side in SIDES[:1] if trouble in _ONE_SIDED else SIDES:
-            point = Point(name=effect.name, number=effect.number, side=side, act=_ACTS.get(trouble, Act.HOLD))
+            point = Point(name=effect.name, number=effect.number, side=side, fault=_AT_POINTS.get(trouble, Fault.HOLD))
             yield replace(like, trouble=trouble, points=(point,))
 
 
@@ -81,7 +81,7 @@ def told_and_killed(random: Random, seen: Sequence[Crossing], cases: int) -> Ite
     """Yield recoveries that are cancelled or deleted at some effect, and whose operator is killed at a later one."""
     for _ in range(cases):
         effect = random.choice(seen)
-        held = Point(name=effect.name, number=effect.number, side=random.choice(SIDES), act=Act.HOLD)
+        held = Point(name=effect.name, number=effect.number, side=random.choice(SIDES), fault=Fault.HOLD)
         later = Point(number=effect.total + random.randint(1, 15), side=random.choice(SIDES))
         yield Case(trouble=random.choice([Trouble.CANCEL, Trouble.DELETE]), points=(held, later))
 

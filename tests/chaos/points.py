@@ -31,7 +31,7 @@ class Moment(StrEnum):
     """The operator has come to the end of its work on the recovery."""
 
 
-class Act(StrEnum):
+class Fault(StrEnum):
     """What happens at a point."""
 
     DIE = "die"
@@ -49,7 +49,7 @@ class Point(BaseModel):
     name: str | None = None
     number: int
     side: Side
-    act: Act = Act.DIE
+    fault: Fault = Fault.DIE
 
     @override
     def __str__(self) -> str:

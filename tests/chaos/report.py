@@ -15,8 +15,8 @@ def table(results: Sequence[Result], seen: Sequence[Crossing]) -> str:
     cells: defaultdict[tuple[str, Trouble], list[Result]] = defaultdict(list)
     for result in results:
         cells[_row(result), result.case.trouble].append(result)
-    played = dict.fromkeys(map(_row, results))
-    names = [name for name in dict.fromkeys([*map(_name, seen), *played]) if name in played]
+    done = dict.fromkeys(map(_row, results))
+    names = [name for name in dict.fromkeys([*map(_name, seen), *done]) if name in done]
     rows = [[name, *(_cell(cells.get((name, trouble), [])) for trouble in columns)] for name in names]
     head = ["effect", *(trouble.value for trouble in columns)]
     return "\n".join(_line(row) for row in [head, ["---"] * len(head), *rows])
@@ -26,10 +26,7 @@ def summary(results: Sequence[Result], seconds: float) -> str:
     """Return the numbers."""
     reached = sum(one.reached for one in results)
     bad = sum(bool(one.violations) for one in results)
-    return (
-        f"{len(results)} cases in {seconds:.0f} s; {reached} came to their points; the world was not as it should be "
-        f"after {bad}."
-    )
+    return f"{len(results)} cases in {seconds:.0f} s; {reached} came to their points; something was violated in {bad}."
 
 
 def findings(results: Iterable[Result]) -> str:

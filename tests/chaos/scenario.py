@@ -109,7 +109,7 @@ class Watched:
 
 
 @dataclass(kw_only=True)
-class Stage(Team):
+class Scenario(Team):
     """A team in a hurry: it asks the API server itself instead of through kubectl, and watches its recovery."""
 
     real_workers: bool = False

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from demo import recovery, story
 from demo.application import Application, application_url
+from demo.context import NAMESPACE, Context
 from demo.facts import Facts
 from demo.narrate import Narrator
-from demo.scene import NAMESPACE, Scene
 from demo.terminal import Terminal
 from sandbox.api import Api
 from sandbox.broker import Broker
@@ -32,18 +32,18 @@ async def test_an_operator_that_is_killed_in_phase_after_phase_runs_every_job_on
         mongo_url = await application_url(store)
         terminal = Terminal(narrator, sandbox, broker, NAMESPACE)
         async with Application.connect(mongo_url, broker.url) as application:
-            scene = Scene(narrator, terminal, Facts(narrator), application)
-            await story.install(scene, broker.url, mongo_url)
+            context = Context(narrator, terminal, Facts(narrator), application)
+            await story.install(context, broker.url, mongo_url)
             await terminal.ask(f"{OPERATOR} set env deployment/queue-recovery QUEUE_RECOVERY_LEASE_SECONDS=4")
             await terminal.ask(f"{OPERATOR} rollout status deployment/queue-recovery")
             async with Redis.from_url(broker.url) as redis:
                 await redis.hset("unacked", mapping={f"foreign-{n}": '[{}, "", "foreign"]' for n in range(FOREIGN)})
-            before = await recovery.Before.look(scene, await story.poison(scene))
+            before = await recovery.Before.look(context, await story.poison(context))
             killing = asyncio.create_task(kill_in_all(PHASES, sandbox, broker, store))
-            await recovery.recover(scene)
+            await recovery.recover(context)
             assert await killing == PHASES
-            await recovery.prove_recovered(scene, before)
-            await recovery.prove_mails(scene)
+            await recovery.prove_recovered(context, before)
+            await recovery.prove_mails(context)
 
 
 async def kill_in_all(phases: Sequence[str], sandbox: Sandbox, broker: Broker, store: JobStore) -> list[str]:

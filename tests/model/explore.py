@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.model.judge import Violation, fault, harm
+from tests.model.properties import Violation, fault, harm
 from tests.model.protocol import EFFECTS, NEEDS_BROKER
+from tests.model.state import NOBODY, Process, State, put
 from tests.model.surroundings import Move, is_over, moves
-from tests.model.turn import Part, Turn
-from tests.model.world import NOBODY, Process, World, put
+from tests.model.view import Part, View
 
 Ending = tuple[str, tuple[int, ...]]
 """How a recovery has ended, and which jobs it says were enqueued."""
@@ -29,7 +29,7 @@ class Found:
 
 
 def explore(
-    start: World,
+    start: State,
     *,
     without: frozenset[Part] = frozenset(),
     one_by_one: bool = False,
@@ -40,24 +40,24 @@ def explore(
     Args:
         start: where it begins.
         without: the parts of the protocol that are taken out.
-        one_by_one: each job is pushed before the next one is claimed; see `Turn`.
+        one_by_one: each job is pushed before the next one is claimed; see `View`.
         seeking: the violation to look for; None: any.
     """
     visited = _Visited(start)
     ends: list[int] = []
     endings: set[tuple[Ending, ...]] = set()
     with _no_garbage():
-        for number, world in enumerate(visited.states):  # which grows meanwhile
-            wrong = list(harm(world, alone=not start.scalings))
-            if is_over(world):
-                wrong += fault(world)
-                endings.add(tuple((status.ending, status.enqueued) for status in world.statuses))
-            if is_over(world) or _is_left_well(world):
+        for number, state in enumerate(visited.states):  # which grows meanwhile
+            wrong = list(harm(state, alone=not start.scalings))
+            if is_over(state):
+                wrong += fault(state)
+                endings.add(tuple((status.ending, status.enqueued) for status in state.statuses))
+            if is_over(state) or _is_left_well(state):
                 ends.append(number)
             for violation in wrong:
                 if seeking in {None, violation}:
                     return visited.found(violation, number, endings)
-            for move in _all_moves(world, without, one_by_one=one_by_one):
+            for move in _all_moves(state, without, one_by_one=one_by_one):
                 visited.add(number, move)
         stuck = visited.first_without_way_to(ends)
     if stuck is None:
@@ -69,7 +69,7 @@ def explore(
 class _Visited:
     """The states that were reached, numbered as they were found."""
 
-    def __init__(self, start: World) -> None:
+    def __init__(self, start: State) -> None:
         self.states = [start]
         self._numbers = {start: 0}
         self._ways = [(0, Move("nothing", start))]
@@ -78,12 +78,12 @@ class _Visited:
     def add(self, origin: int, move: Move) -> None:
         """Note where a move leads."""
         # Processes of one recovery differ by where they stand alone, so their order does not count.
-        world, processes = move.world, tuple(sorted(move.world.processes))
-        if processes != world.processes:
-            world = world._replace(processes=processes)
-        number = self._numbers.setdefault(world, len(self.states))
+        state, processes = move.state, tuple(sorted(move.state.processes))
+        if processes != state.processes:
+            state = state._replace(processes=processes)
+        number = self._numbers.setdefault(state, len(self.states))
         if number == len(self.states):
-            self.states.append(world)
+            self.states.append(state)
             self._ways.append((origin, move))
             self._sure_origins.append([])
         if move.sure:
@@ -115,37 +115,37 @@ class _Visited:
         return None if stuck < 0 else stuck
 
 
-def _is_left_well(world: World) -> bool:
+def _is_left_well(state: State) -> bool:
     """Tell whether the workers are back for good, although the broker is not there to close the books with."""
-    status = world.statuses[0]
+    status = state.statuses[0]
     ends = status.step == "planned" or bool(status.ending)
-    return world.broker_away and ends and world.replicas > 0 and world.note == NOBODY
+    return state.broker_away and ends and state.replicas > 0 and state.note == NOBODY
 
 
-def _all_moves(world: World, without: frozenset[Part], *, one_by_one: bool) -> Iterator[Move]:
-    for place, process in enumerate(world.processes):
+def _all_moves(state: State, without: frozenset[Part], *, one_by_one: bool) -> Iterator[Move]:
+    for index, process in enumerate(state.processes):
         if process.at != "done":
-            yield from _process(world, place, Turn(world, process, without, one_by_one))
-    yield from moves(world)
+            yield from _process(state, index, View(state, process, without, one_by_one))
+    yield from moves(state)
 
 
-def _process(world: World, place: int, turn: Turn) -> Iterator[Move]:
-    process = turn.process
-    waits = world.broker_away and process.at in NEEDS_BROKER
-    outcome = None if waits else EFFECTS[process.at](turn)
+def _process(state: State, index: int, view: View) -> Iterator[Move]:
+    process = view.process
+    waits = state.broker_away and process.at in NEEDS_BROKER
+    outcome = None if waits else EFFECTS[process.at](view)
     if outcome is not None:
         after, then = outcome
-        yield Move(process.at, after._replace(processes=put(after.processes, place, then)), process=process)
+        yield Move(process.at, after._replace(processes=put(after.processes, index, then)), process=process)
     if process.at == "read the status":
         return
-    anew = world._replace(processes=put(world.processes, place, Process(process.recovery)))
-    if world.deaths:
-        yield Move("dies", anew._replace(deaths=world.deaths - 1), sure=False, process=process)
-    if world.cancelled and process.recovery == 0 and not process.status.ending:
+    anew = state._replace(processes=put(state.processes, index, Process(process.recovery)))
+    if state.deaths:
+        yield Move("dies", anew._replace(deaths=state.deaths - 1), sure=False, process=process)
+    if state.cancelled and process.recovery == 0 and not process.status.ending:
         yield Move("hears of the cancel", anew, process=process)
-    if turn.is_gone and not process.status.ending:
-        _, then = turn.gone()
-        ended = world._replace(processes=put(world.processes, place, then))
+    if view.is_gone and not process.status.ending:
+        _, then = view.gone()
+        ended = state._replace(processes=put(state.processes, index, then))
         yield Move("hears that its resource is gone", ended, process=process)
 
 

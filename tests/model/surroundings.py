@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from typing_extensions import override
 
-from tests.model.world import NOBODY, OLD, Job, Message, Process, World, added, forgotten, removed
+from tests.model.state import NOBODY, OLD, Job, Message, Process, State, added, forgotten, removed
 
 _UNLISTED = 9
 """A job that no recovery lists."""
@@ -15,7 +15,7 @@ class Move(NamedTuple):
     """One thing that may happen next."""
 
     label: str
-    world: World
+    state: State
     sure: bool = True
     """Whether it happens some time if nothing else does; a death or a cancel may stay away."""
     process: Process | None = None
@@ -30,105 +30,105 @@ class Move(NamedTuple):
         return f"recovery {self.process.recovery}, known to be {status.ending or status.step}: {self.label}"
 
 
-def moves(world: World) -> Iterator[Move]:
+def moves(state: State) -> Iterator[Move]:
     """Yield what others than operators may do next."""
-    yield from _pod(world)
-    yield from _worker(world)
-    for message in sorted({*world.unacked} - {*world.hands}):
-        restored = world._replace(unacked=removed(world.unacked, message), queue=added(world.queue, message))
+    yield from _pod(state)
+    yield from _worker(state)
+    for message in sorted({*state.unacked} - {*state.hands}):
+        restored = state._replace(unacked=removed(state.unacked, message), queue=added(state.queue, message))
         yield Move(f"another worker's sweep puts {message} back into the list", restored)
-    yield from _chances(world)
+    yield from _chances(state)
 
 
-def _pod(world: World) -> Iterator[Move]:
-    if world.replicas and not world.pods:
-        yield Move("a pod starts", world._replace(pods=1))
-    if world.pods and not world.replicas:
-        ended = world._replace(pods=0, hands=())
-        if not world.hands:
+def _pod(state: State) -> Iterator[Move]:
+    if state.replicas and not state.pods:
+        yield Move("a pod starts", state._replace(pods=1))
+    if state.pods and not state.replicas:
+        ended = state._replace(pods=0, hands=())
+        if not state.hands:
             yield Move("the pod ends", ended)
         else:
             yield Move("the pod is killed over its message", ended)
-            yield Move("the pod ends and gives its message back", _given_back(ended, world.hands[0]))
+            yield Move("the pod ends and gives its message back", _given_back(ended, state.hands[0]))
 
 
-def _worker(world: World) -> Iterator[Move]:
-    if not world.pods:
+def _worker(state: State) -> Iterator[Move]:
+    if not state.pods:
         return
-    if not world.hands:
-        for message in sorted({*world.queue}):
-            taken = world._replace(
-                queue=removed(world.queue, message), unacked=added(world.unacked, message), hands=(message,)
+    if not state.hands:
+        for message in sorted({*state.queue}):
+            taken = state._replace(
+                queue=removed(state.queue, message), unacked=added(state.unacked, message), hands=(message,)
             )
             yield Move(f"the worker takes {message}", taken)
         return
-    message = world.hands[0]
-    free = world._replace(hands=())
-    if message.task == OLD and world.retries:
+    message = state.hands[0]
+    free = state._replace(hands=())
+    if message.task == OLD and state.retries:
         yield Move(f"the worker fails and retries {message}", _given_back(free, message))
         return
     done = free._replace(unacked=removed(free.unacked, message), executed=added(free.executed, message))
-    if message.job >= len(world.jobs):
+    if message.job >= len(state.jobs):
         yield Move(f"the worker executes {message}", done)
         return
-    job = world.jobs[message.job]
+    job = state.jobs[message.job]
     yield Move(f"the worker executes {message}", done.with_job(message.job, job._replace(status="done")))
     yield Move(f"the worker fails at {message}", done.with_job(message.job, job._replace(status="failed")))
 
 
-def _given_back(world: World, message: Message) -> World:
-    """Return the world after an unacknowledged message went back to its list, if it was not taken meanwhile."""
-    if message not in world.unacked:
-        return world
-    return world._replace(unacked=removed(world.unacked, message), queue=added(world.queue, message))
+def _given_back(state: State, message: Message) -> State:
+    """Return the state after an unacknowledged message went back to its list, if it was not taken meanwhile."""
+    if message not in state.unacked:
+        return state
+    return state._replace(unacked=removed(state.unacked, message), queue=added(state.queue, message))
 
 
-def _chances(world: World) -> Iterator[Move]:
-    if is_over(world):
+def _chances(state: State) -> Iterator[Move]:
+    if is_over(state):
         return
-    if world.cancels and not world.statuses[0].ending:
+    if state.cancels and not state.statuses[0].ending:
         # With the broker away for good it is the deadline that comes, sooner or later.
-        cancelled = world._replace(cancels=0, cancelled=True)
-        yield Move("the user cancels the first recovery", cancelled, sure=world.broker_away)
-    yield from _removals(world)
-    last = len(world.statuses) - 1
-    if world.removals and world.statuses[last].touched and world.statuses[0].step == "planned":
-        yield Move("somebody removes the last recovery by force", world._replace(removals=0, vanished=last), sure=False)
-    if world.outages:
-        yield Move("the broker goes away for good", world._replace(outages=0, broker_away=True), sure=False)
-    if world.producers:
-        yield Move("a producer sends a message", _sent(world._replace(producers=0), "other", _UNLISTED), sure=False)
-    if world.scalings and world.note != NOBODY:
-        scaled = world.scaled(1 - world.replicas, world.note)._replace(scalings=world.scalings - 1)
+        cancelled = state._replace(cancels=0, cancelled=True)
+        yield Move("the user cancels the first recovery", cancelled, sure=state.broker_away)
+    yield from _removals(state)
+    last = len(state.statuses) - 1
+    if state.removals and state.statuses[last].touched and state.statuses[0].step == "planned":
+        yield Move("somebody removes the last recovery by force", state._replace(removals=0, vanished=last), sure=False)
+    if state.outages:
+        yield Move("the broker goes away for good", state._replace(outages=0, broker_away=True), sure=False)
+    if state.producers:
+        yield Move("a producer sends a message", _sent(state._replace(producers=0), "other", _UNLISTED), sure=False)
+    if state.scalings and state.note != NOBODY:
+        scaled = state.scaled(1 - state.replicas, state.note)._replace(scalings=state.scalings - 1)
         yield Move(f"somebody else scales to {scaled.replicas}", scaled, sure=False)
-    if world.losses and world.runs[0].state in {"preparing", "purged"}:
-        lost = world._replace(losses=0).with_run(0, forgotten(world.runs[0]))
+    if state.losses and state.runs[0].state in {"preparing", "purged"}:
+        lost = state._replace(losses=0).with_run(0, forgotten(state.runs[0]))
         yield Move("the broker loses the first recovery's record", lost, sure=False)
-    if world.rivals and world.jobs[0].status == "failed":
-        taken = world._replace(rivals=0).with_job(0, Job("pending", "rival", world.jobs[0].stamps))
+    if state.rivals and state.jobs[0].status == "failed":
+        taken = state._replace(rivals=0).with_job(0, Job("pending", "rival", state.jobs[0].stamps))
         yield Move("the application enqueues the job itself", _sent(taken, "rival", 0), sure=False)
 
 
-def _removals(world: World) -> Iterator[Move]:
-    if world.deletions:
-        yield _deletion(world._replace(deletions=0))
-    if world.strippings and world.finalizers[0]:
-        stripped = world._replace(strippings=0).with_finalizer(0, there=False)
+def _removals(state: State) -> Iterator[Move]:
+    if state.deletions:
+        yield _deletion(state._replace(deletions=0))
+    if state.strippings and state.finalizers[0]:
+        stripped = state._replace(strippings=0).with_finalizer(0, there=False)
         yield Move("somebody removes the first recovery's finalizer, and leaves another", stripped, sure=False)
 
 
-def _deletion(world: World) -> Move:
-    if not world.finalizers[0] and not world.kept:
-        return Move("the user deletes the first recovery, which goes", world._replace(vanished=0), sure=False)
-    waits = world._replace(deleted=True, cancelled=True)
+def _deletion(state: State) -> Move:
+    if not state.finalizers[0] and not state.kept:
+        return Move("the user deletes the first recovery, which goes", state._replace(vanished=0), sure=False)
+    waits = state._replace(deleted=True, cancelled=True)
     return Move("the user deletes the first recovery, which has the finalizer", waits, sure=False)
 
 
-def _sent(world: World, task: str, job: int) -> World:
+def _sent(state: State, task: str, job: int) -> State:
     message = Message(task, job)
-    return world._replace(queue=added(world.queue, message), sent=added(world.sent, message))
+    return state._replace(queue=added(state.queue, message), sent=added(state.sent, message))
 
 
-def is_over(world: World) -> bool:
+def is_over(state: State) -> bool:
     """Tell whether no operator has anything left to do."""
-    return all(process.at == "done" for process in world.processes)
+    return all(process.at == "done" for process in state.processes)

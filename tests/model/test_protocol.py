@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 
 from tests.model.explore import Found, explore
-from tests.model.judge import Violation
-from tests.model.turn import Part
-from tests.model.world import OLD, Claimed, Job, Process, Run, Status, World, beginning
+from tests.model.properties import Violation
+from tests.model.state import OLD, Claimed, Job, Process, Run, State, Status, beginning
+from tests.model.view import Part
 
 TWO_OPERATORS = beginning()
 ONE_CANCELLED = beginning()._replace(cancels=1)
@@ -45,7 +45,7 @@ CANCELLED_BEFORE = ("Cancelled", ())
 CANCELLED_AFTER = ("Cancelled", (0,))
 
 
-def held(start: World, *, one_by_one: bool = False) -> Found:
+def held(start: State, *, one_by_one: bool = False) -> Found:
     """Explore the whole protocol, and return what was found: nothing wrong."""
     found = explore(start, one_by_one=one_by_one)
     assert found.violation is None, "\n".join((found.violation, *found.trace))
@@ -69,7 +69,7 @@ def test_a_cancel_at_any_moment_leaves_each_job_enqueued_or_given_back() -> None
     [OLD_MESSAGE_ENDS, beginning(operators=(0,), old=2)._replace(cancels=1, deaths=2, retries=False)],
     ids=["two operators, one message", "one operator that dies twice, two messages"],
 )
-def test_each_old_message_is_executed_kept_or_quarantined(start: World) -> None:
+def test_each_old_message_is_executed_kept_or_quarantined(start: State) -> None:
     # The job is skipped where the old message was executed before the drain.
     assert held(start).endings == {(ENQUEUED,), (SKIPPED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
@@ -158,7 +158,7 @@ def test_the_next_one_enqueues_the_jobs_that_one_had_claimed_that_was_removed_by
     assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
 
 
-BROKEN: list[tuple[str, set[Part], World, Violation]] = [
+BROKEN: list[tuple[str, set[Part], State, Violation]] = [
     (
         "marker and run deleted when the recovery ends: a late writer pushes again",
         {"end: keeps the run", "push: only while the run is open"},
@@ -328,7 +328,7 @@ BROKEN: list[tuple[str, set[Part], World, Violation]] = [
 @pytest.mark.parametrize(
     ("parts", "start", "violation"), [row[1:] for row in BROKEN], ids=[name.replace(" ", "-") for name, *_ in BROKEN]
 )
-def test_without_one_of_its_parts_the_protocol_breaks(parts: set[Part], start: World, violation: Violation) -> None:
+def test_without_one_of_its_parts_the_protocol_breaks(parts: set[Part], start: State, violation: Violation) -> None:
     found = explore(start, without=frozenset(parts), seeking=violation)
 
     assert found.violation == violation

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
 from sandbox.processes import DeadlineError, until
-from tests.chaos.arena import Arena
-from tests.chaos.cases import OF_THE_STORE, Case, Play, Result, Trouble, judge
+from tests.chaos.cases import OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
 from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
 from tests.chaos.scenario import EARLIER, NEXT
+from tests.chaos.servers import Servers
 from tests.mongodb import accept_updates, fail_updates
 
 _NOT_REACHED_SECONDS = 10
@@ -21,124 +21,124 @@ _LEASE_SECONDS = 8
 """As short as an operator bears that shares its processors with those of other cases."""
 
 
-async def run(arena: Arena, case: Case) -> Result:
-    """Play a case from its beginning to its judgement."""
+async def run(servers: Servers, case: Case) -> Result:
+    """Run a case from its beginning to its judgement."""
     began = time.monotonic()
     own_store = case.trouble in OF_THE_STORE
-    async with arena.place(real_workers=case.real_workers, own_store=own_store, pending=case.pending) as place:
-        play = Play(arena=arena, place=place, case=case)
-        async with await _begun(play):
-            reached = await _PLAYS[case.trouble](play)
-            status = place.stage.watched.status
-            logs = [operator.log.read_text() for operator in play.operators if operator.log.exists()]
+    async with servers.fixture(real_workers=case.real_workers, own_store=own_store, pending=case.pending) as fixture:
+        case_run = CaseRun(servers=servers, fixture=fixture, case=case)
+        async with await _begun(case_run):
+            reached = await _TROUBLES[case.trouble](case_run)
+            status = fixture.scenario.watched.status
+            logs = [operator.log.read_text() for operator in case_run.operators if operator.log.exists()]
             return Result(
                 case=case,
                 reached=reached,
-                phase="gone" if place.stage.watched.gone else status.get("phase", ""),
-                violations=play.wrong,
+                phase="gone" if fixture.scenario.watched.gone else status.get("phase", ""),
+                violations=case_run.wrong,
                 seconds=time.monotonic() - began,
-                traces=[operator.crossings() for operator in play.operators],
+                traces=[operator.crossings() for operator in case_run.operators],
                 evidence="\n".join([json.dumps(status, indent=1), *logs]),
             )
 
 
-async def _begun(play: Play) -> AbstractAsyncContextManager[None]:
+async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
     """Return the case's recovery, yet to be created; what it is to put back has been taken by then."""
-    stage, case = play.stage, play.case
+    scenario, case = case_run.scenario, case_run.case
     if not case.restore:
-        return stage.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention})
-    async with stage.recovering(EARLIER, jobs=[]), play.arena.operators.start(play.place.environment):
-        await stage.watched.becomes(lambda watched: watched.let_go, "the earlier recovery's end")
-        stage.earlier = stage.uid
-    return stage.restoring()
+        return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention})
+    async with scenario.recovering(EARLIER, jobs=[]), case_run.servers.operators.start(case_run.fixture.environment):
+        await scenario.watched.becomes(lambda watched: watched.let_go, "the earlier recovery's end")
+        scenario.earlier = scenario.uid
+    return scenario.restoring()
 
 
-async def _undisturbed(play: Play) -> bool:
-    async with play.operator():
-        await judge(play)
+async def _undisturbed(case_run: CaseRun) -> bool:
+    async with case_run.operator():
+        await judge(case_run)
     return True
 
 
-async def _dies(play: Play) -> bool:
-    for point in play.case.points:
-        async with play.operator(point) as operator:
-            if not await _ends(play, operator):
-                await judge(play)
+async def _dies(case_run: CaseRun) -> bool:
+    for point in case_run.case.points:
+        async with case_run.operator(point) as operator:
+            if not await _ends(case_run, operator):
+                await judge(case_run)
                 return False
-    return await _undisturbed(play)
+    return await _undisturbed(case_run)
 
 
-async def _is_followed(play: Play) -> bool:
-    async with play.operator(*play.case.points, lease=_LEASE_SECONDS) as first:
+async def _is_followed(case_run: CaseRun) -> bool:
+    async with case_run.operator(*case_run.case.points, lease=_LEASE_SECONDS) as first:
         await first.crosses(lambda _: True, "the first one to lead")
-        async with play.operator(lease=_LEASE_SECONDS):
-            reached = await _ends(play, first)
-            await judge(play)
+        async with case_run.operator(lease=_LEASE_SECONDS):
+            reached = await _ends(case_run, first)
+            await judge(case_run)
     return reached
 
 
-async def _pauses(play: Play) -> bool:
-    async with play.operator(*play.case.points) as paused:
-        reached = await _is_hit(play, paused)
-        if play.case.trouble is Trouble.OVERTAKEN:
-            await play.stage.change(cancel=True)
-        async with play.operator():
-            await judge(play)
+async def _pauses(case_run: CaseRun) -> bool:
+    async with case_run.operator(*case_run.case.points) as paused:
+        reached = await _is_hit(case_run, paused)
+        if case_run.case.trouble is Trouble.OVERTAKEN:
+            await case_run.scenario.change(cancel=True)
+        async with case_run.operator():
+            await judge(case_run)
             paused.send(signal.SIGCONT)
             if reached and any(one.moment is Moment.HEARD for one in paused.crossings()):
                 with suppress(DeadlineError):
                     await paused.crosses(lambda one: one.moment is Moment.IDLE, "the paused one to be done", seconds=20)
-            await judge(play)
+            await judge(case_run)
     return reached
 
 
-async def _is_told(play: Play) -> bool:
+async def _is_told(case_run: CaseRun) -> bool:
     """The user changes the spec while an effect is held; then the operator meets what further points say."""
-    stage = play.stage
-    async with play.operator(*play.case.points) as operator:
-        reached = await _is_hit(play, operator)
-        match play.case.trouble:
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await _is_hit(case_run, operator)
+        match case_run.case.trouble:
             case Trouble.CANCEL:
-                await stage.change(cancel=True)
+                await scenario.change(cancel=True)
             case Trouble.SUSPEND:
-                await stage.change(suspend=True)
+                await scenario.change(suspend=True)
             case _:
-                await stage.delete()
+                await scenario.delete()
         with suppress(DeadlineError):  # before it works on the recovery it hears nothing
             await operator.crosses(_heard, "the operator to hear of it", seconds=2)
         operator.send(signal.SIGUSR1)
-        if play.case.trouble is Trouble.SUSPEND:
-            await stage.watched.becomes(lambda watched: watched.ended or watched.suspended, "the recovery to hold")
-            if not stage.watched.ended:
-                await stage.change(suspend=False)
-        if await _ends(play, operator):
-            return await _undisturbed(play) and reached
-        await judge(play)
-    return reached and len(play.case.points) == 1
+        if case_run.case.trouble is Trouble.SUSPEND:
+            await scenario.watched.becomes(lambda watched: watched.ended or watched.suspended, "the recovery to hold")
+            if not scenario.watched.ended:
+                await scenario.change(suspend=False)
+        if await _ends(case_run, operator):
+            return await _undisturbed(case_run) and reached
+        await judge(case_run)
+    return reached and len(case_run.case.points) == 1
 
 
-async def _is_partitioned(play: Play) -> bool:
-    [point] = play.case.points
-    network = play.place.networks.of(point.name or "")
-    async with play.operator(point) as operator:
-        reached = await _is_hit(play, operator)
-        network.become(Network.SLOW if play.case.trouble is Trouble.SLOW else _NETWORKS[play.case.trouble])
+async def _is_partitioned(case_run: CaseRun) -> bool:
+    [point] = case_run.case.points
+    network = case_run.fixture.networks.of(point.name or "")
+    async with case_run.operator(point) as operator:
+        reached = await _is_hit(case_run, operator)
+        network.become(Network.SLOW if case_run.case.trouble is Trouble.SLOW else _NETWORKS[case_run.case.trouble])
         operator.send(signal.SIGUSR1)
         with suppress(DeadlineError):
             await operator.crosses(lambda one: _over(one, point), "the effect to be over", seconds=40)
-        if play.case.trouble is Trouble.SLOW:
+        if case_run.case.trouble is Trouble.SLOW:
             network.heal_for_others()
             await network.deliver()
         network.become(Network.OPEN)
-        await judge(play)
+        await judge(case_run)
     return reached
 
 
-async def _arrives_late(play: Play) -> bool:
-    [point] = play.case.points
-    network = play.place.networks.of(point.name or "")
-    async with play.operator(point) as operator:
-        reached = await _is_hit(play, operator)
+async def _arrives_late(case_run: CaseRun) -> bool:
+    [point] = case_run.case.points
+    network = case_run.fixture.networks.of(point.name or "")
+    async with case_run.operator(point) as operator:
+        reached = await _is_hit(case_run, operator)
         network.become(Network.SLOW)
         operator.send(signal.SIGUSR1)
         before = -1
@@ -151,63 +151,65 @@ async def _arrives_late(play: Play) -> bool:
         with suppress(DeadlineError):
             await until(on_its_way, "the effect to be on its way", seconds=2)
     network.heal_for_others()
-    async with play.operator():
-        await judge(play)
+    async with case_run.operator():
+        await judge(case_run)
         await network.deliver()
-        await judge(play)
+        await judge(case_run)
     return reached
 
 
-async def _store_crashes(play: Play) -> bool:
-    store = play.place.own_store
+async def _store_crashes(case_run: CaseRun) -> bool:
+    store = case_run.fixture.own_store
     assert store is not None
-    async with play.operator(*play.case.points) as operator:
-        reached = await _is_hit(play, operator)
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await _is_hit(case_run, operator)
         await store.kill()
         operator.send(signal.SIGUSR1)
         await store.restart()
-        await judge(play)
+        await judge(case_run)
     return reached
 
 
-async def _store_refuses(play: Play) -> bool:
-    [point] = play.case.points
-    store = play.place.own_store
+async def _store_refuses(case_run: CaseRun) -> bool:
+    [point] = case_run.case.points
+    store = case_run.fixture.own_store
     assert store is not None
-    async with play.operator(point) as operator:
-        reached = await _is_hit(play, operator)
-        await fail_updates(store.url, _FAULTS[play.case.trouble])
+    async with case_run.operator(point) as operator:
+        reached = await _is_hit(case_run, operator)
+        await fail_updates(store.url, _REFUSALS[case_run.case.trouble])
         operator.send(signal.SIGUSR1)
         with suppress(DeadlineError):
             await operator.crosses(lambda one: _over(one, point), "the effect to be over", seconds=40)
         await accept_updates(store.url)
-        await judge(play)
+        await judge(case_run)
     return reached
 
 
-_FAULTS = {
+_REFUSALS = {
     Trouble.FAILOVER: "the primary has stepped down",
     Trouble.CONFLICT: "a write conflict",
     Trouble.NO_MAJORITY: "no majority acknowledges it",
 }
 
 
-async def _is_removed(play: Play) -> bool:
+async def _is_removed(case_run: CaseRun) -> bool:
     """The recovery is removed by force; what is judged is the next one of the same queue."""
-    async with play.operator(*play.case.points) as operator:
-        reached = await _is_hit(play, operator)
-        if play.case.trouble is Trouble.REMOVED:
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await _is_hit(case_run, operator)
+        if case_run.case.trouble is Trouble.REMOVED:
             await operator.kill()
         if not reached:
-            await judge(play)
+            await judge(case_run)
             return False
-        stage = play.stage
-        await stage.remove_by_force()
+        scenario = case_run.scenario
+        await scenario.remove_by_force()
         async with (
-            stage.recovering(NEXT, every_queue=play.case.every_queue, purge={"retentionSeconds": play.case.retention}),
-            play.operator(),
+            scenario.recovering(
+                NEXT, every_queue=case_run.case.every_queue, purge={"retentionSeconds": case_run.case.retention}
+            ),
+            case_run.operator(),
         ):
-            await judge(play)
+            await judge(case_run)
             if operator.alive:
                 operator.send(signal.SIGCONT)
                 if any(one.moment is Moment.HEARD for one in operator.crossings()):
@@ -215,13 +217,13 @@ async def _is_removed(play: Play) -> bool:
                         await operator.crosses(
                             lambda one: one.moment is Moment.IDLE, "the late one to be done", seconds=20
                         )
-                await judge(play)
+                await judge(case_run)
     return reached
 
 
 _NETWORKS = {Trouble.CUT: Network.CUT, Trouble.LOST_ANSWER: Network.DEAF}
 
-_PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
+_TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.NONE: _undisturbed,
     Trouble.DEATH: _dies,
     Trouble.SUCCESSION: _is_followed,
@@ -243,11 +245,11 @@ _PLAYS: dict[Trouble, Callable[[Play], Awaitable[bool]]] = {
 }
 
 
-async def _is_hit(play: Play, operator: Operator) -> bool:
+async def _is_hit(case_run: CaseRun, operator: Operator) -> bool:
     """Wait until the operator is hit; False when it will not be."""
 
     async def hit_or_over() -> bool:
-        return operator.hit() is not None or play.stage.watched.let_go
+        return operator.hit() is not None or case_run.scenario.watched.let_go
 
     try:
         await until(hit_or_over, "the operator to be hit")
@@ -257,17 +259,17 @@ async def _is_hit(play: Play, operator: Operator) -> bool:
     return True
 
 
-async def _ends(play: Play, operator: Operator) -> bool:
+async def _ends(case_run: CaseRun, operator: Operator) -> bool:
     """Wait until the operator has died; False when the recovery is over and it lives."""
     try:
         await asyncio.wait_for(
-            _either(operator.ended(), play.stage.watched.becomes(lambda w: w.let_go, "its end")), 130
+            _either(operator.ended(), case_run.scenario.watched.becomes(lambda w: w.let_go, "its end")), 130
         )
     except DeadlineError as error:
-        play.wrong.append(str(error))
+        case_run.wrong.append(str(error))
     if operator.alive:
         with suppress(TimeoutError):
-            await asyncio.wait_for(operator.ended(), _NOT_REACHED_SECONDS if _dies_later(play.case) else 0.0)
+            await asyncio.wait_for(operator.ended(), _NOT_REACHED_SECONDS if _dies_later(case_run.case) else 0.0)
     return not operator.alive
 
 

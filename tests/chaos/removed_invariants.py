@@ -3,39 +3,39 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from tests.chaos.scenario import Listed, Stage
-from tests.chaos.world import PLACE, QUARANTINE, RUN, World
+from tests.chaos.observation import QUARANTINE, QUEUED, RUN, Observation
+from tests.chaos.scenario import Listed, Scenario
 
 _DONE: Final = {"done", "pending"}
 """Statuses of jobs that are not enqueued."""
 
 
-def removed(stage: Stage, world: World) -> Iterator[str]:
+def removed(scenario: Scenario, observed: Observation) -> Iterator[str]:
     """Yield what does not hold: each message is kept once, each job was enqueued once, and no run is open."""
-    uids = [stage.removed or "", stage.uid]
-    for name, text in stage.queue.items():
-        found = world.places.get(name, [])
-        expected = PLACE if name.startswith("pending") else QUARANTINE
+    uids = [scenario.removed or "", scenario.uid]
+    for name, text in scenario.queue.items():
+        found = observed.places.get(name, [])
+        expected = QUEUED if name.startswith("pending") else QUARANTINE
         if found != [expected]:
             yield f"message {name} should be in {expected}, and is in {found}"
-        elif not name.startswith("poison") and world.texts[name] != text:
+        elif not name.startswith("poison") and observed.texts[name] != text:
             yield f"message {name} was changed"
-    for name in world.produced:
-        if world.places.get(name) not in ([QUARANTINE], [RUN]):
-            yield f"message {name}, produced meanwhile, is in {world.places.get(name)}"
-    strange = world.places.keys() - stage.queue.keys() - set(world.produced)
-    strange -= {job.task_id(uid) for job in stage.listed for uid in uids}
+    for name in observed.produced:
+        if observed.places.get(name) not in ([QUARANTINE], [RUN]):
+            yield f"message {name}, produced meanwhile, is in {observed.places.get(name)}"
+    strange = observed.places.keys() - scenario.queue.keys() - set(observed.produced)
+    strange -= {job.task_id(uid) for job in scenario.listed for uid in uids}
     if strange:
         yield f"messages that nobody sent: {sorted(strange)}"
-    for job in stage.listed:
-        yield from _job(world, job, uids)
-    yield from _left(world.removed, world)
+    for job in scenario.listed:
+        yield from _job(observed, job, uids)
+    yield from _left(observed.removed, observed)
 
 
-def _job(world: World, job: Listed, uids: list[str]) -> Iterator[str]:
+def _job(observed: Observation, job: Listed, uids: list[str]) -> Iterator[str]:
     """A job with an id was enqueued by one of the two and ran once; one that is written out, by each at most once."""
-    found = {uid: world.places.get(job.task_id(uid), []) for uid in uids}
-    document = world.documents.get(job.label)
+    found = {uid: observed.places.get(job.task_id(uid), []) for uid in uids}
+    document = observed.documents.get(job.label)
     if document is None or job.document is None:
         if any(places not in ([], [RUN]) for places in found.values()):
             yield f"job {job.label} is in {found}"
@@ -52,10 +52,10 @@ def _job(world: World, job: Listed, uids: list[str]) -> Iterator[str]:
             yield f"job {job.label} was enqueued by {uid}, and its document says {said}"
 
 
-def _left(record: Mapping[str, str], world: World) -> Iterator[str]:
+def _left(record: Mapping[str, str], observed: Observation) -> Iterator[str]:
     if record and record["state"] != "closed":
         yield f"the run of the removed one is {record['state']}"
     if record and "expires" not in record:
         yield "nobody has said when the quarantine of the removed one ends"
-    if world.run and "expires" not in world.run:
+    if observed.run and "expires" not in observed.run:
         yield "nobody has said when the quarantine of the next one ends"

@@ -9,16 +9,16 @@ from redis.asyncio import Redis
 
 from sandbox.api import Json
 from tests.chaos.effects import PRODUCED
-from tests.chaos.scenario import SEP, Stage
+from tests.chaos.scenario import SEP, Scenario
 
 OPERATOR = "queuerecovery.dev:"
 """What the operator's own keys begin with."""
-QUARANTINE, PLACE, RUN = "quarantine", "in place", "run"
+QUARANTINE, QUEUED, RUN = "quarantine", "in the queue", "run"
 """Where a message can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class Observation:
     """One moment."""
 
     places: dict[str, list[str]]
@@ -39,19 +39,19 @@ class World:
     """The jobs', by their ids."""
     deployment: Json
     others: dict[str, object]
-    """What the stage calls so, as it is now."""
+    """`Scenario.others`, as they are now."""
     entries: dict[str, tuple[bytes, float | None]]
     """`unacked`, with the times."""
 
 
-async def look(stage: Stage) -> World:
+async def observe(scenario: Scenario) -> Observation:
     """Look at everything."""
-    redis = stage.redis
+    redis = scenario.redis
     names = _texts(await redis.keys("*"))
     keys = dict(zip(names, _texts([await redis.type(name) for name in names]), strict=True))
     places: defaultdict[str, list[str]] = defaultdict(list)
     texts: dict[str, bytes] = {}
-    taken_by = [stage.source, *([stage.removed_run] if stage.removed else [])]
+    taken_by = [scenario.source, *([scenario.removed_run] if scenario.removed else [])]
     quarantines = tuple(f"{OPERATOR}quarantine:{uid}:" for uid in taken_by)
     for key, kind in keys.items():
         if key.startswith("ran:"):
@@ -62,24 +62,24 @@ async def look(stage: Stage) -> World:
             places[name].append(where)
             texts[name] = text
     times = dict(cast("list[tuple[bytes, float]]", await redis.zrange("unacked_index", 0, -1, withscores=True)))
-    return World(
+    return Observation(
         places=dict(places),
         texts=texts,
         produced=_texts(await redis.lrange(PRODUCED, 0, -1)),
-        run=await _record(redis, stage.run),
-        removed=await _record(redis, stage.removed_run) if stage.removed else {},
-        source=await _record(redis, stage.source),
+        run=await _record(redis, scenario.run),
+        removed=await _record(redis, scenario.removed_run) if scenario.removed else {},
+        source=await _record(redis, scenario.source),
         keys=keys,
-        documents={job.label: await stage.job(job.label) for job in stage.listed if job.document},
-        deployment=await stage.get("Deployment", "worker"),
-        others={key: await redis.dump(key) for key in stage.others},
+        documents={job.label: await scenario.job(job.label) for job in scenario.listed if job.document},
+        deployment=await scenario.get("Deployment", "worker"),
+        others={key: await redis.dump(key) for key in scenario.others},
         entries={tag.decode(): (text, times.get(tag)) for tag, text in (await _hash(redis, "unacked")).items()},
     )
 
 
 async def _messages(redis: Redis, key: str, kind: str, quarantines: tuple[str, ...]) -> list[tuple[str, str, bytes]]:
     """Return the messages of the queue in a key: name, place and text of each."""
-    where = QUARANTINE if key.startswith(quarantines) else PLACE
+    where = QUARANTINE if key.startswith(quarantines) else QUEUED
     if kind == "list" and (where is QUARANTINE or key == "work" or key.startswith(f"work{SEP}")):
         return [(_name(text), where, text) for text in cast("list[bytes]", await redis.lrange(key, 0, -1))]
     if kind == "hash" and (where is QUARANTINE or key == "unacked"):

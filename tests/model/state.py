@@ -108,7 +108,7 @@ class Process(NamedTuple):
     """The closed run knows nothing of a boundary that had been passed: the broker has lost it."""
 
 
-class World(NamedTuple):
+class State(NamedTuple):
     """Everything. One queue, one Deployment of one replica."""
 
     processes: tuple[Process, ...]
@@ -125,7 +125,7 @@ class World(NamedTuple):
     """What the pod works on; a message of `unacked`, unless somebody has taken it from under the worker."""
     executed: tuple[Message, ...] = ()
     sent: tuple[Message, ...] = ()
-    """Every message that has ever been put into the queue, as often as it was; for the judge alone."""
+    """Every message that has ever been put into the queue, as often as it was; only the properties read it."""
     retries: bool = True
     """The worker retries the old messages indefinitely; else they come to an end like any other."""
     cancelled: bool = False
@@ -153,26 +153,26 @@ class World(NamedTuple):
     rivals: int = 0
     losses: int = 0
 
-    def with_run(self, recovery: int, run: Run) -> "World":
-        """Return the world with this record in Redis."""
+    def with_run(self, recovery: int, run: Run) -> "State":
+        """Return the state with this record in Redis."""
         return self._replace(runs=put(self.runs, recovery, run))
 
-    def with_job(self, number: int, job: Job) -> "World":
-        """Return the world with this document in MongoDB."""
+    def with_job(self, number: int, job: Job) -> "State":
+        """Return the state with this document in MongoDB."""
         return self._replace(jobs=put(self.jobs, number, job))
 
-    def with_finalizer(self, recovery: int, *, there: bool) -> "World":
-        """Return the world with the resource's finalizer added or removed; a deleted one goes without it."""
-        world = self._replace(finalizers=put(self.finalizers, recovery, there))
+    def with_finalizer(self, recovery: int, *, there: bool) -> "State":
+        """Return the state with the resource's finalizer added or removed; a deleted one goes without it."""
+        state = self._replace(finalizers=put(self.finalizers, recovery, there))
         goes = not there and self.deleted and not self.kept and recovery == 0
-        return world._replace(vanished=recovery) if goes else world
+        return state._replace(vanished=recovery) if goes else state
 
-    def with_status(self, recovery: int, status: Status) -> "World":
-        """Return the world with this status in the API server."""
+    def with_status(self, recovery: int, status: Status) -> "State":
+        """Return the state with this status in the API server."""
         return self._replace(statuses=put(self.statuses, recovery, status))
 
-    def scaled(self, replicas: int, note: int) -> "World":
-        """Return the world with the Deployment written: its resourceVersion and its generation have moved on."""
+    def scaled(self, replicas: int, note: int) -> "State":
+        """Return the state with the Deployment written: its resourceVersion and its generation have moved on."""
         return self._replace(
             replicas=replicas,
             note=note,
@@ -183,13 +183,13 @@ class World(NamedTuple):
             ),
         )
 
-    def touched(self) -> "World":
-        """Return the world with the Deployment's resourceVersion moved on, and nothing else."""
+    def touched(self) -> "State":
+        """Return the state with the Deployment's resourceVersion moved on, and nothing else."""
         return self._replace(processes=tuple(process._replace(fresh=False) for process in self.processes))
 
 
-def beginning(*, operators: tuple[int, ...] = (0, 0), jobs: int = 1, old: int = 1) -> World:
-    """Return a world in which nothing has happened yet: failed jobs, their poisoned messages, and planned recoveries.
+def beginning(*, operators: tuple[int, ...] = (0, 0), jobs: int = 1, old: int = 1) -> State:
+    """Return a state in which nothing has happened yet: failed jobs, their poisoned messages, and planned recoveries.
 
     Args:
         operators: the recovery of each process.
@@ -199,7 +199,7 @@ def beginning(*, operators: tuple[int, ...] = (0, 0), jobs: int = 1, old: int = 
     recoveries = max(operators) + 1
     messages = tuple(Message(OLD, job) for job in range(old))
     unstamped: Stamp = "none"
-    return World(
+    return State(
         processes=tuple(Process(recovery) for recovery in operators),
         statuses=(Status(),) * recoveries,
         finalizers=(False,) * recoveries,
@@ -226,10 +226,10 @@ def removed(messages: tuple[Message, ...], message: Message) -> tuple[Message, .
     """Return the messages without one of its kind, if it is there."""
     if message not in messages:
         return messages
-    place = messages.index(message)
-    return messages[:place] + messages[place + 1 :]
+    index = messages.index(message)
+    return messages[:index] + messages[index + 1 :]
 
 
-def put(items: tuple[_T, ...], place: int, item: _T) -> tuple[_T, ...]:
-    """Return the items with this one in that place."""
-    return (*items[:place], item, *items[place + 1 :])
+def put(items: tuple[_T, ...], index: int, item: _T) -> tuple[_T, ...]:
+    """Return the items with this one at that index."""
+    return (*items[:index], item, *items[index + 1 :])

@@ -1,8 +1,8 @@
-"""One process's turn: what it may do to the world, and how it goes on."""
+"""What one process sees of the state, and the ways in which it goes on."""
 
 from typing import Final, Literal, NamedTuple
 
-from tests.model.world import Message, Process, Run, Status, World
+from tests.model.state import Message, Process, Run, State, Status
 
 Part = Literal[
     "status: written over the known one only",
@@ -41,8 +41,8 @@ Part = Literal[
 ]
 """What makes the protocol hold; a test takes one out and sees it break."""
 
-Outcome = tuple[World, Process] | None
-"""The world and the process after an effect; None: the process waits."""
+Outcome = tuple[State, Process] | None
+"""The state and the process after an effect; None: the process waits."""
 
 _FIRST: Final = {
     "planned": "lock",
@@ -54,10 +54,10 @@ _FIRST: Final = {
 """Where each step of a recovery begins, by what its status says is done."""
 
 
-class Turn(NamedTuple):
+class View(NamedTuple):
     """What a process can see and use for one effect."""
 
-    world: World
+    state: State
     process: Process
     without: frozenset[Part]
     one_by_one: bool
@@ -80,12 +80,12 @@ class Turn(NamedTuple):
     @property
     def run(self) -> Run:
         """The recovery's record in Redis."""
-        return self.world.runs[self.process.recovery]
+        return self.state.runs[self.process.recovery]
 
     @property
     def stops_none(self) -> bool:
         """Whether the recovery leaves the workers and the messages alone."""
-        return self.world.takes_none and self.recovery == 0
+        return self.state.takes_none and self.recovery == 0
 
     @property
     def is_open(self) -> bool:
@@ -96,53 +96,53 @@ class Turn(NamedTuple):
         """Return the message that the recovery enqueues for a job: always of the same task id."""
         return Message(f"new{self.process.recovery}", job)
 
-    def go(self, at: str, world: World | None = None) -> Outcome:
+    def go(self, at: str, state: State | None = None) -> Outcome:
         """Go on to another place, having forgotten all but the status."""
-        return world or self.world, Process(self.process.recovery, at, self.process.status)
+        return state or self.state, Process(self.process.recovery, at, self.process.status)
 
-    def stay(self, process: Process, world: World | None = None) -> Outcome:
+    def stay(self, process: Process, state: State | None = None) -> Outcome:
         """Go on as this process."""
-        return world or self.world, process
+        return state or self.state, process
 
     def read_again(self) -> Outcome:
         """Begin where the stored status says, as after a death."""
-        return self.world, Process(self.process.recovery)
+        return self.state, Process(self.process.recovery)
 
     @property
     def is_gone(self) -> bool:
         """Whether the recovery's resource is not there any more."""
-        return self.world.vanished == self.recovery
+        return self.state.vanished == self.recovery
 
     @property
     def takes_no_finalizer(self) -> bool:
         """Whether the resource is being deleted, has lost the finalizer, and is kept by somebody else's."""
-        return self.world.deleted and self.recovery == 0 and not self.world.finalizers[0]
+        return self.state.deleted and self.recovery == 0 and not self.state.finalizers[0]
 
-    def gone(self) -> tuple[World, Process]:
+    def gone(self) -> tuple[State, Process]:
         """Put in order what was touched, once: there is nothing to write the status to."""
         if self.status.ending or not self.status.touched:
-            return self.world, Process(self.recovery, "done", self.status)
-        return self.world, Process(self.recovery, "refuse late takers", self.status._replace(ending="Cancelled"))
+            return self.state, Process(self.recovery, "done", self.status)
+        return self.state, Process(self.recovery, "refuse late takers", self.status._replace(ending="Cancelled"))
 
     def may_take_over(self, holder: int) -> bool:
         """Tell whether another recovery is known to be gone."""
-        return holder == self.world.vanished or not self.has("take over: only what is gone")
+        return holder == self.state.vanished or not self.has("take over: only what is gone")
 
     def save(self, status: Status) -> Outcome:
         """Write the status and begin the next step, or read it when somebody else has written it meanwhile."""
         if self.is_gone:
             return self.gone()
-        if self.world.statuses[self.recovery] != self.status and self.has("status: written over the known one only"):
+        if self.state.statuses[self.recovery] != self.status and self.has("status: written over the known one only"):
             return self.read_again()
         without = status.ending and self.has("finalizer: not needed for an ending where it cannot be added")
         if status.touched and self.takes_no_finalizer and not without:
             return self.read_again()
-        return self.world.with_status(self.recovery, status), Process(self.recovery, self.next(status), status)
+        return self.state.with_status(self.recovery, status), Process(self.recovery, self.next(status), status)
 
     def next(self, status: Status) -> str:
         """Return where to begin, as `recovery/decide.py` does."""
         if status.over:
-            return "remove the finalizer" if self.world.finalizers[self.recovery] else "done"
+            return "remove the finalizer" if self.state.finalizers[self.recovery] else "done"
         if not status.ending:
             return _FIRST[status.step]
         if status.step == "planned":

@@ -27,7 +27,7 @@ LATER_JOB: Final = "662f1c0e9d3e4b0001a1b2c6"
 
 
 @dataclass(frozen=True)
-class Scene:
+class Context:
     """Who speaks, where commands are typed, how facts are checked, and what is looked at."""
 
     narrator: Narrator

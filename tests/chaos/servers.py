@@ -1,4 +1,4 @@
-"""Where cases take place: one cluster with the operator's rights but no operator in it, one broker, one job store."""
+"""The servers that cases share: a cluster with the operator's rights but no operator, a broker, and a job store."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +21,7 @@ from sandbox.processes import LOOPBACK
 from tests.chaos.operators import Operators
 from tests.chaos.points import PRODUCER
 from tests.chaos.proxy import Proxy
-from tests.chaos.scenario import Stage
+from tests.chaos.scenario import Scenario
 from tests.mongodb import Database, open_database, through
 
 _DATABASES = 10_000
@@ -43,10 +43,10 @@ class Networks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """One case's share of the arena."""
+class Fixture:
+    """One case's share of the servers."""
 
-    stage: Stage
+    scenario: Scenario
     networks: Networks
     environment: Mapping[str, str]
     """Of its operators."""
@@ -54,7 +54,7 @@ class Place:
     """The job store, when the case has one to itself."""
 
 
-class Arena:
+class Servers:
     """The servers that all cases share, each case with a namespace, a database and a collection of its own."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Arena:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator["Arena"]:
+    async def open(cls) -> AsyncIterator["Servers"]:
         """Start everything, and end it with the block."""
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox.start())
@@ -92,9 +92,9 @@ class Arena:
             yield cls(sandbox, broker, database, operators, api, Access.read_kubeconfig(kubeconfig))
 
     @asynccontextmanager
-    async def place(
+    async def fixture(
         self, *, real_workers: bool = False, own_store: bool = False, pending: bool = False
-    ) -> AsyncIterator[Place]:
+    ) -> AsyncIterator[Fixture]:
         """Make room for one case, and set it up; a case that ends or breaks its job store has one to itself."""
         number = next(self._databases)
         async with AsyncExitStack() as stack:
@@ -106,7 +106,7 @@ class Arena:
             mongo: AsyncMongoClient[Json] = await stack.enter_async_context(AsyncMongoClient(database.url))
             collection = namespace.replace("-", "_")
             store_url = await database.operator_url(collection)
-            stage = Stage(
+            scenario = Scenario(
                 sandbox=self._sandbox,
                 namespace=namespace,
                 broker_url=direct,
@@ -117,13 +117,13 @@ class Arena:
                 real_workers=real_workers,
                 pending=pending,
             )
-            await stage.secrets(
+            await scenario.secrets(
                 redis=f"redis://127.0.0.1:{networks.redis.port}/{number}",
                 mongo=through(store_url, networks.mongo.port),
             )
-            await stage.set_up()
-            yield Place(
-                stage=stage,
+            await scenario.set_up()
+            yield Fixture(
+                scenario=scenario,
                 networks=networks,
                 environment={
                     "PATH": os.environ["PATH"],
