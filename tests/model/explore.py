@@ -34,6 +34,7 @@ def explore(
     without: frozenset[Part] = frozenset(),
     one_by_one: bool = False,
     seeking: Violation | None = None,
+    alone: bool | None = None,
 ) -> Found:
     """Visit every state that can be reached, nearest first, until one is wrong or none is left.
 
@@ -42,13 +43,15 @@ def explore(
         without: the parts of the protocol that are taken out.
         one_by_one: each job is pushed before the next one is claimed; see `View`.
         seeking: the violation to look for; None: any.
+        alone: see `harm`; None: what can be promised for this beginning.
     """
+    alone = not (start.scalings or start.outlives) if alone is None else alone
     visited = _Visited(start)
     ends: list[int] = []
     endings: set[tuple[Ending, ...]] = set()
     with _no_garbage():
         for number, state in enumerate(visited.states):  # which grows meanwhile
-            wrong = list(harm(state, alone=not start.scalings))
+            wrong = list(harm(state, alone=alone))
             if is_over(state):
                 wrong += fault(state)
                 endings.add(tuple((status.ending, status.enqueued) for status in state.statuses))
@@ -126,7 +129,7 @@ def _all_moves(state: State, without: frozenset[Part], *, one_by_one: bool) -> I
     for index, process in enumerate(state.processes):
         if process.at != "done":
             yield from _process(state, index, View(state, process, without, one_by_one))
-    yield from moves(state)
+    yield from moves(state, without)
 
 
 def _process(state: State, index: int, view: View) -> Iterator[Move]:

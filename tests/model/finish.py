@@ -47,6 +47,8 @@ def _close(view: View) -> Outcome:
     state = view.state.with_run(view.recovery, run)
     if run.state == "closing":
         return view.go("give back", state)
+    if run.state == "purged" and run.sorting:
+        return view.go("look what to sort at the end", state)
     return _booked(view, state)
 
 
@@ -109,6 +111,8 @@ def closing(view: View) -> Run:
     run = view.run
     if run.state == "closed" or not view.has("end: closes the run"):
         return run
+    if run.state == "purged" and run.sorting and view.has("end: brings back what is sorted out"):
+        return run._replace(complete=run.attempt)  # what is beside may still come back, nothing more is taken
     if run.state == "purged":
         return run._replace(state="closed", was_purged=True)
     gives_back = run.state == "closing" or (run.state == "preparing" and run.bitten)

@@ -15,6 +15,10 @@ Violation = Literal[
     "message in two places",
     "message lost",
     "message of a skipped job taken",
+    "message taken that was not selected",
+    "messages brought back in part",
+    "messages brought back out of order",
+    "message hidden for good",
     "old message left behind",
     "stranded job",
     "wrong books",
@@ -32,8 +36,8 @@ def harm(state: State, *, alone: bool) -> Iterator[Violation]:
 
     Args:
         state: how things stand.
-        alone: nobody but operators scales the workers. Otherwise one may run while messages are taken, and execute
-            what is in the quarantine by then; no more is promised than that the next sweep leaves nothing behind.
+        alone: no worker runs while messages are taken: only operators scale them, and none outlives its pod by more
+            than the grace period. One that runs may execute what is in the quarantine by then.
     """
     waiting = state.queue + state.unacked
     kept = _quarantined(state)
@@ -54,13 +58,30 @@ def harm(state: State, *, alone: bool) -> Iterator[Violation]:
     if not set(state.sent) <= {*waiting, *kept, *state.executed}:
         yield "message lost"
     yield from _wrongly_taken(state, waiting)
+    if state.in_order:
+        yield from _wrongly_brought_back(state)
 
 
 def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Violation]:
     if any(_took_of_a_skipped_job(run) for run in state.runs):
         yield "message of a skipped job taken"
-    if any(message.task == OLD for message in waiting) and any(status.step in _TAKEN for status in state.statuses):
+    if state.restores_from != NOBODY:
+        return
+    taken = [message for run in state.runs for message in run.bitten + run.taken]
+    if any(message.job in state.back for message in taken):
+        yield "message taken that was not selected"
+    old = any(message.task == OLD and message.job not in state.back for message in waiting)
+    if old and any(status.step in _TAKEN for status in state.statuses):
         yield "old message left behind"
+
+
+def _wrongly_brought_back(state: State) -> Iterator[Violation]:
+    """Name what is wrong with the order of the queue, in which no worker holds messages."""
+    if list(state.queue) != sorted(state.queue, key=lambda message: message.job):
+        yield "messages brought back out of order"
+    hidden = [message for run in state.runs for message in run.beside + run.unsorted if message.job in state.back]
+    if hidden and any(message.job in state.back for message in state.queue):
+        yield "messages brought back in part"
 
 
 def fault(state: State) -> Iterator[Violation]:
@@ -76,6 +97,8 @@ def fault(state: State) -> Iterator[Violation]:
         yield "workers left at 0"
     if state.lock not in {NOBODY, state.vanished}:
         yield "lock left behind"
+    if any(run.unsorted or run.beside for run in state.runs):
+        yield "message hidden for good"
     if any(status.ending == "In doubt" for status in state.statuses):
         return
     there = {*state.queue, *state.unacked, *_quarantined(state)}
@@ -84,8 +107,15 @@ def fault(state: State) -> Iterator[Violation]:
     for recovery, status in enumerate(state.statuses):
         if recovery == state.vanished and not status.over:
             continue
-        if set(status.enqueued) != {message.job for message in state.sent if message.task == f"new{recovery}"}:
+        if set(status.enqueued) != _brought(state, recovery):
             yield "wrong books"
+
+
+def _brought(state: State, recovery: int) -> set[int]:
+    """Return the jobs that a recovery has enqueued, or whose messages it has put back."""
+    if recovery == 0 and state.restores_from != NOBODY:
+        return {message.job for message in state.queue + state.unacked + state.executed if message.task == OLD}
+    return {message.job for message in state.sent if message.task == f"new{recovery}"}
 
 
 def _is_robbed(state: State, recovery: int) -> bool:
@@ -104,4 +134,4 @@ def _left_by_force(state: State) -> bool:
 
 
 def _quarantined(state: State) -> tuple[Message, ...]:
-    return tuple(message for run in state.runs for message in run.bitten + run.taken)
+    return tuple(message for run in state.runs for message in run.bitten + run.taken + run.unsorted + run.beside)

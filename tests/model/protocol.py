@@ -6,14 +6,17 @@ An effect is atomic; between two of them the process may be held up for as long 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model import finish, takeover
-from tests.model.state import NOBODY, Claimed, Job, Message, added, put, removed
+from tests.model import finish, restore, sorting, takeover, taking
+from tests.model.state import NOBODY, Claimed, Job, added, put
 from tests.model.view import Outcome, View
 
 NEEDS_BROKER: Final = frozenset(
     {"lock", "open", "freeze", "prepare", "push", "close", "give back", "close for good", "release"}
     | {"close theirs", "give theirs back", "release theirs"}
     | {"begin to take", "scan", "bite", "pass the boundary", "scan once more", "bite once more", "complete"}
+    | {"look what to sort", "sort", "bring back"}
+    | {"look what to sort at the end", "sort at the end", "bring back at the end"}
+    | {"look what to lay", "lay", "stage"}
 )
 """Places where a process waits while the broker is away."""
 
@@ -76,7 +79,8 @@ def _open(view: View) -> Outcome:
         return view.go("close theirs") if view.may_take_over(state.lock) else None
     if run.state == "absent":
         state = state.with_run(view.recovery, run._replace(state="preparing"))
-    return view.go("look at the jobs" if view.stops_none else "look", state._replace(lock=view.recovery))
+    then = "look what to lay" if view.restores else "look at the jobs" if view.stops_none else "look"
+    return view.go(then, state._replace(lock=view.recovery))
 
 
 def _look(view: View) -> Outcome:
@@ -108,6 +112,9 @@ def _wait(view: View) -> Outcome:
         return view.go("open")
     if view.state.pods:
         return None
+    has_grace = view.state.unseen and view.has("drain: a pod that was not seen to end has its grace period")
+    if has_grace and not view.state.grace_over:
+        return None
     return view.stay(view.process._replace(at="look at the jobs", held=True))
 
 
@@ -128,98 +135,6 @@ def _write_drained(view: View) -> Outcome:
     return view.save(view.status._replace(step="drained", held=view.process.held))
 
 
-def _begin_to_take(view: View) -> Outcome:
-    run, sweep = view.run, view.status.sweep
-    if not view.is_open:
-        return view.go("end as failed")
-    if view.stops_none:
-        state = view.state.with_run(view.recovery, run._replace(state="purged"))
-        return view.go("write that nothing is taken", state)
-    if run.complete >= sweep:
-        return view.go("look again")
-    if run.sweep >= sweep:
-        return view.go("scan once more")
-    return view.go("scan" if view.has("take: unacked before the lists") else "pass the boundary")
-
-
-def _taken_of(view: View, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Return the messages that are taken: all but those of jobs that are skipped because of what was frozen."""
-    if not view.has("take: leaves the messages of skipped jobs"):
-        return messages
-    left = {Message(seen.task, number) for number, seen in enumerate(view.run.seen) if seen.status != "failed"}
-    return tuple(message for message in messages if message not in left)
-
-
-def _scan(view: View) -> Outcome:
-    tags = _taken_of(view, view.state.unacked)
-    at = "bite" if tags else "pass the boundary"
-    return view.stay(view.process._replace(at=at, tags=tags))
-
-
-def _scan_once_more(view: View) -> Outcome:
-    tags = _taken_of(view, view.state.unacked)
-    return view.stay(view.process._replace(at="bite once more" if tags else "complete", tags=tags))
-
-
-def _bite(view: View) -> Outcome:
-    state, run, sweep = view.state, view.run, view.status.sweep
-    found = [tag for tag in view.process.tags if tag in state.unacked]
-    goes_on = (
-        "begin to take" if view.has("take: goes on to the end of a sweep that consumers disturb") else "give it up"
-    )
-    then = "scan" if view.process.at == "bite" else goes_on
-    if not view.is_open:
-        return view.go("end as failed")
-    if run.complete >= sweep and view.has("take: refused once complete"):
-        return view.go(then)
-    if run.markers:
-        return view.read_again()
-    if any(tag in run.bitten for tag in found):
-        return view.go("begin to take")
-    for tag in found:
-        state = state._replace(unacked=removed(state.unacked, tag))
-    run = run._replace(bitten=added(run.bitten, *found)) if sweep == 1 else run._replace(taken=added(run.taken, *found))
-    return view.go(then, state.with_run(view.recovery, run))
-
-
-def _boundary(view: View) -> Outcome:
-    state, run, sweep = view.state, view.run, view.status.sweep
-    if not view.is_open:
-        return view.go("end as failed")
-    if run.sweep >= sweep:
-        return view.go("scan once more")
-    if run.markers or run.sweep != sweep - 1:
-        return view.read_again()
-    taken = _taken_of(view, state.queue)
-    left = tuple(message for message in state.queue if message not in taken)
-    run = run._replace(state="purged", sweep=sweep, taken=added(run.taken, *taken))
-    return view.go("scan once more", state._replace(queue=left).with_run(view.recovery, run))
-
-
-def _complete(view: View) -> Outcome:
-    run, sweep = view.run, view.status.sweep
-    if not view.is_open:
-        return view.go("end as failed")
-    if run.sweep < sweep:
-        return view.read_again()
-    return view.go("look again", view.state.with_run(view.recovery, run._replace(complete=max(run.complete, sweep))))
-
-
-def _give_up(view: View) -> Outcome:
-    if _drain_held(view):
-        return view.go("begin to take")
-    return view.save(view.status._replace(step="draining", held=False))
-
-
-def _look_again(view: View) -> Outcome:
-    return view.go("write that it is purged" if _drain_held(view) else "write that it drains again")
-
-
-def _drain_held(view: View) -> bool:
-    noted = view.status.held or not view.has("drain: the generation is noted")
-    return noted and not view.state.replicas and not view.state.pods
-
-
 def _write_purged(view: View) -> Outcome:
     return view.save(view.status._replace(step="purged", held=False))
 
@@ -229,7 +144,7 @@ def _write_taken_none(view: View) -> Outcome:
 
 
 def _write_draining_again(view: View) -> Outcome:
-    return view.save(view.status._replace(step="draining", held=False, sweep=view.status.sweep + 1))
+    return view.save(view.status._replace(step="draining", held=False, attempt=view.status.attempt + 1))
 
 
 def _restore(view: View) -> Outcome:
@@ -309,15 +224,6 @@ EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     "look at the jobs": _look_at_jobs,
     "freeze": _freeze,
     "write that it is drained": _write_drained,
-    "begin to take": _begin_to_take,
-    "scan": _scan,
-    "bite": _bite,
-    "pass the boundary": _boundary,
-    "scan once more": _scan_once_more,
-    "bite once more": _bite,
-    "give it up": _give_up,
-    "complete": _complete,
-    "look again": _look_again,
     "write that it is purged": _write_purged,
     "write that nothing is taken": _write_taken_none,
     "write that it drains again": _write_draining_again,
@@ -327,6 +233,9 @@ EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     "claim": _claim,
     "push": _push,
     "write the jobs": _write_jobs,
+    **taking.EFFECTS,
+    **sorting.EFFECTS,
+    **restore.EFFECTS,
     **takeover.EFFECTS,
     **finish.EFFECTS,
 }

@@ -50,29 +50,35 @@ class Run(NamedTuple):
 
     state: Literal["absent", "preparing", "purged", "closing", "closed"] = "absent"
     was_purged: bool = False
-    sweep: int = 0
+    attempt: int = 0
     complete: int = 0
     seen: tuple[Claimed, ...] = ()
     """What each job looked like when nothing ran; empty before that."""
     markers: tuple[int, ...] = ()
-    """Jobs that were enqueued."""
+    """Jobs that were enqueued; of a restore, the jobs whose messages it brings back."""
     bitten: tuple[Message, ...] = ()
-    """Entries of `unacked` that the first sweep moved; given back where the run closes before its boundary."""
+    """Entries of `unacked` that the first attempt moved; given back where the run closes before its boundary."""
     taken: tuple[Message, ...] = ()
     """Everything else in the quarantine."""
+    sorting: bool = False
+    """Messages of a list are to be brought back, and are not all in the queue yet."""
+    unsorted: tuple[Message, ...] = ()
+    """Of that list, what is not sorted yet, in its order."""
+    beside: tuple[Message, ...] = ()
+    """What is brought back, in its order; no worker reaches it."""
 
 
 class Status(NamedTuple):
     """What a recovery's resource says. A write succeeds only over the status that the writer knows."""
 
-    step: Literal["planned", "draining", "drained", "purged", "restarted", "reenqueued"] = "planned"
-    sweep: int = 1
+    step: Literal["planned", "draining", "drained", "purged", "restarted", "reenqueued", "restored"] = "planned"
+    attempt: int = 1
     held: bool = False
     """While `drained`: the Deployment's generation is still the one that was noted."""
     ending: Literal["", "Succeeded", "Failed", "Cancelled", "In doubt"] = ""
     over: bool = False
     enqueued: tuple[int, ...] = ()
-    """The jobs that its books say were enqueued."""
+    """The jobs that its figures say were enqueued; of a restore, those whose messages were put back."""
     replicas: int = 1
     """What the Deployment is to be scaled back to."""
     taken_over: int = NOBODY
@@ -95,7 +101,9 @@ class Process(NamedTuple):
     held: bool = False
     """The Deployment's generation is still the one that was seen when no pod lived."""
     tags: tuple[Message, ...] = ()
-    """Entries of `unacked` that a scan found."""
+    """Entries of `unacked` that a scan found, or the message to be sorted next."""
+    remaining: int = 0
+    """How many messages were not sorted when that one was read."""
     looks: tuple[Claimed, ...] = ()
     """What the jobs look like, to be frozen next."""
     todo: tuple[int, ...] = ()
@@ -140,6 +148,20 @@ class State(NamedTuple):
     """The recovery whose resource is gone."""
     takes_none: bool = False
     """The first recovery takes no messages, so that it stops no workers."""
+    restores_from: int = NOBODY
+    """The recovery whose quarantine the first one puts back; it takes no messages and stops no workers."""
+    back: tuple[int, ...] = ()
+    """Jobs whose messages go back to the queue: those that no recovery selects, or those that a restore names."""
+    in_order: bool = False
+    """The order of the queue counts: the message with the lowest number is the oldest, and is consumed first."""
+    survivor: bool = False
+    """A worker's process runs although its pod is gone."""
+    unseen: bool = False
+    """The pod is gone, and nobody has seen its process end."""
+    grace_over: bool = False
+    """The grace period of that pod is over."""
+    outlives: bool = False
+    """Its process runs longer than that, as on a lost node."""
     broker_away: bool = False
     deaths: int = 0
     """How often an operator may still die; the fields that follow count moves of others in the same way."""
@@ -152,6 +174,8 @@ class State(NamedTuple):
     scalings: int = 0
     rivals: int = 0
     losses: int = 0
+    vanishings: int = 0
+    expirations: int = 0
 
     def with_run(self, recovery: int, run: Run) -> "State":
         """Return the state with this record in Redis."""
@@ -166,6 +190,11 @@ class State(NamedTuple):
         state = self._replace(finalizers=put(self.finalizers, recovery, there))
         goes = not there and self.deleted and not self.kept and recovery == 0
         return state._replace(vanished=recovery) if goes else state
+
+    def queued(self, *messages: Message, last: bool = True) -> "State":
+        """Return the state with these messages in the queue: consumed last, or first."""
+        queue = (*self.queue, *messages) if last else (*messages, *self.queue)
+        return self._replace(queue=queue if self.in_order else tuple(sorted(queue)))
 
     def with_status(self, recovery: int, status: Status) -> "State":
         """Return the state with this status in the API server."""
@@ -212,9 +241,31 @@ def beginning(*, operators: tuple[int, ...] = (0, 0), jobs: int = 1, old: int = 
     )
 
 
+def in_order(*, back: tuple[int, ...], messages: int, old: int = 0) -> State:
+    """Return a state in which the order of the queue counts, no job is listed, and only messages are moved.
+
+    Args:
+        back: the numbers of the messages that go back to the queue.
+        messages: how many there are, numbered from the one that is consumed first.
+        old: how many of them an earlier recovery took from workers, which the first recovery puts back with the others
+            of its quarantine; 0: there is no earlier one, and all messages are in the queue.
+    """
+    sent = tuple(Message(OLD, number) for number in range(messages))
+    state = beginning(jobs=0, old=0)._replace(in_order=True, sent=sent, back=back)
+    if not old:
+        return state._replace(queue=sent)
+    earlier = Run("closed", was_purged=True, attempt=1, complete=1, bitten=sent[:old], taken=sent[old:])
+    return state._replace(
+        restores_from=1,
+        statuses=(Status(), Status(step="reenqueued", over=True, ending="Succeeded")),
+        finalizers=(False, False),
+        runs=(Run(), earlier),
+    )
+
+
 def forgotten(run: Run) -> Run:
     """Return what is left of a run whose record is gone: its quarantine, and what processes remember of the jobs."""
-    return Run(seen=run.seen, bitten=run.bitten, taken=run.taken)
+    return Run(seen=run.seen, bitten=run.bitten, taken=run.taken, unsorted=run.unsorted, beside=run.beside)
 
 
 def added(messages: tuple[Message, ...], *more: Message) -> tuple[Message, ...]:

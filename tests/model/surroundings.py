@@ -1,11 +1,12 @@
 """What everybody else does: Kubernetes, the worker, other workers of the database, producers and the user."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from typing_extensions import override
 
 from tests.model.state import NOBODY, OLD, Job, Message, Process, State, added, forgotten, removed
+from tests.model.view import Part
 
 _UNLISTED = 9
 """A job that no recovery lists."""
@@ -30,14 +31,17 @@ class Move(NamedTuple):
         return f"recovery {self.process.recovery}, known to be {status.ending or status.step}: {self.label}"
 
 
-def moves(state: State) -> Iterator[Move]:
+def moves(state: State, without: frozenset[Part] = frozenset()) -> Iterator[Move]:
     """Yield what others than operators may do next."""
     yield from _pod(state)
     yield from _worker(state)
+    yield from _survivor(state)
     for message in sorted({*state.unacked} - {*state.hands}):
         restored = state._replace(unacked=removed(state.unacked, message), queue=added(state.queue, message))
-        yield Move(f"another worker's sweep puts {message} back into the list", restored)
+        yield Move(f"another worker's restore sweep puts {message} back into the list", restored)
     yield from _chances(state)
+    if state.expirations and not is_over(state):
+        yield _expiration(state._replace(expirations=0), guarded=_GUARD not in without)
 
 
 def _pod(state: State) -> Iterator[Move]:
@@ -50,10 +54,29 @@ def _pod(state: State) -> Iterator[Move]:
         else:
             yield Move("the pod is killed over its message", ended)
             yield Move("the pod ends and gives its message back", _given_back(ended, state.hands[0]))
+        if state.vanishings:
+            vanished = state._replace(vanishings=0, pods=0, survivor=True, unseen=True)
+            yield Move("the pod is gone, and its process runs on", vanished, sure=False)
+
+
+def _survivor(state: State) -> Iterator[Move]:
+    """Yield what becomes of a process whose pod is gone: nobody sees its end."""
+    ended = state._replace(survivor=False, hands=())
+    if state.survivor:
+        yield Move("the process ends whose pod is gone", ended)
+    if state.unseen and not state.grace_over:
+        state = state if state.outlives else ended
+        yield Move("the grace period of the pod is over", state._replace(grace_over=True))
 
 
 def _worker(state: State) -> Iterator[Move]:
-    if not state.pods:
+    if not state.pods and not state.survivor:
+        return
+    if state.in_order:
+        # It consumes what is first, and holds nothing.
+        if state.queue:
+            consumed = state._replace(queue=state.queue[1:], executed=added(state.executed, state.queue[0]))
+            yield Move(f"the worker executes {state.queue[0]}", consumed)
         return
     if not state.hands:
         for message in sorted({*state.queue}):
@@ -109,6 +132,21 @@ def _chances(state: State) -> Iterator[Move]:
         yield Move("the application enqueues the job itself", _sent(taken, "rival", 0), sure=False)
 
 
+_GUARD: Final[Part] = "retention: not while a restore works on it"
+
+
+def _expiration(state: State, *, guarded: bool) -> Move:
+    """Unlink a quarantine, as `expire.lua` does, unless the run that holds the lock puts messages of it back."""
+    label = "the retention of the quarantine is over"
+    earlier, run = state.runs[state.restores_from], state.runs[0]
+    if state.lock == 0:
+        torn = state.with_run(state.restores_from, earlier._replace(bitten=(), taken=()))
+        return Move(label, state if guarded else torn.with_run(0, run._replace(unsorted=())), sure=False)
+    unlinked = state.with_run(state.restores_from, earlier._replace(bitten=(), taken=()))
+    sent = tuple(message for message in state.sent if message not in earlier.bitten + earlier.taken)
+    return Move(label, unlinked._replace(sent=sent), sure=False)
+
+
 def _removals(state: State) -> Iterator[Move]:
     if state.deletions:
         yield _deletion(state._replace(deletions=0))
@@ -126,7 +164,7 @@ def _deletion(state: State) -> Move:
 
 def _sent(state: State, task: str, job: int) -> State:
     message = Message(task, job)
-    return state._replace(queue=added(state.queue, message), sent=added(state.sent, message))
+    return state.queued(message)._replace(sent=added(state.sent, message))
 
 
 def is_over(state: State) -> bool:

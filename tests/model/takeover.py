@@ -6,7 +6,7 @@ The holder is read from the lock at each effect; once it is somebody else's ther
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model import finish
+from tests.model import finish, sorting
 from tests.model.state import NOBODY, Process
 from tests.model.view import Outcome, View
 
@@ -21,6 +21,8 @@ def _close(view: View) -> Outcome:
     state = view.state.with_run(theirs.recovery, run)
     if run.state == "closing":
         return view.go("give theirs back", state)
+    if run.state == "purged" and run.sorting:
+        return view.go("look what to sort of theirs", state)
     return _closed(view._replace(state=state))
 
 
@@ -31,6 +33,18 @@ def _give_back(view: View) -> Outcome:
     state = finish.given_back(theirs)
     run = state.runs[theirs.recovery]._replace(state="closed")
     return _closed(view._replace(state=state.with_run(theirs.recovery, run)))
+
+
+def _sort(view: View) -> Outcome:
+    theirs = _theirs(view)
+    if theirs is None:
+        return view.go("close theirs")
+    at = _SORTING[view.process.at]
+    outcome = sorting.EFFECTS[at](theirs._replace(process=view.process._replace(recovery=theirs.recovery, at=at)))
+    if outcome is None:
+        return None
+    state, process = outcome
+    return view.stay(process._replace(recovery=view.recovery, at=_THEIRS[process.at], status=view.status), state)
 
 
 def _closed(view: View) -> Outcome:
@@ -71,12 +85,21 @@ def _theirs(view: View) -> View | None:
     holder = view.state.lock
     if holder in {NOBODY, view.recovery} or not view.may_take_over(holder):
         return None
-    return view._replace(process=Process(holder))
+    return view._replace(process=Process(holder), knows_selection=False)
+
+
+_SORTING: Final = {
+    "look what to sort of theirs": "look what to sort at the end",
+    "sort theirs": "sort at the end",
+    "bring theirs back": "bring back at the end",
+}
+_THEIRS: Final = {"close": "close theirs", **{at_the_end: theirs for theirs, at_the_end in _SORTING.items()}}
 
 
 EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     "close theirs": _close,
     "give theirs back": _give_back,
+    **dict.fromkeys(_SORTING, _sort),
     "scale theirs back": _scale_back,
     "settle theirs": _settle,
     "release theirs": _release,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.model.explore import Found, explore
 from tests.model.properties import Violation
-from tests.model.state import OLD, Claimed, Job, Process, Run, State, Status, beginning
+from tests.model.state import OLD, Claimed, Job, Process, Run, State, Status, beginning, in_order
 from tests.model.view import Part
 
 TWO_OPERATORS = beginning()
@@ -34,10 +34,16 @@ LEFT_AT_ZERO = _LEFT._replace(
 LEFT_TO_ONE_THAT_STOPS_NONE = LEFT_AT_ZERO._replace(takes_none=True)
 LEFT_CLAIMED = _LEFT._replace(
     statuses=(Status(), Status(step="restarted")),
-    runs=(Run(), Run("purged", sweep=1, complete=1, seen=(Claimed("failed", OLD),))),
+    runs=(Run(), Run("purged", attempt=1, complete=1, seen=(Claimed("failed", OLD),))),
     jobs=(Job("pending", "new1", ("none", Claimed("failed", OLD))),),
 )
 """Nor on one that had taken a job up and not enqueued it."""
+SELECTS = beginning(old=2)._replace(back=(1,), cancels=1)
+"""The second message is not selected."""
+SELECTS_IN_ORDER = in_order(back=(0, 2), messages=3)._replace(producers=1, cancels=1)
+RESTORES = in_order(back=(0, 1, 3), messages=4, old=2)._replace(producers=1, cancels=1, expirations=1)
+POD_VANISHES = beginning()._replace(vanishings=1)
+PROCESS_OUTLIVES_ITS_GRACE = POD_VANISHES._replace(outlives=True, retries=False)
 
 ENQUEUED = ("Succeeded", (0,))
 SKIPPED = ("Succeeded", ())
@@ -158,6 +164,62 @@ def test_the_next_one_enqueues_the_jobs_that_one_had_claimed_that_was_removed_by
     assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
 
 
+def with_one_operator_that_dies_twice(start: State) -> State:
+    """Return the same beginning for one process at a time."""
+    return start._replace(processes=start.processes[:1], deaths=2)
+
+
+@pytest.mark.parametrize(
+    "start", [SELECTS, with_one_operator_that_dies_twice(SELECTS)], ids=["two operators", "deaths"]
+)
+def test_messages_that_are_not_selected_are_in_the_queue_again_at_every_ending(start: State) -> None:
+    assert held(start).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+@pytest.mark.parametrize(
+    "start", [SELECTS_IN_ORDER, with_one_operator_that_dies_twice(SELECTS_IN_ORDER)], ids=["two operators", "deaths"]
+)
+def test_messages_that_are_not_selected_come_back_in_their_order_and_all_at_once(start: State) -> None:
+    assert held(start).endings == {(SKIPPED,), (CANCELLED_BEFORE,)}
+
+
+@pytest.mark.parametrize(
+    "start", [RESTORES, with_one_operator_that_dies_twice(RESTORES)], ids=["two operators", "deaths"]
+)
+def test_restored_messages_come_back_in_their_order_and_all_at_once(start: State) -> None:
+    endings = {restoring for restoring, _ in held(start).endings}
+
+    # Cancelled half-way, it puts back what it has sorted out by then, and what expired before is not there.
+    assert {("Succeeded", (0, 1, 3)), ("Cancelled", (3,)), ("Cancelled", ()), ("Failed", ())} <= endings
+
+
+def test_a_pod_that_was_not_seen_to_end_counts_as_ended_after_its_grace_period() -> None:
+    assert held(POD_VANISHES._replace(deaths=1)).endings == {(ENQUEUED,)}
+    assert held(POD_VANISHES._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+def test_a_process_that_outlives_its_grace_period_strands_no_job_and_loses_no_message() -> None:
+    assert held(PROCESS_OUTLIVES_ITS_GRACE).endings == {(ENQUEUED,), (SKIPPED,)}
+
+
+@pytest.mark.parametrize(
+    ("start", "violation"),
+    [
+        (PROCESS_OUTLIVES_ITS_GRACE, "message taken from a worker's hands"),
+        (PROCESS_OUTLIVES_ITS_GRACE._replace(cancels=1), "double execution"),
+        (PROCESS_OUTLIVES_ITS_GRACE._replace(retries=True), "two messages of one job"),
+    ],
+    ids=["executes what is taken", "executes what is given back", "retries what is taken"],
+)
+def test_what_a_process_that_outlives_its_grace_period_does_cannot_be_prevented(
+    start: State, violation: Violation
+) -> None:
+    found = explore(start, seeking=violation, alone=True)
+
+    assert found.violation == violation
+    assert "the grace period of the pod is over" in found.trace
+
+
 BROKEN: list[tuple[str, set[Part], State, Violation]] = [
     (
         "marker and run deleted when the recovery ends: a late writer pushes again",
@@ -248,14 +310,14 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
     ),
     ("lists before unacked", {"take: unacked before the lists"}, TWO_OPERATORS, "old message left behind"),
     (
-        "bites after the sweep is complete",
+        "bites after the attempt is complete",
         {"take: refused once complete"},
         PRODUCER,
         "message taken from a worker's hands",
     ),
     (
-        "a sweep that is disturbed begins again with the next drain",
-        {"take: goes on to the end of a sweep that consumers disturb"},
+        "an attempt that is disturbed begins again with the next drain",
+        {"take: goes on to the end of an attempt that consumers disturb"},
         SOMEBODY_SCALES,
         "old message left behind",
     ),
@@ -320,6 +382,72 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         {"take over: noted for the ending"},
         LEFT_AT_ZERO,
         "workers left at 0",
+    ),
+    (
+        "messages that are not selected are taken",
+        {"take: leaves what is not selected"},
+        SELECTS,
+        "message taken that was not selected",
+    ),
+    (
+        "a late bite sorts a message that it has not read: one is left that was selected",
+        {"sort: only as it was read"},
+        SELECTS,
+        "old message left behind",
+    ),
+    (
+        "a late bite sorts a message that it has not read: one is taken that was not selected",
+        {"sort: only as it was read"},
+        SELECTS_IN_ORDER,
+        "message taken that was not selected",
+    ),
+    (
+        "messages that are not selected come back one by one",
+        {"bring back: all of it in one step"},
+        SELECTS_IN_ORDER,
+        "messages brought back in part",
+    ),
+    (
+        "restored messages come back one by one",
+        {"bring back: all of it in one step"},
+        RESTORES,
+        "messages brought back in part",
+    ),
+    (
+        "messages that are not selected come back behind newer ones",
+        {"bring back: before what producers have sent"},
+        SELECTS_IN_ORDER,
+        "messages brought back out of order",
+    ),
+    (
+        "an ending leaves what a selection has set aside",
+        {"end: brings back what is sorted out"},
+        SELECTS,
+        "message hidden for good",
+    ),
+    (
+        "an ending leaves what a restore has set aside",
+        {"end: brings back what is sorted out"},
+        RESTORES,
+        "message hidden for good",
+    ),
+    (
+        "a late process restores after the end",
+        {"restore: only while the run is open"},
+        RESTORES,
+        "message hidden for good",
+    ),
+    (
+        "a quarantine expires while it is restored",
+        {"retention: not while a restore works on it"},
+        RESTORES,
+        "message lost",
+    ),
+    (
+        "a pod that was not seen to end counts as ended at once",
+        {"drain: a pod that was not seen to end has its grace period"},
+        POD_VANISHES,
+        "message taken from a worker's hands",
     ),
     ("lock kept in doubt", {"end: lets the lock go in doubt too"}, BROKER_FORGETS, "lock left behind"),
 ]

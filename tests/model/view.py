@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
-from tests.model.state import Message, Process, Run, State, Status
+from tests.model.state import NOBODY, Message, Process, Run, State, Status
 
 Part = Literal[
     "status: written over the known one only",
@@ -23,7 +23,14 @@ Part = Literal[
     "take: leaves the messages of skipped jobs",
     "take: unacked before the lists",
     "take: refused once complete",
-    "take: goes on to the end of a sweep that consumers disturb",
+    "take: goes on to the end of an attempt that consumers disturb",
+    "take: leaves what is not selected",
+    "sort: only as it was read",
+    "bring back: all of it in one step",
+    "bring back: before what producers have sent",
+    "restore: only while the run is open",
+    "retention: not while a restore works on it",
+    "drain: a pod that was not seen to end has its grace period",
     "claim: before the push",
     "claim: with the status as seen",
     "claim: with the task id as seen",
@@ -33,6 +40,7 @@ Part = Literal[
     "end: refuses late takers before the workers come back",
     "end: workers before the books",
     "end: closes the run",
+    "end: brings back what is sorted out",
     "end: settles what was not pushed",
     "end: stamps what was never claimed",
     "end: keeps the stamp of what it gives back",
@@ -62,6 +70,8 @@ class View(NamedTuple):
     without: frozenset[Part]
     one_by_one: bool
     """Each job is pushed before the next one is claimed, as at a low rate; else all are claimed first."""
+    knows_selection: bool = True
+    """Whether the process has the recovery's spec; one that takes the recovery over has not."""
 
     def has(self, part: Part) -> bool:
         """Tell whether this part of the protocol has been left in."""
@@ -84,8 +94,22 @@ class View(NamedTuple):
 
     @property
     def stops_none(self) -> bool:
-        """Whether the recovery leaves the workers and the messages alone."""
-        return self.state.takes_none and self.recovery == 0
+        """Whether the recovery leaves the workers alone."""
+        return (self.state.takes_none or self.state.restores_from != NOBODY) and self.recovery == 0
+
+    @property
+    def restores(self) -> bool:
+        """Whether the recovery puts messages of an earlier one back."""
+        return self.state.restores_from != NOBODY and self.recovery == 0
+
+    def goes_back(self, message: Message) -> bool:
+        """Tell whether a message goes back: it is not selected, its job is skipped, or it is restored."""
+        if self.restores:
+            return message.job in self.state.back
+        skipped = {Message(seen.task, number) for number, seen in enumerate(self.run.seen) if seen.status != "failed"}
+        selects = self.knows_selection and self.has("take: leaves what is not selected")
+        leaves = self.has("take: leaves the messages of skipped jobs")
+        return (selects and message.job in self.state.back) or (leaves and message in skipped)
 
     @property
     def is_open(self) -> bool:
@@ -147,4 +171,6 @@ class View(NamedTuple):
             return _FIRST[status.step]
         if status.step == "planned":
             return "finish"
+        if self.stops_none or status.step in {"restarted", "reenqueued", "restored"}:
+            return "close"
         return "refuse late takers" if self.has("end: workers before the books") else "close"
