@@ -107,6 +107,8 @@ class Result:
     seconds: float
     traces: list[list[Crossing]]
     """What each operator did, the first one first."""
+    nonconforming: str
+    """The first effect that is no action of the model there; nothing: all of them are."""
     evidence: str
     """Status and logs, to diagnose violations from."""
 

@@ -1,14 +1,15 @@
-"""What an effect is called, by what is sent to a server. None: no recovery is changed by it. Pure."""
+"""What an effect is called and what it is about, by what is sent to a server. None: it changes no recovery. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymongo import UpdateOne
-
 from queue_recovery.api.recovery_spec import FINALIZER
+from queue_recovery.broker.layout.own_keys import JOB_FIELD
 from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.workers.patches import FENCE
+from tests.chaos.abstraction import said
+from tests.chaos.points import About
 
 _READS = frozenset(
     {
@@ -16,8 +17,13 @@ _READS = frozenset(
         *("LRANGE", "ZRANGEBYSCORE", "ZREVRANGE"),
     }
 )
-_SCRIPTS = {text_of(script): script.value for script in Script if script is not Script.DUE}
+_SCRIPTS = {text_of(script): script for script in Script if script is not Script.DUE}
 """Not those that only read, and not the one that removes forged UIDs from an index."""
+
+_OPEN_RUNS = slice(4, None, 3)
+"""Where the UIDs of the runs are among the arguments of `open.lua`."""
+_PUSHED_JOBS = slice(1, None, 3)
+"""Where the jobs are among those of `push.lua`."""
 
 
 def of_redis(command: Sequence[Any]) -> str | None:
@@ -28,16 +34,38 @@ def of_redis(command: Sequence[Any]) -> str | None:
     return None if command[0] in _READS else f"redis {command[0]}"
 
 
-def of_mongo(write: UpdateOne) -> str:
+def about_redis(command: Sequence[Any]) -> About:
+    """Tell what a script is about."""
+    script = _SCRIPTS.get(command[1]) if command[0] == "EVAL" else None
+    if script is None:
+        return About()
+    count = int(command[2])
+    keys, arguments = map(_texts, (command[3 : 3 + count], command[3 + count :]))
+    runs = tuple(arguments[_OPEN_RUNS] if script is Script.OPEN else arguments[:1])
+    sorted_list = {Script.SORT: keys[1:2], Script.REJOIN: arguments[1:2]}.get(script, [])
+    jobs = arguments[_PUSHED_JOBS] if script is Script.PUSH else []
+    return About(
+        runs=runs,
+        part="".join(map(_priority, sorted_list)),
+        jobs=tuple(job.removeprefix(JOB_FIELD) for job in jobs),
+    )
+
+
+def of_mongo(update: Mapping[str, Any]) -> str:
     """Name the first write of a batch; those of one batch are alike."""
-    update: Any = write._doc
     match [value for key, value in update["$set"].items() if key.startswith("queueRecovery.")]:
         case [{"was": _, "released": True}]:
-            return "mongo give back" if len(update["$set"]) > 1 else "mongo let go"
+            return "mongo revert" if len(update["$set"]) > 1 else "mongo release"
         case [{"was": _}]:
             return "mongo claim"
         case _:
-            return "mongo release"
+            return "mongo fence"
+
+
+def about_mongo(writes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> About:
+    """Tell which jobs some writes are about, and whose stamps they set."""
+    stamps = {key.split(".")[1] for _, update in writes for key in update["$set"] if key.startswith("queueRecovery.")}
+    return About(runs=tuple(sorted(stamps)), jobs=tuple(str(query["_id"]) for query, _ in writes))
 
 
 def of_kubernetes(method: str, path: str, body: Any) -> str | None:  # noqa: ANN401  # JSON
@@ -45,6 +73,17 @@ def of_kubernetes(method: str, path: str, body: Any) -> str | None:  # noqa: ANN
     if method in {"GET", "HEAD"} or "/selfsubject" in path or "/leases" in path:
         return None
     return f"k8s {_object(method, path, body)}"
+
+
+def about_kubernetes(path: str, body: Any) -> About:  # noqa: ANN401  # JSON
+    """Tell which recovery a request writes, and what its status says then."""
+    match path.split("/")[-3:]:
+        case ["queuerecoveries", _, "status"]:
+            return About(runs=(_uid(body),), status=said(body[-1]["value"]))
+        case [_, "queuerecoveries", _]:
+            return About(runs=(_uid(body),))
+        case _:
+            return About()
 
 
 def _object(method: str, path: str, body: Any) -> str:  # noqa: ANN401  # JSON
@@ -68,6 +107,10 @@ def parsed(body: object) -> Any:  # noqa: ANN401  # JSON
     return json.loads(body) if isinstance(body, (str, bytes)) else body
 
 
+def _uid(patch: Sequence[Mapping[str, Any]]) -> str:
+    return next((str(one["value"]) for one in patch if one["path"] == "/metadata/uid"), "")
+
+
 def _phase(patch: Sequence[Mapping[str, Any]]) -> str:
     status = patch[-1]["value"]
     reason = next(one["reason"] for one in status["conditions"] if one["type"] == "Ready")
@@ -83,5 +126,14 @@ def _scaling(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     if not isinstance(patch, Mapping):
         return "disown"
     if "spec" in patch:
-        return "restore" if patch["spec"]["replicas"] else "scale to 0"
+        return "scale back" if patch["spec"]["replicas"] else "scale to 0"
     return "fence" if patch["metadata"]["labels"][FENCE] else "unfence"
+
+
+def _priority(key: str) -> str:
+    """Return the priority of a list, by the key or the field that ends with it."""
+    return key.rpartition(":ready:")[2]
+
+
+def _texts(words: Sequence[Any]) -> list[str]:
+    return [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in words]

@@ -57,6 +57,21 @@ class Point(BaseModel):
         return f"{self.side} {self.name or 'effect'} #{self.number}"
 
 
+class About(BaseModel):
+    """What an effect is about, as far as the order of effects depends on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    runs: tuple[str, ...] = ()
+    """UIDs of the runs in the broker, or of the recovery whose stamp or resource is written."""
+    part: str = ""
+    """The list that a script sorts or brings back, by what its key ends with."""
+    jobs: tuple[str, ...] = ()
+    """Keys of the jobs, or their ids in the job store."""
+    status: str = ""
+    """What a status says, as `abstraction.said` words it."""
+
+
 class Crossing(BaseModel):
     """One line of a trace."""
 
@@ -68,3 +83,10 @@ class Crossing(BaseModel):
     """Which effect of that name it is, from 1."""
     total: int = 0
     """Which effect of all it is, from 1."""
+    time: float = 0.0
+    """When, in seconds of a clock that all processes share."""
+    by: str = ""
+    """UID of the recovery that the operator worked on, if on one."""
+    about: About = About()
+    answer: str = ""
+    """What the server said, once it has: the first words of a script, the status of an HTTP response."""

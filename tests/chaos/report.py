@@ -26,7 +26,11 @@ def summary(results: Sequence[Result], seconds: float) -> str:
     """Return the numbers."""
     reached = sum(one.reached for one in results)
     bad = sum(bool(one.violations) for one in results)
-    return f"{len(results)} cases in {seconds:.0f} s; {reached} came to their points; something was violated in {bad}."
+    conforming = sum(not one.nonconforming for one in results)
+    return (
+        f"{len(results)} cases in {seconds:.0f} s; {reached} came to their points; something was violated in {bad}. "
+        f"What the operators did is a way through the model in {conforming} of {len(results)}."
+    )
 
 
 def findings(results: Iterable[Result]) -> str:

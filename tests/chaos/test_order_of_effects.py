@@ -50,7 +50,7 @@ async def test_a_cancel_in_the_middle_of_a_purge_refuses_late_takers_before_work
         await fixture.scenario.watched.becomes(lambda watched: watched.let_go, "its end")
         done = [one.name for one in operator.crossings() if one.moment is Moment.AFTER]
 
-    assert done.index("redis close") < done.index("k8s restore")
+    assert done.index("redis close") < done.index("k8s scale back")
 
 
 async def test_a_process_that_was_held_up_before_the_drain_stops_no_worker_once_another_has_ended_it(

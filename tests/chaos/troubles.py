@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from sandbox.processes import DeadlineError, until
 from tests.chaos.cases import OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
+from tests.chaos.instance import conformance
 from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
@@ -29,15 +30,18 @@ async def run(servers: Servers, case: Case) -> Result:
         case_run = CaseRun(servers=servers, fixture=fixture, case=case)
         async with await _begun(case_run):
             reached = await _TROUBLES[case.trouble](case_run)
+            traces = [operator.crossings() for operator in case_run.operators]
+            nonconforming = conformance(case, fixture.scenario).check(traces)
             status = fixture.scenario.watched.status
             logs = [operator.log.read_text() for operator in case_run.operators if operator.log.exists()]
             return Result(
                 case=case,
                 reached=reached,
                 phase="gone" if fixture.scenario.watched.gone else status.get("phase", ""),
-                violations=case_run.wrong,
+                violations=case_run.wrong + ([f"not in the model: {nonconforming}"] if nonconforming else []),
                 seconds=time.monotonic() - began,
-                traces=[operator.crossings() for operator in case_run.operators],
+                traces=traces,
+                nonconforming=nonconforming,
                 evidence="\n".join([json.dumps(status, indent=1), *logs]),
             )
 

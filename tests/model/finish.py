@@ -60,10 +60,10 @@ def given_back(view: View) -> State:
     """Return the state with the entries of a closing run back in `unacked`, but for those whose place is taken."""
     state, run = view.state, view.run
     if run.state == "closing":
-        back = [message for message in run.bitten if message not in state.unacked]
-        left = tuple(message for message in run.bitten if message in state.unacked)
+        back = [message for message in run.moved if message not in state.unacked]
+        left = tuple(message for message in run.moved if message in state.unacked)
         state = state._replace(unacked=added(state.unacked, *back))
-        state = state.with_run(view.recovery, run._replace(bitten=left))
+        state = state.with_run(view.recovery, run._replace(moved=left))
     return state
 
 
@@ -115,7 +115,7 @@ def closing(view: View) -> Run:
         return run._replace(complete=run.attempt)  # what is beside may still come back, nothing more is taken
     if run.state == "purged":
         return run._replace(state="closed", was_purged=True)
-    gives_back = run.state == "closing" or (run.state == "preparing" and run.bitten)
+    gives_back = run.state == "closing" or (run.state == "preparing" and run.moved)
     return run._replace(state="closing" if gives_back else "closed")
 
 

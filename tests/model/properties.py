@@ -67,7 +67,7 @@ def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Viola
         yield "message of a skipped job taken"
     if state.restores_from != NOBODY:
         return
-    taken = [message for run in state.runs for message in run.bitten + run.taken]
+    taken = [message for run in state.runs for message in run.moved + run.taken]
     if any(message.job in state.back for message in taken):
         yield "message taken that was not selected"
     old = any(message.task == OLD and message.job not in state.back for message in waiting)
@@ -126,7 +126,7 @@ def _is_robbed(state: State, recovery: int) -> bool:
 def _took_of_a_skipped_job(run: Run) -> bool:
     """Tell whether a run has taken the message that a job waits for which it does not enqueue."""
     skipped = {Message(seen.task, number) for number, seen in enumerate(run.seen) if seen.status == "pending"}
-    return not skipped.isdisjoint(run.bitten + run.taken)
+    return not skipped.isdisjoint(run.moved + run.taken)
 
 
 def _left_by_force(state: State) -> bool:
@@ -134,4 +134,4 @@ def _left_by_force(state: State) -> bool:
 
 
 def _quarantined(state: State) -> tuple[Message, ...]:
-    return tuple(message for run in state.runs for message in run.bitten + run.taken + run.unsorted + run.beside)
+    return tuple(message for run in state.runs for message in run.moved + run.taken + run.unsorted + run.beside)

@@ -12,11 +12,11 @@ from tests.model.view import Outcome, View
 
 NEEDS_BROKER: Final = frozenset(
     {"lock", "open", "freeze", "prepare", "push", "close", "give back", "close for good", "release"}
-    | {"close theirs", "give theirs back", "release theirs"}
-    | {"begin to take", "scan", "bite", "pass the boundary", "scan once more", "bite once more", "complete"}
+    | {"close theirs", "give theirs back", "close theirs for good", "release theirs"}
+    | {"begin to take", "scan", "move unacked", "pass the boundary", "scan once more", "move unacked again", "complete"}
     | {"look what to sort", "sort", "bring back"}
     | {"look what to sort at the end", "sort at the end", "bring back at the end"}
-    | {"look what to lay", "lay", "stage"}
+    | {"look what to put back", "put back unacked", "stage"}
 )
 """Places where a process waits while the broker is away."""
 
@@ -79,7 +79,7 @@ def _open(view: View) -> Outcome:
         return view.go("close theirs") if view.may_take_over(state.lock) else None
     if run.state == "absent":
         state = state.with_run(view.recovery, run._replace(state="preparing"))
-    then = "look what to lay" if view.restores else "look at the jobs" if view.stops_none else "look"
+    then = "look what to put back" if view.restores else "look at the jobs" if view.stops_none else "look"
     return view.go(then, state._replace(lock=view.recovery))
 
 

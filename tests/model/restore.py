@@ -15,22 +15,22 @@ def _look(view: View) -> Outcome:
         return view.go("end as failed")
     if view.run.state == "purged":
         return view.go("look what to sort")
-    tags = tuple(message for message in earlier.bitten if view.goes_back(message))[-1:]
-    return view.stay(view.process._replace(at="lay" if tags else "stage", tags=tags))
+    tags = tuple(message for message in earlier.moved if view.goes_back(message))[-1:]
+    return view.stay(view.process._replace(at="put back unacked" if tags else "stage", tags=tags))
 
 
-def _lay(view: View) -> Outcome:
+def _put_back(view: View) -> Outcome:
     state, number, (tag,) = view.state, view.state.restores_from, view.process.tags
     earlier = state.runs[number]
     if view.has("restore: only while the run is open"):
         if view.run.state == "purged":
-            return view.go("look what to lay")
+            return view.go("look what to put back")
         if view.run.state != "preparing":
             return view.go("end as failed")
-    if tag in earlier.bitten:
-        bitten = tuple(message for message in earlier.bitten if message != tag)
-        state = state.with_run(number, earlier._replace(bitten=bitten, taken=(tag, *earlier.taken)))
-    return view.go("look what to lay", state)
+    if tag in earlier.moved:
+        moved = tuple(message for message in earlier.moved if message != tag)
+        state = state.with_run(number, earlier._replace(moved=moved, taken=(tag, *earlier.taken)))
+    return view.go("look what to put back", state)
 
 
 def _stage(view: View) -> Outcome:
@@ -52,8 +52,8 @@ def _write_restored(view: View) -> Outcome:
 
 
 EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
-    "look what to lay": _look,
-    "lay": _lay,
+    "look what to put back": _look,
+    "put back unacked": _put_back,
     "stage": _stage,
     "write that it is restored": _write_restored,
 }

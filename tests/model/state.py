@@ -56,7 +56,7 @@ class Run(NamedTuple):
     """What each job looked like when nothing ran; empty before that."""
     markers: tuple[int, ...] = ()
     """Jobs that were enqueued; of a restore, the jobs whose messages it brings back."""
-    bitten: tuple[Message, ...] = ()
+    moved: tuple[Message, ...] = ()
     """Entries of `unacked` that the first attempt moved; given back where the run closes before its boundary."""
     taken: tuple[Message, ...] = ()
     """Everything else in the quarantine."""
@@ -254,7 +254,7 @@ def in_order(*, back: tuple[int, ...], messages: int, old: int = 0) -> State:
     state = beginning(jobs=0, old=0)._replace(in_order=True, sent=sent, back=back)
     if not old:
         return state._replace(queue=sent)
-    earlier = Run("closed", was_purged=True, attempt=1, complete=1, bitten=sent[:old], taken=sent[old:])
+    earlier = Run("closed", was_purged=True, attempt=1, complete=1, moved=sent[:old], taken=sent[old:])
     return state._replace(
         restores_from=1,
         statuses=(Status(), Status(step="reenqueued", over=True, ending="Succeeded")),
@@ -265,7 +265,7 @@ def in_order(*, back: tuple[int, ...], messages: int, old: int = 0) -> State:
 
 def forgotten(run: Run) -> Run:
     """Return what is left of a run whose record is gone: its quarantine, and what processes remember of the jobs."""
-    return Run(seen=run.seen, bitten=run.bitten, taken=run.taken, unsorted=run.unsorted, beside=run.beside)
+    return Run(seen=run.seen, moved=run.moved, taken=run.taken, unsorted=run.unsorted, beside=run.beside)
 
 
 def added(messages: tuple[Message, ...], *more: Message) -> tuple[Message, ...]:

@@ -140,10 +140,10 @@ def _expiration(state: State, *, guarded: bool) -> Move:
     label = "the retention of the quarantine is over"
     earlier, run = state.runs[state.restores_from], state.runs[0]
     if state.lock == 0:
-        torn = state.with_run(state.restores_from, earlier._replace(bitten=(), taken=()))
+        torn = state.with_run(state.restores_from, earlier._replace(moved=(), taken=()))
         return Move(label, state if guarded else torn.with_run(0, run._replace(unsorted=())), sure=False)
-    unlinked = state.with_run(state.restores_from, earlier._replace(bitten=(), taken=()))
-    sent = tuple(message for message in state.sent if message not in earlier.bitten + earlier.taken)
+    unlinked = state.with_run(state.restores_from, earlier._replace(moved=(), taken=()))
+    sent = tuple(message for message in state.sent if message not in earlier.moved + earlier.taken)
     return Move(label, unlinked._replace(sent=sent), sure=False)
 
 

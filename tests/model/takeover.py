@@ -30,9 +30,15 @@ def _give_back(view: View) -> Outcome:
     theirs = _theirs(view)
     if theirs is None:
         return view.go("close theirs")
-    state = finish.given_back(theirs)
-    run = state.runs[theirs.recovery]._replace(state="closed")
-    return _closed(view._replace(state=state.with_run(theirs.recovery, run)))
+    return view.go("close theirs for good", finish.given_back(theirs))
+
+
+def _close_for_good(view: View) -> Outcome:
+    theirs = _theirs(view)
+    if theirs is None:
+        return view.go("close theirs")
+    run = theirs.run if theirs.run.state == "closed" else theirs.run._replace(state="closed")
+    return _closed(view._replace(state=view.state.with_run(theirs.recovery, run)))
 
 
 def _sort(view: View) -> Outcome:
@@ -99,6 +105,7 @@ _THEIRS: Final = {"close": "close theirs", **{at_the_end: theirs for theirs, at_
 EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     "close theirs": _close,
     "give theirs back": _give_back,
+    "close theirs for good": _close_for_good,
     **dict.fromkeys(_SORTING, _sort),
     "scale theirs back": _scale_back,
     "settle theirs": _settle,

@@ -29,35 +29,33 @@ def _taken_of(view: View, messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _scan(view: View) -> Outcome:
     tags = _taken_of(view, view.state.unacked)
-    at = "bite" if tags else "pass the boundary"
+    at = "move unacked" if tags else "pass the boundary"
     return view.stay(view.process._replace(at=at, tags=tags))
 
 
 def _scan_once_more(view: View) -> Outcome:
     tags = _taken_of(view, view.state.unacked)
-    return view.stay(view.process._replace(at="bite once more" if tags else "look what to sort", tags=tags))
+    return view.stay(view.process._replace(at="move unacked again" if tags else "look what to sort", tags=tags))
 
 
-def _bite(view: View) -> Outcome:
+def _move_unacked(view: View) -> Outcome:
     state, run, attempt = view.state, view.run, view.status.attempt
     found = [tag for tag in view.process.tags if tag in state.unacked]
     goes_on = (
         "begin to take" if view.has("take: goes on to the end of an attempt that consumers disturb") else "give it up"
     )
-    then = "scan" if view.process.at == "bite" else goes_on
+    then = "scan" if view.process.at == "move unacked" else goes_on
     if not view.is_open:
         return view.go("end as failed")
     if run.complete >= attempt and view.has("take: refused once complete"):
         return view.go(then)
     if run.markers:
         return view.read_again()
-    if any(tag in run.bitten for tag in found):
+    if any(tag in run.moved for tag in found):
         return view.go("begin to take")
     for tag in found:
         state = state._replace(unacked=removed(state.unacked, tag))
-    run = (
-        run._replace(bitten=added(run.bitten, *found)) if attempt == 1 else run._replace(taken=added(run.taken, *found))
-    )
+    run = run._replace(moved=added(run.moved, *found)) if attempt == 1 else run._replace(taken=added(run.taken, *found))
     return view.go(then, state.with_run(view.recovery, run))
 
 
@@ -104,10 +102,10 @@ def _drain_held(view: View) -> bool:
 EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     "begin to take": _begin_to_take,
     "scan": _scan,
-    "bite": _bite,
+    "move unacked": _move_unacked,
     "pass the boundary": _boundary,
     "scan once more": _scan_once_more,
-    "bite once more": _bite,
+    "move unacked again": _move_unacked,
     "give it up": _give_up,
     "complete": _complete,
     "look again": _look_again,

@@ -1,0 +1,388 @@
+"""Whether what operators did is a way through the model (`tests/model`).
+
+A trace shows effects, not what operators read nor what else goes on. So a set of states is followed: all in which the
+model can be. Each effect has to be an action that the model allows in one of them, with the answer that the server
+gave; the states after it are the next set. Once the set is empty, the code has done what the model does not know.
+
+An effect that was given up, or whose operator died in it, may take place at any later moment, or never. A step may be
+entered again after it was disturbed: by an error, by news, or by what it said in the status while it waited.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from tests.chaos.abstraction import BATCHES, OWN, READS, THEIRS, WRITES, is_modelled, said_by
+from tests.chaos.points import Crossing, Moment
+from tests.model.protocol import EFFECTS
+from tests.model.state import NOBODY, Message, Process, State, added, put
+from tests.model.view import Part, View
+
+_LIST: Final = frozenset({"", "0"})
+"""The list that is compared, by its priority: the first one, which producers push to."""
+_GOES_ON: Final = frozenset({"put back unacked", "sort", "sort at the end", "sort theirs"})
+"""Actions on one message, of which one effect is several."""
+_BETWEEN: Final = READS - {"read the status"}
+_OPEN_AFTER: Final = {
+    **{key: {"preparing", "purged"} for key in ("open", "freeze", "move_unacked", "complete", "put_back_unacked")},
+    **{key: {"purged"} for key in ("boundary", "push", "stage")},
+}
+"""States of a run after scripts that have answered OK; what is sorted may be over by then, so it is not among them."""
+_OK: Final = "2"
+"""What the status of a response begins with that is no error."""
+
+
+class Pending(NamedTuple):
+    """An effect that may still take place: what its process knew."""
+
+    process: Process
+    effect: Crossing
+
+
+class Hypothesis(NamedTuple):
+    """A state in which the model may be; its processes are those of the operators, in the order of their appearance."""
+
+    state: State
+    pending: tuple[Pending, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Conformance:
+    """Follows one case."""
+
+    start: State
+    recoveries: Mapping[str, int]
+    """The numbers of the recoveries in the model, by their UIDs."""
+    jobs: Mapping[str, int]
+    """The numbers of the jobs with a document that are listed for the compared queue, by their ids and keys."""
+    queue: str = "work"
+    """The queue that is compared."""
+    every_queue: bool = False
+    """Whether the recoveries cover another queue too, whose jobs are settled with those of the compared one."""
+    flaky: bool = False
+    """Whether servers may be out of reach, so that an ending skips what it need not wait for."""
+    without: frozenset[Part] = frozenset()
+    """The parts of the protocol that are taken out of the model."""
+    _actors: dict[tuple[int, int], int] = field(default_factory=dict, init=False)
+    _last: dict[int, str] = field(default_factory=dict, init=False)
+    """The last action of each actor, by the effect's name."""
+    _disturbed: set[int] = field(default_factory=set, init=False)
+    _told: set[int] = field(default_factory=set, init=False)
+    """Actors whose spec has changed since their last write of the status."""
+
+    def check(self, traces: Sequence[Sequence[Crossing]]) -> str:
+        """Return the first effect that the model does not allow, with what it allows; nothing: it allows all."""
+        now = {Hypothesis(self.start._replace(processes=()))}
+        lines = [(line.time, number, line) for number, trace in enumerate(traces) for line in trace]
+        ends = {id(trace[-1]) for trace in traces if trace}
+        unfinished = {number: _unfinished(trace) for number, trace in enumerate(traces)}
+        for _, number, line in sorted(lines, key=lambda one: one[0]):
+            try:
+                after = self._follow(now, number, line)
+            except KeyError as unknown:
+                return f"effect {unknown} is unknown to tests/chaos/abstraction.py"
+            if not after:
+                return self._explain(now, number, line)
+            now = after
+            if id(line) in ends:
+                for effect in unfinished[number]:
+                    now = self._given_up(now, number, effect) or now
+                now = self._ended(now, number)
+        return ""
+
+    def _follow(self, now: set[Hypothesis], number: int, line: Crossing) -> set[Hypothesis]:
+        match line.moment:
+            case Moment.HEARD:
+                actor = self._known(number, next(iter(line.about.runs), ""))
+                self._told |= set() if actor is None else {actor}
+                return now
+            case Moment.IDLE:
+                actor = self._known(number, line.by)
+                return now if actor is None else {_with(one, actor, _again(one, actor)) for one in now}
+            case Moment.AFTER | Moment.FAILED if is_modelled(line.name) and self._is_compared(line):
+                now, actor = self._acting(now, number, line)
+                if line.moment is Moment.FAILED:
+                    return self._given_up(now, number, line)
+                return self._acted(now, actor, line)
+            case _:
+                return now
+
+    def _acted(self, now: set[Hypothesis], actor: int, line: Crossing) -> set[Hypothesis]:
+        is_status = line.name.startswith("k8s status ")
+        if line.name.startswith("k8s ") and not line.answer.startswith(_OK):
+            self._disturbed.add(actor)
+            return now
+        found: set[Hypothesis] = set()
+        batch = _batch(line.name)
+        if batch in BATCHES and self._last.get(actor) == batch:
+            found |= now
+        if line.name == "redis push" and not self._numbers(line):
+            found |= now  # of written-out jobs only, which the model has not
+        closed = self._closed({*now, *(_supplied(one, line.name) for one in now)})
+        for one in closed:
+            recovery = one.state.processes[actor].recovery
+            if is_status and said_by(one.state.statuses[recovery]) == line.about.status:
+                found.add(one)
+            found |= set(self._actions(one, one.state.processes[actor], line, actor))
+        reports = is_status and found <= closed
+        self._told -= {actor} if is_status else set()
+        if reports or line.answer.split(" ")[0] in {"CLOSED", "LOST", "LOCKED", "UNKNOWNCONSUMER"}:
+            self._disturbed.add(actor)
+        else:
+            self._disturbed.discard(actor)
+        if not reports:
+            self._last[actor] = batch
+        return found
+
+    def _actions(self, one: Hypothesis, process: Process, line: Crossing, actor: int | None) -> Iterator[Hypothesis]:
+        """Yield what comes of an effect as an action of a process, which is none of the state's for a pending one."""
+        places = self._places(line, process.recovery)
+        if self.every_queue and process.at == "release" and "settle" in places:
+            run = one.state.runs[process.recovery]
+            todo = tuple(number for number in range(len(one.state.jobs)) if number not in run.markers)
+            process = process._replace(at="settle", todo=todo)
+        if process.at not in places:
+            return
+        for one_by_one in (False, True):
+            for state, then in self._steps(View(one.state, process, self.without, one_by_one), line):
+                if self._fits(one.state, state, process.recovery, line):
+                    after = Hypothesis(state, one.pending)
+                    yield after if actor is None else _with(after, actor, then)
+
+    def _steps(self, view: View, line: Crossing) -> Iterator[tuple[State, Process]]:
+        """Yield the states after an effect, of which some are several actions of the model."""
+        numbers, at = self._numbers(line), view.process.at
+        if at == "claim":
+            yield from _claims(view, numbers)
+            return
+        if at == "push" and set(view.process.ours) != set(numbers):
+            return
+        outcome = EFFECTS[at](view)
+        if line.answer == "RETURNING":
+            outcome = self._returning(view, line)
+        while outcome is not None:
+            state, process = outcome
+            if at not in {"settle", "settle theirs"} or process.at != at:
+                yield outcome
+            if at in _GOES_ON and process.at in _BETWEEN:
+                outcome = EFFECTS[process.at](view._replace(state=state, process=process))
+                if outcome is None:
+                    return
+                state, process = outcome
+            if process.at != at or at not in {*_GOES_ON, "settle", "settle theirs"}:
+                return
+            outcome = EFFECTS[at](view._replace(state=state, process=process))
+
+    def _returning(self, view: View, line: Crossing) -> tuple[State, Process] | None:
+        """Close a run of which another list than the compared one is not sorted yet."""
+        number = self._recovery(line.about.runs)
+        run = view.state.runs[view.recovery if number is None else number]
+        if run.state != "purged":
+            return None
+        owner = view.recovery if number is None else number
+        outcome = EFFECTS[view.process.at](view._replace(state=view.state.with_run(owner, run._replace(sorting=True))))
+        if outcome is None:
+            return None
+        state, process = outcome
+        return state.with_run(owner, state.runs[owner]._replace(sorting=run.sorting)), process
+
+    def _fits(self, before: State, after: State, recovery: int, line: Crossing) -> bool:
+        """Tell whether a server's answer is the one that it gives in this state."""
+        acted_on = self._recovery(line.about.runs)
+        number = recovery if acted_on is None else acted_on
+        match line.name.split(" "):
+            case ["k8s", "status", *_]:
+                return said_by(after.statuses[number]) == line.about.status
+            case ["k8s", "scale", "to", "0"]:
+                return after.replicas == 0 and after.note == recovery
+            case ["k8s", "scale", "back"]:
+                return after.replicas > 0 and after.note == NOBODY
+            case ["k8s", "fence"]:
+                return _shared(before) == _shared(after)
+            case ["redis", script]:
+                return line.moment is not Moment.AFTER or _answers(before, after, number, script, line.answer)
+            case _:
+                return True
+
+    def _given_up(self, now: set[Hypothesis], number: int, line: Crossing) -> set[Hypothesis]:
+        """Return the states after an effect of which nobody knows whether and when it takes place."""
+        if not (is_modelled(line.name) and self._is_compared(line)):
+            return now
+        now, actor = self._acting(now, number, line)
+        self._disturbed.add(actor)
+        found: set[Hypothesis] = set()
+        for one in self._closed({*now, *(_supplied(one, line.name) for one in now)}):
+            process = one.state.processes[actor]
+            found.add(one)
+            if process.at not in self._places(line, process.recovery):
+                continue
+            later = one._replace(pending=(*one.pending, Pending(process, line)))
+            found.add(_with(later, actor, _again(one, actor)))
+            if process.at == "refuse late takers":
+                found.add(_with(later, actor, process._replace(at="bring the workers back")))
+        return found
+
+    def _ended(self, now: set[Hypothesis], number: int) -> set[Hypothesis]:
+        for (operator, _), actor in self._actors.items():
+            if operator == number:
+                now = {_with(one, actor, Process(one.state.processes[actor].recovery, "done")) for one in now}
+        return now
+
+    def _closed(self, hypotheses: Iterable[Hypothesis]) -> set[Hypothesis]:
+        """Return these states and all that follow from them without an effect."""
+        found = set(hypotheses)
+        waiting = list(found)
+        while waiting:
+            for one in self._silent(waiting.pop()):
+                if one not in found:
+                    found.add(one)
+                    waiting.append(one)
+        return found
+
+    def _silent(self, one: Hypothesis) -> Iterator[Hypothesis]:
+        state = one.state
+        yield from (one._replace(state=after) for after in _surroundings(state))
+        for actor, process in enumerate(state.processes):
+            yield from (_with(one, actor, then) for then in self._unseen(state, process, actor))
+        for index, (process, effect) in enumerate(one.pending):
+            rest = one._replace(pending=one.pending[:index] + one.pending[index + 1 :])
+            yield from self._actions(rest, process, effect, None)
+
+    def _unseen(self, state: State, process: Process, actor: int) -> Iterator[Process]:
+        """Yield how a process may go on without an effect."""
+        if process.at == "done":
+            return
+        view = View(state, process, self.without, one_by_one=False)
+        if process.at in READS or (process.at in {"freeze", "prepare"} and not state.jobs):
+            outcome = EFFECTS[process.at](view)
+            if outcome is not None and _shared(outcome[0]) == _shared(state):
+                yield outcome[1]
+        if self.flaky and process.at == "refuse late takers":
+            yield process._replace(at="bring the workers back")
+        cancelled = state.cancelled and process.recovery == 0 and not process.status.ending
+        if cancelled or actor in self._disturbed or actor in self._told:
+            yield Process(process.recovery)
+        if view.is_gone and not process.status.ending:
+            yield view.gone()[1]
+
+    def _acting(self, now: set[Hypothesis], number: int, line: Crossing) -> tuple[set[Hypothesis], int]:
+        """Return the states with the process that does this, which may be a new one."""
+        recovery = self.recoveries[line.by or line.about.runs[0]]
+        actor = self._actors.get((number, recovery))
+        if actor is not None:
+            return now, actor
+        actor = self._actors[number, recovery] = len(self._actors)
+        return {one._replace(state=_with_process(one.state, Process(recovery))) for one in now}, actor
+
+    def _known(self, number: int, uid: str) -> int | None:
+        return self._actors.get((number, self.recoveries.get(uid, NOBODY)))
+
+    def _recovery(self, runs: Sequence[str]) -> int | None:
+        """Return the recovery that owns one of these runs of the compared queue."""
+        found = (self.recoveries.get(run.removesuffix(f"/{self.queue}")) for run in runs)
+        return next((one for one in found if one is not None), None)
+
+    def _is_compared(self, line: Crossing) -> bool:
+        if line.name.startswith("mongo ") and not self._numbers(line):
+            return False
+        return (not line.about.runs or self._recovery(line.about.runs) is not None) and line.about.part in _LIST
+
+    def _places(self, line: Crossing, recovery: int) -> frozenset[str]:
+        if line.name.startswith("k8s status "):
+            return WRITES
+        owner = self._recovery(line.about.runs)
+        if line.name.startswith("k8s "):
+            return OWN[line.name] | THEIRS.get(line.name, frozenset())
+        return (OWN if owner in {None, recovery} else THEIRS).get(line.name, frozenset())
+
+    def _numbers(self, line: Crossing) -> list[int]:
+        return [self.jobs[job] for job in line.about.jobs if job in self.jobs]
+
+    def _explain(self, now: set[Hypothesis], number: int, line: Crossing) -> str:
+        known = self._closed(now)
+        actor = self._actors[number, self.recoveries[line.by or line.about.runs[0]]]
+        places = sorted({process.at for one in known for process in one.state.processes[actor:][:1]})
+        stored = sorted({said_by(status) for one in known for status in one.state.statuses})
+        said = f", saying {line.about.status!r}" if line.about.status else ""
+        return (
+            f"operator {number + 1}: {line.name} #{line.number} ({line.moment}, answer {line.answer!r}{said}) is no "
+            f"action of the model; it may be at {places or 'its beginning'} there, with the statuses {stored}"
+        )
+
+
+def _claims(view: View, numbers: Sequence[int]) -> Iterator[tuple[State, Process]]:
+    """Yield the state after a batch of claims; the process goes on with a push, or with the next batch."""
+    for place, number in enumerate(numbers):
+        if view.process.at != "claim" or view.process.todo[:1] != (number,):
+            return
+        outcome = EFFECTS["claim"](view._replace(one_by_one=view.one_by_one and place == len(numbers) - 1))
+        if outcome is None:
+            return
+        view = view._replace(state=outcome[0], process=outcome[1])
+    yield view.state, view.process
+
+
+def _answers(before: State, after: State, recovery: int, script: str, answer: str) -> bool:
+    """Tell whether a script answers so, by the state of the run that it is about."""
+    was, run = before.runs[recovery], after.runs[recovery]
+    word, _, rest = answer.partition(" ")
+    if script == "close":
+        wanted = {"CLOSED": "closed", "CLOSING": "closing", "RETURNING": "purged"}
+        return run.state == wanted.get(word) and (word != "CLOSED" or run.was_purged == (rest == "1"))
+    if script == "release" and word == "OK":
+        return run.state == "closed" and after.lock != recovery
+    states = {"CLOSED": {"closing", "closed"}, "LOST": {"absent"}}
+    if word == "OK":
+        return script not in _OPEN_AFTER or run.state in _OPEN_AFTER[script]
+    return before.lock not in {NOBODY, recovery} if word == "LOCKED" else was.state in states.get(word, {was.state})
+
+
+def _surroundings(state: State) -> Iterator[State]:
+    """Yield what pods and the user may do next."""
+    if bool(state.pods) != bool(state.replicas):
+        yield state._replace(pods=state.replicas)
+    if state.cancels:
+        yield state._replace(cancels=0, cancelled=True)
+    if state.deletions:
+        there = state.finalizers[0]
+        yield state._replace(deletions=0, deleted=there, cancelled=there, vanished=NOBODY if there else 0)
+    if state.removals:
+        yield state._replace(removals=0, vanished=len(state.statuses) - 1)
+
+
+def _supplied(one: Hypothesis, effect: str) -> Hypothesis:
+    """Return the state with what the harness adds between effects: a message in the queue, or in a worker's hands."""
+    state, message = one.state, Message("other", len(one.state.sent) + 100)
+    if effect == "redis boundary" and not state.queue:
+        return one._replace(state=state.queued(message)._replace(sent=added(state.sent, message)))
+    if effect == "redis move_unacked" and not state.unacked:
+        return one._replace(state=state._replace(unacked=(message,), sent=added(state.sent, message)))
+    return one
+
+
+def _unfinished(trace: Sequence[Crossing]) -> list[Crossing]:
+    """Return the effects that have begun and of whose end nothing is known."""
+    begun = {(line.name, line.number): line for line in trace if line.moment is Moment.BEFORE}
+    over = {(line.name, line.number) for line in trace if line.moment in {Moment.AFTER, Moment.FAILED}}
+    return [line for key, line in begun.items() if key not in over]
+
+
+def _batch(effect: str) -> str:
+    return "mongo fence" if effect in {"mongo revert", "mongo release"} else effect
+
+
+def _shared(state: State) -> State:
+    return state._replace(processes=())
+
+
+def _with_process(state: State, process: Process) -> State:
+    return state._replace(processes=(*state.processes, process))
+
+
+def _with(one: Hypothesis, actor: int, process: Process) -> Hypothesis:
+    return one._replace(state=one.state._replace(processes=put(one.state.processes, actor, process)))
+
+
+def _again(one: Hypothesis, actor: int) -> Process:
+    """Return the process as it begins a step again."""
+    return Process(one.state.processes[actor].recovery)
