@@ -22,7 +22,7 @@ _INT_OR_STRING = {"minLength", "maxLength", "minimum", "maximum"}
 
 
 def violations(schema: Schema, path: str = "") -> Iterator[str]:
-    """Yield whatever the API server would refuse, or drop, or count as boundless."""
+    """Yield everything that the API server would refuse, drop, or count as unbounded."""
     if schema.get("x-kubernetes-int-or-string"):
         if "type" in schema:
             yield f"{path}: a type beside x-kubernetes-int-or-string"

@@ -127,7 +127,7 @@ async def places(server: Server) -> dict[str, list[str]]:
 
 
 async def markers(server: Server, run: Run) -> set[str]:
-    """Return the task ids that the run's markers bear."""
+    """Return the task ids of the run's markers."""
     async with Redis(port=server.port, protocol=2) as redis:
         record = await redis.hgetall(f"queuerecovery.dev:run:{run.uid}")
     return {os.fsdecode(value) for name, value in record.items() if os.fsdecode(name).startswith("job:")}

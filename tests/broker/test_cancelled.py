@@ -1,4 +1,4 @@
-"""A step that is given up must not go on, whatever the driver makes of it."""
+"""A step that is given up must not go on, even if the driver swallows the cancellation."""
 
 from queue_recovery.broker import RedisBroker
 from tests.cancelled import swallowed

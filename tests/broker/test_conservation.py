@@ -1,4 +1,4 @@
-"""Whatever is in the broker, wherever the operator dies: nothing is lost, doubled, or taken from others."""
+"""With any content of the broker and any death of the operator, nothing is lost, doubled, or taken from others."""
 
 import json
 from collections import Counter

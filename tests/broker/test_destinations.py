@@ -23,7 +23,7 @@ OTHER_LOOPBACK = "127.0.0.2"
 
 @dataclass
 class Listener:
-    """A server on every address of loopback that is never to hear of the operator."""
+    """A server on every loopback address, to which the operator must never connect."""
 
     port: int = 0
     connections: int = 0

@@ -27,7 +27,7 @@ Answer = Callable[[], Iterator[bytes]]
 
 @asynccontextmanager
 async def hostile(answer: Answer) -> AsyncIterator[str]:
-    """Serve one answer to whatever comes first; the block gets the URL."""
+    """Serve one answer to the first request, of any kind; the block gets the URL."""
     serving: set[asyncio.Task[object]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

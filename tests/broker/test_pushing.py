@@ -1,4 +1,4 @@
-"""Enqueuing: each job once, whatever happens to the connection, the server, or the process."""
+"""Enqueuing: each job once, also when the connection, the server or the process fails."""
 
 import asyncio
 import json

@@ -302,7 +302,7 @@ async def test_a_quarantine_whose_time_is_over_is_swept(team: Team) -> None:
     async def gone() -> bool:
         return await team.redis.keys("queuerecovery.dev:quarantine:*") == []
 
-    await until(gone, "the sweeper to unlink the quarantine")
+    await until(gone, "the operator to unlink the quarantine")
     assert len(await team.redis.keys("queuerecovery.dev:run:*")) == 1
 
 

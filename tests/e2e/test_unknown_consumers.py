@@ -16,7 +16,7 @@ _PAUSE_SECONDS = 0.002
 """Between two messages of the producer."""
 
 _MUCH_LATER = "2099-01-01T00:00:00+00:00"
-"""The ETA of its messages: whoever takes one holds it."""
+"""The ETA of its messages: a worker that takes one holds it until then."""
 
 
 async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is_lost_whatever_is_done(
@@ -31,10 +31,10 @@ async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is
     enough = asyncio.Event()
     producing = asyncio.create_task(_produce(team, ids, enough))
 
-    async def at_work() -> bool:
+    async def runs() -> bool:
         return await team.redis.hlen("unacked") > _FOREIGN
 
-    await until(at_work, "the stranger to be at work")
+    await until(runs, "the unknown worker to run")
     await team.recovery("first")
     assert "CLIENT LIST" in await team.waits("UnknownConsumer", "first")
     assert await team.replicas() == 0
@@ -102,7 +102,7 @@ def envelope_in_unacked(queue: str) -> bytes:
 
 
 async def _quarantined(team: Team) -> list[str]:
-    """Return the task ids of what lies in quarantines, once for each message."""
+    """Return the task id of each message in a quarantine."""
     found: list[bytes | str] = []
     for key in await team.redis.keys("queuerecovery.dev:quarantine:*"):
         kind = await team.redis.type(key)

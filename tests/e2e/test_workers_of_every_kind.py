@@ -2,7 +2,7 @@
 
 Each queue holds jobs that run, that were prefetched, that have an ETA, that fail and are tried again indefinitely, and
 that killed workers have left behind; with early and with late acknowledgement, of several priorities, sent directly and
-through a topic exchange. The other application shares the database, and its worker gives back all the while whatever
+through a topic exchange. The other application shares the database, and its worker keeps giving back what
 anybody has held for longer than a second.
 """
 

@@ -56,7 +56,7 @@ def traces(folder: Path) -> dict[str, set[str]]:
 
 
 def _cgroups() -> set[str]:
-    """Return the control groups of nodes, and what else is in the two upper levels; `os.walk` bears that some go."""
+    """Return the control groups of the two upper levels; `os.walk` tolerates that some disappear."""
     root = "/sys/fs/cgroup"
     return {
         folder

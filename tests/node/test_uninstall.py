@@ -42,7 +42,7 @@ class Shell:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def shell(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Shell]:
-    """A shell; the operator is installed again afterwards, whatever was done in it."""
+    """A shell; the operator is installed again afterwards in any case."""
     yield Shell(cluster, tmp_path)
     await operator.install(cluster)
 

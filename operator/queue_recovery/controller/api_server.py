@@ -123,7 +123,7 @@ async def _read_kubeconfig(configuration: Configuration) -> None:
         )
     try:
         await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except Exception:  # noqa: BLE001  # the library raises whatever a broken file leads to
+    except Exception:  # noqa: BLE001  # a broken file can lead to any error of the library
         # Its text may quote the file, and so a token.
         raise _unusable("it is not a valid kubeconfig") from None
     server = urlsplit(configuration.host)
