@@ -17,7 +17,15 @@ from tests.chaos.troubles import run
 _MATRICES = [trouble for trouble in Trouble if trouble is not Trouble.NONE]
 _CROWD = 20
 """Recoveries in a crowd, and deaths of its operator."""
-_KINDS = (plans.PLAIN, plans.UNLINKING, plans.EVERY_QUEUE, plans.PENDING, plans.PENDING_ELSEWHERE, plans.RESTORING)
+_KINDS = (
+    plans.PLAIN,
+    plans.UNLINKING,
+    plans.EVERY_QUEUE,
+    plans.PENDING,
+    plans.PENDING_ELSEWHERE,
+    plans.RESTORING,
+    plans.WAITING,
+)
 
 
 def main() -> None:
@@ -69,6 +77,7 @@ def _cases(
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
         yield from plans.matrix(trouble, plans.more(seen[plans.PENDING], plain), plans.PENDING)
+        yield from plans.matrix(trouble, plans.more(seen[plans.WAITING], plain), plans.WAITING)
         elsewhere = plans.more(seen[plans.PENDING_ELSEWHERE], seen[plans.EVERY_QUEUE])
         yield from plans.matrix(trouble, elsewhere, plans.PENDING_ELSEWHERE)
     if Trouble.DEATH in troubles:

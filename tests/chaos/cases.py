@@ -47,6 +47,8 @@ class Trouble(StrEnum):
     """It is paused meanwhile, and goes on when the other recovery is over."""
     LATE = "late"
     """The operator is killed, another one ends the recovery, and then the effect arrives."""
+    REPLACED = "Deployment replaced"
+    """The workers' Deployment is deleted, and created again from its manifest."""
     CRASH = "store crash"
     """The job store is killed, and started again."""
     FAILOVER = "failover"
@@ -74,6 +76,8 @@ class Case:
     """Whether it puts messages of an earlier recovery back."""
     pending: bool = False
     """Whether some of the listed jobs wait for their messages, as another recovery has enqueued them."""
+    waits: bool = False
+    """Whether it finds the queue locked, and plans again once the lock is free."""
     real_workers: bool = False
 
     @property
@@ -84,6 +88,7 @@ class Case:
             "every queue": self.every_queue,
             "restore": self.restore,
             "pending jobs": self.pending,
+            "locked queue": self.waits,
             "Celery": self.real_workers,
         }
         return ", ".join(mark for mark, holds in marks.items() if holds)

@@ -346,6 +346,8 @@ def _surroundings(state: State) -> Iterator[State]:
     if state.deletions:
         there = state.finalizers[0]
         yield state._replace(deletions=0, deleted=there, cancelled=there, vanished=NOBODY if there else 0)
+    if state.replacements:
+        yield state.scaled(1, NOBODY)._replace(replacements=0)
     if state.removals:
         yield state._replace(removals=0, vanished=len(state.statuses) - 1)
 

@@ -38,6 +38,7 @@ def conformance(case: Case, scenario: Scenario) -> Conformance:
             cancels=int(case.trouble in _CANCELLED),
             deletions=int(case.trouble is Trouble.DELETE),
             removals=int(case.trouble in _REMOVED),
+            replacements=int(case.trouble is Trouble.REPLACED),
         ),
         recoveries=recoveries,
         jobs=jobs,

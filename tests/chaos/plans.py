@@ -37,6 +37,11 @@ PENDING: Final = replace(PLAIN, pending=True)
 PENDING_ELSEWHERE: Final = replace(PENDING, every_queue=True)
 """One of every queue leaves messages of jobs that are listed for another queue."""
 RESTORING: Final = replace(PLAIN, restore=True)
+WAITING: Final = replace(PLAIN, waits=True)
+"""A recovery that has waited for the queue's lock plans again."""
+
+_OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
+"""The effects before the last look at the workers: what replaces them later runs while messages are taken."""
 
 
 def chance(seed: int) -> Random:
@@ -63,6 +68,8 @@ def more(seen: Sequence[Crossing], than: Sequence[Crossing]) -> list[Crossing]:
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:
     """Yield a case for each side of each effect that the trouble can befall, of recoveries like that one."""
     for effect in seen:
+        if trouble is Trouble.REPLACED and effect.name not in _OF_THE_DRAIN:
+            continue
         if trouble in OF_THE_STORE and not effect.name.removeprefix("(target) ").startswith("mongo "):
             continue
         for side in SIDES[:1] if trouble in _ONE_SIDED else SIDES:

@@ -83,6 +83,11 @@ class Watched:
         return condition(self.status, "Ready").get("reason") == "Suspended"
 
     @property
+    def waits_for_lock(self) -> bool:
+        """Whether it says that another recovery has locked its queue."""
+        return condition(self.status, "Reconciling").get("reason") == "Locked"
+
+    @property
     def let_go(self) -> bool:
         """Whether it has ended and the operator holds it no more."""
         return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
@@ -125,6 +130,8 @@ class Scenario(Team):
     """The keys in the broker that are nobody's business, each as DUMP shows it."""
     foreign: dict[str, bytes] = field(default_factory=dict)
     """The entries of `unacked` that are other queues', or nobody can read."""
+    _manifest: Json = field(default_factory=dict, init=False)
+    """Of the workers' Deployment."""
     earlier: str | None = None
     """UID of the recovery whose messages are put back; None: the recovery takes messages itself."""
     removed: str | None = None
@@ -141,6 +148,14 @@ class Scenario(Team):
     async def delete(self) -> None:
         """Delete the recovery."""
         await self.api.delete(f"{self.path('QueueRecovery')}/{NAME}", {})
+
+    async def replace_workers(self) -> None:
+        """Delete the workers' Deployment with its pods, and create it again from its manifest."""
+        path = f"{self.path('Deployment')}/worker"
+        before = (await self.get("Deployment", "worker"))["metadata"]["uid"]
+        await self.api.delete(path, {"propagationPolicy": "Background"})
+        await self.apply(self._manifest)
+        assert (await self.get("Deployment", "worker"))["metadata"]["uid"] != before
 
     async def remove_by_force(self) -> None:
         """Delete the recovery without its being ended."""
@@ -200,6 +215,24 @@ class Scenario(Team):
         await self.recovery(name, **{"jobs": jobs, "reenqueue": {"ratePerSecond": 8}, **spec})
         async with self._watching(name):
             yield
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Create a recovery whose queue another cluster's recovery has locked, until this one says that it waits."""
+        lock, run = "queuerecovery.dev:lock:work", "queuerecovery.dev:run:elsewhere"
+        await self.redis.hset(run, mapping={"uid": "elsewhere", "name": "team/elsewhere", "state": "preparing"})
+        await self.redis.set(lock, "elsewhere")
+
+        async def unlock() -> None:
+            await self.watched.becomes(lambda watched: watched.waits_for_lock, "the recovery to wait for the lock")
+            await self.redis.delete(lock, run)
+
+        async with self.recovering():
+            unlocking = ensure_future(unlock())
+            try:
+                yield
+            finally:
+                unlocking.cancel()
 
     @asynccontextmanager
     async def restoring(self) -> AsyncIterator[None]:
@@ -286,7 +319,8 @@ class Scenario(Team):
             "spec": {"containers": [container], "terminationGracePeriodSeconds": grace},
         }
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
-        await self.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec})
+        self._manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec}
+        await self.apply(self._manifest)
 
         async def stuck() -> bool:
             entries = await self.redis.hvals("unacked")

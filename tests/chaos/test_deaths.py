@@ -119,6 +119,26 @@ async def test_a_death_beside_the_finalizer_leaves_none_and_loses_none(servers: 
     await in_order(servers, [Case(trouble=Trouble.DEATH, points=(point,)) for point in points])
 
 
+async def test_a_recovery_that_has_waited_for_the_lock_plans_again_also_after_a_death(
+    servers: Servers, steps: list[Crossing]
+) -> None:
+    undisturbed = await run(servers, plans.WAITING)
+    assert not undisturbed.violations, report.evidence(undisturbed)
+    more = plans.more(plans.effects(undisturbed.traces[0]), steps)
+
+    names = [one.name for one in more]
+    again = [one for one in more if " Locked" in one.name or one.name == "k8s status Planning Planned"]
+
+    assert len(again) == 2, names  # waiting, and planning for the second time
+    await in_order(servers, list(plans.matrix(Trouble.DEATH, again, plans.WAITING)))
+
+
+async def test_workers_that_are_replaced_during_the_drain_are_stopped_too(
+    servers: Servers, steps: list[Crossing]
+) -> None:
+    await in_order(servers, list(plans.matrix(Trouble.REPLACED, steps)))
+
+
 async def test_what_a_recovery_holds_that_is_removed_by_force_is_taken_over_by_the_next_one(
     servers: Servers, steps: list[Crossing]
 ) -> None:

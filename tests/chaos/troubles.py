@@ -49,6 +49,8 @@ async def run(servers: Servers, case: Case) -> Result:
 async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
     """Return the case's recovery, yet to be created; what it is to put back has been taken by then."""
     scenario, case = case_run.scenario, case_run.case
+    if case.waits:
+        return scenario.waiting()
     if not case.restore:
         return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention})
     async with scenario.recovering(EARLIER, jobs=[]), case_run.servers.operators.start(case_run.fixture.environment):
@@ -196,6 +198,16 @@ _REFUSALS = {
 }
 
 
+async def _is_replaced(case_run: CaseRun) -> bool:
+    """The workers' Deployment is another one when the effect goes on."""
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await _is_hit(case_run, operator)
+        await case_run.scenario.replace_workers()
+        operator.send(signal.SIGUSR1)
+        await judge(case_run)
+    return reached
+
+
 async def _is_removed(case_run: CaseRun) -> bool:
     """The recovery is removed by force; what is judged is the next one of the same queue."""
     async with case_run.operator(*case_run.case.points) as operator:
@@ -242,6 +254,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.REMOVED: _is_removed,
     Trouble.REMOVED_LATE: _is_removed,
     Trouble.LATE: _arrives_late,
+    Trouble.REPLACED: _is_replaced,
     Trouble.CRASH: _store_crashes,
     Trouble.FAILOVER: _store_refuses,
     Trouble.CONFLICT: _store_refuses,

@@ -45,7 +45,7 @@ def explore(
         seeking: the violation to look for; None: any.
         alone: see `harm`; None: what can be promised for this beginning.
     """
-    alone = not (start.scalings or start.outlives) if alone is None else alone
+    alone = not (start.scalings or start.replacements or start.outlives) if alone is None else alone
     visited = _Visited(start)
     ends: list[int] = []
     endings: set[tuple[Ending, ...]] = set()

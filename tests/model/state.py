@@ -174,6 +174,7 @@ class State(NamedTuple):
     scalings: int = 0
     rivals: int = 0
     losses: int = 0
+    replacements: int = 0
     vanishings: int = 0
     expirations: int = 0
 

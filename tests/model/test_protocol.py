@@ -20,6 +20,7 @@ FIRST_OF_TWO_CANCELLED = beginning(operators=(0, 1), old=0)._replace(cancels=1)
 TWO_JOBS = beginning(jobs=2, old=0)._replace(cancels=1)
 PRODUCER = beginning(jobs=0, old=0)._replace(producers=1, retries=False)
 SOMEBODY_SCALES = beginning()._replace(scalings=2)
+SOMEBODY_REPLACES = beginning()._replace(replacements=1)
 RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
 BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
 BROKER_FORGETS = beginning()._replace(losses=1)
@@ -106,6 +107,11 @@ def test_what_a_producer_sends_after_the_boundary_stays_in_its_workers_hands() -
 
 def test_workers_that_somebody_else_scales_are_drained_again() -> None:
     assert held(SOMEBODY_SCALES).endings == {(ENQUEUED,)}
+
+
+def test_workers_that_somebody_replaces_are_drained_again() -> None:
+    assert held(SOMEBODY_REPLACES).endings == {(ENQUEUED,)}
+    assert held(SOMEBODY_REPLACES._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
 def test_a_job_that_the_application_enqueues_itself_gets_no_second_message() -> None:
