@@ -1,4 +1,4 @@
-"""What must hold when a recovery is over, whatever happened to its operator.
+"""What must hold when a recovery is over, no matter what happened to its operator.
 
 `violations` says in words what does not hold. Some of it may yet come about (a worker is still starting), nothing of
 it may be allowed to pass.
@@ -143,14 +143,14 @@ def _others(scenario: Scenario, observed: Observation) -> Iterator[str]:
 
 
 def _workers(observed: Observation) -> Iterator[str]:
-    """The Deployment has its replicas again, all of them up, and bears no trace."""
+    """The Deployment has its replicas again, all of them available, and no trace of it."""
     spec, status, metadata = (observed.deployment[part] for part in ("spec", "status", "metadata"))
     if (spec["replicas"], status.get("availableReplicas", 0), status.get("replicas", 0)) != (REPLICAS,) * 3:
         yield f"the Deployment has {spec['replicas']} replicas, {status.get('availableReplicas', 0)} of them available"
     if {HELD_BY, HELD_BY_UID, SCALE_BACK_TO} & metadata.get("labels", {}).keys():
-        yield "the Deployment still bears the note"
+        yield "the Deployment still has the note"
     if FENCE in metadata.get("labels", {}):
-        yield "the Deployment still bears the fence"
+        yield "the Deployment still has the fence"
     if any(entry["manager"] == "queue-recovery" for entry in metadata["managedFields"]):
         yield "the operator still owns fields of the Deployment"
 

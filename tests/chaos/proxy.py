@@ -157,7 +157,7 @@ class _Pair:
                 self._answered.set()
                 if self.network is Network.DEAF:
                     self._client_out.write_eof()
-                    # The client hears nothing more; what it still sends goes on arriving.
+                    # The client receives nothing more; what it still sends arrives.
                     await self._server_in.read(-1)
                     return
                 if not self._client_gone:

@@ -1,4 +1,4 @@
-"""What must hold of the messages and of the books when a recovery that restores is over."""
+"""What must hold of the messages and of the final status when a recovery that restores has ended."""
 
 from collections.abc import Iterator
 

@@ -250,7 +250,7 @@ class Scenario(Team):
             yield
         except DeadlineError:
             if following.done():
-                following.result()  # whoever watches no more sees nothing, and this says why
+                following.result()  # a watch that has ended sees nothing, and this says why
             raise
         finally:
             following.cancel()

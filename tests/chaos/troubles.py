@@ -19,7 +19,7 @@ from tests.mongodb import accept_updates, fail_updates
 
 _NOT_REACHED_SECONDS = 10
 _LEASE_SECONDS = 8
-"""As short as an operator bears that shares its processors with those of other cases."""
+"""As short as possible for an operator that shares its processors with those of other cases."""
 
 
 async def run(servers: Servers, case: Case) -> Result:
@@ -110,8 +110,8 @@ async def _is_told(case_run: CaseRun) -> bool:
                 await scenario.change(suspend=True)
             case _:
                 await scenario.delete()
-        with suppress(DeadlineError):  # before it works on the recovery it hears nothing
-            await operator.crosses(_heard, "the operator to hear of it", seconds=2)
+        with suppress(DeadlineError):  # before it reconciles the recovery it receives nothing
+            await operator.crosses(_received, "the operator to receive it", seconds=2)
         operator.send(signal.SIGUSR1)
         if case_run.case.trouble is Trouble.SUSPEND:
             await scenario.watched.becomes(lambda watched: watched.ended or watched.suspended, "the recovery to hold")
@@ -306,7 +306,7 @@ def _dies_later(case: Case) -> bool:
     return case.trouble in {Trouble.DEATH, Trouble.SUCCESSION} or len(case.points) > 1
 
 
-def _heard(crossing: Crossing) -> bool:
+def _received(crossing: Crossing) -> bool:
     if crossing.moment is not Moment.HEARD:
         return False
     generation, deleting = json.loads(crossing.name)

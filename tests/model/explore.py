@@ -119,7 +119,7 @@ class _Visited:
 
 
 def _is_left_well(state: State) -> bool:
-    """Tell whether the workers are back for good, although the broker is not there to close the books with."""
+    """Tell whether the workers are back for good, although the broker is not there to finish with."""
     status = state.statuses[0]
     ends = status.step == "planned" or bool(status.ending)
     return state.broker_away and ends and state.replicas > 0 and state.note == NOBODY
@@ -141,15 +141,15 @@ def _process(state: State, index: int, view: View) -> Iterator[Move]:
         yield Move(process.at, after._replace(processes=put(after.processes, index, then)), process=process)
     if process.at == "read the status":
         return
-    anew = state._replace(processes=put(state.processes, index, Process(process.recovery)))
+    restarted = state._replace(processes=put(state.processes, index, Process(process.recovery)))
     if state.deaths:
-        yield Move("dies", anew._replace(deaths=state.deaths - 1), sure=False, process=process)
+        yield Move("dies", restarted._replace(deaths=state.deaths - 1), sure=False, process=process)
     if state.cancelled and process.recovery == 0 and not process.status.ending:
-        yield Move("hears of the cancel", anew, process=process)
+        yield Move("receives the cancel", restarted, process=process)
     if view.is_gone and not process.status.ending:
         _, then = view.gone()
         ended = state._replace(processes=put(state.processes, index, then))
-        yield Move("hears that its resource is gone", ended, process=process)
+        yield Move("sees that its resource is gone", ended, process=process)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ class Status(NamedTuple):
 
 
 class Process(NamedTuple):
-    """An operator's process at work on one recovery: where it stands, and what it remembers."""
+    """An operator's process that reconciles one recovery: its position, and what it remembers."""
 
     recovery: int
     at: str = "read the status"

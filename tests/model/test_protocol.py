@@ -1,4 +1,4 @@
-"""The protocol holds in whatever order things happen, and none of its parts can be left out.
+"""The protocol holds in any order of events, and none of its parts can be left out.
 
 The model follows the order of effects in `operator/queue_recovery`; where that changes, it has to change too.
 """
@@ -252,7 +252,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         "two messages of one job",
     ),
     (
-        "a closed run may push: the books said that it would not",
+        "a closed run may push: the final status said that it would not",
         {"push: only while the run is open"},
         ONE_CANCELLED,
         "wrong books",
@@ -301,7 +301,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         ONE_CANCELLED,
         "workers left at 0",
     ),
-    ("books before workers", {"end: workers before the books"}, BROKER_GOES, "workers left at 0"),
+    ("final status before workers", {"end: workers before the final status"}, BROKER_GOES, "workers left at 0"),
     (
         "workers before late takers are refused: a message leaves a worker's hands",
         {"end: refuses late takers before the workers come back"},

@@ -38,7 +38,7 @@ Part = Literal[
     "push: only while the run is open",
     "push: only without a marker",
     "end: refuses late takers before the workers come back",
-    "end: workers before the books",
+    "end: workers before the final status",
     "end: closes the run",
     "end: brings back what is sorted out",
     "end: settles what was not pushed",
@@ -173,4 +173,4 @@ class View(NamedTuple):
             return "finish"
         if self.stops_none or status.step in {"restarted", "reenqueued", "restored"}:
             return "close"
-        return "refuse late takers" if self.has("end: workers before the books") else "close"
+        return "refuse late takers" if self.has("end: workers before the final status") else "close"
