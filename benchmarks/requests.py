@@ -30,7 +30,10 @@ _GROUP = "queuerecovery.dev"
 
 
 def asked(audit: Iterable[Json]) -> Counter[str]:
-    """Count the operator's requests by kind, as `get secrets`: a watch when it begins, all others when they end."""
+    """Count the operator's requests by kind, such as `get secrets`.
+
+    A watch counts when it begins, all others when they end.
+    """
     return Counter(
         kind_of(event)
         for event in audit
@@ -241,7 +244,7 @@ def _last(kinds: Sequence[str], kind: str) -> int:
 
 
 def report() -> str:
-    """Measure, and return a section in Markdown: a row for each recovery, its requests by their verbs."""
+    """Measure, and return a section in Markdown with a row for each recovery."""
     counts = asyncio.run(measure(CASES))
     verbs = sorted({kind.split()[0] for count in counts for kind in count})
     lines = [f"| | {' | '.join(verbs)} | all |", "|---|" + "---:|" * (len(verbs) + 1)]

@@ -90,14 +90,17 @@ class Server:
                     yield server
 
     async def fill(self, count: int, where: str) -> None:
-        """Replace its data by messages of 1 KiB in the `list`, or in `unacked`, a third of them of the queue."""
+        """Replace its data by messages of 1 KiB in the `list` or in `unacked`.
+
+        A third of those in `unacked` are of the queue.
+        """
         await self._redis.flushall()
         for first in range(1, count + 1, _FILL_AT_ONCE):
             last = min(count, first + _FILL_AT_ONCE - 1)
             await self._redis.eval(_FILL, 0, first, last, _BODY, where)
 
     async def watch_operator(self, way: Way, *tasks: str, expected: int, seconds: float = 0) -> None:
-        """Purge by a process of the operator (`benchmarks.taker`); add its figures and the others' waits."""
+        """Purge by a process of the operator, and add its figures and the others' waits."""
         output = await self._watch_process(way, ["-m", "benchmarks.taker", self.broker.url, *tasks], seconds)
         done = json.loads(output)
         if done["taken"] + done["left"] != expected:

@@ -31,7 +31,7 @@ async def unlink(server: Server) -> None:
 
 
 async def celery_purge(server: Server) -> None:
-    """Send the commands of `celery purge`: LLEN and DEL for each priority, in a MULTI (kombu's `_purge`)."""
+    """Send the commands of `celery purge`: LLEN and DEL for each priority, in a MULTI."""
     async with server.peer.pipeline(transaction=True) as pipeline:
         for ending in ("", "\x06\x163", "\x06\x166", "\x06\x169"):
             pipeline.llen(QUEUE + ending)

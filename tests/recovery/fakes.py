@@ -49,7 +49,7 @@ _LOOPS = 10
 def target(
     queues: Mapping[str, Sequence[str]] | None = None, /, *, id_type: IdType = "String", **spec: object
 ) -> QueueTargetSpec:
-    """Return a target with these queues and their Deployments; by default `tts` with `worker`."""
+    """Return a target of these queues with their Deployments; default: `tts`, `worker`."""
     store = {"urlSecretRef": {"name": "mongo", "key": "url"}, "database": "app", "collection": "jobs"}
     return QueueTargetSpec.model_validate(
         {
@@ -281,7 +281,7 @@ class Case:
         return asyncio.ensure_future(self.reconciled())
 
     async def waits(self, reason: str) -> str:
-        """Wait until the status says that the recovery waits for this reason; return the message."""
+        """Wait until the status has this reason for waiting; return its message."""
 
         async def said() -> bool:
             return any(one.type == "Reconciling" and one.reason == reason for one in self.status.conditions)

@@ -8,7 +8,7 @@ class Faults:
     """The base of the fakes: it records calls by the names of the methods, and raises prepared errors."""
 
     def __init__(self, log: list[str] | None = None) -> None:
-        """Begin without calls and errors; `log` gets the calls of several fakes in their order."""
+        """Begin without calls and errors; `log` may be shared by several fakes."""
         self.calls: list[str] = []
         self._log = [] if log is None else log
         self.on_call: dict[str, Callable[[], object]] = {}

@@ -7,7 +7,7 @@ from tests.recovery.fakes import Case
 
 
 async def finished_after_death(number: int) -> tuple[Case, bool]:
-    """Return a finished recovery, and whether its first process died, as it does at its call of this number."""
+    """Return a finished recovery whose process died at a call, and whether it did."""
     case = Case(jobs=["a", "b"])
     case.broker.add("old-a", "old-b", "of no job")
     left = number

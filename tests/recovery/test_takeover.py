@@ -28,7 +28,10 @@ SCALED_BACK = [("worker", "uid of worker", "gone"), ("extra", "uid of extra", "g
 
 
 def locked(spec: Mapping[str, object] | None = None, *, holder: Holder = HOLDER, noted: str = "removed") -> Case:
-    """Return a recovery whose queue and Deployments are held by one that is gone; `noted`: its name on these."""
+    """Return a recovery whose queue and Deployments are held by one that is gone.
+
+    `noted` is the name of that one on the Deployments.
+    """
     case = Case(spec)
     case.environment.targets["media"] = target({"mail": ["mailer"], "tts": ["worker", "extra"]}, jobStore=None)
     for name in ("mailer", "worker", "extra"):

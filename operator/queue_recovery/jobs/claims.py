@@ -53,14 +53,19 @@ def is_claimed_as(stamp: Stamp | None, claim: Claim) -> bool:
 
 
 def needs_document(claim: Claim, fields: JobFields) -> bool:
-    """Tell whether a claim has to read the document first: a field seen as None is null or absent."""
+    """Tell whether a claim has to read the document first.
+
+    A field that was seen as None is null or absent, which only the document tells.
+    """
     return None in _seen(claim, fields).values()
 
 
 def claim_write(
     key: TypedId, claim: Claim, document: Document, fields: JobFields, *, pending: str, run_uid: str, now: datetime
 ) -> UpdateOne:
-    """Make the update that claims a job if it is still as it was seen and has no stamp of this recovery.
+    """Make the update that claims a job.
+
+    It matches if the job is still as it was seen, and has no stamp of this recovery.
 
     Args:
         key: the document's `_id`.
@@ -89,7 +94,10 @@ def claim_write(
 
 
 def fence_write(key: TypedId, *, run_uid: str, now: datetime) -> UpdateOne:
-    """Make the update that stamps a job which was never claimed, so that a late claim of it fails."""
+    """Make the update that stamps a job which was never claimed.
+
+    A late claim of it fails then.
+    """
     return UpdateOne(
         {"_id": key, stamp_path(run_uid): {"$exists": False}},
         {"$set": {stamp_path(run_uid): {"released": True, "at": now}}},
@@ -97,7 +105,7 @@ def fence_write(key: TypedId, *, run_uid: str, now: datetime) -> UpdateOne:
 
 
 def revert_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: str, now: datetime) -> UpdateOne:
-    """Make the update that releases a claimed job and gives it back its former status and task id.
+    """Make the update that releases a claimed job and reverts its status and task id.
 
     It does not match a job that another client has changed since it was claimed.
     """
@@ -112,7 +120,7 @@ def revert_write(key: TypedId, stamp: Stamp, fields: JobFields, *, run_uid: str,
 
 
 def release_write(key: TypedId, stamp: Stamp, *, run_uid: str, now: datetime) -> UpdateOne:
-    """Make the update that releases a claimed job as it is, because another client has changed it."""
+    """Make the update that releases a claimed job which another client has changed."""
     return UpdateOne({"_id": key, **_unreleased(run_uid)}, {"$set": {stamp_path(run_uid): _released(stamp, now)}})
 
 
@@ -122,7 +130,7 @@ def _seen(claim: Claim, fields: JobFields) -> dict[str, str | None]:
 
 
 def _written(fields: JobFields) -> list[tuple[str, str]]:
-    """Return the fields that a claim writes, by their names in a stamp, with their paths in the document."""
+    """Return the fields that a claim writes: names in a stamp, paths in a document."""
     return [("status", fields.status), *([("taskId", fields.task_id)] if fields.task_id else [])]
 
 

@@ -55,7 +55,7 @@ class Connections:
         self._members: set[tuple[str, int | None]] = set()
 
     def pool_class(self) -> type[Pool]:
-        """Return the class of the client's connection pools, the monitors' pools among them."""
+        """Return the class of the client's pools, including those of its monitors."""
         connections = self
 
         class GuardedPool(Pool):
@@ -87,7 +87,7 @@ class Connections:
 
     @property
     def failure(self) -> ConnectFailure | None:
-        """Why there is no usable connection; None if there is one, or if the reason is unknown."""
+        """Why there is no usable connection; None: there is one, or it is unknown."""
         if self._failure is None and self._attempt is not None and not self._connected:
             address, guard = self._attempt
             return self._describe(address, guard, TimeoutError())
@@ -97,7 +97,7 @@ class Connections:
         return self._failure
 
     def certificate_refused(self) -> bool:
-        """Tell whether TLS keeps the operator from every server, as far as the driver knows.
+        """Tell whether TLS fails with every server, as far as the driver knows.
 
         With TLS 1.3 a server judges the client's certificate after the handshake, and its alert may be lost: then all
         that is known is that the server has closed the connection before it answered.

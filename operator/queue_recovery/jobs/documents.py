@@ -74,7 +74,7 @@ def field(document: Document, path: str) -> object:
 
 
 def text(document: Document, path: str) -> str | None:
-    """Return a status or a task id; None if the path is empty, or the field is absent or null.
+    """Return a status or a task id; None if it is not mapped, absent or null.
 
     A value that is not text becomes its type in angle brackets, such as `<int>`: it equals no status of a target, and
     messages show it without showing the value.
@@ -145,7 +145,7 @@ def _parsed(value: str) -> object:
 
 
 def _is_exact(value: object) -> bool:
-    """Tell whether a value survives JSON unchanged; BSON's own types, NaN and infinity do not."""
+    """Tell whether a value survives JSON; BSON's own types, NaN and infinity do not."""
     if isinstance(value, dict):
         return all(type(key) is str and _is_exact(part) for key, part in value.items())
     if isinstance(value, list):

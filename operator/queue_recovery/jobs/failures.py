@@ -34,7 +34,7 @@ Action = Literal["find", "update"]
 
 @contextmanager
 def translated_failures(action: Action, namespace: str, connections: Connections) -> Iterator[None]:
-    """Translate what the driver raises, and raise a cancellation that it has swallowed.
+    """Translate the driver's errors, and raise a cancellation that it has swallowed.
 
     Args:
         action: what is being done.
@@ -52,7 +52,7 @@ def translated_failures(action: Action, namespace: str, connections: Connections
 def to_recovery_error(
     error: PyMongoError | BSONError | AddressNotAllowedError, action: Action, namespace: str, connections: Connections
 ) -> RecoveryError:
-    """Return the error that an exception of the driver means for a recovery; see `translated_failures`."""
+    """Return what an error of the driver means for a recovery."""
     if isinstance(error, OperationFailure):
         code = _first_code(error) if isinstance(error, BulkWriteError) else error.code
         if not isinstance(code, int):  # a server may answer with anything
@@ -95,7 +95,7 @@ def permission_denied(actions: Sequence[Action], namespace: str) -> RecoveryErro
 
 
 def writes_refused(refused: Mapping[str, int]) -> str:
-    """Return the message for jobs whose documents refuse an update, with the server's codes."""
+    """Return the message for jobs whose documents refuse an update."""
     codes = ", ".join(map(str, sorted(set(refused.values()))))
     return (
         f"MongoDB refuses to change the documents of {quoted(refused)} (code {codes}). "

@@ -9,7 +9,7 @@ from queue_recovery.recovery.errors import RecoveryError
 
 
 def check(fields: JobFields) -> None:
-    """Refuse names that MongoDB would refuse, or that would write one field over another.
+    """Refuse names that MongoDB refuses, and fields that overwrite each other.
 
     The first claim would find out too, but the workers have been stopped by then.
 

@@ -55,7 +55,7 @@ async def _find(
 
 
 def batches_by_size(sizes: Mapping[_T, int]) -> Iterator[list[_T]]:
-    """Cut keys into batches of at most `MAX_READ_BYTES`; a larger one is a batch alone."""
+    """Cut keys into batches of at most `MAX_READ_BYTES`, or of one key."""
     batch: list[_T] = []
     total = 0
     for key, size in sizes.items():

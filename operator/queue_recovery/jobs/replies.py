@@ -16,7 +16,7 @@ _announced = cast("property", Hello.max_message_size)
 
 
 def _bounded(hello: Hello[Any]) -> int:
-    """Return the largest message allowed: what the server announces, and no more than the limit."""
+    """Return the size that the server announces, or the limit if that is less."""
     return min(MAX_REPLY_BYTES, cast("int", _announced.__get__(hello)))
 
 

@@ -60,7 +60,7 @@ class MongoJobStore:
         *,
         release: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Store a collection that writes and reads by majority on the primary; see `connecting.connect`.
+        """Store the client and its collection; see `connecting.connect`.
 
         `release` is for a client that others use too: `aclose` calls it instead of closing the client.
         """
@@ -74,7 +74,9 @@ class MongoJobStore:
         self._fields = spec.fields
 
     async def check(self) -> None:
-        """Check that jobs can be read and updated: try each with a condition that matches no document.
+        """Check that jobs can be read and updated.
+
+        Tries each with a condition that matches no document.
 
         Raises:
             RecoveryError: `JobStoreUnavailable`, `JobStoreAuthenticationFailed`, or `JobStorePermissionDenied`, which
@@ -97,7 +99,7 @@ class MongoJobStore:
             raise permission_denied(denied, self._collection.full_name)
 
     def fits(self, job_id: str | int) -> bool:
-        """Tell whether the id has the form of the collection's `idType`; see `documents.fits`."""
+        """Tell whether the id has the form of `idType`; see `documents.fits`."""
         return documents.fits(job_id, self._spec.id_type)
 
     async def look_up(self, ids: Sequence[str]) -> AsyncIterator[StoredJob]:
@@ -135,7 +137,9 @@ class MongoJobStore:
             )
 
     async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
-        """Claim each job that is still as it was seen; return the ids claimed by this or an earlier call.
+        """Claim each job that is still as it was seen.
+
+        Returns the ids that are claimed by this or an earlier call.
 
         Raises:
             RecoveryError: `JobStoreWriteRefused`, naming the jobs whose documents refuse the claim.
@@ -147,7 +151,7 @@ class MongoJobStore:
         return frozenset(ours)
 
     async def settle(self, run_uid: str, unpushed: Sequence[str], *, now: datetime) -> None:
-        """Stamp each of these jobs as released, and give a claimed one its former status and task id back.
+        """Release each of these jobs, and revert the status and task id of a claimed one.
 
         A job that another client has changed since it was claimed is stamped and otherwise left alone. A document that
         cannot take the stamp needs none: a claim of it fails for the same reason.
@@ -185,7 +189,7 @@ class MongoJobStore:
 
     @property
     def is_sound(self) -> bool:
-        """Whether its connections can be used further; False if a server led it to an address that is not allowed."""
+        """Whether its connections can be used; False once an address was not allowed."""
         return not self._connections.address_refused
 
     def for_one_user(self, release: Callable[[], Awaitable[None]]) -> Self:
@@ -278,7 +282,7 @@ class MongoJobStore:
         return path.partition(".")[0]
 
     async def _find(self, ids: Sequence[str], paths: Iterable[str]) -> AsyncIterator[tuple[str, Document | None]]:
-        """Return these fields of the documents that exist, by the ids' texts; None where they are too large."""
+        """Return these fields of the documents that exist; None where they are too large."""
         fields = list(dict.fromkeys(paths))
         for batch in _batches(ids):
             wanted: dict[object, str] = {self._key(job_id): job_id for job_id in batch}

@@ -64,7 +64,7 @@ def refused(what: str) -> RecoveryError:
 
 
 def prepare(url: str) -> str:
-    """Return the URL for the driver: the same servers and login, with safe options only.
+    """Return the URL for the driver: same servers and login, safe options only.
 
     The driver itself refuses a URL that is invalid in other ways.
 
