@@ -31,7 +31,7 @@ async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_
         return "has to stop by" in said
 
     await until(told, "the message to name the pod")
-    assert "waiting for the last pod of worker: pod worker-" in said
+    assert 'waiting for the last pod of worker: pod "worker-' in said
     async with team.workers_end():
         await team.reached("Succeeded")
     assert await team.replicas() == 1
@@ -54,7 +54,7 @@ async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_wo
     status = await team.reached("Failed")
 
     assert condition(status, "Succeeded")["reason"] == "ActiveDeadlineExceeded"
-    assert "waiting for the last pod of worker: pod worker-" in status["message"]
+    assert 'waiting for the last pod of worker: pod "worker-' in status["message"]
     assert "node may be away" not in status["message"]  # its grace period is not over
     assert await team.replicas() == 1
     assert len(await team.queued()) == 1
@@ -125,7 +125,7 @@ async def test_a_deployment_that_is_created_anew_during_the_drain_is_stopped_and
     await team.recovery()
     await _until_scaled_to_zero(team)
     await team.kubectl("delete", "deployment", "worker")
-    assert "create it" in await team.waits("WorkerNotFound")
+    assert "Create it" in await team.waits("WorkerNotFound")
     async with team.workers_end():
         await team.workers(replicas=3)
         status = await team.reached("Succeeded")

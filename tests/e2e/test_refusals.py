@@ -139,7 +139,7 @@ async def test_a_queue_of_which_nothing_can_be_read_is_taken_when_that_is_asked_
 async def test_a_target_that_is_not_there_is_waited_for(team: Team) -> None:
     await team.workers()
     await team.recovery()
-    assert "create it" in await team.waits("TargetNotFound")
+    assert "Create it" in await team.waits("TargetNotFound")
     await team.target()
     await team.reached("Succeeded")
 
@@ -151,7 +151,7 @@ async def test_a_secret_that_is_not_there_or_lacks_the_key_is_waited_for(team: T
     await team.recovery()
     assert 'no Secret "redis"' in await team.waits("SecretNotFound")
     await team.kubectl("create", "secret", "generic", "redis", "--from-literal=adress=x")
-    assert 'has no key "url"; it has "adress"' in await team.waits("SecretKeyMissing")
+    assert 'has no key "url"; its keys are "adress"' in await team.waits("SecretKeyMissing")
     await team.secrets()
     await team.reached("Succeeded")
 
