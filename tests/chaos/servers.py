@@ -79,7 +79,7 @@ class Servers:
             sandbox = await stack.enter_async_context(Sandbox.start())
             await sandbox.kubectl("apply", "-k", "crds/")
             await sandbox.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
-            rights = (f"manifests/operator/{name}.yaml" for name in ("namespace", "rights", "tenant_rights"))
+            rights = (f"manifests/operator/{name}.yaml" for name in ("namespace", "rbac", "tenant_role"))
             await sandbox.kubectl("apply", *(f"--filename={path}" for path in rights))
             kubeconfig = await sandbox.service_account_kubeconfig("queue-recovery", "queue-recovery")
             broker = await sandbox.start_broker(options=["--databases", str(_DATABASES)])
