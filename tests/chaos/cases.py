@@ -1,4 +1,4 @@
-"""One case: a recovery, what befalls its operator, and what was observed afterwards."""
+"""One case: a recovery, what happens to its operator, and what was observed afterwards."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,20 +20,20 @@ _SETTLED_SECONDS = 60
 
 
 class Trouble(StrEnum):
-    """What befalls an operator at its points."""
+    """What happens to an operator at its points."""
 
     NONE = "none"
     DEATH = "death"
     """It is killed, and another one starts; again at each further point."""
     SUCCESSION = "succession"
-    """It is killed, and the one that stood by leads as soon as the lease is over."""
+    """It is killed, and the one on standby leads as soon as the lease is over."""
     PAUSE = "pause"
-    """It stands still until another one has ended the recovery, and then goes on."""
+    """It is stopped until another one has ended the recovery, and then goes on."""
     OVERTAKEN = "overtaken"
-    """The same, and the user cancels while it stands still: the other one gives everything back."""
+    """The same, and the user cancels while it is stopped: the other one gives everything back."""
     CANCEL = "cancel"
     SUSPEND = "suspend"
-    """It is asked to hold, and to go on as soon as it does."""
+    """It is suspended, and resumed as soon as it holds."""
     DELETE = "delete"
     CUT = "cut"
     """The way to the effect's server breaks, until the operator has noticed."""
@@ -60,7 +60,7 @@ class Trouble(StrEnum):
 
 
 OF_THE_STORE: Final = {Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY}
-"""They befall the job store, and so only its effects; each case has a server to itself."""
+"""They happen to the job store, and so only its effects; each case has a server to itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ async def judge(case_run: CaseRun) -> None:
     async def holds() -> bool:
         observed = await observe(scenario)
         found[:] = violations(scenario, observed)
-        if not scenario.watched.let_go:
+        if not scenario.watched.released:
             found.append("the finalizer is still there")
         return not found
 

@@ -8,42 +8,37 @@ An effect that was given up, or whose operator died in it, may take place at any
 entered again after it was disturbed: by an error, by news, or by what it said in the status while it waited.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from tests.chaos.abstraction import BATCHES, OWN, READS, THEIRS, WRITES, is_modelled, said_by
 from tests.chaos.points import Crossing, Moment
+from tests.chaos.possible_states import (
+    Hypothesis,
+    Pending,
+    after_surroundings,
+    answers,
+    begun_again,
+    claims,
+    shared,
+    supplied,
+    with_new_process,
+    with_process,
+)
 from tests.model.protocol import EFFECTS
-from tests.model.state import NOBODY, Message, Process, State, added, put
-from tests.model.view import Part, View
+from tests.model.state import NO_RECOVERY, Process, State
+from tests.model.view import Outcome, Part, View
 
 _LIST: Final = frozenset({"", "0"})
 """The list that is compared, by its priority: the first one, which producers push to."""
 _GOES_ON: Final = frozenset({"put back unacked", "sort", "sort at the end", "sort theirs"})
 """Actions on one message, of which one effect is several."""
 _BETWEEN: Final = READS - {"read the status"}
-_OPEN_AFTER: Final = {
-    **{key: {"preparing", "purged"} for key in ("open", "freeze", "move_unacked", "complete", "put_back_unacked")},
-    **{key: {"purged"} for key in ("boundary", "push", "stage")},
-}
-"""States of a run after scripts that have answered OK; what is sorted may be over by then, so it is not among them."""
+_WHOLE: Final[frozenset[Part]] = frozenset()
+"""Nothing of the protocol is taken out of the model."""
 _OK: Final = "2"
 """What the status of a response begins with that is no error."""
-
-
-class Pending(NamedTuple):
-    """An effect that may still take place: what its process knew."""
-
-    process: Process
-    effect: Crossing
-
-
-class Hypothesis(NamedTuple):
-    """A state in which the model may be; its processes are those of the operators, in the order of their appearance."""
-
-    state: State
-    pending: tuple[Pending, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -61,8 +56,8 @@ class Conformance:
     """Whether the recoveries cover another queue too, whose jobs are settled with those of the compared one."""
     flaky: bool = False
     """Whether servers may be out of reach, so that an ending skips what it need not wait for."""
-    without: frozenset[Part] = frozenset()
-    """The parts of the protocol that are taken out of the model."""
+    effects: Mapping[str, Callable[[View], Outcome]] = field(default_factory=lambda: EFFECTS)
+    """The actions of the model."""
     _actors: dict[tuple[int, int], int] = field(default_factory=dict, init=False)
     _last: dict[int, str] = field(default_factory=dict, init=False)
     """The last action of each actor, by the effect's name."""
@@ -98,7 +93,7 @@ class Conformance:
                 return now
             case Moment.IDLE:
                 actor = self._known(number, line.by)
-                return now if actor is None else {_with(one, actor, _again(one, actor)) for one in now}
+                return now if actor is None else {with_process(one, actor, begun_again(one, actor)) for one in now}
             case Moment.AFTER | Moment.FAILED if is_modelled(line.name) and self._is_compared(line):
                 now, actor = self._acting(now, number, line)
                 if line.moment is Moment.FAILED:
@@ -118,7 +113,7 @@ class Conformance:
             found |= now
         if line.name == "redis push" and not self._numbers(line):
             found |= now  # of written-out jobs only, which the model has not
-        closed = self._closed({*now, *(_supplied(one, line.name) for one in now)})
+        closed = self._closed({*now, *(supplied(one, line.name) for one in now)})
         for one in closed:
             recovery = one.state.processes[actor].recovery
             if is_status and said_by(one.state.statuses[recovery]) == line.about.status:
@@ -144,20 +139,20 @@ class Conformance:
         if process.at not in places:
             return
         for one_by_one in (False, True):
-            for state, then in self._steps(View(one.state, process, self.without, one_by_one), line):
+            for state, then in self._steps(View(one.state, process, _WHOLE, one_by_one), line):
                 if self._fits(one.state, state, process.recovery, line):
                     after = Hypothesis(state, one.pending)
-                    yield after if actor is None else _with(after, actor, then)
+                    yield after if actor is None else with_process(after, actor, then)
 
     def _steps(self, view: View, line: Crossing) -> Iterator[tuple[State, Process]]:
         """Yield the states after an effect, of which some are several actions of the model."""
         numbers, at = self._numbers(line), view.process.at
         if at == "claim":
-            yield from _claims(view, numbers)
+            yield from claims(view, numbers, self.effects["claim"])
             return
         if at == "push" and set(view.process.ours) != set(numbers):
             return
-        outcome = EFFECTS[at](view)
+        outcome = self.effects[at](view)
         if line.answer == "RETURNING":
             outcome = self._returning(view, line)
         while outcome is not None:
@@ -165,22 +160,21 @@ class Conformance:
             if at not in {"settle", "settle theirs"} or process.at != at:
                 yield outcome
             if at in _GOES_ON and process.at in _BETWEEN:
-                outcome = EFFECTS[process.at](view._replace(state=state, process=process))
+                outcome = self.effects[process.at](view._replace(state=state, process=process))
                 if outcome is None:
                     return
                 state, process = outcome
             if process.at != at or at not in {*_GOES_ON, "settle", "settle theirs"}:
                 return
-            outcome = EFFECTS[at](view._replace(state=state, process=process))
+            outcome = self.effects[at](view._replace(state=state, process=process))
 
     def _returning(self, view: View, line: Crossing) -> tuple[State, Process] | None:
         """Close a run of which another list than the compared one is not sorted yet."""
         number = self._recovery(line.about.runs)
-        run = view.state.runs[view.recovery if number is None else number]
-        if run.state != "purged":
-            return None
         owner = view.recovery if number is None else number
-        outcome = EFFECTS[view.process.at](view._replace(state=view.state.with_run(owner, run._replace(sorting=True))))
+        run = view.state.runs[owner]
+        unsorted = view._replace(state=view.state.with_run(owner, run._replace(sorting=True)))
+        outcome = self.effects[view.process.at](unsorted) if run.state == "purged" else None
         if outcome is None:
             return None
         state, process = outcome
@@ -196,11 +190,11 @@ class Conformance:
             case ["k8s", "scale", "to", "0"]:
                 return after.replicas == 0 and after.note == recovery
             case ["k8s", "scale", "back"]:
-                return after.replicas > 0 and after.note == NOBODY
+                return after.replicas > 0 and after.note == NO_RECOVERY
             case ["k8s", "fence"]:
-                return _shared(before) == _shared(after)
+                return shared(before) == shared(after)
             case ["redis", script]:
-                return line.moment is not Moment.AFTER or _answers(before, after, number, script, line.answer)
+                return line.moment is not Moment.AFTER or answers(before, after, number, script, line.answer)
             case _:
                 return True
 
@@ -211,21 +205,21 @@ class Conformance:
         now, actor = self._acting(now, number, line)
         self._disturbed.add(actor)
         found: set[Hypothesis] = set()
-        for one in self._closed({*now, *(_supplied(one, line.name) for one in now)}):
+        for one in self._closed({*now, *(supplied(one, line.name) for one in now)}):
             process = one.state.processes[actor]
             found.add(one)
             if process.at not in self._places(line, process.recovery):
                 continue
             later = one._replace(pending=(*one.pending, Pending(process, line)))
-            found.add(_with(later, actor, _again(one, actor)))
+            found.add(with_process(later, actor, begun_again(one, actor)))
             if process.at == "refuse late takers":
-                found.add(_with(later, actor, process._replace(at="bring the workers back")))
+                found.add(with_process(later, actor, process._replace(at="bring the workers back")))
         return found
 
     def _ended(self, now: set[Hypothesis], number: int) -> set[Hypothesis]:
         for (operator, _), actor in self._actors.items():
             if operator == number:
-                now = {_with(one, actor, Process(one.state.processes[actor].recovery, "done")) for one in now}
+                now = {with_process(one, actor, Process(one.state.processes[actor].recovery, "done")) for one in now}
         return now
 
     def _closed(self, hypotheses: Iterable[Hypothesis]) -> set[Hypothesis]:
@@ -241,9 +235,9 @@ class Conformance:
 
     def _silent(self, one: Hypothesis) -> Iterator[Hypothesis]:
         state = one.state
-        yield from (one._replace(state=after) for after in _surroundings(state))
+        yield from (one._replace(state=after) for after in after_surroundings(state))
         for actor, process in enumerate(state.processes):
-            yield from (_with(one, actor, then) for then in self._unseen(state, process, actor))
+            yield from (with_process(one, actor, then) for then in self._unseen(state, process, actor))
         for index, (process, effect) in enumerate(one.pending):
             rest = one._replace(pending=one.pending[:index] + one.pending[index + 1 :])
             yield from self._actions(rest, process, effect, None)
@@ -252,10 +246,10 @@ class Conformance:
         """Yield how a process may go on without an effect."""
         if process.at == "done":
             return
-        view = View(state, process, self.without, one_by_one=False)
+        view = View(state, process, _WHOLE, one_by_one=False)
         if process.at in READS or (process.at in {"freeze", "prepare"} and not state.jobs):
-            outcome = EFFECTS[process.at](view)
-            if outcome is not None and _shared(outcome[0]) == _shared(state):
+            outcome = self.effects[process.at](view)
+            if outcome is not None and shared(outcome[0]) == shared(state):
                 yield outcome[1]
         if self.flaky and process.at == "refuse late takers":
             yield process._replace(at="bring the workers back")
@@ -272,10 +266,10 @@ class Conformance:
         if actor is not None:
             return now, actor
         actor = self._actors[number, recovery] = len(self._actors)
-        return {one._replace(state=_with_process(one.state, Process(recovery))) for one in now}, actor
+        return {one._replace(state=with_new_process(one.state, Process(recovery))) for one in now}, actor
 
     def _known(self, number: int, uid: str) -> int | None:
-        return self._actors.get((number, self.recoveries.get(uid, NOBODY)))
+        return self._actors.get((number, self.recoveries.get(uid, NO_RECOVERY)))
 
     def _recovery(self, runs: Sequence[str]) -> int | None:
         """Return the recovery that owns one of these runs of the compared queue."""
@@ -310,58 +304,6 @@ class Conformance:
         )
 
 
-def _claims(view: View, numbers: Sequence[int]) -> Iterator[tuple[State, Process]]:
-    """Yield the state after a batch of claims; the process goes on with a push, or with the next batch."""
-    for place, number in enumerate(numbers):
-        if view.process.at != "claim" or view.process.todo[:1] != (number,):
-            return
-        outcome = EFFECTS["claim"](view._replace(one_by_one=view.one_by_one and place == len(numbers) - 1))
-        if outcome is None:
-            return
-        view = view._replace(state=outcome[0], process=outcome[1])
-    yield view.state, view.process
-
-
-def _answers(before: State, after: State, recovery: int, script: str, answer: str) -> bool:
-    """Tell whether a script answers so, by the state of the run that it is about."""
-    was, run = before.runs[recovery], after.runs[recovery]
-    word, _, rest = answer.partition(" ")
-    if script == "close":
-        wanted = {"CLOSED": "closed", "CLOSING": "closing", "RETURNING": "purged"}
-        return run.state == wanted.get(word) and (word != "CLOSED" or run.was_purged == (rest == "1"))
-    if script == "release" and word == "OK":
-        return run.state == "closed" and after.lock != recovery
-    states = {"CLOSED": {"closing", "closed"}, "LOST": {"absent"}}
-    if word == "OK":
-        return script not in _OPEN_AFTER or run.state in _OPEN_AFTER[script]
-    return before.lock not in {NOBODY, recovery} if word == "LOCKED" else was.state in states.get(word, {was.state})
-
-
-def _surroundings(state: State) -> Iterator[State]:
-    """Yield what pods and the user may do next."""
-    if bool(state.pods) != bool(state.replicas):
-        yield state._replace(pods=state.replicas)
-    if state.cancels:
-        yield state._replace(cancels=0, cancelled=True)
-    if state.deletions:
-        there = state.finalizers[0]
-        yield state._replace(deletions=0, deleted=there, cancelled=there, vanished=NOBODY if there else 0)
-    if state.replacements:
-        yield state.scaled(1, NOBODY)._replace(replacements=0)
-    if state.removals:
-        yield state._replace(removals=0, vanished=len(state.statuses) - 1)
-
-
-def _supplied(one: Hypothesis, effect: str) -> Hypothesis:
-    """Return the state with what the harness adds between effects: a message in the queue, or in a worker's hands."""
-    state, message = one.state, Message("other", len(one.state.sent) + 100)
-    if effect == "redis boundary" and not state.queue:
-        return one._replace(state=state.queued(message)._replace(sent=added(state.sent, message)))
-    if effect == "redis move_unacked" and not state.unacked:
-        return one._replace(state=state._replace(unacked=(message,), sent=added(state.sent, message)))
-    return one
-
-
 def _unfinished(trace: Sequence[Crossing]) -> list[Crossing]:
     """Return the effects that have begun and of whose end nothing is known."""
     begun = {(line.name, line.number): line for line in trace if line.moment is Moment.BEFORE}
@@ -371,20 +313,3 @@ def _unfinished(trace: Sequence[Crossing]) -> list[Crossing]:
 
 def _batch(effect: str) -> str:
     return "mongo fence" if effect in {"mongo revert", "mongo release"} else effect
-
-
-def _shared(state: State) -> State:
-    return state._replace(processes=())
-
-
-def _with_process(state: State, process: Process) -> State:
-    return state._replace(processes=(*state.processes, process))
-
-
-def _with(one: Hypothesis, actor: int, process: Process) -> Hypothesis:
-    return one._replace(state=one.state._replace(processes=put(one.state.processes, actor, process)))
-
-
-def _again(one: Hypothesis, actor: int) -> Process:
-    """Return the process as it begins a step again."""
-    return Process(one.state.processes[actor].recovery)

@@ -1,6 +1,6 @@
 """A worker that treats Redis as Celery's does and starts in no time: it runs what is good and holds what is poisoned.
 
-A message goes from its list to `unacked`, is run (its id is written down under `ran:<job>`, as `tests.e2e.worker_app`
+A message goes from its list to `unacked`, is run (its id is recorded under `ran:<job>`, as `tests.e2e.worker_app`
 does), and leaves `unacked`. A poisoned one, whose second argument is no text, stays in `unacked`, as one that waits
 for its next attempt does. At SIGTERM all that are held go back to the tail of their lists.
 """
@@ -29,7 +29,7 @@ class Connection:
         self._reader = hiredis.Reader()
         self.ask("SELECT", address.path.strip("/"))
 
-    def ask(self, *words: str | bytes) -> Any:  # noqa: ANN401  # any reply of Redis
+    def ask(self, *words: str | bytes) -> Any:  # noqa: ANN401  # any answer of Redis
         """Send one command and return the answer."""
         self._socket.sendall(hiredis.pack_command(words))  # type: ignore[arg-type]  # its types say: of one word
         while (answer := self._reader.gets()) is False:

@@ -5,8 +5,8 @@ from random import Random
 
 from sandbox.processes import until
 from tests.chaos.cases import Case, CaseRun, Trouble, judge
-from tests.chaos.scenario import Watched
 from tests.chaos.servers import Fixture, Servers
+from tests.chaos.watched import Watched
 
 MOST_DRAINING = 2
 """So few that most of a small crowd waits."""

@@ -1,4 +1,4 @@
-"""Every effect of the operator, seen at the edge of its drivers: named, numbered, and a point to be hit at.
+"""Every effect of the operator, recorded where its drivers send it: named, numbered, and a point to hit it at.
 
 Runs in the operator's process, which it changes at a few places: the method through which all writes to the API server
 go (kopf's and the client's), the one for commands of Redis, the two writes of the MongoDB driver, and the type of what
@@ -51,7 +51,7 @@ _BY: ContextVar[str] = ContextVar("by", default="")
 
 
 class Recorder:
-    """Counts effects, writes them down, and strikes at the points."""
+    """Counts effects, records them, and injects the faults at the points."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Take the points, the trace and the producer from the environment."""

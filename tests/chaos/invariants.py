@@ -52,7 +52,7 @@ def _messages(scenario: Scenario, observed: Observation) -> Iterator[str]:
             expected = [QUEUED]
         found = observed.places.get(name, [])
         if scenario.real_workers:
-            # Celery writes down each attempt of a poisoned task.
+            # Celery records each attempt of a poisoned task.
             found = [where for where in found if where != RUN]
         if found != expected:
             yield f"message {name} should be in {expected}, and is in {found} (purged: {purged})"
@@ -65,11 +65,11 @@ def _messages(scenario: Scenario, observed: Observation) -> Iterator[str]:
     strange = observed.places.keys() - scenario.queue.keys() - set(observed.produced)
     strange -= {job.task_id(scenario.uid) for job in scenario.listed}
     if strange:
-        yield f"messages that nobody sent: {sorted(strange)}"
+        yield f"unknown messages: {sorted(strange)}"
 
 
 def _job(scenario: Scenario, observed: Observation, job: Listed) -> Iterator[str]:
-    """A job ran once, or is named as skipped and looks as before; it does not wait for what never comes."""
+    """A job ran once, or is named as skipped and looks as before; it does not wait for a message that never comes."""
     task = job.task_id(scenario.uid)
     found = observed.places.get(task, [])
     document = observed.documents.get(job.label)
@@ -103,7 +103,7 @@ def _job(scenario: Scenario, observed: Observation, job: Listed) -> Iterator[str
 
 
 def _figures(scenario: Scenario, observed: Observation) -> Iterator[str]:
-    """The status tells what is so."""
+    """The status is right."""
     status = scenario.watched.status
     if "completionTime" not in status or "drainStartTime" not in status:
         return
@@ -118,13 +118,13 @@ def _figures(scenario: Scenario, observed: Observation) -> Iterator[str]:
             yield f"of the jobs only {skipped}, which are done or pending, should be skipped, and not {rows}"
     kept = sum(places.count(QUARANTINE) for places in observed.places.values())
     if _retention(scenario) and status.get("messages", {}).get("quarantined", 0) != kept:
-        yield f"status.messages is {status.get('messages')}, and {kept} lie in the quarantine"
+        yield f"status.messages is {status.get('messages')}, and {kept} are in the quarantine"
     if _retention(scenario) and status.get("quarantine", {}).get("messages", 0) != kept:
-        yield f"status.quarantine is {status.get('quarantine')}, and {kept} lie in it"
+        yield f"status.quarantine is {status.get('quarantine')}, and {kept} are in it"
 
 
 def _others(scenario: Scenario, observed: Observation) -> Iterator[str]:
-    """What is nobody's business is as before, byte for byte."""
+    """What does not belong to the recovery is as before, byte for byte."""
     for key, before in scenario.others.items():
         if observed.others[key] != before:
             yield f"key {key!r} has changed"
@@ -143,7 +143,7 @@ def _others(scenario: Scenario, observed: Observation) -> Iterator[str]:
 
 
 def _workers(observed: Observation) -> Iterator[str]:
-    """The Deployment has its replicas again, all of them available, and no trace of it."""
+    """The Deployment has its replicas again, all of them up, and no trace of the recovery."""
     spec, status, metadata = (observed.deployment[part] for part in ("spec", "status", "metadata"))
     if (spec["replicas"], status.get("availableReplicas", 0), status.get("replicas", 0)) != (REPLICAS,) * 3:
         yield f"the Deployment has {spec['replicas']} replicas, {status.get('availableReplicas', 0)} of them available"
@@ -172,7 +172,7 @@ def _own_keys(scenario: Scenario, observed: Observation) -> Iterator[str]:
     if lost:
         yield f"retention will not find {sorted(lost)}"
     if strange := {key for key in own if not key.startswith(("quarantine:", "run:", "runs:", "lock:"))}:
-        yield f"keys of the operator's that nobody knows: {sorted(strange)}"
+        yield f"unknown keys of the operator: {sorted(strange)}"
 
 
 def _keys_of(run: str, record: Mapping[str, str]) -> set[str]:

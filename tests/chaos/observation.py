@@ -24,7 +24,7 @@ class Observation:
     places: dict[str, list[str]]
     """Where each message of the queue is, by its task id (or text, if it has none); it may be in several places."""
     texts: dict[str, bytes]
-    """What it looks like there, for what lies still."""
+    """What it looks like there, for what stays where it is."""
     produced: list[str]
     """Ids of the messages that were produced while the operator worked."""
     run: dict[str, str]

@@ -34,7 +34,7 @@ class Operator:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, or stands still."""
+        """Whether it runs, or is stopped."""
         return not self._ended.is_set()
 
     async def ended(self) -> None:

@@ -23,7 +23,7 @@ _ONE_SIDED: Final = {
     *(Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE),
     *(Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY),
 }
-"""They befall the effect itself, so have one side only."""
+"""They happen to the effect itself, so have one side only."""
 
 _WAITING: Final = "AwaitingRollout"
 
@@ -66,7 +66,7 @@ def more(seen: Sequence[Crossing], than: Sequence[Crossing]) -> list[Crossing]:
 
 
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:
-    """Yield a case for each side of each effect that the trouble can befall, of recoveries like that one."""
+    """Yield a case for each side of each effect that the trouble can happen to, of recoveries like that one."""
     for effect in seen:
         if trouble is Trouble.REPLACED and effect.name not in _OF_THE_DRAIN:
             continue

@@ -17,16 +17,16 @@ Side = Literal["before", "after"]
 
 
 class Moment(StrEnum):
-    """What a line of a trace tells."""
+    """What a line of a trace says."""
 
     BEFORE = "before"
     AFTER = "after"
     FAILED = "failed"
-    """The effect's answer was an error, or it was given up; whether it took place is unknown."""
+    """The effect was answered by an error, or given up; it is unknown whether it took place."""
     HIT = "hit"
     """The process is about to be killed, stopped or held at a point."""
     HEARD = "heard"
-    """The operator has taken in a change of the recovery."""
+    """The operator has received a change of the recovery."""
     IDLE = "idle"
     """The operator has come to the end of its work on the recovery."""
 
@@ -36,7 +36,7 @@ class Fault(StrEnum):
 
     DIE = "die"
     STOP = "stop"
-    """The whole process stands still until SIGCONT."""
+    """The whole process is stopped until SIGCONT."""
     HOLD = "hold"
     """The one effect waits for SIGUSR1; everything else in the process goes on."""
 

@@ -26,7 +26,7 @@ def removed(scenario: Scenario, observed: Observation) -> Iterator[str]:
     strange = observed.places.keys() - scenario.queue.keys() - set(observed.produced)
     strange -= {job.task_id(uid) for job in scenario.listed for uid in uids}
     if strange:
-        yield f"messages that nobody sent: {sorted(strange)}"
+        yield f"unknown messages: {sorted(strange)}"
     for job in scenario.listed:
         yield from _job(observed, job, uids)
     yield from _left(observed.removed, observed)
@@ -56,6 +56,6 @@ def _left(record: Mapping[str, str], observed: Observation) -> Iterator[str]:
     if record and record["state"] != "closed":
         yield f"the run of the removed one is {record['state']}"
     if record and "expires" not in record:
-        yield "nobody has said when the quarantine of the removed one ends"
+        yield "it is not recorded when the quarantine of the removed one ends"
     if observed.run and "expires" not in observed.run:
-        yield "nobody has said when the quarantine of the next one ends"
+        yield "it is not recorded when the quarantine of the next one ends"

@@ -1,4 +1,4 @@
-"""What must hold of the messages and of the final status when a recovery that restores has ended."""
+"""What must hold of the messages and the figures when a recovery that restores is over."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def restored(scenario: Scenario, observed: Observation) -> Iterator[str]:
         if observed.places.get(name) not in ([QUARANTINE], [RUN]):
             yield f"message {name}, produced meanwhile, is in {observed.places.get(name)}"
     if strange := observed.places.keys() - scenario.queue.keys() - set(observed.produced):
-        yield f"messages that nobody sent: {sorted(strange)}"
+        yield f"unknown messages: {sorted(strange)}"
     if scenario.watched.ended and not scenario.watched.gone:
         yield from _figures(scenario, observed, len(went))
 
@@ -34,4 +34,4 @@ def _figures(scenario: Scenario, observed: Observation, went: int) -> Iterator[s
     if {key: told.get(key, 0) for key in counts} != counts:
         yield f"status.restored is {told}, and should be {counts}"
     if "restored" in status and status["quarantine"]["messages"] != left:
-        yield f"status.quarantine is {status['quarantine']}, and {left} lie in it"
+        yield f"status.quarantine is {status['quarantine']}, and {left} are in it"

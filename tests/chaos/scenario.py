@@ -1,8 +1,8 @@
 """What every case begins with: a stuck queue with neighbours, workers, jobs, and one recovery."""
 
 import json
-from asyncio import Condition, ensure_future, timeout
-from collections.abc import AsyncIterator, Callable, Mapping
+from asyncio import ensure_future
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import time
@@ -14,7 +14,8 @@ from typing_extensions import override
 
 from sandbox.api import ApiError, Json
 from sandbox.processes import ROOT, DeadlineError, until
-from tests.e2e.team import CELERY, Team, condition, envelope
+from tests.chaos.watched import Watched
+from tests.e2e.team import CELERY, Team, envelope
 
 SEP = "\x06\x16"
 CONSUMER = ["python", "tests/chaos/consumer.py"]
@@ -28,7 +29,7 @@ CELERY_GRACE = 60
 QUEUES = ("aside", "work")
 """What the target lists; the first one is empty, and is taken first when both are."""
 UNDECLARED = f"work{SEP}7"
-"""A list of the queue that its workers do not look into: what lies there lies still."""
+"""A list of the queue that its workers do not look into: what is there stays there."""
 WRITTEN_OUT = "written-out"
 """The job that is listed without an id."""
 NAME, EARLIER, NEXT = "stuck", "earlier", "next"
@@ -48,7 +49,7 @@ class Listed:
     label: str
     """How the recovery's status names it."""
     name: str
-    """How its runs are written down."""
+    """How its runs are recorded."""
     document: Json | None
     """What it looked like before, if it has a document."""
 
@@ -57,65 +58,9 @@ class Listed:
         return str(uuid5(UUID(uid), self.key))
 
 
-class Watched:
-    """The recovery as the API server tells of it."""
-
-    def __init__(self) -> None:
-        """Nothing seen yet."""
-        self.body: Json = {}
-        self.gone = False
-        self._news = Condition()
-
-    @property
-    def status(self) -> Json:
-        """The last status seen."""
-        status: Json = self.body.get("status", {})
-        return status
-
-    @property
-    def ended(self) -> bool:
-        """Whether its terminal status has been seen, or it is gone."""
-        return self.gone or "completionTime" in self.status
-
-    @property
-    def suspended(self) -> bool:
-        """Whether it holds, as `spec.suspend` asks."""
-        return condition(self.status, "Ready").get("reason") == "Suspended"
-
-    @property
-    def waits_for_lock(self) -> bool:
-        """Whether it says that another recovery has locked its queue."""
-        return condition(self.status, "Reconciling").get("reason") == "Locked"
-
-    @property
-    def let_go(self) -> bool:
-        """Whether it has ended and the operator holds it no more."""
-        return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
-
-    async def follow(self, team: Team, name: str) -> None:
-        """Take in what happens to it, until cancelled."""
-        async for kind, body in team.api.follow(team.path("QueueRecovery")):
-            if body["metadata"]["name"] == name:
-                async with self._news:
-                    self.body, self.gone = body, kind == "DELETED"
-                    self._news.notify_all()
-
-    async def becomes(self, condition: Callable[["Watched"], bool], what: str, *, seconds: float = 120) -> None:
-        """Wait until the recovery is so.
-
-        Raises:
-            DeadlineError: it is not in time.
-        """
-        try:
-            async with timeout(seconds), self._news:
-                await self._news.wait_for(lambda: condition(self))
-        except TimeoutError:
-            raise DeadlineError(f"waited {seconds} s in vain for {what}; last: {self.status}") from None
-
-
 @dataclass(kw_only=True)
 class Scenario(Team):
-    """A team in a hurry: it asks the API server itself instead of through kubectl, and watches its recovery."""
+    """A team that is fast: it asks the API server itself instead of through kubectl, and watches its recovery."""
 
     real_workers: bool = False
     pending: bool = False
@@ -127,9 +72,9 @@ class Scenario(Team):
     delivered: float = field(default_factory=lambda: float(int(time())))
     """When the entries of `unacked` were delivered that no live worker holds; lately, so that none restores them."""
     others: dict[str, object] = field(default_factory=dict)
-    """The keys in the broker that are nobody's business, each as DUMP shows it."""
+    """The keys in the broker that do not belong to the recovery, each as DUMP shows it."""
     foreign: dict[str, bytes] = field(default_factory=dict)
-    """The entries of `unacked` that are other queues', or nobody can read."""
+    """The entries of `unacked` that belong to other queues, or that cannot be read."""
     _manifest: Json = field(default_factory=dict, init=False)
     """Of the workers' Deployment."""
     earlier: str | None = None
@@ -195,7 +140,7 @@ class Scenario(Team):
                 await self.lay({**one, "metadata": {"name": name}})
 
     async def set_up(self) -> None:
-        """Bring about all but the recovery."""
+        """Create everything but the recovery."""
         await self.let_the_operator_in()
         message = {"task": "work.run", "args": '["$(id)"]'}
         await self.target(queues=[{"name": q, "workers": [{"name": "worker"}], "message": message} for q in QUEUES])
@@ -250,13 +195,13 @@ class Scenario(Team):
             yield
         except DeadlineError:
             if following.done():
-                following.result()  # a watch that has ended sees nothing, and this says why
+                following.result()  # the watch has ended, and this says why
             raise
         finally:
             following.cancel()
 
     async def _neighbours(self) -> None:
-        """Lay into the broker what a recovery must not touch."""
+        """Store in the broker what a recovery must not touch."""
         await self.redis.lpush("mail", *(envelope(f"mail-{n}", "mail") for n in range(3)))
         await self.redis.sadd("_kombu.binding.mail", f"mail{SEP}{SEP}mail")
         await self.redis.set("celery-task-meta-1", "result")
@@ -302,7 +247,7 @@ class Scenario(Team):
         self.listed.append(Listed(key=key, label=job, name=job, document=await self.job(job)))
 
     async def _hold(self, tag: str, entry: bytes) -> None:
-        """Lay an entry into `unacked` that no live worker knows of."""
+        """Store an entry in `unacked` that no live worker knows of."""
         await self.redis.hset("unacked", tag, entry)
         await self.redis.zadd("unacked_index", {tag: self.delivered})
 

@@ -1,16 +1,15 @@
 """A trace conforms to the model only if each of its effects is an action that the model allows at that moment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
 from queue_recovery.broker.scripts import Script
-from tests.chaos import conformance
 from tests.chaos.abstraction import BATCHES, NOT_MODELLED, OWN, READS, THEIRS, WRITES, is_modelled
 from tests.chaos.conformance import Conformance
 from tests.chaos.points import About, Crossing, Moment
 from tests.model.protocol import EFFECTS
-from tests.model.state import Message, State, beginning
+from tests.model.state import Message, beginning
 from tests.model.view import Outcome, View
 
 UID = "uid"
@@ -55,7 +54,7 @@ RECOVERY = [
 """What an operator does to a queue of one message, which is poisoned, another one that a worker holds, and one job."""
 
 
-def checked(*traces: Sequence[Crossing], start: State = START) -> str:
+def checked(*traces: Sequence[Crossing], effects: Mapping[str, Callable[[View], Outcome]] = EFFECTS) -> str:
     """Check traces whose effects took place one after the other."""
     time = 0
     timed: list[list[Crossing]] = []
@@ -64,7 +63,7 @@ def checked(*traces: Sequence[Crossing], start: State = START) -> str:
         for line in trace:
             time += 1
             timed[-1].append(line.model_copy(update={"time": float(time), "number": time}))
-    return Conformance(start=start, recoveries={UID: 0}, jobs={"job": 0}).check(timed)
+    return Conformance(start=START, recoveries={UID: 0}, jobs={"job": 0}, effects=effects).check(timed)
 
 
 def test_what_the_operator_does_conforms() -> None:
@@ -111,11 +110,8 @@ ACTIONS = ["open", "scale", "freeze", "move unacked", "pass the boundary", "clai
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, "write that it is drained", "look again", "wait for the rollout"])
-def test_nothing_conforms_to_a_model_that_lacks_an_action(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking: dict[str, Callable[[View], Outcome]] = {**EFFECTS, action: lambda _: None}
-    monkeypatch.setattr(conformance, "EFFECTS", lacking)
-
-    assert "is no action of the model" in checked(RECOVERY)
+def test_nothing_conforms_to_a_model_that_lacks_an_action(action: str) -> None:
+    assert "is no action of the model" in checked(RECOVERY, effects={**EFFECTS, action: lambda _: None})
 
 
 def test_an_operator_that_dies_is_followed_by_one_that_begins_the_step_again() -> None:

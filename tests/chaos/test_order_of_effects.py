@@ -1,4 +1,4 @@
-"""What has to come before what, seen in one operator's effects while somebody else interferes."""
+"""The order of effects, seen in one operator's trace while others interfere."""
 
 import json
 import signal
@@ -47,7 +47,7 @@ async def test_a_cancel_in_the_middle_of_a_purge_refuses_late_takers_before_work
     ):
         await operator.crosses(at(boundary.name or ""), "the boundary")
         await fixture.scenario.change(cancel=True)
-        await fixture.scenario.watched.becomes(lambda watched: watched.let_go, "its end")
+        await fixture.scenario.watched.becomes(lambda watched: watched.released, "its end")
         done = [one.name for one in operator.crossings() if one.moment is Moment.AFTER]
 
     assert done.index("redis close") < done.index("k8s scale back")
@@ -60,7 +60,7 @@ async def test_a_process_that_was_held_up_before_the_drain_stops_no_worker_once_
         scenario = fixture.scenario
         async with servers.operators.start(fixture.environment):
             await scenario.change(cancel=True)
-            await scenario.watched.becomes(lambda watched: watched.let_go, "its end")
+            await scenario.watched.becomes(lambda watched: watched.released, "its end")
         with pytest.raises(Superseded):
             await stop_workers(held_up)
 
@@ -117,7 +117,7 @@ async def test_what_a_disturbed_attempt_leaves_behind_is_taken_by_the_next_one(s
         await operator.crosses(at(boundary.name or ""), "the boundary")
         await _disturb(fixture.scenario)
         operator.send(signal.SIGUSR1)
-        await fixture.scenario.watched.becomes(lambda watched: watched.let_go, "its end")
+        await fixture.scenario.watched.becomes(lambda watched: watched.released, "its end")
         status, uid = fixture.scenario.watched.status, fixture.scenario.uid
         taken = await fixture.scenario.redis.lrange(f"queuerecovery.dev:quarantine:{uid}:2:ready:0", 0, -1)
 

@@ -9,7 +9,7 @@ async def test_a_quarantine_whose_time_ran_out_without_an_operator_goes_when_one
     async with servers.fixture() as fixture:
         scenario = fixture.scenario
         async with scenario.recovering(purge={"retentionSeconds": 1}), servers.operators.start(fixture.environment):
-            await scenario.watched.becomes(lambda watched: watched.let_go, "its end")
+            await scenario.watched.becomes(lambda watched: watched.released, "its end")
             uid = scenario.uid
 
         async def over() -> bool:

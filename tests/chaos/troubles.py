@@ -1,4 +1,4 @@
-"""How each trouble is brought about."""
+"""How each trouble is caused."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.mongodb import accept_updates, fail_updates
 
 _NOT_REACHED_SECONDS = 10
 _LEASE_SECONDS = 8
-"""As short as possible for an operator that shares its processors with those of other cases."""
+"""As short as an operator tolerates that shares the processors with those of other cases."""
 
 
 async def run(servers: Servers, case: Case) -> Result:
@@ -54,7 +54,7 @@ async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
     if not case.restore:
         return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention})
     async with scenario.recovering(EARLIER, jobs=[]), case_run.servers.operators.start(case_run.fixture.environment):
-        await scenario.watched.becomes(lambda watched: watched.let_go, "the earlier recovery's end")
+        await scenario.watched.becomes(lambda watched: watched.released, "the earlier recovery's end")
         scenario.earlier = scenario.uid
     return scenario.restoring()
 
@@ -266,7 +266,7 @@ async def _is_hit(case_run: CaseRun, operator: Operator) -> bool:
     """Wait until the operator is hit; False when it will not be."""
 
     async def hit_or_over() -> bool:
-        return operator.hit() is not None or case_run.scenario.watched.let_go
+        return operator.hit() is not None or case_run.scenario.watched.released
 
     try:
         await until(hit_or_over, "the operator to be hit")
@@ -280,7 +280,7 @@ async def _ends(case_run: CaseRun, operator: Operator) -> bool:
     """Wait until the operator has died; False when the recovery is over and it lives."""
     try:
         await asyncio.wait_for(
-            _either(operator.ended(), case_run.scenario.watched.becomes(lambda w: w.let_go, "its end")), 130
+            _either(operator.ended(), case_run.scenario.watched.becomes(lambda w: w.released, "its end")), 130
         )
     except DeadlineError as error:
         case_run.wrong.append(str(error))

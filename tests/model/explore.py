@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.model.properties import Violation, fault, harm
+from tests.model.properties import Violation, violated_already, violated_at_the_end
 from tests.model.protocol import EFFECTS, NEEDS_BROKER
-from tests.model.state import NOBODY, Process, State, put
+from tests.model.state import NO_RECOVERY, Process, State, put
 from tests.model.surroundings import Move, is_over, moves
 from tests.model.view import Part, View
 
@@ -43,7 +43,7 @@ def explore(
         without: the parts of the protocol that are taken out.
         one_by_one: each job is pushed before the next one is claimed; see `View`.
         seeking: the violation to look for; None: any.
-        alone: see `harm`; None: what can be promised for this beginning.
+        alone: see `violated_already`; None: what can be promised for this beginning.
     """
     alone = not (start.scalings or start.replacements or start.outlives) if alone is None else alone
     visited = _Visited(start)
@@ -51,9 +51,9 @@ def explore(
     endings: set[tuple[Ending, ...]] = set()
     with _no_garbage():
         for number, state in enumerate(visited.states):  # which grows meanwhile
-            wrong = list(harm(state, alone=alone))
+            wrong = list(violated_already(state, alone=alone))
             if is_over(state):
-                wrong += fault(state)
+                wrong += violated_at_the_end(state)
                 endings.add(tuple((status.ending, status.enqueued) for status in state.statuses))
             if is_over(state) or _is_left_well(state):
                 ends.append(number)
@@ -80,7 +80,7 @@ class _Visited:
 
     def add(self, origin: int, move: Move) -> None:
         """Note where a move leads."""
-        # Processes of one recovery differ by where they stand alone, so their order does not count.
+        # Processes of one recovery differ only by where they are, so their order does not count.
         state, processes = move.state, tuple(sorted(move.state.processes))
         if processes != state.processes:
             state = state._replace(processes=processes)
@@ -119,10 +119,10 @@ class _Visited:
 
 
 def _is_left_well(state: State) -> bool:
-    """Tell whether the workers are back for good, although the broker is not there to finish with."""
+    """Tell whether the workers are back for good, although the broker is not there to close the runs in."""
     status = state.statuses[0]
     ends = status.step == "planned" or bool(status.ending)
-    return state.broker_away and ends and state.replicas > 0 and state.note == NOBODY
+    return state.broker_away and ends and state.replicas > 0 and state.note == NO_RECOVERY
 
 
 def _all_moves(state: State, without: frozenset[Part], *, one_by_one: bool) -> Iterator[Move]:
@@ -141,20 +141,20 @@ def _process(state: State, index: int, view: View) -> Iterator[Move]:
         yield Move(process.at, after._replace(processes=put(after.processes, index, then)), process=process)
     if process.at == "read the status":
         return
-    restarted = state._replace(processes=put(state.processes, index, Process(process.recovery)))
+    begun_again = state._replace(processes=put(state.processes, index, Process(process.recovery)))
     if state.deaths:
-        yield Move("dies", restarted._replace(deaths=state.deaths - 1), sure=False, process=process)
+        yield Move("dies", begun_again._replace(deaths=state.deaths - 1), sure=False, process=process)
     if state.cancelled and process.recovery == 0 and not process.status.ending:
-        yield Move("receives the cancel", restarted, process=process)
+        yield Move("receives the cancel", begun_again, process=process)
     if view.is_gone and not process.status.ending:
         _, then = view.gone()
         ended = state._replace(processes=put(state.processes, index, then))
-        yield Move("sees that its resource is gone", ended, process=process)
+        yield Move("receives that its resource is gone", ended, process=process)
 
 
 @contextmanager
 def _no_garbage() -> Iterator[None]:
-    """Let nobody search for circles: there are none, and looking through all states for them takes most of the time."""
+    """Disable the garbage collector: states have no reference cycles, and looking for them takes most of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

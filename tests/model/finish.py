@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model.state import NOBODY, Claimed, Job, Run, State, added, forgotten, put
+from tests.model.state import NO_RECOVERY, Claimed, Job, Run, State, added, forgotten, put
 from tests.model.view import Outcome, View
 
 
@@ -13,8 +13,8 @@ def restored(view: View) -> State:
     One effect, although it is a read and a write: the write is tried until nothing has come between them.
     """
     state, status = view.state, view.status
-    if state.note != NOBODY and state.note in {view.recovery, status.taken_over}:
-        return state.scaled(replicas=status.replicas, note=NOBODY)
+    if state.note != NO_RECOVERY and state.note in {view.recovery, status.taken_over}:
+        return state.scaled(replicas=status.replicas, note=NO_RECOVERY)
     return state.touched() if view.has("restore: moves the version on without a note too") else state
 
 
@@ -37,7 +37,7 @@ def _refuse_late_takers(view: View) -> Outcome:
 
 def _bring_back(view: View) -> Outcome:
     state = view.state if view.stops_none else restored(view)
-    if view.has("end: workers before the final status"):
+    if view.has("end: workers before the runs are closed"):
         return view.go("close", state)
     return view.stay(view.process._replace(at="finish"), state)
 
@@ -96,8 +96,8 @@ def _release(view: View) -> Outcome:
     if not view.has("end: keeps the run"):
         state = state.with_run(view.recovery, forgotten(view.run))
     if state.lock == view.recovery:
-        state = state._replace(lock=NOBODY)
-    at = "finish" if view.has("end: workers before the final status") else "bring the workers back"
+        state = state._replace(lock=NO_RECOVERY)
+    at = "finish" if view.has("end: workers before the runs are closed") else "bring the workers back"
     return view.stay(view.process._replace(at=at), state)
 
 
@@ -112,7 +112,7 @@ def closing(view: View) -> Run:
     if run.state == "closed" or not view.has("end: closes the run"):
         return run
     if run.state == "purged" and run.sorting and view.has("end: brings back what is sorted out"):
-        return run._replace(complete=run.attempt)  # what is beside may still come back, nothing more is taken
+        return run._replace(complete=run.attempt)  # what is set aside may still come back, nothing more is taken
     if run.state == "purged":
         return run._replace(state="closed", was_purged=True)
     gives_back = run.state == "closing" or (run.state == "preparing" and run.moved)
@@ -125,7 +125,7 @@ def _booked(view: View, state: State) -> Outcome:
     was_purged = run.was_purged or run.state == "purged"
     process = view.process._replace(booked=run.markers)
     if view.status.step in {"purged", "restarted", "reenqueued"} and not was_purged:
-        at = "release" if view.has("end: lets the lock go in doubt too") else "finish"
+        at = "release" if view.has("end: releases the lock in doubt too") else "finish"
         return view.stay(process._replace(at=at, doubtful=True), state)
     left = tuple(number for number in range(len(state.jobs)) if number not in run.markers)
     if not was_purged or not view.has("end: settles what was not pushed"):

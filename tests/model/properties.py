@@ -1,9 +1,9 @@
-"""What may never be, and what has to be at the end."""
+"""What may never be, and what must hold at the end."""
 
 from collections.abc import Iterator
 from typing import Literal
 
-from tests.model.state import NOBODY, OLD, Message, Run, State
+from tests.model.state import NO_RECOVERY, OLD, Message, Run, State
 
 Violation = Literal[
     "double push",
@@ -21,7 +21,7 @@ Violation = Literal[
     "message hidden for good",
     "old message left behind",
     "stranded job",
-    "wrong books",
+    "wrong figures",
     "workers left at 0",
     "lock left behind",
     "recovery without end",
@@ -31,16 +31,16 @@ _OPEN = frozenset({"preparing", "purged", "closing"})
 _TAKEN = frozenset({"purged", "restarted", "reenqueued"})
 
 
-def harm(state: State, *, alone: bool) -> Iterator[Violation]:
-    """Name the harm that has been done already.
+def violated_already(state: State, *, alone: bool) -> Iterator[Violation]:
+    """Name what is violated in a state, whatever comes next.
 
     Args:
-        state: how things stand.
+        state: the state.
         alone: no worker runs while messages are taken: only operators scale them, and none outlives its pod by more
             than the grace period. One that runs may execute what is in the quarantine by then.
     """
     waiting = state.queue + state.unacked
-    kept = _quarantined(state)
+    quarantined = _quarantined(state)
     if len(set(state.sent)) < len(state.sent):
         yield "double push"
     if len(set(state.executed)) < len(state.executed):
@@ -49,13 +49,13 @@ def harm(state: State, *, alone: bool) -> Iterator[Violation]:
         yield "two messages of one job"
     if sum(run.state in _OPEN for run in state.runs) > 1:
         yield "two recoveries at once"
-    if any(_is_robbed(state, recovery) for recovery in range(len(state.runs))):
+    if any(_is_ended_by_another(state, recovery) for recovery in range(len(state.runs))):
         yield "recovery ended by another one"
-    if alone and state.pods and not set(state.hands) <= set(state.unacked):
+    if alone and (state.pods or state.survivor) and not set(state.hands) <= set(state.unacked):
         yield "message taken from a worker's hands"
-    if alone and len(waiting + kept + state.executed) > len(state.sent):
+    if alone and len(waiting + quarantined + state.executed) > len(state.sent):
         yield "message in two places"
-    if not set(state.sent) <= {*waiting, *kept, *state.executed}:
+    if not set(state.sent) <= {*waiting, *quarantined, *state.executed}:
         yield "message lost"
     yield from _wrongly_taken(state, waiting)
     if state.in_order:
@@ -65,7 +65,7 @@ def harm(state: State, *, alone: bool) -> Iterator[Violation]:
 def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Violation]:
     if any(_took_of_a_skipped_job(run) for run in state.runs):
         yield "message of a skipped job taken"
-    if state.restores_from != NOBODY:
+    if state.restores_from != NO_RECOVERY:
         return
     taken = [message for run in state.runs for message in run.moved + run.taken]
     if any(message.job in state.back for message in taken):
@@ -79,12 +79,12 @@ def _wrongly_brought_back(state: State) -> Iterator[Violation]:
     """Name what is wrong with the order of the queue, in which no worker holds messages."""
     if list(state.queue) != sorted(state.queue, key=lambda message: message.job):
         yield "messages brought back out of order"
-    hidden = [message for run in state.runs for message in run.beside + run.unsorted if message.job in state.back]
+    hidden = [message for run in state.runs for message in run.set_aside + run.unsorted if message.job in state.back]
     if hidden and any(message.job in state.back for message in state.queue):
         yield "messages brought back in part"
 
 
-def fault(state: State) -> Iterator[Violation]:
+def violated_at_the_end(state: State) -> Iterator[Violation]:
     """Name what is wrong when no operator has anything left to do.
 
     What a recovery has left that was removed by force is the next one's to put in order, if there has been one; so is a
@@ -93,11 +93,11 @@ def fault(state: State) -> Iterator[Violation]:
     others = [status for recovery, status in enumerate(state.statuses) if recovery != state.vanished]
     if _left_by_force(state) and others and all(status.step == "planned" for status in others):
         return
-    if state.replicas == 0 or state.note != NOBODY:
+    if state.replicas == 0 or state.note != NO_RECOVERY:
         yield "workers left at 0"
-    if state.lock not in {NOBODY, state.vanished}:
+    if state.lock not in {NO_RECOVERY, state.vanished}:
         yield "lock left behind"
-    if any(run.unsorted or run.beside for run in state.runs):
+    if any(run.unsorted or run.set_aside for run in state.runs):
         yield "message hidden for good"
     if any(status.ending == "In doubt" for status in state.statuses):
         return
@@ -108,17 +108,17 @@ def fault(state: State) -> Iterator[Violation]:
         if recovery == state.vanished and not status.over:
             continue
         if set(status.enqueued) != _brought(state, recovery):
-            yield "wrong books"
+            yield "wrong figures"
 
 
 def _brought(state: State, recovery: int) -> set[int]:
     """Return the jobs that a recovery has enqueued, or whose messages it has put back."""
-    if recovery == 0 and state.restores_from != NOBODY:
+    if recovery == 0 and state.restores_from != NO_RECOVERY:
         return {message.job for message in state.queue + state.unacked + state.executed if message.task == OLD}
     return {message.job for message in state.sent if message.task == f"new{recovery}"}
 
 
-def _is_robbed(state: State, recovery: int) -> bool:
+def _is_ended_by_another(state: State, recovery: int) -> bool:
     is_closed = state.runs[recovery].state in {"closing", "closed"}
     return is_closed and not state.statuses[recovery].ending and recovery != state.vanished
 
@@ -130,8 +130,8 @@ def _took_of_a_skipped_job(run: Run) -> bool:
 
 
 def _left_by_force(state: State) -> bool:
-    return state.vanished != NOBODY and state.statuses[state.vanished].touched
+    return state.vanished != NO_RECOVERY and state.statuses[state.vanished].touched
 
 
 def _quarantined(state: State) -> tuple[Message, ...]:
-    return tuple(message for run in state.runs for message in run.moved + run.taken + run.unsorted + run.beside)
+    return tuple(message for run in state.runs for message in run.moved + run.taken + run.unsorted + run.set_aside)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tests.model import finish, restore, sorting, takeover, taking
-from tests.model.state import NOBODY, Claimed, Job, added, put
+from tests.model.state import NO_RECOVERY, Claimed, Job, added, put
 from tests.model.view import Outcome, View
 
 NEEDS_BROKER: Final = frozenset(
@@ -34,7 +34,7 @@ def _read(view: View) -> Outcome:
 
 
 def _lock(view: View) -> Outcome:
-    state, free = view.state, {NOBODY, view.recovery}
+    state, free = view.state, {NO_RECOVERY, view.recovery}
     if state.lock not in free:
         return view.go("close theirs") if view.may_take_over(state.lock) else None
     if not view.stops_none and state.note not in free and not view.may_take_over(state.note):
@@ -54,9 +54,9 @@ def _write_intent(view: View) -> Outcome:
     state, status = view.state, view.status._replace(step="draining")
     if not state.finalizers[view.recovery] and not view.is_gone and view.has("finalizer: before the intent"):
         return view.go("add the finalizer")
-    if state.note not in {NOBODY, view.recovery} and not view.stops_none:
+    if state.note not in {NO_RECOVERY, view.recovery} and not view.stops_none:
         recorded = 1 if view.has("take over: with the recorded replicas") else state.replicas
-        noted = state.note if view.has("take over: noted for the ending") else NOBODY
+        noted = state.note if view.has("take over: recorded for the ending") else NO_RECOVERY
         status = status._replace(replicas=recorded, taken_over=noted)
     return view.save(status)
 
@@ -75,7 +75,7 @@ def _open(view: View) -> Outcome:
     state, run = view.state, view.run
     if run.state in {"closing", "closed"} or (state.lock == view.recovery and run.state == "absent"):
         return view.go("end as failed")
-    if state.lock not in {NOBODY, view.recovery} and view.has("open: only while the lock is free"):
+    if state.lock not in {NO_RECOVERY, view.recovery} and view.has("open: only while the lock is free"):
         return view.go("close theirs") if view.may_take_over(state.lock) else None
     if run.state == "absent":
         state = state.with_run(view.recovery, run._replace(state="preparing"))
@@ -85,11 +85,11 @@ def _open(view: View) -> Outcome:
 
 def _look(view: View) -> Outcome:
     state = view.state
-    if state.note not in {NOBODY, view.recovery} and not view.may_take_over(state.note):
+    if state.note not in {NO_RECOVERY, view.recovery} and not view.may_take_over(state.note):
         return view.go("open", finish.restored(view))
     if state.note == view.recovery and state.replicas == 0:
         return view.go("wait for the last pod")
-    confirms = view.has("scale: only while the status stands")
+    confirms = view.has("scale: only while the status is unchanged")
     return view.stay(view.process._replace(at="confirm" if confirms else "scale", fresh=True))
 
 
@@ -239,4 +239,4 @@ EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     **takeover.EFFECTS,
     **finish.EFFECTS,
 }
-"""What happens at each place where a process can stand."""
+"""What happens at each place that a process can be at."""

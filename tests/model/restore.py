@@ -1,6 +1,6 @@
 """Putting an earlier recovery's messages back, effect by effect, in the order of `recovery/restoring.py`.
 
-What workers held is laid to the queue's end of the quarantine's list first, the newest first; then the list is sorted.
+What workers held is put to the tail of the quarantine's list first, the newest first; then the list is sorted.
 """
 
 from collections.abc import Callable, Mapping

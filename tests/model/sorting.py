@@ -1,7 +1,7 @@
 """Sorting a list into what stays in the quarantine and what goes back, in the order of `sort.lua` and `rejoin.lua`.
 
-What goes back is collected beside, out of reach, and becomes the queue's list in one step. A purge does this after its
-boundary, a restore with the earlier recovery's list, and an ending with what either of them has not finished.
+What goes back is set aside, where no worker reads it, and becomes the queue's list in one step. A purge does this after
+its boundary, a restore with the earlier recovery's list, and an ending with what either of them has not finished.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def _sort(view: View) -> Outcome:
     (read,) = view.process.tags
     message = run.unsorted[-1]
     run = run._replace(unsorted=run.unsorted[:-1])
-    # An ending of a restore brings back no more than what is beside already.
+    # An ending of a restore brings back no more than what is set aside already.
     if view.goes_back(read) and not (view.restores and places is _END):
         return view.go(places.look, _set_aside(view, run, message))
     return view.go(places.look, _kept(view, run, message))
@@ -60,7 +60,7 @@ def _set_aside(view: View, run: Run, message: Message) -> State:
     if view.restores:
         run = run._replace(markers=tuple(sorted((*run.markers, message.job))))
     if view.has("bring back: all of it in one step"):
-        return view.state.with_run(view.recovery, run._replace(beside=(message, *run.beside)))
+        return view.state.with_run(view.recovery, run._replace(set_aside=(message, *run.set_aside)))
     return view.state.queued(message, last=False).with_run(view.recovery, run)
 
 
@@ -74,7 +74,7 @@ def _kept(view: View, run: Run, message: Message) -> State:
 
 
 def _bring_back(view: View) -> Outcome:
-    """Lay one message of producers behind what is beside, and make that the queue's list once none is left."""
+    """Move one message of producers behind what is set aside, which becomes the queue's list once none is left."""
     places, state, run = _places(view), view.state, view.run
     if not run.sorting:
         return view.go(_then(view, places))
@@ -82,15 +82,15 @@ def _bring_back(view: View) -> Outcome:
         return view.go("end as failed") if places is _STEP else view.go("close")
     if run.unsorted:
         return view.go(places.look)
-    beside = run.beside
+    set_aside = run.set_aside
     if not view.has("bring back: before what producers have sent"):
-        state = state.queued(*beside)
-    elif beside:
-        beside, state = (*beside, *state.queue[:1]), state._replace(queue=state.queue[1:])
+        state = state.queued(*set_aside)
+    elif set_aside:
+        set_aside, state = (*set_aside, *state.queue[:1]), state._replace(queue=state.queue[1:])
         if state.queue:
-            return view.go(places.bring_back, state.with_run(view.recovery, run._replace(beside=beside)))
-        state = state.queued(*beside)
-    return view.go(_then(view, places), state.with_run(view.recovery, run._replace(sorting=False, beside=())))
+            return view.go(places.bring_back, state.with_run(view.recovery, run._replace(set_aside=set_aside)))
+        state = state.queued(*set_aside)
+    return view.go(_then(view, places), state.with_run(view.recovery, run._replace(sorting=False, set_aside=())))
 
 
 def _places(view: View) -> _Places:

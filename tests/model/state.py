@@ -1,6 +1,6 @@
 """All that a recovery's processes share, as one value: three stores, the workers, and the processes themselves.
 
-Plain tuples, because a state is hashed millions of times. What a number is only compared for is kept as the outcome of
+Plain tuples, because a state is hashed millions of times. A number that is only compared is stored as the outcome of
 the comparison: of a Deployment's resourceVersion and generation, whether they are still the ones that were seen. So
 they do not tell states apart that behave alike.
 """
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 _T = TypeVar("_T")
 
-NOBODY = -1
+NO_RECOVERY = -1
 """In place of the number of a recovery."""
 
 OLD = "old"
@@ -64,7 +64,7 @@ class Run(NamedTuple):
     """Messages of a list are to be brought back, and are not all in the queue yet."""
     unsorted: tuple[Message, ...] = ()
     """Of that list, what is not sorted yet, in its order."""
-    beside: tuple[Message, ...] = ()
+    set_aside: tuple[Message, ...] = ()
     """What is brought back, in its order; no worker reaches it."""
 
 
@@ -81,7 +81,7 @@ class Status(NamedTuple):
     """The jobs that its figures say were enqueued; of a restore, those whose messages were put back."""
     replicas: int = 1
     """What the Deployment is to be scaled back to."""
-    taken_over: int = NOBODY
+    taken_over: int = NO_RECOVERY
     """The recovery that is gone and whose note was on the Deployment."""
 
     @property
@@ -91,7 +91,7 @@ class Status(NamedTuple):
 
 
 class Process(NamedTuple):
-    """An operator's process that reconciles one recovery: its position, and what it remembers."""
+    """An operator's process that reconciles one recovery: where it is, and what it remembers."""
 
     recovery: int
     at: str = "read the status"
@@ -123,11 +123,11 @@ class State(NamedTuple):
     statuses: tuple[Status, ...]
     runs: tuple[Run, ...]
     jobs: tuple[Job, ...]
-    lock: int = NOBODY
+    lock: int = NO_RECOVERY
     queue: tuple[Message, ...] = ()
     unacked: tuple[Message, ...] = ()
     replicas: int = 1
-    note: int = NOBODY
+    note: int = NO_RECOVERY
     pods: int = 1
     hands: tuple[Message, ...] = ()
     """What the pod works on; a message of `unacked`, unless somebody has taken it from under the worker."""
@@ -140,15 +140,15 @@ class State(NamedTuple):
     """The user has cancelled the first recovery, or deleted it while it had the finalizer."""
     deleted: bool = False
     """The first recovery's resource goes with its finalizer."""
-    kept: bool = False
-    """Somebody else's finalizer keeps it after that."""
+    other_finalizer: bool = False
+    """Another finalizer keeps the resource after that."""
     finalizers: tuple[bool, ...] = ()
     """Which resources have it."""
-    vanished: int = NOBODY
+    vanished: int = NO_RECOVERY
     """The recovery whose resource is gone."""
     takes_none: bool = False
     """The first recovery takes no messages, so that it stops no workers."""
-    restores_from: int = NOBODY
+    restores_from: int = NO_RECOVERY
     """The recovery whose quarantine the first one puts back; it takes no messages and stops no workers."""
     back: tuple[int, ...] = ()
     """Jobs whose messages go back to the queue: those that no recovery selects, or those that a restore names."""
@@ -189,7 +189,7 @@ class State(NamedTuple):
     def with_finalizer(self, recovery: int, *, there: bool) -> "State":
         """Return the state with the resource's finalizer added or removed; a deleted one goes without it."""
         state = self._replace(finalizers=put(self.finalizers, recovery, there))
-        goes = not there and self.deleted and not self.kept and recovery == 0
+        goes = not there and self.deleted and not self.other_finalizer and recovery == 0
         return state._replace(vanished=recovery) if goes else state
 
     def queued(self, *messages: Message, last: bool = True) -> "State":
@@ -266,11 +266,11 @@ def in_order(*, back: tuple[int, ...], messages: int, old: int = 0) -> State:
 
 def forgotten(run: Run) -> Run:
     """Return what is left of a run whose record is gone: its quarantine, and what processes remember of the jobs."""
-    return Run(seen=run.seen, moved=run.moved, taken=run.taken, unsorted=run.unsorted, beside=run.beside)
+    return Run(seen=run.seen, moved=run.moved, taken=run.taken, unsorted=run.unsorted, set_aside=run.set_aside)
 
 
 def added(messages: tuple[Message, ...], *more: Message) -> tuple[Message, ...]:
-    """Return the messages with more of them; their order tells nothing."""
+    """Return the messages with more of them; their order says nothing."""
     return tuple(sorted((*messages, *more)))
 
 

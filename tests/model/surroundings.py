@@ -1,11 +1,11 @@
-"""What everybody else does: Kubernetes, the worker, other workers of the database, producers and the user."""
+"""What others do: Kubernetes, the worker, other workers of the database, producers and the user."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from typing_extensions import override
 
-from tests.model.state import NOBODY, OLD, Job, Message, Process, State, added, forgotten, removed
+from tests.model.state import NO_RECOVERY, OLD, Job, Message, Process, State, added, forgotten, removed
 from tests.model.view import Part
 
 _UNLISTED = 9
@@ -121,11 +121,11 @@ def _chances(state: State) -> Iterator[Move]:
         yield Move("the broker goes away for good", state._replace(outages=0, broker_away=True), sure=False)
     if state.producers:
         yield Move("a producer sends a message", _sent(state._replace(producers=0), "other", _UNLISTED), sure=False)
-    if state.scalings and state.note != NOBODY:
+    if state.scalings and state.note != NO_RECOVERY:
         scaled = state.scaled(1 - state.replicas, state.note)._replace(scalings=state.scalings - 1)
         yield Move(f"somebody else scales to {scaled.replicas}", scaled, sure=False)
     if state.replacements and state.statuses[0].touched:
-        replaced = state.scaled(1, NOBODY)._replace(replacements=0)
+        replaced = state.scaled(1, NO_RECOVERY)._replace(replacements=0)
         yield Move("somebody deletes the Deployment and creates it again", replaced, sure=False)
     if state.losses and state.runs[0].state in {"preparing", "purged"}:
         lost = state._replace(losses=0).with_run(0, forgotten(state.runs[0]))
@@ -159,7 +159,7 @@ def _removals(state: State) -> Iterator[Move]:
 
 
 def _deletion(state: State) -> Move:
-    if not state.finalizers[0] and not state.kept:
+    if not state.finalizers[0] and not state.other_finalizer:
         return Move("the user deletes the first recovery, which goes", state._replace(vanished=0), sure=False)
     waits = state._replace(deleted=True, cancelled=True)
     return Move("the user deletes the first recovery, which has the finalizer", waits, sure=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from tests.model import finish, sorting
-from tests.model.state import NOBODY, Process
+from tests.model.state import NO_RECOVERY, Process
 from tests.model.view import Outcome, View
 
 
@@ -83,13 +83,13 @@ def _settle(view: View) -> Outcome:
 
 def _release(view: View) -> Outcome:
     theirs = _theirs(view)
-    return view.go("close theirs", view.state if theirs is None else view.state._replace(lock=NOBODY))
+    return view.go("close theirs", view.state if theirs is None else view.state._replace(lock=NO_RECOVERY))
 
 
 def _theirs(view: View) -> View | None:
     """Return the view that the lock's holder would have; None: the lock is free, or this recovery's by now."""
     holder = view.state.lock
-    if holder in {NOBODY, view.recovery} or not view.may_take_over(holder):
+    if holder in {NO_RECOVERY, view.recovery} or not view.may_take_over(holder):
         return None
     return view._replace(process=Process(holder), knows_selection=False)
 

@@ -41,9 +41,7 @@ def _scan_once_more(view: View) -> Outcome:
 def _move_unacked(view: View) -> Outcome:
     state, run, attempt = view.state, view.run, view.status.attempt
     found = [tag for tag in view.process.tags if tag in state.unacked]
-    goes_on = (
-        "begin to take" if view.has("take: goes on to the end of an attempt that consumers disturb") else "give it up"
-    )
+    goes_on = "begin to take" if view.has("take: completes an attempt that consumers disturb") else "give it up"
     then = "scan" if view.process.at == "move unacked" else goes_on
     if not view.is_open:
         return view.go("end as failed")
@@ -95,7 +93,7 @@ def _look_again(view: View) -> Outcome:
 
 
 def _drain_held(view: View) -> bool:
-    noted = view.status.held or not view.has("drain: the generation is noted")
+    noted = view.status.held or not view.has("drain: the generation is recorded")
     return noted and not view.state.replicas and not view.state.pods
 
 

@@ -1,4 +1,4 @@
-"""The protocol holds in any order of events, and none of its parts can be left out.
+"""The protocol holds in every order in which things can happen, and none of its parts can be left out.
 
 The model follows the order of effects in `operator/queue_recovery`; where that changes, it has to change too.
 """
@@ -25,7 +25,7 @@ RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
 BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
 BROKER_FORGETS = beginning()._replace(losses=1)
 DELETED = beginning(old=0)._replace(deletions=1)
-KEPT_BY_ANOTHERS = DELETED._replace(kept=True, strippings=1)
+HAS_ANOTHER_FINALIZER = DELETED._replace(other_finalizer=True, strippings=1)
 REMOVED = beginning(operators=(0, 1), old=0)._replace(removals=1)
 _LEFT = beginning(operators=(0, 1), old=0)._replace(processes=(Process(0), Process(0)), vanished=1, lock=1, cancels=1)
 LEFT_AT_ZERO = _LEFT._replace(
@@ -137,7 +137,7 @@ def test_a_deletion_at_any_moment_waits_for_what_was_touched_and_for_nothing_els
 
 
 def test_one_that_lost_its_finalizer_and_is_kept_by_anothers_is_ended_as_any_that_is_deleted() -> None:
-    endings = held(KEPT_BY_ANOTHERS._replace(deaths=1)).endings
+    endings = held(HAS_ANOTHER_FINALIZER._replace(deaths=1)).endings
 
     assert endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
@@ -255,7 +255,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         "a closed run may push: the final status said that it would not",
         {"push: only while the run is open"},
         ONE_CANCELLED,
-        "wrong books",
+        "wrong figures",
     ),
     (
         "a closed run may push: a job that was given back and has found somebody else",
@@ -291,7 +291,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
     ),
     (
         "scaling write after a look at the workers but not at the status",
-        {"scale: only while the status stands"},
+        {"scale: only while the status is unchanged"},
         TWO_OPERATORS,
         "workers left at 0",
     ),
@@ -301,7 +301,12 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         ONE_CANCELLED,
         "workers left at 0",
     ),
-    ("final status before workers", {"end: workers before the final status"}, BROKER_GOES, "workers left at 0"),
+    (
+        "runs are closed before the workers are back",
+        {"end: workers before the runs are closed"},
+        BROKER_GOES,
+        "workers left at 0",
+    ),
     (
         "workers before late takers are refused: a message leaves a worker's hands",
         {"end: refuses late takers before the workers come back"},
@@ -316,14 +321,14 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
     ),
     ("lists before unacked", {"take: unacked before the lists"}, TWO_OPERATORS, "old message left behind"),
     (
-        "bites after the attempt is complete",
+        "entries are moved after the attempt is complete",
         {"take: refused once complete"},
         PRODUCER,
         "message taken from a worker's hands",
     ),
     (
         "an attempt that is disturbed begins again with the next drain",
-        {"take: goes on to the end of an attempt that consumers disturb"},
+        {"take: completes an attempt that consumers disturb"},
         SOMEBODY_SCALES,
         "old message left behind",
     ),
@@ -333,7 +338,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         TWO_RECOVERIES,
         "message of a skipped job taken",
     ),
-    ("generation not noted", {"drain: the generation is noted"}, SOMEBODY_SCALES, "old message left behind"),
+    ("generation not recorded", {"drain: the generation is recorded"}, SOMEBODY_SCALES, "old message left behind"),
     ("status written over any other", {"status: written over the known one only"}, ONE_CANCELLED, "lock left behind"),
     (
         "no finalizer before the intent",
@@ -350,7 +355,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
     (
         "an ending waits for a finalizer that cannot be added",
         {"finalizer: not needed for an ending where it cannot be added"},
-        KEPT_BY_ANOTHERS,
+        HAS_ANOTHER_FINALIZER,
         "recovery without end",
     ),
     (
@@ -384,8 +389,8 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         "workers left at 0",
     ),
     (
-        "a next one that is cancelled before it has noted itself leaves the note of one that is gone",
-        {"take over: noted for the ending"},
+        "a next one that is cancelled before it has recorded itself leaves the note of one that is gone",
+        {"take over: recorded for the ending"},
         LEFT_AT_ZERO,
         "workers left at 0",
     ),
@@ -396,13 +401,13 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         "message taken that was not selected",
     ),
     (
-        "a late bite sorts a message that it has not read: one is left that was selected",
+        "a late process sorts a message that it has not read: one is left that was selected",
         {"sort: only as it was read"},
         SELECTS,
         "old message left behind",
     ),
     (
-        "a late bite sorts a message that it has not read: one is taken that was not selected",
+        "a late process sorts a message that it has not read: one is taken that was not selected",
         {"sort: only as it was read"},
         SELECTS_IN_ORDER,
         "message taken that was not selected",
@@ -455,7 +460,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         POD_VANISHES,
         "message taken from a worker's hands",
     ),
-    ("lock kept in doubt", {"end: lets the lock go in doubt too"}, BROKER_FORGETS, "lock left behind"),
+    ("lock not released in doubt", {"end: releases the lock in doubt too"}, BROKER_FORGETS, "lock left behind"),
 ]
 
 

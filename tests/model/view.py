@@ -1,8 +1,8 @@
-"""What one process sees of the state, and the ways in which it goes on."""
+"""What one process sees of the state, and how it continues."""
 
 from typing import Final, Literal, NamedTuple
 
-from tests.model.state import NOBODY, Message, Process, Run, State, Status
+from tests.model.state import NO_RECOVERY, Message, Process, Run, State, Status
 
 Part = Literal[
     "status: written over the known one only",
@@ -14,16 +14,16 @@ Part = Literal[
     "take over: settles what was not pushed",
     "take over: brings the workers back where it stops none",
     "take over: with the recorded replicas",
-    "take over: noted for the ending",
+    "take over: recorded for the ending",
     "open: only while the lock is free",
     "scale: only as it was seen",
-    "scale: only while the status stands",
+    "scale: only while the status is unchanged",
     "restore: moves the version on without a note too",
-    "drain: the generation is noted",
+    "drain: the generation is recorded",
     "take: leaves the messages of skipped jobs",
     "take: unacked before the lists",
     "take: refused once complete",
-    "take: goes on to the end of an attempt that consumers disturb",
+    "take: completes an attempt that consumers disturb",
     "take: leaves what is not selected",
     "sort: only as it was read",
     "bring back: all of it in one step",
@@ -38,14 +38,14 @@ Part = Literal[
     "push: only while the run is open",
     "push: only without a marker",
     "end: refuses late takers before the workers come back",
-    "end: workers before the final status",
+    "end: workers before the runs are closed",
     "end: closes the run",
     "end: brings back what is sorted out",
     "end: settles what was not pushed",
     "end: stamps what was never claimed",
     "end: keeps the stamp of what it gives back",
     "end: keeps the run",
-    "end: lets the lock go in doubt too",
+    "end: releases the lock in doubt too",
 ]
 """What makes the protocol hold; a test takes one out and sees it break."""
 
@@ -95,12 +95,12 @@ class View(NamedTuple):
     @property
     def stops_none(self) -> bool:
         """Whether the recovery leaves the workers alone."""
-        return (self.state.takes_none or self.state.restores_from != NOBODY) and self.recovery == 0
+        return (self.state.takes_none or self.state.restores_from != NO_RECOVERY) and self.recovery == 0
 
     @property
     def restores(self) -> bool:
         """Whether the recovery puts messages of an earlier one back."""
-        return self.state.restores_from != NOBODY and self.recovery == 0
+        return self.state.restores_from != NO_RECOVERY and self.recovery == 0
 
     def goes_back(self, message: Message) -> bool:
         """Tell whether a message goes back: it is not selected, its job is skipped, or it is restored."""
@@ -121,11 +121,11 @@ class View(NamedTuple):
         return Message(f"new{self.process.recovery}", job)
 
     def go(self, at: str, state: State | None = None) -> Outcome:
-        """Go on to another place, having forgotten all but the status."""
+        """Continue at another place, and forget all but the status."""
         return state or self.state, Process(self.process.recovery, at, self.process.status)
 
     def stay(self, process: Process, state: State | None = None) -> Outcome:
-        """Go on as this process."""
+        """Continue as this process."""
         return state or self.state, process
 
     def read_again(self) -> Outcome:
@@ -139,7 +139,7 @@ class View(NamedTuple):
 
     @property
     def takes_no_finalizer(self) -> bool:
-        """Whether the resource is being deleted, has lost the finalizer, and is kept by somebody else's."""
+        """Whether the resource is being deleted, has lost the finalizer, and has another one."""
         return self.state.deleted and self.recovery == 0 and not self.state.finalizers[0]
 
     def gone(self) -> tuple[State, Process]:
@@ -153,7 +153,7 @@ class View(NamedTuple):
         return holder == self.state.vanished or not self.has("take over: only what is gone")
 
     def save(self, status: Status) -> Outcome:
-        """Write the status and begin the next step, or read it when somebody else has written it meanwhile."""
+        """Write the status and begin the next step, or read it if another process has written it meanwhile."""
         if self.is_gone:
             return self.gone()
         if self.state.statuses[self.recovery] != self.status and self.has("status: written over the known one only"):
@@ -173,4 +173,4 @@ class View(NamedTuple):
             return "finish"
         if self.stops_none or status.step in {"restarted", "reenqueued", "restored"}:
             return "close"
-        return "refuse late takers" if self.has("end: workers before the final status") else "close"
+        return "refuse late takers" if self.has("end: workers before the runs are closed") else "close"

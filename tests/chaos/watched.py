@@ -1,0 +1,64 @@
+"""A recovery as it changes."""
+
+from asyncio import Condition, timeout
+from collections.abc import Callable
+
+from sandbox.api import Json
+from sandbox.processes import DeadlineError
+from tests.e2e.team import Team, condition
+
+
+class Watched:
+    """The recovery as the API server shows it."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self.body: Json = {}
+        self.gone = False
+        self._news = Condition()
+
+    @property
+    def status(self) -> Json:
+        """The last status seen."""
+        status: Json = self.body.get("status", {})
+        return status
+
+    @property
+    def ended(self) -> bool:
+        """Whether its terminal status has been seen, or it is gone."""
+        return self.gone or "completionTime" in self.status
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it holds, as `spec.suspend` asks."""
+        return condition(self.status, "Ready").get("reason") == "Suspended"
+
+    @property
+    def waits_for_lock(self) -> bool:
+        """Whether it says that another recovery has locked its queue."""
+        return condition(self.status, "Reconciling").get("reason") == "Locked"
+
+    @property
+    def released(self) -> bool:
+        """Whether it has ended and has no finalizer of the operator."""
+        return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
+
+    async def follow(self, team: Team, name: str) -> None:
+        """Watch it until cancelled."""
+        async for kind, body in team.api.follow(team.path("QueueRecovery")):
+            if body["metadata"]["name"] == name:
+                async with self._news:
+                    self.body, self.gone = body, kind == "DELETED"
+                    self._news.notify_all()
+
+    async def becomes(self, condition: Callable[["Watched"], bool], what: str, *, seconds: float = 120) -> None:
+        """Wait until the recovery is so.
+
+        Raises:
+            DeadlineError: it is not in time.
+        """
+        try:
+            async with timeout(seconds), self._news:
+                await self._news.wait_for(lambda: condition(self))
+        except TimeoutError:
+            raise DeadlineError(f"waited {seconds} s in vain for {what}; last: {self.status}") from None
