@@ -32,7 +32,7 @@ _TAKEN = frozenset({"purged", "restarted", "reenqueued"})
 
 
 def violated_already(state: State, *, alone: bool) -> Iterator[Violation]:
-    """Name what is violated in a state, whatever comes next.
+    """Name what is violated in a state, no matter what comes next.
 
     Args:
         state: the state.
