@@ -130,7 +130,7 @@ async def test_the_key_of_a_client_is_in_no_file(
 
 
 async def test_a_server_that_asks_for_a_certificate_and_gets_none_says_so(strict: Secured) -> None:
-    await told(strict.url, strict.certificates(), "asks for")
+    await told(strict.url, strict.certificates(), "requires a client certificate")
 
 
 async def test_a_client_certificate_that_has_expired_is_told_from_one_that_is_missing(strict: Secured) -> None:
