@@ -37,6 +37,7 @@ _GOES_ON: Final = frozenset({"put back unacked", "sort", "sort at the end", "sor
 _BETWEEN: Final = READS - {"read the status"}
 _WHOLE: Final[frozenset[Part]] = frozenset()
 """Nothing of the protocol is taken out of the model."""
+_GONE: Final = "404"
 _OK: Final = "2"
 """What the status of a response begins with that is no error."""
 
@@ -106,7 +107,7 @@ class Conformance:
         is_status = line.name.startswith("k8s status ")
         if line.name.startswith("k8s ") and not line.answer.startswith(_OK):
             self._disturbed.add(actor)
-            return now
+            return now | (set(self._gone(now, actor)) if line.answer == _GONE else set())
         found: set[Hypothesis] = set()
         batch = _batch(line.name)
         if batch in BATCHES and self._last.get(actor) == batch:
@@ -143,6 +144,13 @@ class Conformance:
                 if self._fits(one.state, state, process.recovery, line):
                     after = Hypothesis(state, one.pending)
                     yield after if actor is None else with_process(after, actor, then)
+
+    def _gone(self, now: set[Hypothesis], actor: int) -> Iterator[Hypothesis]:
+        """Yield the states in which a process has met no resource any more."""
+        for one in self._closed(now):
+            view = View(one.state, one.state.processes[actor], _WHOLE, one_by_one=False)
+            if view.is_gone:
+                yield with_process(one, actor, view.gone()[1])
 
     def _steps(self, view: View, line: Crossing) -> Iterator[tuple[State, Process]]:
         """Yield the states after an effect, of which some are several actions of the model."""

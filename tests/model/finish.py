@@ -37,7 +37,7 @@ def _refuse_late_takers(view: View) -> Outcome:
 
 def _bring_back(view: View) -> Outcome:
     state = view.state if view.stops_none else restored(view)
-    if view.has("end: workers before the runs are closed"):
+    if view.has("end: workers before the final status"):
         return view.go("close", state)
     return view.stay(view.process._replace(at="finish"), state)
 
@@ -97,7 +97,7 @@ def _release(view: View) -> Outcome:
         state = state.with_run(view.recovery, forgotten(view.run))
     if state.lock == view.recovery:
         state = state._replace(lock=NO_RECOVERY)
-    at = "finish" if view.has("end: workers before the runs are closed") else "bring the workers back"
+    at = "finish" if view.has("end: workers before the final status") else "bring the workers back"
     return view.stay(view.process._replace(at=at), state)
 
 

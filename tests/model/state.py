@@ -96,6 +96,8 @@ class Process(NamedTuple):
     recovery: int
     at: str = "read the status"
     status: Status = Status()
+    is_last: bool = False
+    """It ends a recovery whose resource is gone."""
     fresh: bool = False
     """The Deployment's resourceVersion is still the one that was seen."""
     held: bool = False

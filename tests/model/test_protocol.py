@@ -302,8 +302,8 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         "workers left at 0",
     ),
     (
-        "runs are closed before the workers are back",
-        {"end: workers before the runs are closed"},
+        "final status before workers",
+        {"end: workers before the final status"},
         BROKER_GOES,
         "workers left at 0",
     ),

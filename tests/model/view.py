@@ -38,7 +38,7 @@ Part = Literal[
     "push: only while the run is open",
     "push: only without a marker",
     "end: refuses late takers before the workers come back",
-    "end: workers before the runs are closed",
+    "end: workers before the final status",
     "end: closes the run",
     "end: brings back what is sorted out",
     "end: settles what was not pushed",
@@ -122,7 +122,8 @@ class View(NamedTuple):
 
     def go(self, at: str, state: State | None = None) -> Outcome:
         """Continue at another place, and forget all but the status."""
-        return state or self.state, Process(self.process.recovery, at, self.process.status)
+        process = Process(self.process.recovery, at, self.process.status, is_last=self.process.is_last)
+        return state or self.state, process
 
     def stay(self, process: Process, state: State | None = None) -> Outcome:
         """Continue as this process."""
@@ -143,10 +144,12 @@ class View(NamedTuple):
         return self.state.deleted and self.recovery == 0 and not self.state.finalizers[0]
 
     def gone(self) -> tuple[State, Process]:
-        """Put in order what was touched, once: there is nothing to write the status to."""
-        if self.status.ending or not self.status.touched:
+        """End what was touched, once more if an ending was under way: there is nothing to write the status to."""
+        if self.process.is_last or not self.status.touched:
             return self.state, Process(self.recovery, "done", self.status)
-        return self.state, Process(self.recovery, "refuse late takers", self.status._replace(ending="Cancelled"))
+        status = self.status._replace(ending=self.status.ending or "Cancelled")
+        at = "close" if self.status.ending else self.next(status)  # an ending has brought the workers back by then
+        return self.state, Process(self.recovery, at, status, is_last=True)
 
     def may_take_over(self, holder: int) -> bool:
         """Tell whether another recovery is known to be gone."""
@@ -173,4 +176,4 @@ class View(NamedTuple):
             return "finish"
         if self.stops_none or status.step in {"restarted", "reenqueued", "restored"}:
             return "close"
-        return "refuse late takers" if self.has("end: workers before the runs are closed") else "close"
+        return "refuse late takers" if self.has("end: workers before the final status") else "close"
