@@ -122,8 +122,8 @@ class Reconciler:
 
     def _set_timer(self, watched: WatchedRecovery, deadline: float) -> None:
         loop = asyncio.get_running_loop()
-        retold = loop.time() + watched.turn.retell_seconds
-        when = deadline if watched.turn.awaits is None else min(deadline, retold)
+        next_report = loop.time() + watched.turn.report_interval
+        when = deadline if watched.turn.awaits is None else min(deadline, next_report)
         watched.timer = loop.call_at(when, self._look_at, watched, deadline)
 
     def _look_at(self, watched: WatchedRecovery, deadline: float) -> None:

@@ -47,7 +47,7 @@ class Slots:
         self._taken: dict[str, int] = {}
         """How many each namespace has; none without any."""
 
-    def ask(self, namespace: str) -> "Slot":
+    def request(self, namespace: str) -> "Slot":
         """Return a slot that is taken, or waits to be."""
         slot = Slot(self, namespace)
         self._waiting.setdefault(namespace, deque()).append(slot)
@@ -65,14 +65,14 @@ class Slots:
         """How many wait."""
         return sum(map(len, self._waiting.values()))
 
-    def before(self, slot: "Slot") -> int:
+    def ahead(self, slot: "Slot") -> int:
         """Return how many that wait are to be served before this one."""
         names = list(self._waiting)
         own = self._waiting[slot.namespace].index(slot)
         rank = names.index(slot.namespace)
         return sum(min(len(queue), own + (names.index(name) < rank)) for name, queue in self._waiting.items())
 
-    def give_back(self, slot: "Slot") -> None:
+    def release(self, slot: "Slot") -> None:
         """Take a slot back, whether it was taken or waits."""
         if slot.is_taken:
             slot.is_taken = False
@@ -115,18 +115,18 @@ class Slot:
     granted: Granted | None = None
 
     @property
-    def before(self) -> int:
+    def ahead(self) -> int:
         """Return how many that wait are to be served before this one."""
-        return self.slots.before(self)
+        return self.slots.ahead(self)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Return it, or no longer wait for it."""
-        self.slots.give_back(self)
+        self.slots.release(self)
 
 
 @dataclass(eq=False, order=False, slots=True)
 class LockRequest:
-    """A recovery's place in the lines for its locks."""
+    """A recovery's request in the lines for its locks."""
 
     created: datetime
     name: str
@@ -139,7 +139,7 @@ class LockRequest:
         return (self.created, self.name) < (other.created, other.name)
 
 
-class Lines:
+class LockQueues:
     """One line for each lock. Who is first in all of its lines stays so until it leaves."""
 
     def __init__(self) -> None:
@@ -153,27 +153,27 @@ class Lines:
         """How many are not first."""
         return sum(map(len, self._waiting.values()))
 
-    def join(self, place: LockRequest) -> None:
+    def join(self, request: LockRequest) -> None:
         """Join the lines of its locks, which are all of one target."""
-        if self.ahead_of(place) is None:
-            self._put_first(place)
+        if self.ahead_of(request) is None:
+            self._put_first(request)
         else:
-            insort(self._waiting.setdefault(_target_of(place), []), place)
+            insort(self._waiting.setdefault(_target_of(request), []), request)
 
-    def ahead_of(self, place: LockRequest) -> tuple[Lock, LockRequest] | None:
+    def ahead_of(self, request: LockRequest) -> tuple[Lock, LockRequest] | None:
         """Return who is first in one of its lines, if that is another one; None: it is first in all of them."""
-        for lock in sorted(place.locks):
+        for lock in sorted(request.locks):
             first = self._first.get(lock)
-            if first is not None and first is not place:
+            if first is not None and first is not request:
                 return lock, first
         return None
 
-    def leave(self, place: LockRequest) -> None:
+    def leave(self, request: LockRequest) -> None:
         """Leave all lines; those that are first then are woken."""
-        waiting = self._waiting.get(_target_of(place), [])
-        if place in waiting:
-            waiting.remove(place)
-        free = {lock for lock in place.locks if self._first.get(lock) is place}
+        waiting = self._waiting.get(_target_of(request), [])
+        if request in waiting:
+            waiting.remove(request)
+        free = {lock for lock in request.locks if self._first.get(lock) is request}
         for lock in free:
             del self._first[lock]
         for other in list(waiting):
@@ -184,16 +184,16 @@ class Lines:
                 self._put_first(other)
                 free -= other.locks
         if not waiting:
-            self._waiting.pop(_target_of(place), None)
+            self._waiting.pop(_target_of(request), None)
 
-    def _put_first(self, place: LockRequest) -> None:
-        self._first |= dict.fromkeys(place.locks, place)
-        if place.granted is not None:
-            place.granted()
+    def _put_first(self, request: LockRequest) -> None:
+        self._first |= dict.fromkeys(request.locks, request)
+        if request.granted is not None:
+            request.granted()
 
 
-def _target_of(place: LockRequest) -> tuple[str, str]:
-    return next(((namespace, target) for namespace, target, _ in place.locks), ("", ""))
+def _target_of(request: LockRequest) -> tuple[str, str]:
+    return next(((namespace, target) for namespace, target, _ in request.locks), ("", ""))
 
 
 class Admission:
@@ -201,7 +201,7 @@ class Admission:
 
     def __init__(self, draining: int) -> None:
         """Take how many recoveries may have their workers stopped at once."""
-        self.lines = Lines()
+        self.lock_queues = LockQueues()
         self.preparing = Slots(_PREPARING)
         self.draining = Slots(draining)
         self._paces: dict[str, Pace] = {}
@@ -210,7 +210,7 @@ class Admission:
     @property
     def waiting(self) -> int:
         """How many recoveries that are prepared wait for their turn."""
-        return self.lines.waiting + self.draining.waiting
+        return self.lock_queues.waiting + self.draining.waiting
 
     def stop_delay(self, namespace: str) -> float:
         """Take a namespace's next moment to stop the workers of a recovery, and return the seconds until then."""

@@ -28,13 +28,13 @@ async def drain(recovery: Recovery) -> None:
         await recovery.save(
             (ConditionType.DRAINED, "True", Reason.NOT_NEEDED, message),
             (ConditionType.PURGED, "False", Reason.NOT_NEEDED, "purge.mode is None"),
-            doing=(Reason.REENQUEUING, message),
+            progress=(Reason.REENQUEUING, message),
         )
         return
     await recovery.save(
         (ConditionType.DRAINED, "True", Reason.COMPLETED, "all pods of the workers have ended"),
         (ConditionType.PURGED, "False", Reason.PURGING, "moving the messages into the quarantine"),
-        doing=(Reason.PURGING, "moving the messages into the quarantine"),
+        progress=(Reason.PURGING, "moving the messages into the quarantine"),
         update={"workers": _with_generations(recovery, drained)},
     )
 
@@ -134,7 +134,8 @@ async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[st
         remembered[worker.name] = worker_status(recovery, worker)
     if others:
         await recovery.save(
-            doing=(Reason.DRAINING, describe_stopping(recovery, workers)), update={"workers": list(remembered.values())}
+            progress=(Reason.DRAINING, describe_stopping(recovery, workers)),
+            update={"workers": list(remembered.values())},
         )
     return remembered
 
@@ -166,7 +167,7 @@ async def _grace_is_over(
     gone = vanished(workers, unnamed, scaled)
     if gone is None:
         return True
-    await recovery.save(doing=(Reason.POD_VANISHED, gone.message))
+    await recovery.save(progress=(Reason.POD_VANISHED, gone.message))
     rest = (gone.until - recovery.environment.now()).total_seconds()
     if rest <= 0:
         return True

@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 _REMOVING = (Reason.PURGING, "removing the quarantine, because purge.retentionSeconds is 0")
 
-_PATIENCE_SECONDS = 1.0
+_BROKER_TIMEOUT_SECONDS = 1.0
 """How long the workers wait for the broker before they come back."""
 
 
@@ -38,7 +38,7 @@ async def end(recovery: Recovery) -> None:
         await recovery.finish(recovery.status)
         return
     if _holds_workers(recovery):
-        await _refuse_late_takers(recovery)
+        await _refuse_late_takes(recovery)
         await scale_back(recovery)
         recovery.restored = True
     await recovery.finish(await _close(recovery))
@@ -70,7 +70,7 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
         status = final_messages(status, closed.taken, unreplaced, expires if retain else None)
         if unreplaced.count and not retain:
             # It cannot be counted again once the quarantine is removed.
-            await recovery.save(doing=_REMOVING, update={"messages": status.messages})
+            await recovery.save(progress=_REMOVING, update={"messages": status.messages})
     elif status.restored is not None:
         status = status.model_copy(update=restored_counts(status, closed.restored))
     await run.release(expires=expires, retain=retain)
@@ -106,7 +106,7 @@ async def end_removed(recovery: Recovery) -> None:
     removed = Ending(phase="Cancelled", reason=Reason.DELETED, message="removed by force while it was running")
     recovery.status = recovery.status.model_copy(update={"ending": recovery.status.ending or removed})
     if _holds_workers(recovery):
-        await _refuse_late_takers(recovery)
+        await _refuse_late_takes(recovery)
         await _scale_back_in_the_end(recovery)
         recovery.restored = True
     with suppress(RecoveryError, Gone):
@@ -135,13 +135,13 @@ async def _scale_back_in_the_end(recovery: Recovery) -> None:
         delay = longer(delay)
 
 
-async def _refuse_late_takers(recovery: Recovery) -> None:
+async def _refuse_late_takes(recovery: Recovery) -> None:
     """Let no other process take messages any more that workers hold by right again; best effort, within a second.
 
     A broker that is away holds the workers up no longer than that, and nobody can take anything from it either.
     """
     with suppress(TimeoutError, RecoveryError):
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_BROKER_TIMEOUT_SECONDS):
             await (await recovery.run()).refuse()
 
 

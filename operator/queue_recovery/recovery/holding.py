@@ -30,7 +30,7 @@ async def hold(recovery: Recovery) -> None:
         f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} left; the workers are running. "
         f"It holds the lock of {queues}{until}. {_GO_ON}"
     )
-    await recovery.save(doing=(Reason.SUSPENDED, message), update={"jobs": jobs})
+    await recovery.save(progress=(Reason.SUSPENDED, message), update={"jobs": jobs})
 
 
 def _plan(recovery: Recovery) -> str:

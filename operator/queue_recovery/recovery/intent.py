@@ -23,15 +23,15 @@ async def record_intent(recovery: Recovery) -> None:
 
     Raises RecoveryError (`Locked`, `Queued`) while other recoveries go first.
     """
-    recovery.turn.refuse_behind()
+    recovery.turn.check_queue_position()
     queues = await recovery.queues()
-    recovery.stand_in_line(queues)
-    recovery.turn.refuse_behind()
+    recovery.join_lock_queues(queues)
+    recovery.turn.check_queue_position()
     await check_queue_locks(recovery, queues)
     if recovery.spec.restore_from is not None:
         await recovery.save(
             (ConditionType.RESTORED, "False", Reason.RESTORING, PUTTING_BACK),
-            doing=(Reason.RESTORING, PUTTING_BACK),
+            progress=(Reason.RESTORING, PUTTING_BACK),
             update={"drain_start_time": timestamp(recovery.environment.now())},
         )
         return
@@ -40,14 +40,14 @@ async def record_intent(recovery: Recovery) -> None:
         await plan(recovery)
         return
     if recovery.scales_workers:
-        recovery.turn.refuse_queued()
+        recovery.turn.check_drain_slot()
         await recovery.environment.pause(recovery.turn.stop_delay())
     workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
-        doing=(Reason.DRAINING, describe_stopping(recovery, workers)),
+        progress=(Reason.DRAINING, describe_stopping(recovery, workers)),
         update={
             "drain_start_time": timestamp(recovery.environment.now()),
             "workers": [worker_status(recovery, worker) for worker in workers],

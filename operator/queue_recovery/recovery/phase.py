@@ -72,7 +72,7 @@ def set_running(
 ) -> QueueRecoveryStatus:
     """Return the status of a running recovery: what it does or awaits, as kstatus' InProgress."""
     values = _Summary(
-        succeeded="Unknown", ready="False", reconciling="True", stalled="False", told_by=ConditionType.RECONCILING
+        succeeded="Unknown", ready="False", reconciling="True", stalled="False", message_on=ConditionType.RECONCILING
     )
     return _summarise(status, values, reason, message, now=now, generation=generation)
 
@@ -108,19 +108,19 @@ class _Summary:
     ready: ConditionStatus
     reconciling: ConditionStatus
     stalled: ConditionStatus
-    told_by: ConditionType
+    message_on: ConditionType
     """The one condition that has the message: that which kstatus reads it from, where it reads one."""
 
 
 _ENDED: dict[str, _Summary] = {
     "Succeeded": _Summary(
-        succeeded="True", ready="True", reconciling="False", stalled="False", told_by=ConditionType.SUCCEEDED
+        succeeded="True", ready="True", reconciling="False", stalled="False", message_on=ConditionType.SUCCEEDED
     ),
     "Cancelled": _Summary(
-        succeeded="False", ready="True", reconciling="False", stalled="False", told_by=ConditionType.SUCCEEDED
+        succeeded="False", ready="True", reconciling="False", stalled="False", message_on=ConditionType.SUCCEEDED
     ),
     "Failed": _Summary(
-        succeeded="False", ready="False", reconciling="False", stalled="True", told_by=ConditionType.STALLED
+        succeeded="False", ready="False", reconciling="False", stalled="True", message_on=ConditionType.STALLED
     ),
 }
 
@@ -134,7 +134,7 @@ def _summarise(
         (ConditionType.RECONCILING, values.reconciling),
         (ConditionType.STALLED, values.stalled),
     ):
-        said = message if kind is values.told_by else ""
+        said = message if kind is values.message_on else ""
         status = set_step(status, kind, value, reason, said, now=now, generation=generation)
     return status.model_copy(
         update={"phase": phase_of(status), "message": message, "observed_generation": generation},

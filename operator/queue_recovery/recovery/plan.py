@@ -64,7 +64,7 @@ async def plan(recovery: Recovery) -> None:
     ends = found.is_nothing and not recovery.spec.suspend and not was_held and not await is_any_held(recovery, queues)
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
     reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
-    await recovery.save(doing=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
+    await recovery.save(progress=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
 
 
 async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:

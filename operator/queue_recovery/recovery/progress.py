@@ -29,7 +29,7 @@ async def with_progress(
         wait = _SOON
         while not (await asyncio.wait({working}, timeout=wait))[0]:
             with suppress(RecoveryError):
-                await recovery.save(doing=await doing())
+                await recovery.save(progress=await doing())
             wait = _EVERY
         return await working
     finally:

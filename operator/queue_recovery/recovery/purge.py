@@ -27,7 +27,7 @@ async def purge(recovery: Recovery) -> None:
             (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None: every message stays"),
             (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None: no worker was stopped"),
             (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),
-            doing=(Reason.REENQUEUING, "enqueuing the listed jobs"),
+            progress=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return
     jobs = [job for job in listed(recovery.spec) if job.id is not None]  # those that the drain has frozen
@@ -60,7 +60,7 @@ async def purge(recovery: Recovery) -> None:
     await recovery.save(
         (ConditionType.PURGED, "True", Reason.COMPLETED, message),
         (ConditionType.RESTARTED, "False", Reason.RESTARTING, "bringing the workers back"),
-        doing=(Reason.RESTARTING, f"{message}; bringing the workers back"),
+        progress=(Reason.RESTARTING, f"{message}; bringing the workers back"),
         update={
             "messages": messages,
             "quarantine": Quarantine(name=taken.quarantine, messages=messages.quarantined),
@@ -81,6 +81,6 @@ async def _drain_again(recovery: Recovery, update: Update) -> None:
     message = "workers came up before the queue was taken: stopping them again, for another purge attempt"
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.WORKER_CHANGED, message),
-        doing=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),
+        progress=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),
         update=update,
     )

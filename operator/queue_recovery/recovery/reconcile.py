@@ -63,7 +63,7 @@ async def reconcile(resource: Resource, environment: Environment, turn: Turn) ->
     waits = None
     try:
         recovery.status = await resource.read()
-        _take_place(recovery)
+        _rejoin_queues(recovery)
         while (action := decide(recovery.spec, recovery.status)) is not Action.NOTHING:
             try:
                 outcome = await _turn(recovery, action, delay)
@@ -88,13 +88,13 @@ async def reconcile(resource: Resource, environment: Environment, turn: Turn) ->
     return None
 
 
-def _take_place(recovery: Recovery) -> None:
+def _rejoin_queues(recovery: Recovery) -> None:
     """Take the place among others that a recovery holds already."""
     if recovery.status.drain_start_time is not None and not is_terminal(recovery.status):
         stops_workers = recovery.scales_workers and not is_true(recovery.status.conditions, ConditionType.RESTARTED)
-        recovery.stand_in_line(recovery.covered)
+        recovery.join_lock_queues(recovery.covered)
         if stops_workers:
-            recovery.turn.take_slot()
+            recovery.turn.take_drain_slot()
 
 
 async def report(resource: Resource, environment: Environment, turn: Turn, reason: str, message: str) -> None:
@@ -135,14 +135,14 @@ async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Req
             return await _after_others(recovery, error, seen)
         return await _after(recovery, react, error, delay)
     if is_true(recovery.status.conditions, ConditionType.RESTARTED):
-        recovery.turn.give_slot_back()
+        recovery.turn.release_drain_slot()
     return FIRST_DELAY
 
 
 async def _after_others(recovery: Recovery, error: RecoveryError, seen: int) -> float | Requeue:
     """Say which ones go first, and wait for the turn, unless it has come meanwhile."""
     with suppress(RecoveryError):
-        await recovery.wait_for(error.reason, f"{_patience(recovery)}{error.message}")
+        await recovery.wait_for(error.reason, f"{_deadline_prefix(recovery)}{error.message}")
     recovery.turn.stop_preparing()
     return FIRST_DELAY if recovery.turn.awaits is None else waiting(recovery, seen)
 
@@ -199,10 +199,10 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
         else:
             return delay
     with suppress(RecoveryError):
-        await recovery.wait_for(error.reason, f"{_patience(recovery)}{error.message}")
+        await recovery.wait_for(error.reason, f"{_deadline_prefix(recovery)}{error.message}")
     recovery.turn.stop_preparing()
     if recovery.status.drain_start_time is None:
-        recovery.turn.give_slot_back()
+        recovery.turn.release_drain_slot()
     if react is Reaction.AWAIT_CHANGE:
         await _sleep(recovery, RESYNC, until=recovery.news())
         await recovery.forget()
@@ -220,7 +220,7 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
     return longer(delay)
 
 
-def _patience(recovery: Recovery) -> str:
+def _deadline_prefix(recovery: Recovery) -> str:
     """Say until when is waited; an ending waits without a limit."""
     until = None if recovery.status.ending else recovery.deadline
     return "" if until is None else f"waiting until {timestamp(until)}{THEN_IT_FAILS}"

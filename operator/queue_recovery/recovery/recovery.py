@@ -214,10 +214,10 @@ class Recovery(StoredStatus):
             self._news = asyncio.ensure_future(self.environment.changed(workers=True))
         return self._news
 
-    def stand_in_line(self, queues: Iterable[str]) -> None:
+    def join_lock_queues(self, queues: Iterable[str]) -> None:
         """Join the lines for the locks of these queues."""
         locks = [(self.resource.namespace, self.spec.target_ref.name, queue) for queue in queues]
-        self.turn.stand_in_line(locks, created=self.resource.created, name=self.full_name)
+        self.turn.join_lock_queues(locks, created=self.resource.created, name=self.full_name)
 
     @property
     def still_drained(self) -> Sequence[Worker] | None:

@@ -44,15 +44,15 @@ async def reenqueue(recovery: Recovery) -> None:
     rest = (job for job in jobs if job.key not in done and job.key not in skipped)
     if recovery.is_resumed:
         await _report(recovery, jobs, done, skipped)
-    told, next_report = 0, recovery.environment.now() + _REPORT_SOON
+    reported, next_report = 0, recovery.environment.now() + _REPORT_SOON
     while batch := list(islice(rest, size)):
         skipped |= await _enqueue(recovery, batch, frozen)
         done |= {job.key for job in batch if job.key not in skipped}
         if len(done) + len(skipped) == len(jobs):
             break
         share = (len(done) + len(skipped)) * _REPORTS // len(jobs)
-        if share > told and recovery.environment.now() > next_report:
-            told, next_report = share, recovery.environment.now() + _REPORT_EVERY
+        if share > reported and recovery.environment.now() > next_report:
+            reported, next_report = share, recovery.environment.now() + _REPORT_EVERY
             await _report(recovery, jobs, done, skipped)
         if rate:
             await recovery.environment.pause(len(batch) / rate)
@@ -146,11 +146,11 @@ async def _report(
     message += f", {len(skipped)} skipped" if skipped else ""
     if not complete:
         message = f"{'resumed: ' if recovery.is_resumed else ''}{message}"
-        await recovery.save(doing=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
+        await recovery.save(progress=(Reason.REENQUEUING, message), update={"jobs": totals, "skipped": rows})
         return
     await recovery.save(
         (ConditionType.REENQUEUED, "True", Reason.COMPLETED, message),
-        doing=(Reason.COMPLETED, message),
+        progress=(Reason.COMPLETED, message),
         update={
             "jobs": totals,
             "skipped": rows,

@@ -19,7 +19,7 @@ async def restart(recovery: Recovery) -> None:
     if recovery.scales_workers:
         await scale_back(recovery)
     workers = await _await_rollout(recovery)
-    message = describe_back(workers, recovery.status.workers, recovery.resource.namespace)
+    message = describe_replicas(workers, recovery.status.workers, recovery.resource.namespace)
     reason = Reason.COMPLETED
     asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
     if asleep and (alone := without_workers(asleep, await recovery.queues())):
@@ -28,7 +28,7 @@ async def restart(recovery: Recovery) -> None:
     await recovery.save(
         (ConditionType.RESTARTED, "True", reason, message),
         (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, doing),
-        doing=(Reason.REENQUEUING, doing),
+        progress=(Reason.REENQUEUING, doing),
     )
 
 
@@ -59,16 +59,16 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
     return Awaited(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
 
 
-def describe_back(workers: Sequence[Worker], before: Sequence[WorkerStatus], namespace: str) -> str:
+def describe_replicas(workers: Sequence[Worker], before: Sequence[WorkerStatus], namespace: str) -> str:
     """Say how many replicas each worker has, and what to do about one that somebody else has left at 0. Pure."""
     remembered = {worker.name: worker.replicas for worker in before}
     asleep = [w.name for w in workers if w.replicas == 0 and remembered[w.name] > 0]
     back = [f"{w.name} {w.replicas or 'at 0, as before'}" for w in workers if w.name not in asleep]
-    told = [f"replicas: {', '.join(back)}"] if back or not asleep else []
+    parts = [f"replicas: {', '.join(back)}"] if back or not asleep else []
     for name in asleep:
         command = f"kubectl scale deployment/{name} --replicas={remembered[name]} -n {namespace}"
-        told.append(f"{name} has 0 replicas instead of {remembered[name]}: somebody else has set that; {command}")
-    return "; ".join(told)
+        parts.append(f"{name} has 0 replicas instead of {remembered[name]}: somebody else has set that; {command}")
+    return "; ".join(parts)
 
 
 def without_workers(asleep: frozenset[str], queues: Mapping[str, QueueSpec]) -> Mapping[str, Sequence[str]]:

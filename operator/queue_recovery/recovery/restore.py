@@ -63,7 +63,7 @@ async def plan_restore(recovery: Recovery) -> None:
         f"{count.restore} of {counted(count.found, 'message')} in the quarantine of recovery {wanted.name} to put back"
     )
     await recovery.save(
-        doing=(Reason.PLANNED, message),
+        progress=(Reason.PLANNED, message),
         update={
             "plan": Plan(
                 time=timestamp(recovery.environment.now()),
@@ -93,7 +93,7 @@ async def restore(recovery: Recovery) -> None:
     message = f"{counted(restored.restored, 'message')} put back, {restored.left} left in the quarantine"
     await recovery.save(
         (ConditionType.RESTORED, "True", Reason.COMPLETED, message),
-        doing=(Reason.COMPLETED, message),
+        progress=(Reason.COMPLETED, message),
         update={
             **restored_counts(recovery.status, restored),
             "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=message),

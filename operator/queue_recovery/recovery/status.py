@@ -30,7 +30,7 @@ class StoredStatus:
     async def save(
         self,
         *conditions: tuple[ConditionType, ConditionStatus, str, str],
-        doing: tuple[str, str],
+        progress: tuple[str, str],
         update: Update | None = None,
     ) -> None:
         """Write the status: steps' conditions, what the recovery does now (reason, message), and other fields."""
@@ -39,7 +39,7 @@ class StoredStatus:
         status = self.status.model_copy(update={**listed, **(update or {})})
         for kind, value, reason, message in conditions:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
-        reason, message = doing
+        reason, message = progress
         if self._is_suspended_later(status):
             first = "" if is_true(status.conditions, ConditionType.PURGED) else "the messages are taken first; "
             message = f"{message}. spec.suspend is true: {first}it holds once the workers are back"
@@ -52,7 +52,7 @@ class StoredStatus:
 
     async def wait_for(self, reason: str, message: str) -> None:
         """Say in the status what is awaited; writes only what has changed."""
-        await self.save(doing=(reason, message))
+        await self.save(progress=(reason, message))
 
     async def confirm(self) -> None:
         """Raise Superseded when another process has written the status meanwhile."""
@@ -63,13 +63,13 @@ class StoredStatus:
     async def resume(self) -> None:
         """Note that it is not suspended any more, and give its plan up: what was counted may be days old."""
         now = timestamp(self.environment.now())
-        doing = (Reason.RESUMED, "suspend is false: planning again")
-        await self.save(doing=doing, update={"plan": None, "resume_time": now})
+        progress = (Reason.RESUMED, "suspend is false: planning again")
+        await self.save(progress=progress, update={"plan": None, "resume_time": now})
 
     async def end(self, ending: Ending) -> None:
         """Bind the recovery to end: it goes on with this ending after any death."""
-        doing = (ending.reason, f"ending as {ending.phase}: {ending.message}")
-        await self.save(doing=doing, update={"ending": ending})
+        progress = (ending.reason, f"ending as {ending.phase}: {ending.message}")
+        await self.save(progress=progress, update={"ending": ending})
 
     async def finish(self, status: QueueRecoveryStatus) -> None:
         """Write the terminal status, which has the final figures."""

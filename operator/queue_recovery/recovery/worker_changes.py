@@ -21,7 +21,7 @@ class Awaited:
     overdue: str = ""
     """What the message says besides when it is overdue."""
 
-    def said(self, now: datetime) -> tuple[str, str]:
+    def report(self, now: datetime) -> tuple[str, str]:
         """Return the reason and the message."""
         late = self.overdue if self.until is not None and now >= self.until else ""
         return self.reason, f"{self.message}{late}"
@@ -38,7 +38,7 @@ class WorkerChanges:
         """Take the recovery whose status is written, and the changes."""
         self._recovery = recovery
         self._changes = changes
-        self._told_from: float | None = None
+        self._report_at: float | None = None
         """When the status is to say what is waited for; None: nothing was, the last time."""
 
     async def next(self, waiting: Awaited | None = None) -> Sequence[Worker]:
@@ -49,15 +49,15 @@ class WorkerChanges:
         """
         now = asyncio.get_running_loop().time()
         if waiting is None:
-            self._told_from = None
-        elif self._told_from is None:
-            self._told_from = now + _SOON
+            self._report_at = None
+        elif self._report_at is None:
+            self._report_at = now + _SOON
         later = asyncio.ensure_future(anext(self._changes))
         try:
-            if waiting is not None and self._told_from is not None:
-                await asyncio.wait({later}, timeout=max(0.0, self._told_from - now))
-                if asyncio.get_running_loop().time() >= self._told_from:
-                    await self._say(waiting, later)
+            if waiting is not None and self._report_at is not None:
+                await asyncio.wait({later}, timeout=max(0.0, self._report_at - now))
+                if asyncio.get_running_loop().time() >= self._report_at:
+                    await self._report_until_change(waiting, later)
             workers = await later
         finally:
             later.cancel()
@@ -66,9 +66,9 @@ class WorkerChanges:
         self._recovery.last_seen |= {address: now_seen for worker in workers for address in worker.addresses}
         return workers
 
-    async def _say(self, waiting: Awaited, later: "asyncio.Future[Sequence[Worker]]") -> None:
+    async def _report_until_change(self, waiting: Awaited, later: "asyncio.Future[Sequence[Worker]]") -> None:
         """Say what is waited for until a change comes; what is said already is not written again."""
         while True:
-            await self._recovery.save(doing=waiting.said(self._recovery.environment.now()))
+            await self._recovery.save(progress=waiting.report(self._recovery.environment.now()))
             if (await asyncio.wait({later}, timeout=_SOON))[0]:
                 return
