@@ -16,7 +16,7 @@ async def test_of_several_deployments_each_gets_its_own_replicas_back_and_one_at
     status = await team.reached("Succeeded")
 
     assert [await team.replicas(name) for name in ("worker", "extra", "spare")] == [2, 1, 0]
-    assert "spare at 0, as before" in condition(status, "Restarted")["message"]
+    assert '"spare" at 0, as before' in condition(status, "Restarted")["message"]
 
 
 async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_until_when(team: Team) -> None:
@@ -31,7 +31,7 @@ async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_
         return "has to stop by" in said
 
     await until(told, "the message to name the pod")
-    assert 'waiting for the last pod of worker: pod "worker-' in said
+    assert 'waiting for the last pod of "worker": pod "worker-' in said
     async with team.workers_end():
         await team.reached("Succeeded")
     assert await team.replicas() == 1
@@ -54,7 +54,7 @@ async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_wo
     status = await team.reached("Failed")
 
     assert condition(status, "Succeeded")["reason"] == "ActiveDeadlineExceeded"
-    assert 'waiting for the last pod of worker: pod "worker-' in status["message"]
+    assert 'waiting for the last pod of "worker": pod "worker-' in status["message"]
     assert "node may be away" not in status["message"]  # its grace period is not over
     assert await team.replicas() == 1
     assert len(await team.queued()) == 1
@@ -71,11 +71,11 @@ async def test_a_pod_that_is_deleted_by_force_counts_as_ended_only_once_its_grac
     await team.api.delete(f"/api/v1/namespaces/{team.namespace}/pods/{pod}", {"gracePeriodSeconds": 0})
 
     message = await team.waits("PodVanished")
-    assert f"pod {pod}" in message
+    assert f'pod "{pod}"' in message
     assert len(await team.queued()) == 1
 
     status = await team.reached("Succeeded")
-    until_when = re.search(r"ended at (\S+Z)", message)
+    until_when = re.search(r"end at (\S+Z)", message)
     assert until_when is not None
     assert condition(status, "Drained")["lastTransitionTime"] >= until_when[1] > status["drainStartTime"]
     assert status["messages"]["quarantined"] == 1

@@ -62,7 +62,7 @@ async def test_a_restore_says_why_it_cannot_be_and_waits_for_what_can_still_come
     for name, reason in (("nobody", "RecoveryNotFound"), ("other", "RecoveryOfAnotherQueue")):
         status = await team.reached("Failed", name)
         assert condition(status, "Ready")["reason"] == reason
-    assert "recovery purge is still Planning" in await team.waits("RecoveryNotEnded", "early")
+    assert 'recovery "purge" is still Planning' in await team.waits("RecoveryNotEnded", "early")
 
     await team.change("purge", suspend=False)
     await team.reached("Succeeded", "purge")

@@ -59,7 +59,7 @@ async def test_the_plan_tells_what_would_be_purged_and_kept(team: Team) -> None:
         "purge": [{"taskId": "t4", "task": "work.run"}, {"taskId": "t1", "task": "work.run"}],
         "leave": [{"taskId": name, "task": "work.run"} for name in ("t3", "t2", "t0")],
         "enqueue": [{"id": taken, "taskId": "t4"}],
-        "skip": [{"id": kept, "reason": "StillQueued", "message": "its message t3 is still in the queue"}],
+        "skip": [{"id": kept, "reason": "StillQueued", "message": 'its message "t3" is still in the queue'}],
     }
     assert len(await team.queued()) == 5
 

@@ -45,7 +45,7 @@ async def test_a_cancel_while_the_workers_stop_brings_them_back_and_leaves_the_m
     assert await team.replicas() == 2
     assert len(await team.queued()) == 1
     assert condition(status, "Succeeded")["reason"] == "CancelRequested"
-    assert status["message"].endswith(". Until then: workers scaled back")
+    assert status["message"].endswith(". Done before that: workers scaled back")
     assert await _unlocked(team)
 
 
@@ -67,7 +67,7 @@ async def test_a_drain_that_takes_too_long_fails_and_brings_the_workers_back(tea
     await team.recovery(activeDeadlineSeconds=2, jobs=[{"id": job}])
     status = await team.reached("Failed")
     assert condition(status, "Succeeded")["reason"] == "ActiveDeadlineExceeded"
-    assert "waiting for the last pod of worker" in status["message"]
+    assert 'waiting for the last pod of "worker"' in status["message"]
     assert await team.replicas() == 2
     assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(job, "NotAttempted")]
     assert (await team.job(job))["status"] == "failed"
@@ -82,11 +82,11 @@ async def test_a_recovery_that_asks_for_a_year_gets_no_more_time_than_its_target
     await team.recovery(**year)
     status = await team.reached("Failed")
 
-    assert "could not start within 6 s" in status["message"]
+    assert "did not start within 6 s" in status["message"]
     await team.redis.delete("queuerecovery.dev:lock:work")
     await team.recovery("second", **year)
     status = await team.reached("Failed", "second")
-    assert "not done within 2 s of the drain" in status["message"]
+    assert "did not finish within 2 s of the drain" in status["message"]
     assert await team.replicas() == 2
     assert await _unlocked(team)
 

@@ -171,9 +171,9 @@ def test_a_recovery_that_has_to_wait_is_told_how_many_come_before_it_and_called(
     admission = Admission(1)
     begun, next_one, last = Turn(admission, "one"), Turn(admission, "two"), Turn(admission, "two")
     begun.take_drain_slot()
-    with pytest.raises(AwaitingTurn, match="it comes next"):
+    with pytest.raises(AwaitingTurn, match="next in the queue"):
         next_one.check_drain_slot()
-    with pytest.raises(AwaitingTurn, match="1 recovery comes before it"):
+    with pytest.raises(AwaitingTurn, match="1 recovery is ahead"):
         last.check_drain_slot()
     called: list[int] = []
     next_one.call_when_granted(lambda: called.append(1))

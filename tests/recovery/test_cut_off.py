@@ -46,7 +46,7 @@ async def test_without_its_target_it_ends_once_its_workers_are_back() -> None:
 
     assert case.workers.scaled_back == [("worker", "d", UID)]
     assert case.status.phase == "Cancelled"
-    assert "the next recovery of the queue ends its run: no QueueTarget" in case.status.message
+    assert "the next recovery of this queue has to release the lock: no QueueTarget" in case.status.message
 
 
 async def test_without_its_target_it_waits_while_its_workers_cannot_be_scaled_back() -> None:

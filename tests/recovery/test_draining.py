@@ -72,7 +72,7 @@ async def test_pods_that_were_not_seen_to_end_have_their_grace_period_before_the
     await case.reaches("Succeeded")
 
     assert max(case.environment.pauses) == pytest.approx(31)
-    assert any("pod worker-1" in status.message for status in case.resource.written)
+    assert any('pod "worker-1"' in status.message for status in case.resource.written)
 
 
 async def test_a_connection_of_a_pod_that_is_gone_delays_the_purge_until_it_is_closed() -> None:

@@ -88,4 +88,6 @@ def test_one_that_purges_nothing_says_that_no_worker_is_stopped() -> None:
 def test_queues_that_the_target_does_not_list_are_named() -> None:
     made = plan(ready=1, purge=1, unlisted=["a", "b"], unlistedTotal=7)
 
-    assert described(made)[1].endswith("; left alone, because the target does not list them: a, b and 5 more")
+    assert described(made)[1].endswith(
+        "; queues that the target does not list, so they are not touched: a, b and 5 more"
+    )

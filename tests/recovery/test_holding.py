@@ -44,7 +44,7 @@ def enqueuing() -> QueueRecoveryStatus:
 async def test_before_it_begins_the_message_has_the_plan_and_how_to_go_on() -> None:
     assert await message(suspended(QueueRecoveryStatus(plan=PLAN))) == (
         "suspended: would purge 12 messages (9 ready, 3 unacked), enqueue 12 jobs. "
-        "Set spec.suspend to false to go on, or spec.cancel to true to end it"
+        "To continue, set spec.suspend to false; to end the recovery, set spec.cancel to true"
     )
 
 
@@ -53,8 +53,8 @@ async def test_between_jobs_the_message_has_the_enqueued_the_left_and_the_deadli
 
     assert await message(case) == (
         "suspended: 3 of 12 jobs enqueued, 7 left; the workers are running. "
-        'It holds the lock of "tts" until 2030-01-01T00:30:00Z at most. '
-        "Set spec.suspend to false to go on, or spec.cancel to true to end it"
+        'The lock of "tts" is held until 2030-01-01T00:30:00Z at the latest. '
+        "To continue, set spec.suspend to false; to end the recovery, set spec.cancel to true"
     )
     assert case.status.jobs == JobTotals.counted(12, enqueued=3, skipped=2)
 

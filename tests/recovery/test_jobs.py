@@ -122,7 +122,7 @@ def test_jobs_without_a_document_are_named() -> None:
     jobs = listed(recovery(*({"id": str(n)} for n in range(14))))
     with pytest.raises(RecoveryError, match="JobNotFound") as refused:
         check_found(jobs, {"0": stored("0")})
-    assert "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more" in refused.value.message
+    assert '"1", "2", "3", "4", "5", "6", "7", "8", "9", "10" and 3 more' in refused.value.message
 
 
 @given(st.text(min_size=1, max_size=40))

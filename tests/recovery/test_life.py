@@ -19,7 +19,10 @@ async def test_messages_are_quarantined_and_every_job_is_enqueued_once() -> None
     assert case.jobs.statuses == {"a": "pending", "b": "pending"}
     assert case.workers.replicas == {"worker": 2}
     assert case.broker.locks == {}
-    assert status.message == "4 messages quarantined; 2 of 2 jobs enqueued; 2 of the quarantined replaced by no job"
+    assert (
+        status.message
+        == "4 messages quarantined; 2 of 2 jobs enqueued; 2 of the quarantined replaced by no enqueued job"
+    )
 
 
 async def test_jobs_that_are_written_out_are_enqueued_with_their_arguments() -> None:
@@ -91,7 +94,7 @@ async def test_workers_that_were_at_zero_stay_there_and_the_status_warns() -> No
     status = await case.reaches("Succeeded")
 
     assert case.workers.replicas == {"worker": 0}
-    assert "Workers are at 0, so nobody consumes what waits" in status.message
+    assert "No worker consumes the queue, because its Deployments have 0 replicas" in status.message
 
 
 async def test_an_empty_queue_is_no_error_but_the_status_has_a_hint() -> None:

@@ -52,7 +52,7 @@ async def test_every_queue_of_the_target_is_covered_until_there_is_a_plan_and_th
 async def test_a_queue_that_was_planned_and_is_gone_from_the_target_is_refused_and_can_still_be_closed() -> None:
     planned = recovery("*", "tts", planned=["mail", "tts"])
 
-    with pytest.raises(RecoveryError, match=r'QueueNotInTarget.*no queue "mail"; it has tts'):
+    with pytest.raises(RecoveryError, match=r'QueueNotInTarget.*no queue "mail". It has "tts"'):
         await planned.queues()
     assert list(planned.covered) == ["mail", "tts"]
 
@@ -61,7 +61,7 @@ async def test_a_jobs_queue_has_to_be_one_of_the_target() -> None:
     case = Case(queue="*", jobs=[{"id": "a", "queue": "mial"}])
     case.environment.targets["media"] = target({"tts": ["worker"], "mail": ["worker"]})
 
-    with pytest.raises(RecoveryError, match=r'QueueNotInTarget.*no queue "mial"; it has mail, tts'):
+    with pytest.raises(RecoveryError, match=r'QueueNotInTarget.*no queue "mial". It has "mail", "tts"'):
         await case.recovery().queues()
 
 

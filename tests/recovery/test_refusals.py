@@ -49,7 +49,7 @@ async def test_a_mistake_in_the_jobs_fails_the_recovery_before_anything_is_touch
 async def test_a_queue_that_the_target_does_not_list_fails_the_recovery() -> None:
     status = await Case(queue="wrong").reaches("Failed", "QueueNotInTarget")
 
-    assert 'no queue "wrong"; it has tts' in status.message
+    assert 'no queue "wrong". It has "tts"' in status.message
 
 
 @pytest.mark.parametrize("suspend", [False, True], ids=["at the plan", "after the plan"])

@@ -27,15 +27,18 @@ def found(status: str | None, task_id: str | None = "t") -> SeenJob | None:
     [
         (found("failed"), set(), None),
         (found("failed", None), {"other"}, None),
-        (found("failed"), {"t"}, (Reason.STILL_QUEUED, "its message t is still in the queue")),
+        (found("failed"), {"t"}, (Reason.STILL_QUEUED, 'its message "t" is still in the queue')),
         (None, set(), (Reason.NOT_FOUND, "its document is gone")),
-        (found("done"), set(), (Reason.NOT_RECOVERABLE, 'status "done" (recoverable: failed, error)')),
+        (found("done"), set(), (Reason.NOT_RECOVERABLE, 'status "done" (recoverable: "failed", "error")')),
         (
             found("pending"),
             {"t"},
-            (Reason.NOT_RECOVERABLE, 'status "pending" (recoverable: failed, error), its message stays in the queue'),
+            (
+                Reason.NOT_RECOVERABLE,
+                'status "pending" (recoverable: "failed", "error"), its message stays in the queue',
+            ),
         ),
-        (found(None), set(), (Reason.NOT_RECOVERABLE, "no status (recoverable: failed, error)")),
+        (found(None), set(), (Reason.NOT_RECOVERABLE, 'no status (recoverable: "failed", "error")')),
     ],
 )
 def test_one_rule_after_the_other(seen: SeenJob | None, left: set[str], row: tuple[Reason, str] | None) -> None:

@@ -50,12 +50,12 @@ def test_each_is_awaited_until_the_longest_grace_period_of_those_that_miss_a_pod
 
     assert found is not None
     assert found.until == SCALED + timedelta(seconds=61)
-    assert "counted as ended at 2026-01-01T12:01:01Z" in found.message
-    assert found.message.endswith(": pod a-1; 1 pod of b")
+    assert "Waiting for the grace period to end at 2026-01-01T12:01:01Z" in found.message
+    assert found.message.startswith('the end of pod "a-1"; 1 pod of "b" was not observed: ')
 
 
 def test_three_pods_of_each_deployment_are_named_and_the_others_counted() -> None:
     found = vanished([worker("a", "p1", "p2", "p3", "p4")], {"a": 2}, SCALED)
 
     assert found is not None
-    assert found.message.endswith(": pod p1, pod p2, pod p3, 3 other pods of a")
+    assert found.message.startswith('the end of pod "p1", pod "p2", pod "p3", 3 other pods of "a" was not observed')

@@ -45,7 +45,7 @@ async def test_a_cancel_while_the_workers_stop_scales_them_back_and_leaves_the_m
     await working
 
     assert case.status.phase == "Cancelled"
-    assert case.status.message.endswith(". Until then: 0 of 1 job enqueued, workers scaled back")
+    assert case.status.message.endswith(". Done before that: 0 of 1 job enqueued, workers scaled back")
     assert_untouched(case)
 
 
@@ -70,7 +70,7 @@ async def test_a_drain_that_takes_too_long_fails_and_scales_the_workers_back() -
 
     assert case.status.ending is not None
     assert (case.status.phase, case.status.ending.reason) == ("Failed", "ActiveDeadlineExceeded")
-    assert "waiting for the last pod of worker" in case.status.message
+    assert 'waiting for the last pod of "worker"' in case.status.message
     assert [(row.id, row.reason) for row in case.status.skipped] == [("a", "NotAttempted")]
     assert_untouched(case)
 
@@ -88,7 +88,7 @@ async def test_the_limits_of_the_target_are_shorter_deadlines_than_those_of_the_
     case.resource.change()
     await working
 
-    assert "not done within 2 s of the drain" in case.status.message
+    assert "did not finish within 2 s of the drain" in case.status.message
 
 
 async def test_a_second_recovery_of_the_queue_waits_until_the_first_has_ended() -> None:

@@ -13,7 +13,7 @@ AGAIN = "restoreFrom.taskIds"
 @pytest.mark.parametrize(
     ("wanted", "count", "says", "says_not"),
     [
-        ({}, Restorable(found=0, restore=0), "put back, or unlinked by hand", [FRESH, AGAIN]),
+        ({}, Restorable(found=0, restore=0), "put back, or deleted by hand", [FRESH, AGAIN]),
         ({}, Restorable(found=3, restore=0, again=3), "3 messages of jobs that it has enqueued again", [FRESH]),
         ({"as": "New"}, Restorable(found=1, restore=0, again=1), "1 message of jobs", [FRESH]),
         ({"as": "New"}, Restorable(found=2, restore=0, unfit=2), "2 messages that cannot be made new", [AGAIN]),

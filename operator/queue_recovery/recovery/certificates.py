@@ -58,7 +58,7 @@ def client_context(certificates: Certificates, *, where: str) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError, TypeError):  # the latter for what is not ASCII
         raise RecoveryError(
             Reason.INVALID_CERTIFICATE,
-            f"a Secret under {where} of the target holds no certificate in PEM, or a key that does not fit it or "
-            "asks for a password; put in what cert-manager or `kubectl create secret tls` would",
+            f"a Secret under {where} of the target has no certificate in PEM, or a key that does not match it or is "
+            "encrypted. Store a certificate and an unencrypted key, as cert-manager and kubectl create secret tls do",
         ) from None
     return context

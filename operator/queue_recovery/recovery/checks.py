@@ -19,8 +19,8 @@ def check_name(recovery: Recovery) -> None:
     if recovery.scales_workers and length > MOST_CHARACTERS:
         raise RecoveryError(
             Reason.NAME_TOO_LONG,
-            f"the name has {length} characters, and the label of a Deployment that is stopped has {MOST_CHARACTERS} at "
-            "most; create the recovery with a shorter name",
+            f"the name has {length} characters, and the operator writes it to a label, which has at most "
+            f"{MOST_CHARACTERS}. Create the recovery with a shorter name",
         )
 
 
@@ -38,6 +38,6 @@ def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
         raise RecoveryError(
             Reason.TOO_MANY_WORKERS,
             f"the queues have {len(names)} worker Deployments together, and one recovery stops at most "
-            f"{MOST_WORKERS}; recover the queues one by one",
+            f"{MOST_WORKERS}. Recover the queues one by one",
         )
     return names

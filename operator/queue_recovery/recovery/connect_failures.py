@@ -21,7 +21,7 @@ class Kind(Enum):
     NO_SUCH_HOST = (
         "{the}'s host does not exist: DNS has no address for the host in the URL. Correct the host; the operator runs "
         "in another namespace, so write {far}, not {near}. Special characters in the password have to be "
-        "percent-encoded, or a part of it is taken for the host"
+        "percent-encoded, or the URL is split in the wrong place"
     )
     NO_DNS = (
         "DNS does not answer when asked for {the}'s host. Check the host in the URL: the operator runs in another "

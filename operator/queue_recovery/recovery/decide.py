@@ -75,27 +75,27 @@ def forced_ending(
     if is_terminal(status) or status.ending is not None:
         return None
     if deleting:
-        return Ending(phase="Cancelled", reason=Reason.DELETED, message="deleted while it was running")
+        return Ending(phase="Cancelled", reason=Reason.DELETED, message="the recovery was deleted while it was running")
     if spec.cancel:
-        return Ending(phase="Cancelled", reason=Reason.CANCEL_REQUESTED, message="cancelled as asked by spec.cancel")
+        return Ending(phase="Cancelled", reason=Reason.CANCEL_REQUESTED, message="cancelled by spec.cancel")
     until = deadline(spec, status, created=created)
     if until is None or now < until:
         return None
     last = find(status.conditions, ConditionType.RECONCILING)
     waited_for = ""
     if last is not None and last.reason != Reason.SUSPENDED:
-        waited_for = f" Last: {last.message.rpartition(THEN_IT_FAILS)[2]}"
+        waited_for = f" Last message: {last.message.rpartition(THEN_IT_FAILS)[2]}"
     if status.drain_start_time is None:
         return Ending(
             phase="Failed",
             reason=Reason.STARTING_DEADLINE_EXCEEDED,
-            message=f"could not start within {_seconds(spec, status).starting} s; nothing was touched.{waited_for}",
+            message=f"did not start within {_seconds(spec, status).starting} s; nothing was touched.{waited_for}",
         )
-    held = ", part of which it was suspended" if _was_held(status) else ""
+    held = ", for part of which it was suspended" if _was_held(status) else ""
     return Ending(
         phase="Failed",
         reason=Reason.ACTIVE_DEADLINE_EXCEEDED,
-        message=f"not done within {_seconds(spec, status).active} s of the drain{held}.{waited_for}",
+        message=f"did not finish within {_seconds(spec, status).active} s of the drain{held}.{waited_for}",
     )
 
 

@@ -42,7 +42,7 @@ def address_not_allowed(server: Server) -> RecoveryError:
         Reason.ADDRESS_NOT_ALLOWED,
         f"the {server}'s URL, or a server that it leads to, names an address to which the operator does not connect: a "
         "loopback, link-local or metadata address, or one that QUEUE_RECOVERY_ALLOWED_HOSTS does not list. Name the "
-        "server by an address of its own, or have the operator's settings changed",
+        "server by its own address, or ask for a change of the operator's settings",
         server=server,
     )
 

@@ -15,6 +15,7 @@ from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.scale_back import scale_back
 from queue_recovery.recovery.vanished import missed, vanished
+from queue_recovery.recovery.wording import quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 
@@ -24,10 +25,10 @@ async def drain(recovery: Recovery) -> None:
     drained = await stop_workers(recovery) if recovery.takes_messages else []
     await freeze_all(recovery)
     if not recovery.takes_messages:
-        message = "purge.mode is None: no worker was stopped"
+        message = "purge.mode is None, so no worker was stopped"
         await recovery.save(
             (ConditionType.DRAINED, "True", Reason.NOT_NEEDED, message),
-            (ConditionType.PURGED, "False", Reason.NOT_NEEDED, "purge.mode is None"),
+            (ConditionType.PURGED, "False", Reason.NOT_NEEDED, "purge.mode is None, so every message stays"),
             progress=(Reason.REENQUEUING, message),
         )
         return
@@ -150,11 +151,14 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
             reason=Reason.DRAINING,
             message=describe_stopping(recovery, workers),
             until=max(ends, default=None),
-            overdue=f". That time is over, so its node may be away: kubectl describe pod -n {namespace}",
+            overdue=f". That time is over, so its node may be away. Check it: kubectl describe pod -n {namespace}",
         )
     left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
     command = f"kubectl scale {left} --replicas=0 -n {recovery.resource.namespace}"
-    return Awaited(reason=Reason.AWAITING_MANUAL_SCALE_DOWN, message=f"restart.strategy is Manual: {command}")
+    return Awaited(
+        reason=Reason.AWAITING_MANUAL_SCALE_DOWN,
+        message=f"restart.strategy is Manual. Scale the workers down: {command}",
+    )
 
 
 async def _grace_is_over(
@@ -185,19 +189,19 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
     if revived:
         raise RecoveryError(
             Reason.WORKER_CHANGED,
-            f"somebody scaled {', '.join(revived)} up during the drain; scaling to 0 again. If it is a GitOps tool or "
-            "an autoscaler, pause it",
+            f"another client scaled {quoted(revived)} up during the drain; scaling to 0 again. If it is a GitOps tool "
+            "or an autoscaler, pause it",
         )
 
 
 def describe_stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
     if not recovery.takes_messages:
-        return "taking the lock"
+        return "acquiring the lock"
     awake = [worker for worker in workers if not worker.drained]
     if not awake:
-        return f"no pod of {', '.join(worker.name for worker in workers)} is running"
-    what = "; ".join(worker.stopping for worker in awake if worker.stopping)
-    return "waiting for the last pod of " + ", ".join(worker.name for worker in awake) + (f": {what}" if what else "")
+        return f"every pod of {quoted(worker.name for worker in workers)} has ended"
+    pods = "; ".join(worker.stopping for worker in awake if worker.stopping)
+    return f"waiting for the last pod of {quoted(worker.name for worker in awake)}" + (f": {pods}" if pods else "")
 
 
 def worker_status(recovery: Recovery, worker: Worker) -> WorkerStatus:

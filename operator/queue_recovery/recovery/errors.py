@@ -54,6 +54,8 @@ def locked_by(
         remedies: commands that remove the locks of those of which it is not possible to determine whether they exist.
     """
     held = [f"{what} is held by {holder}" for what, holder in sorted(holders.items())]
-    by_hand = f". If that one no longer exists: {'; '.join(remedies[:_HOLDERS_NAMED])}" if remedies else ""
+    by_hand = (
+        f". If that one no longer exists, run: {'; '.join(remedies[:_HOLDERS_NAMED])}" if remedies else ""
+    )
     which = named(held, most=_HOLDERS_NAMED)
     return kind(Reason.LOCKED, f"{which}; this recovery starts when that one has ended{by_hand}")

@@ -98,28 +98,28 @@ def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, 
         message = "the broker has lost records of this recovery (a failover, or a restart without its data)"
         if in_doubt:
             message += (
-                f". {counted(in_doubt, 'job')} may or may not have been enqueued: compare the task ids in "
+                f". {counted(in_doubt, 'job')} may or may not have been enqueued. Compare the task ids in "
                 "status.skipped with what your workers ran"
             )
         never = sum(row.reason == Reason.NOT_ATTEMPTED for row in status.skipped)
         if never:
-            message += f". {counted(never, 'job')} not attempted: list them in a new recovery"
+            message += f". {counted(never, 'job')} not attempted. List them in a new recovery"
         if status.quarantine is not None:
-            message += ". What it had quarantined may be lost too"
+            message += ". Its quarantined messages may be lost too"
         return Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message)
     if ending.phase == "Succeeded":
         counts, stop, rest = ending.message.partition(". ")
         return ending.model_copy(update={"message": f"{counts}{_unreplaced(status)}{stop}{rest}"})
     if not (done := _done(status, scales_workers=scales_workers)):
         return ending
-    return ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. Until then: {', '.join(done)}"})
+    return ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. Done before that: {', '.join(done)}"})
 
 
 def _unreplaced(status: QueueRecoveryStatus) -> str:
     found = status.messages.unreplaced if status.messages else None
     if found is None or status.jobs.total == 0:
         return ""
-    return f"; {'' if found.is_exact else 'at least '}{found.count} of the quarantined replaced by no job"
+    return f"; {'' if found.is_exact else 'at least '}{found.count} of the quarantined replaced by no enqueued job"
 
 
 def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:
@@ -150,4 +150,4 @@ def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
     if status.quarantine is None:
         undo = "They are removed for good, because purge.retentionSeconds is 0"
     total = counted(status.messages.quarantined, "quarantined message")
-    return f"{at_least}{found.count} of {total} {verb} replaced by no job that was enqueued{which}. {undo}"
+    return f"{at_least}{found.count} of {total} {verb} replaced by no enqueued job{which}. {undo}"

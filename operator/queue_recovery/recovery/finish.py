@@ -88,7 +88,8 @@ async def end_cut_off(recovery: Recovery, error: RecoveryError) -> None:
         status = await _close(recovery)
     except RecoveryError:
         message = (
-            f"its broker cannot be reached any more, so the next recovery of the queue ends its run: {error.message}"
+            "the broker is no longer reachable, so the next recovery of this queue has to release the lock: "
+            f"{error.message}"
         )
         ending = recovery.status.ending and recovery.status.ending.model_copy(update={"message": message})
         status = recovery.status.model_copy(update={"ending": ending})

@@ -15,18 +15,18 @@ from queue_recovery.recovery.wording import counted, named
 _NAMED: Final = 3
 
 WRONG_KEYS: Final = (
-    "No message is under the queue's keys: if you expected some, compare globalKeyPrefix, sep and the database in the "
+    "No message is under the queue's keys. If you expected some, compare globalKeyPrefix, sep and the database in the "
     "broker's URL with the application's settings"
 )
 """What to do when a queue is empty."""
 
 RUNNING: Final = (
-    "A task that a worker runs now is in no queue, unless it acknowledges late: if it fails and is retried, create "
+    "A task that a worker is running is in no queue, unless it acknowledges late. If it fails and is retried, create "
     "another recovery"
 )
 """What is overlooked when nothing is found."""
 
-RETRIED: Final = "Jobs whose messages are being retried are looked at again once no worker runs"
+RETRIED: Final = "Jobs whose messages are being retried are checked again once no worker is running"
 """What is left open where a job is skipped that may be in an attempt."""
 
 
@@ -102,7 +102,7 @@ def describe(
         said.append(f"{'' if is_over else 'would '}{', '.join(would)}")
     if plan.unlisted_total:
         names = named(plan.unlisted, total=plan.unlisted_total)
-        said.append(f"left alone, because the target does not list them: {names}")
+        said.append(f"queues that the target does not list, so they are not touched: {names}")
     if not takes:
         said.append("no message is removed and no worker is stopped")
     is_empty = takes and messages == 0

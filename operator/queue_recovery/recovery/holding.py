@@ -11,7 +11,7 @@ from queue_recovery.recovery.preparing import is_preparing
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.wording import counted, quoted
 
-_GO_ON = "Set spec.suspend to false to go on, or spec.cancel to true to end it"
+_GO_ON = "To continue, set spec.suspend to false; to end the recovery, set spec.cancel to true"
 
 
 async def hold(recovery: Recovery) -> None:
@@ -25,10 +25,10 @@ async def hold(recovery: Recovery) -> None:
         jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(recovery.status.skipped))
     left = jobs.total - jobs.enqueued - jobs.skipped
     queues = quoted(recovery.covered)
-    until = f" until {timestamp(recovery.deadline)} at most" if recovery.deadline else ""
+    until = f" until {timestamp(recovery.deadline)} at the latest" if recovery.deadline else ""
     message = (
         f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} left; the workers are running. "
-        f"It holds the lock of {queues}{until}. {_GO_ON}"
+        f"The lock of {queues} is held{until}. {_GO_ON}"
     )
     await recovery.save(progress=(Reason.SUSPENDED, message), update={"jobs": jobs})
 

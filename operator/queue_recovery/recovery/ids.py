@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from queue_recovery.api.servers import IdType
-
-_NAMED_AT_MOST: Final = 10
+from queue_recovery.recovery.wording import named
 
 _FORMS: Final[dict[IdType, str]] = {
     "ObjectId": "An ObjectId is written as 24 lower-case hexadecimal digits in quotes, such as "
@@ -29,11 +28,9 @@ _INT: Final = re.compile(r"""(?:Number(?:Long|Int)\(\s*)?["']?(-?[0-9]{1,19})["'
 
 def describe_misfits(misfits: Sequence[str | int], id_type: IdType) -> str:
     """Return what is wrong with ids that do not fit the target's `idType`, and how to write each where one is meant."""
-    named = ", ".join(_named(job_id, id_type) for job_id in misfits[:_NAMED_AT_MOST])
-    if len(misfits) > _NAMED_AT_MOST:
-        named += f" and {len(misfits) - _NAMED_AT_MOST} more"
+    shown = named([_with_correction(job_id, id_type) for job_id in misfits])
     return (
-        f"idType of the target is {id_type}, and these ids do not have its form: {named}. {_FORMS[id_type]}. "
+        f"idType of the target is {id_type}, and these ids do not have its form: {shown}. {_FORMS[id_type]}. "
         "Create a recovery with such ids, or correct idType in the target"
     )
 
@@ -50,7 +47,7 @@ def written(job_id: str | int, id_type: IdType) -> str | None:
     return f'"{job_id}"' if isinstance(job_id, int) else None
 
 
-def _named(job_id: str | int, id_type: IdType) -> str:
+def _with_correction(job_id: str | int, id_type: IdType) -> str:
     form = written(job_id, id_type)
     name = f'"{job_id}"' if isinstance(job_id, str) else str(job_id)
     return name if form is None else f"{name} (write {form})"

@@ -10,7 +10,7 @@ from queue_recovery.api.recovery_spec import JobSpec, QueueRecoverySpec
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import StoredJob, Task
-from queue_recovery.recovery.wording import named
+from queue_recovery.recovery.wording import counted, quoted
 
 _MOST_BYTES = 1280 * 1024
 """What a spec may take together with a row for each job: etcd stores 1.5 MiB of one object, and the rest needs room."""
@@ -51,8 +51,8 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
         if job_id in first_at:
             raise RecoveryError(
                 Reason.DUPLICATE_JOB,
-                f"job {job_id} is listed twice (jobs[{first_at[job_id]}] and jobs[{index}]); "
-                "create a recovery that lists it once",
+                f'job "{job_id}" is listed twice (jobs[{first_at[job_id]}] and jobs[{index}]). '
+                "Create a recovery that lists it once",
             )
         first_at[job_id] = index
         key = f"{index}:{type(job.id).__name__}:{job_id}"
@@ -78,8 +78,8 @@ def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:
     if size > _MOST_BYTES:
         raise RecoveryError(
             Reason.SPEC_TOO_LARGE,
-            f"the spec and the status of its {len(jobs)} jobs may take {size} bytes; {_MOST_BYTES} are sure to be "
-            "stored. Spread the jobs over several recoveries",
+            f"the spec and the status of its {counted(len(jobs), 'job')} may take {size} bytes, and at most "
+            f"{_MOST_BYTES} can be stored. Spread the jobs over several recoveries",
         )
 
 
@@ -122,7 +122,7 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
         raise RecoveryError(
             Reason.TASK_NOT_ALLOWED,
             f'the target does not allow task "{name}" of job "{job.label}" in queue "{queue.name}". '
-            f"Allowed: {named(sorted(allowed)) or 'none'}. Add the task to tasks of the queue in the target",
+            f"Allowed: {quoted(sorted(allowed)) or 'none'}. Add the task to tasks of the queue in the target",
         )
     _check_json(job, "args", args, list, "array")
     _check_json(job, "kwargs", kwargs, dict, "object")
@@ -135,7 +135,8 @@ def check_found(jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> N
     if missing:
         raise RecoveryError(
             Reason.JOB_NOT_FOUND,
-            f"no document for {named(missing)}; check the ids, and the database, collection and idType in the target",
+            f"the job store has no document for {quoted(missing)}. Check the ids, and the database, collection and "
+            "idType in the target",
         )
 
 
@@ -156,7 +157,7 @@ def _check_json(job: ListedJob, field: str, text: str, kind: type, name: str) ->
     if not isinstance(value, kind):
         raise RecoveryError(
             Reason.INVALID_ARGUMENTS,
-            f"{field} of job {job.label} is not a JSON {name}; write it as in `celery call`, "
+            f'{field} of job "{job.label}" is not a JSON {name}. Write it as in `celery call`, '
             + ("such as '[\"hello\", 1]'" if kind is list else 'such as \'{"voice": "alto"}\''),
         )
 

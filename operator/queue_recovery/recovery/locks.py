@@ -73,9 +73,9 @@ def check_notes_are_whole(recovery: Recovery, workers: Iterable[Worker]) -> None
         if worker.note_is_damaged:
             raise AwaitingChange(
                 Reason.LOCKED,
-                f'Deployment "{worker.name}" may be held: its labels {HELD_BY}, {HELD_BY_UID} and {SCALE_BACK_TO} were '
-                "changed by somebody else. Check that it has the replicas that it needs, then remove the labels: "
-                f"{_remove_note(recovery, worker)}",
+                f'Deployment "{worker.name}" may be held: another client has changed its labels {HELD_BY}, '
+                f"{HELD_BY_UID} and {SCALE_BACK_TO}. Check that it has the replicas that it needs, then "
+                f"remove the labels: {_remove_note(recovery, worker)}",
             )
 
 

@@ -37,7 +37,7 @@ async def plan(recovery: Recovery) -> None:
         for name in await recovery.environment.workers.paused(workers):
             raise AwaitingChange(
                 Reason.WORKER_PAUSED,
-                f"Deployment {name} is paused, so it would not start again; "
+                f'Deployment "{name}" is paused, so its pods would not start again. Resume it: '
                 f"kubectl rollout resume deployment/{name} -n {recovery.resource.namespace}",
             )
     was_held = await is_any_held(recovery, queues)

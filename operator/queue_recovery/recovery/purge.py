@@ -24,8 +24,8 @@ async def purge(recovery: Recovery) -> None:
     if not recovery.takes_messages:
         await run.pass_boundary()
         await recovery.save(
-            (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None: every message stays"),
-            (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None: no worker was stopped"),
+            (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None, so every message stays"),
+            (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None, so no worker was stopped"),
             (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),
             progress=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
@@ -54,13 +54,15 @@ async def purge(recovery: Recovery) -> None:
     if recovery.spec.purge.select or taken.left:
         message += f"; {taken.left} left in the queue"
     if taken.oversized:
-        message += f"; {taken.oversized} of them are larger than 4 MiB, so their headers were not read"
+        verb = "is" if taken.oversized == 1 else "are"
+        message += f"; {taken.oversized} of these {verb} larger than 4 MiB, so no headers were read"
     if taken.undecodable:
-        message += f"; {taken.undecodable} entries of unacked cannot be read, so they stay"
+        entries = "1 entry" if taken.undecodable == 1 else f"{taken.undecodable} entries"
+        message += f"; {entries} of unacked cannot be read and cannot be attributed to a queue, left in place"
     await recovery.save(
         (ConditionType.PURGED, "True", Reason.COMPLETED, message),
-        (ConditionType.RESTARTED, "False", Reason.RESTARTING, "bringing the workers back"),
-        progress=(Reason.RESTARTING, f"{message}; bringing the workers back"),
+        (ConditionType.RESTARTED, "False", Reason.RESTARTING, "scaling the workers back"),
+        progress=(Reason.RESTARTING, f"{message}; scaling the workers back"),
         update={
             "messages": messages,
             "quarantine": Quarantine(name=taken.quarantine, messages=messages.quarantined),
@@ -78,9 +80,9 @@ async def _progress(recovery: Recovery, run: QueueRun) -> tuple[str, str]:
 
 
 async def _drain_again(recovery: Recovery, update: Update) -> None:
-    message = "workers came up before the queue was taken: stopping them again, for another purge attempt"
+    message = "workers started before the queue was taken; stopping them again for another purge attempt"
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.WORKER_CHANGED, message),
-        progress=(Reason.WORKER_CHANGED, f"{message}. If it is a GitOps tool or an autoscaler, pause it"),
+        progress=(Reason.WORKER_CHANGED, f"{message}. If a GitOps tool or an autoscaler started them, pause it"),
         update=update,
     )

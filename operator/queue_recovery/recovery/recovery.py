@@ -17,7 +17,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Broker, JobStore, QueueRun, Restore, Run, Worker
 from queue_recovery.recovery.status import StoredStatus
 from queue_recovery.recovery.turn import Turn
-from queue_recovery.recovery.wording import named
+from queue_recovery.recovery.wording import quoted
 
 _ASK_AGAIN = timedelta(minutes=5)
 """Whether the holder of a lock still exists; one of another namespace may go unnoticed here."""
@@ -154,7 +154,8 @@ class Recovery(StoredStatus):
             if name not in listed:
                 raise RecoveryError(
                     Reason.QUEUE_NOT_IN_TARGET,
-                    f'target "{self.spec.target_ref.name}" has no queue "{name}"; it has {named(sorted(listed))}',
+                    f'target "{self.spec.target_ref.name}" has no queue "{name}". It has {quoted(sorted(listed))}. '
+                    "Correct the queue, or add it to the target",
                 )
         return {name: listed[name] for name in covered}
 

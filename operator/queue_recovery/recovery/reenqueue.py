@@ -169,5 +169,7 @@ def _outcome(recovery: Recovery, message: str) -> str:
         message = f"{message}. {WRONG_KEYS}"
     restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
     if restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO:
-        message = f"{message}. Workers are at 0, so nobody consumes what waits: see the condition Restarted"
+        message += (
+            ". No worker consumes the queue, because its Deployments have 0 replicas. See the condition Restarted"
+        )
     return message

@@ -10,7 +10,7 @@ from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.scale_back import scale_back
-from queue_recovery.recovery.wording import quoted
+from queue_recovery.recovery.wording import named, quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 
@@ -24,11 +24,11 @@ async def restart(recovery: Recovery) -> None:
     asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
     if asleep and (alone := without_workers(asleep, await recovery.queues())):
         reason, message = Reason.WORKERS_AT_ZERO, f"{_nobody_consumes(recovery, alone)} ({message})"
-    doing = "enqueuing the listed jobs" if recovery.spec.jobs else "no job is listed"
+    message_next = "enqueuing the listed jobs" if recovery.spec.jobs else "no job is listed"
     await recovery.save(
         (ConditionType.RESTARTED, "True", reason, message),
-        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, doing),
-        progress=(Reason.REENQUEUING, doing),
+        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, message_next),
+        progress=(Reason.REENQUEUING, message_next),
     )
 
 
@@ -54,8 +54,11 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
     asleep = " ".join(f"deployment/{w.name}" for w in workers if w.replicas == 0)
     if asleep and not recovery.scales_workers:
         command = f"kubectl scale {asleep} --replicas=N -n {recovery.resource.namespace}"
-        return Awaited(reason=Reason.AWAITING_MANUAL_SCALE_UP, message=f"the queue is clean: {command}")
-    rollouts = "; ".join(f"{w.name}: {w.rollout}" for w in workers if w.rollout is not None)
+        return Awaited(
+            reason=Reason.AWAITING_MANUAL_SCALE_UP,
+            message=f"restart.strategy is Manual. Scale the workers up: {command}",
+        )
+    rollouts = "; ".join(f'"{w.name}": {w.rollout}' for w in workers if w.rollout is not None)
     return Awaited(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
 
 
@@ -63,11 +66,11 @@ def describe_replicas(workers: Sequence[Worker], before: Sequence[WorkerStatus],
     """Say how many replicas each worker has, and what to do about one that somebody else has left at 0. Pure."""
     remembered = {worker.name: worker.replicas for worker in before}
     asleep = [w.name for w in workers if w.replicas == 0 and remembered[w.name] > 0]
-    back = [f"{w.name} {w.replicas or 'at 0, as before'}" for w in workers if w.name not in asleep]
-    parts = [f"replicas: {', '.join(back)}"] if back or not asleep else []
+    back = [f'"{w.name}" {w.replicas or "at 0, as before"}' for w in workers if w.name not in asleep]
+    parts = [f"replicas: {named(back)}"] if back or not asleep else []
     for name in asleep:
         command = f"kubectl scale deployment/{name} --replicas={remembered[name]} -n {namespace}"
-        parts.append(f"{name} has 0 replicas instead of {remembered[name]}: somebody else has set that; {command}")
+        parts.append(f'"{name}" has 0 replicas instead of {remembered[name]}: another client has set this; {command}')
     return "; ".join(parts)
 
 
@@ -82,6 +85,6 @@ def _nobody_consumes(recovery: Recovery, alone: Mapping[str, Sequence[str]]) -> 
     names = sorted({name for of_queue in alone.values() for name in of_queue})
     deployments = " ".join(f"deployment/{name}" for name in names)
     return (
-        f"Nobody consumes {queues}: scale the workers up, unless an autoscaler does: "
+        f"No worker consumes {queues}. Scale the workers up, unless an autoscaler does: "
         f"kubectl scale {deployments} --replicas=N -n {recovery.resource.namespace}"
     )

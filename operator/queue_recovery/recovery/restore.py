@@ -31,24 +31,24 @@ async def plan_restore(recovery: Recovery) -> None:
     wanted = _wanted(recovery.spec)
     earlier = await recovery.environment.recovery(wanted.name)
     if earlier.uid == recovery.resource.uid:
-        raise _nothing(wanted, "names itself")
+        raise _nothing(wanted, "is this recovery. Name an earlier one")
     _check_same_queue(recovery.spec, earlier)
     queue, source = recovery.spec.queue, earlier.uid
     if not is_terminal(earlier.status):
         raise AwaitingChange(
             Reason.RECOVERY_NOT_ENDED,
-            f"recovery {wanted.name} is still {earlier.status.phase or 'Pending'}; this one starts when it has ended",
+            f'recovery "{wanted.name}" is still {earlier.status.phase or "Pending"}; this one starts when it has ended',
         )
     quarantine = earlier.status.quarantine
     if earlier.spec.restore_from is not None:
-        raise _nothing(wanted, f"only put messages of recovery {earlier.spec.restore_from.name} back; name that one")
+        raise _nothing(wanted, f'only put messages of recovery "{earlier.spec.restore_from.name}" back. Name that one')
     if quarantine is None or quarantine.messages == 0:
         raise _nothing(wanted, _why_none_stored(earlier.spec.purge))
     if quarantine.expiration_time and moment(quarantine.expiration_time) <= recovery.environment.now():
         raise RecoveryError(
             Reason.RETENTION_OVER,
-            f"the quarantine of recovery {wanted.name} ended at {quarantine.expiration_time}; enqueue the jobs again "
-            "by a recovery that lists them",
+            f'the quarantine of recovery "{wanted.name}" expired at {quarantine.expiration_time}. Create a recovery '
+            "that lists the jobs, to enqueue them again",
         )
     if earlier.spec.queue == EVERY_QUEUE:
         source = f"{source}/{queue}"
@@ -59,9 +59,8 @@ async def plan_restore(recovery: Recovery) -> None:
     count = await broker.restorable(queue, wanted_from(wanted, source))
     if count.restore == 0:
         raise _nothing(wanted, why_nothing(wanted, count))
-    message = (
-        f"{count.restore} of {counted(count.found, 'message')} in the quarantine of recovery {wanted.name} to put back"
-    )
+    total = counted(count.found, "message")
+    message = f'would put back {count.restore} of {total} in the quarantine of recovery "{wanted.name}"'
     await recovery.save(
         progress=(Reason.PLANNED, message),
         update={
@@ -88,7 +87,8 @@ async def restore(recovery: Recovery) -> None:
     restored = await (await recovery.run()).restore()
     if restored.restored == 0:
         raise _nothing(
-            _wanted(recovery.spec), "has none of it any more: it was put back meanwhile, or its time is over"
+            _wanted(recovery.spec),
+            "has no such message any more: another recovery has put it back, or its retention is over",
         )
     message = f"{counted(restored.restored, 'message')} put back, {restored.left} left in the quarantine"
     await recovery.save(
@@ -156,7 +156,7 @@ def _check_same_queue(spec: QueueRecoverySpec, earlier: Earlier) -> None:
 
 
 def _nothing(wanted: RestoreFrom, why: str) -> RecoveryError:
-    return RecoveryError(Reason.NOTHING_TO_RESTORE, f"restoreFrom: recovery {wanted.name} {why}")
+    return RecoveryError(Reason.NOTHING_TO_RESTORE, f'restoreFrom: recovery "{wanted.name}" {why}')
 
 
 def _why_none_stored(purge: PurgeSpec) -> str:
@@ -170,7 +170,7 @@ def _why_none_stored(purge: PurgeSpec) -> str:
 def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
     """Return why nothing goes back, by what was asked for and by what there is."""
     if count.found == 0:
-        return "has nothing left in its quarantine: all of it was put back, or unlinked by hand"
+        return "has an empty quarantine: all messages were put back, or deleted by hand"
     why, remedies = [], []
     if count.again:
         why.append(f"{counted(count.again, 'message')} of jobs that it has enqueued again")
@@ -178,10 +178,10 @@ def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
     if count.unfit:
         unfit = counted(count.unfit, "message")
         why.append(f"{unfit} that cannot be made new: without headers of protocol 2, or over 4 MiB")
-        remedies.append("write restoreFrom.as: Original")
+        remedies.append("set restoreFrom.as to Original")
     if not why and wanted.task_ids is not None:
         why.append("none with one of the ids in restoreFrom.taskIds")
-        remedies.append("correct the ids; without taskIds and with suspend: true, status.plan lists what there is")
+        remedies.append("correct the ids; without taskIds and with suspend: true, status.plan lists the messages")
     said = f"has {counted(count.found, 'message')} in its quarantine"
     return (
         f"{said}: {', and '.join(why)}. To put messages back, {', or '.join(remedies)}"

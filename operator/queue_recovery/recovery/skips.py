@@ -13,6 +13,7 @@ from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.jobs import ListedJob, task_id
 from queue_recovery.recovery.ports import SeenJob, StoredJob
+from queue_recovery.recovery.wording import quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def is_not_recoverable(evidence: Evidence) -> SkippedJob | None:
         return None
     status = "no status" if seen.status is None else f'status "{seen.status}"'
     left = ", its message stays in the queue" if evidence.is_left else ""
-    message = f"{status} (recoverable: {', '.join(evidence.recoverable)}){left}"
+    message = f"{status} (recoverable: {quoted(evidence.recoverable) or 'none'}){left}"
     return skip(evidence.job, Reason.NOT_RECOVERABLE, message)
 
 
@@ -64,7 +65,7 @@ def is_still_queued(evidence: Evidence) -> SkippedJob | None:
     """Skip a job whose message stays in the queue: it runs anyway."""
     if evidence.seen is None or not evidence.is_left:
         return None
-    return skip(evidence.job, Reason.STILL_QUEUED, f"its message {evidence.seen.task_id} is still in the queue")
+    return skip(evidence.job, Reason.STILL_QUEUED, f'its message "{evidence.seen.task_id}" is still in the queue')
 
 
 RULES: Final[Sequence[Rule]] = (was_skipped, is_gone, is_not_recoverable, is_still_queued)
@@ -123,7 +124,7 @@ def refused_since(job: ListedJob, why: str) -> SkippedJob:
 
 def changed_since(job: ListedJob) -> SkippedJob:
     """Return the row of a job that could not be claimed."""
-    return skip(job, Reason.CHANGED_MEANWHILE, "somebody changed its document since the drain")
+    return skip(job, Reason.CHANGED_MEANWHILE, "another client has changed its document since the drain")
 
 
 def in_doubt(job: ListedJob, uid: str) -> SkippedJob:
@@ -134,7 +135,7 @@ def in_doubt(job: ListedJob, uid: str) -> SkippedJob:
 
 def not_attempted(job: ListedJob) -> SkippedJob:
     """Return the row of a job that the recovery did not come to."""
-    return skip(job, Reason.NOT_ATTEMPTED, "the recovery ended before it was this job's turn")
+    return skip(job, Reason.NOT_ATTEMPTED, "the recovery ended before this job was attempted")
 
 
 def skip(job: ListedJob, reason: Reason, message: str) -> SkippedJob:

@@ -41,8 +41,10 @@ class StoredStatus:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
         reason, message = progress
         if self._is_suspended_later(status):
-            first = "" if is_true(status.conditions, ConditionType.PURGED) else "the messages are taken first; "
-            message = f"{message}. spec.suspend is true: {first}it holds once the workers are back"
+            first = (
+                "" if is_true(status.conditions, ConditionType.PURGED) else "after the messages are quarantined and "
+            )
+            message = f"{message}. spec.suspend is true: the recovery pauses {first}once the workers are scaled back"
         await self._store(set_running(status, reason, message, now=now, generation=generation))
 
     def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:
@@ -63,12 +65,12 @@ class StoredStatus:
     async def resume(self) -> None:
         """Note that it is not suspended any more, and give its plan up: what was counted may be days old."""
         now = timestamp(self.environment.now())
-        progress = (Reason.RESUMED, "suspend is false: planning again")
+        progress = (Reason.RESUMED, "spec.suspend is false; planning again")
         await self.save(progress=progress, update={"plan": None, "resume_time": now})
 
     async def end(self, ending: Ending) -> None:
         """Bind the recovery to end: it goes on with this ending after any death."""
-        progress = (ending.reason, f"ending as {ending.phase}: {ending.message}")
+        progress = (ending.reason, f"finishing as {ending.phase}: {ending.message}")
         await self.save(progress=progress, update={"ending": ending})
 
     async def finish(self, status: QueueRecoveryStatus) -> None:

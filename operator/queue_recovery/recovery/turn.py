@@ -130,10 +130,10 @@ class Turn:
         return self._admission.lock_queues.ahead_of(self._request) if self._request is not None else None
 
 
-def _queued(before: int) -> NoReturn:
-    first = {0: "it comes next", 1: "1 recovery comes before it"}.get(before, f"{before} recoveries come before it")
+def _queued(ahead: int) -> NoReturn:
+    position = {0: "next in the queue", 1: "1 recovery is ahead"}.get(ahead, f"{ahead} recoveries are ahead")
     raise AwaitingTurn(
         Reason.QUEUED,
-        f"{first}; the operator stops the workers of a limited number of recoveries at once "
+        f"{position}; the operator stops the workers of a limited number of recoveries at once "
         "(QUEUE_RECOVERY_MAX_DRAINING), and namespaces take turns",
     )

@@ -9,6 +9,7 @@ from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Consumer, Worker
+from queue_recovery.recovery.wording import counted
 
 _NAMED = 3
 """How many pods a message names of each Deployment."""
@@ -51,16 +52,16 @@ def vanished(workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: date
     pods = "; ".join(_pods(worker, unnamed.get(worker.name, 0)) for worker in missing)
     return Vanished(
         until=until,
-        message="not seen to end, as on a lost node, after a forced deletion, or while no operator ran; counted as "
-        f"ended at {timestamp(until)}, when the grace period is over: {pods}",
+        message=f"the end of {pods} was not observed: the node was lost, the deletion was forced, or no operator was "
+        f"running. Waiting for the grace period to end at {timestamp(until)}",
     )
 
 
 def _pods(worker: Worker, unnamed: int) -> str:
-    names = [f"pod {name}" for name in worker.vanished[:_NAMED]]
+    names = [f'pod "{name}"' for name in worker.vanished[:_NAMED]]
     others = unnamed + len(worker.vanished[_NAMED:])
     if others:
-        names.append(f"{others} {'other ' if names else ''}pod{'s' if others > 1 else ''} of {worker.name}")
+        names.append(f'{counted(others, "other pod" if names else "pod")} of "{worker.name}"')
     return ", ".join(names)
 
 
@@ -78,6 +79,7 @@ def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, date
         if seen is not None and now - timedelta(seconds=consumer.age_seconds) < seen:
             raise RecoveryError(
                 Reason.UNKNOWN_CONSUMER,
-                f"a worker at {consumer.address} still waits for messages although its pod is gone, as on a lost node "
-                f"or after a forced deletion; end it, or at least its connection: CLIENT KILL ID {consumer.id}",
+                f"a worker at {consumer.address} still waits for messages although its pod is gone, because the node "
+                f"was lost or the deletion was forced. Stop the worker, or close its connection: "
+                f"redis-cli CLIENT KILL ID {consumer.id}",
             )
