@@ -280,8 +280,8 @@ async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
         ("gone", UNDO, None, "RecoveryNotFound", "earlier"),
         ("of another queue", UNDO, {"queue": "mail"}, "RecoveryOfAnotherQueue", 'queue "mail" of target "media"'),
         ("of another target", UNDO, {"targetRef": {"name": "x"}}, "RecoveryOfAnotherQueue", "queue and targetRef"),
-        ("that put back", UNDO, {"restoreFrom": {"name": "first"}}, "NothingToRestore", "name that one"),
-        ("that took nothing", UNDO, {"quarantine": None}, "NothingToRestore", "earlier took no messages"),
+        ("that put back", UNDO, {"restoreFrom": {"name": "first"}}, "NothingToRestore", "Name that one"),
+        ("that took nothing", UNDO, {"quarantine": None}, "NothingToRestore", '"earlier" took no messages'),
         ("of nothing", UNDO, {"quarantine": {"name": "q", "messages": 0}}, "NothingToRestore", "took no messages"),
         (
             "without a purge",
@@ -316,7 +316,7 @@ async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
             UNDO,
             {"quarantine": {"name": "q", "messages": 1, "expirationTime": timestamp(NOW)}},
             "RetentionOver",
-            "enqueue the jobs again",
+            "Create a recovery that lists the jobs",
         ),
         (
             "without them",

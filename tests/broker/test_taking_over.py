@@ -143,7 +143,9 @@ async def test_one_of_which_the_operator_may_not_ask_is_waited_for_and_the_messa
 
     message = await case.refusal()
 
-    assert message.endswith('If that one no longer exists, run: redis-cli -u "$BROKER_URL" DEL queuerecovery.dev:lock:tts')
+    assert message.endswith(
+        'If that one no longer exists, run: redis-cli -u "$BROKER_URL" DEL queuerecovery.dev:lock:tts'
+    )
     await case.broker.run(run).take()
 
 

@@ -45,12 +45,12 @@ async def test_a_refused_write_is_retried_with_growing_pauses_until_the_workers_
 
     assert case.workers.scaled_back == [("worker", "d", UID)]
     assert follow_delays(case.environment.pauses, [0.5, 1.0, 2.0, 4.0])
-    still = "removed by force, and its workers are still at 0: "
+    still = "the recovery was removed by force, and its workers are still at 0: "
     assert [record.getMessage() for record in caplog.records] == [
         f"{still}KubernetesUnavailable: does not answer",
         f"{still}Forbidden: no RoleBinding",
         f"{still}KubernetesUnavailable: does not answer",
-        "removed by force; its workers have their replicas again",
+        "the recovery was removed by force, and its workers are scaled back",
     ]
 
 

@@ -1,1 +1,1 @@
-"""The two resources, as models, and everything that a reader of their YAML meets."""
+"""The two resources as models, with their reasons, conditions and metrics."""

@@ -1,4 +1,4 @@
-"""What every model of the API group shares."""
+"""The base of all models of the API group."""
 
 import re
 from collections.abc import Callable
@@ -17,23 +17,23 @@ Rules = list[JsonValue]
 
 
 class Model(BaseModel):
-    """A part of a resource: camelCase in YAML, snake_case in Python, never changed in place."""
+    """A part of a resource: camelCase in YAML, snake_case in Python, immutable."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
         frozen=True,
-        hide_input_in_errors=True,  # what does not fit may be a payload, and errors are logged
+        hide_input_in_errors=True,  # an invalid value may be a payload, and errors are logged
     )
 
 
 def with_rules(rules: Rules) -> ConfigDict:
-    """Return what a model adds to its configuration to carry CEL rules into its schema."""
+    """Return the model configuration that adds CEL rules to the schema."""
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": rules})
 
 
 def list_map(key: str) -> dict[str, JsonValue]:
-    """Return what a list adds to its schema when its items are told apart by `key`.
+    """Return the schema extension of a list whose items are identified by `key`.
 
     The API server then refuses a second item of the same key, and server-side apply merges by it.
     """
@@ -41,7 +41,7 @@ def list_map(key: str) -> dict[str, JsonValue]:
 
 
 def is_empty(value: object) -> bool:
-    """Tell whether a status leaves a field out: an empty list, 0, or a part of which nothing is set."""
+    """Tell whether a status omits a value: an empty list, 0, or a part without set fields."""
     return not (value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value)
 
 
@@ -50,12 +50,12 @@ LIST_SET: dict[str, JsonValue] = {"x-kubernetes-list-type": "set"}
 
 
 class Explained(StrEnum):
-    """Words that are used in a resource, each with its meaning, for the reference."""
+    """The words that a field may have, each with its meaning for the reference."""
 
     meaning: str
 
     def __new__(cls, word: str, meaning: str = "") -> Self:
-        """Make a member whose value is the word alone; the default lets type checkers accept a look-up by word."""
+        """Create a member whose value is the word; the default lets type checkers accept a look-up by word."""
         self = str.__new__(cls, word)
         self._value_ = word
         self.meaning = meaning
@@ -84,16 +84,16 @@ Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "da
 
 
 def is_full_name(text: str) -> bool:
-    """Tell whether a text is `namespace/name`, which what others wrote has to be before it goes into a path."""
+    """Tell whether a text is a valid `namespace/name`; check external text before using it in a path."""
     return re.fullmatch(f"{_OBJECT_NAME}/{_OBJECT_NAME}", text) is not None
 
 
 def _cut(limit: int) -> Callable[[str], str]:
-    """Return what makes one line of a text and cuts it where it has more bytes.
+    """Return a function that makes a text one line and truncates it to a number of bytes.
 
-    The API server would refuse the whole status because of a longer one. Parts of a text may be somebody else's: with
-    line breaks or control characters they could pass for more than one line in a terminal or to a script, and with what
-    turns the direction of writing for another text; halves of surrogate pairs cannot be stored at all.
+    The API server would refuse the whole status because of a longer text. Any client may have written a part of a text:
+    line breaks and control characters could fake further lines in a terminal or a script, and characters that change
+    the direction of writing could fake another text. Halves of surrogate pairs cannot be stored.
     """
 
     def cut(text: str) -> str:

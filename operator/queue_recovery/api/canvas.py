@@ -1,4 +1,4 @@
-"""What Celery's canvas attached to messages, and is lost to the workers when they are taken."""
+"""The canvas of messages, which is lost to the workers when the messages are taken."""
 
 from pydantic import Field
 

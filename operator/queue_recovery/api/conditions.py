@@ -11,7 +11,7 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 class Condition(Model):
-    """One aspect of a resource, as `metav1.Condition` has it."""
+    """One aspect of a resource, in the form of `metav1.Condition`."""
 
     type: str = Field(max_length=64, description="Which aspect.")
     status: ConditionStatus = Field(description="Whether it holds.")
@@ -22,7 +22,7 @@ class Condition(Model):
 
 
 class ConditionType(Explained):
-    """Types of conditions. Tools that read kstatus look at `Ready`, `Reconciling` and `Stalled`."""
+    """Types of conditions. Tools that use kstatus read `Ready`, `Reconciling` and `Stalled`."""
 
     SUCCEEDED = "Succeeded", "The recovery did what its spec asks for. Unknown until it has ended."
     FINISHED = (
@@ -63,15 +63,15 @@ def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | No
 
 
 def is_true(conditions: Iterable[Condition], kind: ConditionType) -> bool:
-    """Tell whether the condition of that type is there and True."""
+    """Tell whether there is a condition of that type with status True."""
     found = find(conditions, kind)
     return found is not None and found.status == "True"
 
 
 def set_condition(conditions: Sequence[Condition], new: Condition) -> list[Condition]:
-    """Put `new` in the place of the condition of its type.
+    """Return the conditions with `new` instead of the condition of its type.
 
-    The time of the last transition is kept while `status` stays the same (Kubernetes API conventions).
+    The time of the last transition is unchanged while `status` stays the same (Kubernetes API conventions).
     """
     old = find(conditions, ConditionType(new.type))
     if old is None:

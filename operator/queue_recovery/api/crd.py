@@ -1,6 +1,6 @@
-"""The two CustomResourceDefinitions, made from the models.
+"""The two CustomResourceDefinitions, generated from the models.
 
-`python -m queue_recovery.api.crd crds/` writes them, with `--check` it says whether they are current.
+`python -m queue_recovery.api.crd crds/` writes them; with `--check` it reports whether they are current.
 """
 
 import json
@@ -25,7 +25,7 @@ _HEADER = f"# Generated from the models by `python -m {_MODULE}`; do not edit.\n
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """What a definition says besides the schema."""
+    """The parts of a definition other than its schema."""
 
     kind: str
     plural: str
@@ -86,7 +86,7 @@ def definition(resource: Resource) -> dict[str, Any]:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [_column(column) for column in resource.columns],
-                    "schema": {"openAPIV3Schema": _telling_defaults(resource_schema(resource))},
+                    "schema": {"openAPIV3Schema": _with_described_defaults(resource_schema(resource))},
                 }
             ],
         },
@@ -107,23 +107,23 @@ def resource_schema(resource: Resource) -> Schema:
 
 
 def default_as_text(field: Schema) -> str:
-    """Return a field's default as JSON; empty where it has none, or only those of the fields inside it."""
+    """Return a field's default as JSON; empty if it has none, or only defaults of its own fields."""
     default = field.get("default", {})
     return "" if isinstance(default, dict) else json.dumps(default)
 
 
-def _telling_defaults(schema: Schema) -> Schema:
-    """Return a schema whose descriptions name the defaults, which `kubectl explain` does not do by itself."""
+def _with_described_defaults(schema: Schema) -> Schema:
+    """Return a schema whose descriptions state the defaults, because `kubectl explain` omits them."""
     if told := default_as_text(schema):
         schema = schema | {"description": f"{schema['description']} Default: {told}."}
-    return _with_parts(schema, _telling_defaults)
+    return _with_parts(schema, _with_described_defaults)
 
 
 def _status(model: type[BaseModel]) -> Schema:
     """Return the schema of a status, in which only `observedGeneration` has a default: -1.
 
-    Tools that read kstatus take a resource without status for a finished one; the default makes it one that nobody
-    has looked at yet. A default of anything else would only claim to know what nobody has found out.
+    Tools that use kstatus treat a resource without a status as finished. With this default, they treat it as not yet
+    observed. A default for another field would state something that was not observed.
     """
     schema = structural(model.model_json_schema(by_alias=True))
     initial = schema["properties"]["observedGeneration"]["default"]
@@ -166,7 +166,7 @@ def files() -> Mapping[str, str]:
 
 
 def _unshared(tree: dict[str, Any]) -> Any:  # noqa: ANN401 -- what JSON reads back
-    """Return a copy in which no part occurs twice: YAML would write it as anchor and alias, hard to read in a diff."""
+    """Return a copy without shared parts, which YAML would write as anchors and aliases."""
     return json.loads(json.dumps(tree))
 
 

@@ -1,4 +1,4 @@
-"""Files that are made from the models: written, or compared with what they should be."""
+"""Generated files: write them, or check that they are current."""
 
 import argparse
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from pathlib import Path
 def write_or_check(command: str, description: str, contents: Mapping[str, str]) -> int:
     """Run a generator's command line; return its exit code.
 
-    `contents` maps the names of the files to what they should hold. They are written into the folder that the
-    command names; with `--check` nothing is written, and a file that differs or is missing makes it 1.
+    `contents` maps the names of the files to their expected text. They are written into the folder in the command
+    line. With `--check` nothing is written, and the exit code is 1 if a file differs or is missing.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {command}", description=description)
     parser.add_argument("folder", type=Path, help="where the files are")

@@ -1,6 +1,6 @@
-"""The operator's metrics: part of what users build on, so declared once.
+"""The operator's metrics, which are part of its interface and declared once.
 
-The controller makes the instruments from these rows and `docs/reference.md` lists them. Names follow Prometheus'
+The controller creates the instruments from these rows and `docs/reference.md` lists them. Names follow Prometheus'
 conventions: base units, `_total` for counters. No label takes a value from a message, a job or a URL.
 """
 

@@ -1,4 +1,4 @@
-"""Quarantined messages as a status lists them: what their headers say, and never an argument."""
+"""Quarantined messages in a status: values of their headers, and never an argument."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""Every reason that can be given in a condition, in an event or beside a skipped job.
+"""Every reason that a condition, an event or a skipped job can have.
 
 One row each: the CamelCase word that a script may rely on (Kubernetes API conventions, "Typical status
 properties"), what happens next, what it means, and what to do about it. `docs/troubleshooting.md` is generated from it.
@@ -11,7 +11,7 @@ from queue_recovery.api.base import Explained
 
 
 class Outcome(Explained):
-    """What happens next to a recovery, or to a job of it, for a reason. It also decides whether an event warns."""
+    """What a reason means for a recovery or a job, and whether its event is a warning."""
 
     NOT_YET = "waits", "The recovery waits until another object has changed, or until its deadline."
     UNAVAILABLE = "tries again", "The recovery tries again with back-off, until its deadline."
@@ -30,7 +30,7 @@ class Outcome(Explained):
 
 
 class Reason(StrEnum):
-    """Why something is as it is: one CamelCase word, with its outcome, its meaning and its remedy."""
+    """A reason: one CamelCase word, with its outcome, its meaning and its remedy."""
 
     outcome: Outcome
     meaning: str
@@ -38,7 +38,7 @@ class Reason(StrEnum):
     """What to do about it; empty: nothing."""
 
     def __new__(cls, word: str, outcome: Outcome, meaning: str, remedy: str = "") -> Self:
-        """Make a member whose value is the word alone."""
+        """Create a member whose value is the word."""
         self = str.__new__(cls, word)
         self._value_ = word
         self.outcome = outcome

@@ -1,4 +1,4 @@
-"""The status of a QueueRecovery: what the operator has to remember, and what users want to know."""
+"""The status of a QueueRecovery: the operator's state, and the results for users."""
 
 from typing import Literal, Self
 
@@ -196,7 +196,7 @@ class PurgeStatus(Model):
 
 
 def is_first_attempt(purge: PurgeStatus) -> bool:
-    """Tell whether the queue is being taken for the first time, which a status does not say."""
+    """Tell whether this is the first purge attempt, which a status omits."""
     return purge.attempt == 1
 
 

@@ -1,7 +1,7 @@
-"""`docs/reference.md`, made from the models and the metrics.
+"""`docs/reference.md`, generated from the models and the metrics.
 
-`python -m queue_recovery.api.reference docs/` writes it and `docs/troubleshooting.md`; with `--check` it says whether
-both are current.
+`python -m queue_recovery.api.reference docs/` writes it and `docs/troubleshooting.md`; with `--check` it reports
+whether both are current.
 """
 
 import sys
@@ -107,7 +107,7 @@ def _fields(schema: Schema, path: str) -> Iterator[Sequence[str]]:
 
 
 def _type(field: Schema) -> str:
-    """Say what a field may hold: its type and its bounds."""
+    """Describe a field's type and bounds."""
     bounds = [range_ for low, high, unit in _RANGES if (range_ := _range(field.get(low), field.get(high), unit))]
     if field.get("x-kubernetes-list-type") == "set":
         bounds.append("none twice")

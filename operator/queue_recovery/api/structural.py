@@ -1,9 +1,9 @@
-"""Pydantic's JSON schema as a structural schema, the dialect that the Kubernetes API server takes.
+"""Converts pydantic's JSON schema to a structural schema, the dialect of the Kubernetes API server.
 
 The rules are those of k8s.io/apiextensions-apiserver: `pkg/apiserver/schema` (what is structural) and
-`pkg/apis/apiextensions/validation` (what a definition may hold). A keyword that the server does not know is the
-dangerous case: a client without strict validation is told 201, and the bound that the keyword set is gone.
-So all that is not known here is refused.
+`pkg/apis/apiextensions/validation` (what a definition may hold). An unknown keyword is the
+dangerous case: a client without strict validation gets a 201, and the bound of the keyword is dropped.
+So this module refuses every keyword that it does not list.
 """
 
 import re
@@ -48,15 +48,15 @@ _MOST_REPEATS = 1000
 
 
 class NotStructural(ValueError):
-    """The schema holds something that the API server would refuse, or drop without an error."""
+    """The schema has a part that the API server would refuse, or drop without an error."""
 
     def __init__(self, path: str, problem: str) -> None:
-        """Take the place within the schema and what is wrong there."""
+        """Store the position in the schema, and what is wrong there."""
         super().__init__(f"{path or '(root)'}: {problem}")
 
 
 def structural(schema: Schema) -> Schema:
-    """Return the structural schema that says the same as a schema made by pydantic.
+    """Return the structural schema that is equivalent to a schema of pydantic.
 
     References are inlined, `X | None` becomes a field that may be absent, and a union of integer and text an
     `x-kubernetes-int-or-string`. Raises NotStructural for anything that has no equivalent.
@@ -65,7 +65,7 @@ def structural(schema: Schema) -> Schema:
 
 
 class _Converter:
-    """Walks one schema; `within` names the definitions around a node, so that none contains itself."""
+    """Converts one schema; `within` lists the definitions around a node, to detect recursion."""
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self._definitions = definitions
@@ -127,14 +127,14 @@ class _Converter:
 
 
 def _not_null(schema: Schema) -> Schema:
-    """Turn `X | None` into X: who has nothing to say leaves the field out."""
+    """Convert `X | None` to X, because an unset field is omitted."""
     alternatives = [alternative for alternative in schema["anyOf"] if alternative != _NULL]
     rest = {key: value for key, value in schema.items() if key != "anyOf"}
     return alternatives[0] | rest if len(alternatives) == 1 else rest | {"anyOf": alternatives}
 
 
 def _spelt_as_kubernetes_does(schema: Schema, path: str) -> Schema:
-    """Return a new node in which every keyword with an equivalent has been replaced by it."""
+    """Return a new node with Kubernetes' equivalents of pydantic's keywords."""
     node = {key: value for key, value in schema.items() if key not in {"title", "$defs"}}
     if node.get("default", ...) is None:
         del node["default"]
@@ -161,7 +161,7 @@ def _int_or_string(alternatives: Sequence[Schema], path: str) -> Schema:
     return {"x-kubernetes-int-or-string": True} | integer | text
 
 
-def _type_of(schema: Schema) -> Any:  # noqa: ANN401 -- what pydantic put there, also lists
+def _type_of(schema: Schema) -> Any:  # noqa: ANN401 -- any value of pydantic, also lists
     return "integer or string" if schema.get("x-kubernetes-int-or-string") else schema.get("type")
 
 
@@ -180,7 +180,7 @@ def _check_pattern(pattern: str, path: str) -> None:
 
 
 def _without_nulls(value: Any) -> Any:  # noqa: ANN401 -- any JSON value
-    """Strip nulls from a default: a field that may not be null may not be null in a default either."""
+    """Remove nulls from a default, because a field that is not nullable refuses them there too."""
     if isinstance(value, dict):
         return {key: _without_nulls(member) for key, member in value.items() if member is not None}
     return value

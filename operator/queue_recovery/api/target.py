@@ -78,7 +78,7 @@ class Limits(Model):
 
 
 def _free(option: str) -> JsonValue:
-    """Return the rule that a key of the transport options is none of the operator's own."""
+    """Return the rule that a key of the transport options does not collide with the operator's keys."""
     return {
         "rule": "!(self.broker.transportOptions.globalKeyPrefix"
         f" + self.broker.transportOptions.{option}).contains('{OPERATOR_KEYS}')",
@@ -127,7 +127,7 @@ class QueueTargetSpec(Model):
 
     @property
     def secrets(self) -> list[str]:
-        """The names of all Secrets that it refers to."""
+        """The names of all Secrets to which the target refers."""
         broker, sentinels = self.broker, self.broker.transport_options.sentinel_kwargs
         store = self.job_store.mongodb if self.job_store else None
         refs = [broker.url_secret_ref, sentinels.password_secret_ref, store and store.url_secret_ref]

@@ -37,7 +37,7 @@ def _entry(reason: Reason) -> Iterator[str]:
 
 
 def _with_links(text: str) -> str:
-    """Return a text whose names of pages are links, from a page beside them."""
+    """Return a text with links to the pages that it names, relative to their folder."""
     return re.sub(r"`docs/([\w.-]+\.md)`", r"[\1](\1)", text)
 
 

@@ -1,12 +1,13 @@
-"""Admission: which recoveries may go on, when many want to at once.
+"""Admission: which recoveries may continue when many are ready at once.
 
-Recoveries of the same queue go one after the other, the oldest first; each waits for the one before it without asking
-the broker. Of all others, a limited number may prepare at once, and a limited number may have their workers stopped at
-once: a crowd that all stop their workers first and then compete for the processor keeps everybody's workers away for
-longer than one after the other. Namespaces take turns, and no namespace has more than its share, so a crowd in one of
-them delays no other.
+Recoveries of the same queue run one after the other, the oldest first; each waits for the one ahead of it without a
+request to the broker. A limited number of recoveries may prepare at the same time, and a limited number may have their
+workers stopped at the same time. Without these limits, many recoveries would stop their workers first and then compete
+for the processor, so all workers would be at 0 for longer. Namespaces take turns and none exceeds its share, so many
+recoveries in one namespace do not delay another.
 
-This orders the recoveries of one process. The locks in the broker and the notes on Deployments decide who holds what.
+This orders the recoveries of one process. The locks in the broker and the notes on Deployments decide which recovery
+holds a queue or a Deployment.
 """
 
 from bisect import insort
@@ -18,62 +19,62 @@ from datetime import datetime
 from queue_recovery.recovery.pace import Pace
 
 _SHARES = 4
-"""A namespace gets at most the limit's part by this number."""
+"""One namespace gets at most the limit divided by this number."""
 
 _PREPARING = 8
-"""How many recoveries prepare at once; more of them would keep the processor from those whose workers are stopped."""
+"""How many recoveries prepare at once; more would slow down those whose workers are stopped."""
 
 _STOPS_PER_SECOND = 1.0
 _STOPS_AT_ONCE = 2
-"""How many recoveries of one namespace begin to stop their workers. Kubernetes' controller manager scales them with
-twenty requests a second for the whole cluster, of which one recovery takes about ten."""
+"""How many recoveries of one namespace start to stop their workers. Kubernetes' controller manager scales them with
+20 requests a second for the whole cluster, and one recovery needs about 10 requests."""
 
 Granted = Callable[[], None]
-"""Called when something is granted that was not at once."""
+"""Called when a request that had to wait is granted."""
 
 Lock = tuple[str, str, str]
 """Namespace, target and queue."""
 
 
 class Slots:
-    """A limited number of slots that namespaces take in turn; within a namespace, first come, first served."""
+    """A limited number of slots; namespaces take turns, and within one the first request is served first."""
 
     def __init__(self, limit: int) -> None:
-        """Take how many may be taken at once."""
+        """Set how many slots may be taken at once."""
         self._limit = limit
         self._share = max(1, limit // _SHARES)
         self._waiting: OrderedDict[str, deque[Slot]] = OrderedDict()
-        """By namespace; the one whose turn is next comes first."""
+        """Waiting requests by namespace, in the order in which the namespaces are served."""
         self._taken: dict[str, int] = {}
-        """How many each namespace has; none without any."""
+        """Number of taken slots by namespace; a namespace without slots is absent."""
 
     def request(self, namespace: str) -> "Slot":
-        """Return a slot that is taken, or waits to be."""
+        """Return a slot that is taken now, or a request that is queued."""
         slot = Slot(self, namespace)
         self._waiting.setdefault(namespace, deque()).append(slot)
         self._fill()
         return slot
 
     def take(self, namespace: str) -> "Slot":
-        """Return a slot that is taken now, even beyond the limit: its owner cannot wait."""
+        """Return a slot that is taken now, even beyond the limit, for a caller that cannot wait."""
         slot = Slot(self, namespace)
         self._grant(slot)
         return slot
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many requests wait."""
         return sum(map(len, self._waiting.values()))
 
     def ahead(self, slot: "Slot") -> int:
-        """Return how many that wait are to be served before this one."""
+        """Return how many waiting requests are served before this one."""
         names = list(self._waiting)
         own = self._waiting[slot.namespace].index(slot)
         rank = names.index(slot.namespace)
         return sum(min(len(queue), own + (names.index(name) < rank)) for name, queue in self._waiting.items())
 
     def release(self, slot: "Slot") -> None:
-        """Take a slot back, whether it was taken or waits."""
+        """Release a taken slot, or drop a waiting request."""
         if slot.is_taken:
             slot.is_taken = False
             self._taken[slot.namespace] -= 1
@@ -107,7 +108,7 @@ class Slots:
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """One of the slots, or a request for one."""
+    """A taken slot, or a request for one."""
 
     slots: Slots
     namespace: str
@@ -116,52 +117,52 @@ class Slot:
 
     @property
     def ahead(self) -> int:
-        """Return how many that wait are to be served before this one."""
+        """Return how many waiting requests are served before this one."""
         return self.slots.ahead(self)
 
     def release(self) -> None:
-        """Return it, or no longer wait for it."""
+        """Release the slot, or drop the request."""
         self.slots.release(self)
 
 
 @dataclass(eq=False, order=False, slots=True)
 class LockRequest:
-    """A recovery's request in the lines for its locks."""
+    """A recovery's request for the locks of its queues."""
 
     created: datetime
     name: str
     """`namespace/name`."""
     locks: frozenset[Lock]
     granted: Granted | None = None
-    """Called when it is first in all of its lines."""
+    """Called when the request is first in the queue of each of its locks."""
 
     def __lt__(self, other: "LockRequest") -> bool:
         return (self.created, self.name) < (other.created, other.name)
 
 
 class LockQueues:
-    """One line for each lock. Who is first in all of its lines stays so until it leaves."""
+    """One queue for each lock. A request that is first in all of its queues stays first until it leaves."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Start with empty queues."""
         self._first: dict[Lock, LockRequest] = {}
         self._waiting: dict[tuple[str, str], list[LockRequest]] = {}
-        """By namespace and target, the oldest first."""
+        """Waiting requests by namespace and target, the oldest first."""
 
     @property
     def waiting(self) -> int:
-        """How many are not first."""
+        """How many requests are not first in all of their queues."""
         return sum(map(len, self._waiting.values()))
 
     def join(self, request: LockRequest) -> None:
-        """Join the lines of its locks, which are all of one target."""
+        """Add a request to the queues of its locks, which all belong to one target."""
         if self.ahead_of(request) is None:
             self._put_first(request)
         else:
             insort(self._waiting.setdefault(_target_of(request), []), request)
 
     def ahead_of(self, request: LockRequest) -> tuple[Lock, LockRequest] | None:
-        """Return who is first in one of its lines, if that is another one; None: it is first in all of them."""
+        """Return the lock and the request that is ahead of this one; None: it is first in all of its queues."""
         for lock in sorted(request.locks):
             first = self._first.get(lock)
             if first is not None and first is not request:
@@ -169,7 +170,7 @@ class LockQueues:
         return None
 
     def leave(self, request: LockRequest) -> None:
-        """Leave all lines; those that are first then are woken."""
+        """Remove a request from all queues, and grant the requests that are first after that."""
         waiting = self._waiting.get(_target_of(request), [])
         if request in waiting:
             waiting.remove(request)
@@ -197,10 +198,10 @@ def _target_of(request: LockRequest) -> tuple[str, str]:
 
 
 class Admission:
-    """What all recoveries of a process share."""
+    """The slots and lock queues that all recoveries of a process share."""
 
     def __init__(self, draining: int) -> None:
-        """Take how many recoveries may have their workers stopped at once."""
+        """Set how many recoveries may have their workers stopped at once."""
         self.lock_queues = LockQueues()
         self.preparing = Slots(_PREPARING)
         self.draining = Slots(draining)
@@ -209,10 +210,10 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """How many recoveries that are prepared wait for their turn."""
+        """How many prepared recoveries wait for a lock or for a drain slot."""
         return self.lock_queues.waiting + self.draining.waiting
 
     def stop_delay(self, namespace: str) -> float:
-        """Take a namespace's next moment to stop the workers of a recovery, and return the seconds until then."""
+        """Reserve the namespace's next time to stop workers, and return the seconds until then."""
         self._paces = {name: pace for name, pace in self._paces.items() if not pace.is_at_rest}
         return self._paces.setdefault(namespace, Pace(_STOPS_PER_SECOND, at_once=_STOPS_AT_ONCE)).delay()

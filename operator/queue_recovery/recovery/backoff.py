@@ -1,4 +1,4 @@
-"""How long to wait before what has failed is tried again. Pure, but for its random source."""
+"""How long to wait before a failed step is tried again. Pure, except for its random source."""
 
 import random
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Final
 
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 10.0
-"""Seconds between two tries: doubled from the first to the longest."""
+"""Seconds between two tries: doubled after each, from the first to the longest."""
 
 
 def longer(delay: float) -> float:
@@ -15,9 +15,9 @@ def longer(delay: float) -> float:
 
 
 def jittered(delay: float, source: Callable[[], float] = random.random) -> float:
-    """Return a pause of at least half of this delay, and at most all of it.
+    """Return a random pause between half of this delay and all of it.
 
-    Many recoveries that lost the same server at the same moment would otherwise try again at the same moments.
+    Otherwise, all recoveries that lost the same server would try again at the same time.
 
     Args:
         delay: seconds.

@@ -1,14 +1,14 @@
-"""Cancellations that a driver swallows."""
+"""Cancellations that a driver does not pass on."""
 
 import asyncio
 
 
 def raise_cancellation() -> None:
-    """Raise CancelledError if the running task was cancelled and has gone on nevertheless.
+    """Raise CancelledError if the running task was cancelled but still runs.
 
-    Up to Python 3.11 `asyncio.wait_for` returns what it has waited for when a cancellation comes just then
-    (python/cpython#86296), and both redis-py and PyMongo write to their sockets by it. A cancelled step would go on for
-    as long as its drain takes.
+    Up to Python 3.11, `asyncio.wait_for` drops a cancellation that comes at the moment at which its result is ready
+    (python/cpython#86296). Both redis-py and PyMongo use it to write to their sockets. Without this check, a cancelled
+    step would continue until its drain is complete.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

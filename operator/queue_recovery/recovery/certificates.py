@@ -1,4 +1,4 @@
-"""What Secrets hold for TLS, which stays in memory."""
+"""Certificates and keys of Secrets, which stay in memory."""
 
 import os
 import ssl
@@ -10,19 +10,19 @@ from queue_recovery.recovery.errors import RecoveryError
 
 @dataclass(frozen=True, kw_only=True)
 class Certificates:
-    """What the Secrets under a `tls` of a target hold, in PEM."""
+    """The contents of the Secrets under a `tls` of a target, in PEM."""
 
     authorities: str | None = field(default=None, repr=False)
-    """The only ones that may have signed the server's certificate; None: those that this machine trusts."""
+    """The only accepted authorities of the server's certificate; None: those of the operating system."""
     client: str | None = field(default=None, repr=False)
-    """The certificate that the server is shown, with its chain and its key."""
+    """The client certificate with its chain and its key."""
 
 
 class MemoryFile:
-    """A file without a disk: Python's ssl takes certificates and keys from files only."""
+    """A file in memory, because Python's ssl reads client certificates and keys from files only."""
 
     def __init__(self, pem: str) -> None:
-        """Write it; raises ValueError for what is not ASCII."""
+        """Write the text to the file; raises ValueError if it is not ASCII."""
         content = pem.encode("ascii")
         self._handle: int | None = os.memfd_create("certificate")
         self.path = f"/proc/self/fd/{self._handle}"
@@ -30,17 +30,17 @@ class MemoryFile:
             file.write(content)
 
     def close(self) -> None:
-        """Forget it."""
+        """Close the file, which deletes it."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
 
 def client_context(certificates: Certificates, *, where: str) -> ssl.SSLContext:
-    """Return a context that trusts and shows these certificates, and checks the server's certificate and host.
+    """Return an SSL context with these certificates that verifies the server's certificate and host.
 
     Args:
-        certificates: as the Secrets hold them.
+        certificates: as read from the Secrets.
         where: the field of the target that names the Secrets, for the error.
 
     Raises:
@@ -51,11 +51,11 @@ def client_context(certificates: Certificates, *, where: str) -> ssl.SSLContext:
         if certificates.client is not None:
             file = MemoryFile(certificates.client)
             try:
-                # OpenSSL asks the terminal for the password of a key that has one, unless it is given one.
+                # Without a password, OpenSSL prompts on the terminal for that of an encrypted key.
                 context.load_cert_chain(file.path, password="")
             finally:
                 file.close()
-    except (ssl.SSLError, ValueError, TypeError):  # the latter for what is not ASCII
+    except (ssl.SSLError, ValueError, TypeError):  # ValueError or TypeError: the text is not ASCII
         raise RecoveryError(
             Reason.INVALID_CERTIFICATE,
             f"a Secret under {where} of the target has no certificate in PEM, or a key that does not match it or is "

@@ -1,4 +1,4 @@
-"""What is checked of a recovery, against its target and the broker, before anything is touched."""
+"""Checks of a recovery against its target and the broker, before anything is touched."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,9 @@ from queue_recovery.recovery.recovery import Recovery
 
 
 def check_name(recovery: Recovery) -> None:
-    """Raise RecoveryError (`NameTooLong`) when Deployments could not be labelled with the recovery's name.
+    """Raise RecoveryError (`NameTooLong`) when the recovery's name does not fit into a label.
 
-    A rule in the definition would refuse every update of a recovery that is there already, and so its deletion.
+    A rule in the CustomResourceDefinition would also refuse updates of existing recoveries, and so their deletion.
     """
     length = len(recovery.resource.name)
     if recovery.scales_workers and length > MOST_CHARACTERS:
@@ -25,14 +25,14 @@ def check_name(recovery: Recovery) -> None:
 
 
 async def check_queues(recovery: Recovery, queues: Iterable[str]) -> None:
-    """Refuse queues that are not Celery's; see `ports.Broker.check_queue`."""
+    """Raise RecoveryError for queues that are not Celery's; see `ports.Broker.check_queue`."""
     broker = await recovery.broker()
     for queue in queues:
         await broker.check_queue(queue, take_unreadable=recovery.spec.purge.take_unreadable)
 
 
 def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
-    """Return the Deployments that consume any of these queues, sorted; raises RecoveryError (`TooManyWorkers`)."""
+    """Return the Deployments that consume these queues, sorted; raises RecoveryError (`TooManyWorkers`)."""
     names = sorted({worker.name for queue in queues for worker in queue.workers})
     if len(names) > MOST_WORKERS:
         raise RecoveryError(

@@ -1,6 +1,6 @@
-"""Why a connection to a server does not come up, told from the errors of the system, and what to do. Pure.
+"""Why a connection to a server fails, derived from the system's errors, and what to do about it. Pure.
 
-No text of an error is passed on: the system's own names hosts.
+Messages contain no text of a system error, because it may contain a host name.
 """
 
 import errno
@@ -16,7 +16,7 @@ from queue_recovery.recovery.errors import Server
 
 
 class Kind(Enum):
-    """What keeps a connection from being made or used: what is wrong, then what to do."""
+    """Kinds of failed connections: what is wrong, then what to do."""
 
     NO_SUCH_HOST = (
         "{the}'s host does not exist: DNS has no address for the host in the URL. Correct the host; the operator runs "
@@ -53,18 +53,18 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class ConnectFailure:
-    """One connection that did not come up."""
+    """One failed connection."""
 
     kind: Kind
     place: str | None = None
-    """Host and port, if they may be shown (`strict_url.py`) and the host has been resolved."""
+    """Host and port, if they may be shown (`strict_url.py`) and the host was resolved."""
 
 
 class ConnectFailedError(Exception):
-    """Where and why a connection did not come up: the cause of the error that the driver is told."""
+    """Where and why a connection failed; the cause of the error that is raised to the driver."""
 
     def __init__(self, failure: ConnectFailure) -> None:
-        """Take what has failed."""
+        """Store the failure."""
         super().__init__()
         self.failure = failure
 
@@ -97,7 +97,7 @@ _BY_NUMBER: Final = {
 }
 
 _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
-"""How asyncio lists what has failed when a host has several addresses."""
+"""The form in which asyncio lists the errors of a host that has several addresses."""
 
 
 def describe(server: Server, failure: ConnectFailure) -> str:
@@ -107,19 +107,19 @@ def describe(server: Server, failure: ConnectFailure) -> str:
 
 
 def place_of(host: str, port: int | None) -> str:
-    """Return host and port as a URL has them."""
+    """Return host and port in the form of a URL."""
     name = f"[{host}]" if ":" in host else host
     return name if port is None else f"{name}:{port}"
 
 
 def kind_of(error: BaseException | None, *, resolved: bool = True) -> Kind:
-    """Return what an error of a connection means; until an address of the host is known, DNS is what times out."""
+    """Return the kind of a connection error; a time-out before the host is resolved is one of DNS."""
     kind = next((kind for each in _behind(error) if (kind := _kind(each)) is not None), Kind.OTHER)
     return Kind.NO_DNS if kind is Kind.TIMED_OUT and not resolved else kind
 
 
 def failure_behind(error: BaseException | None) -> ConnectFailure | None:
-    """Return where and why the connection did not come up that is behind an error; None: it came up."""
+    """Return the failed connection that caused an error; None: no connection failed."""
     return next((each.failure for each in _behind(error) if isinstance(each, ConnectFailedError)), None)
 
 
@@ -133,7 +133,7 @@ def _kind(error: BaseException) -> Kind | None:
     if isinstance(error, socket.gaierror):
         return Kind.NO_SUCH_HOST if error.errno in _ABSENT else Kind.NO_DNS
     if isinstance(error, ssl.SSLError):
-        # `[SSL: WRONG_VERSION_NUMBER] ...`: what answers is no TLS. The attribute `reason` is not always there.
+        # `[SSL: WRONG_VERSION_NUMBER] ...`: the server does not speak TLS. The attribute `reason` is not always set.
         return Kind.NO_TLS if "WRONG_VERSION_NUMBER" in str(error) else Kind.TLS_FAILED
     if isinstance(error, TimeoutError):
         return Kind.TIMED_OUT

@@ -1,4 +1,4 @@
-"""What a recovery does next. Pure: the spec, the status and the time alone decide."""
+"""The next action of a recovery. Pure: depends on the spec, the status and the time alone."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,11 +13,11 @@ from queue_recovery.api.target import Limits
 from queue_recovery.recovery.phase import is_terminal, moment
 
 THEN_IT_FAILS: Final = ", then it fails: "
-"""Between the deadline of what is awaited and what that is."""
+"""Separates the deadline from the reason for waiting in a message."""
 
 
 class Action(Enum):
-    """One step of a recovery. Each begins by looking at the environment, so each may be entered again."""
+    """One step of a recovery. Each starts by reading the current state, so each may be entered again."""
 
     PLAN = auto()
     PLAN_RESTORE = auto()
@@ -42,9 +42,9 @@ _STEPS = (
 
 
 def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
-    """Name the next action of a recovery whose ending, if it is bound to end, is in its status already.
+    """Return the next action of a recovery; an ending that is decided is in its status.
 
-    `suspend` holds after the plan and between jobs, never while workers are down.
+    `suspend` takes effect after the plan and between jobs, never while workers are at 0.
     """
     if is_terminal(status):
         return Action.NOTHING
@@ -71,7 +71,7 @@ def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
 def forced_ending(
     spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime, deleting: bool, now: datetime
 ) -> Ending | None:
-    """Return why the recovery has to end now, in the middle of any step, or None."""
+    """Return the ending if the recovery has to end now, in any step; None: it does not."""
     if is_terminal(status) or status.ending is not None:
         return None
     if deleting:
@@ -100,7 +100,7 @@ def forced_ending(
 
 
 def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime | None:
-    """Return when the recovery runs out of time: until the drain, and from the drain on; None: it is suspended."""
+    """Return the deadline, before the drain or from it on; None: suspended before the drain."""
     seconds = _seconds(spec, status)
     if status.drain_start_time is not None:
         return moment(status.drain_start_time) + timedelta(seconds=seconds.active)
@@ -117,7 +117,7 @@ class _Seconds:
 
 
 def _seconds(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> _Seconds:
-    """Return the deadlines that hold: the spec's, or the target's limits where they are shorter."""
+    """Return the deadlines: those of the spec, or the target's limits where they are shorter."""
     limits = Limits() if status.plan is None else status.plan.limits
     starting, active = spec.starting_deadline_seconds, spec.active_deadline_seconds
     return _Seconds(

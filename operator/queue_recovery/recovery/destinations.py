@@ -1,9 +1,9 @@
-"""To which addresses the operator connects when a Secret, a Sentinel or a replica set names a server.
+"""The addresses to which the operator connects.
 
-A URL is written by any user who may write the Secret, and names are resolved by servers of that user's choice. So the
-address is asked for at the connect itself, where it is an address and nothing else: Python's audit event
-`socket.connect`, which the interpreter raises right before the system call (docs.python.org/3/library/audit_events).
-There is no gap between the check and the connect, for any driver and any source of the address.
+Any user who may write the Secret chooses the URL, and a server of that user may resolve its names. So the check uses
+the resolved address: Python raises the audit event `socket.connect` right before the system call
+(docs.python.org/3/library/audit_events). There is no gap between the check and the connect, for any driver, no matter
+whether a Secret, a Sentinel or a replica set names the server.
 """
 
 import ipaddress
@@ -23,11 +23,11 @@ _LOCAL = [
     for network in (
         *("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"),
         *("::/96", "fe80::/10", "ff00::/8"),
-        # Metadata services outside of the link-local range: Alibaba's, Oracle's, Azure's, Amazon's, Google's.
+        # Metadata services outside the link-local range: Alibaba's, Oracle's, Azure's, Amazon's, Google's.
         *("100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32", "fd00:ec2::254/128", "fd20:ce::254/128"),
     )
 ]
-"""What is the operator's own pod, its node, its link or the cloud's metadata service, and groups of hosts."""
+"""Loopback, link-local, multicast, reserved and metadata addresses."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -49,16 +49,16 @@ def address_not_allowed(server: Server) -> RecoveryError:
 
 @dataclass(frozen=True, kw_only=True)
 class Destinations:
-    """The operator's settings of where it connects."""
+    """The operator's settings for the addresses to which it connects."""
 
     local_addresses: bool = False
     """Whether loopback, link-local and metadata addresses are allowed."""
     hosts: tuple[str, ...] = ()
-    """The only hosts: names, `*.` and a domain, addresses and networks; empty: all."""
+    """The allowed hosts: names, `*.` and a domain, addresses and networks; empty: all."""
 
     @contextmanager
     def guard(self, host: str) -> Iterator["Guard"]:
-        """Refuse all other addresses in what the block awaits; `host` is the server as it is named."""
+        """Refuse all other addresses within the block; `host` is the server's name in its URL."""
         _install()
         guard = Guard(self, host)
         token = _GUARD.set(guard)
@@ -68,7 +68,7 @@ class Destinations:
             _GUARD.reset(token)
 
     def allow(self, host: str, address: IPAddress) -> bool:
-        """Tell whether the operator connects to this address of a host. Pure."""
+        """Tell whether the operator may connect to this address of a host. Pure."""
         meant = _embedded(address) or address
         if not self.local_addresses and any(meant in network for network in _LOCAL):
             return False
@@ -76,23 +76,23 @@ class Destinations:
 
 
 ANYWHERE = Destinations(local_addresses=True)
-"""All addresses, for a client that is not made from a tenant's Secret."""
+"""All addresses, for a client whose address is not from a tenant's Secret."""
 
 
 class Guard:
-    """What is asked before each connect while it is set."""
+    """Checks each connection while it is set."""
 
     def __init__(self, destinations: Destinations, host: str) -> None:
-        """Take the settings, and the host as the URL or another server names it."""
+        """Store the settings, and the host as the URL or another server names it."""
         self.refused = False
         """Whether an address was refused."""
         self.resolved = False
-        """Whether an address of the host is known, so that a connect to it has begun."""
+        """Whether the host was resolved and a connection to it has started."""
         self._destinations = destinations
         self._host = host
 
     def check(self, address: object) -> None:
-        """Raise AddressNotAllowedError if a socket is not to be connected to this address."""
+        """Raise AddressNotAllowedError if the operator may not connect to this address."""
         found = _ip_address(address)
         if found is None or not self._destinations.allow(self._host, found):
             self.refused = True
@@ -111,7 +111,7 @@ _installed: list[bool] = []
 
 
 def _install() -> None:
-    """Add the audit hook, once; it cannot be removed."""
+    """Add the audit hook once; Python cannot remove it."""
     if not _installed:
         _installed.append(True)
         sys.addaudithook(_audit)
@@ -123,7 +123,7 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def _ip_address(address: object) -> IPAddress | None:
-    """Return the address that a socket is to be connected to; None for one that is none, as a socket file's."""
+    """Return the IP address of a connection; None: it has none, such as a Unix socket."""
     if not isinstance(address, tuple) or not address or not isinstance(address[0], str):
         return None
     try:
@@ -133,7 +133,7 @@ def _ip_address(address: object) -> IPAddress | None:
 
 
 def _embedded(address: IPAddress) -> IPAddress | None:
-    """Return the IPv4 address inside of an IPv6 address, or None."""
+    """Return the IPv4 address that is embedded in an IPv6 address, or None."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
     if address in _NAT64:

@@ -1,4 +1,4 @@
-"""Draining: acquire the locks, stop the workers, and freeze what each job looks like once nothing runs."""
+"""Draining: acquire the locks, stop the workers, and freeze the state of the jobs."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -20,7 +20,7 @@ from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 
 async def drain(recovery: Recovery) -> None:
-    """Acquire the locks, stop the workers, wait until their last pod has ended, and freeze what the jobs look like."""
+    """Acquire the locks, stop the workers, wait for their last pod, and freeze the jobs' state."""
     await acquire_locks(recovery)
     drained = await stop_workers(recovery) if recovery.takes_messages else []
     await freeze_all(recovery)
@@ -41,7 +41,7 @@ async def drain(recovery: Recovery) -> None:
 
 
 async def stop_workers(recovery: Recovery) -> Sequence[Worker]:
-    """Scale the workers to 0, if the operator does that at all, and return them once their last pod has ended."""
+    """Stop the workers, unless the user does, and return them once their last pod has ended."""
     if (drained := recovery.still_drained) is None:
         recovery.drained = None
         drained = recovery.drained = await _stop(recovery)
@@ -49,9 +49,9 @@ async def stop_workers(recovery: Recovery) -> Sequence[Worker]:
 
 
 async def drain_held(recovery: Recovery) -> bool:
-    """Tell whether the workers have stayed at zero since their last pod ended.
+    """Tell whether the workers have stayed at 0 since their last pod ended.
 
-    A scaling to n and back to 0 leaves no pod to be seen, but moves the Deployment's generation.
+    Scaling up and back to 0 may leave no pod, but it increments the Deployment's generation.
     """
     generations = {worker.name: (worker.uid, worker.drained_generation) for worker in recovery.status.workers}
     workers = await recovery.environment.workers.look(sorted(generations))
@@ -66,9 +66,9 @@ def _with_generations(recovery: Recovery, drained: Sequence[Worker]) -> list[Wor
 
 
 async def _stop(recovery: Recovery) -> Sequence[Worker]:
-    """Stop the workers and return them once nothing of them runs.
+    """Stop the workers and return them once none of their pods is running.
 
-    They are followed from before they are scaled down on: no pod ends unseen while this process lives.
+    The watch starts before the workers are scaled down, so this process observes the end of every pod.
     """
     start = recovery.status.drain_start_time
     scaled = recovery.environment.now() if start is None else moment(start)
@@ -82,11 +82,11 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
             written = await _scale_to_zero(recovery, workers) if recovery.scales_workers else {}
         except RecoveryError as error:
             if error.outcome is Outcome.NOT_YET and recovery.scales_workers:
-                await scale_back(recovery)  # all are stopped, or none
+                await scale_back(recovery)  # either all workers are stopped or none
             raise
         while True:
             waiting = None
-            # What was seen before the scaling, or by a watch that lags behind it, says nothing.
+            # Ignore what was read before the scaling, or by a watch that lags behind it.
             if all(w.generation >= written.get(w.uid, 0) for w in workers):
                 if not all(worker.drained for worker in workers):
                     waiting = _waits_for(recovery, workers)
@@ -98,13 +98,13 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
 
 
 async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, int]:
-    """Scale every worker to 0 that is not; return the generation that this gave each, by UID."""
+    """Scale the workers to 0 that are not; return the new generation of each, by UID."""
     await check_notes(recovery, workers)
     remembered = await _remember(recovery, workers)
     awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(recovery, worker)]
     if awake:
-        # Another process may have ended this recovery and left the workers awake: seen after it, they would be
-        # stopped for good. One that ends it later moves their resourceVersion, and the write fails.
+        # If another process has finished this recovery, the workers are scaled back, and stopping them now would leave
+        # them at 0 for good. If it finishes later, it changes their resourceVersion, and the write below fails.
         await recovery.confirm()
     written = {}
     for worker in awake:
@@ -122,13 +122,13 @@ def _is_held(recovery: Recovery, worker: Worker) -> bool:
 
 
 def _is_another(recovery: Recovery, worker: Worker, noted: WorkerStatus) -> bool:
-    """Tell whether what was noted of a worker is not what it has to be brought back to."""
+    """Tell whether a worker's replicas have to be recorded again."""
     scaled = worker.replicas not in {0, noted.replicas} and not _is_held(recovery, worker)
     return worker.uid != noted.uid or (scaled and noted.drained_generation is None)
 
 
 async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
-    """Return what each worker is brought back to; noted again for one that is another, or was scaled since."""
+    """Return the recorded state of each worker, updated for one that was replaced or scaled since."""
     remembered = {worker.name: worker for worker in recovery.status.workers}
     others = [worker for worker in workers if _is_another(recovery, worker, remembered[worker.name])]
     for worker in others:
@@ -142,7 +142,7 @@ async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[st
 
 
 def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
-    """Return which workers are waited for; raises RecoveryError (`WorkerChanged`) when one was scaled up again."""
+    """Describe the wait for the last pods; raises RecoveryError (`WorkerChanged`) if one was scaled up."""
     if recovery.scales_workers:
         _refuse_revived(workers)
         ends = [moment(worker.stops_by) for worker in workers if worker.stops_by is not None]
@@ -164,9 +164,9 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
 async def _grace_is_over(
     recovery: Recovery, workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime
 ) -> bool:
-    """Let the grace period of pods pass that were not seen to end, with a warning that names them.
+    """Wait for the grace period of pods whose end was not observed, with a warning that names them.
 
-    Returns whether the workers are still drained then; at once when every pod was seen to end.
+    Returns whether the workers are still drained after that; returns at once if the end of every pod was observed.
     """
     gone = vanished(workers, unnamed, scaled)
     if gone is None:
@@ -195,6 +195,7 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
 
 
 def describe_stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
+    """Return the message of a drain: which pods it waits for."""
     if not recovery.takes_messages:
         return "acquiring the lock"
     awake = [worker for worker in workers if not worker.drained]
@@ -205,12 +206,12 @@ def describe_stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
 
 
 def worker_status(recovery: Recovery, worker: Worker) -> WorkerStatus:
-    """Return what the status records of a worker: what to scale it back to, as its note says if it has one."""
+    """Return a worker's record in the status; the replicas of its note, if it has one, come first."""
     note = worker.note
     is_own = note is not None and note.uid == recovery.resource.uid
     replicas = worker.replicas
     if note is not None:
-        # Somebody may have scaled it since the other recovery was removed: that number holds.
+        # A user may have scaled it since the other recovery was removed; that number is kept.
         replicas = note.replicas if is_own else replicas or note.replicas
     return WorkerStatus(
         name=worker.name,

@@ -1,7 +1,7 @@
-"""Why a step cannot go on: one error, whose reason says what happens next.
+"""Why a step cannot continue: one error, whose reason decides what happens next.
 
-A driver's exceptions leave its room as a RecoveryError (`to_recovery_error`). The message says what is wrong, then what
-to do. It holds no secret, no payload and no text of a driver's exception.
+Each package converts its driver's exceptions to RecoveryError (`to_recovery_error`). The message states what is wrong,
+then what to do. It contains no secret, no payload and no text of a driver's exception.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ Server = Literal["broker", "job store"]
 
 
 class RecoveryError(Exception):
-    """A step cannot go on, for a documented reason."""
+    """A step cannot continue, for a documented reason."""
 
     def __init__(self, reason: Reason, message: str, *, server: Server | None = None) -> None:
-        """Take the reason, and the message that says what is wrong, then what to do.
+        """Store the reason, and the message: what is wrong, then what to do.
 
-        `server` is the one whose URL it is about, where the reason alone does not tell (`origins.py`).
+        `server` names the server whose URL is wrong, where the reason alone does not (`origins.py`).
         """
         super().__init__(f"{reason}: {message}")
         self.server = server
@@ -36,26 +36,24 @@ class RecoveryError(Exception):
 
 
 class AwaitingChange(RecoveryError):
-    """An object in Kubernetes has to change first: its change wakes the recovery, and nothing is polled meanwhile."""
+    """The recovery waits for a change of an object in Kubernetes, and continues at its watch event."""
 
 
 class AwaitingTurn(RecoveryError):
-    """Other recoveries of this process go first: they wake this one, and nothing is polled meanwhile."""
+    """The recovery waits for others of this process, and continues when they release what it needs."""
 
 
 def locked_by(
     holders: Mapping[str, str], kind: type[RecoveryError] = RecoveryError, remedies: Sequence[str] = ()
 ) -> RecoveryError:
-    """Return the error of locks that other recoveries hold.
+    """Return the error for locks that other recoveries hold.
 
     Args:
-        holders: what they lock, such as `queue "tts"`, with who holds it, such as `recovery "media/first"`.
-        kind: how the end of the locks is noticed: by looking again, or by a change in Kubernetes.
-        remedies: commands that remove the locks of those of which it is not possible to determine whether they exist.
+        holders: the locked object, such as `queue "tts"`, and its holder, such as `recovery "media/first"`.
+        kind: how the release is detected: by polling, or by a change in Kubernetes.
+        remedies: commands that remove the locks of holders that may not exist any more.
     """
     held = [f"{what} is held by {holder}" for what, holder in sorted(holders.items())]
-    by_hand = (
-        f". If that one no longer exists, run: {'; '.join(remedies[:_HOLDERS_NAMED])}" if remedies else ""
-    )
+    by_hand = f". If that one no longer exists, run: {'; '.join(remedies[:_HOLDERS_NAMED])}" if remedies else ""
     which = named(held, most=_HOLDERS_NAMED)
     return kind(Reason.LOCKED, f"{which}; this recovery starts when that one has ended{by_hand}")

@@ -1,4 +1,4 @@
-"""The final figures of a recovery, and the message that it ends with. Pure."""
+"""The final figures of a recovery, and its final message. Pure."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from queue_recovery.recovery.wording import counted, named
 
 
 def count_messages(taken: Taken) -> Messages:
-    """Return what became of the queue's messages."""
+    """Return the counts of found, quarantined and left messages."""
     quarantined = taken.ready + taken.unacked
     return Messages(
         found=quarantined + taken.left,
@@ -33,14 +33,14 @@ def final_jobs(
     closed: Closed,
     in_doubt: Collection[str],
 ) -> QueueRecoveryStatus:
-    """Return the status with what was enqueued and a row for each job that was not.
+    """Return the status with the number of enqueued jobs and a row for each other job.
 
     Args:
-        status: as it was before the ending.
+        status: before it is finished.
         uid: of the recovery.
-        jobs: all listed ones.
-        closed: its run.
-        in_doubt: keys of the jobs of which it is not possible to determine whether they were enqueued.
+        jobs: all listed jobs.
+        closed: the recovery's closed run.
+        in_doubt: keys of the jobs that may or may not have been enqueued.
     """
     known = {row.id: row for row in status.skipped}
     rows = []
@@ -59,7 +59,7 @@ def final_jobs(
 def final_messages(
     status: QueueRecoveryStatus, taken: Taken | None, unreplaced: Unreplaced, expires: datetime | None
 ) -> QueueRecoveryStatus:
-    """Return the status with what became of the queue's messages; `expires`: when the quarantine does, None: now."""
+    """Return the status with the final message counts; `expires`: of the quarantine, None: it is removed."""
     if taken is None:
         return status
     messages = count_messages(taken)
@@ -83,11 +83,11 @@ def final_messages(
 
 
 def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, scales_workers: bool) -> Ending:
-    """Return the ending, with what was done by then in its message where it did not come to its end.
+    """Return the ending; if the recovery did not succeed, its message lists what was done.
 
     Args:
         status: with the final figures.
-        in_doubt: of how many jobs it is not possible to determine whether they were enqueued.
+        in_doubt: how many jobs may or may not have been enqueued.
         has_lost: whether the broker has lost records of the recovery.
         scales_workers: whether the operator has stopped and started the workers.
     """
@@ -123,7 +123,7 @@ def _unreplaced(status: QueueRecoveryStatus) -> str:
 
 
 def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:
-    """Say what has been done."""
+    """List what was done."""
     done = []
     if status.jobs.total:
         done.append(f"{status.jobs.enqueued} of {counted(status.jobs.total, 'job')} enqueued")
@@ -137,7 +137,7 @@ def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:
 
 
 def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
-    """Say which messages no enqueued job replaces, and how to undo that; None: there are none."""
+    """Describe the messages that no enqueued job replaces, and how to put them back; None: none."""
     if status.messages is None or status.messages.unreplaced is None:
         return None
     found = status.messages.unreplaced

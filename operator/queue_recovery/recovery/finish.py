@@ -1,7 +1,7 @@
-"""The ending of every recovery: replicas first, then the final status.
+"""Finishing a recovery: scale back first, write the final status last.
 
-Replicas come first because they depend on the API server alone: a job store that is away never delays them, and a
-broker for no more than a second. Entered again at any point, it does the same again to the same effect.
+Scaling back is first because it depends on the API server alone: an unavailable job store never delays it, and an
+unavailable broker delays it by at most a second. Every step is idempotent and may be entered again at any point.
 """
 
 import asyncio
@@ -29,24 +29,24 @@ _LOG = logging.getLogger(__name__)
 _REMOVING = (Reason.PURGING, "removing the quarantine, because purge.retentionSeconds is 0")
 
 _BROKER_TIMEOUT_SECONDS = 1.0
-"""How long the workers wait for the broker before they come back."""
+"""How long scaling back waits for the broker."""
 
 
 async def end(recovery: Recovery) -> None:
-    """Bring the workers back, close the runs, settle the jobs, let the locks go, and write the terminal status."""
+    """Scale back, close the runs, settle the jobs, release the locks, and write the final status."""
     if recovery.status.drain_start_time is None:
         await recovery.finish(recovery.status)
         return
     if _holds_workers(recovery):
         await _refuse_late_takes(recovery)
         await scale_back(recovery)
-        recovery.restored = True
+        recovery.scaled_back = True
     await recovery.finish(await _close(recovery))
 
 
 def _holds_workers(recovery: Recovery) -> bool:
     restarted = is_true(recovery.status.conditions, ConditionType.RESTARTED)
-    return recovery.scales_workers and not recovery.restored and not restarted
+    return recovery.scales_workers and not recovery.scaled_back and not restarted
 
 
 async def _close(recovery: Recovery) -> QueueRecoveryStatus:
@@ -69,7 +69,7 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
         unreplaced = await run.unreplaced()
         status = final_messages(status, closed.taken, unreplaced, expires if retain else None)
         if unreplaced.count and not retain:
-            # It cannot be counted again once the quarantine is removed.
+            # The messages cannot be counted again once the quarantine is removed.
             await recovery.save(progress=_REMOVING, update={"messages": status.messages})
     elif status.restored is not None:
         status = status.model_copy(update=restored_counts(status, closed.restored))
@@ -79,10 +79,10 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
 
 
 async def end_cut_off(recovery: Recovery, error: RecoveryError) -> None:
-    """End a deleted recovery whose way to the broker was deleted too, by its target or its whole namespace.
+    """Finish a deleted recovery whose target or namespace was deleted too.
 
-    What the broker still holds can be reached with what was read before, or the next recovery of the queue takes it
-    over (`takeover.py`).
+    If the URL was read before, its run is closed. Otherwise the next recovery of the queue takes the run over
+    (`takeover.py`).
     """
     try:
         status = await _close(recovery)
@@ -97,25 +97,27 @@ async def end_cut_off(recovery: Recovery, error: RecoveryError) -> None:
 
 
 async def end_removed(recovery: Recovery) -> None:
-    """End a recovery whose resource was removed by force, without its status.
+    """Finish a recovery whose resource was removed by force, so that it has no status to write.
 
-    Its workers are brought back however long that takes: nobody but this process knows of them. What it holds in the
-    broker is ended if that can be done at once; the next recovery of the queue takes it over otherwise (`takeover.py`).
+    The workers are scaled back no matter how long that takes, because only this process has a record of them. The run
+    is closed if the broker answers at once; otherwise the next recovery of the queue takes it over (`takeover.py`).
     """
     if recovery.status.drain_start_time is None or recovery.status.completion_time is not None:
         return
-    removed = Ending(phase="Cancelled", reason=Reason.DELETED, message="removed by force while it was running")
+    removed = Ending(
+        phase="Cancelled", reason=Reason.DELETED, message="the recovery was removed by force while it was running"
+    )
     recovery.status = recovery.status.model_copy(update={"ending": recovery.status.ending or removed})
     if _holds_workers(recovery):
         await _refuse_late_takes(recovery)
-        await _scale_back_in_the_end(recovery)
-        recovery.restored = True
+        await _scale_back_with_retries(recovery)
+        recovery.scaled_back = True
     with suppress(RecoveryError, Gone):
         await end(recovery)
 
 
-async def _scale_back_in_the_end(recovery: Recovery) -> None:
-    """Give the workers their replicas back, and try again until that has succeeded or they are gone."""
+async def _scale_back_with_retries(recovery: Recovery) -> None:
+    """Scale the workers back, and try again until that succeeds or they are gone."""
     about = {"namespace": recovery.resource.namespace, "recovery": recovery.resource.name, "reason": Reason.DELETED}
     delay, said = FIRST_DELAY, ""
     while True:
@@ -126,20 +128,23 @@ async def _scale_back_in_the_end(recovery: Recovery) -> None:
                 if await recovery.environment.is_terminating():
                     return
             if error.message != said:
-                _LOG.warning("removed by force, and its workers are still at 0: %s", error, extra=about)
+                _LOG.warning(
+                    "the recovery was removed by force, and its workers are still at 0: %s", error, extra=about
+                )
             said = error.message
         else:
             if said:
-                _LOG.info("removed by force; its workers have their replicas again", extra=about)
+                _LOG.info("the recovery was removed by force, and its workers are scaled back", extra=about)
             return
         await recovery.environment.pause(jittered(delay))
         delay = longer(delay)
 
 
 async def _refuse_late_takes(recovery: Recovery) -> None:
-    """Let no other process take messages any more that workers hold by right again; best effort, within a second.
+    """Refuse other processes that still take messages; best effort, within a second.
 
-    A broker that is away holds the workers up no longer than that, and nobody can take anything from it either.
+    Once the workers are scaled back, the messages in `unacked` are theirs. A broker that does not answer delays the
+    workers by no more than the second, and no process can take messages from it either.
     """
     with suppress(TimeoutError, RecoveryError):
         async with asyncio.timeout(_BROKER_TIMEOUT_SECONDS):
@@ -147,10 +152,10 @@ async def _refuse_late_takes(recovery: Recovery) -> None:
 
 
 async def _in_doubt(recovery: Recovery, jobs: Sequence[ListedJob], closed: Closed) -> frozenset[str]:
-    """Return the keys of the jobs of which it is not possible to determine whether they were enqueued.
+    """Return the keys of the jobs that may or may not have been enqueued.
 
-    Their marker is gone: all of a queue's when the broker does not know any more that it passed the boundary; else
-    those that were enqueued, as the status says. A job that was never claimed was never enqueued.
+    The broker has lost their markers: those of a whole queue, if it has lost the record that the queue passed the
+    boundary, or those of jobs that the status counts as enqueued. A job that was never claimed was never enqueued.
     """
     if find(recovery.status.conditions, ConditionType.REENQUEUED) is None:
         return frozenset()
@@ -167,7 +172,7 @@ async def _in_doubt(recovery: Recovery, jobs: Sequence[ListedJob], closed: Close
 
 
 def _retention(recovery: Recovery) -> tuple[datetime, bool]:
-    """Return when the quarantine ends, and whether it is kept until then."""
+    """Return when the quarantine expires, and whether it is retained until then."""
     succeeded = recovery.status.ending is not None and recovery.status.ending.phase == "Succeeded"
     seconds = recovery.spec.purge.retention_seconds
     if seconds == 0 and succeeded:

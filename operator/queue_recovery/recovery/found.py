@@ -1,4 +1,4 @@
-"""What planning has found, and how people are told of it. Pure."""
+"""What planning has found, and the message that describes it. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ RUNNING: Final = (
     "A task that a worker is running is in no queue, unless it acknowledges late. If it fails and is retried, create "
     "another recovery"
 )
-"""What is overlooked when nothing is found."""
+"""What a plan that finds nothing may overlook."""
 
 RETRIED: Final = "Jobs whose messages are being retried are checked again once no worker is running"
-"""What is left open where a job is skipped that may be in an attempt."""
+"""A note for skipped jobs whose messages are retries, so that their status may change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Found:
 
     @property
     def has_canvas(self) -> bool:
-        """Whether anything hangs on the messages that would be taken, or may: what is not looked into counts."""
+        """Whether messages that would be taken have a canvas, or were not read and may have one."""
         canvas = self.count.canvas
         return canvas is not None and any(count for name, count in canvas if name != "looked_at")
 
@@ -60,7 +60,7 @@ class Found:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there is nothing to do, also once no worker runs any job."""
+        """Whether there is nothing to do, even after the workers have stopped."""
         return self.purge == 0 and self.enqueue == 0 and not self.count.are_retried
 
 
@@ -78,7 +78,7 @@ def describe(
         spec: of the recovery.
         plan: what was counted.
         skipped: the jobs that would be skipped, or the first of them.
-        is_over: whether the recovery ends with it, because there is nothing to do.
+        is_over: whether the recovery finishes now, because there is nothing to do.
         are_retried: whether messages of skipped jobs are being retried.
     """
     takes = spec.purge.mode == "Quarantine"

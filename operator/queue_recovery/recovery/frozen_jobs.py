@@ -1,4 +1,4 @@
-"""What the listed jobs looked like once no worker ran: written to the broker first, and read by every later step."""
+"""The state of the listed jobs after the workers stopped: stored in the broker, read by later steps."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
@@ -12,6 +12,7 @@ from queue_recovery.recovery.skips import seen_as
 
 
 async def freeze_all(recovery: Recovery) -> None:
+    """Store the current state of every job that is listed by id."""
     jobs = [job for job in listed(recovery.spec) if job.id is not None]
     if not jobs:
         return
@@ -21,7 +22,7 @@ async def freeze_all(recovery: Recovery) -> None:
 async def freeze(
     recovery: Recovery, jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]
 ) -> Mapping[str, SeenJob | None]:
-    """Write down what each job that has an id looks like; return, by key, what was written down first."""
+    """Store the state of each job that has an id; return, by key, the state that was stored first."""
     recoverable = await recovery.recoverable()
     seen = {
         queue: {job.key: seen_as(stored.get(job.id), recoverable) for job in own if job.id is not None}
@@ -33,7 +34,7 @@ async def freeze(
 async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
     """Return the documents of the jobs that are listed by id, one after the other.
 
-    Raises RecoveryError (`InvalidJobId`) for ids that cannot be ids of the collection.
+    Raises RecoveryError (`InvalidJobId`) for ids that do not have the form of the target's `idType`.
     """
     wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
     if not wanted:

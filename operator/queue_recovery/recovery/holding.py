@@ -1,4 +1,4 @@
-"""Holding: what a suspended recovery says of what it would do, or has done, and of what it holds."""
+"""Holding: the message of a suspended recovery, with its plan or progress and the locks it holds."""
 
 from contextlib import suppress
 
@@ -15,12 +15,12 @@ _GO_ON = "To continue, set spec.suspend to false; to end the recovery, set spec.
 
 
 async def hold(recovery: Recovery) -> None:
-    """Say in the status that the recovery is suspended."""
+    """Write to the status that the recovery is suspended."""
     if is_preparing(recovery):
         await recovery.wait_for(Reason.SUSPENDED, f"suspended: {_plan(recovery)}. {_GO_ON}")
         return
     jobs = recovery.status.jobs
-    with suppress(RecoveryError):  # the count waits for no broker that is away
+    with suppress(RecoveryError):  # an unavailable broker does not delay the message
         enqueued = len(await (await recovery.run()).pushed())
         jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(recovery.status.skipped))
     left = jobs.total - jobs.enqueued - jobs.skipped
@@ -34,7 +34,7 @@ async def hold(recovery: Recovery) -> None:
 
 
 def _plan(recovery: Recovery) -> str:
-    """Say what would be done."""
+    """Describe the plan."""
     plan = recovery.status.plan
     if plan is None:
         return "nothing is planned yet"

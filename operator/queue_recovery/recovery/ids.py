@@ -1,7 +1,7 @@
-"""How an id in the job store is written, shown to whom has written it otherwise. Pure.
+"""The written forms of job ids, and the correction of other forms. Pure.
 
-Another form is refused and not understood: each document has one written form only, so that a job which is listed twice
-is always seen to be, and a job's task id, which is made from the form, is the same at every attempt.
+Each document has exactly one written form, and every other form is refused. So a job that is listed twice is always
+detected, and the task id, which is derived from the form, is the same each time.
 """
 
 import re
@@ -21,13 +21,13 @@ _FORMS: Final[dict[IdType, str]] = {
 _OBJECT_ID: Final = re.compile(
     r"""(?:ObjectId\(\s*|\{\s*["']?\$oid["']?\s*:\s*)?["']?([0-9a-fA-F]{24})["']?\s*[)}]?""", re.IGNORECASE
 )
-"""As people copy it: bare, as MongoDB's shell shows it, and as its extended JSON does."""
+"""The forms that users copy: bare, from MongoDB's shell, and from its extended JSON."""
 
 _INT: Final = re.compile(r"""(?:Number(?:Long|Int)\(\s*)?["']?(-?[0-9]{1,19})["']?\s*\)?""")
 
 
 def describe_misfits(misfits: Sequence[str | int], id_type: IdType) -> str:
-    """Return what is wrong with ids that do not fit the target's `idType`, and how to write each where one is meant."""
+    """Return the message for ids that do not fit the target's `idType`, with corrections."""
     shown = named([_with_correction(job_id, id_type) for job_id in misfits])
     return (
         f"idType of the target is {id_type}, and these ids do not have its form: {shown}. {_FORMS[id_type]}. "
@@ -36,7 +36,7 @@ def describe_misfits(misfits: Sequence[str | int], id_type: IdType) -> str:
 
 
 def written(job_id: str | int, id_type: IdType) -> str | None:
-    """Return an id as it is written in YAML, or None if it is not possible to determine which document is meant."""
+    """Return the id as YAML for the `idType`; None: the text does not identify a document."""
     text = str(job_id).strip()
     if id_type == "ObjectId":
         found = _OBJECT_ID.fullmatch(text)

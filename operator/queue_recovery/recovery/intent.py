@@ -1,4 +1,4 @@
-"""Recording the intent: the status says what is about to be held before anything is."""
+"""Recording the intent: the status names the workers and starts the drain before anything is held."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -17,11 +17,11 @@ from queue_recovery.recovery.worker_changes import WorkerChanges
 
 
 async def record_intent(recovery: Recovery) -> None:
-    """Record that the queues' locks are acquired next, with the workers' replicas.
+    """Record in the status that the drain starts, with the workers' replicas.
 
-    From this write on every ending closes the runs in the broker, so nothing may be acquired before it.
+    After this write, every ending closes the runs in the broker. So no lock may be acquired before it.
 
-    Raises RecoveryError (`Locked`, `Queued`) while other recoveries go first.
+    Raises RecoveryError (`Locked`, `Queued`) while other recoveries are ahead.
     """
     recovery.turn.check_queue_position()
     queues = await recovery.queues()
@@ -36,7 +36,7 @@ async def record_intent(recovery: Recovery) -> None:
         )
         return
     if recovery.has_waited_for_lock:
-        # The recovery that held it may have done what was planned, or given messages back.
+        # The previous holder may have enqueued planned jobs, or returned messages to the queue.
         await plan(recovery)
         return
     if recovery.scales_workers:
@@ -56,7 +56,7 @@ async def record_intent(recovery: Recovery) -> None:
 
 
 async def _first_look(recovery: Recovery, names: Sequence[str]) -> Sequence[Worker]:
-    """Return the workers as they are, and watch them from now on: the drain follows them next."""
+    """Return the workers as they are now, and start the watch that the drain uses."""
     async with aclosing(recovery.environment.workers.follow(names)) as followed:
         workers = await WorkerChanges(recovery, followed).next()
     recovery.looked = True

@@ -1,4 +1,4 @@
-"""The jobs that a recovery lists, and the tasks that they become. Pure."""
+"""The jobs that a recovery lists, and the tasks that are made from them. Pure."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +13,10 @@ from queue_recovery.recovery.ports import StoredJob, Task
 from queue_recovery.recovery.wording import counted, quoted
 
 _MOST_BYTES = 1280 * 1024
-"""What a spec may take together with a row for each job: etcd stores 1.5 MiB of one object, and the rest needs room."""
+"""Size limit of a spec with a row for each job: etcd stores 1.5 MiB of an object, the rest is a reserve."""
 
 _ROW_BYTES = 256
-"""What a row of `status.skipped` takes besides the job's name."""
+"""Size of a row of `status.skipped` without the job's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,20 +24,20 @@ class ListedJob:
     """One entry of `spec.jobs`."""
 
     key: str
-    """Its place in the list and its typed id: two equal written-out jobs, or the ids 1 and "1", stay apart."""
+    """Position in the list and typed id, so that equal written-out jobs, or the ids 1 and "1", are distinct."""
     label: str
-    """How people are told of it: its id, or its task with its place in the list."""
+    """The job's name in messages: its id, or its task with its position in the list."""
     queue: str
-    """The queue that it goes to."""
+    """The queue into which the job is enqueued."""
     id: str | None
     """Id in the job store as text; None: written out."""
     spec: JobSpec
 
 
 def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
-    """Return the recovery's jobs in their order.
+    """Return the jobs of a spec in their order.
 
-    Raises RecoveryError (`DuplicateJob`) when an id is listed there twice.
+    Raises RecoveryError (`DuplicateJob`) when an id is listed twice.
     """
     jobs: list[ListedJob] = []
     first_at: dict[str, int] = {}
@@ -61,7 +61,7 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
 
 
 def job_id(key: str) -> str | int | None:
-    """Return the id of the job that has this key (`ListedJob.key`), typed as in the spec; None: it was written out."""
+    """Return the id in a job's key (`ListedJob.key`), typed as in the spec; None: it was written out."""
     _, kind, *text = key.split(":", 2)
     if not text:
         return None
@@ -69,9 +69,9 @@ def job_id(key: str) -> str | int | None:
 
 
 def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:
-    """Raise RecoveryError (`SpecTooLarge`) when the status of all these jobs might not fit in beside the spec.
+    """Raise RecoveryError (`SpecTooLarge`) when spec and status might not fit into one object.
 
-    Later it could not be written: the API server would refuse it each time.
+    The API server would refuse the status later, after the workers are stopped.
     """
     stored = spec.model_dump_json(by_alias=True, exclude_none=True).encode()
     size = len(stored) + sum(_ROW_BYTES + len(job.label.encode()) for job in jobs)
@@ -84,7 +84,7 @@ def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:
 
 
 def by_queue(jobs: Iterable[ListedJob]) -> dict[str, list[ListedJob]]:
-    """Return the jobs by the queue that they go to, each queue's in their order."""
+    """Group jobs by the queue into which they are enqueued, in their order."""
     grouped: dict[str, list[ListedJob]] = {}
     for job in jobs:
         grouped.setdefault(job.queue, []).append(job)
@@ -92,14 +92,15 @@ def by_queue(jobs: Iterable[ListedJob]) -> dict[str, list[ListedJob]]:
 
 
 def task_id(uid: str, job: ListedJob) -> str:
-    """Return the Celery task id of a job in a recovery; the same one at every attempt."""
+    """Return the Celery task id of a job in a recovery; it is always the same."""
     return str(uuid5(UUID(uid), job.key))
 
 
 def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: str) -> Task:
-    """Return the task that a job becomes.
+    """Return the task that is enqueued for a job.
 
-    Raises RecoveryError (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when it cannot be enqueued as it is.
+    Raises RecoveryError (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when no valid task can be
+    made from the job.
     """
     if stored is None:
         name, args, kwargs = job.spec.task, job.spec.args or "[]", job.spec.kwargs or "{}"
@@ -141,7 +142,7 @@ def check_found(jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> N
 
 
 def expand(template: str, job_id: str) -> str:
-    r"""Put the job's id in place of `$(id)` in JSON text, inside quotes or bare.
+    r"""Replace `$(id)` in JSON text with the job's id, inside quotes or bare.
 
     >>> expand('["$(id)", 1.0]', 'a"b')
     '["a\\"b", 1.0]'

@@ -1,4 +1,4 @@
-"""The locks that a recovery needs: those of its queues in the broker, and the notes on its Deployments."""
+"""The locks of a recovery: keys in the broker for its queues, and notes on its Deployments."""
 
 from collections.abc import Iterable
 from shlex import quote
@@ -12,7 +12,7 @@ from queue_recovery.recovery.takeover import end_gone
 
 
 async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
-    """Raise RecoveryError (`Locked`) while other recoveries hold these queues' locks; end those that are gone."""
+    """Raise RecoveryError (`Locked`) if others hold these queues; take over from those that are gone."""
     broker = await recovery.broker()
     if recovery.cluster_uid is None:
         recovery.cluster_uid = await recovery.environment.cluster_uid()
@@ -35,28 +35,28 @@ async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
 
 
 async def is_any_held(recovery: Recovery, queues: Iterable[str]) -> bool:
-    """Tell whether any recovery holds the lock of one of these queues, also one that is gone."""
+    """Tell whether a recovery holds a lock of these queues, even if it no longer exists."""
     return bool(await (await recovery.broker()).holders(*queues))
 
 
 async def acquire_locks(recovery: Recovery) -> None:
-    """Acquire the locks of all queues and create the runs; the same again when called again.
+    """Acquire the locks of all queues and create the runs; idempotent.
 
     Raises RecoveryError (`Locked`) while another recovery holds one of them.
     """
     await check_queue_locks(recovery, recovery.covered)
-    await check_queues(recovery, recovery.covered)  # the plan may be hours old
+    await check_queues(recovery, recovery.covered)  # the check of the plan may be hours old
     await (await recovery.run()).open()
 
 
 async def check_notes(recovery: Recovery, workers: Iterable[Worker]) -> None:
-    """Raise AwaitingChange (`Locked`) while another recovery holds one of the Deployments, unless it is proven gone."""
+    """Raise AwaitingChange (`Locked`) while another existing recovery holds one of the Deployments."""
     for worker in workers:
         note = worker.note
         if note is None or note.uid == recovery.resource.uid:
             continue
         holder = f"{recovery.resource.namespace}/{note.name}"
-        # One that has ended has scaled back: its note came with an older manifest of the Deployment.
+        # A recovery that has ended has removed its note: this one is from an older manifest of the Deployment.
         exists = await recovery.exists(holder, note.uid, unfinished=True)
         if exists is not False:
             replicas = worker.replicas or note.replicas
@@ -68,7 +68,7 @@ async def check_notes(recovery: Recovery, workers: Iterable[Worker]) -> None:
 
 
 def check_notes_are_whole(recovery: Recovery, workers: Iterable[Worker]) -> None:
-    """Raise AwaitingChange (`Locked`) when a Deployment has some of a note's labels, which do not say who holds it."""
+    """Raise AwaitingChange (`Locked`) when a Deployment has an incomplete note, without a clear holder."""
     for worker in workers:
         if worker.note_is_damaged:
             raise AwaitingChange(

@@ -1,6 +1,6 @@
-"""Which Secret and key a server's URL is read from, said with the errors that are about it. Pure.
+"""Adds the Secret and the key of a server's URL to errors of that server. Pure.
 
-Said here alone: rooms that speak to a server know neither, so no message of theirs has to repeat it.
+Only this module does so, because the packages that connect to a server have neither of the two names.
 """
 
 from typing import Final
@@ -26,21 +26,21 @@ _SERVERS: Final[dict[str, Server]] = {
     Reason.JOB_STORE_AUTHENTICATION_FAILED: "job store",
     Reason.JOB_STORE_PERMISSION_DENIED: "job store",
 }
-"""The server whose URL an error of this reason is about; one of another reason may say it itself."""
+"""The server of an error with this reason; errors with other reasons may name it in `server`."""
 
 
 def with_origin(error: RecoveryError, target: QueueTargetSpec | None) -> RecoveryError:
-    """Return the error with the Secret and the key of the URL that it is about.
+    """Return the error with the Secret and the key of the server's URL in its message.
 
     Args:
-        error: of any step; returned as it is where it is about no URL.
-        target: whose servers the step has used; None: it has read none yet.
+        error: of any step; returned unchanged if it concerns no server.
+        target: the target of the step; None: it was not read yet.
     """
     ref = None if target is None else _url_ref(error.server or _SERVERS.get(error.reason), target)
     if ref is None:
         return error
-    said = error.message.removesuffix(".")
-    return type(error)(error.reason, f'{said}. The URL is in Secret "{ref.name}", key "{ref.key}"')
+    message = error.message.removesuffix(".")
+    return type(error)(error.reason, f'{message}. The URL is in Secret "{ref.name}", key "{ref.key}"')
 
 
 def _url_ref(server: Server | None, target: QueueTargetSpec) -> SecretKeyRef | None:

@@ -1,4 +1,4 @@
-"""Where a recovery is, derived from its conditions, and how tools such as kstatus read it. Pure."""
+"""A recovery's phase and summary conditions, as kstatus reads them, derived from its steps. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,17 +20,17 @@ TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 
 
 def timestamp(moment: datetime) -> str:
-    """Write a time as Kubernetes does: RFC 3339 in UTC, whole seconds."""
+    """Format a time as Kubernetes does: RFC 3339 in UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment(text: str) -> datetime:
-    """Read a time that `timestamp` wrote."""
+    """Parse a time that `timestamp` formatted."""
     return datetime.fromisoformat(text)
 
 
 def phase_of(status: QueueRecoveryStatus) -> Phase:
-    """Derive the phase: the terminal one, or the last step that has begun."""
+    """Return the phase: the terminal one, or that of the last step that has started."""
     succeeded = find(status.conditions, ConditionType.SUCCEEDED)
     if status.ending is not None and succeeded is not None and succeeded.status != "Unknown":
         return Phase(status.ending.phase)
@@ -70,7 +70,7 @@ def set_step(
 def set_running(
     status: QueueRecoveryStatus, reason: str, message: str, *, now: datetime, generation: int
 ) -> QueueRecoveryStatus:
-    """Return the status of a running recovery: what it does or awaits, as kstatus' InProgress."""
+    """Return the status of a running recovery, which kstatus reads as InProgress."""
     values = _Summary(
         succeeded="Unknown", ready="False", reconciling="True", stalled="False", message_on=ConditionType.RECONCILING
     )
@@ -78,15 +78,15 @@ def set_running(
 
 
 def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) -> QueueRecoveryStatus:
-    """Return the terminal status of a recovery whose ending is decided and carried out.
+    """Return the final status of a recovery with an ending.
 
-    A cancelled one counts as ready: what its spec asks for has been done. A failed one is stalled, because that
-    alone is what kstatus reads as failed.
+    A cancelled one is Ready, because it has reached the state that its spec asks for. A failed one is Stalled,
+    because kstatus reads only that as failed.
     """
     ending = status.ending
     if ending is None:
         raise ValueError("a recovery ends with an ending")
-    ended = ending.model_copy(update={"message": ""})  # the status says it from now on
+    ended = ending.model_copy(update={"message": ""})  # the final status has the message now
     status = status.model_copy(update={"completion_time": timestamp(now), "ending": ended})
     status = set_step(status, ConditionType.FINISHED, "True", ending.reason, "", now=now, generation=generation)
     values = _ENDED[ending.phase]
@@ -94,9 +94,9 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
 
 
 def acknowledge(status: QueueRecoveryStatus, generation: int) -> QueueRecoveryStatus:
-    """Return the status as judged by a newer spec that changes nothing any more.
+    """Return the final status with the generation of a newer spec.
 
-    Without it, a `suspend` or `cancel` that is set on a finished recovery would read as InProgress indefinitely.
+    Otherwise kstatus would report a finished recovery whose `suspend` or `cancel` was set as InProgress indefinitely.
     """
     conditions = [c.model_copy(update={"observed_generation": generation}) for c in status.conditions]
     return status.model_copy(update={"observed_generation": generation, "conditions": conditions})
@@ -109,7 +109,7 @@ class _Summary:
     reconciling: ConditionStatus
     stalled: ConditionStatus
     message_on: ConditionType
-    """The one condition that has the message: that which kstatus reads it from, where it reads one."""
+    """The one condition with the message: that from which kstatus reads it."""
 
 
 _ENDED: dict[str, _Summary] = {
@@ -134,8 +134,8 @@ def _summarise(
         (ConditionType.RECONCILING, values.reconciling),
         (ConditionType.STALLED, values.stalled),
     ):
-        said = message if kind is values.message_on else ""
-        status = set_step(status, kind, value, reason, said, now=now, generation=generation)
+        text = message if kind is values.message_on else ""
+        status = set_step(status, kind, value, reason, text, now=now, generation=generation)
     return status.model_copy(
         update={"phase": phase_of(status), "message": message, "observed_generation": generation},
     )

@@ -1,4 +1,4 @@
-"""Planning: check the recovery against its target and the environment, and count what it would do. Touches nothing."""
+"""Planning: check the recovery against target and environment, and count. Changes nothing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ from queue_recovery.recovery.status import Update
 
 
 async def plan(recovery: Recovery) -> None:
-    """Write the plan to the status, or raise what is in its way."""
+    """Write the plan to the status, or raise the error that prevents the recovery."""
     check_name(recovery)
     queues = await recovery.queues()
     jobs = listed(recovery.spec)
@@ -43,7 +43,7 @@ async def plan(recovery: Recovery) -> None:
     was_held = await is_any_held(recovery, queues)
     found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
     if found.is_nothing and not recovery.spec.suspend:
-        # What a worker gave back between the looks at the lists and at `unacked` was in neither.
+        # A message that a worker returned between the reads of the lists and of `unacked` was in neither.
         found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
     made = Plan(
         time=timestamp(recovery.environment.now()),
@@ -60,7 +60,7 @@ async def plan(recovery: Recovery) -> None:
         canvas=found.count.canvas if found.has_canvas else None,
         examples=_examples(found) if recovery.spec.suspend else None,
     )
-    # Messages that another recovery holds may come back.
+    # Another recovery that holds a lock may return messages to the queue.
     ends = found.is_nothing and not recovery.spec.suspend and not was_held and not await is_any_held(recovery, queues)
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
     reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
@@ -68,7 +68,7 @@ async def plan(recovery: Recovery) -> None:
 
 
 async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:
-    """Return the documents of the jobs, without their arguments, having checked that every job can be enqueued."""
+    """Check that every job can be enqueued, and return the jobs' documents without arguments."""
     uid = recovery.resource.uid
     listed_by_id = {job.id: job for job in jobs if job.id is not None}
     stored: dict[str, StoredJob] = {}
@@ -80,7 +80,7 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
             check_task(job, document, queues[job.queue], uid)
         except RecoveryError as error:
             refused[job.key] = error
-    if recovery.status.plan is None:  # what has vanished since it was planned first is skipped
+    if recovery.status.plan is None:  # a document that is gone since the first plan is skipped
         check_found(jobs, stored)
     for job in jobs:
         if job.id is None:
@@ -118,7 +118,7 @@ async def _find(
 
 
 def _ended(found: Found, message: str) -> Update:
-    """Return the ending of a recovery that has nothing to do."""
+    """Return the status update of a recovery that has nothing to do."""
     return {
         "ending": Ending(phase="Succeeded", reason=Reason.NOTHING_FOUND, message=message),
         "jobs": JobTotals.counted(len(found.jobs), skipped=len(found.skipped)),
@@ -127,7 +127,7 @@ def _ended(found: Found, message: str) -> Update:
 
 
 def _examples(found: Found) -> Examples:
-    """Return what a dry run shows."""
+    """Return the examples that a dry run shows."""
     enqueue = [
         JobExample(id=job.label, task_id=seen.task_id if (seen := found.seen.get(job.key)) else None)
         for job in found.jobs

@@ -1,4 +1,4 @@
-"""Preparing: all that a recovery does before it has begun anything, and what is kept of it while it waits then."""
+"""Preparing: the steps before anything is touched, and the state of a recovery that waits there."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,34 +9,34 @@ from typing import Final
 from queue_recovery.recovery.recovery import Recovery
 
 _SECONDS: Final = 1.0
-"""Seconds for which a recovery keeps others from preparing: a step that takes longer waits for a server."""
+"""Seconds for which a step may occupy the slot to prepare; a longer one is waiting for a server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requeue:
-    """A recovery that has begun nothing, and waits for a change of its spec or for its turn."""
+    """The state of a recovery that has touched nothing and waits for a new spec or its turn."""
 
     generation: int
-    """Of the spec that it has seen."""
+    """Of the last spec that was read."""
     seconds: float
-    """How long it waits at most: until its deadline, which is never while it is suspended."""
+    """Seconds until the deadline; infinite while the recovery is suspended."""
     for_turn: bool
-    """Whether it waits for its turn."""
+    """Whether the recovery waits for its turn."""
 
 
 def is_preparing(recovery: Recovery) -> bool:
-    """Tell whether it has begun nothing, and is not bound to end."""
+    """Tell whether the recovery has touched nothing and has no ending."""
     return recovery.status.drain_start_time is None and recovery.status.ending is None
 
 
 def waiting(recovery: Recovery, seen: int) -> Requeue:
-    """Return how it waits; `seen` is the generation of the spec that this was decided for."""
+    """Return the state of a waiting recovery; `seen` is the generation of the spec that was read."""
     return Requeue(generation=seen, seconds=recovery.seconds_left, for_turn=recovery.turn.awaits is not None)
 
 
 @contextmanager
 def bounded(recovery: Recovery) -> Iterator[None]:
-    """Give the slot to prepare back when the block takes long, or when the recovery begins in it."""
+    """Release the slot to prepare if the block takes long, or once the recovery starts its drain."""
     timer = asyncio.get_running_loop().call_later(_SECONDS, recovery.turn.stop_preparing)
     try:
         yield

@@ -19,7 +19,7 @@ from queue_recovery.recovery.wording import counted
 
 
 async def purge(recovery: Recovery) -> None:
-    """Take the messages of the queues, all or those selected, and write how many there were."""
+    """Take all or the selected messages of the queues, and write their counts to the status."""
     run = await recovery.run()
     if not recovery.takes_messages:
         await run.pass_boundary()
@@ -30,7 +30,7 @@ async def purge(recovery: Recovery) -> None:
             progress=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return
-    jobs = [job for job in listed(recovery.spec) if job.id is not None]  # those that the drain has frozen
+    jobs = [job for job in listed(recovery.spec) if job.id is not None]  # the jobs that the drain has frozen
     refuse_survivors(await (await recovery.broker()).consumers(), recovery.last_seen, recovery.environment.now())
     try:
         taken = await with_progress(
@@ -41,8 +41,8 @@ async def purge(recovery: Recovery) -> None:
     except RecoveryError as error:
         waits = error.outcome is Outcome.NOT_YET
         if waits and recovery.still_drained is None and not await drain_held(recovery):
-            # A disturbed attempt is finished all the same: the next one, which the workers' generation asks for, takes
-            # what went back to the lists after the boundary.
+            # The attempt is completed although workers started. Their new generation leads to another purge attempt,
+            # which takes the messages that went back to the lists after the boundary.
             await stop_workers(recovery)
         raise
     if not await drain_held(recovery):
@@ -72,7 +72,7 @@ async def purge(recovery: Recovery) -> None:
 
 
 async def _progress(recovery: Recovery, run: QueueRun) -> tuple[str, str]:
-    """Say how many messages have been dealt with; more may have come since they were counted."""
+    """Report how many messages were taken or left; there may be more than the plan counted."""
     moved = await run.moved()
     planned = recovery.status.plan.ready + recovery.status.plan.unacked if recovery.status.plan else 0
     of = f" of {max(moved, planned)}" if planned else ""

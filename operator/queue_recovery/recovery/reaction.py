@@ -1,4 +1,4 @@
-"""What a recovery does about an error: one ordered chain over the error's outcome. Pure."""
+"""How a recovery continues after an error: one ordered chain of rules. Pure."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
@@ -10,29 +10,29 @@ from queue_recovery.recovery.errors import AwaitingChange, AwaitingTurn, Recover
 
 
 class Reaction(Enum):
-    """How a recovery goes on after a step could not."""
+    """How a recovery continues after an error of a step."""
 
     END_AS_FAILED = auto()
     AWAIT_TURN = auto()
-    """Other recoveries of this process wake it."""
+    """Continue when other recoveries of this process release what it needs."""
     AWAIT_CHANGE = auto()
-    """A watch wakes it; nothing is polled meanwhile."""
+    """Continue at a watch event, without polling."""
     POLL_LOCK = auto()
-    """The broker tells of no change of a lock, so it is asked again soon, at the same pace."""
+    """Poll the lock at a constant interval, because the broker sends no event for it."""
     TRY_AGAIN = auto()
-    """It connects again and tries again, less and less often."""
+    """Connect and try again, with an increasing delay."""
 
 
 Rule = Callable[[RecoveryError, Action], Reaction | None]
 
 
 def ends(error: RecoveryError, action: Action) -> Reaction | None:
-    """End on a reason that ends; an ending itself is tried again until it has succeeded."""
+    """End as failed on a reason that does so; an ending itself is tried again until it succeeds."""
     return Reaction.END_AS_FAILED if error.outcome is Outcome.FAILED and action is not Action.END else None
 
 
 def awaits_turn(error: RecoveryError, _: Action) -> Reaction | None:
-    """Wait for the recoveries that go first."""
+    """Wait for the recoveries that are ahead."""
     return Reaction.AWAIT_TURN if isinstance(error, AwaitingTurn) else None
 
 
@@ -47,9 +47,9 @@ def polls_lock(error: RecoveryError, _: Action) -> Reaction | None:
 
 
 RULES: Final[Sequence[Rule]] = (ends, awaits_turn, awaits_change, polls_lock)
-"""The first rule that applies decides; where none does, the step is tried again."""
+"""The first rule that applies decides; if none applies, the step is tried again."""
 
 
 def reaction(error: RecoveryError, action: Action) -> Reaction:
-    """Return what a recovery does about an error of a step."""
+    """Return how a recovery continues after an error of a step."""
     return next((found for rule in RULES if (found := rule(error, action)) is not None), Reaction.TRY_AGAIN)

@@ -1,4 +1,4 @@
-"""The straight line of a recovery: decide, act through one step, note what happened, and around again."""
+"""The reconcile loop of a recovery: decide on an action, take one step, handle its error, repeat."""
 
 import asyncio
 import math
@@ -31,10 +31,10 @@ from queue_recovery.recovery.restore import plan_restore, restore
 from queue_recovery.recovery.turn import Turn
 
 LOCK_DELAY: Final = 1.0
-"""Seconds between two looks at a queue's lock that another recovery holds; one GET of the broker."""
+"""Seconds between two reads of a lock that another recovery holds; each is one GET."""
 
 RESYNC: Final = 300.0
-"""Seconds until a recovery that waits for a change in Kubernetes looks by itself: as rarely as a watch is renewed."""
+"""Seconds after which a recovery that waits for a watch event reads again without one."""
 
 _STEPS: dict[Action, Callable[[Recovery], Awaitable[None]]] = {
     Action.PLAN: plan,
@@ -51,12 +51,12 @@ _STEPS: dict[Action, Callable[[Recovery], Awaitable[None]]] = {
 
 
 async def reconcile(resource: Resource, environment: Environment, turn: Turn) -> Requeue | None:
-    """Work on a recovery until its terminal status is written; takes up where an earlier process stopped.
+    """Reconcile a recovery until its final status is written; continues where an earlier process stopped.
 
-    Returns earlier when it has begun nothing and can only wait: nothing of it has to be kept meanwhile but its turn.
-    Otherwise its turn is over when this returns or raises.
+    Returns earlier if the recovery has touched nothing and has to wait; then only its turn is kept. Otherwise its turn
+    is over when this returns or raises.
 
-    Raises Gone when the resource is not there any more, once its workers are back.
+    Raises Gone when the resource no longer exists, after its workers are scaled back.
     """
     recovery = Recovery(resource=resource, environment=environment, status=resource.last_status, turn=turn)
     delay, pause = FIRST_DELAY, 0.0
@@ -72,7 +72,7 @@ async def reconcile(resource: Resource, environment: Environment, turn: Turn) ->
                     return waits
                 delay, pause = outcome, 0.0
             except Superseded:
-                # One write of another process is nothing to wait for; a reason that stays would be asked for in a loop.
+                # Continue at once after one write of another process; pause if the conflict persists.
                 if pause:
                     await environment.pause(jittered(pause))
                 pause = longer(pause) or FIRST_DELAY
@@ -89,7 +89,7 @@ async def reconcile(resource: Resource, environment: Environment, turn: Turn) ->
 
 
 def _rejoin_queues(recovery: Recovery) -> None:
-    """Take the place among others that a recovery holds already."""
+    """Rejoin the queues of a recovery that an earlier process has started."""
     if recovery.status.drain_start_time is not None and not is_terminal(recovery.status):
         stops_workers = recovery.scales_workers and not is_true(recovery.status.conditions, ConditionType.RESTARTED)
         recovery.join_lock_queues(recovery.covered)
@@ -98,7 +98,7 @@ def _rejoin_queues(recovery: Recovery) -> None:
 
 
 async def report(resource: Resource, environment: Environment, turn: Turn, reason: str, message: str) -> None:
-    """Say in the status of a recovery that has not ended what keeps it from being worked on.
+    """Write to the status of an unfinished recovery why it cannot be reconciled.
 
     Raises Superseded, Gone, or RecoveryError (`KubernetesUnavailable`).
     """
@@ -108,8 +108,8 @@ async def report(resource: Resource, environment: Environment, turn: Turn, reaso
 
 
 async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Requeue:
-    """Do one thing; return the delay before the next try, should it fail."""
-    seen = recovery.resource.desired.generation  # what is received from now on may be news
+    """Take one action; return the delay before the next try, if that fails."""
+    seen = recovery.resource.desired.generation  # a newer generation from now on has to be read
     try:
         if ending := _forced_ending(recovery):
             await recovery.end(ending)
@@ -140,7 +140,7 @@ async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Req
 
 
 async def _after_others(recovery: Recovery, error: RecoveryError, seen: int) -> float | Requeue:
-    """Say which ones go first, and wait for the turn, unless it has come meanwhile."""
+    """Report the recoveries that are ahead, and wait for the turn unless it has come."""
     with suppress(RecoveryError):
         await recovery.wait_for(error.reason, f"{_deadline_prefix(recovery)}{error.message}")
     recovery.turn.stop_preparing()
@@ -148,9 +148,9 @@ async def _after_others(recovery: Recovery, error: RecoveryError, seen: int) -> 
 
 
 async def _perform(recovery: Recovery, action: Action) -> None:
-    """Take one step; give it up when the desired state or the deadline asks for another one.
+    """Take one step; cancel it when the desired state or the deadline requires another action.
 
-    Giving up is the same as dying at that point: the step can be entered again, and its late effects are fenced.
+    A cancelled step is like one whose process died: it can be entered again, and its late effects are fenced.
     """
     step = asyncio.ensure_future(_STEPS[action](recovery))
     try:
@@ -172,10 +172,10 @@ async def _perform(recovery: Recovery, action: Action) -> None:
 
 
 async def _is_cut_off(recovery: Recovery, error: RecoveryError, delay: float) -> bool:
-    """Tell whether the ending of a deleted recovery cannot succeed, because what it needs has been deleted too.
+    """Tell whether a deleted recovery cannot finish, because its target or namespace is deleted too.
 
-    A target may have gone with its definition, which takes no new one as long as a recovery is left. In a namespace
-    that is being deleted the Deployments go too; elsewhere they are scaled back before the target is asked for.
+    If the CustomResourceDefinition of targets is deleted, no new target can be created. In a namespace that is being
+    deleted, the Deployments are deleted too; otherwise they are scaled back before the target is read.
     """
     if not recovery.resource.desired.deleting or (error.outcome is not Outcome.NOT_YET and delay < LONGEST_DELAY):
         return False
@@ -187,15 +187,15 @@ async def _is_cut_off(recovery: Recovery, error: RecoveryError, delay: float) ->
 
 
 async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, delay: float) -> float:
-    """Do what an error asks for next; return the delay for the next one.
+    """React to an error; return the delay for the next one.
 
-    What Kubernetes has is read again when it has changed, and not because time has passed.
+    Objects in Kubernetes are read again when they have changed, and not because time has passed.
     """
     if react is Reaction.END_AS_FAILED:
         try:
             await recovery.end(failed(error))
-        except RecoveryError as unsaid:
-            error, react = unsaid, Reaction.TRY_AGAIN  # the step fails again, and then it is written
+        except RecoveryError as write_error:
+            error, react = write_error, Reaction.TRY_AGAIN  # the step fails again and is then recorded
         else:
             return delay
     with suppress(RecoveryError):
@@ -208,7 +208,7 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
         await recovery.forget()
         return FIRST_DELAY
     if react is Reaction.POLL_LOCK:
-        # The broker is asked again; no Deployment is watched meanwhile.
+        # The lock is read again; no Deployment is watched until then.
         if await _sleep_until(recovery, LOCK_DELAY, recovery.environment.changed(workers=False)):
             await recovery.forget()
         return delay
@@ -221,13 +221,13 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
 
 
 def _deadline_prefix(recovery: Recovery) -> str:
-    """Say until when is waited; an ending waits without a limit."""
+    """Return the start of a message with the deadline; empty for an ending, which has none."""
     until = None if recovery.status.ending else recovery.deadline
     return "" if until is None else f"waiting until {timestamp(until)}{THEN_IT_FAILS}"
 
 
 async def _sleep(recovery: Recovery, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:
-    """Wait until the desired state changes, `until` is done, the deadline comes, or the time is over."""
+    """Wait until the desired state changes, `until` is done, or the deadline or the time is reached."""
     left = math.inf if recovery.status.ending else recovery.seconds_left
     timeout = min(math.inf if seconds is None else seconds, left)
     changed = asyncio.ensure_future(recovery.resource.changed())
@@ -242,7 +242,7 @@ async def _sleep(recovery: Recovery, seconds: float | None, *, until: "asyncio.F
 
 
 async def _sleep_until(recovery: Recovery, seconds: float, event: Coroutine[None, None, None]) -> bool:
-    """Wait as `_sleep` does, until an event or for a time; tell whether it was the event."""
+    """Wait as `_sleep` does, until an event or for a time; tell whether the event came."""
     awaited = asyncio.ensure_future(event)
     try:
         await _sleep(recovery, seconds, until=awaited)

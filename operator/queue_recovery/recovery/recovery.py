@@ -1,4 +1,4 @@
-"""A recovery that is being reconciled: what its steps read, each thing once."""
+"""A recovery that is being reconciled, with the objects and connections that its steps share."""
 
 import asyncio
 import math
@@ -19,32 +19,32 @@ from queue_recovery.recovery.status import StoredStatus
 from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.wording import quoted
 
-_ASK_AGAIN = timedelta(minutes=5)
-"""Whether the holder of a lock still exists; one of another namespace may go unnoticed here."""
+_EXISTENCE_TTL = timedelta(minutes=5)
+"""How long the answer whether a holder exists is used; no watch covers other namespaces."""
 
 
 @dataclass(kw_only=True)
 class Recovery(StoredStatus):
-    """A recovery that is being reconciled. Nothing in here survives a death: what has to is in `status`."""
+    """A recovery that is being reconciled. Only `status` survives the end of the process."""
 
     turn: Turn
-    """The recovery's turn among others."""
+    """The recovery's position in queues, and its slots."""
     drained: Sequence[Worker] | None = field(default=None, init=False)
-    """The workers as they were when they were seen to be drained; None: not seen by this process."""
+    """The workers as this process observed them drained; None: not observed."""
     looked: bool = field(default=False, init=False)
-    """Whether the step before has looked at the workers, so that the drain need not do so at first."""
+    """Whether the previous step has read the workers, so that the drain can use its watch."""
     last_seen: dict[str, datetime] = field(default_factory=dict, init=False)
-    """When a pod of each of these addresses was last seen alive, by this process."""
-    restored: bool = field(default=False, init=False)
-    """Whether the ending has brought the workers back already."""
+    """When this process last observed a live pod, by the pod's address."""
+    scaled_back: bool = field(default=False, init=False)
+    """Whether the ending has scaled the workers back."""
     cluster_uid: str | None = field(default=None, init=False)
-    """What tells the cluster from all others, once it was read; None: not read, or the operator may not."""
+    """UID of the cluster; None: not read, or the operator may not read it."""
     _target: QueueTargetSpec | None = field(default=None, init=False)
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
     _news: "asyncio.Future[None] | None" = field(default=None, init=False)
     _existing: dict[tuple[str, bool], tuple[datetime, bool | None]] = field(default_factory=dict, init=False)
-    """Whether other recoveries exist, by UID, and when that was asked."""
+    """Whether other recoveries exist, by UID, and when that was read."""
 
     @property
     def full_name(self) -> str:
@@ -53,9 +53,10 @@ class Recovery(StoredStatus):
 
     @property
     def covered(self) -> Sequence[str]:
-        """The queues that the recovery covers: the one it names, or all of its plan's.
+        """The queues that the recovery covers: the one in its spec, or all of its plan.
 
-        Never what the target lists by now: what was opened has to be closed, and what was not planned is not touched.
+        The target's current list is not used: runs that were opened have to be closed, and only planned queues are
+        touched.
         """
         if self.spec.queue != EVERY_QUEUE:
             return [self.spec.queue]
@@ -87,28 +88,28 @@ class Recovery(StoredStatus):
 
     @property
     def restore(self) -> Restore | None:
-        """What is put back of an earlier recovery's messages; known once it has been planned."""
+        """What to put back of an earlier recovery's messages; None before the plan."""
         wanted, planned = self.spec.restore_from, self.status.restored
         return None if wanted is None or planned is None else wanted_from(wanted, planned.uid)
 
     @property
     def deadline(self) -> datetime | None:
-        """When it runs out of time, as far as it has come; None: it is suspended, and has begun nothing."""
+        """The deadline of the current phase; None: the recovery is suspended before its drain."""
         return deadline(self.spec, self.status, created=self.resource.created)
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until its deadline, 0 once that is over; infinite where it has none."""
+        """Seconds until the deadline, at least 0; infinite if there is none."""
         return math.inf if self.deadline is None else max(0.0, (self.deadline - self.environment.now()).total_seconds())
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the last that it said is that it is suspended."""
+        """Whether the last reported reason is that the recovery is suspended."""
         return self._last_reason == Reason.SUSPENDED
 
     @property
     def has_waited_for_lock(self) -> bool:
-        """Whether the last that it said is that another recovery holds its queues, or held them and is gone."""
+        """Whether the last reported reason is a lock of another recovery, or a lock taken over."""
         return self._last_reason in {Reason.LOCKED, Reason.TAKEN_OVER}
 
     @property
@@ -118,7 +119,7 @@ class Recovery(StoredStatus):
 
     @property
     def takes_messages(self) -> bool:
-        """Whether the queue is purged, so that workers have to be stopped."""
+        """Whether the recovery purges the queue, so that workers have to be stopped."""
         return self.spec.purge.mode == "Quarantine" and self.spec.restore_from is None
 
     @property
@@ -128,7 +129,7 @@ class Recovery(StoredStatus):
 
     @property
     def known_target(self) -> QueueTargetSpec | None:
-        """The recovery's target, if it has been read."""
+        """The recovery's target, if it was read."""
         return self._target
 
     async def target(self) -> QueueTargetSpec:
@@ -143,9 +144,9 @@ class Recovery(StoredStatus):
         return [] if store is None else store.mongodb.statuses.recoverable
 
     async def queues(self) -> Mapping[str, QueueSpec]:
-        """Return the target's entries for the queues that the recovery covers, and before its plan, is to cover.
+        """Return the target's entries for the queues that the recovery covers, or will cover once planned.
 
-        Raises RecoveryError (`QueueNotInTarget`), also for the queue of a job.
+        Raises RecoveryError (`QueueNotInTarget`), even for the queue of a job.
         """
         target = await self.target()
         listed = {queue.name: queue for queue in target.queues}
@@ -182,10 +183,10 @@ class Recovery(StoredStatus):
         """Tell whether the recovery of that `namespace/name` and UID exists; None: it is not possible to determine.
 
         With `unfinished`, one that has ended counts as gone.
-        The API server is asked again when something that was read there has changed, and at `_ASK_AGAIN`.
+        The answer is read again after a change of an object that this recovery has read, and after `_EXISTENCE_TTL`.
         """
         known = self._existing.get((uid, unfinished))
-        if known is None or self.environment.now() - known[0] > _ASK_AGAIN:
+        if known is None or self.environment.now() - known[0] > _EXISTENCE_TTL:
             known = self._existing[uid, unfinished] = (
                 self.environment.now(),
                 await self.environment.exists(name, uid, unfinished=unfinished),
@@ -200,7 +201,7 @@ class Recovery(StoredStatus):
         self._broker = self._job_store = None
 
     async def forget(self) -> None:
-        """Forget all that was read in Kubernetes, and the connections: the next use reads it again."""
+        """Drop all objects read from Kubernetes and all connections; the next use reads them again."""
         await self.disconnect()
         self._target = None
         self._existing.clear()
@@ -210,31 +211,31 @@ class Recovery(StoredStatus):
             self._news = None
 
     def news(self) -> "asyncio.Future[None]":
-        """Return what is done once something that was read in Kubernetes has changed since."""
+        """Return a future that is done once an object that was read from Kubernetes has changed."""
         if self._news is None:
             self._news = asyncio.ensure_future(self.environment.changed(workers=True))
         return self._news
 
     def join_lock_queues(self, queues: Iterable[str]) -> None:
-        """Join the lines for the locks of these queues."""
+        """Join the queues for the locks of these queues."""
         locks = [(self.resource.namespace, self.spec.target_ref.name, queue) for queue in queues]
         self.turn.join_lock_queues(locks, created=self.resource.created, name=self.full_name)
 
     @property
     def still_drained(self) -> Sequence[Worker] | None:
-        """The workers as they were seen to be drained, while a watch tells of no change since: no need to look again.
+        """The drained workers, if no watch event has come since; None: read them again.
 
-        It may lag behind; so that they were drained at the boundary is not said by this.
+        The watch may lag behind, so this does not prove that they were drained at the boundary.
         """
         return self.drained if self._news is not None and not self._news.done() else None
 
 
 def wanted_from(wanted: RestoreFrom, uid: str) -> Restore:
-    """Return what `restoreFrom` asks for of the earlier recovery of that UID."""
+    """Return what `restoreFrom` selects of the earlier recovery with this UID."""
     task_ids = None if wanted.task_ids is None else frozenset(wanted.task_ids)
     return Restore(uid=uid, task_ids=task_ids, as_new=wanted.form == "New")
 
 
 def failed(error: RecoveryError) -> Ending:
-    """Return the ending that a refusal leads to."""
+    """Return the ending of a recovery that fails with an error."""
     return Ending(phase="Failed", reason=error.reason, message=error.message)

@@ -1,4 +1,4 @@
-"""Reenqueuing: claim each job, then enqueue it with its marker; once each, however often this is entered."""
+"""Reenqueuing: claim each job, then enqueue it with its marker, exactly once even if entered again."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -18,22 +18,22 @@ from queue_recovery.recovery.skips import changed_since, gone_since, refused_sin
 from queue_recovery.recovery.wording import counted
 
 _BATCH = 500
-"""Jobs in one push: the script holds up every other client of the server meanwhile."""
+"""Jobs in one push; the script blocks every other client of the server while it runs."""
 
 _MOST_ARGUMENTS = 2 * 2**20
-"""Characters of arguments that are kept in memory at once."""
+"""Characters of arguments that are in memory at once."""
 
 _REPORTS = 10
 _REPORT_SOON = timedelta(seconds=1)
 _REPORT_EVERY = timedelta(seconds=5)
-"""How often progress is written at most, in all and in time: the number of writes must not grow with the jobs."""
+"""Limits on writes of the progress, in total and in time, so that they do not grow with the jobs."""
 
 _BATCHES_PER_SECOND = 4
-"""Into how many batches a second's worth of jobs is cut when a rate is asked for."""
+"""Batches in one second, if the spec sets a rate."""
 
 
 async def reenqueue(recovery: Recovery) -> None:
-    """Enqueue every listed job that may be, then bind the recovery to succeed."""
+    """Enqueue every listed job that may be enqueued, then record the ending `Succeeded`."""
     jobs = listed(recovery.spec)
     stored = {one.id: one.without_arguments() async for one in look_up(recovery, jobs)}
     frozen = await freeze(recovery, jobs, stored)
@@ -62,7 +62,7 @@ async def reenqueue(recovery: Recovery) -> None:
 async def _skipped_as_seen(
     recovery: Recovery, jobs: Sequence[ListedJob], frozen: Mapping[str, SeenJob | None]
 ) -> dict[str, SkippedJob]:
-    """Return the jobs that may not be enqueued because of what they looked like when nothing ran."""
+    """Return the jobs that must not be enqueued because of their frozen state."""
     task_ids = [seen.task_id for seen in frozen.values() if seen is not None and seen.task_id]
     queued: frozenset[str] = frozenset()
     if not recovery.takes_messages and task_ids:
@@ -75,7 +75,7 @@ async def _enqueue(
 ) -> dict[str, SkippedJob]:
     """Claim and push one batch; return the jobs that were not enqueued.
 
-    A batch whose arguments are large is claimed and pushed in parts, so that they are not all kept in memory.
+    A batch with large arguments is claimed and pushed in parts, to bound the memory.
     """
     uid, queues = recovery.resource.uid, await recovery.queues()
     listed_by_id = {job.id: job for job in batch if job.id is not None}
@@ -110,7 +110,7 @@ async def _enqueue(
 async def _claim_and_push(
     recovery: Recovery, part: Sequence[tuple[ListedJob, Task]], frozen: Mapping[str, SeenJob | None]
 ) -> dict[str, SkippedJob]:
-    """Claim some jobs and push those that are ours; return the others."""
+    """Claim a part of a batch and push the claimed jobs; return the others."""
     uid = recovery.resource.uid
     skipped: dict[str, SkippedJob] = {}
     tasks = {job.key: task for job, task in part}

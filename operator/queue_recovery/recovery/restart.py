@@ -1,4 +1,4 @@
-"""Restarting: scale the workers back and wait until they are rolled out."""
+"""Restarting: scale the workers back and wait for their rollout."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -23,26 +23,26 @@ async def restart(recovery: Recovery) -> None:
     reason = Reason.COMPLETED
     asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
     if asleep and (alone := without_workers(asleep, await recovery.queues())):
-        reason, message = Reason.WORKERS_AT_ZERO, f"{_nobody_consumes(recovery, alone)} ({message})"
-    message_next = "enqueuing the listed jobs" if recovery.spec.jobs else "no job is listed"
+        reason, message = Reason.WORKERS_AT_ZERO, f"{_no_consumers(recovery, alone)} ({message})"
+    next_message = "enqueuing the listed jobs" if recovery.spec.jobs else "no job is listed"
     await recovery.save(
         (ConditionType.RESTARTED, "True", reason, message),
-        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, message_next),
-        progress=(Reason.REENQUEUING, message_next),
+        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, next_message),
+        progress=(Reason.REENQUEUING, next_message),
     )
 
 
 async def _await_rollout(recovery: Recovery) -> Sequence[Worker]:
-    """Return the workers as they are once all of them are rolled out."""
+    """Wait until all rollouts are complete, and return the workers."""
     names = sorted(w.name for w in recovery.status.workers)
-    # Where others bring them back, what this process has written last says nothing of that.
+    # If the user scales the workers up, the last write of this process is not the current state.
     async with aclosing(recovery.environment.workers.follow(names, fresh=not recovery.scales_workers)) as followed:
         changes = WorkerChanges(recovery, followed)
         workers = await changes.next()
         while True:
             waiting = None
             if recovery.scales_workers and any(w.note and w.note.uid == recovery.resource.uid for w in workers):
-                # Created again meanwhile, from a manifest with the note.
+                # The Deployment was created again, from a manifest with the note.
                 await scale_back(recovery)
             elif (waiting := _waits_for(recovery, workers)) is None:
                 return workers
@@ -63,7 +63,7 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
 
 
 def describe_replicas(workers: Sequence[Worker], before: Sequence[WorkerStatus], namespace: str) -> str:
-    """Say how many replicas each worker has, and what to do about one that somebody else has left at 0. Pure."""
+    """Describe each worker's replicas, and what to do if another client has set them to 0. Pure."""
     remembered = {worker.name: worker.replicas for worker in before}
     asleep = [w.name for w in workers if w.replicas == 0 and remembered[w.name] > 0]
     back = [f'"{w.name}" {w.replicas or "at 0, as before"}' for w in workers if w.name not in asleep]
@@ -75,12 +75,12 @@ def describe_replicas(workers: Sequence[Worker], before: Sequence[WorkerStatus],
 
 
 def without_workers(asleep: frozenset[str], queues: Mapping[str, QueueSpec]) -> Mapping[str, Sequence[str]]:
-    """Return the queues all of whose Deployments have 0 replicas, with these Deployments. Pure."""
+    """Return the queues whose Deployments all have 0 replicas, with the Deployments. Pure."""
     of_queue = {name: [worker.name for worker in queue.workers] for name, queue in queues.items()}
     return {name: names for name, names in of_queue.items() if asleep.issuperset(names)}
 
 
-def _nobody_consumes(recovery: Recovery, alone: Mapping[str, Sequence[str]]) -> str:
+def _no_consumers(recovery: Recovery, alone: Mapping[str, Sequence[str]]) -> str:
     queues = quoted(alone)
     names = sorted({name for of_queue in alone.values() for name in of_queue})
     deployments = " ".join(f"deployment/{name}" for name in names)

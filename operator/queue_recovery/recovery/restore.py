@@ -1,4 +1,4 @@
-"""Restoring: put messages that an earlier recovery has taken back into the queue. No worker is stopped."""
+"""Restoring: put messages of an earlier recovery back into the queue. No worker is stopped."""
 
 from typing import Final
 
@@ -22,11 +22,11 @@ from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.wording import counted
 
 PUTTING_BACK: Final = "putting the messages back; workers see all of them at once"
-"""What a recovery that restores does."""
+"""The message of a running restore."""
 
 
 async def plan_restore(recovery: Recovery) -> None:
-    """Write to the status which recovery is undone and how many messages would go back, or raise what is in the way."""
+    """Write the plan of a restore to the status, or raise the error that prevents it."""
     await recovery.queues()
     wanted = _wanted(recovery.spec)
     earlier = await recovery.environment.recovery(wanted.name)
@@ -102,7 +102,7 @@ async def restore(recovery: Recovery) -> None:
 
 
 async def _listed(recovery: Recovery, restore: Restore) -> list[QuarantinedMessage] | None:
-    """Describe the first messages that would go back, if somebody is to look at them first."""
+    """Describe the first messages that would be put back, for a suspended recovery; otherwise None."""
     if not recovery.spec.suspend:
         return None
     found = await (await recovery.broker()).first_restorable(restore, MOST_LISTED)
@@ -119,7 +119,7 @@ async def _listed(recovery: Recovery, restore: Restore) -> list[QuarantinedMessa
 
 
 def _job_of(key: str) -> str | None:
-    """Return the id of a job by a key that somebody else may have written; None: it is none."""
+    """Return the job id in a key that any client may have written; None: the key is invalid."""
     try:
         found = job_id(key)
     except ValueError:
@@ -128,7 +128,7 @@ def _job_of(key: str) -> str | None:
 
 
 def restored_counts(status: QueueRecoveryStatus, restored: Restored | None) -> Update:
-    """Return what became of the earlier recovery's messages; None: nothing was moved."""
+    """Return the status update with the counts of a restore; `restored` is None if nothing was moved."""
     if restored is None or status.restored is None or status.quarantine is None:
         return {}
     found = restored.restored + restored.left
@@ -168,7 +168,7 @@ def _why_none_stored(purge: PurgeSpec) -> str:
 
 
 def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
-    """Return why nothing goes back, by what was asked for and by what there is."""
+    """Return why no message would be put back, and what to do."""
     if count.found == 0:
         return "has an empty quarantine: all messages were put back, or deleted by hand"
     why, remedies = [], []

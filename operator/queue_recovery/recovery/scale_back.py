@@ -1,4 +1,4 @@
-"""Scaling back: every way that a recovery ends gives its Deployments their replicas again."""
+"""Scaling back: every ending of a recovery sets its Deployments to their recorded replicas."""
 
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import RecoveryError
@@ -7,9 +7,9 @@ from queue_recovery.recovery.recovery import Recovery
 
 
 async def scale_back(recovery: Recovery) -> None:
-    """Scale each Deployment that was scaled to 0 back to its replicas; the same again when called again.
+    """Set each Deployment to its recorded replicas; idempotent.
 
-    Raises the first RecoveryError that was met: a Deployment that cannot be written does not hold up the others.
+    Raises the first RecoveryError after all were tried: one failed write does not delay the other Deployments.
     """
     errors: list[RecoveryError] = []
     for worker in recovery.status.workers:

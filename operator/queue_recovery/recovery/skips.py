@@ -1,8 +1,8 @@
 """Which listed jobs are not enqueued, and why. Pure.
 
-One ordered chain of rules judges a job for the plan, after the purge and before it is enqueued, so a plan cannot
-disagree with what happens (modelled on cert-manager's policy chains). Beside it, the rows of jobs that are left out
-later: at their claim, and at the end.
+One ordered chain of rules is applied to a job at the plan, after the purge and before the job is enqueued, so the plan
+agrees with the result (modelled on cert-manager's policy chains). Other functions return the rows of jobs that are
+skipped later: at their claim, and when the recovery finishes.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -18,11 +18,11 @@ from queue_recovery.recovery.wording import quoted
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of a job that is listed by id."""
+    """The input of the rules: a job that is listed by id, and its state."""
 
     job: ListedJob
     seen: SeenJob | None
-    """What its document looked like, at the plan or when nothing ran; None: there was none."""
+    """The state of its document at the plan or when frozen; None: it had no document."""
     left_ids: Collection[str]
     """Task ids whose messages stay in the queue."""
     recoverable: Collection[str]
@@ -40,7 +40,7 @@ Rule = Callable[[Evidence], SkippedJob | None]
 
 
 def was_skipped(evidence: Evidence) -> SkippedJob | None:
-    """Skip a job that an earlier step has skipped: what was found while nothing ran holds."""
+    """Skip a job that an earlier step has skipped: a decision with stopped workers is final."""
     known = evidence.known
     return known if known is not None and known.reason in _REASONS else None
 
@@ -51,7 +51,7 @@ def is_gone(evidence: Evidence) -> SkippedJob | None:
 
 
 def is_not_recoverable(evidence: Evidence) -> SkippedJob | None:
-    """Skip a job whose status may not be enqueued, or might not when nothing ran."""
+    """Skip a job whose status is not recoverable now, or was not when it was frozen."""
     seen = evidence.seen
     if seen is None or (seen.recoverable and seen.status in evidence.recoverable):
         return None
@@ -62,21 +62,21 @@ def is_not_recoverable(evidence: Evidence) -> SkippedJob | None:
 
 
 def is_still_queued(evidence: Evidence) -> SkippedJob | None:
-    """Skip a job whose message stays in the queue: it runs anyway."""
+    """Skip a job whose message stays in the queue, because a worker will run that message."""
     if evidence.seen is None or not evidence.is_left:
         return None
     return skip(evidence.job, Reason.STILL_QUEUED, f'its message "{evidence.seen.task_id}" is still in the queue')
 
 
 RULES: Final[Sequence[Rule]] = (was_skipped, is_gone, is_not_recoverable, is_still_queued)
-"""The first rule that applies decides; a job to which none applies is enqueued."""
+"""The first rule that applies decides; if none applies, the job is enqueued."""
 
 _REASONS: Final = frozenset({Reason.NOT_FOUND, Reason.NOT_RECOVERABLE, Reason.STILL_QUEUED})
 """The reasons of these rules."""
 
 
 def seen_as(document: StoredJob | None, recoverable: Collection[str]) -> SeenJob | None:
-    """Return what is remembered of a job's document; `recoverable`: the statuses that may be enqueued."""
+    """Return the state of a job's document to freeze; `recoverable`: the statuses that may be enqueued."""
     if document is None:
         return None
     return SeenJob(status=document.status, task_id=document.task_id, recoverable=document.status in recoverable)
@@ -92,11 +92,11 @@ def skipped_jobs(
     """Return the jobs that are not enqueued, by their keys.
 
     Args:
-        jobs: those of the recovery; one that is written out is always enqueued.
-        seen: what their documents looked like, by key; None: there was none.
+        jobs: of the recovery; jobs that are written out are always enqueued.
+        seen: the state of their documents, by key; None: there was no document.
         left_ids: the task ids whose messages stay in the queue.
         recoverable: the statuses that may be enqueued now.
-        known: rows that the status has already.
+        known: rows that are already in the status.
     """
     rows = {row.id: row for row in known}
     skipped = {}
@@ -118,7 +118,7 @@ def gone_since(job: ListedJob) -> SkippedJob:
 
 
 def refused_since(job: ListedJob, why: str) -> SkippedJob:
-    """Return the row of a job that can no longer be made a task."""
+    """Return the row of a job from which no task can be made any more."""
     return skip(job, Reason.CHANGED_MEANWHILE, why)
 
 
@@ -128,13 +128,13 @@ def changed_since(job: ListedJob) -> SkippedJob:
 
 
 def in_doubt(job: ListedJob, uid: str) -> SkippedJob:
-    """Return the row of a job of which it is not possible to determine whether it was enqueued."""
+    """Return the row of a job that may or may not have been enqueued."""
     lost = "the broker has lost its record, so it may or may not have been enqueued"
     return skip(job, Reason.IN_DOUBT, f"task {task_id(uid, job)}: {lost}")
 
 
 def not_attempted(job: ListedJob) -> SkippedJob:
-    """Return the row of a job that the recovery did not come to."""
+    """Return the row of a job that the recovery did not attempt before it ended."""
     return skip(job, Reason.NOT_ATTEMPTED, "the recovery ended before this job was attempted")
 
 

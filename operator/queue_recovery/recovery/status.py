@@ -1,4 +1,4 @@
-"""The status of a recovery: what is stored of it, and the one way to write it."""
+"""The stored status of a recovery, and the only code that writes it."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class StoredStatus:
         progress: tuple[str, str],
         update: Update | None = None,
     ) -> None:
-        """Write the status: steps' conditions, what the recovery does now (reason, message), and other fields."""
+        """Write the status: conditions of steps, the current progress (reason, message), and other fields."""
         now, generation = self.environment.now(), self.resource.desired.generation
         listed = {} if self.status.jobs.total else {"jobs": JobTotals.counted(len(self.spec.jobs))}
         status = self.status.model_copy(update={**listed, **(update or {})})
@@ -48,37 +48,37 @@ class StoredStatus:
         await self._store(set_running(status, reason, message, now=now, generation=generation))
 
     def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:
-        """Tell whether `suspend` is set and waits for the workers: they are never held at 0."""
+        """Tell whether `suspend` is set but takes effect later, because workers are never held at 0."""
         is_under_way = status.drain_start_time is not None and status.ending is None
         return is_under_way and self.spec.suspend and not is_true(status.conditions, ConditionType.RESTARTED)
 
     async def wait_for(self, reason: str, message: str) -> None:
-        """Say in the status what is awaited; writes only what has changed."""
+        """Report in the status what the recovery waits for, if that has changed."""
         await self.save(progress=(reason, message))
 
     async def confirm(self) -> None:
-        """Raise Superseded when another process has written the status meanwhile."""
+        """Raise Superseded when another process has written the status."""
         known = self.status
         if await self.resource.read() != known:
             raise Superseded
 
     async def resume(self) -> None:
-        """Note that it is not suspended any more, and give its plan up: what was counted may be days old."""
+        """Record that the recovery is resumed, and remove its plan, whose counts may be days old."""
         now = timestamp(self.environment.now())
         progress = (Reason.RESUMED, "spec.suspend is false; planning again")
         await self.save(progress=progress, update={"plan": None, "resume_time": now})
 
     async def end(self, ending: Ending) -> None:
-        """Bind the recovery to end: it goes on with this ending after any death."""
+        """Record the ending; every later process continues with it."""
         progress = (ending.reason, f"finishing as {ending.phase}: {ending.message}")
         await self.save(progress=progress, update={"ending": ending})
 
     async def finish(self, status: QueueRecoveryStatus) -> None:
-        """Write the terminal status, which has the final figures."""
+        """Write the final status, which has the final figures."""
         await self._store(set_ended(status, now=self.environment.now(), generation=self.resource.desired.generation))
 
     async def acknowledge(self) -> None:
-        """Note on a finished recovery that its newest spec has been seen."""
+        """Record on a finished recovery that its newest spec was observed."""
         await self._store(acknowledge(self.status, self.resource.desired.generation))
 
     async def _store(self, status: QueueRecoveryStatus) -> None:

@@ -1,8 +1,8 @@
-"""Whether a URL of servers is written so that its hosts are its hosts and nothing else. Pure.
+"""Whether the hosts in a URL are certain to be hosts, and no part of a password. Pure.
 
-A password that is not percent-encoded can make a parser take a piece of it for a host, a port or an option. So what is
-read from a URL may be shown only if the URL has one form: a single `@`, before it a login of characters that need no
-encoding, after it nothing that could have been before it.
+If a password is not percent-encoded, a parser can mistake a part of it for a host, a port or an option. So the hosts
+of a URL may be shown only if the URL is unambiguous: a single `@`, a login before it whose characters need no encoding,
+and no character after it that could be a part of the login.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ _LETTER: Final = re.compile("[A-Za-z]")
 
 
 def is_strict(url: str) -> bool:
-    """Tell whether all hosts of a URL are written as hosts, so that no piece of its login can be among them."""
+    """Tell whether no part of the login can be among the hosts of a URL."""
     found = _STRICT.fullmatch(url)
     if found is None:
         return False
@@ -30,7 +30,7 @@ def is_strict(url: str) -> bool:
 
 
 def _is_server(text: str) -> bool:
-    """Tell whether it is a name, or an address in its usual form: a bare number is neither, and may be a password."""
+    """Tell whether a text is a host name or an IP address; a bare number may be a password."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, ""

@@ -1,13 +1,11 @@
-"""Taking over what a recovery holds that does not exist any more.
+"""Taking over the locks, runs and Deployments of a recovery that no longer exists.
 
-It was removed by force, by somebody who removed its finalizer, or it went with its namespace. The API server of its own
-cluster has to prove that it is gone; a server that does not answer, or that does not let the operator look, proves
-nothing. A UID is never used again, so the proof stays true.
+Its finalizer was removed by force, or its namespace was deleted. The API server of its own cluster has to prove that it
+is gone; an answer that is missing or forbidden proves nothing. A UID is never used again, so the proof remains valid.
 
-What it holds in the broker is ended as it would have ended it itself: its run is closed, so that a late process of it
-can neither take nor enqueue anything; its jobs are settled; its quarantine is kept for its retention; its lock is
-released. Of a Deployment the new recovery replaces its note, and gives the replicas back that it had recorded; one that
-stops no workers itself gives them back at once.
+The steps are those of every ending: close the run, so that a late process can neither take nor enqueue anything;
+settle the jobs; retain the quarantine for its retention; release the lock. On a Deployment, the new recovery replaces
+the note, and scales back to the recorded replicas when it finishes. A recovery that stops no workers scales back at once.
 """
 
 from queue_recovery.api.reasons import Reason
@@ -19,7 +17,7 @@ from queue_recovery.recovery.recovery import Recovery
 
 
 async def end_gone(recovery: Recovery, queue: str, holder: Holder) -> None:
-    """End the run of a recovery that is gone; entered again, it does the same to the same effect."""
+    """Finish the run of a recovery that no longer exists; idempotent."""
     identity = Run(
         uid=holder.run,
         name=holder.name,
@@ -44,9 +42,9 @@ async def end_gone(recovery: Recovery, queue: str, holder: Holder) -> None:
 
 
 async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:
-    """Give the queue's Deployments the replicas back that it has taken; only those of its own namespace have its note.
+    """Scale the queue's Deployments back that the holder has stopped; they are in its own namespace.
 
-    The name in the note is compared too: the broker's word for it is anybody's who can write there.
+    The name in the note is compared too, because any client of the broker can write the holder's record.
     """
     namespace, _, holder_name = holder.name.partition("/")
     if namespace != recovery.resource.namespace:
@@ -61,12 +59,12 @@ async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:
                 continue
             raise
         if worker.note is None or worker.note.name == holder_name:
-            # Also without the note: a write of a late process of it, which would scale to 0, fails then.
+            # Even without the note, so that a late write of the holder, which would scale to 0, fails.
             await workers.scale_back(name, worker.uid, holder.uid)
 
 
 async def _settle(recovery: Recovery, holder: Holder, closed: Closed) -> None:
-    """Give the jobs back that it has claimed and not enqueued; only those of its own namespace can be reached."""
+    """Release the jobs that the holder has claimed but not enqueued, if it is of this namespace."""
     target = await recovery.target()
     if holder.name.partition("/")[0] != recovery.resource.namespace or target.job_store is None:
         return

@@ -1,4 +1,4 @@
-"""A recovery's turn: before it takes the locks of its queues and stops the workers, others may go first."""
+"""A recovery's turn: its position in the queues for locks, and its slots to prepare and to drain."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -9,67 +9,67 @@ from queue_recovery.recovery.admission import Admission, Granted, Lock, LockRequ
 from queue_recovery.recovery.errors import AwaitingTurn, locked_by
 
 _REPORT_INTERVAL: Final = 30.0
-"""Seconds after which a recovery that waits for its turn says again which ones come before it."""
+"""Seconds after which the status of a waiting recovery is updated with its position."""
 
 _REPORTS_PER_SECOND: Final = 4
-"""How many of all that wait say so again in a second, so that thousands of them cost no processor time."""
+"""How many waiting recoveries update their status in one second, so that thousands of them stay cheap."""
 
 
 class Turn:
-    """One recovery's place in the lines for its locks, and its slots.
+    """One recovery's position in the queues for its locks, and its slots.
 
-    It has one slot while it prepares: while it uses the processor and has not begun. It has another one while its
-    workers are stopped.
+    A recovery has one slot while it prepares, before it has touched anything, and another slot while its workers are
+    stopped.
     """
 
     __slots__ = ("_admission", "_draining", "_namespace", "_preparing", "_reported", "_request")
 
     def __init__(self, admission: Admission, namespace: str) -> None:
-        """Take what all recoveries share, and the recovery's namespace; it is in no line yet."""
+        """Create the turn of a recovery of this namespace, which is in no queue yet."""
         self._admission = admission
         self._namespace = namespace
         self._request: LockRequest | None = None
         self._preparing: Slot | None = None
         self._draining: Slot | None = None
         self._reported: object = None
-        """What comes before it, as it was last told."""
+        """The recovery or the number of recoveries ahead, as last reported in the status."""
 
     @property
     def report_interval(self) -> float:
-        """Return after how many seconds it says again which ones come before it."""
+        """Return the seconds between two updates of the position in the status."""
         return max(_REPORT_INTERVAL, self._admission.waiting / _REPORTS_PER_SECOND)
 
     def join_lock_queues(self, locks: Collection[Lock], *, created: datetime, name: str) -> None:
-        """Join the lines of these locks, unless it has already.
+        """Join the queues of these locks, unless the recovery is in them already.
 
         Args:
-            locks: all of them of one target.
-            created: when the recovery was created: the oldest go first.
-            name: `namespace/name`, which those behind it are told.
+            locks: of one target.
+            created: when the recovery was created; the oldest is first.
+            name: `namespace/name`, for the messages of the recoveries that wait for this one.
         """
         if self._request is None:
             self._request = LockRequest(created=created, name=name, locks=frozenset(locks))
             self._admission.lock_queues.join(self._request)
 
     def take_drain_slot(self) -> None:
-        """Take the slot of one whose workers are stopped, even beyond the limit: an earlier process has begun it."""
+        """Take a drain slot even beyond the limit, for a drain that an earlier process has started."""
         if self._draining is None:
             self._draining = self._admission.draining.take(self._namespace)
 
     def may_prepare(self) -> bool:
-        """Ask for a slot to prepare; tell whether it has one."""
+        """Request a slot to prepare, and tell whether it is taken."""
         if self._preparing is None:
             self._preparing = self._admission.preparing.request(self._namespace)
         return self._preparing.is_taken
 
     def stop_preparing(self) -> None:
-        """Let another recovery prepare."""
+        """Release the slot to prepare."""
         if self._preparing is not None:
             self._preparing.release()
             self._preparing = None
 
     def check_queue_position(self) -> None:
-        """Raise AwaitingTurn (`Locked`) while another recovery is before it in one of its lines."""
+        """Raise AwaitingTurn (`Locked`) while another recovery is ahead in a queue for a lock."""
         ahead = self._ahead()
         if ahead is not None:
             (_, _, queue), first = ahead
@@ -77,7 +77,7 @@ class Turn:
             raise locked_by({f'queue "{queue}"': f'recovery "{first.name}"'}, AwaitingTurn)
 
     def check_drain_slot(self) -> None:
-        """Ask for a slot to stop the workers; raise AwaitingTurn (`Queued`) until it has one."""
+        """Request a drain slot; raise AwaitingTurn (`Queued`) until it is granted."""
         if self._draining is None:
             self._draining = self._admission.draining.request(self._namespace)
         if not self._draining.is_taken:
@@ -85,18 +85,18 @@ class Turn:
             _queued(self._draining.ahead)
 
     def stop_delay(self) -> float:
-        """Return after how many seconds it may stop its workers; from now on others may prepare meanwhile."""
+        """Release the slot to prepare, and return the seconds until the workers may be stopped."""
         self.stop_preparing()
         return self._admission.stop_delay(self._namespace)
 
     def release_drain_slot(self) -> None:
-        """Let another recovery stop its workers."""
+        """Release the drain slot."""
         if self._draining is not None:
             self._draining.release()
             self._draining = None
 
     def leave(self) -> None:
-        """Leave the lines, and give the slots back."""
+        """Leave the queues, and release the slots."""
         self.stop_preparing()
         self.release_drain_slot()
         if self._request is not None:
@@ -105,7 +105,7 @@ class Turn:
 
     @property
     def awaits(self) -> LockRequest | Slot | None:
-        """Return what it waits for; None: it has all that it has asked for."""
+        """Return the request that is not granted yet; None: all are granted."""
         if self._preparing is not None and not self._preparing.is_taken:
             return self._preparing
         if self._ahead() is not None:
@@ -114,14 +114,14 @@ class Turn:
 
     @property
     def has_moved(self) -> bool:
-        """Whether others come before it than those that it has last told of."""
+        """Whether the position differs from the one that was last reported."""
         ahead = self._ahead()
         if ahead is not None:
             return ahead[1].name != self._reported
         return self._draining is not None and not self._draining.is_taken and self._draining.ahead != self._reported
 
     def call_when_granted(self, granted: Granted) -> None:
-        """Call that once it has what it waits for now."""
+        """Call `granted` once the request that waits now is granted."""
         awaited = self.awaits
         if awaited is not None:
             awaited.granted = granted

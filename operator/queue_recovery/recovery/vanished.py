@@ -1,4 +1,4 @@
-"""Pods whose end nobody saw: until when their processes may run, and how that is told. Pure."""
+"""Pods whose end was not observed: until when their processes may run. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from queue_recovery.recovery.ports import Consumer, Worker
 from queue_recovery.recovery.wording import counted
 
 _NAMED = 3
-"""How many pods a message names of each Deployment."""
+"""How many pods of each Deployment a message names."""
 
 _ROUNDED = timedelta(seconds=1)
-"""What a time in a status may be too early by."""
+"""The rounding error of a time in a status."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vanished:
-    """Pods that may still run although they are gone."""
+    """Deleted pods whose processes may still run."""
 
     until: datetime
-    """When their grace period is over."""
+    """When the grace period ends."""
     message: str
 
 
 def missed(workers: Sequence[Worker], remembered: Sequence[WorkerStatus]) -> Mapping[str, int]:
-    """Count, by Deployment, the pods that went between the intent to stop them and the first look.
+    """Count, by Deployment, the pods that disappeared between the recorded intent and the first read.
 
-    Only of those that have never been seen drained: later, no pod has to be there.
+    Deployments that were drained before are omitted, because they need not have a pod.
     """
     there = {worker.name: worker.pods for worker in workers}
     gone = {w.name: w.pods - there[w.name] for w in remembered if w.drained_generation is None}
@@ -38,12 +38,12 @@ def missed(workers: Sequence[Worker], remembered: Sequence[WorkerStatus]) -> Map
 
 
 def vanished(workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime) -> Vanished | None:
-    """Tell which pods were not seen to end; None: all were.
+    """Return the pods whose end was not observed; None: there are none.
 
     Args:
         workers: the Deployments as they are now.
         unnamed: what `missed` counted.
-        scaled: when they were scaled down; each pod may take its grace period from then on.
+        scaled: when they were scaled down, which is the start of the grace periods.
     """
     missing = [worker for worker in workers if worker.vanished or worker.name in unnamed]
     if not missing:
@@ -66,10 +66,10 @@ def _pods(worker: Worker, unnamed: int) -> str:
 
 
 def refuse_survivors(consumers: Sequence[Consumer], last_seen: Mapping[str, datetime], now: datetime) -> None:
-    """Refuse to take messages while a consumer lives on whose pod is gone: on a lost node, or deleted by force.
+    """Raise RecoveryError while a consumer still runs although its pod is gone.
 
-    It would take what is enqueued again. A pod's address may be another pod's by now, so only a connection proves
-    anything that was made before the pod was last seen.
+    Its node was lost, or the pod was deleted by force. Such a consumer would take the tasks that are enqueued. Another
+    pod may have the same address now, so only a connection from before the pod was last observed counts.
 
     Raises:
         RecoveryError: `UnknownConsumer`.

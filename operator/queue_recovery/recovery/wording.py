@@ -1,4 +1,4 @@
-"""Numbers and lists as messages have them."""
+"""Numbers and lists in messages."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ _NAMED: Final = 10
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, whose plural ends with an s.
+    """Return a number with its noun, in the plural with an s unless it is 1.
 
     >>> counted(1, "message"), counted(0, "job")
     ('1 message', '0 jobs')
@@ -16,7 +16,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def named(names: Sequence[str], *, total: int | None = None, most: int = _NAMED) -> str:
-    """Return the first names, and how many more there are; `total`: of all, where `names` are not all.
+    """Return the first names, and how many more there are; `total`: their number, if `names` is a part.
 
     >>> named(["a", "b", "c"], most=2)
     'a, b and 1 more'

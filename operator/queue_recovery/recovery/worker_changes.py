@@ -1,4 +1,4 @@
-"""Following workers: their next change, and what the status says when they take long."""
+"""The changes of workers, with a report in the status while the recovery waits for one."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -12,40 +12,40 @@ from queue_recovery.recovery.recovery import Recovery
 
 @dataclass(frozen=True, kw_only=True)
 class Awaited:
-    """What is waited for."""
+    """What the recovery waits for, as the status reports it."""
 
     reason: str
     message: str
     until: datetime | None = None
-    """When it is overdue; None: never."""
+    """When the wait is overdue; None: never."""
     overdue: str = ""
-    """What the message says besides when it is overdue."""
+    """Text that is appended to the message when the wait is overdue."""
 
     def report(self, now: datetime) -> tuple[str, str]:
-        """Return the reason and the message."""
+        """Return the reason and the message at this time."""
         late = self.overdue if self.until is not None and now >= self.until else ""
         return self.reason, f"{self.message}{late}"
 
 
 _SOON: Final = 1.0
-"""Seconds that may be waited before the status says what for: most waits are shorter."""
+"""Seconds before the status reports a wait; most waits are shorter."""
 
 
 class WorkerChanges:
     """The workers' changes, as `Workers.follow` yields them."""
 
     def __init__(self, recovery: Recovery, changes: AsyncGenerator[Sequence[Worker], None]) -> None:
-        """Take the recovery whose status is written, and the changes."""
+        """Store the recovery whose status is written, and the changes."""
         self._recovery = recovery
         self._changes = changes
         self._report_at: float | None = None
-        """When the status is to say what is waited for; None: nothing was, the last time."""
+        """When the status reports the wait; None: the last call had none."""
 
     async def next(self, waiting: Awaited | None = None) -> Sequence[Worker]:
         """Return the workers after their next change.
 
-        What is waited for is said after a second, also while other changes come all the time, and again once it is
-        overdue or `suspend` has been set.
+        A wait is reported after a second, even if unrelated changes keep coming, and again when it is overdue or
+        `suspend` was set.
         """
         now = asyncio.get_running_loop().time()
         if waiting is None:
@@ -67,7 +67,7 @@ class WorkerChanges:
         return workers
 
     async def _report_until_change(self, waiting: Awaited, later: "asyncio.Future[Sequence[Worker]]") -> None:
-        """Say what is waited for until a change comes; what is said already is not written again."""
+        """Report the wait until a change comes; an unchanged report is not written again."""
         while True:
             await self._recovery.save(progress=waiting.report(self._recovery.environment.now()))
             if (await asyncio.wait({later}, timeout=_SOON))[0]:

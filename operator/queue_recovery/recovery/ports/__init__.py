@@ -1,8 +1,8 @@
-"""What the steps of a recovery need of Redis, MongoDB and Kubernetes.
+"""The interfaces through which the steps of a recovery use Redis, MongoDB and Kubernetes.
 
-Every call may raise `errors.RecoveryError`, and nothing that a driver raises. Every call that has an effect may be
-repeated after a death at any point: it first reads what is there, and gives the same answer when the effect is there
-already.
+Every call may raise `errors.RecoveryError`, and no exception of a driver. Every call with an effect is idempotent, so
+it may be repeated after the process died at any point: it reads the current state first, and returns the same answer if
+the effect is already there.
 """
 
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Held, Holder, Unacked, Unlisted

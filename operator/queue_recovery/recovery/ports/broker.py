@@ -1,4 +1,4 @@
-"""What a recovery needs of the broker."""
+"""The interface to the broker."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,27 +25,27 @@ class Holder:
     uid: str
     """UID of the QueueRecovery."""
     name: str
-    """`namespace/name` of it; its UID where the broker has lost the record of its run, or has something else there."""
+    """Its `namespace/name`; its UID if the record of its run is lost or invalid."""
     run: str
     """UID of its run of that queue."""
     cluster: str | None
-    """Identity of its Kubernetes cluster, which others may share; None where the record is lost."""
+    """Name of its Kubernetes cluster, which may not be unique; None if the record is lost."""
     cluster_uid: str | None
-    """What tells its cluster from all others; None where it is not known."""
+    """UID of its cluster; None if it is not known."""
     retention_seconds: int
     """How long its quarantine is retained."""
     lock: str
-    """Key of the lock, for a person who has to remove it by hand."""
+    """Key of the lock, for its removal by hand."""
     quarantine: str
-    """What all keys of its quarantine begin with."""
+    """Prefix of all keys of its quarantine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerHealth:
-    """What a check of the broker found besides that it can be used."""
+    """The result of a successful check of the broker."""
 
     eviction_policy: str | None
-    """`maxmemory-policy`, or None if the server does not say."""
+    """`maxmemory-policy`, or None if the server does not report it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,9 @@ class Consumer:
     id: str
     """As `CLIENT KILL ID` takes it."""
     address: str
-    """Where it comes from, as the broker sees it, without the port."""
+    """The client's address as the broker reports it, without the port."""
     age_seconds: int
-    """How long ago it was made."""
+    """Seconds since the connection was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +69,19 @@ class Count:
     unacked: int
     """In `unacked`, held by workers or left behind by them."""
     undecodable: int
-    """Entries of `unacked` that cannot be read, so cannot be attributed to any queue."""
+    """Entries of `unacked` that cannot be read, and so cannot be attributed to a queue."""
     leave: int = 0
-    """Those of their messages that would be left in the queues: not selected, or of a job that is not enqueued."""
+    """Messages that would be left in the queues: not selected, or of a job that is not enqueued."""
     canvas: Canvas | None = None
-    """What hangs on those that would be taken; None when there are none."""
+    """The canvas of messages that would be taken; None if no message would be taken."""
     left_ids: frozenset[str] = frozenset()
-    """Those of the jobs' task ids that have a message among those that would be left."""
+    """The jobs' task ids whose messages would be left."""
     are_retried: bool = False
-    """Whether one of those messages is a retry: a job that a worker tries again at this moment looks as if it ran."""
+    """Whether one of these messages is a retry; the status of its job may change once no worker is running."""
     taken: Sequence[MessageName] = ()
-    """Some of those that would be taken."""
+    """Some of the messages that would be taken."""
     left: Sequence[MessageName] = ()
-    """Some of those that would be left."""
+    """Some of the messages that would be left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +90,18 @@ class Held:
 
     count: int
     since: datetime | None
-    """When the oldest of them was delivered, by that worker's clock; None: there is none, or it does not say."""
+    """When the oldest was delivered, by the worker's clock; None: there is none, or it has no time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unacked:
-    """The entries of `unacked`, by queue as far as that is known."""
+    """The entries of `unacked`, by queue where it is known."""
 
     total: int
     """Of all queues of the database."""
     queues: Mapping[str, Held]
     not_counted: int
-    """Entries whose queue is not known: only the oldest are read. The counts may be too low by so many."""
+    """Entries whose queue is not known, because only the oldest are read. Counts may be too low by this number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Unlisted:
     """Queues of the broker that a target does not list."""
 
     names: Sequence[str]
-    """The first of them in their order."""
+    """The first names, sorted."""
     total: int
 
 
@@ -118,7 +118,7 @@ class Broker(Protocol):
 
     @property
     def unverified(self) -> str | None:
-        """How the operator speaks to the server if it cannot know that it is the right one, such as `without TLS`."""
+        """Why the server's identity is not verified, such as `without TLS`; None: it is verified."""
         ...
 
     async def check(self) -> BrokerHealth:
@@ -137,14 +137,17 @@ class Broker(Protocol):
         ...
 
     async def unacked(self, queues: Collection[str]) -> Unacked:
-        """Return how many messages of each of these queues workers hold, from the oldest entries of `unacked`.
+        """Return how many messages of each queue workers hold, from the oldest entries of `unacked`.
 
-        Costs a bounded number of commands, however many entries there are. A key of the wrong type has none.
+        The number of commands is bounded, no matter how many entries there are. A key of the wrong type counts as
+        empty.
         """
         ...
 
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
-        """Refuse a queue whose keys cannot be Celery's, or, but for `take_unreadable`, of which nothing can be read.
+        """Check that a queue's keys can be Celery's, and that its messages can be read.
+
+        `take_unreadable`: accept a queue of which no message can be read.
 
         Raises RecoveryError (`WrongKeyType`, `ForeignQueue`, `BrokerPermissionDenied`).
         """
@@ -157,10 +160,10 @@ class Broker(Protocol):
     async def count(
         self, *queues: str, select: PurgeSelect | None = None, jobs: Iterable[SeenJob] = (), names: int = 0
     ) -> Count:
-        """Count the queues' messages without changing anything, and those that would be left; tell `names` of each.
+        """Count the queues' messages and those that would be left, and name up to `names` of each; reads only.
 
-        Raises RecoveryError (`SharedRoute`) if entries of `unacked` look the same as copies of a queue that is not one
-        of these.
+        Raises RecoveryError (`SharedRoute`) if entries of `unacked` cannot be distinguished from those of a queue that
+        is not among `queues`.
         """
         ...
 
@@ -173,22 +176,22 @@ class Broker(Protocol):
         ...
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
-        """Return the recoveries that hold these queues' locks, by queue; free queues are omitted."""
+        """Return the recoveries that hold these queues' locks, by queue; queues without a holder are omitted."""
         ...
 
     def run(self, *runs: Run) -> QueueRun:
-        """Return a recovery's run in the broker: of one queue, or of each queue that it covers; sends nothing."""
+        """Return a recovery's run, of one queue or of each queue that it covers; sends no command."""
         ...
 
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
-        """Count what is in the quarantine of an earlier run, and what of it would go back; changes nothing.
+        """Count the messages in an earlier run's quarantine, and those that would be put back; reads only.
 
         Raises RecoveryError (`NothingToRestore`, `RecoveryOfAnotherQueue`).
         """
         ...
 
     async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
-        """Describe the first messages that would go back, by their headers; changes nothing."""
+        """Return the headers of the first messages that would be put back; reads only."""
         ...
 
     async def aclose(self) -> None:

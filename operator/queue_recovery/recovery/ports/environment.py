@@ -1,4 +1,4 @@
-"""What a recovery needs of its namespace, and the ways to the servers that its target names."""
+"""The interface to a recovery's namespace and to the servers that its target names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from queue_recovery.recovery.ports.workers import Workers
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier:
-    """Another recovery of the namespace, as the API server has it."""
+    """Another recovery of the namespace, as read from the API server."""
 
     uid: str
     spec: QueueRecoverySpec
@@ -26,7 +26,7 @@ class Environment(Protocol):
     """A namespace: its targets, Secrets, Deployments and recoveries, and the servers that its targets name."""
 
     cluster: str
-    """Identity of the Kubernetes cluster, which others may share."""
+    """Name of the Kubernetes cluster, which may not be unique."""
 
     @property
     def workers(self) -> Workers:
@@ -34,17 +34,17 @@ class Environment(Protocol):
         ...
 
     def now(self) -> datetime:
-        """Return the time, with its zone."""
+        """Return the current time, with its zone."""
         ...
 
     async def pause(self, seconds: float) -> None:
-        """Let this much time pass."""
+        """Wait for this many seconds."""
         ...
 
     async def target(self, name: str) -> QueueTargetSpec:
         """Return the target of that name; raises RecoveryError (`TargetNotFound`).
 
-        What `broker` and `job_store` read is kept until this is called again.
+        The Secrets that `broker` and `job_store` read are cached until the next call.
         """
         ...
 
@@ -53,21 +53,21 @@ class Environment(Protocol):
         ...
 
     async def cluster_uid(self) -> str | None:
-        """Return what tells the cluster from all others; None: the operator may not read it. Raises RecoveryError."""
+        """Return the UID of the cluster; None: the operator may not read it. Raises RecoveryError."""
         ...
 
     async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
-        """Tell whether the recovery of that `namespace/name` and UID exists, in any namespace of the cluster.
+        """Tell whether the recovery with this `namespace/name` and UID exists in the cluster.
 
-        With `unfinished`, one that has ended counts as gone.
-        False only when the API server proves that it does not; None when the operator may not look there.
+        With `unfinished`, a recovery that has ended counts as gone. Returns False only if the API server proves that it
+        does not exist, and None if the operator may not read that namespace.
 
         Raises RecoveryError (`KubernetesUnavailable`).
         """
         ...
 
     async def is_terminating(self) -> bool:
-        """Tell whether the namespace is gone, or being deleted with all that is in it; raises RecoveryError."""
+        """Tell whether the namespace is deleted or being deleted; raises RecoveryError."""
         ...
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
@@ -78,7 +78,7 @@ class Environment(Protocol):
         ...
 
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
-        """Return the target's job store, which it has; raises RecoveryError as `broker`, and `InvalidJobStoreURL`."""
+        """Return the job store of a target that has one; raises as `broker`, and `InvalidJobStoreURL`."""
         ...
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
@@ -86,10 +86,9 @@ class Environment(Protocol):
         ...
 
     async def changed(self, *, workers: bool) -> None:
-        """Return once something that was read here is seen to have changed: a target, a Secret, rights, a Deployment.
+        """Return once an object that was read has changed: a target, a Secret, permissions, a Deployment.
 
-        What was read is counted from the last call of `target` on; a Deployment, which counts only with `workers`, from
-        when it was last looked at.
-        Costs nothing that grows with the time, and raises nothing.
+        Covers the objects read since the last call of `target`; with `workers`, also Deployments, since each was last
+        read. The number of requests does not grow with the time. Never raises.
         """
         ...

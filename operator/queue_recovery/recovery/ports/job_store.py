@@ -1,4 +1,4 @@
-"""What a recovery needs of the job store."""
+"""The interface to the job store."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,10 +8,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class StoredJob:
-    """A job's document, as far as a recovery reads it. `None`: the field is absent or not mapped."""
+    """The mapped fields of a job's document. `None`: the field is absent or not mapped."""
 
     id: str
-    """The id as text, as the recovery has it."""
+    """The id as text, in the form of the recovery's spec."""
     status: str | None
     task_id: str | None
     task: str | None
@@ -21,13 +21,13 @@ class StoredJob:
     """JSON object as text."""
 
     def without_arguments(self) -> "StoredJob":
-        """Return what may be kept of many jobs at once."""
+        """Return a copy without arguments, which is small enough to hold many of."""
         return replace(self, args=None, kwargs=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A request to take up one job."""
+    """A request to claim one job."""
 
     id: str
     seen_status: str | None
@@ -41,11 +41,11 @@ class JobStore(Protocol):
 
     @property
     def unverified(self) -> str | None:
-        """How the operator speaks to the server if it cannot know that it is the right one, such as `without TLS`."""
+        """Why the server's identity is not verified, such as `without TLS`; None: it is verified."""
         ...
 
     async def check(self) -> None:
-        """Find out whether the store answers.
+        """Check that the store can be used.
 
         Raises RecoveryError (`JobStoreUnavailable`, `JobStoreAuthenticationFailed`).
         """
@@ -56,29 +56,29 @@ class JobStore(Protocol):
         ...
 
     def look_up(self, ids: Sequence[str]) -> AsyncIterator[StoredJob]:
-        """Return the documents that exist, one after the other: all of them together may be too large to be kept.
+        """Yield the documents that exist one by one, because all together may not fit into memory.
 
         Raises RecoveryError (`InvalidArguments`) at the end, naming the jobs whose mapped task, args or kwargs are too
-        large, or hold what JSON cannot.
+        large or cannot be written as JSON.
         """
         ...
 
     async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
-        """Claim each job that still looks as it was seen; return the ids that are ours, by this call or an earlier one.
+        """Claim each job whose document is unchanged; return the ids claimed by this or an earlier call.
 
-        A job whose stamp of this run says `released` is not ours any more.
+        A job that this run has stamped as released is not claimed any more.
         """
         ...
 
     async def fence(self, run_uid: str, task_ids: Mapping[str, str], *, now: datetime) -> frozenset[str]:
-        """Stamp those of these jobs as released that were never claimed, and return them.
+        """Stamp the jobs that were never claimed as released, and return their ids.
 
-        The others were claimed, or it is not known. `task_ids` says which task id a claim would have given each.
+        The others were claimed, or may have been. `task_ids`: the task id that a claim writes, by job id.
         """
         ...
 
     async def settle(self, run_uid: str, unpushed: Sequence[str], *, now: datetime) -> None:
-        """Stamp each of these jobs as released, and give a claimed one its former status and task id back."""
+        """Stamp each job as released, and write a claimed job's former status and task id again."""
         ...
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What a recovery needs of its own resource."""
+"""The interface to the recovery's own resource."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredState:
-    """What the user wants of a recovery at this moment."""
+    """What the user's spec asks for now."""
 
     spec: QueueRecoverySpec
     generation: int
@@ -18,7 +18,7 @@ class DesiredState:
 
 
 class Resource(Protocol):
-    """The QueueRecovery itself, as the API server has it."""
+    """The QueueRecovery itself, as stored by the API server."""
 
     uid: str
     namespace: str
@@ -27,7 +27,7 @@ class Resource(Protocol):
 
     @property
     def desired(self) -> DesiredState:
-        """What the user wants, as last received."""
+        """The desired state, as last received."""
         ...
 
     @property
@@ -40,27 +40,27 @@ class Resource(Protocol):
         ...
 
     async def read(self) -> QueueRecoveryStatus:
-        """Return the status as it is stored.
+        """Return the stored status.
 
-        Raises Gone when the resource is not there any more, or another one of its name is.
+        Raises Gone when the resource no longer exists, or another one has its name.
         """
         ...
 
     async def write(self, status: QueueRecoveryStatus) -> None:
-        """Store the status, if it is still the one that was last read or written here.
+        """Store the status if the stored one is unchanged since the last read or write here.
 
-        From the status on that says that something is about to be touched (`drainStartTime`), and until the terminal
-        one, a deletion of the resource waits for the operator. Where it is too late for that, only an ending is stored.
+        A status with `drainStartTime` adds the finalizer, and the final status removes it. A resource that is already
+        being deleted accepts no finalizer, so only an ending is stored for it.
 
-        Raises Superseded when another process has written it since, or when it is too late to let a deletion wait, and
-        Gone as `read`.
+        Raises Superseded when another process has written the status, or when the finalizer cannot be added any more,
+        and Gone as `read`.
         """
         ...
 
 
 class Superseded(Exception):
-    """The resource is not as it was known, by another process's write or a deletion: read it, and go on from there."""
+    """Another process has changed the resource, or it is being deleted: read it again."""
 
 
 class Gone(Exception):
-    """The resource is not there any more."""
+    """The resource no longer exists."""

@@ -1,4 +1,4 @@
-"""A run: a recovery as the broker knows it, and what it moves, enqueues and leaves behind."""
+"""A run: the record of a recovery in the broker, and the interface to change queues."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,65 +8,65 @@ from typing import Final, Protocol, TypeVar
 from queue_recovery.api.select import PurgeSelect
 
 DEFAULT_RETENTION_SECONDS: Final = 7 * 24 * 3600
-"""Also for messages that were to be dropped at success, when the recovery has ended otherwise."""
+"""The default, and the retention of a recovery with 0 seconds that did not succeed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restore:
-    """Which messages of an earlier run's quarantine go back into the queue, and as what."""
+    """Which messages of an earlier run's quarantine are put back, and in which form."""
 
     uid: str
     """UID of the earlier recovery."""
     task_ids: frozenset[str] | None
-    """None: all, but for those whose job the earlier recovery has enqueued again."""
+    """None: all except those whose job the earlier recovery has enqueued again."""
     as_new: bool
     """As new messages, with new ids and no retries; otherwise byte for byte."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The identity of a recovery of one queue, as the broker has it."""
+    """The identity of a recovery of one queue in the broker."""
 
     uid: str
-    """UID of the QueueRecovery; with `/` and the queue behind it when the recovery has a run for each of its queues."""
+    """UID of the QueueRecovery, followed by `/` and the queue if the recovery covers every queue."""
     name: str
-    """`namespace/name` of the QueueRecovery, for people who read the broker's keys."""
+    """`namespace/name` of the QueueRecovery, for users who read the broker's keys."""
     cluster: str
-    """Identity of the Kubernetes cluster: retention of another one leaves the run alone. Clusters may share it."""
+    """Name of the Kubernetes cluster, which may not be unique; retention skips runs of other clusters."""
     queue: str
     select: PurgeSelect | None = None
     """Which messages are taken; None: all."""
     take_unreadable: bool = False
-    """Whether the queue is taken although nothing shows that its messages are Celery's: none of them can be read."""
+    """Whether to take a queue of which no message can be read, so that it may not be Celery's."""
     restore: Restore | None = None
-    """Which messages are put back, in a recovery that takes none."""
+    """Which messages are put back; None: the recovery is no restore."""
     cluster_uid: str | None = None
-    """What tells the cluster from all others, where it is known: only there the run can be taken over."""
+    """UID of the cluster, if known; only recoveries of this cluster can take the run over."""
     retention_seconds: int = DEFAULT_RETENTION_SECONDS
-    """How long its quarantine is retained once it has ended; 0: not at all if it has succeeded."""
+    """How long the quarantine is retained after the ending; 0: removed if the recovery succeeds."""
 
     @property
     def retention(self) -> timedelta:
-        """How long a quarantine is retained that is not dropped."""
+        """The retention of a quarantine that is not removed at once."""
         return timedelta(seconds=self.retention_seconds or DEFAULT_RETENTION_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeenJob:
-    """What a job's document looked like when nothing ran. `None`: the field is absent or not mapped."""
+    """The frozen state of a job's document. `None`: the field is absent or not mapped."""
 
     status: str | None
     task_id: str | None
     recoverable: bool = True
-    """Whether its status was one of those that may be enqueued; the message of one that may not is left."""
+    """Whether the status may be enqueued; if not, the job's message is left in the queue."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """What has been moved into the quarantine so far."""
+    """The messages that were moved into the quarantine so far."""
 
     quarantine: str
-    """What all keys of the recovery's quarantine begin with, over all its queues."""
+    """Prefix of all keys of the recovery's quarantine, over all its queues."""
     ready: int
     unacked: int
     undecodable: int
@@ -74,14 +74,14 @@ class Taken:
     left: int = 0
     """Messages left in the queue, in its lists and in `unacked`: not selected, or of a job that is not enqueued."""
     oversized: int = 0
-    """Messages found that are too large to be read: entries of `unacked`, and with a selection any that it left."""
+    """Messages too large to read: entries of `unacked`, and with a selection, messages that it left."""
     left_ids: frozenset[str] = frozenset()
-    """Those of the listed jobs' task ids that have a message among those that were left."""
+    """The listed jobs' task ids whose messages were left."""
     seen: Mapping[str, SeenJob | None] = field(default_factory=dict, hash=False)
-    """What each frozen job looked like when nothing ran, by its key."""
+    """The frozen state of each job, by its key."""
 
     def __add__(self, other: "Taken") -> "Taken":
-        """Return the totals of two runs of one recovery; entries that cannot be read are of neither, so the same."""
+        """Return the totals of two runs of one recovery; unreadable entries belong to no queue, so count once."""
         return Taken(
             quarantine=self.quarantine,
             ready=self.ready + other.ready,
@@ -96,11 +96,11 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class MessageName:
-    """How a message is shown to people; any client of the broker may have chosen the names, of any length."""
+    """The names in a message's headers; any client may have written them, of any length."""
 
     task_id: str | None
     task: str | None
-    """None: the message does not say it where it is read."""
+    """None: the headers do not name the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,27 +109,27 @@ class Unreplaced:
 
     count: int
     is_exact: bool
-    """Otherwise there are at least that many."""
+    """Whether the count is exact; otherwise it is a lower bound."""
     first: tuple[MessageName, ...]
-    """Some of them."""
+    """Some of the messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restorable:
-    """What is in the quarantine of an earlier run."""
+    """Counts of the messages in the quarantine of an earlier run."""
 
     found: int
     restore: int
-    """How many of them would go back into the queue."""
+    """How many would be put back into the queue."""
     again: int = 0
-    """How many stay because the earlier recovery has enqueued their jobs again, and no task ids are named."""
+    """How many stay because their jobs were enqueued again, if no task ids are named."""
     unfit: int = 0
-    """How many stay although they are meant, because they cannot be made new."""
+    """How many stay although they are selected, because no new message can be made from them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuarantinedHeaders:
-    """What the headers of a quarantined message say, text of any length from any client; None: they do not say it."""
+    """Headers of a quarantined message, written by any client, of any length; None: absent."""
 
     task_id: str | None
     task: str | None
@@ -142,10 +142,10 @@ class QuarantinedHeaders:
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What became of the quarantine of an earlier run."""
+    """The result of a restore for the quarantine of an earlier run."""
 
     restored: int
-    """Messages that are back in the queue."""
+    """Messages that were put back into the queue."""
     left: int
     """Messages that stay in the quarantine."""
 
@@ -156,20 +156,20 @@ class Restored:
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """What a closed run says for good."""
+    """The final record of a closed run."""
 
     purged: frozenset[str] = frozenset()
     """Queues whose boundary was passed, so that claims of their jobs may exist."""
     unpurged: frozenset[str] = frozenset()
-    """The run's other queues: nothing of theirs was taken or enqueued."""
+    """The run's other queues, of which nothing was taken or enqueued."""
     taken: Taken | None = None
-    """What was moved into the quarantine; None if no boundary was passed."""
+    """The messages moved into the quarantine; None if no boundary was passed."""
     pushed: frozenset[str] = frozenset()
-    """Keys (`Task.key`) of the jobs that were enqueued; frozen."""
+    """Keys (`Task.key`) of the jobs that were enqueued."""
     seen: frozenset[str] = frozenset()
-    """Keys of the jobs with an id whose documents were looked at when nothing ran: no other can have been claimed."""
+    """Keys of the frozen jobs; no other job can have been claimed."""
     restored: Restored | None = None
-    """What was put back of an earlier run's quarantine, by a run that does so."""
+    """The result of a restore; None for other runs."""
 
     @property
     def was_purged(self) -> bool:
@@ -177,7 +177,7 @@ class Closed:
         return bool(self.purged)
 
     def __add__(self, other: "Closed") -> "Closed":
-        """Return what two runs of one recovery say."""
+        """Return the combined record of two runs of one recovery."""
         return Closed(
             purged=self.purged | other.purged,
             unpurged=self.unpurged | other.unpurged,
@@ -202,7 +202,7 @@ class Task:
     """One job, ready to be enqueued."""
 
     key: str
-    """Names the job within its recovery (`recovery.jobs.ListedJob`); the marker in the broker is named by it."""
+    """Key of the job (`recovery.jobs.ListedJob`), which is also in the name of its marker in the broker."""
     task_id: str
     task: str
     args: str
@@ -212,19 +212,19 @@ class Task:
 
 
 class QueueRun(Protocol):
-    """A recovery's run in the broker, of one queue or of several: the only way to change queues."""
+    """A recovery's run in the broker, of one or several queues; the only interface that changes queues."""
 
     async def open(self) -> None:
-        """Acquire the queues' locks and create the runs in state `preparing`, all or none; may be repeated.
+        """Acquire the queues' locks and create the runs in state `preparing`, all or none; idempotent.
 
         Raises RecoveryError (`Locked` while another recovery holds one of the locks, `AlreadyClosed`).
         """
         ...
 
     async def freeze(self, seen: Mapping[str, Mapping[str, SeenJob | None]]) -> Mapping[str, SeenJob | None]:
-        """Store what each job, by queue and key, looked like when nothing ran; return by key what was stored first.
+        """Store the state of each job, by queue and key; return, by key, the state that was stored first.
 
-        None: there was no document of it.
+        None: the job has no document.
 
         Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`).
         """
@@ -233,15 +233,17 @@ class QueueRun(Protocol):
     async def take(self, attempt: int = 1, frozen: Collection[str] = ()) -> Taken:
         """Move every message of the queues into the quarantine: batches of `unacked`, then each queue's boundary.
 
-        Entries of `unacked` that are to be left are never moved, and such messages of the lists are back, in their
-        order and before all newer ones, when this returns: what a selection does not match, and the messages of jobs
-        that were frozen as not recoverable. Which of the frozen jobs' task ids are theirs is recorded.
+        Messages that the selection does not match, and those of jobs that were frozen as not recoverable, are left.
+        Such entries of `unacked` are never moved; such messages of the lists are in the queue again, in their order
+        and before all newer ones, when this returns. The frozen jobs' task ids among them are recorded.
 
-        `frozen`: keys of all jobs that were frozen. Nothing more is taken once what one of them looked like is lost.
+        Continues where an earlier call stopped, and returns the totals of all calls. Must be called only while the
+        queues have no consumer. If a consumer was running, drain the queues again and call this with the next number:
+        each number passes one boundary, no matter how often it is used.
 
-        Continues where an earlier call stopped, and returns the totals of all calls. May only be called while no
-        consumer of the queues lives. If that turns out not to have held, the queues are drained again and taken with
-        the next number as `attempt`: each number passes one boundary, however often it is asked for.
+        Args:
+            attempt: number of the purge attempt, from 1.
+            frozen: keys of all frozen jobs. Nothing more is taken once the frozen state of one of them is lost.
 
         Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `ForeignQueue`, `SharedRoute`, and
         `UnknownConsumer` while entries of the queues keep coming into `unacked`).
@@ -249,7 +251,7 @@ class QueueRun(Protocol):
         ...
 
     async def moved(self) -> int:
-        """Return how many messages `take` has dealt with so far: those that are quarantined or left for good.
+        """Return how many messages `take` has quarantined or left so far.
 
         Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`).
         """
@@ -262,48 +264,47 @@ class QueueRun(Protocol):
     async def pushed(self) -> frozenset[str]:
         """Return the keys of the jobs that were enqueued.
 
-        Raises RecoveryError (`BrokerLostData`) if the run's record has vanished, (`AlreadyClosed`) if it is closed.
+        Raises RecoveryError (`BrokerLostData`) if the run's record is lost, (`AlreadyClosed`) if it is closed.
         """
         ...
 
     async def push(self, tasks: Mapping[str, Sequence[Task]]) -> None:
-        """Enqueue each task, by queue, whose key has no marker yet, marker and message in one step.
+        """Enqueue each task, by queue, whose key has no marker yet; marker and message are one step.
 
-        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`) if the run may not push any more.
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`).
         """
         ...
 
     async def restore(self) -> Restored:
-        """Return messages of the earlier run's quarantine to the tail of their lists, in their order.
+        """Put messages of the earlier run's quarantine back to the tail of their lists, in their order.
 
-        The run is open. Messages become visible all at once, so consumers may live. Continues where an earlier call
-        stopped, and returns the totals of all calls.
+        The run has to be open. All messages become visible in one step, so consumers may run. Continues where an
+        earlier call stopped, and returns the totals of all calls.
 
         Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
         """
         ...
 
     async def refuse(self) -> None:
-        """Refuse any process that still takes messages for this run, in one round trip a queue; `close` must follow."""
+        """Refuse processes that still take messages for this run; one round trip per queue, then `close`."""
         ...
 
     async def close(self) -> Closed:
-        """Freeze the markers: from here on nothing can be taken or pushed; writes a record if there is none.
+        """Close the run, so that nothing can be taken or pushed any more; creates a closed record if none exists.
 
-        A queue that had not passed its boundary gets its `unacked` entries back where they were. One that had passed
-        it gets back what its selection leaves, if that was not done: it becomes visible in one step, so that its order
-        holds even if workers live by then. A run that restores makes visible what it has sorted so far, and leaves
-        the rest in the quarantine.
+        The entries of `unacked` return to their place if the queue has not passed its boundary. If it has, messages
+        that are to be left return to the queue in one step, so that their order is kept even if workers are running. A
+        run that restores makes visible what it has sorted, and leaves the rest in the quarantine.
         """
         ...
 
     async def unreplaced(self) -> Unreplaced:
-        """Count the messages in the quarantines that none of the jobs replaces which the run has enqueued."""
+        """Count the quarantined messages that no job enqueued by this run replaces."""
         ...
 
     async def release(self, *, expires: datetime, retain: bool) -> None:
-        """Release the queues' locks that are this run's, and say when the retention of the quarantines is over.
+        """Release this run's locks, and store when the retention of the quarantines ends.
 
-        With `retain` False the quarantines are unlinked at once.
+        If `retain` is False, the quarantines are deleted at once.
         """
         ...

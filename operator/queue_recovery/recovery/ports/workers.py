@@ -1,4 +1,4 @@
-"""What a recovery needs of the Deployments."""
+"""The interface to the worker Deployments."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -7,70 +7,70 @@ from typing import Final, Protocol
 from queue_recovery.api.base import GROUP
 
 MOST_CHARACTERS: Final = 63
-"""Of a label's value."""
+"""The longest value of a label."""
 
 HELD_BY: Final = f"{GROUP}/held-by"
-"""The label of a held Deployment that has the name of the recovery, which is one of its own namespace."""
+"""The label of a held Deployment with the name of the recovery, which is in the same namespace."""
 
 HELD_BY_UID: Final = f"{GROUP}/held-by-uid"
 """The label with that recovery's UID."""
 
 SCALE_BACK_TO: Final = f"{GROUP}/scale-back-to"
-"""The label with the replicas that the Deployment is to have again."""
+"""The label with the replicas to which the Deployment is scaled back."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleBackNote:
-    """What the labels of a Deployment say while a recovery holds it: enough to bring it back by hand."""
+    """The labels of a held Deployment: enough to scale it back by hand."""
 
     uid: str
     """UID of the recovery that holds the Deployment."""
     name: str
-    """Name of that recovery, which is of the same namespace."""
+    """Name of that recovery, which is in the same namespace."""
     replicas: int
     """What to scale it back to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledDown:
-    """How a recovery has left a Deployment, as its own status says: known also where the labels are gone."""
+    """A Deployment as recorded in the recovery's status, which is used if the labels are gone."""
 
     generation: int
-    """That at which it was seen to be drained."""
+    """The generation at which it was observed drained."""
     replicas: int
     """What to scale it back to."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A Deployment, as seen at one moment."""
+    """A Deployment, as read at one moment."""
 
     name: str
     uid: str
     resource_version: str
     generation: int
     replicas: int
-    """What its spec asks for."""
+    """The replicas in its spec."""
     paused: bool
     note: ScaleBackNote | None
     note_is_damaged: bool
-    """Whether some of a note's labels are there, but no note that a recovery has written."""
+    """Whether it has some labels of a note, but not a complete valid note."""
     pods: int
     """Its pods that have not ended, terminating ones included."""
     addresses: frozenset[str]
-    """Those of these pods that are theirs alone, and not their node's."""
+    """Addresses of these pods, without those that they share with their node."""
     stopping: str
-    """Which of those pods it waits for when it is scaled down, and until when they may live."""
+    """The pods that are still stopping, and until when they may run, as text."""
     stops_by: str | None
-    """When the last of these has to have ended, as RFC 3339 has it; None: none is stopping."""
+    """When the last of these has to end, in RFC 3339; None: none is stopping."""
     vanished: tuple[str, ...]
-    """Names of its pods that went while it was followed and were not seen to end: their processes may still run."""
+    """Names of its pods that disappeared without an observed end, so that their processes may still run."""
     grace_seconds: int
-    """How long its pods may take to end."""
+    """Seconds that its pods may take to end."""
     drained: bool
-    """Scaled to 0, seen by its controller, and no pod of it lives."""
+    """Whether it is scaled to 0, its controller has observed this, and it has no live pod."""
     rollout: str | None
-    """What its rollout waits for, as `kubectl rollout status` would say it; None: complete."""
+    """What its rollout waits for, as `kubectl rollout status` reports it; None: complete."""
 
 
 class Workers(Protocol):
@@ -79,55 +79,54 @@ class Workers(Protocol):
     async def look(self, names: Sequence[str]) -> Sequence[Worker]:
         """Return these Deployments as they are now, in the order of the names.
 
-        Where they are followed, their ReplicaSets are those that the watch has told of.
+        While they are followed, their ReplicaSets are those of the watch.
 
         Raises RecoveryError (`WorkerNotFound`, `Forbidden`, `KubernetesUnavailable`).
         """
         ...
 
     async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        """Return which of these Deployments are paused; raises as `look`, of which it is the cheap part.
+        """Return which of these Deployments are paused; raises as `look`, but needs fewer requests.
 
-        Where a watch tells of them, it is not asked for.
+        While a watch covers a Deployment, no request is sent for it.
         """
         ...
 
     def follow(self, names: Sequence[str], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change of them or of their pods.
 
-        The first answer may lag behind unless it is to be `fresh`, but no further than the last look or write.
+        Unless `fresh` is set, the first answer may lag behind, but not further than the last read or write.
 
-        No pod ends unseen after the first answer. Watches, and never polls: the number of requests does not grow with
-        the time spent waiting.
+        After the first answer, the end of every pod is observed. Uses a watch and never polls, so the number of
+        requests does not grow with the waiting time.
         """
         ...
 
     async def changed(self) -> None:
-        """Return once a Deployment has changed since it was last looked at.
+        """Return once a Deployment has changed since it was last read.
 
-        It is there, gone, of another generation, or held by another recovery.
-
-        Watches; costs nothing before any was looked at, and raises nothing.
+        A change is a creation, a deletion, another generation, or another recovery that holds it. Uses a watch; sends
+        no request before a Deployment was read, and never raises.
         """
         ...
 
     async def scale_to_zero(self, worker: Worker, note: ScaleBackNote) -> int:
-        """Write the note and 0 replicas in one step, if the Deployment is still as it was seen.
+        """Write the note and 0 replicas in one step, if the Deployment is unchanged since it was read.
 
-        Returns the generation that this gave it. Raises RecoveryError (`WorkerChanged`) when it is not: look again.
+        Returns the new generation. Raises RecoveryError (`WorkerChanged`) if the Deployment has changed: read it again.
         """
         ...
 
     async def scale_back(
         self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
     ) -> int | None:
-        """Give the Deployment its replicas back and remove the note, if the note is of one of these recoveries.
+        """Set the Deployment's recorded replicas and remove the note, if it is of one of these recoveries.
 
-        The note counts on any Deployment of that name, also on one that was created again with it. Where it is gone,
-        and the Deployment is as it was left otherwise (`scaled_down`), the replicas come back too.
+        The note is valid on any Deployment of this name, even on one that was created again with it. If the note is
+        gone, but the Deployment is otherwise as recorded (`scaled_down`), the replicas are set too.
 
-        Returns the replicas written, or None when the note was not there. In that case too, a scaling write that is
-        still under way must fail: the Deployment's resourceVersion is moved on. A Deployment that is gone, or
-        another one of the same name (by `uid`) without the note, is left alone.
+        Returns the replicas written, or None if there was no note. Even then the Deployment's resourceVersion changes,
+        so that a late write that scales to 0 fails. A Deployment that is gone, or another one of the same name (by
+        `uid`) without the note, is not changed.
         """
         ...
