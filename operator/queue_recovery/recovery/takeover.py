@@ -5,7 +5,8 @@ is gone; an answer that is missing or forbidden proves nothing. A UID is never u
 
 The steps are those of every ending: close the run, so that a late process can neither take nor enqueue anything;
 settle the jobs; retain the quarantine for its retention; release the lock. On a Deployment, the new recovery replaces
-the note, and scales back to the recorded replicas when it finishes. A recovery that stops no workers scales back at once.
+the note, and scales back to the recorded replicas when it finishes. A recovery that stops no workers scales back at
+once.
 """
 
 from queue_recovery.api.reasons import Reason
