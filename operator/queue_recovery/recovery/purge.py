@@ -26,7 +26,7 @@ async def purge(recovery: Recovery) -> None:
         await recovery.save(
             (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None, so every message stays"),
             (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None, so no worker was stopped"),
-            (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "enqueuing the listed jobs"),
+            (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "not every listed job is enqueued"),
             progress=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
         return

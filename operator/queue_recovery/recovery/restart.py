@@ -25,9 +25,10 @@ async def restart(recovery: Recovery) -> None:
     if asleep and (alone := without_workers(asleep, await recovery.queues())):
         reason, message = Reason.WORKERS_AT_ZERO, f"{_no_consumers(recovery, alone)} ({message})"
     next_message = "enqueuing the listed jobs" if recovery.spec.jobs else "no job is listed"
+    unfinished = "not every listed job is enqueued" if recovery.spec.jobs else next_message
     await recovery.save(
         (ConditionType.RESTARTED, "True", reason, message),
-        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, next_message),
+        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, unfinished),
         progress=(Reason.REENQUEUING, next_message),
     )
 
