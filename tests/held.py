@@ -5,7 +5,7 @@ _HELD_BY, _UID, _REPLICAS = (f"queuerecovery.dev/{name}" for name in ("held-by",
 NOTE = frozenset({_HELD_BY, _UID, _REPLICAS})
 """The labels of a Deployment that is held."""
 
-LET_GO = [f"{name}-" for name in sorted(NOTE)]
+RELEASE = [f"{name}-" for name in sorted(NOTE)]
 """What `kubectl label` takes to remove them."""
 
 

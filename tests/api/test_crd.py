@@ -184,7 +184,7 @@ def test_what_was_written_is_current_and_what_was_edited_or_deleted_is_not(
 
 
 @given(st.integers() | st.text(max_size=3) | st.booleans() | st.lists(st.integers()))
-def test_a_default_is_told_whatever_it_is(value: object) -> None:
+def test_a_default_of_any_kind_is_described(value: object) -> None:
     assert default_as_text({"default": value})
 
 

@@ -168,7 +168,7 @@ def test_a_message_is_cut_by_its_bytes_and_never_in_the_middle_of_a_character() 
     assert SkippedJob(id="a", reason="NotFound", message="€" * 160).message == "€" * 52 + "..."
 
 
-def test_a_message_is_one_line_whoever_has_written_a_part_of_it() -> None:
+def test_a_message_is_one_line_even_if_others_have_written_a_part_of_it() -> None:
     assert QueueRecoveryStatus(message="queue\n bank precious\r\x1b[2J").message == "queue  bank precious [2J"
 
 

@@ -104,7 +104,7 @@ async def test_a_server_that_takes_long_gets_smaller_batches_and_loses_none(
 
 
 @pytest.mark.parametrize("run", [recovery("tts"), selecting(tasks=["tts.render"])], ids=["whole", "selected"])
-async def test_memory_is_the_same_whatever_the_depth(connect: Connect, redis: Redis, run: Run) -> None:
+async def test_memory_is_the_same_at_any_depth(connect: Connect, redis: Redis, run: Run) -> None:
     peaks = []
     for depth in (500, 5000):
         await redis.flushdb()

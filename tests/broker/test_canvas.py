@@ -132,7 +132,7 @@ def body(content: bytes) -> str:
         {"properties": None},
     ],
 )
-def test_whatever_a_body_is_made_of_it_is_counted_as_unreadable(fields: dict[str, object]) -> None:
+def test_a_body_of_any_form_is_counted_as_unreadable(fields: dict[str, object]) -> None:
     count = CanvasCount()
     chain = body(b'[[], {}, {"chain": [1]}]')
     good: dict[str, object] = {"content-type": "application/json", "content-encoding": "utf-8", "body": chain}

@@ -192,7 +192,7 @@ async def test_counting_changes_nothing_and_depths_cost_one_command(
     assert {words[0].upper() for words in sent.by_scripts} == {"TYPE", "LLEN"}
 
 
-async def test_the_connection_bears_the_operators_name(broker: RedisBroker, redis: Redis) -> None:
+async def test_the_connection_has_the_operators_name(broker: RedisBroker, redis: Redis) -> None:
     await broker.depths([])
 
     assert "queue-recovery" in {client["name"] for client in await redis.client_list()}

@@ -346,7 +346,7 @@ def _entry(entry: bytes) -> str:
     return name
 
 
-def test_messages_are_conserved_and_keep_their_order_whatever_happens_in_whatever_order(server: Server) -> None:
+def test_messages_are_conserved_and_keep_their_order_in_any_history(server: Server) -> None:
     class OnServer(Histories):
         def __init__(self) -> None:
             super().__init__(server)

@@ -76,7 +76,7 @@ async def test_a_count_finds_what_a_take_would_take_and_changes_nothing(
     assert await everything(redis) == before
 
 
-async def test_task_ids_are_found_in_all_lists_and_in_unacked_whatever_the_protocol(
+async def test_task_ids_are_found_in_all_lists_and_in_unacked_under_either_protocol(
     broker: RedisBroker, application: Application, redis: Redis
 ) -> None:
     application.enqueue("tts", "held", *(f"m{n}" for n in range(250)))

@@ -15,7 +15,7 @@ from tests.broker.application import Application, everything, recovery_of
 pytestmark = pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not on PATH")
 
 _PAGE = (ROOT / "docs" / "quarantine.md").read_text()
-_PRELUDE, OF_QUEUE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, LET_GO = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
+_PRELUDE, OF_QUEUE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, RELEASE = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
 PUT_BACK = (LISTS, OTHER_PRIORITIES, UNACKED)
 
 
@@ -99,7 +99,7 @@ async def test_repeating_the_commands_does_no_harm(
     assert await everything(redis) == once
 
 
-async def test_a_quarantine_can_be_looked_at_and_let_go(
+async def test_a_quarantine_can_be_looked_at_and_removed(
     scope: Scope, broker: RedisBroker, application: Application, server: Server, redis: Redis, run: Run
 ) -> None:
     application.enqueue("tts", "first", "second")
@@ -110,5 +110,5 @@ async def test_a_quarantine_can_be_looked_at_and_let_go(
     assert f"{name}:1:ready:0\n2\n" in shown
     assert shown.count('"task": ') == 2
 
-    await by_hand(scope, server, name, LET_GO)
+    await by_hand(scope, server, name, RELEASE)
     assert not await redis.keys(f"{name}*")

@@ -135,7 +135,7 @@ async def test_messages_that_are_named_go_back_and_the_rest_stays_in_its_order_f
     assert await restorable(broker, restoring(run), "tts") == Restorable(found=0, restore=0)
 
 
-async def test_a_message_whose_job_was_enqueued_anew_goes_back_only_when_it_is_named(
+async def test_a_message_whose_job_was_enqueued_again_goes_back_only_when_it_is_named(
     broker: RedisBroker, application: Application, run: Run
 ) -> None:
     application.enqueue("tts", "old-1", "old-2", "old-3")

@@ -49,7 +49,7 @@ async def test_what_is_kept_stays_in_its_order_and_its_bytes_in_the_list_of_its_
     [("json", None), ("pickle", None), ("yaml", None), ("json", "zlib"), ("pickle", "bzip2")],
     ids=["json", "pickle", "yaml", "zlib", "pickle and bzip2"],
 )
-async def test_messages_are_told_by_their_headers_whatever_their_bodies_are(
+async def test_messages_are_selected_by_their_headers_with_any_body(
     broker: RedisBroker, application: Application, redis: Redis, body: tuple[str, str | None]
 ) -> None:
     serializer, compression = body

@@ -87,7 +87,7 @@ async def test_a_server_that_is_no_sentinel_is_asked_in_vain(watched: Watched) -
     assert error.outcome is Outcome.UNAVAILABLE
 
 
-async def test_a_replica_is_no_primary_whatever_a_sentinel_says(scope: Scope) -> None:
+async def test_a_replica_is_no_primary_even_if_a_sentinel_says_so(scope: Scope) -> None:
     watched = await Watched.start(scope)
     await ask(watched.primary, "REPLICAOF", LOOPBACK, free_port())
 

@@ -467,7 +467,7 @@ async def test_of_a_crowd_a_few_are_begun_at_once_and_all_of_them_in_time(reconc
     assert steps.most < 10
 
 
-async def test_what_holds_something_is_begun_at_once_whatever_waits(reconciler: Reconciler, steps: Steps) -> None:
+async def test_what_holds_something_is_begun_at_once_no_matter_what_waits(reconciler: Reconciler, steps: Steps) -> None:
     for number in range(50):
         reconciler.receive(recovery(uid=str(number)), gone=False)
     await steps.has_begun(1)

@@ -95,7 +95,7 @@ def planned(purge: int, canvas: Canvas | None) -> QueueRecoveryStatus:
     return doing(Reason.PLANNED, "planned", NEW.model_copy(update={"plan": plan}))
 
 
-def test_a_plan_that_takes_messages_with_tails_warns_once_and_says_what_is_lost() -> None:
+def test_a_plan_that_takes_messages_with_a_canvas_warns_once_and_says_what_is_lost() -> None:
     before = doing(Reason.TARGET_NOT_FOUND, "create it")
     after = planned(12, Canvas(looked_at=12, chords=3, groups=2, chains=1, callbacks=4))
 
@@ -121,5 +121,5 @@ def test_a_warning_of_a_deep_queue_says_how_many_messages_were_looked_at_and_how
 
 
 @pytest.mark.parametrize("canvas", [None, Canvas(looked_at=5), Canvas(looked_at=5, unreadable=5)])
-def test_a_plan_without_tails_warns_of_none(canvas: Canvas | None) -> None:
+def test_a_plan_without_a_canvas_warns_of_none(canvas: Canvas | None) -> None:
     assert [event.reason for event in events_between(NEW, planned(5, canvas))] == ["Planned"]

@@ -117,7 +117,7 @@ async def test_workers_that_do_not_start_again_end_it_at_the_deadline_with_the_p
     assert await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 
-async def test_a_deployment_that_is_created_anew_during_the_drain_is_stopped_and_gets_its_own_replicas_back(
+async def test_a_deployment_that_is_created_again_during_the_drain_is_stopped_and_gets_its_own_replicas_back(
     team: Team,
 ) -> None:
     await team.stubborn_workers(replicas=1)
@@ -151,7 +151,7 @@ async def test_a_deployment_that_is_deleted_for_good_does_not_keep_the_others_fr
     assert await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 
-async def test_a_deployment_that_is_created_anew_while_it_restarts_ends_the_wait(team: Team) -> None:
+async def test_a_deployment_that_is_created_again_while_it_restarts_ends_the_wait(team: Team) -> None:
     await team.stubborn_workers(replicas=1)
     await team.target()
     await team.recovery()

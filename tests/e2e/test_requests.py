@@ -14,7 +14,7 @@ from sandbox.cluster import Sandbox
 from sandbox.processes import DeadlineError, until
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
-from tests.held import LET_GO, held_by
+from tests.held import RELEASE, held_by
 from tests.mongodb import Database
 
 _SURVEY = "patch queuetargets/status"
@@ -46,7 +46,7 @@ async def _lock_deployment(team: Team) -> None:
 
 
 async def _unlock_deployment(team: Team) -> None:
-    await team.kubectl("label", "deployment/worker", *LET_GO)
+    await team.kubectl("label", "deployment/worker", *RELEASE)
 
 
 async def _lock_queue(team: Team) -> None:

@@ -19,7 +19,7 @@ _MUCH_LATER = "2099-01-01T00:00:00+00:00"
 """The ETA of its messages: a worker that takes one holds it until then."""
 
 
-async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is_lost_whatever_is_done(
+async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is_lost_in_any_case(
     team: Team,
 ) -> None:
     foreign = [part for n in range(_FOREIGN) for part in (f"foreign-{n}", envelope_in_unacked("mail"))]

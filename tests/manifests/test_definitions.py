@@ -64,7 +64,7 @@ def test_a_part_that_is_given_in_part_gets_the_rest_of_its_defaults(cluster: Clu
     assert stored["spec"]["purge"] == {"mode": "None", "retentionSeconds": 604800, "takeUnreadable": False}
 
 
-def test_what_nobody_has_looked_at_says_so_whatever_status_was_sent(cluster: Cluster, name: str) -> None:
+def test_what_was_never_checked_says_so_with_any_status_that_was_sent(cluster: Cluster, name: str) -> None:
     for made, kind in ((recovery(name), "queuerecovery"), (target(name), "queuetarget")):
         cluster.kubectl("create", "-f", "-", given={**made, "status": {"observedGeneration": 1}})
 

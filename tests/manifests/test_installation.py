@@ -58,7 +58,7 @@ def test_the_operator_can_be_applied_without_the_definitions(cluster: Cluster) -
     assert "CustomResourceDefinition" not in {kind for kind, _ in objects("manifests/operator")}
 
 
-def test_what_the_uninstallation_finds_by_its_label_bears_it(cluster: Cluster) -> None:
+def test_what_the_uninstallation_finds_by_its_label_has_it(cluster: Cluster) -> None:
     rendered = list(yaml.safe_load_all(cluster.kubectl("kustomize", "manifests/operator")))
 
     assert {part["metadata"]["labels"].get("app.kubernetes.io/name") for part in rendered} == {"queue-recovery"}

@@ -9,7 +9,7 @@ from sandbox.node.images import ImageStore
 pytestmark = pytest.mark.own_node
 
 
-def test_the_file_of_an_image_stays_for_whoever_is_about_to_import_it_when_another_one_is_built(tmp_path: Path) -> None:
+def test_the_file_of_an_image_stays_for_those_about_to_import_it_when_another_one_is_built(tmp_path: Path) -> None:
     store = ImageStore(tmp_path)
     context = tmp_path / "context"
     context.mkdir()

@@ -107,7 +107,7 @@ def test_as_many_are_served_before_one_as_it_was_told(asked: list[str]) -> None:
     assert told == {slot: number for number, slot in enumerate(order)}
 
 
-def test_the_oldest_recovery_of_a_queue_follows_the_one_that_is_at_work() -> None:
+def test_the_oldest_recovery_of_a_queue_follows_the_one_that_is_running() -> None:
     first, late, early = place("first", "tts", after=9), place("late", "tts", after=5), place("early", "tts", after=1)
     queues = standing(first, late, early)
 

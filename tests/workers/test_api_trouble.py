@@ -138,7 +138,7 @@ async def test_others_that_write_at_the_same_time_do_not_keep_the_replicas_from_
         assert await workers_of(api.client).scale_back("worker", "d", RUN) == 3
 
 
-async def test_others_that_write_all_the_time_are_not_fought_for_ever() -> None:
+async def test_others_that_write_all_the_time_are_not_fought_indefinitely() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         return web.json_response(held(), status=409 if request.method == "PATCH" else 200)
 

@@ -53,7 +53,7 @@ async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not
     assert await fleet.pods() == []
 
 
-async def test_waiting_costs_three_lists_and_three_watches_whatever_happens_and_a_look_at_the_end(
+async def test_waiting_costs_three_lists_and_three_watches_in_any_case_and_a_look_at_the_end(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     await fleet.roll_out(manifest("other", replicas=1))
@@ -306,13 +306,13 @@ async def test_a_wait_that_is_cancelled_leaves_nothing_running(fleet: Fleet, mon
     await fleet.apply(manifest(replicas=0))
     before = asyncio.all_tasks()
 
-    async def wait_for_ever() -> None:
+    async def wait_indefinitely() -> None:
         async with aclosing(fleet.workers.follow(["worker"])) as changes:
             async for _ in changes:
                 following.set()
 
     following = asyncio.Event()
-    waiting = asyncio.create_task(wait_for_ever())
+    waiting = asyncio.create_task(wait_indefinitely())
     await asyncio.wait_for(following.wait(), SECONDS)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

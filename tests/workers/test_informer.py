@@ -223,7 +223,7 @@ async def test_a_pod_of_a_replica_set_that_somebody_scales_is_seen_though_its_wa
     assert (looked.pods, looked.drained) == (1, False)
 
 
-async def test_whoever_follows_after_a_watch_has_failed_is_shown_a_new_list() -> None:
+async def test_a_follower_after_a_failed_watch_gets_a_new_list() -> None:
     async with serving(*(listed(pod("a")) for _ in range(3))) as (api, pods):
         informers = Informers(Connections.all_by(api.client), "media")
         async with aclosing(KubernetesWorkers(informers).follow(["worker"])) as busy:
@@ -266,7 +266,7 @@ async def test_the_answer_to_a_write_brings_back_no_deployment_that_has_gone_sin
             assert [one.metadata.uid for one in informers.deployments.objects] == [DEPLOYMENT["metadata"]["uid"]]
 
 
-async def test_whoever_follows_is_told_what_the_collection_cannot_be_followed_for() -> None:
+async def test_a_follower_is_told_why_the_collection_cannot_be_followed() -> None:
     refused = web.json_response({}, status=403)
     async with serving(listed(pod("a")), refused) as (api, pods):
         workers = workers_of(api.client)

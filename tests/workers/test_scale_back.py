@@ -12,7 +12,7 @@ from queue_recovery.workers.snapshot import note_labels
 from sandbox.api import Json
 from sandbox.cluster import KubectlError
 from sandbox.processes import until
-from tests.held import LET_GO, NOTE
+from tests.held import NOTE, RELEASE
 from tests.workers.fleet import OTHER_RUN, QUICK, RUN, Fleet, manifest, note
 
 
@@ -287,7 +287,7 @@ async def test_replicas_come_back_though_somebody_has_removed_labels_of_the_note
     await fleet.apply(manifest())
     seen = await fleet.hold()
     drained = await fleet.drained()
-    await fleet.kubectl("label", "deployment/worker", *LET_GO[left:])
+    await fleet.kubectl("label", "deployment/worker", *RELEASE[left:])
     assert (await fleet.look()).note is None
     known = ScaledDown(generation=drained.generation, replicas=2)
 
@@ -315,7 +315,7 @@ async def test_a_zero_that_somebody_has_set_since_stays_where_the_note_is_gone(f
     await fleet.apply(manifest())
     seen = await fleet.hold()
     drained = await fleet.drained()
-    await fleet.kubectl("label", "deployment/worker", *LET_GO)
+    await fleet.kubectl("label", "deployment/worker", *RELEASE)
     for replicas in (1, 0):
         await fleet.kubectl("scale", "deployment/worker", f"--replicas={replicas}")
 
@@ -334,7 +334,7 @@ async def test_a_note_of_which_a_part_is_left_says_that_the_deployment_may_be_he
     seen = await fleet.look()
     assert (seen.note, seen.note_is_damaged) == (None, True)
 
-    await fleet.kubectl("label", "deployment/worker", *LET_GO)
+    await fleet.kubectl("label", "deployment/worker", *RELEASE)
     assert not (await fleet.look()).note_is_damaged
 
 
