@@ -132,7 +132,7 @@ def recovery(
 
 async def idle(reconciler: Reconciler) -> None:
     async def empty() -> bool:
-        return not reconciler._watched
+        return not reconciler.watched
 
     await until(empty, "nothing to be kept of the recovery")
 
@@ -143,7 +143,7 @@ async def test_of_a_recovery_that_is_finished_nothing_is_kept_and_nothing_is_beg
     for number in range(1000):
         reconciler.receive(recovery(ended=1, uid=str(number)), gone=False)
 
-    assert reconciler._watched == {}
+    assert reconciler.watched == {}
     assert steps.begun == []
 
 
@@ -367,7 +367,7 @@ async def test_closing_ends_all_tasks_at_once_and_what_is_received_later_begins_
     reconciler.receive(recovery(uid="not started yet"), gone=False)
     async with asyncio.timeout(5):
         await reconciler.aclose()
-    assert (steps.running, reconciler._watched) == (0, {})
+    assert (steps.running, reconciler.watched) == (0, {})
 
     reconciler.receive(recovery(uid="started"), gone=False)
     await steps.has_begun(3)
@@ -379,7 +379,7 @@ def waiting(*, generation: int = 1, seconds: float = 3600, for_turn: bool = Fals
 
 async def waits(reconciler: Reconciler) -> None:
     async def without_task() -> bool:
-        return all(watched.task is None for watched in reconciler._watched.values())
+        return all(watched.task is None for watched in reconciler.watched.values())
 
     await until(without_task, "no recovery to have a task")
 
@@ -392,7 +392,7 @@ async def test_one_that_waits_has_no_task_and_goes_on_with_a_new_spec(reconciler
     reconciler.receive(recovery(), gone=False)
     await waits(reconciler)
     assert (steps.begun, reconciler.active) == (["a"], 1)
-    [watched] = reconciler._watched.values()
+    [watched] = reconciler.watched.values()
     assert watched.body is None
 
     reconciler.receive(recovery(), gone=False)  # its own last write
@@ -459,7 +459,7 @@ async def test_of_a_crowd_a_few_are_begun_at_once_and_all_of_them_in_time(reconc
     for number in range(50):
         reconciler.receive(recovery(uid=str(number)), gone=False)
     await steps.has_begun(1)
-    tasks = sum(watched.task is not None for watched in reconciler._watched.values())
+    tasks = sum(watched.task is not None for watched in reconciler.watched.values())
     assert 0 < tasks < 10
     steps.go.set()
 

@@ -66,13 +66,13 @@ class Reconciler:
         self._resource = resource
         self._environment = environment
         self._reconciled = reconciled
-        self._watched: dict[str, WatchedRecovery] = {}
+        self.watched: dict[str, WatchedRecovery] = {}
         """The recoveries that are not finished, by UID."""
 
     @property
     def active(self) -> int:
         """How many recoveries are not finished."""
-        return len(self._watched)
+        return len(self.watched)
 
     def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Handle a watch event: start the recovery's task, or pass the event to it."""
@@ -80,12 +80,12 @@ class Reconciler:
         uid = metadata["uid"]
         if gone or "completionTime" in body.get("status", {}):
             self._environment(metadata["namespace"]).observe_end(metadata["name"])
-        watched = self._watched.get(uid)
+        watched = self.watched.get(uid)
         if watched is None:
             if gone or is_finished(body):
                 return
             turn = Turn(self._admission, metadata["namespace"])
-            watched = self._watched[uid] = WatchedRecovery(metadata["namespace"], metadata["name"], uid, turn)
+            watched = self.watched[uid] = WatchedRecovery(metadata["namespace"], metadata["name"], uid, turn)
             if has_begun(body):
                 _log_continuation(body)
             elif not (is_deleted(body) or turn.may_prepare()):
@@ -98,16 +98,16 @@ class Reconciler:
 
     async def aclose(self) -> None:
         """End all tasks at once, as a crash of the process would."""
-        for watched in self._watched.values():
+        for watched in self.watched.values():
             watched.stop_waiting()  # a slot that a task gives back would start a recovery that waits for it
-        tasks = [watched.task for watched in self._watched.values() if watched.task is not None]
+        tasks = [watched.task for watched in self.watched.values() if watched.task is not None]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for watched in self._watched.values():
+        for watched in self.watched.values():
             watched.turn.leave()
-        self._watched.clear()
+        self.watched.clear()
 
     def _start(self, watched: WatchedRecovery) -> None:
         watched.stop_waiting()
@@ -153,7 +153,7 @@ class Reconciler:
             watched.task = None
             if waiting is None:
                 watched.turn.leave()
-                del self._watched[watched.uid]
+                del self.watched[watched.uid]
             else:
                 self._wait(watched, waiting)
 
