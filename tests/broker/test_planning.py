@@ -50,7 +50,7 @@ async def test_a_skipped_job_whose_message_is_retried_may_be_in_an_attempt_so_it
     await plan(stored.recovery())
 
     assert (stored.status.ending is not None) == ends
-    assert ("looked at again once no worker runs" in stored.status.message) != ends
+    assert ("checked again once no worker is running" in stored.status.message) != ends
 
 
 async def test_a_message_that_a_worker_gives_back_meanwhile_is_not_overlooked(

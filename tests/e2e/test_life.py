@@ -253,7 +253,7 @@ async def test_workers_that_were_at_zero_stay_there(team: Team) -> None:
     status = await team.reached("Succeeded")
     assert await team.replicas() == 0
     assert "No worker consumes the queue" in status["message"]
-    assert (await team.warned("WorkersAtZero")).startswith('No worker consumes "work": scale the workers up')
+    assert (await team.warned("WorkersAtZero")).startswith('No worker consumes "work". Scale the workers up')
 
 
 async def test_an_empty_queue_is_no_error_but_gets_a_hint(team: Team) -> None:
