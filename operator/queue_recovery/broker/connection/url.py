@@ -146,7 +146,7 @@ def parse_url(text: str) -> Address:
     if _CONTROL.search(text):
         raise _invalid("it contains a control character, such as a line break or a tab; remove it")
     if (other := _OTHER_BROKERS.get(text.partition("://")[0])) is not None:
-        raise _invalid(f"it is of another broker: {other} is not supported. Recoveries need Celery on Redis or Valkey")
+        raise _invalid(f"{other} is not supported. Recoveries need Celery on Redis or Valkey")
     if not text.startswith(_SENTINEL):
         return replace(_parse_one(text), shows_host=is_strict(text))
     parts = text.split(";")

@@ -7,11 +7,11 @@ the effect is already there.
 
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Held, Holder, Unacked, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
+from queue_recovery.recovery.ports.queue_run import QueueRun
 from queue_recovery.recovery.ports.run import (
     Closed,
     MessageName,
     QuarantinedHeaders,
-    QueueRun,
     Restorable,
     Restore,
     Restored,

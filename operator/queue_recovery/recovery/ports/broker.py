@@ -7,15 +7,8 @@ from typing import Protocol
 
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.recovery.ports.run import (
-    MessageName,
-    QuarantinedHeaders,
-    QueueRun,
-    Restorable,
-    Restore,
-    Run,
-    SeenJob,
-)
+from queue_recovery.recovery.ports.queue_run import QueueRun
+from queue_recovery.recovery.ports.run import MessageName, QuarantinedHeaders, Restorable, Restore, Run, SeenJob
 
 
 @dataclass(frozen=True, kw_only=True)
