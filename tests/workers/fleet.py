@@ -123,8 +123,13 @@ class Fleet:
         return await self.await_rollout(deployment["metadata"]["name"])
 
     async def await_rollout(self, name: str = "worker") -> Worker:
-        await self.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={SECONDS}s")
-        return await self.look(name)
+        """Wait until the operator sees the rollout as complete; right behind a scaling its status may lag once more."""
+
+        async def seen() -> Worker | None:
+            found = await self.look(name)
+            return found if found.rollout is None else None
+
+        return await until(seen, f"the rollout of {name}")
 
     async def look(self, name: str = "worker") -> Worker:
         (seen,) = await self.workers.look([name])
