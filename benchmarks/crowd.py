@@ -130,7 +130,7 @@ async def recover(sandbox: Sandbox, crowd: Crowd, watchman: Watchman, way: Way) 
 
 @asynccontextmanager
 async def operator(sandbox: Sandbox) -> AsyncIterator[Process]:
-    """Run an operator that watches all namespaces, with an administrator's rights."""
+    """Run an operator that watches all namespaces, with an administrator's permissions."""
     environment = {
         "PATH": os.environ["PATH"],
         "KUBECONFIG": str(sandbox.kubeconfig),

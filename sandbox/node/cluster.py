@@ -66,7 +66,7 @@ class NodeCluster:
 
     @property
     def kubectl(self) -> list[str]:
-        """The beginning of a kubectl command with the administrator's rights, for any folder."""
+        """The beginning of a kubectl command with the administrator's permissions, for any folder."""
         program = self._programs.control_plane.kubectl
         return [
             *("nsenter", f"--target={self._init}", "--net", "--"),

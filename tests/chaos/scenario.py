@@ -37,7 +37,7 @@ CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
 """What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
 
 _ELECTION = {"Role": "queue-recovery", "RoleBinding": "election"}
-"""What the rights to the lease are called here, where another binding has the name that theirs has at home."""
+"""What the permissions to the lease are called here, where another binding has the name that theirs has at home."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class Scenario(Team):
 
     @override
     async def let_the_operator_in(self) -> None:
-        """Bind its rights to the namespace, which is also the one of its lease."""
+        """Bind its permissions to the namespace, which is also the one of its lease."""
         await super().let_the_operator_in()
         for one in yaml.safe_load_all((ROOT / "manifests" / "operator" / "rbac.yaml").read_text()):
             if name := _ELECTION.get(one["kind"]):

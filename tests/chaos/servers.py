@@ -1,4 +1,4 @@
-"""The servers that cases share: a cluster with the operator's rights but no operator, a broker, and a job store."""
+"""The servers that cases share: a cluster with the operator's RBAC but no operator, a broker, and a job store."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -79,8 +79,8 @@ class Servers:
             sandbox = await stack.enter_async_context(Sandbox.start())
             await sandbox.kubectl("apply", "-k", "crds/")
             await sandbox.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
-            rights = (f"manifests/operator/{name}.yaml" for name in ("namespace", "rbac", "tenant_role"))
-            await sandbox.kubectl("apply", *(f"--filename={path}" for path in rights))
+            permissions = (f"manifests/operator/{name}.yaml" for name in ("namespace", "rbac", "tenant_role"))
+            await sandbox.kubectl("apply", *(f"--filename={path}" for path in permissions))
             kubeconfig = await sandbox.service_account_kubeconfig("queue-recovery", "queue-recovery")
             broker = await sandbox.start_broker(options=["--databases", str(_DATABASES)])
             database = await stack.enter_async_context(

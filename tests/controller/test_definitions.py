@@ -30,7 +30,7 @@ async def replicas(bare: Sandbox) -> AsyncIterator[Replicas]:
 
 
 async def start(replicas: Replicas, environment: Mapping[str, str]) -> Replica:
-    """Start one with the rights for its mode, and wait until it leads."""
+    """Start one with the permissions for its mode, and wait until it leads."""
     if environment is EVERYWHERE:
         account = f"--serviceaccount={replicas.namespace}:first"
         await replicas.sandbox.kubectl(

@@ -206,7 +206,7 @@ async def test_without_the_right_to_the_lease_it_is_not_ready_and_says_what_to_d
         "waiting for the lease\n",
         "the API server does not grant access to the lease yet. Trying again\n",
     }
-    await until(told, "the missing right to be named", seconds=GRACE + BUSY, of=first.process)
+    await until(told, "the missing permission to be named", seconds=GRACE + BUSY, of=first.process)
     assert "Bind the Role of manifests/operator/rbac.yaml" in await first.waits_for()
     assert len(first.log("does not grant access to the lease yet")) == 1
     await replicas.allow("first")

@@ -19,10 +19,10 @@ async def test_the_first_sight_of_something_is_no_change_and_another_state_is() 
 
 async def test_everybody_who_waits_is_woken_by_one_change_and_by_none_that_is_the_same_again() -> None:
     observed = ObservedVersions()
-    observed.observe("rights", ("get secrets",))
+    observed.observe("permissions", ("get secrets",))
     waiting = [asyncio.create_task(observed.changed(0)) for _ in range(2)]
     await asyncio.sleep(0)
-    observed.observe("rights", ("get secrets",))
+    observed.observe("permissions", ("get secrets",))
     assert not any(task.done() for task in waiting)
-    observed.observe("rights", ())
+    observed.observe("permissions", ())
     await asyncio.wait_for(asyncio.gather(*waiting), 1)

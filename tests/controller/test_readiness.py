@@ -51,7 +51,7 @@ async def test_a_namespace_without_the_rights_is_named_and_does_not_stop_the_oth
         async def told() -> bool:
             return "Bind the ClusterRole" in await first.waits_for()
 
-        await until(told, "the missing right to be named", seconds=LONG, of=first.process)
+        await until(told, "the missing permission to be named", seconds=LONG, of=first.process)
         text = await first.waits_for()
         assert f'queuetargets in namespace "{other}"' in text
         assert replicas.namespace not in text

@@ -91,7 +91,7 @@ async def test_it_serves_metrics_and_health_and_stops_when_it_is_told_to(sandbox
     assert "stopped" in output.decode().splitlines()[-1]
 
 
-async def test_an_operator_of_named_namespaces_needs_no_right_elsewhere() -> None:
+async def test_an_operator_of_named_namespaces_needs_no_permission_elsewhere() -> None:
     """RoleBindings in its one namespace are all that it has; in a cluster of its own, without another operator."""
     async with Sandbox.start() as sandbox, sandbox.namespace() as mine, sandbox.namespace() as other:
         await sandbox.kubectl("create", "namespace", "queue-recovery")

@@ -54,12 +54,12 @@ def environment(
         if how == INVALID:
             raise RecoveryError(invalid, "it cannot be used")
         if how == DENIED:
-            raise RecoveryError(Reason.FORBIDDEN, "bind the rights")
+            raise RecoveryError(Reason.FORBIDDEN, "bind the permissions")
         return server(how, held)
 
     async def check_permissions(*_: object) -> None:
         if not permitted:
-            raise RecoveryError(Reason.FORBIDDEN, "may not get secrets; bind the rights")
+            raise RecoveryError(Reason.FORBIDDEN, "may not get secrets; bind the permissions")
 
     made = SimpleNamespace(
         now=lambda: datetime(2026, 5, 1, tzinfo=UTC),
@@ -127,7 +127,7 @@ async def looked(broker: str | None, job_store: str | None, *, permitted: bool) 
 async def test_missing_rights_are_one_condition_and_all_that_was_not_looked_at_is_unknown(
     permitted: bool,  # noqa: FBT001
 ) -> None:
-    """Where a policy forbids what the rights would grant, the review of rights does not know of it."""
+    """Where a policy forbids what the permissions would grant, the review of permissions does not know of it."""
     status = await looked(DENIED, DENIED, permitted=permitted)
 
     assert verdicts(status) == {
@@ -144,7 +144,7 @@ async def test_missing_rights_are_one_condition_and_all_that_was_not_looked_at_i
     assert messages["Ready"] == messages["Permitted"]
 
 
-async def test_rights_that_are_missing_for_the_workers_say_nothing_of_servers_that_answer() -> None:
+async def test_permissions_that_are_missing_for_the_workers_say_nothing_of_servers_that_answer() -> None:
     found = verdicts(await looked(None, None, permitted=False))
 
     assert found["BrokerReachable"] == ("True", "Reachable")

@@ -102,7 +102,7 @@ class Team:
             await self.api.patch(path, dict(one), _APPLY)
 
     async def let_the_operator_in(self) -> None:
-        """Bind its rights to the namespace."""
+        """Bind its permissions to the namespace."""
         await self.lay(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
 
     async def workers(

@@ -87,7 +87,7 @@ async def cluster() -> AsyncIterator[Cluster]:
             )
 
         await until(known, "the API server to know both resources", of=plane.apiserver)
-        await until(aggregated, "the standard roles to have the new rights", of=plane.controller_manager)
+        await until(aggregated, "the standard roles to have the new permissions", of=plane.controller_manager)
         yield made
 
 

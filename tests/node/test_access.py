@@ -1,4 +1,4 @@
-"""The way to the API server: away in every phase, without rights, and with a token whose time is over."""
+"""The way to the API server: away in every phase, without permissions, and with a token whose time is over."""
 
 import asyncio
 
@@ -19,21 +19,21 @@ _GRACE_SECONDS = {"draining": 90, "purging": 20}
 """Seconds that a pod of these queues takes to end: its `sleep` is no answer to SIGTERM."""
 
 
-async def test_rights_that_are_taken_away_in_the_drain_are_named_and_it_goes_on_with_them(team: Team) -> None:
+async def test_permissions_that_are_taken_away_in_the_drain_are_named_and_it_goes_on_with_them(team: Team) -> None:
     hook = {"lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}}}
     await team.set_up(workers=[worker(container=hook)])
     await team.poison(*JOBS)
     await team.failed(*JOBS)
-    await team.recover("without-rights", JOBS)
-    await team.says("without-rights", "waiting for the last pod")
+    await team.recover("without-permissions", JOBS)
+    await team.says("without-permissions", "waiting for the last pod")
     await team.kubectl("delete", "rolebinding", "queue-recovery")
     try:
-        said = await team.says("without-rights", "Forbidden")
+        said = await team.says("without-permissions", "Forbidden")
         assert "queue-recovery-tenant" in said
     finally:
         await team.kubectl("apply", "-k", "manifests/tenant")
 
-    await team.reached("without-rights", "Succeeded")
+    await team.reached("without-permissions", "Succeeded")
     await team.done(*JOBS)
     await team.ran_once(*JOBS)
     assert await team.replicas("tts-worker") == 1

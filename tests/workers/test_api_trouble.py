@@ -112,7 +112,7 @@ async def test_a_server_that_never_answers_is_given_up(
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
 
 
-async def test_rights_cannot_be_asked_for_where_nobody_answers() -> None:
+async def test_permissions_cannot_be_asked_for_where_nobody_answers() -> None:
     async with scripted(answering(500)) as api:
         with pytest.raises(RecoveryError) as caught:
             await Permissions(api.client, "media").missing(permissions_for(["redis"], ["worker"]))

@@ -1,4 +1,4 @@
-"""A real ServiceAccount in a namespace that has, or has not, granted its rights to the operator."""
+"""A real ServiceAccount in a namespace that has, or has not, granted its permissions to the operator."""
 
 import json
 
@@ -26,11 +26,11 @@ async def create_operator(fleet: Fleet) -> ServiceAccount:
     return ServiceAccount(namespace=fleet.namespace, name="recoverer")
 
 
-async def grant(fleet: Fleet, *rights: str) -> None:
-    """Grant rights, written as messages name them, to the operator in this namespace."""
+async def grant(fleet: Fleet, *permissions: str) -> None:
+    """Grant permissions, written as messages name them, to the operator in this namespace."""
     rules = []
-    for right in rights:
-        verb, _, resource = right.partition(" ")
+    for permission in permissions:
+        verb, _, resource = permission.partition(" ")
         resource, _, name = resource.partition("/")
         kind, _, group = resource.partition(".")
         rule = {"apiGroups": [group], "resources": [kind], "verbs": [verb]}
@@ -112,7 +112,7 @@ async def test_the_rights_of_the_tenants_role_are_all_that_is_needed(fleet: Flee
         assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 1
 
 
-async def test_rights_of_single_objects_are_no_rights_of_others(fleet: Fleet) -> None:
+async def test_permissions_of_single_objects_are_no_rights_of_others(fleet: Fleet) -> None:
     await create_operator(fleet)
     await grant(fleet, "get secrets/redis", "get deployments.apps/worker", "patch deployments.apps", *LISTED)
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")

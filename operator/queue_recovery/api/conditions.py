@@ -39,14 +39,14 @@ class ConditionType(Explained):
     RESTORED = "Restored", "The messages that `restoreFrom` asks for are back in the queue."
     BROKER_REACHABLE = (
         "BrokerReachable",
-        "The broker answers, and grants what the operator needs. Unknown while rights are missing.",
+        "The broker answers, and grants what the operator needs. Unknown while permissions are missing.",
     )
     JOB_STORE_REACHABLE = (
         "JobStoreReachable",
-        "The job store answers. Unknown if the target has none, or while rights are missing.",
+        "The job store answers. Unknown if the target has none, or while permissions are missing.",
     )
     WORKERS_FOUND = "WorkersFound", "All Deployments that the target lists exist."
-    PERMITTED = "Permitted", "The operator has the rights that it needs in the namespace."
+    PERMITTED = "Permitted", "The operator has the permissions that it needs in the namespace."
     EVICTION_SAFE = (
         "EvictionSafe",
         "The broker evicts no keys when it is short of memory. A warning only; recoveries run.",

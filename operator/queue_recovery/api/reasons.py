@@ -134,7 +134,7 @@ class Reason(StrEnum):
     FORBIDDEN = (
         "Forbidden",
         Outcome.NOT_YET,
-        "The operator lacks rights that it needs in this namespace.",
+        "The operator lacks permissions that it needs in this namespace.",
         "Grant them: `kubectl apply -n NAMESPACE -k manifests/tenant`.",
     )
     LOCKED = (
@@ -510,7 +510,7 @@ class Reason(StrEnum):
         "The target has no `jobStore`: only jobs that are written out can be enqueued.",
     )
     WORKERS_FOUND = ("WorkersFound", Outcome.TARGET, "All Deployments that the target lists exist.")
-    PERMITTED = ("Permitted", Outcome.TARGET, "The operator has the rights that it needs in this namespace.")
+    PERMITTED = ("Permitted", Outcome.TARGET, "The operator has the permissions that it needs in this namespace.")
     NO_EVICTION = ("NoEviction", Outcome.TARGET, "The broker evicts no keys: `maxmemory-policy` is `noeviction`.")
     EVICTION_POSSIBLE = (
         "EvictionPossible",

@@ -28,7 +28,7 @@ LEASE = {
 }
 
 
-def rights(cluster: Cluster, account: str, namespace: str) -> set[str]:
+def permissions(cluster: Cluster, account: str, namespace: str) -> set[str]:
     """Return all that a ServiceAccount may do in a namespace, but for asking what it may do."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -65,18 +65,18 @@ def may(cluster: Cluster, account: str, verb: str, resource: str, namespace: str
 def test_where_nobody_has_bound_its_role_the_operator_has_its_own_resources_and_events_only(
     cluster: Cluster, namespace: str
 ) -> None:
-    assert rights(cluster, OPERATOR, namespace) == EVERYWHERE
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE
 
 
 def test_in_its_own_namespace_it_has_one_lease_besides(cluster: Cluster) -> None:
-    assert rights(cluster, OPERATOR, "queue-recovery") == EVERYWHERE | LEASE
+    assert permissions(cluster, OPERATOR, "queue-recovery") == EVERYWHERE | LEASE
 
 
 def test_a_namespace_grants_what_a_recovery_needs_and_for_itself_alone(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
 
-    assert rights(cluster, OPERATOR, namespace) == EVERYWHERE | TENANT
-    assert rights(cluster, OPERATOR, "default") == EVERYWHERE
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | TENANT
+    assert permissions(cluster, OPERATOR, "default") == EVERYWHERE
 
 
 async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: Cluster, namespace: str) -> None:
@@ -90,8 +90,8 @@ async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: C
         cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
         after = await Permissions(api, namespace).missing(needed)
 
-    names = {(group, *right.split(": ")) for group, _, right in (row.partition("/") for row in TENANT)}
-    assert {str(right).partition("/")[0] for right in before} == {
+    names = {(group, *rest.split(": ")) for group, _, rest in (row.partition("/") for row in TENANT)}
+    assert {str(permission).partition("/")[0] for permission in before} == {
         f"{verb} {resource}{'.' if group else ''}{group}" for group, resource, verbs in names for verb in verbs.split()
     }
     assert after == []
