@@ -16,11 +16,15 @@ from queue_recovery.broker.connection.values import END, LARGEST, Large
 from queue_recovery.broker.layout.envelope import Entry, after_envelope, envelope_of, read_entry, read_message, task_id
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
+from sandbox.broker import flavours
 from tests.broker.application import SEP, restoring, seen_jobs, selecting
 from tests.broker.conftest import Connect
 from tests.memory import LIMIT_MIB, peak_of
 
 MIB = 2**20
+
+on_one_server = pytest.mark.parametrize("server", flavours()[:1], indirect=True)
+"""What is measured is the operator's memory, which does not depend on the kind of the server."""
 
 
 def message(name: str, *, size: int = 0, queue: str = "tts", priority: int = 0) -> bytes:
@@ -55,6 +59,7 @@ async def digests(redis: Redis, key: str) -> list[str]:
     return [hashlib.sha256(one).hexdigest() for one in found if isinstance(one, bytes)]
 
 
+@on_one_server
 @pytest.mark.parametrize("operation", ["recover", "recover a part"])
 async def test_a_queue_of_messages_of_16_mib_is_recovered_and_put_back_in_less_than_256_mib(
     redis: Redis, server: Server, operation: str
@@ -80,6 +85,7 @@ async def test_a_queue_of_messages_of_16_mib_is_recovered_and_put_back_in_less_t
     assert peak.mib < LIMIT_MIB
 
 
+@on_one_server
 async def test_task_ids_of_any_length_are_not_all_remembered(redis: Redis, server: Server) -> None:
     for n in range(300):
         await redis.lpush("tts", message(f"{n}" + "x" * MIB))
@@ -91,6 +97,7 @@ async def test_task_ids_of_any_length_are_not_all_remembered(redis: Redis, serve
     assert peak.mib < LIMIT_MIB
 
 
+@on_one_server
 async def test_many_messages_below_the_limit_come_one_by_one(redis: Redis, server: Server) -> None:
     await redis.hset("unacked", mapping={f"a{n:03}": entry(f"a{n}") for n in range(900)})
     for n in range(24):
@@ -104,6 +111,7 @@ async def test_many_messages_below_the_limit_come_one_by_one(redis: Redis, serve
     assert peak.mib < LIMIT_MIB
 
 
+@on_one_server
 @pytest.mark.parametrize(
     ("operation", "key", "found"),
     [
