@@ -2,11 +2,10 @@
 
 import json
 from asyncio import ensure_future
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import time
-from typing import Any
 from uuid import UUID, uuid5
 
 import yaml
@@ -82,14 +81,6 @@ class Scenario(Team):
     removed: str | None = None
     """UID of the recovery of the same queue that was removed by force before this one."""
 
-    @override
-    async def apply(self, *objects: Mapping[str, Any]) -> None:
-        await self.lay(*objects)
-
-    @override
-    async def change(self, name: str = NAME, /, **spec: object) -> None:
-        await self.api.patch(f"{self.path('QueueRecovery')}/{name}", {"spec": spec})
-
     async def delete(self) -> None:
         """Delete the recovery."""
         await self.api.delete(f"{self.path('QueueRecovery')}/{NAME}", {})
@@ -99,7 +90,7 @@ class Scenario(Team):
         path = f"{self.path('Deployment')}/worker"
         before = (await self.get("Deployment", "worker"))["metadata"]["uid"]
         await self.api.delete(path, {"propagationPolicy": "Background"})
-        await self.apply(self._manifest)
+        await self.lay(self._manifest)
         assert (await self.get("Deployment", "worker"))["metadata"]["uid"] != before
 
     async def remove_by_force(self) -> None:
@@ -265,7 +256,7 @@ class Scenario(Team):
         }
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
         self._manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec}
-        await self.apply(self._manifest)
+        await self.lay(self._manifest)
 
         async def stuck() -> bool:
             entries = await self.redis.hvals("unacked")

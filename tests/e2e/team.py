@@ -61,6 +61,7 @@ def envelope(task_id: str, queue: str = "work", args: tuple[object, ...] = ("a",
 
 
 _PATHS = {
+    "Event": "/api/v1/namespaces/{}/events",
     "Secret": "/api/v1/namespaces/{}/secrets",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
@@ -87,16 +88,12 @@ class Team:
         """Run kubectl in the team's namespace."""
         return await self.sandbox.kubectl("--namespace", self.namespace, *arguments, input=input)
 
-    async def apply(self, *objects: Mapping[str, Any]) -> None:
-        """Apply objects as a user does."""
-        await self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([dict(one) for one in objects]))
-
     def path(self, kind: str) -> str:
         """Return where the API server keeps the team's objects of a kind."""
         return _PATHS[kind].format(self.namespace)
 
     async def lay(self, *objects: Mapping[str, Any]) -> None:
-        """Apply what surrounds a test and is not its matter, without kubectl, which takes longer than all else."""
+        """Apply objects on the server's side, without kubectl, which takes longer than all else."""
         for one in objects:
             path = f"{self.path(one['kind'])}/{one['metadata']['name']}?fieldManager=team&force=true"
             await self.api.patch(path, dict(one), _APPLY)
@@ -207,7 +204,7 @@ class Team:
             if fields:
                 collection["fields"] = fields
             spec["jobStore"] = {"mongodb": {"urlSecretRef": {"name": "mongo", "key": "url"}, **collection}}
-        await self.apply(
+        await self.lay(
             {
                 "apiVersion": "queuerecovery.dev/v1alpha1",
                 "kind": "QueueTarget",
@@ -227,7 +224,7 @@ class Team:
             jobs = {"jobs": []}
             if not await self.redis.exists("work", "unacked"):
                 await self.redis.lpush("work", envelope("stuck"))
-        await self.apply(
+        await self.lay(
             {
                 "apiVersion": "queuerecovery.dev/v1alpha1",
                 "kind": "QueueRecovery",
@@ -238,7 +235,7 @@ class Team:
 
     async def change(self, name: str = "stuck", /, **spec: object) -> None:
         """Change fields of a recovery's spec."""
-        await self.kubectl("patch", "qr", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+        await self.api.patch(f"{self.path('QueueRecovery')}/{name}", {"spec": spec})
 
     async def get(self, kind: str, name: str) -> Json:
         """Return an object, straight from the API server."""
@@ -337,7 +334,7 @@ class Team:
         return await until(posted, f"an event of recovery {name} that begins with {start}")
 
     async def _events(self, name: str) -> list[Json]:
-        listed = json.loads(await self.kubectl("get", "events", "--output=json"))["items"]
+        listed = (await self.api.get(self.path("Event")))["items"]
         return [one for one in listed if one["involvedObject"]["name"] == name]
 
     async def queued(self) -> list[bytes]:

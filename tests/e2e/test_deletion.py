@@ -130,7 +130,7 @@ async def _team_of_its_own(
         yield team
 
 
-@pytest.mark.parametrize("first", [(), ("secret/redis", "secret/mongo"), ("rolebinding/queue-recovery", "qt/team")])
+@pytest.mark.parametrize("first", [(), ("rolebinding/queue-recovery", "secret/redis", "qt/team")])
 async def test_a_namespace_that_is_deleted_goes_with_its_running_recovery_in_any_order(
     operator: Sandbox, broker: Broker, store: Database, databases: Iterator[int], namespace: str, first: tuple[str, ...]
 ) -> None:

@@ -1,7 +1,5 @@
 """Deployments as they are in production: several, stuck, broken, deleted and created again."""
 
-import re
-
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 from tests.held import NOTE
@@ -36,50 +34,6 @@ async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_
         await team.reached("Succeeded")
     assert await team.replicas() == 1
     assert "PodVanished" not in await team.told("Completed")
-
-
-async def test_a_pod_that_never_ends_is_waited_for_until_the_deadline_and_the_workers_come_back(team: Team) -> None:
-    await team.workers(replicas=0)
-    lost = '{"spec": {"replicas": 1, "template": {"spec": {"nodeName": "lost"}}}}'
-    await team.kubectl("patch", "deployment", "worker", "-p", lost)
-
-    async def created() -> bool:
-        return "pod/worker" in await team.kubectl("get", "pods", "-o", "name")
-
-    await until(created, "the pod")
-    await team.target()
-    await team.redis.lpush("work", envelope("t"))
-    await team.recovery(activeDeadlineSeconds=8)
-
-    status = await team.reached("Failed")
-
-    assert condition(status, "Succeeded")["reason"] == "ActiveDeadlineExceeded"
-    assert 'waiting for the last pod of "worker": pod "worker-' in status["message"]
-    assert "node may be away" not in status["message"]  # its grace period is not over
-    assert await team.replicas() == 1
-    assert len(await team.queued()) == 1
-    assert await team.redis.keys("queuerecovery.dev:lock:*") == []
-
-
-async def test_a_pod_that_is_deleted_by_force_counts_as_ended_only_once_its_grace_period_is_over(team: Team) -> None:
-    await team.stubborn_workers(replicas=1, grace=8)
-    await team.target()
-    await team.redis.lpush("work", envelope("t"))
-    pod = (await team.kubectl("get", "pods", "-o", "name")).strip().removeprefix("pod/")
-    await team.recovery()
-    await _until_scaled_to_zero(team)
-    await team.api.delete(f"/api/v1/namespaces/{team.namespace}/pods/{pod}", {"gracePeriodSeconds": 0})
-
-    message = await team.waits("PodVanished")
-    assert f'pod "{pod}"' in message
-    assert len(await team.queued()) == 1
-
-    status = await team.reached("Succeeded")
-    until_when = re.search(r"end at (\S+Z)", message)
-    assert until_when is not None
-    assert condition(status, "Drained")["lastTransitionTime"] >= until_when[1] > status["drainStartTime"]
-    assert status["messages"]["quarantined"] == 1
-    await team.told("PodVanished")
 
 
 async def _break_image_in_the_drain(team: Team) -> None:

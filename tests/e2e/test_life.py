@@ -3,7 +3,6 @@
 import json
 import time
 from base64 import b64decode
-from functools import partial
 
 from sandbox.processes import until
 from tests.e2e.team import CELERY, Team, condition, envelope
@@ -91,19 +90,14 @@ async def test_a_target_has_an_event_when_something_goes_wrong_and_when_it_is_ri
     await team.kubectl("delete", "secret", "redis")
     await team.target()
 
-    async def told(reason: str) -> str | None:
-        """Return how kubectl describes the target, once that reason is among its events."""
-        events = (await team.kubectl("describe", "queuetarget", "team")).partition("Events:")[2]
-        return events if reason in events.split() else None
-
-    wrong = await until(partial(told, "SecretNotFound"), "an event of what is missing")
-    assert f'BrokerReachable: namespace "{team.namespace}" has no Secret "redis"' in wrong
-    assert "Warning" in wrong
-    assert "Usable" not in wrong
+    await team.told("SecretNotFound", "team")
+    described = await team.kubectl("describe", "queuetarget", "team")
+    assert f'BrokerReachable: namespace "{team.namespace}" has no Secret "redis"' in described
+    assert "Warning" in described.partition("Events:")[2]
+    assert "Usable" not in described.partition("Events:")[2]
     await team.secrets()
-    right = await until(partial(told, "Usable"), "an event of the target that is ready", seconds=60)
-    assert "Normal" in right
-    assert right.split().count("SecretNotFound") == 1
+    reasons = await team.told("Usable", "team")
+    assert reasons.count("SecretNotFound") == 1
 
 
 async def test_a_quarantine_whose_time_is_over_is_swept(team: Team) -> None:
@@ -129,7 +123,7 @@ async def test_the_largest_list_of_jobs_that_can_be_created_runs_through(team: T
     await team.workers(replicas=1)
     await team.redis.lpush("work", envelope("old"))
 
-    await _create(team, "stuck", jobs=jobs)
+    await team.recovery(jobs=jobs)
     status = await team.reached("Succeeded")
 
     assert status["jobs"]["progress"] == "1000/1000"
@@ -146,25 +140,14 @@ async def test_jobs_whose_status_might_not_be_stored_are_refused_and_all_others_
     await team.workers(replicas=1)
     await team.redis.lpush("work", envelope("old"))
 
-    await _create(team, "too-long", jobs=[{"task": too_long}] * 1000)
+    await team.recovery("too-long", jobs=[{"task": too_long}] * 1000)
     failed = await team.reached("Failed", "too-long")
     assert condition(failed, "Ready")["reason"] == "SpecTooLarge"
     assert len(await team.queued()) == 1
 
-    await _create(team, "long", jobs=[{"task": long}] * 1000, reenqueue={"ratePerSecond": 1})
+    await team.recovery("long", jobs=[{"task": long}] * 1000, reenqueue={"ratePerSecond": 1})
     await team.waits("Reenqueuing", "long")
     await team.change("long", cancel=True)
     cancelled = await team.reached("Cancelled", "long")
     assert cancelled["jobs"]["enqueued"] + len(cancelled["skipped"]) == 1000
     assert len(cancelled["skipped"]) > 900
-
-
-async def _create(team: Team, name: str, **spec: object) -> None:
-    """Create a recovery that is too long for `kubectl apply`, which keeps a copy in an annotation."""
-    made = {
-        "apiVersion": "queuerecovery.dev/v1alpha1",
-        "kind": "QueueRecovery",
-        "metadata": {"name": name},
-        "spec": {"targetRef": {"name": "team"}, "queue": "work", **spec},
-    }
-    await team.api.create(f"/apis/queuerecovery.dev/v1alpha1/namespaces/{team.namespace}/queuerecoveries", made)

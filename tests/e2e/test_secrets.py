@@ -12,12 +12,8 @@ MARK = "wqx"
     ("secrets", "reason"),
     [
         ({"redis": f"redis://:9137?{MARK}1={MARK}2@redis"}, "InvalidBrokerURL"),
-        ({"redis": f"redis://:{MARK}1@redis/0?{MARK}2={MARK}3"}, "InvalidBrokerURL"),
-        ({"redis": f"redis://:{MARK}1%0a@redis/0"}, "InvalidBrokerURL"),
         ({"redis": f"redis://{MARK}1:9137/0"}, "BrokerUnavailable"),
         ({"mongo": f"mongodb://bob:9137?{MARK}1file={MARK}2@db"}, "InvalidJobStoreURL"),
-        ({"mongo": f"mongodb://bob:{MARK}1@db/?{MARK}2={MARK}3&{MARK}4"}, "InvalidJobStoreURL"),
-        ({"mongo": f"mongodb://bob:{MARK}1@{MARK}2:9137/?{MARK}3file={MARK}4"}, "JobStoreUnavailable"),
     ],
 )
 async def test_no_piece_of_a_url_is_in_a_status_an_event_or_the_log(
