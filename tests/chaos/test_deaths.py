@@ -38,7 +38,7 @@ def sample(steps: Sequence[Crossing], trouble: Trouble, cases: int) -> list[Case
 async def test_an_operator_that_is_killed_at_a_step_is_followed_by_one_that_goes_on(
     servers: Servers, steps: list[Crossing]
 ) -> None:
-    await in_order(servers, sample(steps, Trouble.DEATH, 5))
+    await in_order(servers, sample(steps, Trouble.DEATH, 3))
 
 
 async def test_two_deaths_do_no_more_harm_than_one(servers: Servers, steps: list[Crossing]) -> None:
@@ -77,7 +77,7 @@ async def test_messages_of_pending_jobs_are_left_also_where_the_jobs_are_listed_
 
 
 async def test_a_second_replica_takes_over_where_the_leader_was_killed(servers: Servers, steps: list[Crossing]) -> None:
-    await in_order(servers, sample(steps, Trouble.SUCCESSION, 2))
+    await in_order(servers, sample(steps, Trouble.SUCCESSION, 1))
 
 
 async def test_an_operator_that_wakes_when_all_is_over_changes_nothing(servers: Servers, steps: list[Crossing]) -> None:
@@ -94,19 +94,19 @@ async def test_an_answer_that_is_lost_and_a_request_that_comes_late_are_no_secon
     await in_order(servers, [*sample(steps, Trouble.LOST_ANSWER, 1), *sample(steps, Trouble.LATE, 1)])
 
 
-async def test_a_job_store_that_is_killed_before_or_after_a_claim_or_refuses_it_has_each_job_enqueued_once(
+async def test_a_job_store_that_dies_at_a_claim_or_refuses_it_has_each_job_enqueued_once(
     servers: Servers, steps: list[Crossing]
 ) -> None:
     claim = [one for one in steps if one.name == "mongo claim"][:1]
     troubles = (Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY)
 
-    await in_order(servers, [case for trouble in troubles for case in plans.matrix(trouble, claim)])
+    await in_order(servers, [case for trouble in troubles for case in sample(claim, trouble, 1)])
 
 
 async def test_a_crowd_whose_leader_is_killed_among_them_ends_in_order_and_never_stops_too_many_at_once(
     servers: Servers,
 ) -> None:
-    assert await run_crowd(servers, plans.chance(SEED), recoveries=6, deaths=3) == []
+    assert await run_crowd(servers, plans.chance(SEED), recoveries=4, deaths=1) == []
 
 
 async def test_a_death_beside_the_finalizer_leaves_none_and_loses_none(servers: Servers) -> None:
@@ -136,18 +136,17 @@ async def test_a_recovery_that_has_waited_for_the_lock_plans_again_also_after_a_
 async def test_workers_that_are_replaced_during_the_drain_are_stopped_too(
     servers: Servers, steps: list[Crossing]
 ) -> None:
-    await in_order(servers, list(plans.matrix(Trouble.REPLACED, steps)))
+    await in_order(servers, sample(steps, Trouble.REPLACED, 2))
 
 
 async def test_what_a_recovery_holds_that_is_removed_by_force_is_taken_over_by_the_next_one(
     servers: Servers, steps: list[Crossing]
 ) -> None:
-    await in_order(servers, [*sample(steps, Trouble.REMOVED, 3), *sample(steps, Trouble.REMOVED_LATE, 2)])
+    await in_order(servers, [*sample(steps, Trouble.REMOVED, 2), *sample(steps, Trouble.REMOVED_LATE, 1)])
 
 
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
-    scripts = ("boundary", "complete", "close", "release")
-    seconds = [Point(name=f"redis {script}", number=2, side="before") for script in scripts]
+    seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]
     held = Point(name="redis boundary", number=2, side="before", fault=Fault.HOLD)
 
@@ -157,8 +156,7 @@ async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_tha
 async def test_an_operator_that_dies_or_is_told_to_stop_while_it_restores_puts_each_message_back_once_or_not_at_all(
     servers: Servers,
 ) -> None:
-    scripts = ("put_back_unacked", "stage", "rejoin")
-    deaths = [Point(name=f"redis {script}", number=1, side="after") for script in scripts]
+    deaths = [Point(name=f"redis {script}", number=1, side="after") for script in ("stage", "rejoin")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), restore=True) for point in deaths]
     paused = Point(name="redis sort", number=2, side="before", fault=Fault.STOP)
     held = Point(name="redis rejoin", number=2, side="before", fault=Fault.HOLD)
