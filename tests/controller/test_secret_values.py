@@ -29,7 +29,7 @@ def test_text_is_returned_without_white_space_around_it() -> None:
 
 def test_a_key_that_is_missing_names_those_that_there_are_and_the_field_to_change() -> None:
     assert refusal(holding(uri=b"redis://:hunter2@redis", password=b"hunter2")) == (
-        'Secret "redis" has no key "url"; its keys are "password", "uri". Add the key, or change '
+        'Secret "redis" has no key "url"; it has "password", "uri". Add the key, or change '
         "spec.broker.urlSecretRef in the target"
     )
     assert 'has no key "url"; it is empty.' in refusal({})

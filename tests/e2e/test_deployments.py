@@ -14,7 +14,7 @@ async def test_of_several_deployments_each_gets_its_own_replicas_back_and_one_at
     status = await team.reached("Succeeded")
 
     assert [await team.replicas(name) for name in ("worker", "extra", "spare")] == [2, 1, 0]
-    assert '"spare" at 0, as before' in condition(status, "Restarted")["message"]
+    assert '"spare" has 0, as before' in condition(status, "Restarted")["message"]
 
 
 async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_until_when(team: Team) -> None:
@@ -26,10 +26,10 @@ async def test_a_slow_shutdown_is_waited_for_and_the_message_says_which_pod_and_
     async def told() -> bool:
         nonlocal said
         said = (await team.status()).get("message", "")
-        return "has to stop by" in said
+        return "is killed at" in said
 
     await until(told, "the message to name the pod")
-    assert 'waiting for the last pod of "worker": pod "worker-' in said
+    assert 'waiting for the pods of "worker" to end: pod "worker-' in said
     async with team.workers_end():
         await team.reached("Succeeded")
     assert await team.replicas() == 1

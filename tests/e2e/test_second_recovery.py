@@ -117,7 +117,7 @@ async def test_messages_that_no_enqueued_job_replaces_are_named_in_a_warning_wit
         "examples": [{"taskId": "of-nobody", "task": "work.run"}],
     }
     assert await team.warned("NotReplaced") == (
-        "1 of 3 quarantined messages is replaced by no enqueued job (work.run of-nobody). To put it back, "
+        "1 of 3 quarantined messages was not replaced by an enqueued job (work.run of-nobody). To put it back, "
         "create a QueueRecovery whose restoreFrom names this one"
     )
     await team.recovery("undo", restoreFrom={"name": "stuck"})

@@ -21,7 +21,7 @@ async def test_a_kubelet_that_is_away_in_the_drain_beyond_its_grace_is_waited_fo
     await node.stop_kubelet()
     try:
         await team.recover("kubelet-away", JOBS)
-        await team.says("kubelet-away", 'waiting for the last pod of "tts-worker"', "its node may be away")
+        await team.says("kubelet-away", 'waiting for the pods of "tts-worker" to end', "its node may be away")
         ready = "--for=condition=Ready=Unknown"
         await team.cluster.kubectl("wait", ready, "node/node-1", "--timeout=90s", seconds=100)
         assert (await team.status("kubelet-away"))["phase"] == "Draining"

@@ -61,7 +61,7 @@ async def test_a_warm_shutdown_of_40_s_behind_a_prestop_hook_is_waited_for_and_n
     [pod] = await team.pods("tts-worker")
 
     await team.recover("patient", [])
-    await team.says("patient", 'waiting for the last pod of "tts-worker"', pod["metadata"]["name"], "has to stop by")
+    await team.says("patient", 'waiting for the pods of "tts-worker" to end', pod["metadata"]["name"], "is killed at")
     status = await team.reached("patient", "Succeeded")
 
     assert await team.redis("GET", "slow") == "finished"
@@ -165,7 +165,7 @@ async def test_a_client_that_got_the_address_of_a_worker_pod_since_is_no_unknown
     [pod] = await team.pods("tts-worker")
     address = pod["status"]["podIP"]
     await team.recover("reused", [], jobs=[{"task": "tts.render", "args": '["x"]'}])
-    await team.says("reused", 'waiting for the last pod of "tts-late"')
+    await team.says("reused", 'waiting for the pods of "tts-late" to end')
 
     await node.allocate_next(address)
     await team.cluster.apply(deployment("neighbour", ["python", "-c", _NEIGHBOUR]), namespace=team.namespace)

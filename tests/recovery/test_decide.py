@@ -11,7 +11,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Phase, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
-from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, deadline, decide, forced_ending
+from queue_recovery.recovery.decide import UNLESS_RESOLVED, Action, deadline, decide, forced_ending
 from queue_recovery.recovery.phase import acknowledge, phase_of, set_ended, set_running, set_step
 
 CREATED = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
@@ -34,7 +34,7 @@ def status(*, planned: bool = False, done: int | None = None, ending: Ending | N
         if done is not None and index <= done:
             value = "True" if index < done else "False"
             made = set_step(made, kind, value, "Completed", "", now=NOW, generation=1)  # type: ignore[arg-type]
-    return set_running(made, "Draining", 'waiting for the last pod of "tts-worker"', now=NOW, generation=1)
+    return set_running(made, "Draining", 'waiting for the pods of "tts-worker" to end', now=NOW, generation=1)
 
 
 def begun(of: QueueRecoveryStatus) -> QueueRecoveryStatus:
@@ -194,21 +194,21 @@ def test_a_deadline_says_what_was_awaited_last() -> None:
     of = status(planned=True, done=0)
     ending = forced_ending(spec(activeDeadlineSeconds=1), of, created=CREATED, deleting=False, now=NOW)
     assert ending is not None
-    assert 'waiting for the last pod of "tts-worker"' in ending.message
+    assert 'waiting for the pods of "tts-worker" to end' in ending.message
 
 
 def test_a_deadline_does_not_repeat_when_it_comes() -> None:
-    of = set_running(status(planned=True), "Locked", f"waiting until soon{THEN_IT_FAILS}held", now=NOW, generation=1)
+    of = set_running(status(planned=True), "Locked", f"fails soon{UNLESS_RESOLVED}held", now=NOW, generation=1)
     ending = forced_ending(spec(startingDeadlineSeconds=1), of, created=CREATED, deleting=False, now=NOW)
     assert ending is not None
-    assert ending.message == "did not start within 1 s; nothing was touched. Last message: held"
+    assert ending.message == "did not start within 1 s; nothing was touched. It last reported: held"
 
 
 def test_a_deadline_that_comes_while_it_is_suspended_between_jobs_says_so_and_not_how_to_go_on() -> None:
     of = held(status(planned=True, done=3))
     ending = forced_ending(spec(activeDeadlineSeconds=1), of, created=CREATED, deleting=False, now=NOW)
     assert ending is not None
-    assert ending.message == "did not finish within 1 s of the drain, for part of which it was suspended."
+    assert ending.message == "did not finish within 1 s of the start of the drain, for part of which it was suspended."
 
 
 def test_a_suspended_one_has_no_deadline_and_one_that_was_set_free_has_all_of_its_time() -> None:
@@ -240,7 +240,7 @@ def test_the_active_deadline_counts_from_the_drain() -> None:
     ("done", "reason", "words"),
     [
         (None, Reason.STARTING_DEADLINE_EXCEEDED, "did not start within 60 s"),
-        (0, Reason.ACTIVE_DEADLINE_EXCEEDED, "did not finish within 20 s of the drain"),
+        (0, Reason.ACTIVE_DEADLINE_EXCEEDED, "did not finish within 20 s of the start of the drain"),
     ],
 )
 def test_the_deadlines_of_the_plan_hold_however_long_the_spec_asks_for(

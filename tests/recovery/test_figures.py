@@ -36,15 +36,15 @@ def test_one_that_is_cancelled_says_what_was_done_until_then() -> None:
         messages=Messages(found=1, quarantined=1),
     )
 
-    done = "6 of 12 jobs enqueued, 1 message quarantined, workers scaled back"
-    assert said(before) == f"cancelled by spec.cancel. Done before that: {done}"
+    done = "1 message quarantined, 6 of 12 jobs enqueued, workers scaled back"
+    assert said(before) == f"cancelled by spec.cancel. Outcome: {done}"
 
 
 def test_one_that_put_messages_back_says_how_many() -> None:
     restored = Restored(uid="u", found=3, restored=2, left=1)
 
     assert said(status("Failed", "no time.", restored=restored), scales=False) == (
-        "no time. Done before that: 2 messages put back"
+        "no time. Outcome: 2 messages put back"
     )
 
 
@@ -58,7 +58,7 @@ def test_one_that_has_succeeded_says_how_many_messages_no_job_replaces_before_wh
     before = status("Succeeded", "2 of 2 jobs enqueued. Nobody consumes", messages=messages)
 
     assert said(before.model_copy(update={"jobs": JobTotals.counted(2, enqueued=2)})) == (
-        "2 of 2 jobs enqueued; 1 of the quarantined replaced by no enqueued job. Nobody consumes"
+        "2 of 2 jobs enqueued; 1 quarantined message not replaced by an enqueued job. Nobody consumes"
     )
     assert said(before) == "2 of 2 jobs enqueued. Nobody consumes"
 
@@ -78,20 +78,20 @@ def test_lost_records_are_said_with_the_jobs_in_doubt_only_where_there_are_any()
         (
             Unreplaced(count=1, examples=[MessageExample(task_id="t1", task="tts.render")]),
             True,
-            f"1 of 12 quarantined messages is replaced by no enqueued job (tts.render t1). {UNDO_ONE}",
+            f"1 of 12 quarantined messages was not replaced by an enqueued job (tts.render t1). {UNDO_ONE}",
         ),
         (
             Unreplaced(count=2, examples=[MessageExample(task_id="t1"), MessageExample(task="tts.render")]),
             False,
             (
-                "2 of 12 quarantined messages are replaced by no enqueued job (a task t1, tts.render without "
+                "2 of 12 quarantined messages were not replaced by an enqueued job (a task t1, tts.render without "
                 "an id). They are removed for good, because purge.retentionSeconds is 0"
             ),
         ),
         (
             Unreplaced(count=7, is_exact=False, examples=[MessageExample(task_id="t1")]),
             True,
-            f"at least 7 of 12 quarantined messages are replaced by no enqueued job. {UNDO}",
+            f"at least 7 of 12 quarantined messages were not replaced by an enqueued job. {UNDO}",
         ),
     ],
 )

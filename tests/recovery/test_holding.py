@@ -48,25 +48,25 @@ async def test_before_it_begins_the_message_has_the_plan_and_how_to_go_on() -> N
     )
 
 
-async def test_between_jobs_the_message_has_the_enqueued_the_left_and_the_deadline() -> None:
+async def test_between_jobs_the_message_has_the_enqueued_the_remaining_and_the_deadline() -> None:
     case = suspended(enqueuing())
 
     assert await message(case) == (
-        "suspended: 3 of 12 jobs enqueued, 7 left; the workers are running. "
-        'The lock of "tts" is held until 2030-01-01T00:30:00Z at the latest. '
+        "suspended: 3 of 12 jobs enqueued, 7 to go; the workers are running. "
+        'Until it is resumed, the lock of "tts" is held, and the recovery fails at 2030-01-01T00:30:00Z. '
         "To continue, set spec.suspend to false; to end the recovery, set spec.cancel to true"
     )
     assert case.status.jobs == JobTotals.counted(12, enqueued=3, skipped=2)
 
 
-async def test_jobs_that_were_skipped_while_nothing_ran_do_not_count_as_left() -> None:
+async def test_jobs_that_were_skipped_while_nothing_ran_do_not_count_as_remaining() -> None:
     before = enqueuing().model_copy(update={"jobs": JobTotals.counted(12)})
 
-    assert (await message(suspended(before))).startswith("suspended: 3 of 12 jobs enqueued, 7 left")
+    assert (await message(suspended(before))).startswith("suspended: 3 of 12 jobs enqueued, 7 to go")
 
 
 async def test_without_the_broker_the_message_has_the_figures_of_the_status() -> None:
     case = suspended(enqueuing())
     case.environment.fail_always("broker", AWAY)
 
-    assert (await message(case)).startswith("suspended: 1 of 12 jobs enqueued, 9 left")
+    assert (await message(case)).startswith("suspended: 1 of 12 jobs enqueued, 9 to go")

@@ -21,7 +21,7 @@ async def test_messages_are_quarantined_and_every_job_is_enqueued_once() -> None
     assert case.broker.locks == {}
     assert (
         status.message
-        == "4 messages quarantined; 2 of 2 jobs enqueued; 2 of the quarantined replaced by no enqueued job"
+        == "4 messages quarantined; 2 of 2 jobs enqueued; 2 quarantined messages not replaced by an enqueued job"
     )
 
 
@@ -173,7 +173,7 @@ async def test_a_recovery_that_is_suspended_between_jobs_reports_where_it_resume
     working = case.start()
     message = await case.waits("Suspended")
     enqueued = len(case.broker.queued())
-    assert message.startswith(f"suspended: {enqueued} of 3 jobs enqueued, {3 - enqueued} left")
+    assert message.startswith(f"suspended: {enqueued} of 3 jobs enqueued, {3 - enqueued} to go")
 
     case.environment.on_pause = lambda: None
     case.resource.change(suspend=False)

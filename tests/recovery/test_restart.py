@@ -40,7 +40,7 @@ async def restarted(case: Case) -> Condition:
 async def test_workers_that_are_back_are_named_with_their_replicas() -> None:
     case = stopped()
 
-    assert (await restarted(case)).message == 'replicas: "spare" at 0, as before, "worker" 2'
+    assert (await restarted(case)).message == 'replicas: "spare" has 0, as before, "worker" has 2'
 
     assert case.workers.deployments["worker"].note is None
 
@@ -49,7 +49,7 @@ async def test_the_replicas_that_an_autoscaler_has_set_since_are_named() -> None
     case = stopped()
     case.workers.change("worker", note=None, replicas=3)
 
-    assert (await restarted(case)).message == 'replicas: "spare" at 0, as before, "worker" 3'
+    assert (await restarted(case)).message == 'replicas: "spare" has 0, as before, "worker" has 3'
 
 
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "during the rollout"])
@@ -67,7 +67,7 @@ async def test_a_worker_that_another_client_has_set_to_zero_is_not_reported_as_b
         case.workers.change("worker", note=None)
         said = (await restarted(case)).message
 
-    assert '"worker" 2' not in said
+    assert '"worker" has 2' not in said
     assert (
         '; "worker" has 0 replicas instead of 2: another client has set this; '
         "kubectl scale deployment/worker --replicas=2 -n media)"
@@ -103,7 +103,7 @@ async def test_a_worker_that_was_created_again_with_the_note_is_scaled_back_too(
     case = stopped()
     case.workers.on_call["follow"] = lambda: case.workers.add("worker", uid="another", replicas=0, note=NOTE)
 
-    assert (await restarted(case)).message == 'replicas: "spare" at 0, as before, "worker" 2'
+    assert (await restarted(case)).message == 'replicas: "spare" has 0, as before, "worker" has 2'
 
     assert case.workers.replicas["worker"] == 2
     assert case.workers.calls.count("scale_back") == 4

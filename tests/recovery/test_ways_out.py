@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import Limits
 from queue_recovery.recovery.errors import RecoveryError
@@ -16,7 +17,7 @@ ANOTHER_UID = "00000000-0000-0000-0000-000000000002"
 
 
 async def stopping(*, deadline_seconds: int = 1800) -> tuple[Case, "asyncio.Task[object]"]:
-    """Return a recovery of one message and one job that waits for the last pod of its workers."""
+    """Return a recovery of one message and one job that waits for the pods of its workers to end."""
     case = Case(jobs=["a"], activeDeadlineSeconds=deadline_seconds)
     case.broker.add("old-a")
     case.workers.pods_hang = True
@@ -45,7 +46,10 @@ async def test_a_cancel_while_the_workers_stop_scales_them_back_and_leaves_the_m
     await working
 
     assert case.status.phase == "Cancelled"
-    assert case.status.message.endswith(". Done before that: 0 of 1 job enqueued, workers scaled back")
+    assert case.status.message.endswith(". Outcome: no message quarantined, 0 of 1 job enqueued, workers scaled back")
+    drained = find(case.status.conditions, ConditionType.DRAINED)
+    assert drained is not None
+    assert (drained.reason, drained.message) == ("CancelRequested", "not completed: the recovery has ended")
     assert_untouched(case)
 
 
@@ -70,7 +74,7 @@ async def test_a_drain_that_takes_too_long_fails_and_scales_the_workers_back() -
 
     assert case.status.ending is not None
     assert (case.status.phase, case.status.ending.reason) == ("Failed", "ActiveDeadlineExceeded")
-    assert 'waiting for the last pod of "worker"' in case.status.message
+    assert 'waiting for the pods of "worker" to end' in case.status.message
     assert [(row.id, row.reason) for row in case.status.skipped] == [("a", "NotAttempted")]
     assert_untouched(case)
 
@@ -88,7 +92,7 @@ async def test_the_limits_of_the_target_are_shorter_deadlines_than_those_of_the_
     case.resource.change()
     await working
 
-    assert "did not finish within 2 s of the drain" in case.status.message
+    assert "did not finish within 2 s of the start of the drain" in case.status.message
 
 
 async def test_a_second_recovery_of_the_queue_waits_until_the_first_has_ended() -> None:

@@ -159,7 +159,7 @@ async def test_a_pod_whose_node_is_away_is_waited_for_and_named_with_its_time(fl
     found = await fleet.look()
 
     assert not found.drained
-    assert f'pod "{pod["metadata"]["name"]}" has to stop by {pod["metadata"]["deletionTimestamp"]}' in found.stopping
+    assert f'pod "{pod["metadata"]["name"]}" is killed at {pod["metadata"]["deletionTimestamp"]}' in found.stopping
 
 
 async def test_a_pod_that_only_a_finalizer_keeps_after_its_end_is_not_waited_for(fleet: Fleet) -> None:

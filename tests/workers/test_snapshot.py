@@ -212,7 +212,7 @@ def test_a_message_names_the_three_pods_that_may_live_longest() -> None:
     pods = [pod(f"p{n}", deletionTimestamp=f"2026-01-01T00:00:0{n}Z") for n in range(5)]
     said = at_zero(pods=[*pods, pod("awake")]).stopping
     assert re.findall(r'"(p\d)"', said) == ["p4", "p3", "p2"]
-    assert "has to stop by 2026-01-01T00:00:04Z" in said
+    assert "is killed at 2026-01-01T00:00:04Z" in said
     assert said.endswith("; and others")
 
 

@@ -202,14 +202,15 @@ class QueueRecoverySpec(Model):
         ge=1,
         le=31536000,
         description="How long the recovery may wait before it stops the workers, from its creation or from when "
-        "`suspend` was set to false. Time while it is suspended does not count.",
+        "`suspend` was set to false. Time while it is suspended does not count. "
+        "Then it fails, and nothing was touched.",
     )
     active_deadline_seconds: int = Field(
         1800,
         ge=1,
         le=31536000,
         description="How long the recovery may take from the start of the drain, including time while it is suspended "
-        "between jobs. It may be raised while the recovery runs.",
+        "between jobs. Then it fails, and the workers are scaled back first. It may be raised while the recovery runs.",
     )
     suspend: bool = Field(
         default=False,

@@ -121,7 +121,11 @@ class Quarantine(Model):
     """Where the quarantined messages are stored."""
 
     name: str = Field(max_length=200, description="Prefix of all its Redis keys.")
-    messages: int = Field(ge=0, description="How many messages it holds.")
+    messages: int = Field(
+        ge=0,
+        description="How many messages it held when the recovery ended. "
+        "A recovery with `restoreFrom` and `suspend: true` shows what it holds now.",
+    )
     expiration_time: Timestamp | None = Field(None, description="When it is removed; not set while the recovery runs.")
 
 

@@ -109,7 +109,7 @@ class BrokerSpec(Model):
     )
     transport_options: TransportOptions = Field(
         TransportOptions(),
-        description="As in the application's `broker_transport_options`; only what differs from Celery's defaults.",
+        description="As in the application's `broker_transport_options`. Set only what differs from Celery's defaults.",
     )
 
 

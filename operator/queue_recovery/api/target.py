@@ -55,7 +55,7 @@ class QueueSpec(Model):
         [],
         max_length=100,
         description="Tasks that are allowed in the queue, besides that of `message`, for jobs that are written out. If "
-        "the list is not empty, it also restricts the jobs of the job store.",
+        "the list is not empty, it also restricts the jobs that are looked up in the job store.",
         json_schema_extra=LIST_SET,
     )
 

@@ -31,9 +31,7 @@ def _group(outcome: Outcome) -> Iterator[str]:
 
 def _entry(reason: Reason) -> Iterator[str]:
     yield from (f"### {reason}", "", reason.meaning, "")
-    if reason.outcome is not Outcome.TARGET:
-        yield f"- What happens next: {reason.outcome.meaning}"
-    yield from (f"- What to do: {_with_links(reason.remedy) or 'Nothing.'}", "")
+    yield from (f"What to do: {_with_links(reason.remedy)}" if reason.remedy else "There is nothing to do.", "")
 
 
 def _with_links(text: str) -> str:

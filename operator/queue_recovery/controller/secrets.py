@@ -110,7 +110,7 @@ def value_of(data: SecretData, name: str, key: str, field: str) -> str:
         AwaitingChange: `SecretKeyMissing`: the Secret has no such key, or no text under it.
     """
     if key not in data:
-        keys = f"its keys are {named([_quoted(each) for each in sorted(data)])}" if data else "it is empty"
+        keys = f"it has {named([_quoted(each) for each in sorted(data)])}" if data else "it is empty"
         raise _missing(f'Secret "{name}" has no key "{key}"; {keys}. Add the key, or change {field} in the target')
     try:
         text = base64.b64decode(data[key], validate=True).decode().strip()

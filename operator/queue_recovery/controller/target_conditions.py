@@ -54,7 +54,7 @@ def transport_verdict(transports: Mapping[str, str | None], *, servers: int) -> 
         connects = " and ".join(f"to {server} {how}" for server, how in unverified.items())
         remedies = " and ".join(f"{_WITH_TLS[server]} for {server}" for server in unverified)
         message = (
-            f"the operator connects {connects}, so any host in between can read and change the traffic. "
+            f"the operator connects {connects}, so anyone on the network path can read and change the traffic. "
             f"Use {remedies}, and name the certificate authority in caSecretRef"
         )
         return "False", Reason.NOT_VERIFIED, message

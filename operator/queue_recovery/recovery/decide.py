@@ -12,7 +12,7 @@ from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
 from queue_recovery.recovery.phase import is_terminal, moment
 
-THEN_IT_FAILS: Final = ", then it fails: "
+UNLESS_RESOLVED: Final = " unless this is resolved: "
 """Separates the deadline from the reason for waiting in a message."""
 
 
@@ -84,7 +84,7 @@ def forced_ending(
     last = find(status.conditions, ConditionType.RECONCILING)
     waited_for = ""
     if last is not None and last.reason != Reason.SUSPENDED:
-        waited_for = f" Last message: {last.message.rpartition(THEN_IT_FAILS)[2]}"
+        waited_for = f" It last reported: {last.message.rpartition(UNLESS_RESOLVED)[2]}"
     if status.drain_start_time is None:
         return Ending(
             phase="Failed",
@@ -95,7 +95,7 @@ def forced_ending(
     return Ending(
         phase="Failed",
         reason=Reason.ACTIVE_DEADLINE_EXCEEDED,
-        message=f"did not finish within {_seconds(spec, status).active} s of the drain{held}.{waited_for}",
+        message=f"did not finish within {_seconds(spec, status).active} s of the start of the drain{held}.{waited_for}",
     )
 
 

@@ -202,7 +202,7 @@ def describe_stopping(recovery: Recovery, workers: Sequence[Worker]) -> str:
     if not awake:
         return f"every pod of {quoted(worker.name for worker in workers)} has ended"
     pods = "; ".join(worker.stopping for worker in awake if worker.stopping)
-    return f"waiting for the last pod of {quoted(worker.name for worker in awake)}" + (f": {pods}" if pods else "")
+    return f"waiting for the pods of {quoted(worker.name for worker in awake)} to end" + (f": {pods}" if pods else "")
 
 
 def worker_status(recovery: Recovery, worker: Worker) -> WorkerStatus:

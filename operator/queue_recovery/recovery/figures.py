@@ -112,28 +112,39 @@ def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, 
         return ending.model_copy(update={"message": f"{counts}{_unreplaced(status)}{stop}{rest}"})
     if not (done := _done(status, scales_workers=scales_workers)):
         return ending
-    return ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. Done before that: {', '.join(done)}"})
+    return ending.model_copy(
+        update={"message": f"{ending.message.rstrip('.')}. Outcome: {', '.join(done)}{_undo(status)}"}
+    )
 
 
 def _unreplaced(status: QueueRecoveryStatus) -> str:
     found = status.messages.unreplaced if status.messages else None
     if found is None or status.jobs.total == 0:
         return ""
-    return f"; {'' if found.is_exact else 'at least '}{found.count} of the quarantined replaced by no enqueued job"
+    at_least = "" if found.is_exact else "at least "
+    return f"; {at_least}{counted(found.count, 'quarantined message')} not replaced by an enqueued job"
 
 
 def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:
-    """List what was done."""
+    """List what was done, and what was not, from the drain on."""
     done = []
+    if status.messages is not None and status.messages.quarantined:
+        done.append(f"{counted(status.messages.quarantined, 'message')} quarantined")
+    elif scales_workers:
+        done.append("no message quarantined")
     if status.jobs.total:
         done.append(f"{status.jobs.enqueued} of {counted(status.jobs.total, 'job')} enqueued")
-    if status.messages is not None:
-        done.append(f"{counted(status.messages.quarantined, 'message')} quarantined")
     if status.restored is not None:
         done.append(f"{counted(status.restored.restored, 'message')} put back")
     if scales_workers:
         done.append("workers scaled back")
     return done
+
+
+def _undo(status: QueueRecoveryStatus) -> str:
+    """Return how to put back the messages of a recovery that did not succeed; empty: it has none."""
+    has_any = status.quarantine is not None and status.quarantine.messages
+    return ". To put the messages back, use restoreFrom" if has_any else ""
 
 
 def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
@@ -142,12 +153,13 @@ def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
         return None
     found = status.messages.unreplaced
     at_least = "" if found.is_exact else "at least "
-    verb = "is" if found.count == 1 else "are"
+    verb = "was" if found.count == 1 else "were"
     names = named([f"{one.task or 'a task'} {one.task_id or 'without an id'}" for one in found.examples])
     which = f" ({names})" if found.is_exact and names else ""
     them = "it" if found.count == 1 else "them"
-    undo = f"To put {them} back, create a QueueRecovery whose restoreFrom names this one"
+    of_each = " for each queue" if status.plan and status.plan.queues else ""
+    undo = f"To put {them} back, create a QueueRecovery{of_each} whose restoreFrom names this one"
     if status.quarantine is None:
         undo = "They are removed for good, because purge.retentionSeconds is 0"
     total = counted(status.messages.quarantined, "quarantined message")
-    return f"{at_least}{found.count} of {total} {verb} replaced by no enqueued job{which}. {undo}"
+    return f"{at_least}{found.count} of {total} {verb} not replaced by an enqueued job{which}. {undo}"

@@ -15,7 +15,7 @@ from queue_recovery.recovery.wording import counted, named
 _NAMED: Final = 3
 
 WRONG_KEYS: Final = (
-    "No message is under the queue's keys. If you expected some, compare globalKeyPrefix, sep and the database in the "
+    "The queue is empty in Redis. If you expected messages, compare globalKeyPrefix, sep and the database in the "
     "broker's URL with the application's settings"
 )
 """What to do when a queue is empty."""

@@ -25,10 +25,10 @@ async def hold(recovery: Recovery) -> None:
         jobs = JobTotals.counted(jobs.total, enqueued=enqueued, skipped=len(recovery.status.skipped))
     left = jobs.total - jobs.enqueued - jobs.skipped
     queues = quoted(recovery.covered)
-    until = f" until {timestamp(recovery.deadline)} at the latest" if recovery.deadline else ""
+    fails = f", and the recovery fails at {timestamp(recovery.deadline)}" if recovery.deadline else ""
     message = (
-        f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} left; the workers are running. "
-        f"The lock of {queues} is held{until}. {_GO_ON}"
+        f"suspended: {jobs.enqueued} of {counted(jobs.total, 'job')} enqueued, {left} to go; the workers are running. "
+        f"Until it is resumed, the lock of {queues} is held{fails}. {_GO_ON}"
     )
     await recovery.save(progress=(Reason.SUSPENDED, message), update={"jobs": jobs})
 

@@ -116,14 +116,15 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
         raise RecoveryError(
             Reason.NO_TASK_NAME,
             f'neither the document of job "{job.label}" nor the message of queue "{queue.name}" names a task. Map '
-            "fields.task in the target, or add message.task to the queue",
+            "fields.task in the target, or add message.task to the queue; then create a new recovery",
         )
     allowed = {*queue.tasks, *([queue.message.task] if queue.message else [])}
     if bounded and name not in allowed:
         raise RecoveryError(
             Reason.TASK_NOT_ALLOWED,
             f'the target does not allow task "{name}" of job "{job.label}" in queue "{queue.name}". '
-            f"Allowed: {quoted(sorted(allowed)) or 'none'}. Add the task to tasks of the queue in the target",
+            f"Allowed: {quoted(sorted(allowed)) or 'none'}. Create a recovery with an allowed task, or first add the "
+            "task to the queue's tasks in the target",
         )
     _check_json(job, "args", args, list, "array")
     _check_json(job, "kwargs", kwargs, dict, "object")
@@ -137,7 +138,7 @@ def check_found(jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> N
         raise RecoveryError(
             Reason.JOB_NOT_FOUND,
             f"the job store has no document for {quoted(missing)}. Check the ids, and the database, collection and "
-            "idType in the target",
+            "idType in the target; then create a new recovery",
         )
 
 
@@ -158,8 +159,9 @@ def _check_json(job: ListedJob, field: str, text: str, kind: type, name: str) ->
     if not isinstance(value, kind):
         raise RecoveryError(
             Reason.INVALID_ARGUMENTS,
-            f'{field} of job "{job.label}" is not a JSON {name}. Write it as in `celery call`, '
-            + ("such as '[\"hello\", 1]'" if kind is list else 'such as \'{"voice": "alto"}\''),
+            f'the {field} of job "{job.label}" are not a JSON {name}. Write them as for `celery call`, '
+            + ("such as '[\"hello\", 1]'" if kind is list else 'such as \'{"voice": "alto"}\'')
+            + ", in a new recovery",
         )
 
 

@@ -14,6 +14,7 @@ _STEPS = (
     (ConditionType.DRAINED, Phase.DRAINING),
 )
 
+_NOT_COMPLETED = "not completed: the recovery has ended"
 
 TERMINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED})
 """The phases in which a recovery has ended."""
@@ -88,6 +89,10 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
         raise ValueError("a recovery ends with an ending")
     ended = ending.model_copy(update={"message": ""})  # the final status has the message now
     status = status.model_copy(update={"completion_time": timestamp(now), "ending": ended})
+    for kind, _ in _STEPS:
+        if (step := find(status.conditions, kind)) is not None and step.status != "True":
+            # What it says is under way has ended too.
+            status = set_step(status, kind, "False", ending.reason, _NOT_COMPLETED, now=now, generation=generation)
     status = set_step(status, ConditionType.FINISHED, "True", ending.reason, "", now=now, generation=generation)
     values = _ENDED[ending.phase]
     return _summarise(status, values, ending.reason, ending.message, now=now, generation=generation)

@@ -50,7 +50,7 @@ async def purge(recovery: Recovery) -> None:
         return
     messages = count_messages(taken)
     count = counted(messages.quarantined, "message")
-    message = f"{count} quarantined: {taken.ready} from the lists, {taken.unacked} from unacked"
+    message = f"{count} quarantined ({taken.ready} ready, {taken.unacked} unacked)"
     if recovery.spec.purge.select or taken.left:
         message += f"; {taken.left} left in the queue"
     if taken.oversized:
@@ -59,10 +59,11 @@ async def purge(recovery: Recovery) -> None:
     if taken.undecodable:
         entries = "1 entry" if taken.undecodable == 1 else f"{taken.undecodable} entries"
         message += f"; {entries} of unacked cannot be read and cannot be attributed to a queue, left in place"
+    back = "scaling the workers back" if recovery.scales_workers else "waiting until the workers are scaled up"
     await recovery.save(
         (ConditionType.PURGED, "True", Reason.COMPLETED, message),
-        (ConditionType.RESTARTED, "False", Reason.RESTARTING, "scaling the workers back"),
-        progress=(Reason.RESTARTING, f"{message}; scaling the workers back"),
+        (ConditionType.RESTARTED, "False", Reason.RESTARTING, back),
+        progress=(Reason.RESTARTING, f"{message}; {back}"),
         update={
             "messages": messages,
             "quarantine": Quarantine(name=taken.quarantine, messages=messages.quarantined),

@@ -10,7 +10,7 @@ from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, jittered, longer
-from queue_recovery.recovery.decide import THEN_IT_FAILS, Action, decide, forced_ending
+from queue_recovery.recovery.decide import UNLESS_RESOLVED, Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.finish import end, end_cut_off, end_removed
@@ -223,7 +223,7 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
 def _deadline_prefix(recovery: Recovery) -> str:
     """Return the start of a message with the deadline; empty for an ending, which has none."""
     until = None if recovery.status.ending else recovery.deadline
-    return "" if until is None else f"waiting until {timestamp(until)}{THEN_IT_FAILS}"
+    return "" if until is None else f"fails at {timestamp(until)}{UNLESS_RESOLVED}"
 
 
 async def _sleep(recovery: Recovery, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:

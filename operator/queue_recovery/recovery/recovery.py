@@ -156,7 +156,7 @@ class Recovery(StoredStatus):
                 raise RecoveryError(
                     Reason.QUEUE_NOT_IN_TARGET,
                     f'target "{self.spec.target_ref.name}" has no queue "{name}". It has {quoted(sorted(listed))}. '
-                    "Correct the queue, or add it to the target",
+                    "Create a recovery with one of these, or first add the queue to the target",
                 )
         return {name: listed[name] for name in covered}
 

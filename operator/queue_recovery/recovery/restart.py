@@ -52,12 +52,16 @@ async def _await_rollout(recovery: Recovery) -> Sequence[Worker]:
 
 def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
     """Return what the rollout waits for; None: it is complete."""
-    asleep = " ".join(f"deployment/{w.name}" for w in workers if w.replicas == 0)
+    asleep = [w.name for w in workers if w.replicas == 0]
     if asleep and not recovery.scales_workers:
-        command = f"kubectl scale {asleep} --replicas=N -n {recovery.resource.namespace}"
+        before = {worker.name: worker.replicas or "N" for worker in recovery.status.workers}
+        commands = " && ".join(
+            f"kubectl scale deployment/{name} --replicas={before[name]} -n {recovery.resource.namespace}"
+            for name in asleep
+        )
         return Awaited(
             reason=Reason.AWAITING_MANUAL_SCALE_UP,
-            message=f"restart.strategy is Manual. Scale the workers up: {command}",
+            message=f"restart.strategy is Manual. Scale the workers up: {commands}",
         )
     rollouts = "; ".join(f'"{w.name}": {w.rollout}' for w in workers if w.rollout is not None)
     return Awaited(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
@@ -67,7 +71,7 @@ def describe_replicas(workers: Sequence[Worker], before: Sequence[WorkerStatus],
     """Describe each worker's replicas, and what to do if another client has set them to 0. Pure."""
     remembered = {worker.name: worker.replicas for worker in before}
     asleep = [w.name for w in workers if w.replicas == 0 and remembered[w.name] > 0]
-    back = [f'"{w.name}" {w.replicas or "at 0, as before"}' for w in workers if w.name not in asleep]
+    back = [f'"{w.name}" has {w.replicas or "0, as before"}' for w in workers if w.name not in asleep]
     parts = [f"replicas: {named(back)}"] if back or not asleep else []
     for name in asleep:
         command = f"kubectl scale deployment/{name} --replicas={remembered[name]} -n {namespace}"

@@ -41,10 +41,10 @@ class StoredStatus:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
         reason, message = progress
         if self._is_suspended_later(status):
-            first = (
-                "" if is_true(status.conditions, ConditionType.PURGED) else "after the messages are quarantined and "
+            message = (
+                f"{message}. spec.suspend is true: the recovery pauses before it enqueues the first job, after the "
+                "workers are scaled back"
             )
-            message = f"{message}. spec.suspend is true: the recovery pauses {first}once the workers are scaled back"
         await self._store(set_running(status, reason, message, now=now, generation=generation))
 
     def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:

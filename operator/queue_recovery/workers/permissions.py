@@ -126,7 +126,8 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permiss
     # Granted permissions are observed; what a policy denies can only be tried again.
     lacks = named([str(each) for each in missing])
     return AwaitingChange(
-        Reason.FORBIDDEN, f'the operator may not {lacks} in namespace "{namespace}". Grant access: {grant}'
+        Reason.FORBIDDEN,
+        f'the operator lacks permissions in namespace "{namespace}". Grant them: {grant} (missing: {lacks})',
     )
 
 

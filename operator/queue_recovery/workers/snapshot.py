@@ -119,7 +119,7 @@ def stopping(live: Collection[Pod]) -> str:
     """Describe which pods are stopping and by when, the last ones first."""
     # The last ones change least often, and each change is written to a status; so the others are not counted.
     ends = sorted(((end, pod.metadata.name) for pod in live if (end := pod.metadata.deletion_timestamp)), reverse=True)
-    named = [f'pod "{name}" has to stop by {end}' for end, name in ends[:_NAMED]]
+    named = [f'pod "{name}" is killed at {end}' for end, name in ends[:_NAMED]]
     return "; ".join([*named, *(["and others"] if len(ends) > _NAMED else [])])
 
 

@@ -202,7 +202,7 @@ def _may_tls(scheme: str) -> bool:
         return scheme != "redis"
     if scheme in ("unix", "socket", "redis+socket"):
         raise _invalid("it names a socket in the file system, which the operator does not share; write redis://host")
-    raise _invalid("it begins with none of redis://, rediss:// and sentinel://")
+    raise _invalid("it does not begin with redis://, rediss:// or sentinel://")
 
 
 def _database(path: str) -> int:
