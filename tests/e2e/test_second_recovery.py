@@ -63,7 +63,7 @@ async def test_one_that_has_waited_for_the_first_plans_again_and_stops_nobody_wh
 
     status = await team.reached("Succeeded", "second")
 
-    assert condition(status, "Succeeded")["reason"] == "NothingFound"
+    assert condition(status, "Succeeded")["reason"] == "NothingToDo"
     assert "left 1, skipped 1" in status["message"]
     assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == scaled_back
     assert await _ids(team) == [(await team.job(job))["task_id"]]
@@ -97,7 +97,7 @@ async def test_one_that_finds_nothing_ends_the_run_of_one_that_is_gone_and_then_
 
     status = await team.reached("Succeeded")
 
-    assert condition(status, "Succeeded")["reason"] == "NothingFound"
+    assert condition(status, "Succeeded")["reason"] == "NothingToDo"
     assert await team.redis.hget("queuerecovery.dev:run:gone", "state") == b"closed"
     assert not await team.redis.keys("queuerecovery.dev:lock:*")
     assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == before

@@ -53,17 +53,17 @@ def test_skipped_jobs_are_named_with_what_was_found_the_first_three_of_them() ->
 
 def test_an_empty_queue_gets_a_hint_also_when_jobs_are_enqueued() -> None:
     assert described(plan(enqueue=1)) == (
-        Reason.NOTHING_FOUND,
+        Reason.QUEUE_EMPTY,
         f"would purge 0 messages (0 ready, 0 unacked), enqueue 1 job. {WRONG_KEYS}",
     )
 
 
 def test_nothing_to_do_is_said_with_what_is_left_and_skipped() -> None:
     assert described(plan(ready=2, leave=2, skip=1), DONE) == (
-        Reason.NOTHING_FOUND,
+        Reason.NOTHING_TO_DO,
         f"nothing to purge and nothing to enqueue; would leave 2, skip 1 ({DONE.id}: {DONE.message})",
     )
-    assert described(plan()) == (Reason.NOTHING_FOUND, f"nothing to purge and nothing to enqueue. {WRONG_KEYS}")
+    assert described(plan()) == (Reason.NOTHING_TO_DO, f"nothing to purge and nothing to enqueue. {WRONG_KEYS}")
 
 
 def test_one_that_ends_with_its_plan_says_what_it_did() -> None:

@@ -108,7 +108,7 @@ async def test_a_recovery_with_nothing_to_do_succeeds_and_stops_no_worker() -> N
     case = Case(jobs=["a"])
     case.jobs.change("a", "done")
 
-    status = await case.reaches("Succeeded", "NothingFound")
+    status = await case.reaches("Succeeded", "NothingToDo")
 
     assert [(row.id, row.reason) for row in status.skipped] == [("a", "NotRecoverable")]
     assert "scale_to_zero" not in case.workers.calls

@@ -451,11 +451,18 @@ class Reason(StrEnum):
         "Messages to be taken belong to chords, groups or chains, or carry callbacks, none of which will run.",
         "Start what follows the jobs yourself: the new tasks carry none of it. The quarantined messages still do.",
     )
-    NOTHING_FOUND = (
-        "NothingFound",
+    QUEUE_EMPTY = (
+        "QueueEmpty",
         Outcome.WARNING,
-        "The queue's keys hold no message; or nothing is to be purged and nothing enqueued, so the recovery ends.",
+        "The queue is empty in Redis. The recovery enqueues its jobs all the same.",
         "If you expected messages, check `globalKeyPrefix`, `sep` and the database number in the URL.",
+    )
+    NOTHING_TO_DO = (
+        "NothingToDo",
+        Outcome.WARNING,
+        "Nothing is to be purged and nothing enqueued, so the recovery ends and stops no worker.",
+        "If you expected messages, check `globalKeyPrefix`, `sep` and the database number in the URL. `status.skipped` "
+        "says why jobs were skipped.",
     )
     WORKERS_AT_ZERO = (
         "WorkersAtZero",

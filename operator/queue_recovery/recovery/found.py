@@ -108,5 +108,6 @@ def describe(
     is_empty = takes and messages == 0
     hints = {WRONG_KEYS: is_empty, RUNNING: takes and is_over, RETRIED: are_retried}
     message = ". ".join(["; ".join(said), *(hint for hint, applies in hints.items() if applies)])
-    finds_nothing = is_empty or (does_nothing and not are_retried)
-    return (Reason.NOTHING_FOUND if finds_nothing else Reason.PLANNED), message
+    if does_nothing and not are_retried:
+        return Reason.NOTHING_TO_DO, message
+    return (Reason.QUEUE_EMPTY if is_empty else Reason.PLANNED), message

@@ -120,7 +120,7 @@ async def _find(
 def _ended(found: Found, message: str) -> Update:
     """Return the status update of a recovery that has nothing to do."""
     return {
-        "ending": Ending(phase="Succeeded", reason=Reason.NOTHING_FOUND, message=message),
+        "ending": Ending(phase="Succeeded", reason=Reason.NOTHING_TO_DO, message=message),
         "jobs": JobTotals.counted(len(found.jobs), skipped=len(found.skipped)),
         "skipped": list(found.skipped.values()),
     }
