@@ -121,8 +121,8 @@ while :; do
   fi
   # Each time: a Git tool may have created them again.
   delete_left_over
-  sleep 2
-  waited=$((waited + 2))
+  sleep 1
+  waited=$((waited + 1))
 done
 
 say "removing the operator"
@@ -140,8 +140,8 @@ while :; do
     stop "these pods of the operator still run in namespace \"$namespace\". Remove what owns or blocks them
 (kubectl get pods -n $namespace -o yaml) and run this again. Nothing but the operator's Deployment has been removed yet"
   fi
-  sleep 2
-  waited=$((waited + 2))
+  sleep 1
+  waited=$((waited + 1))
 done
 
 # The operator runs until its last pod has stopped, so a recovery may have begun since the checks above. Now none can.
