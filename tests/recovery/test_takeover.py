@@ -62,6 +62,20 @@ async def test_a_recovery_that_stops_no_workers_scales_those_back_of_one_that_is
     assert case.broker.locks == {}
 
 
+async def test_a_takeover_is_said_with_the_name_of_the_one_that_is_gone_and_where_its_messages_are() -> None:
+    case = locked()
+
+    await take_over(case)
+
+    (message,) = {
+        status.message
+        for status in case.resource.written
+        if any(one.reason == "TakenOver" for one in status.conditions)
+    }
+    assert message.startswith('recovery "media/removed" (gone) holds queue "tts" but no longer exists. ')
+    assert message.endswith(" under quarantine")
+
+
 async def test_a_recovery_that_stops_the_workers_itself_leaves_them_at_zero() -> None:
     assert await take_over(locked()) == ["close", "release"]
 
