@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -65,16 +66,22 @@ class Cluster:
         )
 
 
+@asynccontextmanager
+async def open_cluster() -> AsyncIterator[Cluster]:
+    """Start a control plane without anything of `manifests/`."""
+    programs = find_programs()
+    async with Scope.open() as scope:
+        plane = await control_plane.start(scope, programs)
+        yield Cluster(plane, programs.kubectl, plane.admin.write_kubeconfig(scope.folder / "kubeconfig"))
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def cluster() -> AsyncIterator[Cluster]:
     """A control plane with everything of `manifests/` applied to it.
 
     It ends with the tests of this folder: an idle control plane takes a twentieth of the machine.
     """
-    programs = find_programs()
-    async with Scope.open() as scope:
-        plane = await control_plane.start(scope, programs)
-        made = Cluster(plane, programs.kubectl, plane.admin.write_kubeconfig(scope.folder / "kubeconfig"))
+    async with open_cluster() as made:
         made.kubectl("apply", "-k", "manifests")
         made.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
 
@@ -86,8 +93,8 @@ async def cluster() -> AsyncIterator[Cluster]:
                 "queuerecovery.dev" in made.kubectl("describe", "clusterrole", role) for role in ("view", "admin")
             )
 
-        await until(known, "the API server to know both resources", of=plane.apiserver)
-        await until(aggregated, "the standard roles to have the new permissions", of=plane.controller_manager)
+        await until(known, "the API server to know both resources", of=made.plane.apiserver)
+        await until(aggregated, "the standard roles to have the new permissions", of=made.plane.controller_manager)
         yield made
 
 
