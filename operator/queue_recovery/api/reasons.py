@@ -461,8 +461,7 @@ class Reason(StrEnum):
         "NothingToDo",
         Outcome.WARNING,
         "Nothing is to be purged and nothing enqueued, so the recovery ends and stops no worker.",
-        "If you expected messages, check `globalKeyPrefix`, `sep` and the database number in the URL. `status.skipped` "
-        "says why jobs were skipped.",
+        "If you expected messages, check `globalKeyPrefix`, `sep` and the database. `status.skipped` names the jobs.",
     )
     WORKERS_AT_ZERO = (
         "WorkersAtZero",
