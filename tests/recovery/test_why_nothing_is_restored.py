@@ -42,5 +42,5 @@ def test_it_says_what_is_there_and_then_what_to_do() -> None:
 
     assert why_nothing(wanted, Restorable(found=3, restore=0, again=3)) == (
         "has 3 messages in its quarantine: 3 messages of jobs that it has enqueued again. To put messages back, name "
-        "those that are to run a second time in restoreFrom.taskIds"
+        "those that are to run a second time in restoreFrom.taskIds (docs/quarantine.md describes how to look at them)"
     )

@@ -174,7 +174,10 @@ def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
     why, remedies = [], []
     if count.again:
         why.append(f"{counted(count.again, 'message')} of jobs that it has enqueued again")
-        remedies.append("name those that are to run a second time in restoreFrom.taskIds")
+        remedies.append(
+            "name those that are to run a second time in restoreFrom.taskIds (docs/quarantine.md describes how to look "
+            "at them)"
+        )
     if count.unfit:
         unfit = counted(count.unfit, "message")
         why.append(f"{unfit} that cannot be made new: without headers of protocol 2, or over 4 MiB")
