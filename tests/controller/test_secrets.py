@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import socket
+import ssl
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -99,6 +100,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
     monkeypatch.setattr(socket, "getaddrinfo", no_such_host)
     monkeypatch.setattr("dns.asyncresolver.resolve", no_such_host)
+    # Reading the system's authorities takes longer than all the rest, and no connection gets as far as certificates.
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
     monkeypatch.setattr(connecting, "_RETRIES", 0)
     monkeypatch.setattr(connecting_stores, "TIMEOUTS", connecting_stores.Timeouts(find_server=1))
     root, written = logging.getLogger(), io.StringIO()
@@ -125,6 +128,7 @@ def every_host_resolves(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     monkeypatch.setattr(connecting_stores, "TIMEOUTS", connecting_stores.Timeouts(find_server=30))
+    monkeypatch.setattr("pymongo.common.MIN_HEARTBEAT_INTERVAL", 0.01)  # the driver looks for a server at this pace
     return written
 
 
