@@ -3,20 +3,24 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-
-import yaml
 
 from sandbox.api import Access, Api, Json
 from sandbox.cluster import Sandbox
 from sandbox.processes import LOOPBACK, Process, Scope, free_port, until
+from tests.controller.link import Link
 
 LEASE = 6
-"""Seconds: as short as a busy machine tolerates."""
+"""Seconds: as short as a busy machine tolerates, for a leader that is held up for two thirds of that ends."""
+
+ALONE = {"QUEUE_RECOVERY_LEASE_SECONDS": "0"}
 
 PROGRAM = Path(sys.executable).with_name("queue-recovery")
+IMPATIENT = [sys.executable, "-m", "tests.controller.impatient_operator"]
+"""For a test that waits until a failure has lasted."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Replicas:
         *,
         program: Sequence[str | Path] = (PROGRAM,),
         allowed: bool = True,
-        link: "Link | None" = None,
+        link: Link | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> Replica:
         """Start one under a new ServiceAccount that may do all in the namespace, or nothing.
@@ -92,7 +96,7 @@ class Replicas:
 
     async def account(self, name: str, *, allowed: bool = True) -> None:
         """Create a ServiceAccount that may do all in the namespace, or nothing."""
-        await self.sandbox.kubectl("-n", self.namespace, "create", "serviceaccount", name)
+        await self.api.create(f"/api/v1/namespaces/{self.namespace}/serviceaccounts", {"metadata": {"name": name}})
         if allowed:
             await self.allow(name)
 
@@ -115,25 +119,20 @@ class Replicas:
         )
         return Replica(name, f"system:serviceaccount:{self.namespace}:{name}", process, port)
 
-    async def allow(self, name: str) -> None:
-        """Let a ServiceAccount do everything in the namespace."""
-        account = f"--serviceaccount={self.namespace}:{name}"
-        await self.sandbox.kubectl(
-            "-n", self.namespace, "create", "rolebinding", name, "--clusterrole=cluster-admin", account
+    async def allow(self, name: str, *, role: str = "cluster-admin") -> None:
+        """Let a ServiceAccount do everything in the namespace, or what a ClusterRole grants."""
+        await self.api.create(
+            f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}/rolebindings",
+            {
+                "metadata": {"name": f"{name}-{role}"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
+            },
         )
-
-    async def two(self, *, lease: int = LEASE) -> tuple[Replica, Replica]:
-        """Start two with a lease of so many seconds; return the one that leads, and the one that stands by."""
-        environment = {"QUEUE_RECOVERY_LEASE_SECONDS": str(lease)}
-        first = await self.start("first", environment=environment)
-        await self.led_by(first)
-        second = await self.start("second", environment=environment)
-        await until(second.ready, "the other one to stand by", of=second.process)
-        return first, second
 
     async def led_by(self, replica: Replica, *, seconds: float = 60) -> None:
         """Wait until a replica leads."""
-        await until(replica.leads, f"{replica.name} to lead", seconds=seconds, of=replica.process)
+        await until(replica.leads, f"{replica.name} to lead", seconds=seconds, every=0.1, of=replica.process)
 
     async def lease(self) -> Json:
         """Return the lease's spec."""
@@ -149,7 +148,7 @@ class Replicas:
             "metadata": {"name": name},
             "spec": {"targetRef": {"name": "nobody"}, "queue": "work", "jobs": []},
         }
-        await self.sandbox.kubectl("-n", self.namespace, "apply", "-f", "-", input=yaml.safe_dump(body))
+        await self.api.create(f"/apis/queuerecovery.dev/v1alpha1/namespaces/{self.namespace}/queuerecoveries", body)
 
     async def status(self, name: str) -> Json:
         """Return a recovery's status."""
@@ -161,72 +160,50 @@ class Replicas:
         """Return a recovery's phase."""
         return (await self.status(name)).get("phase")
 
-
-class Link:
-    """A way to the API server that can be made to hang, as a network does: nothing arrives, nothing is closed."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._passing = asyncio.Event()
-        self._passing.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        """The API server's address through it."""
-        return f"https://{LOOPBACK}:{self.port}"
-
-    def cut(self) -> None:
-        """Let nothing through from now on."""
-        self._passing.clear()
-
-    async def listen(self) -> None:
-        """Accept connections, after `close` on the same port as before."""
-        self._server = await asyncio.start_server(self._join, LOOPBACK, self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        """Close all connections and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-        for writer in self._writers:  # also of those whose task had not begun
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
-        self._writers.clear()
+    async def taken_up(self, name: str) -> None:
+        """Wait until a recovery has a phase."""
+        await until(lambda: self.phase(name), f"a leader to take the recovery {name} up")
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, sandbox: Sandbox) -> AsyncIterator["Link"]:
-        """Listen until the block is left."""
-        made = cls(int(sandbox.control_plane.admin.server.rpartition(":")[2]))
-        await made.listen()
-        try:
-            yield made
-        finally:
-            await made.close()
+    async def open(cls, sandbox: Sandbox) -> AsyncIterator["Replicas"]:
+        """Yield those of a new namespace; afterwards they end, and the namespace can be deleted."""
+        async with sandbox.namespace() as namespace, Api(sandbox.control_plane.admin) as api:
+            async with Scope.open() as scope:
+                yield cls(sandbox, namespace, api, scope)
+            for name in (await sandbox.kubectl("-n", namespace, "get", "qr", "-o", "name")).split():
+                # Nobody is left who would take its finalizer away.
+                await sandbox.kubectl(
+                    "-n", namespace, "patch", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}'
+                )
 
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
-        there, back = await asyncio.open_connection(LOOPBACK, self._target)
-        self._writers.add(back)
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.ensure_future(self._pass(source, sink))
-            self._tasks.add(task)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(2**16):
-                await self._passing.wait()
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            return
-        finally:
-            sink.close()
+@dataclass
+class Pair:
+    """Two replicas for one test after the other; those that a test has ended are replaced for the next one."""
+
+    replicas: Replicas
+    stack: AsyncExitStack
+    running: list[Replica] = field(default_factory=list)
+    links: dict[str, Link] = field(default_factory=dict)
+    """The connection of each to the API server, by name."""
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def both(self) -> tuple[Replica, Replica]:
+        """Return the one that leads, and the one that stands by."""
+        self.running = [replica for replica in self.running if replica.process.exit_code is None]
+        self.running += await asyncio.gather(*(self._start() for _ in range(2 - len(self.running))))
+
+        async def leader() -> Replica | None:
+            leading = [replica for replica in self.running if await replica.leads()]
+            return leading[0] if leading else None
+
+        leads = await until(leader, "one of them to lead", every=0.1)
+        [other] = [replica for replica in self.running if replica is not leads]
+        await until(other.ready, "the other one to stand by", every=0.1, of=other.process)
+        return leads, other
+
+    async def _start(self) -> Replica:
+        name = f"replica-{next(self.numbers)}"
+        self.links[name] = await self.stack.enter_async_context(Link.open(self.replicas.sandbox))
+        return await self.replicas.start(name, link=self.links[name])

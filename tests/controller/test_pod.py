@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from sandbox.api import Access, Api, ApiError
 from sandbox.processes import LOOPBACK, until
-from tests.controller.replicas import Link, Replica, Replicas
+from tests.controller.link import Link
+from tests.controller.replicas import Replica, Replicas
 
 NAME = "first"
 
@@ -78,15 +79,10 @@ async def pod(replicas: Replicas, tmp_path: Path) -> AsyncIterator[Pod]:
         yield Pod(replicas, tmp_path, link)
 
 
-async def test_it_works_for_a_user_without_a_name_and_without_cluster_dns(pod: Pod) -> None:
+async def test_it_works_without_a_users_name_and_cluster_dns_and_replaces_a_token_that_expires_on_both_connections(
+    pod: Pod,
+) -> None:
     """Neither `https://kubernetes.default.svc` nor a home directory exists here."""
-    pod.mount(await pod.token("token"))
-    await pod.start()
-    await pod.replicas.recovery("lonely")
-    await until(lambda: pod.replicas.phase("lonely"), "it to take the recovery up")
-
-
-async def test_a_token_that_expires_is_replaced_by_the_mounted_one_on_both_connections(pod: Pod) -> None:
     old, new = await pod.token("old"), await pod.token("new")
     pod.mount(old)
     first = await pod.start()
@@ -95,6 +91,6 @@ async def test_a_token_that_expires_is_replaced_by_the_mounted_one_on_both_conne
     await pod.link.close()  # so that the watches have to begin again
     await pod.link.listen()
     await pod.replicas.recovery("lonely")
-    await until(lambda: pod.replicas.phase("lonely"), "it to take the recovery up", of=first.process)
+    await pod.replicas.taken_up("lonely")
     assert await first.ready()
     assert (await pod.replicas.lease())["leaseTransitions"] == 0

@@ -72,9 +72,8 @@ class Recovery:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def recovery(sandbox: Sandbox, namespace: str) -> AsyncIterator[Recovery]:
-    await sandbox.kubectl("apply", "-k", "crds/")
-    await sandbox.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
+async def recovery(sandbox: Sandbox, definitions: None, namespace: str) -> AsyncIterator[Recovery]:
+    del definitions
     async with Api(sandbox.control_plane.admin) as api, connected(sandbox.kubeconfig) as client:
         made = Recovery(api, client, namespace)
         yield made

@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from sandbox.cluster import Sandbox
 from sandbox.processes import ROOT, free_port, until
 
@@ -54,8 +56,8 @@ async def test_without_a_cluster_it_ends_with_one_line() -> None:
     assert '"/nonexistent/.kube/config"' in line
 
 
+@pytest.mark.usefixtures("definitions")
 async def test_it_serves_metrics_and_health_and_stops_when_it_is_told_to(sandbox: Sandbox) -> None:
-    await sandbox.kubectl("apply", "-k", "crds/")
     port = free_port()
     process = await start(
         KUBECONFIG=str(sandbox.kubeconfig),
@@ -89,44 +91,3 @@ async def test_it_serves_metrics_and_health_and_stops_when_it_is_told_to(sandbox
     output, _ = await process.communicate()
     assert process.returncode == 0
     assert "stopped" in output.decode().splitlines()[-1]
-
-
-async def test_an_operator_of_named_namespaces_needs_no_permission_elsewhere() -> None:
-    """RoleBindings in its one namespace are all that it has; in a cluster of its own, without another operator."""
-    async with Sandbox.start() as sandbox, sandbox.namespace() as mine, sandbox.namespace() as other:
-        await sandbox.kubectl("create", "namespace", "queue-recovery")
-        await sandbox.kubectl("apply", "-k", "crds/")
-        await sandbox.kubectl(
-            "apply", "-f", "manifests/operator/rbac.yaml", "-f", "manifests/operator/tenant_role.yaml"
-        )
-        await sandbox.kubectl("-n", mine, "create", "serviceaccount", "recoverer")
-        for role in ("queue-recovery", "queue-recovery-tenant"):
-            account = f"--serviceaccount={mine}:recoverer"
-            await sandbox.kubectl("-n", mine, "create", "rolebinding", role, f"--clusterrole={role}", account)
-        kubeconfig = await sandbox.service_account_kubeconfig(mine, "recoverer")
-        process = await start(
-            KUBECONFIG=str(kubeconfig),
-            QUEUE_RECOVERY_NAMESPACES=mine,
-            QUEUE_RECOVERY_LEASE_SECONDS="0",
-            QUEUE_RECOVERY_HTTP_HOST="127.0.0.1",
-            QUEUE_RECOVERY_HTTP_PORT=str(free_port()),
-        )
-        try:
-            for namespace in (mine, other):
-                await sandbox.kubectl("-n", namespace, "apply", "-f", "-", input=_RECOVERY)
-            phase = "--for=jsonpath={.status.phase}=Pending"
-            await sandbox.kubectl("-n", mine, "wait", "qr/lonely", phase, "--timeout=20s")
-            seen = await sandbox.kubectl("-n", other, "get", "qr", "lonely", "-o", "jsonpath={.status.phase}")
-            assert seen == ""
-            await sandbox.kubectl("-n", mine, "delete", "qr", "lonely", "--timeout=20s")
-        finally:
-            process.terminate()
-            await process.communicate()
-
-
-_RECOVERY = """
-apiVersion: queuerecovery.dev/v1alpha1
-kind: QueueRecovery
-metadata: {name: lonely}
-spec: {targetRef: {name: nobody}, queue: work, jobs: []}
-"""
