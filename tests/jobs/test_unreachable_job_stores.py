@@ -18,7 +18,7 @@ from sandbox.processes import free_port
 from tests.jobs.scripted_server import scripted
 from tests.jobs.stores import connected
 
-QUICK = Timeouts(find_server=700)
+QUICK = Timeouts(find_server=400)
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
