@@ -74,7 +74,8 @@ async def test_it_waits_for_definitions_that_come_late_unready_and_says_so_once(
     bare: Sandbox, mine: Replicas, first: Replica
 ) -> None:
     async def lasting() -> bool:
-        return "kubectl apply -k crds/" in await first.waits_for()
+        what = "kubectl apply -k crds/"
+        return what in await first.waits_for() and bool(first.log(what))  # it is logged with the next request
 
     async def half() -> bool:
         return "queuetargets" in await bare.kubectl("api-resources", "--api-group=queuerecovery.dev")
