@@ -158,7 +158,7 @@ async def limited(server: Server, *rules: str) -> str:
 
 
 @pytest.mark.usefixtures("redis")
-async def test_a_user_with_no_more_than_these_rights_is_enough(connect: Connect, server: Server) -> None:
+async def test_a_user_with_no_more_than_these_permissions_is_enough(connect: Connect, server: Server) -> None:
     broker = connect(url=await limited(server))
 
     await broker.check()

@@ -34,7 +34,7 @@ async def test_it_is_unready_while_the_api_server_is_away_and_ready_again_withou
     assert first.log("Traceback") == []
 
 
-async def test_a_namespace_without_the_rights_is_named_and_does_not_stop_the_others(
+async def test_a_namespace_without_the_permissions_is_named_and_does_not_stop_the_others(
     sandbox: Sandbox, replicas: Replicas
 ) -> None:
     async with sandbox.namespace() as other:

@@ -124,7 +124,7 @@ async def looked(broker: str | None, job_store: str | None, *, permitted: bool) 
 
 
 @pytest.mark.parametrize("permitted", [False, True])
-async def test_missing_rights_are_one_condition_and_all_that_was_not_looked_at_is_unknown(
+async def test_missing_permissions_are_one_condition_and_all_that_was_not_looked_at_is_unknown(
     permitted: bool,  # noqa: FBT001
 ) -> None:
     """Where a policy forbids what the permissions would grant, the review of permissions does not know of it."""

@@ -113,7 +113,7 @@ async def test_the_permissions_of_the_tenants_role_are_all_that_is_needed(fleet:
         assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 1
 
 
-async def test_permissions_of_single_objects_are_no_rights_of_others(fleet: Fleet) -> None:
+async def test_permissions_of_single_objects_are_none_of_others(fleet: Fleet) -> None:
     await create_operator(fleet)
     await grant(fleet, "get secrets/redis", "get deployments.apps/worker", "patch deployments.apps", *LISTED)
     kubeconfig = await fleet.sandbox.service_account_kubeconfig(fleet.namespace, "recoverer")

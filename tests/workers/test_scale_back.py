@@ -13,7 +13,7 @@ from sandbox.api import Json
 from sandbox.cluster import KubectlError
 from sandbox.processes import until
 from tests.held import NOTE, RELEASE
-from tests.workers.fleet import OTHER_RUN, QUICK, RUN, Fleet, manifest, note
+from tests.workers.fleet import CLIENT_SIDE, OTHER_RUN, QUICK, RUN, SERVER_SIDE, Fleet, manifest, note
 
 
 def traces(deployment: Json) -> list[str]:
@@ -110,7 +110,7 @@ async def test_of_two_recoveries_that_want_a_deployment_one_gets_it(fleet: Fleet
     assert held.uid == (RUN, OTHER_RUN)[won]
 
 
-@pytest.mark.parametrize("options", [(), ("--server-side",)], ids=["client-side", "server-side"])
+@pytest.mark.parametrize("options", [(CLIENT_SIDE,), (SERVER_SIDE,)], ids=["client-side", "server-side"])
 async def test_restoring_gives_the_replicas_back_and_leaves_no_trace(fleet: Fleet, options: tuple[str, ...]) -> None:
     await fleet.apply(manifest(), *options)
     template = (await fleet.deployment())["spec"]["template"]
@@ -346,11 +346,11 @@ async def test_a_deployment_without_replicas_in_its_manifest_is_held_and_restore
 
 
 async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survives_it(fleet: Fleet) -> None:
-    await fleet.apply(manifest())
+    await fleet.apply(manifest(), CLIENT_SIDE)
     seen = await fleet.hold()
     drained = await fleet.drained()
 
-    await fleet.apply(manifest())
+    await fleet.apply(manifest(), CLIENT_SIDE)
 
     revived = await fleet.look()
     assert (revived.replicas, revived.note, revived.drained) == (2, note(2), False)
@@ -360,12 +360,12 @@ async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survive
 
 
 async def test_a_server_side_apply_conflicts_during_the_drain_and_not_after_restoring(fleet: Fleet) -> None:
-    await fleet.apply(manifest(), "--server-side")
+    await fleet.apply(manifest(), SERVER_SIDE)
     seen = await fleet.hold()
     with pytest.raises(KubectlError, match="queue-recovery"):
-        await fleet.apply(manifest(), "--server-side")
+        await fleet.apply(manifest(), SERVER_SIDE)
 
     await fleet.workers.scale_back("worker", seen.uid, RUN)
-    await fleet.apply(manifest(replicas=1), "--server-side")
+    await fleet.apply(manifest(replicas=1), SERVER_SIDE)
 
     assert (await fleet.look()).replicas == 1
