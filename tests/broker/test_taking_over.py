@@ -277,6 +277,21 @@ async def test_the_jobs_of_one_that_is_gone_are_settled_but_for_those_that_it_ha
     assert await redis.llen("tts") == 1
 
 
+@pytest.mark.parametrize("job", ["", "abc", "0:int", "0:int:", "0:int:x", f"0:int:{'9' * 5000}"])
+async def test_a_frozen_job_that_somebody_else_has_written_does_not_stop_the_end_of_one_that_is_gone(
+    case: Case, redis: Redis, run: Run, job: str
+) -> None:
+    await case.broker.run(run).open()
+    await case.broker.run(run).freeze({run.queue: {"0:int:7": None}})
+    await case.broker.run(run).take()
+    await redis.hset(f"queuerecovery.dev:run:{run.uid}", f"seen:{job}", "null")
+
+    await case.look()
+
+    assert case.settled == [(run.uid, ["7"])]
+    assert await case.broker.holders("tts") == {}
+
+
 async def test_the_jobs_of_another_namespace_are_out_of_reach(case: Case, run: Run) -> None:
     case.namespace = "news"
     await case.broker.run(run).open()

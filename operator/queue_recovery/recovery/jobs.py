@@ -61,11 +61,18 @@ def listed(spec: QueueRecoverySpec) -> list[ListedJob]:
 
 
 def job_id(key: str) -> str | int | None:
-    """Return the id in a job's key (`ListedJob.key`), typed as in the spec; None: it was written out."""
-    _, kind, *text = key.split(":", 2)
-    if not text:
+    """Return the id in a job's key (`ListedJob.key`), typed as in the spec.
+
+    None: it was written out, or the key, which any client of the broker may have written, is not one of a job.
+    """
+    _, _, rest = key.partition(":")
+    kind, _, text = rest.partition(":")
+    if kind != "int":
+        return text or None
+    try:
+        return int(text)
+    except ValueError:
         return None
-    return int(text[0]) if kind == "int" else text[0]
 
 
 def check_size(spec: QueueRecoverySpec, jobs: Sequence[ListedJob]) -> None:

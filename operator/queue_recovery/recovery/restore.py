@@ -119,11 +119,8 @@ async def _listed(recovery: Recovery, restore: Restore) -> list[QuarantinedMessa
 
 
 def _job_of(key: str) -> str | None:
-    """Return the job id in a key that any client may have written; None: the key is invalid."""
-    try:
-        found = job_id(key)
-    except ValueError:
-        return None
+    """Return the job id in a key as text; None: it has none."""
+    found = job_id(key)
     return None if found is None else str(found)
 
 
