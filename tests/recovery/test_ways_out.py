@@ -8,7 +8,9 @@ import pytest
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import Limits
+from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.turn import Turn
 from sandbox.processes import until
 from tests.recovery.fakes import NOW, Case, target
 
@@ -16,12 +18,12 @@ AWAY = RecoveryError(Reason.BROKER_UNAVAILABLE, "does not answer")
 ANOTHER_UID = "00000000-0000-0000-0000-000000000002"
 
 
-async def stopping(*, deadline_seconds: int = 1800) -> tuple[Case, "asyncio.Task[object]"]:
+async def stopping(*, deadline_seconds: int = 1800, turn: Turn | None = None) -> tuple[Case, "asyncio.Task[object]"]:
     """Return a recovery of one message and one job that waits for the pods of its workers to end."""
     case = Case(jobs=["a"], activeDeadlineSeconds=deadline_seconds)
     case.broker.add("old-a")
     case.workers.pods_hang = True
-    working = asyncio.ensure_future(case.reconciled())
+    working = asyncio.ensure_future(case.reconciled(turn))
 
     async def scaled_to_zero() -> bool:
         return case.workers.replicas == {"worker": 0}
@@ -156,8 +158,9 @@ async def test_a_job_store_that_is_away_at_any_call_is_tried_again(call: str) ->
     assert case.jobs.statuses == {"a": "pending"}
 
 
-async def test_a_broker_that_is_away_does_not_delay_the_workers() -> None:
-    case, working = await stopping()
+async def test_a_broker_that_is_away_delays_neither_the_workers_nor_other_recoveries() -> None:
+    admission = Admission(1)
+    case, working = await stopping(turn=Turn(admission, "media"))
     for call in ("refuse", "close"):
         case.broker.fail_always(call, AWAY)
 
@@ -165,6 +168,7 @@ async def test_a_broker_that_is_away_does_not_delay_the_workers() -> None:
     await case.waits("BrokerUnavailable")
     assert case.workers.replicas == {"worker": 2}
     assert case.status.completion_time is None
+    Turn(admission, "news").check_drain_slot()
     case.broker.heal()
     await working
 
