@@ -133,6 +133,24 @@ async def test_a_recovery_of_another_queue_of_the_same_deployment_waits_too() ->
     assert first.workers.replicas == {"worker": 2}
 
 
+async def test_a_plan_is_made_again_after_another_recovery_even_if_the_last_wait_was_for_the_broker() -> None:
+    first, working = await stopping()
+    second = Case(environment=first.environment, uid=ANOTHER_UID, name="second", jobs=["a"])
+    first.environment.existing["media/stuck"] = True
+    waiting = second.start()
+    await second.waits("Locked")
+    first.broker.fail("holders", AWAY)
+    await second.waits("BrokerUnavailable")
+
+    first.workers.end_pods()
+    await working
+    await waiting
+
+    assert second.status.ending is not None
+    assert second.status.ending.reason == "NothingFound"
+    assert first.workers.calls.count("scale_to_zero") == 1
+
+
 @pytest.mark.parametrize("call", ["open", "freeze", "take", "push", "close", "release"])
 async def test_a_broker_that_is_away_at_any_call_is_tried_again(call: str) -> None:
     case = Case(jobs=["a"])

@@ -23,6 +23,7 @@ async def record_intent(recovery: Recovery) -> None:
 
     Raises RecoveryError (`Locked`, `Queued`) while other recoveries are ahead.
     """
+    recovery.is_plan_outdated |= recovery.has_waited_for_lock
     recovery.turn.check_queue_position()
     queues = await recovery.queues()
     recovery.join_lock_queues(queues)
@@ -35,9 +36,9 @@ async def record_intent(recovery: Recovery) -> None:
             update={"drain_start_time": timestamp(recovery.environment.now())},
         )
         return
-    if recovery.has_waited_for_lock:
-        # The previous holder may have enqueued planned jobs, or returned messages to the queue.
+    if recovery.is_plan_outdated:
         await plan(recovery)
+        recovery.is_plan_outdated = False
         return
     if recovery.scales_workers:
         recovery.turn.check_drain_slot()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from typing_extensions import override
+
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
@@ -18,6 +20,8 @@ from queue_recovery.recovery.ports import Broker, JobStore, QueueRun, Restore, R
 from queue_recovery.recovery.status import StoredStatus
 from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.wording import quoted
+
+_LOCK_REASONS = frozenset({Reason.LOCKED, Reason.TAKEN_OVER})
 
 _EXISTENCE_TTL = timedelta(minutes=5)
 """How long the answer whether a holder exists is used; no watch covers other namespaces."""
@@ -35,6 +39,8 @@ class Recovery(StoredStatus):
     """Whether the previous step has read the workers, so that the drain can use its watch."""
     last_seen: dict[str, datetime] = field(default_factory=dict, init=False)
     """When this process last observed a live pod, by the pod's address."""
+    is_plan_outdated: bool = field(default=False, init=False)
+    """Whether another recovery has held the lock since: it may have enqueued planned jobs, or returned messages."""
     scaled_back: bool = field(default=False, init=False)
     """Whether the ending has scaled the workers back."""
     cluster_uid: str | None = field(default=None, init=False)
@@ -73,6 +79,11 @@ class Recovery(StoredStatus):
         """Return the recovery's run in the broker."""
         return (await self.broker()).run(*self.identities)
 
+    @override
+    async def wait_for(self, reason: str, message: str) -> None:
+        self.is_plan_outdated |= reason in _LOCK_REASONS  # even if another reason replaces it in the status
+        await super().wait_for(reason, message)
+
     def _identity(self, uid: str, queue: str) -> Run:
         return Run(
             uid=uid,
@@ -110,7 +121,7 @@ class Recovery(StoredStatus):
     @property
     def has_waited_for_lock(self) -> bool:
         """Whether the last reported reason is a lock of another recovery, or a lock taken over."""
-        return self._last_reason in {Reason.LOCKED, Reason.TAKEN_OVER}
+        return self._last_reason in _LOCK_REASONS
 
     @property
     def _last_reason(self) -> str | None:
