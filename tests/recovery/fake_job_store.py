@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from queue_recovery.api.servers import IdType
-from queue_recovery.jobs.documents import fits
+from queue_recovery.jobs.documents import fits, typed
 from queue_recovery.recovery.ports import Claim, StoredJob
 from tests.recovery.faults import Faults
 
@@ -76,6 +76,8 @@ class FakeJobStore(Faults):
     async def fence(self, run_uid: str, task_ids: Mapping[str, str], *, now: datetime) -> frozenset[str]:
         del now
         self._called("fence")
+        for job_id in task_ids:
+            typed(job_id, self.id_type)
         for job_id in task_ids:
             if job_id in self.jobs:
                 self.stamps.setdefault((run_uid, job_id), Stamp(former=None, claimed=None, released=True))

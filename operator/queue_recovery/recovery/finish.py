@@ -16,6 +16,7 @@ from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.recovery.backoff import FIRST_DELAY, jittered, longer
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages
+from queue_recovery.recovery.frozen_jobs import store_of
 from queue_recovery.recovery.jobs import ListedJob, listed, task_id
 from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.ports.resource import Gone
@@ -66,7 +67,8 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
         unpushed = [job for job in jobs if job.key not in closed.pushed and job.key not in in_doubt]
         ids = [job.id for job in unpushed if job.id is not None]
         if ids:
-            await (await recovery.job_store()).settle(recovery.resource.uid, ids, now=recovery.environment.now())
+            store = await store_of(recovery, unpushed)
+            await store.settle(recovery.resource.uid, ids, now=recovery.environment.now())
     has_lost = bool(in_doubt) or (was_purged and bool(closed.unpurged))
     retain = retain or has_lost
     status = final_jobs(recovery.status, recovery.resource.uid, jobs, closed, in_doubt)
@@ -172,7 +174,8 @@ async def _in_doubt(recovery: Recovery, jobs: Sequence[ListedJob], closed: Close
     task_ids = {job.id: task_id(recovery.resource.uid, job) for job in doubtful if job.id is not None}
     if not task_ids:
         return frozenset(job.key for job in doubtful)
-    never = await (await recovery.job_store()).fence(recovery.resource.uid, task_ids, now=recovery.environment.now())
+    store = await store_of(recovery, doubtful)
+    never = await store.fence(recovery.resource.uid, task_ids, now=recovery.environment.now())
     return frozenset(job.key for job in doubtful if job.id not in never)
 
 

@@ -6,7 +6,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ids import describe_misfits
 from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
-from queue_recovery.recovery.ports import SeenJob, StoredJob
+from queue_recovery.recovery.ports import JobStore, SeenJob, StoredJob
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import seen_as
 
@@ -34,16 +34,25 @@ async def freeze(
 async def look_up(recovery: Recovery, jobs: Sequence[ListedJob]) -> AsyncIterator[StoredJob]:
     """Return the documents of the jobs that are listed by id, one after the other.
 
+    Raises RecoveryError (`InvalidJobId`) as `store_of` does.
+    """
+    ids = [job.id for job in jobs if job.id is not None]
+    if not ids:
+        return
+    store = await store_of(recovery, jobs)
+    await store.check()
+    async for document in store.look_up(ids):
+        yield document
+
+
+async def store_of(recovery: Recovery, jobs: Iterable[ListedJob]) -> JobStore:
+    """Return the job store for these jobs; `idType` of the target may have changed since they were looked up.
+
     Raises RecoveryError (`InvalidJobId`) for ids that do not have the form of the target's `idType`.
     """
-    wanted = [(job.id, job.spec.id) for job in jobs if job.id is not None and job.spec.id is not None]
-    if not wanted:
-        return
     store = await recovery.job_store()
-    misfits = [typed for _, typed in wanted if not store.fits(typed)]
+    misfits = [job.spec.id for job in jobs if job.spec.id is not None and not store.fits(job.spec.id)]
     job_store = (await recovery.target()).job_store
     if misfits and job_store is not None:
         raise RecoveryError(Reason.INVALID_JOB_ID, describe_misfits(misfits, job_store.mongodb.id_type))
-    await store.check()
-    async for document in store.look_up([text for text, _ in wanted]):
-        yield document
+    return store
