@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.ports.environment import Earlier
-from tests.recovery.fakes import UID, Case, FakeEnvironment
+from tests.recovery.fakes import UID, Case, FakeEnvironment, target
 
 NEXT_UID = "00000000-0000-0000-0000-000000000002"
 
@@ -20,13 +21,14 @@ async def after_another(*, queue: str = "tts", retention_seconds: int = 60) -> F
     return case.environment
 
 
-def restoring(environment: FakeEnvironment, *, suspend: bool = False, **restore: object) -> Case:
+def restoring(environment: FakeEnvironment, *, suspend: bool = False, queue: str = "tts", **restore: object) -> Case:
     """Return a recovery that undoes the earlier one."""
     return Case(
         environment=environment,
         uid=NEXT_UID,
         name="undo",
         suspend=suspend,
+        queue=queue,
         restoreFrom={"name": "stuck", **restore},
     )
 
@@ -42,6 +44,24 @@ async def test_the_messages_of_an_earlier_recovery_are_put_back_without_stopping
     assert status.message == "2 messages put back, 0 left in the quarantine"
     assert case.workers.calls.count("scale_to_zero") == scaled
     assert case.broker.locks == {}
+
+
+async def test_the_longest_names_of_a_queue_of_a_recovery_of_every_queue_fit_into_the_status() -> None:
+    longest = 200 * "q"
+    first = Case(queue="*")
+    first.environment.targets["media"] = target({longest: ["worker"]})
+    first.broker.add("one", queue=longest)
+    await first.reaches("Succeeded")
+    quarantine = first.status.quarantine
+    assert quarantine is not None
+    prefixed = quarantine.model_copy(update={"name": f"{100 * 'p'}queuerecovery.dev:quarantine:{UID}"})
+    status = first.status.model_copy(update={"quarantine": prefixed})
+    first.environment.recoveries["stuck"] = Earlier(uid=UID, spec=first.resource.desired.spec, status=status)
+
+    case = restoring(first.environment, queue=longest)
+    await case.reaches("Succeeded")
+
+    assert QueueRecoveryStatus.model_validate_json(case.status.model_dump_json(by_alias=True)) == case.status
 
 
 async def test_only_the_named_messages_are_put_back() -> None:

@@ -120,7 +120,7 @@ class Messages(Model):
 class Quarantine(Model):
     """Where the quarantined messages are stored."""
 
-    name: str = Field(max_length=200, description="Prefix of all its Redis keys.")
+    name: str = Field(max_length=400, description="Prefix of all its Redis keys.")
     messages: int = Field(
         ge=0,
         description="How many messages it held when the recovery ended. "
