@@ -122,6 +122,24 @@ async def test_the_note_of_a_recovery_that_has_ended_blocks_no_other_one() -> No
     await check_notes(case.recovery(), case.workers.deployments.values())
 
 
+async def test_a_lock_that_a_failover_has_brought_back_after_its_recovery_had_ended_is_taken_over() -> None:
+    case = locked()
+    case.environment.ended.add("media/removed")
+
+    assert await take_over(case) == ["close", "release"]
+
+    assert case.broker.locks == {}
+    assert "has ended" in case.status.message
+
+
+async def test_a_lock_that_is_released_while_its_holder_is_looked_up_is_not_taken_over() -> None:
+    case = locked()
+    case.environment.ended.add("media/removed")
+    case.environment.on_call["exists"] = case.broker.locks.clear
+
+    assert await take_over(case) == []
+
+
 async def test_a_damaged_note_blocks_a_recovery_that_has_not_begun_and_says_what_to_do() -> None:
     case = locked()
     damaged = case.workers.change("worker", note=None, note_is_damaged=True)

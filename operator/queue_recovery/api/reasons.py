@@ -423,7 +423,7 @@ class Reason(StrEnum):
     TAKEN_OVER = (
         "TakenOver",
         Outcome.PROGRESS,
-        "A recovery that was removed while it was running still held the queue. Its run is finished for it.",
+        "A recovery that was removed, or that has ended before a failover, still held the queue. Its run is finished.",
         "Nothing. What it quarantined is retained; the event says where, which is worth a note.",
     )
     DRAINING = ("Draining", Outcome.PROGRESS, "The workers are being stopped.")

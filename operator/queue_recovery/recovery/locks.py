@@ -12,7 +12,7 @@ from queue_recovery.recovery.takeover import end_gone
 
 
 async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
-    """Raise RecoveryError (`Locked`) if others hold these queues; take over from those that are gone."""
+    """Raise RecoveryError (`Locked`) if others hold these queues; take over from those that are gone or have ended."""
     broker = await recovery.broker()
     if recovery.cluster_uid is None:
         recovery.cluster_uid = await recovery.environment.cluster_uid()
@@ -22,9 +22,14 @@ async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
         if holder.uid == recovery.resource.uid:
             continue
         is_ours = holder.cluster_uid is not None and holder.cluster_uid == recovery.cluster_uid
-        exists = await recovery.exists(holder.name, holder.uid) if is_ours else None
-        if exists is False:
+        exists = await recovery.exists(holder.name, holder.uid, unfinished=True) if is_ours else None
+        if exists is False and await recovery.exists(holder.name, holder.uid) is False:
             await end_gone(recovery, queue, holder)
+            continue
+        if exists is False:
+            # One that has ended has released its lock before. If the lock is still there, the broker has lost that.
+            if await _holds(recovery, queue, holder):
+                await end_gone(recovery, queue, holder, has_ended=True)
             continue
         where = " in another cluster" if _is_of_another_cluster(recovery, holder) else ""
         held[f'queue "{queue}"'] = f'recovery "{holder.name}"{where}'
@@ -32,6 +37,12 @@ async def check_queue_locks(recovery: Recovery, queues: Iterable[str]) -> None:
             remedies.append(f'redis-cli -u "$BROKER_URL" DEL {quote(holder.lock)}')
     if held:
         raise locked_by(held, RecoveryError, remedies)
+
+
+async def _holds(recovery: Recovery, queue: str, holder: Holder) -> bool:
+    """Read again whether a recovery holds the lock of a queue."""
+    found = (await (await recovery.broker()).holders(queue)).get(queue)
+    return found is not None and found.run == holder.run
 
 
 async def is_any_held(recovery: Recovery, queues: Iterable[str]) -> bool:

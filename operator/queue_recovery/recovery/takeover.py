@@ -2,6 +2,7 @@
 
 Its finalizer was removed by force, or its namespace was deleted. The API server of its own cluster has to prove that it
 is gone; an answer that is missing or forbidden proves nothing. A UID is never used again, so the proof remains valid.
+The same is done for one that has ended: it released its lock before that, so a failover has brought the lock back.
 
 The steps are those of every ending: close the run, so that a late process can neither take nor enqueue anything;
 settle the jobs; retain the quarantine for its retention; release the lock. On a Deployment, the new recovery replaces
@@ -17,8 +18,8 @@ from queue_recovery.recovery.ports import Closed, Holder, Run
 from queue_recovery.recovery.recovery import Recovery
 
 
-async def end_gone(recovery: Recovery, queue: str, holder: Holder) -> None:
-    """Finish the run of a recovery that no longer exists; idempotent."""
+async def end_gone(recovery: Recovery, queue: str, holder: Holder, *, has_ended: bool = False) -> None:
+    """Finish the run of a recovery that no longer exists, or has ended and lost its release; idempotent."""
     identity = Run(
         uid=holder.run,
         name=holder.name,
@@ -28,9 +29,10 @@ async def end_gone(recovery: Recovery, queue: str, holder: Holder) -> None:
         retention_seconds=holder.retention_seconds,
     )
     expires = recovery.environment.now() + identity.retention
+    why = "has ended, so the broker has lost that (a failover)" if has_ended else "no longer exists"
     await recovery.wait_for(
         Reason.TAKEN_OVER,
-        f'recovery "{holder.name}" ({holder.uid}) holds queue "{queue}" but no longer exists. Finishing its run; what '
+        f'recovery "{holder.name}" ({holder.uid}) holds queue "{queue}" but {why}. Finishing its run; what '
         f"it quarantined is retained until {timestamp(expires)} under {holder.quarantine}",
     )
     run = (await recovery.broker()).run(identity)
