@@ -259,6 +259,22 @@ async def test_closing_between_two_boundaries_keeps_what_was_taken_and_gives_the
     assert (taken.ready, taken.unacked) == (3, 2)
 
 
+async def test_a_forged_record_of_one_queue_leaves_no_other_queue_open_to_a_late_process(
+    connect: Connect, application: Application, redis: Redis, runs: list[Run]
+) -> None:
+    fill(application)
+    await connect().run(*runs).open()
+    await redis.delete(f"{OWN}run:{runs[0].uid}")
+    await redis.set(f"{OWN}run:{runs[0].uid}", "forged")
+
+    with pytest.raises(RecoveryError):
+        await connect().run(*runs).refuse()
+
+    for run in runs[1:]:
+        with pytest.raises(RecoveryError, match="AlreadyClosed"):
+            await connect().run(run).take()
+
+
 async def test_each_queue_keeps_what_its_selection_leaves(
     broker: RedisBroker, application: Application, redis: Redis
 ) -> None:

@@ -15,6 +15,7 @@ from queue_recovery.broker.run.publisher import Publisher
 from queue_recovery.broker.run.pushing import push
 from queue_recovery.broker.run.record import read_open_record
 from queue_recovery.broker.run.taking import pass_boundary, take
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Closed, Restored, Run, SeenJob, Taken, Task, Unreplaced
 
 
@@ -71,8 +72,14 @@ class RedisQueueRun:
 
     async def refuse(self) -> None:
         """See `ports.QueueRun`."""
+        errors: list[RecoveryError] = []
         for run in self._runs.values():
-            await refuse(self._database, run)
+            try:
+                await refuse(self._database, run)
+            except RecoveryError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     async def close(self) -> Closed:
         """See `ports.QueueRun`."""

@@ -82,7 +82,11 @@ class QueueRun(Protocol):
         ...
 
     async def refuse(self) -> None:
-        """Refuse processes that still take messages for this run; one round trip per queue, then `close`."""
+        """Refuse processes that still take messages for this run; one round trip per queue, then `close`.
+
+        Raises the first RecoveryError after all queues were tried: a key that another client has written in the place
+        of one queue's record leaves no other queue open.
+        """
         ...
 
     async def close(self) -> Closed:
