@@ -255,6 +255,22 @@ async def test_a_worker_that_another_client_scales_up_during_the_drain_is_stoppe
     assert case.workers.replicas == {"worker": 2}
 
 
+async def test_labels_that_another_client_removes_during_the_drain_are_written_again() -> None:
+    case, working = await stopping()
+
+    case.workers.change("worker", note=None)
+    await case.waits("WorkerChanged")
+
+    async def is_held() -> bool:
+        return case.workers.deployments["worker"].note is not None
+
+    await until(is_held, "the labels to be written again", seconds=10)
+    case.resource.change(cancel=True)
+    await working
+
+    assert_untouched(case)
+
+
 async def test_workers_that_come_up_while_the_messages_are_taken_cause_another_purge_attempt() -> None:
     case = Case()
     case.broker.add("old")

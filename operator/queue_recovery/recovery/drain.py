@@ -93,6 +93,8 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
                 elif await _grace_is_over(recovery, workers, unnamed, scaled):
                     return workers
             before, workers = workers, await changes.next(waiting)
+            if recovery.scales_workers:
+                _refuse_unlabelled(recovery, workers)
             if _generations(workers) != _generations(before):
                 scaled = recovery.environment.now()
 
@@ -191,6 +193,16 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
             Reason.WORKER_CHANGED,
             f"another client scaled {quoted(revived)} up during the drain; scaling to 0 again. If it is a GitOps tool "
             "or an autoscaler, pause it",
+        )
+
+
+def _refuse_unlabelled(recovery: Recovery, workers: Sequence[Worker]) -> None:
+    """Write a note again that was removed: before the drain has ended, an ending scales back by the note alone."""
+    removed = [worker.name for worker in workers if worker.replicas == 0 and not _is_held(recovery, worker)]
+    if removed:
+        raise RecoveryError(
+            Reason.WORKER_CHANGED,
+            f"another client removed the labels of {quoted(removed)} during the drain; writing them again",
         )
 
 
