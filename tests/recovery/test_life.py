@@ -5,6 +5,7 @@ import pytest
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.ports import Task
 from tests.recovery.fakes import Case, target
 
 
@@ -217,6 +218,21 @@ async def test_a_job_that_the_application_changes_after_the_drain_is_skipped(cha
 
     assert case.broker.queued() == [case.task_id("b")]
     assert [(row.id, row.reason) for row in status.skipped] == [("a", "ChangedMeanwhile")]
+
+
+async def test_a_marker_that_another_client_has_written_leaves_no_job_out() -> None:
+    case = Case(jobs=["a", "b", "c"], reenqueue={"ratePerSecond": 1})
+
+    def forge() -> None:
+        case.broker.records[case.resource.uid].pushed["9:str:z"] = Task(
+            key="9:str:z", task_id="z", task="z", args="[]", kwargs="{}"
+        )
+
+    case.broker.on_call["pushed"] = forge
+    status = await case.reaches("Succeeded")
+
+    assert case.broker.queued() == [case.task_id(job) for job in "abc"]
+    assert status.jobs.progress == "3/3"
 
 
 async def test_a_job_that_was_claimed_and_not_enqueued_gets_its_former_status_back() -> None:

@@ -51,9 +51,8 @@ def final_jobs(
             rows.append(skips.in_doubt(job, uid))
         else:
             rows.append(known.get(job.label) or skips.not_attempted(job))
-    return status.model_copy(
-        update={"jobs": JobTotals.counted(len(jobs), enqueued=len(closed.pushed), skipped=len(rows)), "skipped": rows}
-    )
+    totals = JobTotals.counted(len(jobs), enqueued=len(jobs) - len(rows), skipped=len(rows))
+    return status.model_copy(update={"jobs": totals, "skipped": rows})
 
 
 def final_messages(

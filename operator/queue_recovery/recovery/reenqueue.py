@@ -37,7 +37,8 @@ async def reenqueue(recovery: Recovery) -> None:
     jobs = listed(recovery.spec)
     stored = {one.id: one.without_arguments() async for one in look_up(recovery, jobs)}
     frozen = await freeze(recovery, jobs, stored)
-    done = set(await (await recovery.run()).pushed())
+    # Any client of the broker may have added markers of other jobs.
+    done = {job.key for job in jobs} & await (await recovery.run()).pushed()
     skipped = await _skipped_as_seen(recovery, [job for job in jobs if job.key not in done], frozen)
     rate = recovery.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
