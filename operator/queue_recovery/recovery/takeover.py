@@ -2,7 +2,8 @@
 
 Its finalizer was removed by force, or its namespace was deleted. The API server of its own cluster has to prove that it
 is gone; an answer that is missing or forbidden proves nothing. A UID is never used again, so the proof remains valid.
-The same is done for one that has ended: it released its lock before that, so a failover has brought the lock back.
+The run of one that has ended is closed and released too: it released its lock before that, so a failover has brought
+the lock back.
 
 The steps are those of every ending: close the run, so that a late process can neither take nor enqueue anything;
 settle the jobs; retain the quarantine for its retention; release the lock. On a Deployment, the new recovery replaces
@@ -37,10 +38,11 @@ async def end_gone(recovery: Recovery, queue: str, holder: Holder, *, has_ended:
     )
     run = (await recovery.broker()).run(identity)
     closed = await run.close()
-    if not recovery.scales_workers:
-        await _scale_back(recovery, queue, holder)
-    if closed.was_purged:
-        await _settle(recovery, holder, closed)
+    if not has_ended:  # otherwise it has done both, and a job whose marker the broker has lost may have been run
+        if not recovery.scales_workers:
+            await _scale_back(recovery, queue, holder)
+        if closed.was_purged:
+            await _settle(recovery, holder, closed)
     await run.release(expires=expires, retain=True)
 
 
