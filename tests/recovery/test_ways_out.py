@@ -147,7 +147,7 @@ async def test_a_plan_is_made_again_after_another_recovery_even_if_the_last_wait
     await waiting
 
     assert second.status.ending is not None
-    assert second.status.ending.reason == "NothingFound"
+    assert second.status.ending.reason == "NothingToDo"
     assert first.workers.calls.count("scale_to_zero") == 1
 
 
