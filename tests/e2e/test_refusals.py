@@ -122,6 +122,6 @@ async def test_without_the_role_binding_the_condition_names_the_very_binding(tea
     await team.kubectl("delete", "rolebinding", "--all")
     await team.recovery()
     message = await team.waits("Forbidden")
-    command = message[message.index("kubectl create rolebinding") : message.index(" (missing: ")]
+    command = message[message.index("kubectl create rolebinding") :].partition(" (missing: ")[0]
     await team.sandbox.kubectl(*command.split()[1:])
     await team.reached("Succeeded")

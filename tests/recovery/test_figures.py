@@ -7,6 +7,7 @@ from queue_recovery.api.recovery_status import (
     Ending,
     JobTotals,
     Messages,
+    Plan,
     Quarantine,
     QueueRecoveryStatus,
     Restored,
@@ -100,6 +101,17 @@ def test_what_nothing_replaces_is_named_with_the_undo(found: Unreplaced, *, quar
     messages = Messages(found=12, quarantined=12, unreplaced=found)
 
     assert unreplaced_note(QueueRecoveryStatus(messages=messages, quarantine=stored)) == note
+
+
+def test_messages_of_several_queues_are_put_back_by_a_recovery_for_each() -> None:
+    messages = Messages(found=2, quarantined=2, unreplaced=Unreplaced(count=2))
+    plan = Plan(time="2030-01-01T00:00:00Z", ready=2, unacked=0, enqueue=0, skip=0, queues=["mail", "tts"])
+    before = QueueRecoveryStatus(plan=plan, messages=messages, quarantine=Quarantine(name="q", messages=2))
+
+    note = unreplaced_note(before)
+
+    assert note is not None
+    assert note.endswith("create a QueueRecovery for each queue whose restoreFrom names this one")
 
 
 def test_the_count_before_the_quarantine_was_removed_is_final() -> None:

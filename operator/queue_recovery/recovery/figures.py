@@ -156,7 +156,7 @@ def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
     names = named([f"{one.task or 'a task'} {one.task_id or 'without an id'}" for one in found.examples])
     which = f" ({names})" if found.is_exact and names else ""
     them = "it" if found.count == 1 else "them"
-    of_each = " for each queue" if status.plan and status.plan.queues else ""
+    of_each = " for each queue" if status.plan and len(status.plan.queues) > 1 else ""
     undo = f"To put {them} back, create a QueueRecovery{of_each} whose restoreFrom names this one"
     if status.quarantine is None:
         undo = "They are removed for good, because purge.retentionSeconds is 0"
