@@ -159,8 +159,11 @@ class Scenario(Team):
         await self.redis.hset(run, mapping={"uid": "elsewhere", "name": "team/elsewhere", "state": "preparing"})
         await self.redis.set(lock, "elsewhere")
 
+        async def waits() -> bool:
+            return self.watched.waits_for_lock  # this one, or the next one if it was removed before it said so
+
         async def unlock() -> None:
-            await self.watched.becomes(lambda watched: watched.waits_for_lock, "the recovery to wait for the lock")
+            await until(waits, "the recovery to wait for the lock")
             await self.redis.delete(lock, run)
 
         async with self.recovering():
