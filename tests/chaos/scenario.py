@@ -160,7 +160,8 @@ class Scenario(Team):
         await self.redis.set(lock, "elsewhere")
 
         async def waits() -> bool:
-            return self.watched.waits_for_lock  # this one, or the next one if it was removed before it said so
+            # This one, or the next one if it was removed before it said so; or it is gone and will not say so.
+            return self.watched.waits_for_lock or self.watched.gone
 
         async def unlock() -> None:
             await until(waits, "the recovery to wait for the lock")

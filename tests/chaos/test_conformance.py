@@ -9,7 +9,7 @@ from tests.chaos.abstraction import BATCHES, NOT_MODELLED, OWN, READS, THEIRS, W
 from tests.chaos.conformance import Conformance
 from tests.chaos.points import About, Crossing, Moment
 from tests.model.protocol import EFFECTS
-from tests.model.state import Message, beginning
+from tests.model.state import Message, State, beginning
 from tests.model.view import Outcome, View
 
 UID = "uid"
@@ -54,7 +54,9 @@ RECOVERY = [
 """What an operator does to a queue of one message, which is poisoned, another one that a worker holds, and one job."""
 
 
-def checked(*traces: Sequence[Crossing], effects: Mapping[str, Callable[[View], Outcome]] = EFFECTS) -> str:
+def checked(
+    *traces: Sequence[Crossing], effects: Mapping[str, Callable[[View], Outcome]] = EFFECTS, start: State = START
+) -> str:
     """Check traces whose effects took place one after the other."""
     time = 0
     timed: list[list[Crossing]] = []
@@ -63,7 +65,7 @@ def checked(*traces: Sequence[Crossing], effects: Mapping[str, Callable[[View], 
         for line in trace:
             time += 1
             timed[-1].append(line.model_copy(update={"time": float(time), "number": time}))
-    return Conformance(start=START, recoveries={UID: 0}, jobs={"job": 0}, effects=effects).check(timed)
+    return Conformance(start=start, recoveries={UID: 0}, jobs={"job": 0}, effects=effects).check(timed)
 
 
 def test_what_the_operator_does_conforms() -> None:
@@ -128,6 +130,47 @@ def test_a_write_that_was_given_up_may_take_place_when_all_is_over() -> None:
     failed = RECOVERY[scaling].model_copy(update={"moment": Moment.FAILED})
 
     assert checked([*RECOVERY[:scaling], failed, effect("redis open", "OK"), *RECOVERY[scaling:]]) == ""
+
+
+def test_a_list_that_one_operator_has_sorted_in_part_is_sorted_on_by_the_next() -> None:
+    start, boundary = START._replace(back=(9,)), [line.name for line in RECOVERY].index("redis boundary")
+    rest = [effect("redis rejoin", "OK"), *RECOVERY[boundary + 1 :]]
+    died = [*RECOVERY[: boundary + 1], effect("redis sort", "OK 3")]
+
+    assert checked([*died, effect("redis sort", "OK 0"), *rest], start=start) == ""
+    assert checked(died, [effect("redis sort", "OK 0"), *rest], start=start) == ""
+    assert "redis sort" in checked(
+        [*died[:-1], effect("redis sort", "OK 0")], [effect("redis sort", "OK 0"), *rest], start=start
+    )
+
+
+def test_one_that_is_cancelled_when_it_has_added_its_finalizer_need_not_remove_that_first() -> None:
+    ends = [
+        status("planned, attempt 1, ends as Cancelled"),
+        status("over: Cancelled"),
+        effect("k8s remove the finalizer", "200"),
+    ]
+
+    assert checked([*RECOVERY[:2], *ends], start=START._replace(cancels=1)) == ""
+    assert "k8s status" in checked([*RECOVERY[:2], *ends])
+
+
+def test_a_paused_process_writes_an_answer_down_long_after_its_effect() -> None:
+    scaling = [line.name for line in RECOVERY].index("k8s scale to 0")
+    followed_by = [effect("redis open", "OK"), *RECOVERY[scaling + 1 :]]
+    begun = RECOVERY[scaling].model_copy(update={"moment": Moment.BEFORE, "number": 1, "time": scaling + 0.5})
+    traces = [
+        [*(line.model_copy(update={"time": float(n)}) for n, line in enumerate(RECOVERY[:scaling])), begun],
+        [line.model_copy(update={"time": 10.0 + n}) for n, line in enumerate(followed_by)],
+    ]
+    late = begun.model_copy(update={"moment": Moment.AFTER, "time": 99.0})
+
+    def conforms(*more: Crossing) -> bool:
+        conformance = Conformance(start=START, recoveries={UID: 0}, jobs={"job": 0})
+        return conformance.check([[*traces[0], *more], traces[1]]) == ""
+
+    assert conforms(late)
+    assert not conforms(late.model_copy(update={"number": 2}))
 
 
 def test_each_script_is_mapped() -> None:
