@@ -160,8 +160,8 @@ class Scenario(Team):
         await self.redis.set(lock, "elsewhere")
 
         async def waits() -> bool:
-            # This one, or the next one if it was removed before it said so; or it is gone and will not say so.
-            return self.watched.waits_for_lock or self.watched.gone
+            # This one, or the next one if it was removed before it said so; or it is over and will not say so.
+            return self.watched.waits_for_lock or self.watched.ended
 
         async def unlock() -> None:
             await until(waits, "the recovery to wait for the lock")
