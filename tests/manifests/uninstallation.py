@@ -131,7 +131,7 @@ class Installation:
         body = recovery("stuck")
         body["metadata"]["finalizers"] = [_FINALIZER]
         await self.create(body)
-        await self.write_status("stuck", phase="Draining", message="waiting for the last pod of worker")
+        await self.write_status("stuck", phase="Draining", message="waiting for the pods of worker to end")
         await self.scale_down()
 
     async def ends(self) -> None:

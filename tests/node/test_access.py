@@ -25,7 +25,7 @@ async def test_permissions_that_are_taken_away_in_the_drain_are_named_and_it_goe
     await team.poison(*JOBS)
     await team.failed(*JOBS)
     await team.recover("without-permissions", JOBS)
-    await team.says("without-permissions", "waiting for the last pod")
+    await team.says("without-permissions", "waiting for the pods of")
     await team.kubectl("delete", "rolebinding", "queue-recovery")
     try:
         said = await team.says("without-permissions", "Forbidden")
@@ -119,7 +119,7 @@ async def bring_into_each_phase(team: Team) -> None:
         team.reached("enqueuing", "Reenqueuing"),
     )
     await together(*(_recover(team, queue) for queue in _GRACE_SECONDS))
-    await together(*(team.says(queue, "waiting for the last pod") for queue in _GRACE_SECONDS))
+    await together(*(team.says(queue, "waiting for the pods of") for queue in _GRACE_SECONDS))
 
     async def purges() -> bool:
         # Redis answers no write for half a minute from now on, which ends while the API server is away: a purge of

@@ -43,7 +43,7 @@ async def test_a_pod_that_is_deleted_by_force_while_its_process_lives_is_told_of
     await node.stop_kubelet()
     try:
         await team.recover("forced", JOBS)
-        await team.says("forced", "waiting for the last pod")
+        await team.says("forced", "waiting for the pods of")
         await team.kubectl("delete", "pod", pod["metadata"]["name"], "--force", "--grace-period=0")
         await team.says("forced", "UnknownConsumer", pod["status"]["podIP"], "CLIENT KILL ID")
     finally:

@@ -20,7 +20,7 @@ async def drained_slowly(team: Team, name: str) -> None:
     await team.poison(*JOBS)
     await team.failed(*JOBS)
     await team.recover(name, JOBS)
-    await team.says(name, "waiting for the last pod")
+    await team.says(name, "waiting for the pods of")
 
 
 async def ended_well(team: Team, name: str) -> None:

@@ -53,7 +53,7 @@ async def _draining(team: Team) -> None:
     await team.poison(*JOBS)
     await team.failed(*JOBS)
     await team.recover("stuck", JOBS)
-    await team.says("stuck", "waiting for the last pod")
+    await team.says("stuck", "waiting for the pods of")
 
 
 async def test_uninstalling_with_a_recovery_in_its_drain_brings_the_workers_back_first(

@@ -55,7 +55,7 @@ async def test_a_recovery_that_the_previous_version_has_begun_ends_well_under_th
     await team.failed(*JOBS)
     await team.recover("upgraded", JOBS)
     await team.recover("waiting", JOBS, suspend=True)
-    await team.says("upgraded", "waiting for the last pod")
+    await team.says("upgraded", "waiting for the ")
 
     await operator.install(cluster)
 
