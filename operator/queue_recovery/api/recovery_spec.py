@@ -202,15 +202,16 @@ class QueueRecoverySpec(Model):
         ge=1,
         le=31536000,
         description="How long the recovery may wait before it stops the workers, from its creation or from when "
-        "`suspend` was set to false. Time while it is suspended does not count. "
-        "Then it fails, and nothing was touched.",
+        "`suspend` was set to false. After that it fails, and nothing was touched. Time while it is suspended does "
+        "not count, except while no plan could be made.",
     )
     active_deadline_seconds: int = Field(
         1800,
         ge=1,
         le=31536000,
         description="How long the recovery may take from the start of the drain, including time while it is suspended "
-        "between jobs. Then it fails, and the workers are scaled back first. It may be raised while the recovery runs.",
+        "between jobs. After that it fails, and the workers are scaled back first. It may be raised while the "
+        "recovery runs.",
     )
     suspend: bool = Field(
         default=False,

@@ -197,7 +197,10 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
 
 
 def _refuse_unlabelled(recovery: Recovery, workers: Sequence[Worker]) -> None:
-    """Write a note again that was removed: before the drain has ended, an ending scales back by the note alone."""
+    """Raise RecoveryError (`WorkerChanged`) if a note was removed: scaling to 0 again writes it.
+
+    Before the drain has ended, an ending scales back by the note alone.
+    """
     removed = [worker.name for worker in workers if worker.replicas == 0 and not _is_held(recovery, worker)]
     if removed:
         raise RecoveryError(

@@ -41,7 +41,7 @@ async def end(recovery: Recovery) -> None:
     if _holds_workers(recovery):
         await _refuse_late_takes(recovery)
         await scale_back(recovery)
-        _note_scaled_back(recovery)
+        _mark_scaled_back(recovery)
     await recovery.finish(await _close(recovery))
 
 
@@ -50,7 +50,7 @@ def _holds_workers(recovery: Recovery) -> bool:
     return recovery.scales_workers and not recovery.scaled_back and not restarted
 
 
-def _note_scaled_back(recovery: Recovery) -> None:
+def _mark_scaled_back(recovery: Recovery) -> None:
     recovery.scaled_back = True
     recovery.turn.release_drain_slot()  # the rest waits for servers without a deadline, and others need the slot
 
@@ -118,7 +118,7 @@ async def end_removed(recovery: Recovery) -> None:
     if _holds_workers(recovery):
         await _refuse_late_takes(recovery)
         await _scale_back_with_retries(recovery)
-        _note_scaled_back(recovery)
+        _mark_scaled_back(recovery)
     with suppress(RecoveryError, Gone):
         await end(recovery)
 
