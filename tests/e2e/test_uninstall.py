@@ -168,7 +168,6 @@ async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are
 async def test_deleting_the_manifests_waits_for_a_running_recovery_alone_which_ends_when_they_are_applied_again(
     cluster: Cluster, team: Team
 ) -> None:
-    # They end when the operator is back: a recovery that ends before it goes would let the definitions go too.
     await team.kubectl("delete", "deployment", "worker")
     await team.stubborn_workers()
     await team.recovery("waiting", targetRef={"name": "nobody"})
@@ -177,6 +176,7 @@ async def test_deleting_the_manifests_waits_for_a_running_recovery_alone_which_e
     await team.waits("Suspended", "held")
     await team.recovery()
     await _drains(team)
+    await cluster.stop_operator()  # which could end this one too before it goes itself: then nothing is waited for
     await cluster.sandbox.kubectl("delete", "-k", "manifests/", "--wait=false")
 
     async def alone() -> bool:
