@@ -28,7 +28,7 @@ RUN pip wheel --no-build-isolation --no-deps --wheel-dir dist . \
 FROM ${PYTHON_IMAGE}
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="QueueRecovery" \
-    org.opencontainers.image.description="A Kubernetes operator that recovers a stuck Celery queue with one YAML" \
+    org.opencontainers.image.description="A Kubernetes operator that recovers a stuck Celery queue with one YAML file" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/queue-recovery /opt/queue-recovery

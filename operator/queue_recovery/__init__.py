@@ -1,1 +1,1 @@
-"""An operator that recovers a stuck Celery queue with one YAML."""
+"""An operator that recovers a stuck Celery queue with one YAML file."""

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP, everything, recovery, tasks
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, sends_twice
 
 QUEUES = ["tts", "mail", "tts2"]
@@ -91,6 +91,7 @@ async def until_done(broker: RedisBroker, run: Run, trips: list[int]) -> None:
     await broker.run(run).take()
 
 
+@on_one_server
 @many
 @given(messages=ready, entries=unacked, trips=deaths)
 async def test_taking_moves_all_of_the_queue_and_nothing_else(
@@ -111,6 +112,7 @@ async def test_taking_moves_all_of_the_queue_and_nothing_else(
     assert (taken.ready, taken.unacked) == (sum(map(len, lists)), len(ours) - len(lists))
 
 
+@on_one_server
 @many
 @given(
     messages=ready, entries=unacked, trips=st.lists(st.integers(0, 12), min_size=1, max_size=4), last=st.integers(0, 9)
@@ -140,6 +142,7 @@ async def passed_boundary(redis: Redis, run: Run) -> bool:
     return await redis.hget(f"queuerecovery.dev:run:{run.uid}", "state") == b"purged"
 
 
+@on_one_server
 @many
 @given(trips=deaths, size=st.integers(1, 5))
 async def test_every_job_is_enqueued_once_however_often_pushing_dies(
@@ -160,6 +163,7 @@ async def test_every_job_is_enqueued_once_however_often_pushing_dies(
     assert await broker.run(run).pushed() == {job.key for job in jobs}
 
 
+@on_one_server
 async def test_a_death_after_any_command_of_taking_or_closing_loses_nothing(connect: Connect, redis: Redis) -> None:
     entries = [("", queue, True) for queue in QUEUES] * 75
     messages = [("tts", 0), ("tts", 9), ("mail", 0)]

@@ -33,6 +33,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run, Task
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, recovery, restoring
+from tests.broker.conftest import on_one_server
 from tests.broker.dying import dying, sends_twice
 from tests.broker.test_ending_runs import LATER
 
@@ -346,6 +347,7 @@ def _entry(entry: bytes) -> str:
     return name
 
 
+@on_one_server
 def test_messages_are_conserved_and_keep_their_order_in_any_history(server: Server) -> None:
     class OnServer(Histories):
         def __init__(self) -> None:

@@ -16,15 +16,11 @@ from queue_recovery.broker.connection.values import END, LARGEST, Large
 from queue_recovery.broker.layout.envelope import Entry, after_envelope, envelope_of, read_entry, read_message, task_id
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
-from sandbox.broker import flavours
 from tests.broker.application import SEP, restoring, seen_jobs, selecting
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 from tests.memory import LIMIT_MIB, peak_of
 
 MIB = 2**20
-
-on_one_server = pytest.mark.parametrize("server", flavours()[:1], indirect=True)
-"""What is measured is the operator's memory, which does not depend on the kind of the server."""
 
 
 def message(name: str, *, size: int = 0, queue: str = "tts", priority: int = 0) -> bytes:

@@ -16,7 +16,7 @@ from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP, Application, everything, recovery, seen_jobs, selecting
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, dying_at, sends_twice
 
 KEYS = {0: "tts", 3: f"tts{SEP}3", 9: f"tts{SEP}9"}
@@ -121,6 +121,7 @@ def _retries(envelope: bytes) -> int:
     return int(json.loads(envelope)["headers"]["retries"])
 
 
+@on_one_server
 @many
 @given(made=lists, held=entries, trips=deaths, pushed=pushes, by=ways)
 async def test_taking_a_part_dies_anywhere_and_conserves_everything(
@@ -145,6 +146,7 @@ async def test_taking_a_part_dies_anywhere_and_conserves_everything(
     assert run.select is None or taken.left_ids == firsts
 
 
+@on_one_server
 @many
 @given(made=lists, trips=st.lists(st.integers(3, 25), min_size=1, max_size=3), last=deaths, pushed=pushes, by=ways)
 async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
@@ -171,6 +173,7 @@ async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
         assert closed.taken.ready + closed.taken.left == sum(map(len, made.values()))
 
 
+@on_one_server
 async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(connect: Connect, redis: Redis) -> None:
     outlived, trips = False, 0
     while not outlived:

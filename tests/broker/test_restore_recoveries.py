@@ -23,7 +23,7 @@ from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.ports.resource import DesiredState
 from queue_recovery.recovery.reconcile import reconcile
 from tests.broker.application import recovery
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import Died, _Mortal
 from tests.turns import alone
 
@@ -205,6 +205,7 @@ def late(here: Here) -> None:
     here.time += timedelta(days=2)
 
 
+@on_one_server
 @pytest.mark.parametrize("then", [nothing, cancel, delete, late])
 async def test_a_death_at_any_effect_is_followed_by_a_process_that_ends_it_and_counts_right(
     connect: Connect, redis: Redis, then: Callable[[Here], None]

@@ -16,7 +16,7 @@ from queue_recovery.broker.connection.client import Word
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Restored, Run
 from tests.broker.application import SEP, Application, recovery, restoring
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, sends_twice
 
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
@@ -147,6 +147,7 @@ class Fixture:
         assert restored == Restored(restored=len(went), left=len(self.goes) - len(went))
 
 
+@on_one_server
 @many
 @given(made=attempts, trips=deaths, pushed=pushes)
 async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_then_the_rest_follows(
@@ -179,6 +180,7 @@ async def test_putting_back_a_part_dies_anywhere_and_conserves_everything_and_th
         assert await fixture.queued(priority) == [one for one in envelopes if not fixture.goes[name_of(one)]]
 
 
+@on_one_server
 @many
 @given(made=attempts, trips=st.lists(st.integers(2, 30), min_size=1, max_size=3), last=deaths, pushed=pushes)
 async def test_an_ending_half_way_makes_visible_what_was_brought_and_leaves_the_rest(
@@ -215,6 +217,7 @@ BIG = [
 ]
 
 
+@on_one_server
 async def test_a_death_after_any_command_loses_nothing_and_doubles_nothing(connect: Connect, redis: Redis) -> None:
     outlived, trips = False, 0
     while not outlived:

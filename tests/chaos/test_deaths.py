@@ -38,7 +38,7 @@ def sample(steps: Sequence[Crossing], trouble: Trouble, cases: int) -> list[Case
 async def test_an_operator_that_is_killed_at_a_step_is_followed_by_one_that_goes_on(
     servers: Servers, steps: list[Crossing]
 ) -> None:
-    await in_order(servers, sample(steps, Trouble.DEATH, 3))
+    await in_order(servers, sample(steps, Trouble.DEATH, 2))
 
 
 async def test_two_deaths_do_no_more_harm_than_one(servers: Servers, steps: list[Crossing]) -> None:
@@ -52,9 +52,9 @@ async def test_a_recovery_that_leaves_messages_of_pending_jobs_loses_and_doubles
     assert not undisturbed.violations, report.evidence(undisturbed)
     more = plans.more(plans.effects(undisturbed.traces[0]), steps)
 
-    for trouble in (Trouble.DEATH, Trouble.CANCEL, Trouble.REMOVED):
-        cases = list(plans.matrix(trouble, more, plans.PENDING))
-        await in_order(servers, plans.chance(SEED).sample(cases, min(3, len(cases))))
+    troubles = (Trouble.DEATH, Trouble.CANCEL, Trouble.REMOVED)
+    matrices = [list(plans.matrix(trouble, more, plans.PENDING)) for trouble in troubles]
+    await in_order(servers, [plans.chance(SEED).choice(matrix) for matrix in matrices])
 
 
 async def test_messages_of_pending_jobs_are_left_also_where_the_jobs_are_listed_for_another_queue(
@@ -81,11 +81,11 @@ async def test_a_second_replica_takes_over_where_the_leader_was_killed(servers: 
 
 
 async def test_an_operator_that_wakes_when_all_is_over_changes_nothing(servers: Servers, steps: list[Crossing]) -> None:
-    await in_order(servers, sample(steps, Trouble.PAUSE, 2))
+    await in_order(servers, sample(steps, Trouble.PAUSE, 1))
 
 
 async def test_a_spec_that_changes_in_the_middle_of_a_step_is_followed(servers: Servers, steps: list[Crossing]) -> None:
-    await in_order(servers, [*sample(steps, Trouble.CANCEL, 2), *sample(steps, Trouble.DELETE, 1)])
+    await in_order(servers, [*sample(steps, Trouble.CANCEL, 1), *sample(steps, Trouble.DELETE, 1)])
 
 
 async def test_an_answer_that_is_lost_and_a_request_that_comes_late_are_no_second_effect(
@@ -110,11 +110,7 @@ async def test_a_crowd_whose_leader_is_killed_among_them_ends_in_order_and_never
 
 
 async def test_a_death_beside_the_finalizer_leaves_none_and_loses_none(servers: Servers) -> None:
-    points = [
-        Point(name=f"k8s {what} the finalizer", number=1, side=side)
-        for what in ("add", "remove")
-        for side in plans.SIDES
-    ]
+    points = [Point(name=f"k8s {what} the finalizer", number=1, side="after") for what in ("add", "remove")]
 
     await in_order(servers, [Case(trouble=Trouble.DEATH, points=(point,)) for point in points])
 
@@ -136,13 +132,13 @@ async def test_a_recovery_that_has_waited_for_the_lock_plans_again_also_after_a_
 async def test_workers_that_are_replaced_during_the_drain_are_stopped_too(
     servers: Servers, steps: list[Crossing]
 ) -> None:
-    await in_order(servers, sample(steps, Trouble.REPLACED, 2))
+    await in_order(servers, sample(steps, Trouble.REPLACED, 1))
 
 
 async def test_what_a_recovery_holds_that_is_removed_by_force_is_taken_over_by_the_next_one(
     servers: Servers, steps: list[Crossing]
 ) -> None:
-    await in_order(servers, [*sample(steps, Trouble.REMOVED, 2), *sample(steps, Trouble.REMOVED_LATE, 1)])
+    await in_order(servers, [*sample(steps, Trouble.REMOVED, 1), *sample(steps, Trouble.REMOVED_LATE, 1)])
 
 
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:

@@ -168,7 +168,7 @@ def searched(texts: list[str], written: io.StringIO) -> None:
 @given(urls=broker_urls)
 @example(urls=[f"redis://:9137?{MARK}=zz@redis"])
 @example(urls=[f"redis://:9137?{MARK}=zz"])
-@settings(FAST, max_examples=417)
+@settings(FAST, max_examples=150)
 async def test_of_a_brokers_url_no_piece_is_shown(written: io.StringIO, urls: list[str]) -> None:
     async def look(url: str) -> None:
         broker = RedisBroker.connect(url, TransportOptions(master_name="media"))
@@ -184,7 +184,7 @@ async def test_of_a_brokers_url_no_piece_is_shown(written: io.StringIO, urls: li
 @given(urls=store_urls)
 @example(urls=[f"mongodb://bob:9137?{MARK}file=zz@db"])
 @example(urls=[f"mongodb://bob:pass@db/?{MARK}file=zz"])
-@settings(FAST, max_examples=417)
+@settings(FAST, max_examples=150)
 async def test_of_a_job_stores_url_no_piece_is_shown(written: io.StringIO, urls: list[str]) -> None:
     async def look(url: str) -> None:
         await connecting_stores.connect(url, SPEC).aclose()
@@ -195,7 +195,7 @@ async def test_of_a_job_stores_url_no_piece_is_shown(written: io.StringIO, urls:
 @pytest.mark.timeout(900)
 @given(broker=broker_urls.flatmap(st.sampled_from), job_store=store_urls.flatmap(st.sampled_from))
 @example(broker=f"redis://:9137?{MARK}=zz@redis", job_store=f"mongodb://bob:9137?{MARK}file=zz@db")
-@settings(FAST, max_examples=100)
+@settings(FAST, max_examples=60)
 async def test_of_a_targets_secrets_no_piece_is_in_the_status_in_the_log_or_in_the_metrics(
     written: io.StringIO, broker: str, job_store: str
 ) -> None:
@@ -275,7 +275,7 @@ def search_for(password: str, texts: list[str], written: io.StringIO) -> None:
 @example(template="redis://user:{}@HOST", password="9898;sentinel://wqxz")
 @example(template="sentinel://user:{}@HOST;sentinel://:{}@HOST", password="9898;sentinel://wqxz")
 @example(template="sentinel://user:{}@HOST;sentinel://:{}@HOST", password="@wqxz:9898;sentinel://wqxz")
-@settings(FAST, max_examples=400)
+@settings(FAST, max_examples=150)
 async def test_where_every_host_resolves_no_four_characters_of_a_brokers_password_are_shown(
     every_host_resolves: io.StringIO, template: str, password: str
 ) -> None:
@@ -295,7 +295,7 @@ async def test_where_every_host_resolves_no_four_characters_of_a_brokers_passwor
 @example(template="mongodb://bob:{}@HOST/app", password="9898,wqxz:9898")
 @example(template="mongodb://bob:{}@HOST/app", password="9898/wqxz")
 @example(template="mongodb://{}@HOST:27017", password="wqxz9/x")
-@settings(FAST, max_examples=150)
+@settings(FAST, max_examples=100)
 async def test_where_every_host_resolves_no_four_characters_of_a_job_stores_password_are_shown(
     every_host_resolves: io.StringIO, template: str, password: str
 ) -> None:

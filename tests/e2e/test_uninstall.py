@@ -1,9 +1,9 @@
 """Uninstalling as README.md tells it, with recoveries in every state; in a cluster of its own, with its commands.
 
-What the script does by itself, without an operator, is in `tests/manifests/test_uninstall_script.py`.
+What the script does by itself is in `tests/manifests/test_uninstall_script.py`; what README.md says for a cluster whose
+operator cannot run any more is tried on a real node (`tests/node/test_uninstall.py`).
 """
 
-import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest_asyncio
@@ -47,15 +47,11 @@ class Cluster:
             "delete", "-n", "queue-recovery", "--grace-period=1", "--ignore-not-found", *pods.split()
         )
 
-    async def run(self, command: str, **environment: str) -> tuple[int, str]:
-        """Run a command as it is written in README.md."""
-        return await readme.run(
-            command, kubeconfig=self.sandbox.kubeconfig, kubectl=self.sandbox.kubectl_program, **environment
+    async def succeeds(self, command: str) -> str:
+        """Run a command as it is written in README.md, and return what it wrote."""
+        code, output = await readme.run(
+            command, kubeconfig=self.sandbox.kubeconfig, kubectl=self.sandbox.kubectl_program
         )
-
-    async def succeeds(self, command: str, **environment: str) -> str:
-        """Run a command, and return what it wrote."""
-        code, output = await self.run(command, **environment)
         assert code == 0, output
         return output
 
@@ -111,60 +107,6 @@ async def test_all_recoveries_end_and_their_workers_come_back_before_anything_is
     assert await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 
-async def test_the_definitions_can_stay_and_with_them_the_targets_and_what_is_finished(
-    cluster: Cluster, team: Team
-) -> None:
-    await team.recovery("finished", queue="nothing")
-    await team.reached("Failed", "finished")
-    await team.recovery()
-    await _drains(team)
-
-    await cluster.succeeds(readme.command("Uninstall", "sh manifests/uninstall.sh --keep-definitions"))
-
-    assert await cluster.left() == [
-        "customresourcedefinition.apiextensions.k8s.io/queuerecoveries.queuerecovery.dev",
-        "customresourcedefinition.apiextensions.k8s.io/queuetargets.queuerecovery.dev",
-    ]
-    assert await team.kubectl("get", "qt", "-o", "name") == "queuetarget.queuerecovery.dev/team\n"
-    recoveries = json.loads(await team.kubectl("get", "qr", "-o", "json"))["items"]
-    # The other one is among them if it was faster than its deletion.
-    assert "finished" in [one["metadata"]["name"] for one in recoveries]
-    assert all("completionTime" in one["status"] for one in recoveries)
-    assert await team.replicas() == 2
-
-
-async def test_without_an_operator_it_stops_and_the_workers_and_the_recovery_are_rescued_by_hand(
-    cluster: Cluster, team: Team
-) -> None:
-    await team.recovery()
-    await _drains(team)
-    await cluster.stop_operator()
-
-    code, output = await cluster.run(readme.commands("Uninstall")[0], TIMEOUT="3")
-    assert code != 0
-    assert f"{team.namespace} stuck" in output
-    assert 'these recoveries wait for the operator, which does not run in namespace "queue-recovery"' in output
-    assert await team.replicas() == 0
-
-    listed = await cluster.succeeds(readme.command("Uninstall", "kubectl get deployments"))
-    _, line = listed.splitlines()
-    assert line.split()[:2] == [team.namespace, "worker"]
-    assert line.split()[-2:] == ["stuck", "2"]
-
-    await _remove_by_hand(cluster, team)
-    code, output = await cluster.run(readme.commands("Uninstall")[0])
-    assert code != 0
-    assert f"{team.namespace}/worker: " in output
-    assert "sh manifests/scale-back.sh" in output
-
-    await cluster.succeeds(readme.command("Uninstall", "sh manifests/scale-back.sh"))
-    await _in_order(team)
-    assert "no Deployment is scaled down" in await cluster.succeeds("sh manifests/scale-back.sh")
-
-    await cluster.succeeds(readme.commands("Uninstall")[0])
-    assert await cluster.left() == []
-
-
 async def test_deleting_the_manifests_waits_for_a_running_recovery_alone_which_ends_when_they_are_applied_again(
     cluster: Cluster, team: Team
 ) -> None:
@@ -192,12 +134,6 @@ async def test_deleting_the_manifests_waits_for_a_running_recovery_alone_which_e
     async with team.workers_end():
         await _in_order(team)
     await until(gone, "the deletion to go on", seconds=_SECONDS)
-
-
-async def _remove_by_hand(cluster: Cluster, team: Team) -> None:
-    for command in readme.commands("Uninstall"):
-        if command.startswith(("kubectl delete qr NAME", "kubectl patch qr NAME")):
-            await cluster.succeeds(command.replace("NAMESPACE", team.namespace).replace("NAME", "stuck"))
 
 
 async def _drains(team: Team) -> None:

@@ -86,6 +86,23 @@ async def test_pods_of_an_operator_without_a_deployment_stop_it_before_anything_
     assert installed.left() == set()
 
 
+async def test_a_deployment_that_no_recovery_scales_back_stops_it_until_it_is_scaled_back(
+    installed: Installation,
+) -> None:
+    await installed.scale_down()
+    before = installed.left()
+
+    code, output = await installed.uninstall()
+    assert code == 1, output
+    assert f"  {installed.team}/worker: scale back to 2" in output.splitlines()
+    assert "sh manifests/scale-back.sh" in output
+    assert installed.left() == before
+
+    await installed.scale_back()
+    code, output = await installed.uninstall()
+    assert code == 0, output
+
+
 async def test_a_deployment_that_is_scaled_down_while_the_permissions_are_removed_is_named(
     installed: Installation,
 ) -> None:

@@ -59,9 +59,8 @@ def held(start: State, *, one_by_one: bool = False) -> Found:
     return found
 
 
-@pytest.mark.parametrize("deaths", [1, 2, 3])
-def test_two_operators_enqueue_the_job_once_wherever_they_are_held_up_or_die(deaths: int) -> None:
-    found = held(TWO_OPERATORS._replace(deaths=deaths))
+def test_two_operators_enqueue_the_job_once_wherever_they_are_held_up_or_die() -> None:
+    found = held(TWO_OPERATORS._replace(deaths=3))  # every state with fewer deaths is among these
 
     assert found.endings == {(ENQUEUED,)}
     assert found.states > 5_000
