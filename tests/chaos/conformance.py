@@ -13,22 +13,24 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.chaos.abstraction import BATCHES, OWN, READS, THEIRS, WRITES, is_modelled, said_by
+from tests.chaos.hidden_steps import HiddenSteps
 from tests.chaos.points import Crossing, Moment
 from tests.chaos.possible_states import (
     Hypothesis,
     Pending,
-    after_surroundings,
     answers,
     begun_again,
     claims,
     shared,
     supplied,
+    whole_view,
     with_new_process,
     with_process,
 )
+from tests.chaos.traces import timed_early, unfinished
 from tests.model.protocol import EFFECTS
 from tests.model.state import NO_RECOVERY, Process, State
-from tests.model.view import Outcome, Part, View
+from tests.model.view import Outcome, View
 
 _LIST: Final = frozenset({"", "0"})
 """The list that is compared, by its priority: the first one, which producers push to."""
@@ -37,8 +39,6 @@ _GOES_ON: Final = frozenset({"put back unacked", "sort", "sort at the end", "sor
 _BETWEEN: Final = READS - {"read the status"}
 _ALL_SORTED: Final = frozenset({"OK", "OK 0"})
 _REFUSED: Final = frozenset({"CLOSED", "LOST"})
-_WHOLE: Final[frozenset[Part]] = frozenset()
-"""Nothing of the protocol is taken out of the model."""
 _GONE: Final = "404"
 _OK: Final = "2"
 """What the status of a response begins with that is no error."""
@@ -83,7 +83,7 @@ class Conformance:
     def _check(self, traces: Sequence[Sequence[Crossing]], lines: Sequence[tuple[float, int, Crossing]]) -> str:
         now = {Hypothesis(self.start._replace(processes=()))}
         ends = {id(trace[-1]) for trace in traces if trace}
-        unfinished = {number: _unfinished(trace) for number, trace in enumerate(traces)}
+        begun = {number: unfinished(trace) for number, trace in enumerate(traces)}
         for _, number, line in sorted(lines, key=lambda one: one[0]):
             try:
                 after = self._follow(now, number, line)
@@ -93,7 +93,7 @@ class Conformance:
                 return self._explain(now, number, line)
             now = after
             if id(line) in ends:
-                for effect in unfinished[number]:
+                for effect in begun[number]:
                     now = self._given_up(now, number, effect) or now
                 now = self._ended(now, number)
         return ""
@@ -158,7 +158,7 @@ class Conformance:
         if process.at not in places:
             return
         for one_by_one in (False, True):
-            for state, then in self._steps(View(one.state, process, _WHOLE, one_by_one), line):
+            for state, then in self._steps(whole_view(one.state, process, one_by_one=one_by_one), line):
                 if self._fits(one.state, state, process.recovery, line):
                     after = Hypothesis(state, one.pending)
                     yield after if actor is None else with_process(after, actor, then)
@@ -166,7 +166,7 @@ class Conformance:
     def _gone(self, now: set[Hypothesis], actor: int) -> Iterator[Hypothesis]:
         """Yield the states in which a process has met no resource any more."""
         for one in self._closed(now):
-            view = View(one.state, one.state.processes[actor], _WHOLE, one_by_one=False)
+            view = whole_view(one.state, one.state.processes[actor])
             if view.is_gone:
                 yield with_process(one, actor, view.gone()[1])
 
@@ -250,46 +250,13 @@ class Conformance:
 
     def _closed(self, hypotheses: Iterable[Hypothesis]) -> set[Hypothesis]:
         """Return these states and all that follow from them without an effect."""
-        found = set(hypotheses)
-        waiting = list(found)
-        while waiting:
-            for one in self._silent(waiting.pop()):
-                if one not in found:
-                    found.add(one)
-                    waiting.append(one)
-        return found
-
-    def _silent(self, one: Hypothesis) -> Iterator[Hypothesis]:
-        state = one.state
-        yield from (one._replace(state=after) for after in after_surroundings(state))
-        for actor, process in enumerate(state.processes):
-            yield from (with_process(one, actor, then) for then in self._unseen(state, process, actor))
-        for index, (process, effect) in enumerate(one.pending):
-            rest = one._replace(pending=one.pending[:index] + one.pending[index + 1 :])
-            yield from self._actions(rest, process, effect, None)
-
-    def _unseen(self, state: State, process: Process, actor: int) -> Iterator[Process]:
-        """Yield how a process may go on without an effect."""
-        if process.at == "done":
-            return
-        view = View(state, process, _WHOLE, one_by_one=False)
-        changes_nothing = process.at == "add the finalizer" or (process.at in {"freeze", "prepare"} and not state.jobs)
-        if process.at in READS or changes_nothing:
-            outcome = self.effects[process.at](view)
-            if outcome is not None and shared(outcome[0]) == shared(state):
-                yield outcome[1]
-        if self.flaky and process.at == "refuse late takers":
-            yield process._replace(at="bring the workers back")
-        cancelled = state.cancelled and process.recovery == 0 and not process.status.ending
-        if cancelled or actor in self._disturbed or actor in self._told:
-            yield Process(process.recovery)
-        if view.is_gone and not process.status.ending:
-            yield view.gone()[1]
-        status = state.statuses[process.recovery]
-        if process.at == "read the status" and status.step == "planned" and not status.over:
-            # It may know of a finalizer that is its own, which it need not remove first.
-            at = "end as cancelled" if cancelled and not status.ending else view.next(status)
-            yield process._replace(at=at, status=status)
+        hidden = HiddenSteps(
+            effects=self.effects,
+            flaky=self.flaky,
+            begin_again=self._disturbed | self._told,
+            late=lambda one, process, effect: self._actions(one, process, effect, None),
+        )
+        return hidden.closed(hypotheses)
 
     def _acting(self, now: set[Hypothesis], number: int, line: Crossing) -> tuple[set[Hypothesis], int]:
         """Return the states with the process that does this, which may be a new one."""
@@ -336,24 +303,5 @@ class Conformance:
         )
 
 
-def _unfinished(trace: Sequence[Crossing]) -> list[Crossing]:
-    """Return the effects that have begun and of whose end nothing is known."""
-    begun = {(line.name, line.number): line for line in trace if line.moment is Moment.BEFORE}
-    over = {(line.name, line.number) for line in trace if line.moment in {Moment.AFTER, Moment.FAILED}}
-    return [line for key, line in begun.items() if key not in over]
-
-
 def _batch(effect: str) -> str:
     return "mongo fence" if effect in {"mongo revert", "mongo release"} else effect
-
-
-def timed_early(lines: Sequence[tuple[float, int, Crossing]]) -> list[tuple[float, int, Crossing]]:
-    """Return the lines with each answer at the time at which its effect began, if another operator acted between."""
-    begun = {(number, line.name, line.number): time for time, number, line in lines if line.moment is Moment.BEFORE}
-    answers = [(time, number) for time, number, line in lines if line.moment is Moment.AFTER]
-
-    def time_of(time: float, number: int, line: Crossing) -> float:
-        since = begun.get((number, line.name, line.number), time) if line.moment is Moment.AFTER else time
-        return since if any(since < other < time and by != number for other, by in answers) else time
-
-    return [(time_of(*one), *one[1:]) for one in lines]

@@ -28,6 +28,11 @@ class Hypothesis(NamedTuple):
     pending: tuple[Pending, ...] = ()
 
 
+def whole_view(state: State, process: Process, *, one_by_one: bool = False) -> View:
+    """Return what a process sees with nothing of the protocol taken out."""
+    return View(state, process, frozenset(), one_by_one)
+
+
 def claims(view: View, numbers: Sequence[int], claim: Callable[[View], Outcome]) -> Iterator[tuple[State, Process]]:
     """Yield the state after a batch of claims; the process goes on with a push, or with the next batch."""
     for place, number in enumerate(numbers):
