@@ -207,11 +207,17 @@ async def until(
     Raises:
         DeadlineError: the condition did not become true in time, or the process ended first.
     """
+    task = asyncio.current_task()
+    assert task is not None
+    cancellations = task.cancelling()
     try:
         async with asyncio.timeout(seconds) as limit:
             while True:
                 if found := await condition():
                     return found
+                if task.cancelling() > cancellations:
+                    # Up to Python 3.11, `asyncio.wait_for`, with which drivers write, may drop a cancellation.
+                    raise asyncio.CancelledError
                 if of is not None and of.exit_code is not None:
                     raise DeadlineError(
                         f"waited for {what}, but {of.name} ended with {of.exit_code}\n{of.end_of_log()}"

@@ -1,10 +1,9 @@
 """A recovery as it changes."""
 
-from asyncio import Condition, timeout
 from collections.abc import Callable
 
 from sandbox.api import Json
-from sandbox.processes import DeadlineError
+from sandbox.processes import DeadlineError, until
 from tests.e2e.team import Team, condition
 
 
@@ -15,7 +14,6 @@ class Watched:
         """Nothing seen yet."""
         self.body: Json = {}
         self.gone = False
-        self._news = Condition()
 
     @property
     def status(self) -> Json:
@@ -47,9 +45,7 @@ class Watched:
         """Watch it until cancelled."""
         async for kind, body in team.api.follow(team.path("QueueRecovery")):
             if body["metadata"]["name"] == name:
-                async with self._news:
-                    self.body, self.gone = body, kind == "DELETED"
-                    self._news.notify_all()
+                self.body, self.gone = body, kind == "DELETED"
 
     async def becomes(self, condition: Callable[["Watched"], bool], what: str, *, seconds: float = 120) -> None:
         """Wait until the recovery is so.
@@ -57,8 +53,11 @@ class Watched:
         Raises:
             DeadlineError: it is not in time.
         """
+
+        async def is_so() -> bool:
+            return condition(self)
+
         try:
-            async with timeout(seconds), self._news:
-                await self._news.wait_for(lambda: condition(self))
-        except TimeoutError:
-            raise DeadlineError(f"waited {seconds} s in vain for {what}; last: {self.status}") from None
+            await until(is_so, what, seconds=seconds)
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}; last: {self.status}") from None

@@ -119,6 +119,33 @@ async def test_a_failed_wait_names_the_condition_and_shows_the_log_of_the_proces
             await until(never, "rain", seconds=0.2, of=lasting)
 
 
+@pytest.mark.parametrize("seconds", [0.05, None], ids=["deadline", "cancelled"])
+async def test_a_wait_ends_although_a_driver_drops_its_cancellation(seconds: float | None) -> None:
+    dropped: list[asyncio.CancelledError] = []
+
+    async def never() -> bool:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError as cancellation:
+            if dropped:
+                raise
+            dropped.append(cancellation)  # as `asyncio.wait_for` does when its result is ready
+        return False
+
+    waiting = asyncio.ensure_future(until(never, "rain", seconds=seconds))
+    if seconds is None:
+        await asyncio.sleep(0)
+        waiting.cancel()
+    done, _ = await asyncio.wait({waiting}, timeout=0.5)
+    waiting.cancel()
+
+    assert done
+    if seconds is None:
+        assert waiting.cancelled()
+    else:
+        assert isinstance(waiting.exception(), DeadlineError)
+
+
 async def test_a_program_that_ignores_sigterm_is_killed() -> None:
     async with Scope.open() as scope:
         script = "trap '' TERM; echo ready; while true; do sleep 1; done"
