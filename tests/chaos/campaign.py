@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from tests.chaos import plans, report
 from tests.chaos.cases import Case, Result, Trouble
 from tests.chaos.crowd import run_crowd
+from tests.chaos.deadline import result_of
 from tests.chaos.points import Crossing
 from tests.chaos.servers import Servers
 from tests.chaos.troubles import run
@@ -39,7 +41,9 @@ def main() -> None:
     parser.add_argument("--report", type=Path, help="folder for the table and the evidence of violations")
     arguments = parser.parse_args()
     troubles = [Trouble(name) for name in arguments.troubles.split(",") if name]
-    sys.exit(asyncio.run(_campaign(arguments, troubles)))
+    code = asyncio.Runner().run(_campaign(arguments, troubles))
+    sys.stdout.flush()
+    os._exit(code)  # the end of an event loop waits for all tasks, and a case that has not ended may never do so
 
 
 async def _campaign(arguments: argparse.Namespace, troubles: Sequence[Trouble]) -> int:
@@ -94,7 +98,7 @@ async def _run_all(servers: Servers, cases: Sequence[Case], arguments: argparse.
     async def run_one(number: int, case: Case) -> Result:
         nonlocal done
         async with at_once:
-            result = await run(servers, case)
+            result = await result_of(case, run(servers, case))
         done += 1
         outcome = "; ".join(result.violations) or ("holds" if result.reached else "holds, point not reached")
         sys.stdout.write(f"{done}/{len(cases)} {case}: {result.phase}, {outcome} ({result.seconds:.1f} s)\n")
