@@ -138,7 +138,7 @@ async def test_once_a_job_is_enqueued_no_further_attempt_can_take_it(
     application.hold("tts", held)
     before = await everything(redis)
 
-    with pytest.raises(RuntimeError, match="out of order"):
+    with pytest.raises(RecoveryError, match="BrokerLostData"):
         await broker.run(run).take(attempt=2)
 
     assert await everything(redis) == before

@@ -34,7 +34,7 @@ async def run_script(db: Database, script: Script, keys: Sequence[str], argument
             # The status says that this was done before, but here it was not: a replica without it took over.
             raise lost_data()
         case [b"PUSHED"]:
-            raise RuntimeError(f"{script}.lua was sent out of order: {answer[0].decode()}")
+            raise forged(keys[0])  # every job is enqueued after the last attempt
         case _:
             return answer
 
