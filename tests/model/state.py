@@ -179,6 +179,7 @@ class State(NamedTuple):
     replacements: int = 0
     vanishings: int = 0
     expirations: int = 0
+    failovers: int = 0
 
     def with_run(self, recovery: int, run: Run) -> "State":
         """Return the state with this record in Redis."""

@@ -114,9 +114,7 @@ def _chances(state: State) -> Iterator[Move]:
         cancelled = state._replace(cancels=0, cancelled=True)
         yield Move("the user cancels the first recovery", cancelled, sure=state.broker_away)
     yield from _removals(state)
-    last = len(state.statuses) - 1
-    if state.removals and state.statuses[last].touched and state.statuses[0].step == "planned":
-        yield Move("somebody removes the last recovery by force", state._replace(removals=0, vanished=last), sure=False)
+    yield from _of_the_last(state)
     if state.outages:
         yield Move("the broker goes away for good", state._replace(outages=0, broker_away=True), sure=False)
     if state.producers:
@@ -148,6 +146,23 @@ def _expiration(state: State, *, guarded: bool) -> Move:
     unlinked = state.with_run(state.restores_from, earlier._replace(moved=(), taken=()))
     sent = tuple(message for message in state.sent if message not in earlier.moved + earlier.taken)
     return Move(label, unlinked._replace(sent=sent), sure=False)
+
+
+def _of_the_last(state: State) -> Iterator[Move]:
+    """Yield what may happen to the last recovery."""
+    last = len(state.statuses) - 1
+    if state.removals and state.statuses[last].touched and state.statuses[0].step == "planned":
+        yield Move("somebody removes the last recovery by force", state._replace(removals=0, vanished=last), sure=False)
+    for failed_over in after_failover(state):
+        yield Move("a failover brings the last recovery's lock back, and its record", failed_over, sure=False)
+
+
+def after_failover(state: State) -> Iterator[State]:
+    """Yield the state in which the broker has lost how the last recovery ended: its release, and its markers."""
+    last = len(state.statuses) - 1
+    if state.failovers and state.statuses[last].over and state.lock == NO_RECOVERY and state.runs[0].state == "absent":
+        before = state.runs[last]._replace(state="purged", was_purged=False, markers=())
+        yield state._replace(failovers=0, lock=last).with_run(last, before)
 
 
 def _removals(state: State) -> Iterator[Move]:

@@ -1,6 +1,7 @@
 """What a recovery does to the lock of one that is gone, effect by effect, in the order of `recovery/takeover.py`.
 
-The holder is read from the lock at each effect; once it is somebody else's there is nothing left to end.
+Of one that has ended, too, whose lock the broker has again. The holder is read from the lock at each effect; once it is
+somebody else's there is nothing left to end.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,6 +59,8 @@ def _closed(view: View) -> Outcome:
     todo = tuple(number for number in range(len(view.state.jobs)) if number not in run.markers and run.seen)
     if not run.was_purged or not view.has("take over: settles what was not pushed"):
         todo = ()
+    if view.state.statuses[view.state.lock].over and view.has("take over: settles only for one that is gone"):
+        return view.stay(view.process._replace(at="release theirs"))
     process = view.process._replace(at="settle theirs" if todo else "release theirs", todo=todo)
     if view.stops_none and view.has("take over: brings the workers back where it stops none"):
         process = process._replace(at="scale theirs back")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.model.explore import Found, explore
 from tests.model.properties import Violation
-from tests.model.state import OLD, Claimed, Job, Process, Run, State, Status, beginning, in_order
+from tests.model.state import OLD, Claimed, Job, Message, Process, Run, State, Status, beginning, in_order
 from tests.model.view import Part
 
 TWO_OPERATORS = beginning()
@@ -39,6 +39,16 @@ LEFT_CLAIMED = _LEFT._replace(
     jobs=(Job("pending", "new1", ("none", Claimed("failed", OLD))),),
 )
 """Nor on one that had taken a job up and not enqueued it."""
+LOCK_COMES_BACK = beginning(operators=(0, 1), old=0)._replace(
+    processes=(Process(0), Process(0)),
+    statuses=(Status(), Status(step="reenqueued", ending="Succeeded", over=True, enqueued=(0,))),
+    runs=(Run(), Run("closed", was_purged=True, attempt=1, complete=1, seen=(Claimed("failed", OLD),), markers=(0,))),
+    jobs=(Job("pending", "new1", ("none", Claimed("failed", OLD))),),
+    queue=(Message("new1", 0),),
+    sent=(Message("new1", 0),),
+    failovers=1,
+)
+"""The last recovery has ended, and its job waits for a worker."""
 SELECTS = beginning(old=2)._replace(back=(1,), cancels=1)
 """The second message is not selected."""
 SELECTS_IN_ORDER = in_order(back=(0, 2), messages=3)._replace(producers=1, cancels=1)
@@ -167,6 +177,13 @@ def test_the_next_one_enqueues_the_jobs_that_one_had_claimed_that_was_removed_by
     endings = {next_one for next_one, _ in held(LEFT_CLAIMED._replace(deaths=2)).endings}
 
     assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
+
+
+def test_a_lock_that_comes_back_is_taken_over_and_the_job_of_the_ended_recovery_left_alone() -> None:
+    endings = {next_one for next_one, _ in held(LOCK_COMES_BACK._replace(rivals=1)).endings}
+
+    # The job has failed again by the time of the next recovery, or waits, or is done.
+    assert endings == {ENQUEUED, SKIPPED}
 
 
 def with_one_operator_that_dies_twice(start: State) -> State:
@@ -362,6 +379,18 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         {"take over: only what is gone"},
         REMOVED,
         "recovery ended by another one",
+    ),
+    (
+        "one that has ended is not taken over",
+        {"take over: one that has ended, too"},
+        LOCK_COMES_BACK,
+        "recovery without end",
+    ),
+    (
+        "the job is given back of one that has ended: the application enqueues it, and the first message is there",
+        {"take over: settles only for one that is gone"},
+        LOCK_COMES_BACK._replace(rivals=1),
+        "two messages of one job",
     ),
     (
         "a late process of one that is gone opens again",

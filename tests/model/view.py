@@ -10,8 +10,10 @@ Part = Literal[
     "finalizer: removed only while it is not needed",
     "finalizer: not needed for an ending where it cannot be added",
     "take over: only what is gone",
+    "take over: one that has ended, too",
     "take over: closes the run",
     "take over: settles what was not pushed",
+    "take over: settles only for one that is gone",
     "take over: brings the workers back where it stops none",
     "take over: with the recorded replicas",
     "take over: recorded for the ending",
@@ -152,8 +154,9 @@ class View(NamedTuple):
         return self.state, Process(self.recovery, at, status, is_last=True)
 
     def may_take_over(self, holder: int) -> bool:
-        """Tell whether another recovery is known to be gone."""
-        return holder == self.state.vanished or not self.has("take over: only what is gone")
+        """Tell whether another recovery is known to be gone, or to have ended."""
+        has_ended = self.state.statuses[holder].over and self.has("take over: one that has ended, too")
+        return holder == self.state.vanished or has_ended or not self.has("take over: only what is gone")
 
     def save(self, status: Status) -> Outcome:
         """Write the status and begin the next step, or read it if another process has written it meanwhile."""
