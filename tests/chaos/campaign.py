@@ -77,6 +77,8 @@ def _cases(
     plain = seen[plans.PLAIN]
     for trouble in troubles:
         yield from plans.matrix(trouble, plain)
+        if trouble in plans.OF_PLAIN_ONES:
+            continue
         if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE}:
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)

@@ -12,11 +12,12 @@ from sandbox.processes import DeadlineError, until
 from tests.chaos.invariants import violations
 from tests.chaos.observation import observe
 from tests.chaos.operators import Operator
-from tests.chaos.points import Crossing, Point
+from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.scenario import Scenario
 from tests.chaos.servers import Fixture, Servers
 
 _SETTLED_SECONDS = 60
+_NOT_REACHED_SECONDS = 10
 
 
 class Trouble(StrEnum):
@@ -57,7 +58,20 @@ class Trouble(StrEnum):
     """The job store refuses the effect: it conflicts with another write."""
     NO_MAJORITY = "no majority"
     """The job store takes the effect, and answers that no majority has acknowledged it."""
+    UNLABELLED = "labels removed"
+    """Somebody removes the operator's labels from the workers' Deployment."""
+    FORGED_JOB = "forged job"
+    """Another client of the broker writes a frozen job into the run's record that is none."""
+    FORGED_COUNTER = "forged counter"
+    """The same with a counter that is no number."""
+    FORGED_MARKER = "forged marker"
+    """The same with the marker of a job that was not enqueued."""
+    LOCK_BACK = "lock back"
+    """The broker has the lock and the record again as they were at the effect, when the recovery has ended."""
 
+
+FORGED: Final = {Trouble.FORGED_JOB, Trouble.FORGED_COUNTER, Trouble.FORGED_MARKER}
+"""They happen to the run's record, which is not in the model."""
 
 OF_THE_STORE: Final = {Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY}
 """They happen to the job store, and so only its effects; each case has a server to itself."""
@@ -139,6 +153,19 @@ class CaseRun:
         async with self.servers.operators.start(environment, points) as operator:
             self.operators.append(operator)
             yield operator
+
+    async def is_hit(self, operator: Operator) -> bool:
+        """Wait until the operator is hit; False when it will not be."""
+
+        async def hit_or_over() -> bool:
+            return operator.hit() is not None or self.scenario.watched.released
+
+        try:
+            await until(hit_or_over, "the operator to be hit")
+            await operator.crosses(lambda one: one.moment is Moment.HIT, "it to be hit", seconds=_NOT_REACHED_SECONDS)
+        except DeadlineError:
+            return False
+        return True
 
 
 _PHASES = {

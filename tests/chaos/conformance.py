@@ -59,6 +59,8 @@ class Conformance:
     """Whether the recoveries cover another queue too, whose jobs are settled with those of the compared one."""
     flaky: bool = False
     """Whether servers may be out of reach, so that an ending skips what it need not wait for."""
+    unlabelled: bool = False
+    """Whether somebody may remove the labels of the Deployment."""
     effects: Mapping[str, Callable[[View], Outcome]] = field(default_factory=lambda: EFFECTS)
     """The actions of the model."""
     _actors: dict[tuple[int, int], int] = field(default_factory=dict, init=False)
@@ -253,6 +255,7 @@ class Conformance:
         hidden = HiddenSteps(
             effects=self.effects,
             flaky=self.flaky,
+            unlabelled=self.unlabelled,
             begin_again=self._disturbed | self._told,
             late=lambda one, process, effect: self._actions(one, process, effect, None),
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tests.chaos.abstraction import READS
 from tests.chaos.points import Crossing
 from tests.chaos.possible_states import Hypothesis, after_surroundings, shared, whole_view, with_process
-from tests.model.state import Process, State
+from tests.model.state import NO_RECOVERY, Process, State
 from tests.model.view import Outcome, View
 
 
@@ -18,6 +18,11 @@ class HiddenSteps:
     """The actions of the model."""
     flaky: bool
     """Whether servers may be out of reach, so that an ending skips what it need not wait for."""
+    unlabelled: bool
+    """Whether somebody may remove the labels of the Deployment.
+
+    Where they are removed after the drain, the operator goes by the generation. The model has one note for both.
+    """
     begin_again: Collection[int]
     """Actors that may enter their step again."""
     late: Callable[[Hypothesis, Process, Crossing], Iterable[Hypothesis]]
@@ -39,6 +44,8 @@ class HiddenSteps:
         yield from (one._replace(state=after) for after in after_surroundings(state))
         for actor, process in enumerate(state.processes):
             yield from (with_process(one, actor, then) for then in self._unseen(state, process, actor))
+        if self.unlabelled and state.note != NO_RECOVERY:
+            yield one._replace(state=state._replace(note=NO_RECOVERY).touched())
         for index, (process, effect) in enumerate(one.pending):
             rest = one._replace(pending=one.pending[:index] + one.pending[index + 1 :])
             yield from self.late(rest, process, effect)

@@ -20,8 +20,8 @@ _REMOVED = {Trouble.REMOVED, Trouble.REMOVED_LATE}
 def conformance(case: Case, scenario: Scenario) -> Conformance:
     """Return what follows the model through a case that is over."""
     recoveries = {scenario.uid: 0}
-    if scenario.removed:
-        recoveries |= {scenario.removed: 1}
+    if scenario.former:
+        recoveries |= {scenario.former: 1}
     elif scenario.earlier:
         recoveries |= {scenario.earlier: 1}
     elif case.trouble in _REMOVED:
@@ -39,11 +39,13 @@ def conformance(case: Case, scenario: Scenario) -> Conformance:
             deletions=int(case.trouble is Trouble.DELETE),
             removals=int(case.trouble in _REMOVED),
             replacements=int(case.trouble is Trouble.REPLACED),
+            failovers=int(case.trouble is Trouble.LOCK_BACK),
         ),
         recoveries=recoveries,
         jobs=jobs,
         every_queue=case.every_queue,
         flaky=case.trouble in _NETWORK,
+        unlabelled=case.trouble is Trouble.UNLABELLED,
     )
 
 

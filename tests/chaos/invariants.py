@@ -10,8 +10,9 @@ from typing import Final
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
 from queue_recovery.workers.patches import FENCE
 from tests.chaos.effects import PRODUCED
+from tests.chaos.followed_invariants import followed
+from tests.chaos.forged_invariants import forged
 from tests.chaos.observation import OPERATOR, QUARANTINE, QUEUED, RUN, Observation
-from tests.chaos.removed_invariants import removed
 from tests.chaos.restored_invariants import restored
 from tests.chaos.scenario import REPLICAS, SEP, Listed, Scenario
 
@@ -24,15 +25,20 @@ _PENDING: Final = 5
 
 def violations(scenario: Scenario, observed: Observation) -> list[str]:
     """Return what does not hold."""
-    own = removed(scenario, observed) if scenario.removed else _recovered(scenario, observed)
-    if scenario.earlier:
-        own = restored(scenario, observed)
     return [
-        *own,
+        *_own(scenario, observed),
         *_others(scenario, observed),
         *_workers(observed),
         *_own_keys(scenario, observed),
     ]
+
+
+def _own(scenario: Scenario, observed: Observation) -> Iterator[str]:
+    if scenario.earlier:
+        return restored(scenario, observed)
+    if scenario.forged:
+        return forged(scenario, observed)
+    return followed(scenario, observed) if scenario.former else _recovered(scenario, observed)
 
 
 def _recovered(scenario: Scenario, observed: Observation) -> Iterator[str]:
@@ -165,10 +171,12 @@ def _own_keys(scenario: Scenario, observed: Observation) -> Iterator[str]:
     if observed.run and observed.run["state"] != "closed":
         yield f"the run is {observed.run['state']}"
     findable = _keys_of(scenario.source, observed.source)
-    if scenario.removed:
-        findable |= _keys_of(scenario.removed_run, observed.removed)
+    if scenario.former:
+        findable |= _keys_of(scenario.former_run, observed.former)
     findable |= {f"{key}_index" for key in findable}
     lost = {key for key in own if key.startswith("quarantine:")} - findable
+    if scenario.forged:  # retention believes a record, or has none
+        lost = {key for key in lost if not key.startswith(f"quarantine:{scenario.former_run}:")}
     if lost:
         yield f"retention will not find {sorted(lost)}"
     if strange := {key for key in own if not key.startswith(("quarantine:", "run:", "runs:", "lock:"))}:

@@ -29,8 +29,8 @@ class Observation:
     """Ids of the messages that were produced while the operator worked."""
     run: dict[str, str]
     """The recovery's record in the broker."""
-    removed: dict[str, str]
-    """The record of the one that was removed by force, if one was."""
+    former: dict[str, str]
+    """The record of the one before it, if there was one."""
     source: dict[str, str]
     """The record of the one that took the queue's messages: itself, or an earlier one."""
     keys: dict[str, str]
@@ -51,7 +51,7 @@ async def observe(scenario: Scenario) -> Observation:
     keys = dict(zip(names, _texts([await redis.type(name) for name in names]), strict=True))
     places: defaultdict[str, list[str]] = defaultdict(list)
     texts: dict[str, bytes] = {}
-    taken_by = [scenario.source, *([scenario.removed_run] if scenario.removed else [])]
+    taken_by = [scenario.source, *([scenario.former_run] if scenario.former else [])]
     quarantines = tuple(f"{OPERATOR}quarantine:{uid}:" for uid in taken_by)
     for key, kind in keys.items():
         if key.startswith("ran:"):
@@ -67,7 +67,7 @@ async def observe(scenario: Scenario) -> Observation:
         texts=texts,
         produced=_texts(await redis.lrange(PRODUCED, 0, -1)),
         run=await _record(redis, scenario.run),
-        removed=await _record(redis, scenario.removed_run) if scenario.removed else {},
+        former=await _record(redis, scenario.former_run) if scenario.former else {},
         source=await _record(redis, scenario.source),
         keys=keys,
         documents={job.label: await scenario.job(job.label) for job in scenario.listed if job.document},

@@ -1,11 +1,12 @@
 """Which cases a campaign runs: made from one undisturbed run's effects, and from a seed. Pure."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Final, get_args
 
-from tests.chaos.cases import OF_THE_STORE, Case, Trouble
+from tests.chaos.abstraction import is_modelled
+from tests.chaos.cases import FORGED, OF_THE_STORE, Case, Trouble
 from tests.chaos.points import Crossing, Fault, Moment, Point, Side
 
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -22,8 +23,18 @@ _AT_POINTS: Final = {
 _ONE_SIDED: Final = {
     *(Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE),
     *(Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY),
+    *(*FORGED, Trouble.LOCK_BACK),
 }
-"""They happen to the effect itself, so have one side only."""
+"""They happen to the effect itself, or to what only effects change, so have one side only."""
+
+_BETWEEN: Final = {
+    Trouble.UNLABELLED: ("k8s scale to 0", "k8s scale back"),
+    **dict.fromkeys(FORGED, ("redis open", "redis release")),
+}
+"""The effect with which there is what the trouble happens to, and the one that ends that."""
+
+OF_PLAIN_ONES: Final = {*_BETWEEN, Trouble.LOCK_BACK}
+"""They happen to plain recoveries only."""
 
 _WAITING: Final = "AwaitingRollout"
 
@@ -42,6 +53,8 @@ WAITING: Final = replace(PLAIN, waits=True)
 
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
 """The effects before the last look at the workers: what replaces them later runs while messages are taken."""
+_OF_A_LOST_RELEASE: Final = {"redis push", "redis release"}
+"""The effects at which a failover goes back to the lock and the record: without the markers, and with all of them."""
 
 
 def chance(seed: int) -> Random:
@@ -67,14 +80,26 @@ def more(seen: Sequence[Crossing], than: Sequence[Crossing]) -> list[Crossing]:
 
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:
     """Yield a case for each side of each effect that the trouble can happen to, of recoveries like that one."""
-    for effect in seen:
-        if trouble is Trouble.REPLACED and effect.name not in _OF_THE_DRAIN:
-            continue
-        if trouble in OF_THE_STORE and not effect.name.removeprefix("(target) ").startswith("mongo "):
-            continue
+    for effect in filter(_can_be_hit_by(trouble), _between(seen, *_BETWEEN[trouble]) if trouble in _BETWEEN else seen):
         for side in SIDES[:1] if trouble in _ONE_SIDED else SIDES:
             point = Point(name=effect.name, number=effect.number, side=side, fault=_AT_POINTS.get(trouble, Fault.HOLD))
             yield replace(like, trouble=trouble, points=(point,))
+
+
+def _between(seen: Sequence[Crossing], first: str, last: str) -> Sequence[Crossing]:
+    own = [one for one in steps(seen) if is_modelled(one.name)]
+    names = [one.name for one in own]
+    return own[names.index(first) : names.index(last) + 1]
+
+
+def _can_be_hit_by(trouble: Trouble) -> Callable[[Crossing], bool]:
+    if trouble is Trouble.REPLACED:
+        return lambda effect: effect.name in _OF_THE_DRAIN
+    if trouble is Trouble.LOCK_BACK:
+        return lambda effect: effect.name in _OF_A_LOST_RELEASE
+    if trouble in OF_THE_STORE:
+        return lambda effect: effect.name.removeprefix("(target) ").startswith("mongo ")
+    return lambda _: True
 
 
 def twice(random: Random, seen: Sequence[Crossing], cases: int, *, real_workers: bool = False) -> Iterator[Case]:

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from tests.chaos.points import Crossing
 from tests.model.state import NO_RECOVERY, Message, Process, State, added, put
+from tests.model.surroundings import after_failover
 from tests.model.view import Outcome, View
 
 _OPEN_AFTER: Final = {
@@ -75,6 +76,7 @@ def after_surroundings(state: State) -> Iterator[State]:
         yield state.scaled(1, NO_RECOVERY)._replace(replacements=0)
     if state.removals:
         yield state._replace(removals=0, vanished=len(state.statuses) - 1)
+    yield from after_failover(state)
 
 
 def supplied(one: Hypothesis, effect: str) -> Hypothesis:

@@ -78,8 +78,10 @@ class Scenario(Team):
     """Of the workers' Deployment."""
     earlier: str | None = None
     """UID of the recovery whose messages are put back; None: the recovery takes messages itself."""
-    removed: str | None = None
-    """UID of the recovery of the same queue that was removed by force before this one."""
+    former: str | None = None
+    """UID of the recovery of the same queue before this one: it was removed by force, or has ended."""
+    forged: bool = False
+    """Whether another client has written into the record of that one."""
 
     async def delete(self) -> None:
         """Delete the recovery."""
@@ -95,16 +97,16 @@ class Scenario(Team):
 
     async def remove_by_force(self) -> None:
         """Delete the recovery without its being ended."""
-        self.removed = self.uid
+        self.former = self.uid
         with suppress(ApiError):  # it went at once
             await self.delete()
             await self.api.patch(f"{self.path('QueueRecovery')}/{NAME}", {"metadata": {"finalizers": None}})
         await self.watched.becomes(lambda watched: watched.gone, "the recovery to be gone")
 
     @property
-    def removed_run(self) -> str:
-        """How the removed recovery of the queue was named in the broker."""
-        return f"{self.removed}/work" if self.watched.body["spec"]["queue"] == "*" else f"{self.removed}"
+    def former_run(self) -> str:
+        """How the recovery of the queue before this one was named in the broker."""
+        return f"{self.former}/work" if self.watched.body["spec"]["queue"] == "*" else f"{self.former}"
 
     @property
     def uid(self) -> str:

@@ -141,6 +141,36 @@ async def test_what_a_recovery_holds_that_is_removed_by_force_is_taken_over_by_t
     await in_order(servers, [*sample(steps, Trouble.REMOVED, 1), *sample(steps, Trouble.REMOVED_LATE, 1)])
 
 
+async def test_labels_that_somebody_removes_while_the_workers_are_at_0_keep_none_of_them_there(
+    servers: Servers,
+) -> None:
+    drain = Point(name="k8s scale to 0", number=1, side="after", fault=Fault.HOLD)
+
+    await in_order(servers, [Case(trouble=Trouble.UNLABELLED, points=(drain,))])
+
+
+async def test_a_record_that_another_client_has_forged_keeps_no_worker_at_0_and_no_queue_locked(
+    servers: Servers,
+) -> None:
+    points = {Trouble.FORGED_COUNTER: "redis complete", Trouble.FORGED_MARKER: "redis boundary"}
+
+    await in_order(
+        servers,
+        [
+            Case(trouble=trouble, points=(Point(name=name, number=1, side="before", fault=Fault.HOLD),))
+            for trouble, name in points.items()
+        ],
+    )
+
+
+async def test_a_lock_that_comes_back_after_its_recovery_has_ended_is_taken_over_and_no_job_with_it(
+    servers: Servers,
+) -> None:
+    push = Point(name="redis push", number=1, side="before", fault=Fault.HOLD)
+
+    await in_order(servers, [Case(trouble=Trouble.LOCK_BACK, points=(push,))])
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

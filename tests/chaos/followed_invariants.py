@@ -1,4 +1,7 @@
-"""What must hold when a recovery was removed by force, and the next one of the same queue and jobs is over."""
+"""What must hold when the next recovery of the same queue and jobs is over.
+
+The former one was removed by force, or has ended.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -10,9 +13,9 @@ _DONE: Final = {"done", "pending"}
 """Statuses of jobs that are not enqueued."""
 
 
-def removed(scenario: Scenario, observed: Observation) -> Iterator[str]:
+def followed(scenario: Scenario, observed: Observation) -> Iterator[str]:
     """Yield what does not hold: each message is kept once, each job was enqueued once, and no run is open."""
-    uids = [scenario.removed or "", scenario.uid]
+    uids = [scenario.former or "", scenario.uid]
     for name, text in scenario.queue.items():
         found = observed.places.get(name, [])
         expected = QUEUED if name.startswith("pending") else QUARANTINE
@@ -29,7 +32,7 @@ def removed(scenario: Scenario, observed: Observation) -> Iterator[str]:
         yield f"unknown messages: {sorted(strange)}"
     for job in scenario.listed:
         yield from _job(observed, job, uids)
-    yield from _left(observed.removed, observed)
+    yield from _left(observed.former, observed)
 
 
 def _job(observed: Observation, job: Listed, uids: list[str]) -> Iterator[str]:
@@ -54,8 +57,8 @@ def _job(observed: Observation, job: Listed, uids: list[str]) -> Iterator[str]:
 
 def _left(record: Mapping[str, str], observed: Observation) -> Iterator[str]:
     if record and record["state"] != "closed":
-        yield f"the run of the removed one is {record['state']}"
+        yield f"the run of the former one is {record['state']}"
     if record and "expires" not in record:
-        yield "it is not recorded when the quarantine of the removed one ends"
+        yield "it is not recorded when the quarantine of the former one ends"
     if observed.run and "expires" not in observed.run:
         yield "it is not recorded when the quarantine of the next one ends"

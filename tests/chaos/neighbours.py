@@ -1,0 +1,98 @@
+"""What others do while an effect is held: they edit the workers' Deployment, or change the operator's keys."""
+
+import signal
+from typing import Final
+
+from queue_recovery.broker.layout.own_keys import JOB_FIELD, SEEN_FIELD, TAKEN_FIELD
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
+from queue_recovery.workers.patches import FENCE
+from sandbox.processes import DeadlineError, until
+from tests.chaos.cases import CaseRun, Trouble, judge
+from tests.chaos.observation import OPERATOR
+from tests.chaos.scenario import NEXT, REPLICAS, Scenario
+from tests.chaos.watched import Watched
+
+_NO_LABELS: Final = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO, FENCE))
+_FAILED: Final = '{"status": "failed", "taskId": "nobody", "recoverable": true}'
+
+
+async def labels_are_removed(case_run: CaseRun) -> bool:
+    """Remove the operator's labels from the workers' Deployment."""
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await case_run.is_hit(operator)
+        await scenario.api.patch(f"{scenario.path('Deployment')}/worker", {"metadata": {"labels": _NO_LABELS}})
+        operator.send(signal.SIGUSR1)
+        await judge(case_run)
+    return reached
+
+
+async def record_is_forged(case_run: CaseRun) -> bool:
+    """Write into the run's record as another client of the broker may; judge the next recovery of the same queue."""
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        if not await case_run.is_hit(operator):
+            await judge(case_run)
+            return False
+        key = f"{OPERATOR}run:{scenario.run}"
+        for field, value in _forgery(case_run.case.trouble, scenario).items():
+            await scenario.redis.hset(key, field, value)
+        operator.send(signal.SIGUSR1)
+        try:
+            await _ends(scenario, key)
+        except DeadlineError as error:
+            case_run.wrong.append(str(error))
+            return True
+        if scenario.watched.status["phase"] not in {"Succeeded", "Failed"}:
+            case_run.wrong.append(f"the forged one is {scenario.watched.status['phase']}")
+        scenario.former, scenario.forged = scenario.uid, True
+        async with scenario.recovering(NEXT):
+            await judge(case_run)
+    return True
+
+
+async def _ends(scenario: Scenario, record: str) -> None:
+    """Wait for the end of a recovery whose record is forged, and remove that where its ending says so."""
+    watched = scenario.watched
+
+    def asks(one: Watched) -> bool:
+        return "ending" in one.status and f'"{record}"' in one.status["message"]
+
+    await watched.becomes(lambda one: one.ended or asks(one), "its end, or a refusal of its record")
+
+    async def workers_are_back() -> bool:
+        return await scenario.replicas() == REPLICAS
+
+    await until(workers_are_back, "the workers to be scaled back")
+    if not watched.ended:
+        await scenario.redis.delete(record)
+    await watched.becomes(lambda one: one.released, "its end")
+
+
+def _forgery(trouble: Trouble, scenario: Scenario) -> dict[str, str]:
+    match trouble:
+        case Trouble.FORGED_JOB:
+            return {f"{SEEN_FIELD}nobody": "null", f"{SEEN_FIELD}7:int:nobody": _FAILED}
+        case Trouble.FORGED_COUNTER:
+            return {f"{TAKEN_FIELD}1:ready:0": "many"}
+        case _:
+            return {"pushed": "1", f"{JOB_FIELD}{scenario.listed[0].key}": "nobody"}
+
+
+async def lock_comes_back(case_run: CaseRun) -> bool:
+    """Bring back what the ended recovery had in the broker, as a failover does; judge the next one."""
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        if not await case_run.is_hit(operator):
+            await judge(case_run)
+            return False
+        keys = [f"{OPERATOR}lock:work", f"{OPERATOR}run:{scenario.run}"]
+        dumps = {key: await scenario.redis.dump(key) for key in keys}
+        operator.send(signal.SIGUSR1)
+        await judge(case_run)
+        for key, dump in dumps.items():
+            await scenario.redis.restore(key, 0, dump or b"", replace=True)
+        scenario.former = scenario.uid
+        async with scenario.recovering(NEXT):
+            await judge(case_run)
+    return True
