@@ -48,7 +48,7 @@ def _move_unacked(view: View) -> Outcome:
     if run.complete >= attempt and view.has("take: refused once complete"):
         return view.go(then)
     if run.markers:
-        return view.read_again()
+        return view.go("end as failed")
     if any(tag in run.moved for tag in found):
         return view.go("begin to take")
     for tag in found:
@@ -63,7 +63,9 @@ def _boundary(view: View) -> Outcome:
         return view.go("end as failed")
     if run.attempt >= attempt:
         return view.go("scan once more")
-    if run.markers or run.attempt != attempt - 1 or run.sorting:
+    if run.markers:
+        return view.go("end as failed")
+    if run.attempt != attempt - 1 or run.sorting:
         return view.read_again()
     run = run._replace(state="purged", attempt=attempt)
     if sorting.takes_all(view):
