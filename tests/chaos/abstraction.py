@@ -15,6 +15,7 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
     "redis boundary": frozenset({"pass the boundary", "begin to take"}),
     "redis sort": frozenset({"sort", "sort at the end"}),
     "redis rejoin": frozenset({"bring back", "bring back at the end"}),
+    "redis write_off": frozenset({"look what to sort at the end"}),
     "redis complete": frozenset({"complete"}),
     "redis push": frozenset({"push"}),
     "redis close": frozenset({"refuse late takers", "close", "close for good"}),
@@ -37,6 +38,7 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
 THEIRS: Final[Mapping[str, frozenset[str]]] = {
     "redis sort": frozenset({"sort theirs"}),
     "redis rejoin": frozenset({"bring theirs back"}),
+    "redis write_off": frozenset({"look what to sort of theirs"}),
     "redis close": frozenset({"close theirs", "close theirs for good"}),
     "redis give_back_unacked": frozenset({"give theirs back"}),
     "redis release": frozenset({"release theirs"}),

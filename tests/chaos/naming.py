@@ -42,7 +42,8 @@ def about_redis(command: Sequence[Any]) -> About:
     count = int(command[2])
     keys, arguments = map(_texts, (command[3 : 3 + count], command[3 + count :]))
     runs = tuple(arguments[_OPEN_RUNS] if script is Script.OPEN else arguments[:1])
-    sorted_list = {Script.SORT: keys[1:2], Script.REJOIN: arguments[1:2]}.get(script, [])
+    by_field = {Script.REJOIN, Script.WRITE_OFF}
+    sorted_list = keys[1:2] if script is Script.SORT else arguments[1:2] if script in by_field else []
     jobs = arguments[_PUSHED_JOBS] if script is Script.PUSH else []
     return About(
         runs=runs,

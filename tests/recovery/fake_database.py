@@ -46,6 +46,8 @@ class Record:
     seen: dict[str, SeenJob | None] = field(default_factory=dict)
     pushed: dict[str, Task] = field(default_factory=dict)
     restored: Restored | None = None
+    lost: int = 0
+    """Messages that the broker has lost while they were sorted."""
     expires: datetime | None = None
     retain: bool | None = None
     """Whether the quarantine was retained at the release; None: it was not released."""

@@ -105,6 +105,7 @@ class FakeRun:
                     pushed=frozenset(record.pushed),
                     seen=frozenset(record.seen),
                     restored=record.restored,
+                    lost=record.lost,
                 )
             )
         total = reduce(add, closed)

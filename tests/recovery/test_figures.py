@@ -25,8 +25,10 @@ def status(phase: str, message: str, **fields: object) -> QueueRecoveryStatus:
     return QueueRecoveryStatus(ending=ending).model_copy(update=fields)
 
 
-def said(before: QueueRecoveryStatus, *, in_doubt: int = 0, has_lost: bool = False, scales: bool = True) -> str:
-    return final_ending(before, in_doubt, has_lost=has_lost, scales_workers=scales).message
+def said(
+    before: QueueRecoveryStatus, *, in_doubt: int = 0, has_lost: bool = False, lost: int = 0, scales: bool = True
+) -> str:
+    return final_ending(before, in_doubt, has_lost=has_lost, lost=lost, scales_workers=scales).message
 
 
 def test_one_that_is_cancelled_says_what_was_done_until_then() -> None:
@@ -66,11 +68,35 @@ def test_one_that_has_succeeded_says_how_many_messages_no_job_replaces_before_wh
 
 def test_lost_records_are_said_with_the_jobs_in_doubt_only_where_there_are_any() -> None:
     before = status("Succeeded", "done", jobs=JobTotals.counted(3, enqueued=1))
-    ending = final_ending(before, 0, has_lost=True, scales_workers=True)
+    ending = final_ending(before, 0, has_lost=True, lost=0, scales_workers=True)
 
     assert (ending.phase, ending.reason) == ("Failed", "BrokerLostData")
     assert "may or may not" not in ending.message
     assert "2 jobs may or may not have been enqueued. Compare the task ids" in said(before, in_doubt=2, has_lost=True)
+
+
+def test_lost_messages_are_said_with_what_was_done_and_how_to_put_the_rest_back() -> None:
+    before = status(
+        "Cancelled",
+        "cancelled by spec.cancel",
+        jobs=JobTotals.counted(1),
+        messages=Messages(found=3, quarantined=2, left=1),
+        quarantine=Quarantine(name="q", messages=2),
+    )
+    ending = final_ending(before, 0, has_lost=False, lost=12, scales_workers=True)
+
+    assert (ending.phase, ending.reason) == ("Failed", "BrokerLostData")
+    lost = (
+        "the broker has lost 12 messages of the quarantine while this recovery was sorting them (an eviction, or a "
+        "client that deleted or trimmed the list)"
+    )
+    done = "Outcome: 2 messages quarantined, 0 of 1 job enqueued, workers scaled back"
+    assert ending.message == f"{lost}. {done}. To put the messages back, use restoreFrom"
+    assert lost in said(before, lost=12, has_lost=True)
+    assert said(status("Failed", "lost"), lost=1, scales=False) == (
+        "the broker has lost 1 message of the quarantine while this recovery was sorting it (an eviction, or a client "
+        "that deleted or trimmed the list)"
+    )
 
 
 @pytest.mark.parametrize(

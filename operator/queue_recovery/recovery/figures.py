@@ -81,39 +81,57 @@ def final_messages(
     return status.model_copy(update={"messages": messages, "quarantine": quarantine})
 
 
-def final_ending(status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, scales_workers: bool) -> Ending:
+def final_ending(
+    status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, lost: int, scales_workers: bool
+) -> Ending:
     """Return the ending; if the recovery did not succeed, its message lists what was done.
 
     Args:
         status: with the final figures.
         in_doubt: how many jobs may or may not have been enqueued.
         has_lost: whether the broker has lost records of the recovery.
+        lost: how many messages the broker has lost while they were sorted.
         scales_workers: whether the operator has stopped and started the workers.
     """
     ending = status.ending
     if ending is None:
         raise ValueError("a recovery ends with an ending")
-    if has_lost:
-        message = "the broker has lost records of this recovery (a failover, or a restart without its data)"
-        if in_doubt:
-            message += (
-                f". {counted(in_doubt, 'job')} may or may not have been enqueued. Compare the task ids in "
-                "status.skipped with what your workers ran"
-            )
+    if has_lost or lost:
+        found = [_lost_records(in_doubt)] if has_lost else []
+        found += [lost_messages(lost, "this recovery")] if lost else []
         never = sum(row.reason == Reason.NOT_ATTEMPTED for row in status.skipped)
         if never:
-            message += f". {counted(never, 'job')} not attempted. List them in a new recovery"
-        if status.quarantine is not None:
-            message += ". Its quarantined messages may be lost too"
-        return Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=message)
+            found.append(f"{counted(never, 'job')} not attempted. List them in a new recovery")
+        if not has_lost:
+            found.append(_outcome(status, scales_workers=scales_workers))
+        elif status.quarantine is not None:
+            found.append("Its quarantined messages may be lost too")
+        return Ending(phase="Failed", reason=Reason.BROKER_LOST_DATA, message=". ".join(filter(None, found)))
     if ending.phase == "Succeeded":
         counts, stop, rest = ending.message.partition(". ")
         return ending.model_copy(update={"message": f"{counts}{_unreplaced(status)}{stop}{rest}"})
-    if not (done := _done(status, scales_workers=scales_workers)):
+    if not (outcome := _outcome(status, scales_workers=scales_workers)):
         return ending
-    return ending.model_copy(
-        update={"message": f"{ending.message.rstrip('.')}. Outcome: {', '.join(done)}{_undo(status)}"}
+    return ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. {outcome}"})
+
+
+def lost_messages(count: int, sorter: str) -> str:
+    """Describe the messages that the broker has lost while a recovery sorted them; `sorter` names it."""
+    them = "it" if count == 1 else "them"
+    return (
+        f"the broker has lost {counted(count, 'message')} of the quarantine while {sorter} was sorting {them} "
+        "(an eviction, or a client that deleted or trimmed the list)"
     )
+
+
+def _lost_records(in_doubt: int) -> str:
+    message = "the broker has lost records of this recovery (a failover, or a restart without its data)"
+    if in_doubt:
+        message += (
+            f". {counted(in_doubt, 'job')} may or may not have been enqueued. Compare the task ids in "
+            "status.skipped with what your workers ran"
+        )
+    return message
 
 
 def _unreplaced(status: QueueRecoveryStatus) -> str:
@@ -124,8 +142,8 @@ def _unreplaced(status: QueueRecoveryStatus) -> str:
     return f"; {at_least}{counted(found.count, 'quarantined message')} not replaced by an enqueued job"
 
 
-def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:
-    """List what was done, and what was not, from the drain on."""
+def _outcome(status: QueueRecoveryStatus, *, scales_workers: bool) -> str:
+    """Return what was done, and what was not, from the drain on; empty: nothing."""
     done = []
     if status.messages is not None and status.messages.quarantined:
         done.append(f"{counted(status.messages.quarantined, 'message')} quarantined")
@@ -137,7 +155,7 @@ def _done(status: QueueRecoveryStatus, *, scales_workers: bool) -> list[str]:
         done.append(f"{counted(status.restored.restored, 'message')} put back")
     if scales_workers:
         done.append("workers scaled back")
-    return done
+    return f"Outcome: {', '.join(done)}{_undo(status)}" if done else ""
 
 
 def _undo(status: QueueRecoveryStatus) -> str:

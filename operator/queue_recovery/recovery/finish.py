@@ -70,7 +70,7 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
             store = await store_of(recovery, unpushed)
             await store.settle(recovery.resource.uid, ids, now=recovery.environment.now())
     has_lost = bool(in_doubt) or (was_purged and bool(closed.unpurged))
-    retain = retain or has_lost
+    retain = retain or has_lost or closed.lost > 0
     status = final_jobs(recovery.status, recovery.resource.uid, jobs, closed, in_doubt)
     if recovery.takes_messages:
         unreplaced = await run.unreplaced()
@@ -81,7 +81,9 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
     elif status.restored is not None:
         status = status.model_copy(update=restored_counts(status, closed.restored))
     await run.release(expires=expires, retain=retain)
-    ending = final_ending(status, len(in_doubt), has_lost=has_lost, scales_workers=recovery.scales_workers)
+    ending = final_ending(
+        status, len(in_doubt), has_lost=has_lost, lost=closed.lost, scales_workers=recovery.scales_workers
+    )
     return status.model_copy(update={"ending": ending})
 
 

@@ -11,12 +11,17 @@ the note, and scales back to the recorded replicas when it finishes. A recovery 
 once.
 """
 
+import logging
+
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.figures import lost_messages
 from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Closed, Holder, Run
 from queue_recovery.recovery.recovery import Recovery
+
+_LOG = logging.getLogger(__name__)
 
 
 async def end_gone(recovery: Recovery, queue: str, holder: Holder, *, has_ended: bool = False) -> None:
@@ -38,6 +43,16 @@ async def end_gone(recovery: Recovery, queue: str, holder: Holder, *, has_ended:
     )
     run = (await recovery.broker()).run(identity)
     closed = await run.close()
+    if closed.lost:
+        _LOG.warning(
+            "%s",
+            lost_messages(closed.lost, f'recovery "{holder.name}"'),
+            extra={
+                "namespace": recovery.resource.namespace,
+                "recovery": recovery.resource.name,
+                "reason": Reason.BROKER_LOST_DATA,
+            },
+        )
     if not has_ended:  # otherwise it has done both, and a job whose marker the broker has lost may have been run
         if not recovery.scales_workers:
             await _scale_back(recovery, queue, holder)

@@ -34,6 +34,7 @@ async def close(db: Database, run: Run) -> Closed:
         pushed=record.pushed if record else frozenset(),
         seen=record.seen if record else frozenset(),
         restored=record.restored if record and record.earlier and was_purged else None,
+        lost=record.lost if record else 0,
     )
 
 
@@ -50,7 +51,10 @@ async def _send(db: Database, run: Run, *, given_back: bool) -> list[bytes]:
 
 
 async def _return_lists(db: Database, run: Run) -> None:
-    """Return the messages of lists that are to be left; of a restore, those that are sorted already."""
+    """Return the messages of lists that are to be left; of a restore, those that are sorted already.
+
+    What the broker has lost of these lists is written off.
+    """
     record = await read_record(db, run.uid)
     if record is not None and record.earlier is not None:
         await return_restored(db, run, stays)

@@ -30,7 +30,7 @@ _COUNTERS = (TAKEN_FIELD, UNSORTED_FIELD, LEFT_FIELD, LARGE_FIELD, LARGE_LEFT_FI
 _COUNTED = re.compile(r"\d{1,9}:(unacked|ready:\d{1,3})")
 """What follows a counter's prefix: the ending of a key."""
 
-_NUMBERS = ("attempt", "complete", "undecodable", "expires")
+_NUMBERS = ("attempt", "complete", "undecodable", "expires", "lost")
 _NUMBER = re.compile(r"\d{1,11}")
 
 
@@ -126,6 +126,11 @@ class Record:
     def unsorted(self) -> Mapping[str, int]:
         """How many messages are unsorted, of each list whose left ones are not back, by the ending of its key."""
         return {ending: int(count) for ending, count in self._named(UNSORTED_FIELD).items()}
+
+    @property
+    def lost(self) -> int:
+        """How many messages the broker has lost while they were sorted."""
+        return int(self.fields.get("lost", 0))
 
     @property
     def left(self) -> int:

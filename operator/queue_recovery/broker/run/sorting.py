@@ -5,8 +5,8 @@ beside it. Only when all is sorted does that list become the queue's, in one ste
 it, so that its order holds even while workers run (`docs/decisions/0006-kept-messages-come-back-in-one-step.md`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from queue_recovery.broker.connection.batches import BatchBudget, PageSize
 from queue_recovery.broker.connection.client import Word
@@ -52,7 +52,11 @@ async def return_left(db: Database, run: Run, jobs: Jobs | None = None) -> None:
     """Sort what the last boundary took, and return what is to be left to the tail of its list.
 
     Continues where an earlier call stopped, and records which of the jobs' task ids were left. Without `jobs`, they are
-    those of this run, and those that its boundary recorded of jobs of other queues.
+    those of this run, and those that its boundary recorded of jobs of other queues. Of a run that is being closed, what
+    the broker has lost is written off.
+
+    Raises:
+        RecoveryError: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`.
     """
     record = await read_record(db, run.uid)
     if record is None:
@@ -62,27 +66,37 @@ async def return_left(db: Database, run: Run, jobs: Jobs | None = None) -> None:
     for priority, key in db.layout.possible_lists(run.queue).items():
         ending = ready_ending(record.attempt, priority)
         if ending in unsorted:
+            quarantined = db.own.quarantine(run.uid, ending)
             going = db.own.quarantine(run.uid, left_ending(record.attempt, priority))
-            judge = _selects(run, jobs)
-            await _sort(db, run, ending, db.own.quarantine(run.uid, ending), going=going, judge=judge)
-            await _rejoin(db, run, ending, going, key)
+            taken = _List(db, run, ending, quarantined, going, [LEFT_FIELD + ending])
+            await taken.sort(_selects(run, jobs))
+            await taken.rejoin(key)
 
 
 async def return_restored(db: Database, run: Run, judge: Judge) -> None:
     """Sort what is not sorted yet of an earlier run's quarantine, and return what is restored, list by list.
 
-    The lists of the last purge attempt come first: they have the newest messages.
+    The lists of the last purge attempt come first: they have the newest messages. Of a run that is being closed, what
+    the broker has lost is written off.
+
+    Raises:
+        RecoveryError: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`.
     """
     record = await read_record(db, run.uid)
     if record is None or record.earlier is None:
         raise lost_data()
     for ending in sorted(record.unsorted, key=attempt_and_priority, reverse=True):
         attempt, priority = attempt_and_priority(ending)
+        counters = [LEFT_FIELD + one for one in record.quarantined_lists if attempt_and_priority(one)[1] == priority]
+        quarantined = db.own.quarantine(record.earlier, ending)
         going = db.own.quarantine(run.uid, left_ending(1, priority))
-        await _sort(db, run, ending, db.own.quarantine(record.earlier, ending), going=going, judge=judge)
-        # The list is complete only with the first attempt's messages; the other attempts' keys do not exist.
-        going = db.own.quarantine(run.uid, left_ending(attempt, priority))
-        await _rejoin(db, run, ending, going, db.layout.list_of(run.queue, priority))
+        taken = _List(db, run, ending, quarantined, going, counters)
+        await taken.sort(judge)
+        if attempt > 1:
+            # The list is complete only with the first attempt's messages; the other attempts' keys do not exist.
+            going = db.own.quarantine(run.uid, left_ending(attempt, priority))
+            taken = replace(taken, going=going, counters=[])
+        await taken.rejoin(db.layout.list_of(run.queue, priority))
 
 
 def stays(message: Value, place: str) -> Verdict:
@@ -104,32 +118,90 @@ def _selects(run: Run, jobs: Jobs) -> Judge:
     return judge
 
 
-async def _sort(db: Database, run: Run, ending: str, quarantined: str, *, going: str, judge: Judge) -> None:
-    """Sort one list. Each batch states how many messages are unsorted, and does nothing if that is not so any more."""
-    keys = [db.own.run(run.uid), quarantined, going]
-    fields = [field + ending for field in (UNSORTED_FIELD, TAKEN_FIELD, LEFT_FIELD, LARGE_LEFT_FIELD)]
-    unsorted = await _unsorted(db, run, ending)
-    page, budget = PageSize(), await BatchBudget.measured(db.client.ping)
-    while unsorted:
-        messages = await db.client.lrange(quarantined, 0, min(unsorted, page.entries, budget.entries) - 1)
-        if not messages:
-            before, unsorted = unsorted, await _unsorted(db, run, ending)
-            if unsorted == before:
-                raise lost_data()
-            continue  # another process has sorted the rest of the list meanwhile
-        sizes = list(map(size_of, messages))
-        page.note(sizes)
-        batch = messages[: budget.fitting(sizes)]
-        verdicts = [judge(message, f"{ending}:{unsorted - place}") for place, message in enumerate(batch)]
+@dataclass(frozen=True)
+class _List:
+    """A taken list that is sorted, and the list of its messages that go back."""
+
+    db: Database
+    run: Run
+    ending: str
+    quarantined: str
+    going: str
+    counters: Sequence[str]
+    """The run's fields that count what goes back."""
+
+    async def sort(self, judge: Judge) -> None:
+        """Sort all. Each batch states how many messages are unsorted, and does nothing if that is not so any more."""
+        client = self.db.client
+        unsorted = await self._unsorted()
+        page, budget = PageSize(), await BatchBudget.measured(client.ping)
+        while unsorted:
+            messages = await client.lrange(self.quarantined, 0, min(unsorted, page.entries, budget.entries) - 1)
+            if not messages:
+                before, unsorted = unsorted, await self._unsorted()
+                if unsorted == before:  # otherwise another process has sorted the rest of the list meanwhile
+                    unsorted = await self._unsorted_of_what_is_there()
+                continue
+            sizes = list(map(size_of, messages))
+            page.note(sizes)
+            batch = messages[: budget.fitting(sizes)]
+            verdicts = [judge(message, f"{self.ending}:{unsorted - n}") for n, message in enumerate(batch)]
+            with budget.timed():
+                answer = await self._send(verdicts, unsorted)
+            if answer[0] == b"MISSING":
+                unsorted = await self._unsorted_of_what_is_there()
+            else:
+                unsorted = self._number(answer[1])
+
+    async def rejoin(self, key: str) -> None:
+        """Make what goes back the queue's list again, followed by what producers have pushed meanwhile."""
+        keys = [self._record, self.going, key]
+        budget = await BatchBudget.measured(self.db.client.ping)
+        while await self._unsorted() is not None:
+            limits = (budget.entries, budget.size)
+            arguments: list[Word] = [self.run.uid, UNSORTED_FIELD + self.ending, *limits, *self.counters]
+            with budget.timed():
+                answer = await run_script(self.db, Script.REJOIN, keys, arguments)
+            if answer[0] == b"MISSING":
+                await self._write_off()
+
+    async def _send(self, verdicts: Sequence[Verdict], unsorted: int) -> list[bytes]:
+        fields = [field + self.ending for field in (UNSORTED_FIELD, TAKEN_FIELD, LEFT_FIELD, LARGE_LEFT_FIELD)]
         letters = "".join(map(_letter, verdicts))
         instead = [v.instead for v in verdicts if v.instead is not None]
         found = [
             LEFT_ID_FIELD + digest(name) for name in sorted({v.left_id for v in verdicts if v.left_id is not None})
         ]
-        arguments: list[Word] = [run.uid, *fields, unsorted, letters, len(instead), *instead, *found]
-        with budget.timed():
-            _, rest = await run_script(db, Script.SORT, keys, arguments)
-        unsorted = _number(db, run, rest)
+        arguments: list[Word] = [self.run.uid, *fields, unsorted, letters, len(instead), *instead, *found]
+        return await run_script(self.db, Script.SORT, [self._record, self.quarantined, self.going], arguments)
+
+    async def _unsorted_of_what_is_there(self) -> int | None:
+        await self._write_off()
+        return await self._unsorted()
+
+    async def _write_off(self) -> None:
+        """Write off what the broker has lost, or no ending would come to its end.
+
+        Raises:
+            RecoveryError: `BrokerLostData`, if the run is not being closed.
+        """
+        fields = [UNSORTED_FIELD + self.ending, TAKEN_FIELD + self.ending, *self.counters]
+        keys = [self._record, self.quarantined, self.going]
+        await run_script(self.db, Script.WRITE_OFF, keys, [self.run.uid, *fields])
+
+    async def _unsorted(self) -> int | None:
+        """Return how many messages are unsorted; None: the list's messages that go back are in the queue."""
+        (left,) = await self.db.client.hmget(self._record, UNSORTED_FIELD + self.ending)
+        return None if left is None else self._number(left)
+
+    @property
+    def _record(self) -> str:
+        return self.db.own.run(self.run.uid)
+
+    def _number(self, value: bytes) -> int:
+        if not value.isdigit():
+            raise forged(self._record)
+        return int(value)
 
 
 def _letter(verdict: Verdict) -> str:
@@ -139,24 +211,3 @@ def _letter(verdict: Verdict) -> str:
     if verdict.instead is not None:
         return "2"
     return "3" if verdict.unread else "0"
-
-
-async def _rejoin(db: Database, run: Run, ending: str, going: str, key: str) -> None:
-    """Make what goes back the queue's list again, followed by what producers have pushed meanwhile."""
-    keys = [db.own.run(run.uid), going, key]
-    budget = await BatchBudget.measured(db.client.ping)
-    while await _unsorted(db, run, ending) is not None:
-        arguments: list[Word] = [run.uid, UNSORTED_FIELD + ending, budget.entries, budget.size]
-        with budget.timed():
-            await run_script(db, Script.REJOIN, keys, arguments)
-
-
-async def _unsorted(db: Database, run: Run, ending: str) -> int | None:
-    (left,) = await db.client.hmget(db.own.run(run.uid), UNSORTED_FIELD + ending)
-    return None if left is None else _number(db, run, left)
-
-
-def _number(db: Database, run: Run, value: bytes) -> int:
-    if not value.isdigit():
-        raise forged(db.own.run(run.uid))
-    return int(value)

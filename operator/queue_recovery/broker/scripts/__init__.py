@@ -14,6 +14,7 @@ class Script(StrEnum):
     BOUNDARY = "boundary"
     SORT = "sort"
     REJOIN = "rejoin"
+    WRITE_OFF = "write_off"
     COMPLETE = "complete"
     PUSH = "push"
     CLOSE = "close"

@@ -7,14 +7,16 @@
 --       place, 3 if it goes back because it is too large; the number of those other messages, and they themselves; then
 --       the run's fields of the task ids of those that go back
 -- Returns: OK and the number of unsorted messages (nothing is done if another number of them was given) | LOST | CLOSED
+--          | MISSING (the list has fewer messages than it was given)
 local run, list, going = unpack(KEYS)
-local uid, state, rest = unpack(redis.call('HMGET', run, 'uid', 'state', ARGV[2]))
+local uid, state, rest, taken = unpack(redis.call('HMGET', run, 'uid', 'state', ARGV[2], ARGV[3]))
 if uid ~= ARGV[1] then return {'LOST'} end
 rest = tonumber(rest or '0')
 if rest ~= tonumber(ARGV[6]) then return {'OK', tostring(rest)} end
 if state ~= 'purged' then return {'CLOSED'} end
 local stays = ARGV[7]
-if #stays > rest or redis.call('LLEN', list) < rest then return {'LOST'} end
+if #stays > rest then return {'LOST'} end
+if redis.call('LLEN', list) < math.max(rest, tonumber(taken or '0')) then return {'MISSING'} end
 
 redis.call('HDEL', run, '') -- a full server then accepts the rest too
 local count, large, instead = 0, 0, 8

@@ -94,7 +94,8 @@ class QueueRun(Protocol):
 
         The entries of `unacked` return to their place if the queue has not passed its boundary. If it has, messages
         that are to be left return to the queue in one step, so that their order is kept even if workers are running. A
-        run that restores makes visible what it has sorted, and leaves the rest in the quarantine.
+        run that restores makes visible what it has sorted, and leaves the rest in the quarantine. Messages that the
+        broker has lost meanwhile are counted (`Closed.lost`), and do not prevent the closing.
         """
         ...
 

@@ -170,6 +170,8 @@ class Closed:
     """Keys of the frozen jobs; no other job can have been claimed."""
     restored: Restored | None = None
     """The result of a restore; None for other runs."""
+    lost: int = 0
+    """Messages that the broker has lost while they were sorted. The other counts are of those that are there."""
 
     @property
     def was_purged(self) -> bool:
@@ -185,6 +187,7 @@ class Closed:
             pushed=self.pushed | other.pushed,
             seen=self.seen | other.seen,
             restored=_total(self.restored, other.restored),
+            lost=self.lost + other.lost,
         )
 
 
