@@ -102,8 +102,12 @@ def _release(view: View) -> Outcome:
 
 
 def _finish(view: View) -> Outcome:
-    ending = "In doubt" if view.process.doubtful else view.status.ending
-    return view.save(view.status._replace(over=True, ending=ending, enqueued=view.process.booked))
+    status = view.status._replace(over=True, enqueued=view.process.booked)
+    if view.process.doubtful:
+        status = status._replace(ending="In doubt")
+    elif view.run.lost and view.has("end: fails if it has written something off"):
+        status = status._replace(ending="Failed")
+    return view.save(status)
 
 
 def closing(view: View) -> Run:

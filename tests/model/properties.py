@@ -22,6 +22,7 @@ Violation = Literal[
     "old message left behind",
     "stranded job",
     "wrong figures",
+    "loss not reported",
     "workers left at 0",
     "lock left behind",
     "recovery without end",
@@ -93,12 +94,7 @@ def violated_at_the_end(state: State) -> Iterator[Violation]:
     others = [status for recovery, status in enumerate(state.statuses) if recovery != state.vanished]
     if _left_by_force(state) and others and all(status.step == "planned" for status in others):
         return
-    if state.replicas == 0 or state.note != NO_RECOVERY:
-        yield "workers left at 0"
-    if state.lock not in {NO_RECOVERY, state.vanished}:
-        yield "lock left behind"
-    if any(run.unsorted or run.set_aside for run in state.runs):
-        yield "message hidden for good"
+    yield from _left_behind(state)
     if any(status.ending == "In doubt" for status in state.statuses):
         return
     there = {*state.queue, *state.unacked, *_quarantined(state)}
@@ -109,6 +105,23 @@ def violated_at_the_end(state: State) -> Iterator[Violation]:
             continue
         if set(status.enqueued) != _brought(state, recovery):
             yield "wrong figures"
+
+
+def _left_behind(state: State) -> Iterator[Violation]:
+    if state.replicas == 0 or state.note != NO_RECOVERY:
+        yield "workers left at 0"
+    if state.lock not in {NO_RECOVERY, state.vanished}:
+        yield "lock left behind"
+    if any(run.unsorted or run.set_aside for run in state.runs):
+        yield "message hidden for good"
+    if _hides_a_loss(state):
+        yield "loss not reported"
+
+
+def _hides_a_loss(state: State) -> bool:
+    """Tell whether a recovery has a final status that does not say what was written off."""
+    hides = [status.over and status.ending not in {"Failed", "In doubt"} for status in state.statuses]
+    return any(run.lost and hidden for run, hidden in zip(state.runs, hides, strict=True))
 
 
 def _brought(state: State, recovery: int) -> set[int]:

@@ -35,9 +35,22 @@ def _look(view: View) -> Outcome:
     places, run = _places(view), view.run
     if not run.sorting:
         return view.go(_then(view, places))
+    if run.missing and places is _STEP:
+        return view.go("end as failed")
+    if run.missing:
+        writes_off = view.has("end: writes off what the broker has lost")
+        return view.go(places.look, _written_off(view)) if writes_off else view.go("close")
     if not run.unsorted:
         return view.go(places.bring_back)
     return view.stay(view.process._replace(at=places.sort, tags=run.unsorted[-1:], remaining=len(run.unsorted)))
+
+
+def _written_off(view: View) -> State:
+    """Return the state whose run counts what is there."""
+    run, gone = view.run, {message.job for message in view.run.missing}
+    if view.restores:
+        run = run._replace(markers=tuple(job for job in run.markers if job not in gone))
+    return view.state.with_run(view.recovery, run._replace(missing=(), lost=True))
 
 
 def _sort(view: View) -> Outcome:
@@ -80,7 +93,7 @@ def _bring_back(view: View) -> Outcome:
         return view.go(_then(view, places))
     if run.state != "purged" and view.has("restore: only while the run is open"):
         return view.go("end as failed") if places is _STEP else view.go("close")
-    if run.unsorted:
+    if run.unsorted or run.missing:
         return view.go(places.look)
     set_aside = run.set_aside
     if not view.has("bring back: before what producers have sent"):

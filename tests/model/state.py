@@ -66,6 +66,10 @@ class Run(NamedTuple):
     """Of that list, what is not sorted yet, in its order."""
     set_aside: tuple[Message, ...] = ()
     """What is brought back, in its order; no worker reaches it."""
+    missing: tuple[Message, ...] = ()
+    """What the broker has lost of that list, or of what was set aside, and no ending has written off."""
+    lost: bool = False
+    """An ending has written off what the broker had lost."""
 
 
 class Status(NamedTuple):
@@ -180,6 +184,7 @@ class State(NamedTuple):
     vanishings: int = 0
     expirations: int = 0
     failovers: int = 0
+    evictions: int = 0
 
     def with_run(self, recovery: int, run: Run) -> "State":
         """Return the state with this record in Redis."""

@@ -40,6 +40,8 @@ def moves(state: State, without: frozenset[Part] = frozenset()) -> Iterator[Move
         restored = state._replace(unacked=removed(state.unacked, message), queue=added(state.queue, message))
         yield Move(f"another worker's restore sweep puts {message} back into the list", restored)
     yield from _chances(state)
+    if state.evictions and not is_over(state):
+        yield from _evictions(state._replace(evictions=0))
     if state.expirations and not is_over(state):
         yield _expiration(state._replace(expirations=0), guarded=_GUARD not in without)
 
@@ -131,6 +133,24 @@ def _chances(state: State) -> Iterator[Move]:
     if state.rivals and state.jobs[0].status == "failed":
         taken = state._replace(rivals=0).with_job(0, Job("pending", "rival", state.jobs[0].stamps))
         yield Move("the application enqueues the job itself", _sent(taken, "rival", 0), sure=False)
+
+
+def _evictions(state: State) -> Iterator[Move]:
+    """Yield what the broker may lose of a first attempt's list: the list while it is sorted, or what was set aside."""
+    for number, run in enumerate(state.runs):
+        restores = state.restores_from != NO_RECOVERY and number == 0
+        source = state.restores_from if restores else number
+        if run.unsorted:
+            gone = run.unsorted + state.runs[source].taken
+            torn = state.with_run(number, run._replace(unsorted=(), missing=gone))
+            torn = torn.with_run(source, torn.runs[source]._replace(taken=()))
+        elif run.set_aside:
+            gone = run.set_aside
+            torn = state.with_run(number, run._replace(set_aside=(), missing=gone))
+        else:
+            continue
+        sent = tuple(message for message in state.sent if message not in gone)
+        yield Move("the broker loses a list of the quarantine", torn._replace(sent=sent), sure=False)
 
 
 _GUARD: Final[Part] = "retention: not while a restore works on it"

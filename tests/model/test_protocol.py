@@ -53,6 +53,24 @@ SELECTS = beginning(old=2)._replace(back=(1,), cancels=1)
 """The second message is not selected."""
 SELECTS_IN_ORDER = in_order(back=(0, 2), messages=3)._replace(producers=1, cancels=1)
 RESTORES = in_order(back=(0, 1, 3), messages=4, old=2)._replace(producers=1, cancels=1, expirations=1)
+LOSES_A_LIST = beginning(operators=(0,), jobs=0, old=2)._replace(
+    back=(1,), hands=(), unacked=(), queue=(Message(OLD, 0), Message(OLD, 1)), evictions=1, cancels=1, deaths=1
+)
+"""The broker may lose the list while it is sorted, or what goes back before it is in the queue."""
+LOSES_A_LIST_OF_A_RESTORE = in_order(back=(0, 1), messages=3, old=1)._replace(
+    processes=(Process(0),), producers=1, cancels=1, deaths=1, evictions=1
+)
+LEFT_SORTING = _LEFT._replace(
+    statuses=(Status(), Status(step="drained")),
+    runs=(Run(), Run("purged", attempt=1, sorting=True, unsorted=(Message(OLD, 1),), set_aside=(Message(OLD, 2),))),
+    processes=(Process(0),),
+    jobs=(),
+    sent=(Message(OLD, 1), Message(OLD, 2)),
+    back=(2,),
+    deaths=1,
+    evictions=1,
+)
+"""Nobody works any more on a recovery that was removed by force while it sorted."""
 POD_VANISHES = beginning()._replace(vanishings=1)
 PROCESS_OUTLIVES_ITS_GRACE = POD_VANISHES._replace(outlives=True, retries=False)
 
@@ -213,6 +231,13 @@ def test_restored_messages_come_back_in_their_order_and_all_at_once(start: State
 
     # Cancelled half-way, it puts back what it has sorted out by then, and what expired before is not there.
     assert {("Succeeded", (0, 1, 3)), ("Cancelled", (3,)), ("Cancelled", ()), ("Failed", ())} <= endings
+
+
+@pytest.mark.parametrize(
+    "start", [LOSES_A_LIST, LOSES_A_LIST_OF_A_RESTORE, LEFT_SORTING], ids=["purge", "restore", "one that is gone"]
+)
+def test_a_recovery_ends_and_fails_when_the_broker_loses_a_list_that_it_sorts(start: State) -> None:
+    assert {first for (first, _), *_ in held(start).endings} == {"Succeeded", "Cancelled", "Failed"}
 
 
 def test_a_pod_that_was_not_seen_to_end_counts_as_ended_after_its_grace_period() -> None:
@@ -487,6 +512,24 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         {"drain: a pod that was not seen to end has its grace period"},
         POD_VANISHES,
         "message taken from a worker's hands",
+    ),
+    (
+        "an ending does not write off what the broker has lost",
+        {"end: writes off what the broker has lost"},
+        LOSES_A_LIST_OF_A_RESTORE,
+        "recovery without end",
+    ),
+    (
+        "the list of one that is gone is not written off",
+        {"end: writes off what the broker has lost"},
+        LEFT_SORTING,
+        "recovery without end",
+    ),
+    (
+        "a cancelled recovery does not say what was written off",
+        {"end: fails if it has written something off"},
+        LOSES_A_LIST,
+        "loss not reported",
     ),
     ("lock not released in doubt", {"end: releases the lock in doubt too"}, BROKER_FORGETS, "lock left behind"),
 ]

@@ -43,6 +43,8 @@ Part = Literal[
     "end: workers before the final status",
     "end: closes the run",
     "end: brings back what is sorted out",
+    "end: writes off what the broker has lost",
+    "end: fails if it has written something off",
     "end: settles what was not pushed",
     "end: stamps what was never claimed",
     "end: keeps the stamp of what it gives back",
