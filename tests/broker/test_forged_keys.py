@@ -177,6 +177,7 @@ async def test_a_key_of_the_operators_that_is_of_another_type_is_refused_by_name
         {"name": "media/it", "list": "tts", "expires": "soon"},
         {"name": "media/it", "list": "tts"},
         {"taken:1:ready:0": "many", "name": "media/it", "list": "tts", "expires": "1"},
+        {"lost": "many", "name": "media/it", "list": "tts", "expires": "1"},
         {},
     ],
 )

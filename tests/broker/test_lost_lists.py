@@ -14,7 +14,7 @@ from queue_recovery.broker.run.script import run_script
 from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Closed, Restored, Run
-from tests.broker.application import SEP, restoring, selecting
+from tests.broker.application import SEP, everything, recovery, restoring, selecting
 from tests.broker.conftest import Connect
 from tests.broker.dying import dying, dying_at, sends_twice
 
@@ -153,6 +153,13 @@ async def end(broker: RedisBroker, run: Run) -> Closed:
     return closed
 
 
+async def write_off(broker: RedisBroker, fixture: Fixture) -> list[bytes]:
+    """Send the script for the list of priority 0."""
+    keys = [f"queuerecovery.dev:run:{fixture.run.uid}", fixture.quarantined(), fixture.going()]
+    fields = [f"{counter}:1:ready:0" for counter in ("unsorted", "taken", "left")]
+    return await run_script(broker.database, Script.WRITE_OFF, keys, [fixture.run.uid, *fields])
+
+
 @KINDS
 @LOSSES
 async def test_a_list_that_is_missing_while_it_is_sorted_is_said_to_be_lost_and_its_run_is_closed(
@@ -271,6 +278,40 @@ async def test_two_endings_at_once_write_off_once(connect: Connect, redis: Redis
     await fixture.check(closed[0])
 
 
+async def test_messages_of_several_attempts_that_are_missing_when_they_go_back_are_all_counted(
+    connect: Connect, redis: Redis
+) -> None:
+    await redis.flushdb()
+    broker, earlier = connect(), recovery("tts")
+    await broker.run(earlier).open()
+    for attempt in (1, 2):
+        await redis.lpush("tts", *(_message(f"{attempt}-{n}", 0) for n in range(5)))
+        await broker.run(earlier).take(attempt=attempt)
+    await broker.run(earlier).close()
+    await broker.run(earlier).release(expires=LATER, retain=True)
+    run = restoring(earlier)
+    await broker.run(run).open()
+    with dying_at(broker, Script.REJOIN, 2):
+        await broker.run(run).restore()
+    await redis.delete(f"queuerecovery.dev:quarantine:{run.uid}:1:left:0")
+
+    closed = await end(broker, run)
+
+    assert (closed.lost, closed.restored) == (10, Restored(restored=0, left=0))
+
+
+async def test_a_late_write_off_of_a_list_that_is_back_changes_nothing(connect: Connect, redis: Redis) -> None:
+    fixture, broker = await Fixture.purging(redis, connect), connect()
+    with dying_at(broker, Script.SORT, 2):
+        await fixture.sort(broker)
+    await broker.run(fixture.run).close()
+    before = await everything(redis)
+
+    assert await write_off(broker, fixture) == [b"OK"]
+
+    assert await everything(redis) == before
+
+
 @pytest.mark.parametrize("lose", [delete, trim_to_one], ids=lambda one: one.__name__)
 async def test_a_count_that_another_client_has_changed_prevents_no_ending(
     connect: Connect, redis: Redis, lose: Lose
@@ -316,9 +357,7 @@ async def test_nothing_is_written_off_of_a_run_that_is_not_being_closed(
     await redis.hset(record, field, value)
     before = await redis.hgetall(record)
 
-    keys = [record, fixture.quarantined(), fixture.going()]
-    fields = [f"{counter}:1:ready:0" for counter in ("unsorted", "taken", "left")]
     with pytest.raises(RecoveryError, match=error):
-        await run_script(broker.database, Script.WRITE_OFF, keys, [fixture.run.uid, *fields])
+        await write_off(broker, fixture)
 
     assert await redis.hgetall(record) == before

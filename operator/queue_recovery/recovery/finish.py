@@ -70,7 +70,7 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
             store = await store_of(recovery, unpushed)
             await store.settle(recovery.resource.uid, ids, now=recovery.environment.now())
     has_lost = bool(in_doubt) or (was_purged and bool(closed.unpurged))
-    retain = retain or has_lost or closed.lost > 0
+    retain = retain or has_lost
     status = final_jobs(recovery.status, recovery.resource.uid, jobs, closed, in_doubt)
     if recovery.takes_messages:
         unreplaced = await run.unreplaced()
