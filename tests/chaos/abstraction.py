@@ -15,7 +15,7 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
     "redis boundary": frozenset({"pass the boundary", "begin to take"}),
     "redis sort": frozenset({"sort", "sort at the end"}),
     "redis rejoin": frozenset({"bring back", "bring back at the end"}),
-    "redis write_off": frozenset({"look what to sort at the end"}),
+    "redis write_off": frozenset({"look what to sort", "look what to sort at the end"}),
     "redis complete": frozenset({"complete"}),
     "redis push": frozenset({"push"}),
     "redis close": frozenset({"refuse late takers", "close", "close for good"}),

@@ -79,7 +79,7 @@ def _cases(
         yield from plans.matrix(trouble, plain)
         if trouble in plans.OF_PLAIN_ONES:
             continue
-        if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE}:
+        if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE, Trouble.LIST_LOST}:
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
         yield from plans.matrix(trouble, plans.more(seen[plans.PENDING], plain), plans.PENDING)

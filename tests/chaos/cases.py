@@ -68,6 +68,8 @@ class Trouble(StrEnum):
     """The same with the marker of a job that was not enqueued."""
     LOCK_BACK = "lock back"
     """The broker has the lock and the record again as they were at the effect, when the recovery has ended."""
+    LIST_LOST = "list lost"
+    """The broker loses the quarantine's list that is being sorted."""
 
 
 FORGED: Final = {Trouble.FORGED_JOB, Trouble.FORGED_COUNTER, Trouble.FORGED_MARKER}
@@ -172,6 +174,7 @@ _PHASES = {
     Trouble.OVERTAKEN: {"Cancelled", "Succeeded"},
     Trouble.CANCEL: {"Cancelled", "Succeeded"},
     Trouble.DELETE: {"Cancelled", "Succeeded", ""},
+    Trouble.LIST_LOST: {"Failed"},
 }
 
 

@@ -40,6 +40,7 @@ def conformance(case: Case, scenario: Scenario) -> Conformance:
             removals=int(case.trouble in _REMOVED),
             replacements=int(case.trouble is Trouble.REPLACED),
             failovers=int(case.trouble is Trouble.LOCK_BACK),
+            evictions=int(case.trouble is Trouble.LIST_LOST),
         ),
         recoveries=recoveries,
         jobs=jobs,

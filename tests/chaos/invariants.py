@@ -56,6 +56,8 @@ def _messages(scenario: Scenario, observed: Observation) -> Iterator[str]:
         expected = [] if dropped else [QUARANTINE] if purged else [QUEUED]
         if name.startswith("pending"):
             expected = [QUEUED]
+        if name in scenario.lost:
+            expected = []
         found = observed.places.get(name, [])
         if scenario.real_workers:
             # Celery records each attempt of a poisoned task.
@@ -66,7 +68,7 @@ def _messages(scenario: Scenario, observed: Observation) -> Iterator[str]:
             yield f"message {name} was changed"
     for name in observed.produced:
         found = observed.places.get(name, [])
-        if found not in ([QUARANTINE], [RUN]) and not (dropped and not found):
+        if found not in ([QUARANTINE], [RUN]) and not ((dropped or name in scenario.lost) and not found):
             yield f"message {name}, produced meanwhile, is in {found}"
     strange = observed.places.keys() - scenario.queue.keys() - set(observed.produced)
     strange -= {job.task_id(scenario.uid) for job in scenario.listed}

@@ -3,12 +3,12 @@
 import signal
 from typing import Final
 
-from queue_recovery.broker.layout.own_keys import JOB_FIELD, SEEN_FIELD, TAKEN_FIELD
+from queue_recovery.broker.layout.own_keys import JOB_FIELD, SEEN_FIELD, TAKEN_FIELD, ready_ending
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
 from queue_recovery.workers.patches import FENCE
 from sandbox.processes import DeadlineError, until
 from tests.chaos.cases import CaseRun, Trouble, judge
-from tests.chaos.observation import OPERATOR
+from tests.chaos.observation import OPERATOR, names_in
 from tests.chaos.scenario import NEXT, REPLICAS, Scenario
 from tests.chaos.watched import Watched
 
@@ -96,3 +96,16 @@ async def lock_comes_back(case_run: CaseRun) -> bool:
         async with scenario.recovering(NEXT):
             await judge(case_run)
     return True
+
+
+async def list_is_lost(case_run: CaseRun) -> bool:
+    """Remove the quarantine's list of the first priority while it is sorted."""
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        if reached := await case_run.is_hit(operator):
+            key = f"{OPERATOR}quarantine:{scenario.run}:{ready_ending(1, 0)}"
+            scenario.lost = await names_in(scenario.redis, key)
+            assert await scenario.redis.delete(key)
+            operator.send(signal.SIGUSR1)
+        await judge(case_run)
+    return reached

@@ -92,6 +92,11 @@ async def _messages(redis: Redis, key: str, kind: str, quarantines: tuple[str, .
     return []
 
 
+async def names_in(redis: Redis, key: str) -> frozenset[str]:
+    """Return the names of the messages in a list."""
+    return frozenset(_name(text) for text in cast("list[bytes]", await redis.lrange(key, 0, -1)))
+
+
 async def _record(redis: Redis, run: str) -> dict[str, str]:
     record = await _hash(redis, f"{OPERATOR}run:{run}")
     return {name.decode(): value.decode() for name, value in record.items()}

@@ -23,7 +23,7 @@ _AT_POINTS: Final = {
 _ONE_SIDED: Final = {
     *(Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE),
     *(Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY),
-    *(*FORGED, Trouble.LOCK_BACK),
+    *(*FORGED, Trouble.LOCK_BACK, Trouble.LIST_LOST),
 }
 """They happen to the effect itself, or to what only effects change, so have one side only."""
 
@@ -53,6 +53,7 @@ WAITING: Final = replace(PLAIN, waits=True)
 
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
 """The effects before the last look at the workers: what replaces them later runs while messages are taken."""
+_FIRST_LIST: Final = frozenset({"", "0"})
 _OF_A_LOST_RELEASE: Final = {"redis push", "redis release"}
 """The effects at which a failover goes back to the lock and the record: without the markers, and with all of them."""
 
@@ -97,6 +98,8 @@ def _can_be_hit_by(trouble: Trouble) -> Callable[[Crossing], bool]:
         return lambda effect: effect.name in _OF_THE_DRAIN
     if trouble is Trouble.LOCK_BACK:
         return lambda effect: effect.name in _OF_A_LOST_RELEASE
+    if trouble is Trouble.LIST_LOST:
+        return lambda effect: effect.name == "redis sort" and effect.about.part in _FIRST_LIST
     if trouble in OF_THE_STORE:
         return lambda effect: effect.name.removeprefix("(target) ").startswith("mongo ")
     return lambda _: True

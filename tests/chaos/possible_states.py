@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from tests.chaos.points import Crossing
 from tests.model.state import NO_RECOVERY, Message, Process, State, added, put
-from tests.model.surroundings import after_failover
+from tests.model.surroundings import after_eviction, after_failover
 from tests.model.view import Outcome, View
 
 _OPEN_AFTER: Final = {
@@ -77,6 +77,8 @@ def after_surroundings(state: State) -> Iterator[State]:
     if state.removals:
         yield state._replace(removals=0, vanished=len(state.statuses) - 1)
     yield from after_failover(state)
+    if state.evictions:
+        yield from after_eviction(state._replace(evictions=0))
 
 
 def supplied(one: Hypothesis, effect: str) -> Hypothesis:

@@ -74,6 +74,8 @@ class Scenario(Team):
     """The keys in the broker that do not belong to the recovery, each as DUMP shows it."""
     foreign: dict[str, bytes] = field(default_factory=dict)
     """The entries of `unacked` that belong to other queues, or that cannot be read."""
+    lost: frozenset[str] = frozenset()
+    """Names of the messages that the broker has lost."""
     _manifest: Json = field(default_factory=dict, init=False)
     """Of the workers' Deployment."""
     earlier: str | None = None

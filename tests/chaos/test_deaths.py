@@ -171,6 +171,14 @@ async def test_a_lock_that_comes_back_after_its_recovery_has_ended_is_taken_over
     await in_order(servers, [Case(trouble=Trouble.LOCK_BACK, points=(push,))])
 
 
+async def test_a_list_that_the_broker_loses_while_it_is_sorted_is_written_off_and_the_recovery_ends(
+    servers: Servers,
+) -> None:
+    sort = Point(name="redis sort", number=1, side="before", fault=Fault.HOLD)
+
+    await in_order(servers, [replace(plans.PENDING, trouble=Trouble.LIST_LOST, points=(sort,))])
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

@@ -266,6 +266,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.FORGED_COUNTER: neighbours.record_is_forged,
     Trouble.FORGED_MARKER: neighbours.record_is_forged,
     Trouble.LOCK_BACK: neighbours.lock_comes_back,
+    Trouble.LIST_LOST: neighbours.list_is_lost,
 }
 
 

@@ -41,7 +41,8 @@ def moves(state: State, without: frozenset[Part] = frozenset()) -> Iterator[Move
         yield Move(f"another worker's restore sweep puts {message} back into the list", restored)
     yield from _chances(state)
     if state.evictions and not is_over(state):
-        yield from _evictions(state._replace(evictions=0))
+        for torn in after_eviction(state._replace(evictions=0)):
+            yield Move("the broker loses a list of the quarantine", torn, sure=False)
     if state.expirations and not is_over(state):
         yield _expiration(state._replace(expirations=0), guarded=_GUARD not in without)
 
@@ -135,8 +136,8 @@ def _chances(state: State) -> Iterator[Move]:
         yield Move("the application enqueues the job itself", _sent(taken, "rival", 0), sure=False)
 
 
-def _evictions(state: State) -> Iterator[Move]:
-    """Yield what the broker may lose of a first attempt's list: the list while it is sorted, or what was set aside."""
+def after_eviction(state: State) -> Iterator[State]:
+    """Yield the state without a list of a first attempt: the one that is being sorted, or what was set aside of it."""
     for number, run in enumerate(state.runs):
         restores = state.restores_from != NO_RECOVERY and number == 0
         source = state.restores_from if restores else number
@@ -150,7 +151,7 @@ def _evictions(state: State) -> Iterator[Move]:
         else:
             continue
         sent = tuple(message for message in state.sent if message not in gone)
-        yield Move("the broker loses a list of the quarantine", torn._replace(sent=sent), sure=False)
+        yield torn._replace(sent=sent)
 
 
 _GUARD: Final[Part] = "retention: not while a restore works on it"
