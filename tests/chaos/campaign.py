@@ -82,7 +82,7 @@ def _cases(
         if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE, Trouble.LIST_LOST}:
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
-        yield from plans.matrix(trouble, plans.more(seen[plans.PENDING], plain), plans.PENDING)
+        yield from plans.matrix(trouble, plans.sorting(seen[plans.PENDING]), plans.PENDING)
         yield from plans.matrix(trouble, plans.more(seen[plans.WAITING], plain), plans.WAITING)
         elsewhere = plans.more(seen[plans.PENDING_ELSEWHERE], seen[plans.EVERY_QUEUE])
         yield from plans.matrix(trouble, elsewhere, plans.PENDING_ELSEWHERE)

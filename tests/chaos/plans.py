@@ -79,6 +79,11 @@ def more(seen: Sequence[Crossing], than: Sequence[Crossing]) -> list[Crossing]:
     return [one for one in steps(seen) if (one.name, one.number) not in known]
 
 
+def sorting(seen: Iterable[Crossing]) -> list[Crossing]:
+    """Return the steps that part what is taken from what goes back."""
+    return [one for one in seen if one.name in {"redis sort", "redis rejoin"}]
+
+
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:
     """Yield a case for each side of each effect that the trouble can happen to, of recoveries like that one."""
     for effect in filter(_can_be_hit_by(trouble), _between(seen, *_BETWEEN[trouble]) if trouble in _BETWEEN else seen):

@@ -45,15 +45,13 @@ async def test_two_deaths_do_no_more_harm_than_one(servers: Servers, steps: list
     await in_order(servers, list(plans.twice(plans.chance(SEED), steps, 1)))
 
 
-async def test_a_recovery_that_leaves_messages_of_pending_jobs_loses_and_doubles_none(
-    servers: Servers, steps: list[Crossing]
-) -> None:
+async def test_a_recovery_that_leaves_messages_of_pending_jobs_loses_and_doubles_none(servers: Servers) -> None:
     undisturbed = await run(servers, plans.PENDING)
     assert not undisturbed.violations, report.evidence(undisturbed)
-    more = plans.more(plans.effects(undisturbed.traces[0]), steps)
-
+    sorts = plans.sorting(plans.effects(undisturbed.traces[0]))
     troubles = (Trouble.DEATH, Trouble.CANCEL, Trouble.REMOVED)
-    matrices = [list(plans.matrix(trouble, more, plans.PENDING)) for trouble in troubles]
+    matrices = [list(plans.matrix(trouble, sorts, plans.PENDING)) for trouble in troubles]
+
     await in_order(servers, [plans.chance(SEED).choice(matrix) for matrix in matrices])
 
 
