@@ -247,7 +247,7 @@ async def test_an_entry_whose_delivery_tag_is_in_use_again_stays_in_the_quaranti
     assert not await redis.keys("queuerecovery.dev:quarantine:*")
 
 
-async def test_a_quarantine_that_is_not_to_be_kept_goes_at_once(
+async def test_a_quarantine_that_is_not_to_be_retained_goes_at_once(
     broker: RedisBroker, application: Application, redis: Redis, run: Run
 ) -> None:
     application.enqueue("tts", "held", "waits")

@@ -275,7 +275,7 @@ async def test_a_forged_record_of_one_queue_leaves_no_other_queue_open_to_a_late
             await connect().run(run).take()
 
 
-async def test_each_queue_keeps_what_its_selection_leaves(
+async def test_of_each_queue_what_its_selection_leaves_stays(
     broker: RedisBroker, application: Application, redis: Redis
 ) -> None:
     runs = recovery_of("index", "tts", select=PurgeSelect(min_retries=3))

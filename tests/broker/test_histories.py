@@ -63,7 +63,7 @@ class Recovery:
     tasks: list[Task]
     at: Literal["lock", "take", "restore", "push", "end", "over"] = "lock"
     found: dict[int, list[str]] | None = None
-    """What lay in each list at the boundary, by priority."""
+    """What was in each list at the boundary, by priority."""
     sent_since: set[str] = field(default_factory=set)
     """What was sent after it."""
 

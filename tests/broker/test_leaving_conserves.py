@@ -149,7 +149,7 @@ async def test_taking_a_part_dies_anywhere_and_conserves_everything(
 @on_one_server
 @many
 @given(made=lists, trips=st.lists(st.integers(3, 25), min_size=1, max_size=3), last=deaths, pushed=pushes, by=ways)
-async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_kept(
+async def test_an_ending_after_the_boundary_finishes_giving_back_what_is_left(
     connect: Connect, redis: Redis, made: Lists, trips: list[int], last: list[int], pushed: int, by: str
 ) -> None:
     fixture = Fixture(redis, made, [])
@@ -207,7 +207,7 @@ async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Red
     await fixture.check(run)
 
 
-async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_wakes(
+async def test_an_operator_that_was_paused_before_a_batch_moves_nothing_when_it_wakes(
     connect: Connect, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = Fixture(redis, {0: [0, 1, 1] * 100, 3: [], 9: []}, [])
@@ -230,7 +230,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     await fixture.check(run)
 
 
-async def test_workers_that_live_at_an_ending_get_what_is_kept_in_its_order(
+async def test_workers_that_live_at_an_ending_get_what_is_left_in_its_order(
     connect: Connect, application: Application
 ) -> None:
     for n in range(450):

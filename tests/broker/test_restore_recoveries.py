@@ -45,7 +45,7 @@ UNDO = spec(restoreFrom={"name": "earlier"})
 
 
 @dataclass(kw_only=True)
-class Here:
+class Fixture:
     """The recovery's resource and world; a process may die at each write of the status and each command."""
 
     connect: Connect
@@ -148,14 +148,14 @@ class Here:
 
 
 class _Counted(_Mortal):
-    def __init__(self, redis: Redis, here: Here) -> None:
+    def __init__(self, redis: Redis, fixture: Fixture) -> None:
         super().__init__(redis, 1)
-        self._here = here
+        self._fixture = fixture
 
     @override
     def __getattr__(self, name: str) -> object:
         if name != "aclose":
-            self._here.spend()
+            self._fixture.spend()
         return getattr(self._redis, name)
 
 
@@ -189,39 +189,39 @@ def ended(**fields: object) -> QueueRecoveryStatus:
     )
 
 
-def nothing(here: Here) -> None:
-    del here
+def nothing(fixture: Fixture) -> None:
+    del fixture
 
 
-def cancel(here: Here) -> None:
-    here.wanted = here.wanted.model_copy(update={"cancel": True})
+def cancel(fixture: Fixture) -> None:
+    fixture.wanted = fixture.wanted.model_copy(update={"cancel": True})
 
 
-def delete(here: Here) -> None:
-    here.deleting = True
+def delete(fixture: Fixture) -> None:
+    fixture.deleting = True
 
 
-def late(here: Here) -> None:
-    here.time += timedelta(days=2)
+def late(fixture: Fixture) -> None:
+    fixture.time += timedelta(days=2)
 
 
 @on_one_server
 @pytest.mark.parametrize("then", [nothing, cancel, delete, late])
 async def test_a_death_at_any_effect_is_followed_by_a_process_that_ends_it_and_counts_right(
-    connect: Connect, redis: Redis, then: Callable[[Here], None]
+    connect: Connect, redis: Redis, then: Callable[[Fixture], None]
 ) -> None:
     outlived, effects = False, 0
     while not outlived:
         effects += 1
         await redis.flushdb()
-        here = Here(connect=connect, earlier=await purged(connect(), redis, recovery("tts")))
-        outlived = await here.lives(effects=effects)
-        then(here)
-        assert await here.lives()
+        fixture = Fixture(connect=connect, earlier=await purged(connect(), redis, recovery("tts")))
+        outlived = await fixture.lives(effects=effects)
+        then(fixture)
+        assert await fixture.lives()
 
         came = cast("list[bytes]", await redis.lrange("tts", 0, -1))[::-1]
-        restored = here.stored.restored
-        assert is_terminal(here.stored)
+        restored = fixture.stored.restored
+        assert is_terminal(fixture.stored)
         assert not await redis.keys("*:lock:*")
         assert not await redis.keys("*:left:*")
         left = sum([await redis.llen(key) for key in await redis.keys("*:quarantine:*:ready:*")])
@@ -229,49 +229,49 @@ async def test_a_death_at_any_effect_is_followed_by_a_process_that_ends_it_and_c
         assert came == sorted(set(came))
         assert len(came) + left == COUNT
         if then is nothing or outlived:
-            assert (here.stored.phase, len(came)) == ("Succeeded", COUNT)
+            assert (fixture.stored.phase, len(came)) == ("Succeeded", COUNT)
         if restored is not None:
             assert (restored.found, restored.restored, restored.left) == (COUNT, len(came), left)
-            assert here.stored.quarantine is not None
-            assert here.stored.quarantine.messages == left
+            assert fixture.stored.quarantine is not None
+            assert fixture.stored.quarantine.messages == left
     assert effects > 20
 
 
 async def test_while_another_recovery_holds_the_queue_it_touches_nothing_and_waits(
     connect: Connect, broker: RedisBroker, redis: Redis, run: Run
 ) -> None:
-    here = Here(connect=connect, earlier=await purged(broker, redis, run))
+    fixture = Fixture(connect=connect, earlier=await purged(broker, redis, run))
     await broker.run(recovery("tts")).open()
 
-    assert not await here.lives(effects=40)
+    assert not await fixture.lives(effects=40)
 
-    assert (here.reason, here.stored.drain_start_time) == ("Locked", None)
+    assert (fixture.reason, fixture.stored.drain_start_time) == ("Locked", None)
 
 
 async def test_one_queue_of_a_recovery_of_every_queue_is_put_back(connect: Connect, redis: Redis, run: Run) -> None:
     uid = run.uid
     earlier = await purged(connect(), redis, replace(run, uid=f"{uid}/tts"))
-    here = Here(connect=connect, earlier=replace(earlier, uid=uid, spec=spec(queue="*")))
+    fixture = Fixture(connect=connect, earlier=replace(earlier, uid=uid, spec=spec(queue="*")))
 
-    assert await here.lives()
+    assert await fixture.lives()
 
-    assert (here.stored.phase, await redis.llen("tts")) == ("Succeeded", COUNT)
-    assert here.stored.quarantine is not None
-    assert here.stored.quarantine.name == "q/tts"
+    assert (fixture.stored.phase, await redis.llen("tts")) == ("Succeeded", COUNT)
+    assert fixture.stored.quarantine is not None
+    assert fixture.stored.quarantine.name == "q/tts"
 
 
 async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
     connect: Connect, redis: Redis, run: Run
 ) -> None:
-    here, effects = Here(connect=connect, earlier=await purged(connect(), redis, run)), 0
-    while here.stored.plan is None:
+    fixture, effects = Fixture(connect=connect, earlier=await purged(connect(), redis, run)), 0
+    while fixture.stored.plan is None:
         effects += 1
-        assert not await here.lives(effects=effects)
+        assert not await fixture.lives(effects=effects)
     await redis.unlink(*await redis.keys("*:quarantine:*"))
 
-    assert await here.lives()
+    assert await fixture.lives()
 
-    assert (here.stored.phase, here.reason) == ("Failed", "NothingToRestore")
+    assert (fixture.stored.phase, fixture.reason) == ("Failed", "NothingToRestore")
     assert not await redis.keys("*:lock:*")
 
 
@@ -344,12 +344,12 @@ async def test_each_refusal_says_what_to_do(  # the columns of the table
         status = {key: value for key, value in earlier.items() if key == "quarantine"}
         changed = {key: value for key, value in earlier.items() if key not in status}
         made = Earlier(uid=made.uid, spec=spec(**changed), status=ended(**status))
-    here = Here(connect=connect, earlier=made if earlier is not None else None, wanted=wanted)
+    fixture = Fixture(connect=connect, earlier=made if earlier is not None else None, wanted=wanted)
 
-    assert await here.lives()
+    assert await fixture.lives()
 
-    assert (here.stored.phase, here.reason) == ("Failed", reason), case
-    assert says in here.stored.message, case
+    assert (fixture.stored.phase, fixture.reason) == ("Failed", reason), case
+    assert says in fixture.stored.message, case
 
 
 async def test_a_suspended_restore_lists_the_first_messages_and_one_that_is_not_lists_none(
@@ -360,8 +360,8 @@ async def test_a_suspended_restore_lists_the_first_messages_and_one_that_is_not_
     forged = {"id": "m\u202e\ud800\n" + "x" * 5000, "task": "t\x1b[31m" + "y" * 5000, "retries": 7}
     entry = json.dumps([{"body": "", "headers": forged, "properties": {}}, "", "tts"])
     await redis.hset(f"queuerecovery.dev:quarantine:{run.uid}:1:unacked", "tag-0", entry)
-    held = Here(connect=connect, earlier=made, wanted=UNDO.model_copy(update={"suspend": True}))
-    going, effects = Here(connect=connect, earlier=made), 0
+    held = Fixture(connect=connect, earlier=made, wanted=UNDO.model_copy(update={"suspend": True}))
+    going, effects = Fixture(connect=connect, earlier=made), 0
     while going.stored.plan is None:
         effects += 1
         assert not await going.lives(effects=effects)

@@ -22,7 +22,7 @@ from tests.broker.dying import dying, sends_twice
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 KEYS = {0: "tts", 3: f"tts{SEP}3", 9: f"tts{SEP}9"}
 STEPS = {0: 0, 2: 0, 3: 3, 5: 3, 9: 9, 200: 9}
-"""Priorities that applications ask for, and the lists that kombu lays them into."""
+"""Priorities that applications ask for, and the lists that kombu puts them into."""
 
 Wanted = dict[str, bool]
 """Messages by their ids, and whether they go back."""
@@ -259,7 +259,7 @@ async def test_two_operators_at_once_keep_the_order(connect: Connect, redis: Red
 
 
 @pytest.mark.parametrize("call", ["values", "lrange"])
-async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_wakes(
+async def test_an_operator_that_was_paused_before_a_batch_moves_nothing_when_it_wakes(
     connect: Connect, redis: Redis, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     fixture = Fixture(redis, BIG)
@@ -284,7 +284,7 @@ async def test_an_operator_that_was_paused_before_a_bite_moves_nothing_when_it_w
     await fixture.check(Restored(restored=len(went), left=len(fixture.goes) - len(went)), went)
 
 
-async def test_an_operator_whose_portion_was_laid_by_another_passes_nothing_over(
+async def test_an_operator_whose_batch_was_moved_by_another_skips_nothing(
     connect: Connect, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture = Fixture(redis, [({0: [True], 3: [], 9: []}, [True] * 350)])

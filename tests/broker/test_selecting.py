@@ -23,7 +23,7 @@ async def take(broker: RedisBroker, **select: object) -> Taken:
     return await broker.run(run).take()
 
 
-async def test_what_is_kept_stays_in_its_order_and_its_bytes_in_the_list_of_its_priority(
+async def test_what_is_left_stays_in_its_order_and_its_bytes_in_the_list_of_its_priority(
     broker: RedisBroker, application: Application, redis: Redis
 ) -> None:
     for n in range(250):
@@ -89,7 +89,7 @@ async def test_entries_of_unacked_that_stay_are_not_moved_whichever_exchange_rou
     assert taken.unacked + len(stay) == held
 
 
-async def test_what_cannot_be_read_matches_nothing_and_is_kept_where_it_was(broker: RedisBroker, redis: Redis) -> None:
+async def test_what_cannot_be_read_matches_nothing_and_is_left_where_it_was(broker: RedisBroker, redis: Redis) -> None:
     odd = [b"no JSON", b"", b"[]", b"null", b'{"headers": "tts.render"}', b"\x80\x04 pickle", b'{"body": ""}']
     await redis.rpush("tts", *odd, b'{"body": "", "headers": {"retries": 3}, "properties": {}}')
     await redis.hset("unacked", "tag", b'["{\\"headers\\"", "", "tts"]')
@@ -131,7 +131,7 @@ def test_fields_are_joined_by_and_and_words_of_a_list_by_or(
     assert Selection(PurgeSelect.model_validate(select) if select else None).matches(message) == matches
 
 
-async def test_a_plan_counts_what_would_be_kept_and_changes_nothing(
+async def test_a_plan_counts_what_would_be_left_and_changes_nothing(
     broker: RedisBroker, application: Application, redis: Redis
 ) -> None:
     for n in range(5):
@@ -147,7 +147,7 @@ async def test_a_plan_counts_what_would_be_kept_and_changes_nothing(
     assert await everything(redis) == before
 
 
-async def test_task_ids_of_listed_jobs_whose_message_is_kept_are_told_and_stay_known(
+async def test_task_ids_of_listed_jobs_whose_message_is_left_are_told_and_stay_known(
     broker: RedisBroker, application: Application, redis: Redis
 ) -> None:
     for n in range(4):
@@ -180,7 +180,7 @@ async def test_copies_that_another_queue_shares_stop_nothing_when_they_stay(
         await broker.count("tts", select=PurgeSelect(tasks=["tts.render"]))
 
 
-async def test_messages_larger_than_a_bite_are_sorted_one_by_one(broker: RedisBroker, redis: Redis) -> None:
+async def test_messages_larger_than_a_batch_are_sorted_one_by_one(broker: RedisBroker, redis: Redis) -> None:
     def message(n: int, size: int) -> bytes:
         return json.dumps({"headers": {"retries": n % 2}, "body": str(n) * size, "properties": {}}).encode()
 

@@ -77,7 +77,7 @@ async def test_an_entry_that_comes_again_after_it_was_moved_overwrites_nothing_a
     assert await redis.hget(OwnKeys().quarantine(run.uid, "1:unacked"), tag) == entry
 
 
-async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_what_it_held_is_kept(
+async def test_a_consumer_that_shows_itself_after_the_boundary_is_reported_and_what_it_held_is_quarantined(
     broker: RedisBroker, application: Application, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await broker.run(run).open()

@@ -318,7 +318,7 @@ async def test_a_full_server_lets_a_queue_be_taken_and_its_run_be_ended(
     assert (taken.ready, taken.unacked) == (1, 1)
 
 
-async def test_entries_larger_than_a_bite_are_moved_one_by_one(broker: RedisBroker, redis: Redis, run: Run) -> None:
+async def test_entries_larger_than_a_batch_are_moved_one_by_one(broker: RedisBroker, redis: Redis, run: Run) -> None:
     large = json.dumps([{"body": "x" * 300_000}, "", "tts"])
     await redis.hset("unacked", mapping={f"tag{n}": large for n in range(5)})
     await broker.run(run).open()

@@ -222,7 +222,7 @@ async def test_one_that_is_gone_before_its_boundary_gives_everything_back_and_ca
     assert case.settled == []
 
 
-async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_found_by_retention(
+async def test_what_one_that_is_gone_has_taken_is_retained_and_found_by_retention(
     case: Case, connect: Connect, application: Application, redis: Redis, run: Run
 ) -> None:
     late, run = connect(), replace(run, retention_seconds=3600)
@@ -245,7 +245,7 @@ async def test_what_one_that_is_gone_has_taken_is_kept_for_its_retention_and_fou
 
 
 @pytest.mark.parametrize("retention", [None, "0", "abc", "999999999999999"])
-async def test_a_quarantine_without_a_retention_of_its_own_is_kept_for_a_week(
+async def test_a_quarantine_without_a_retention_of_its_own_is_retained_for_a_week(
     case: Case, redis: Redis, run: Run, retention: str | None
 ) -> None:
     await case.broker.run(run).open()

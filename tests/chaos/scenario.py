@@ -94,7 +94,7 @@ class Scenario(Team):
         path = f"{self.path('Deployment')}/worker"
         before = (await self.get("Deployment", "worker"))["metadata"]["uid"]
         await self.api.delete(path, {"propagationPolicy": "Background"})
-        await self.lay(self._manifest)
+        await self.apply(self._manifest)
         assert (await self.get("Deployment", "worker"))["metadata"]["uid"] != before
 
     async def remove_by_force(self) -> None:
@@ -132,7 +132,7 @@ class Scenario(Team):
         await super().let_the_operator_in()
         for one in yaml.safe_load_all((ROOT / "manifests" / "operator" / "rbac.yaml").read_text()):
             if name := _ELECTION.get(one["kind"]):
-                await self.lay({**one, "metadata": {"name": name}})
+                await self.apply({**one, "metadata": {"name": name}})
 
     async def set_up(self) -> None:
         """Create everything but the recovery."""
@@ -264,7 +264,7 @@ class Scenario(Team):
         }
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
         self._manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec}
-        await self.lay(self._manifest)
+        await self.apply(self._manifest)
 
         async def stuck() -> bool:
             entries = await self.redis.hvals("unacked")

@@ -30,6 +30,8 @@ INSTEAD = {
     "tails": "canvas",
     "sweeper": "retention",
     "kept safe": "quarantined",
+    "bites?": "batch",
+    "lays? (it|them) into": "write to, put into",
 }
 """What is written instead, by pattern."""
 

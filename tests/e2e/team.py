@@ -40,7 +40,7 @@ CELERY = ["celery", "-A", "tests.e2e.worker_app", "worker", "--queues=work", "--
 
 
 def envelope(task_id: str, queue: str = "work", args: tuple[object, ...] = ("a",), **headers: object) -> bytes:
-    """Return a message as kombu lays it into Redis (its `virtual` transport), made by hand."""
+    """Return a message as kombu writes it to Redis (its `virtual` transport), made by hand."""
     body = b64encode(json.dumps([list(args), {}, {}]).encode()).decode()
     return json.dumps(
         {
@@ -92,7 +92,7 @@ class Team:
         """Return where the API server keeps the team's objects of a kind."""
         return _PATHS[kind].format(self.namespace)
 
-    async def lay(self, *objects: Mapping[str, Any]) -> None:
+    async def apply(self, *objects: Mapping[str, Any]) -> None:
         """Apply objects on the server's side, without kubectl, which takes longer than all else."""
         for one in objects:
             path = f"{self.path(one['kind'])}/{one['metadata']['name']}?fieldManager=team&force=true"
@@ -100,7 +100,7 @@ class Team:
 
     async def let_the_operator_in(self) -> None:
         """Bind its permissions to the namespace."""
-        await self.lay(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
+        await self.apply(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
 
     async def workers(
         self,
@@ -120,7 +120,7 @@ class Team:
         }
         if readiness is not None:
             container["readinessProbe"] = readiness
-        await self.lay(
+        await self.apply(
             {
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
@@ -170,7 +170,7 @@ class Team:
     async def secrets(self, **urls: str) -> None:
         """Write the Secrets `redis` and `mongo`; `redis=` and `mongo=` replace their URLs."""
         for name, url in {"redis": self.broker_url, "mongo": self.store_url, **urls}.items():
-            await self.lay(
+            await self.apply(
                 {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"url": url}}
             )
 
@@ -204,7 +204,7 @@ class Team:
             if fields:
                 collection["fields"] = fields
             spec["jobStore"] = {"mongodb": {"urlSecretRef": {"name": "mongo", "key": "url"}, **collection}}
-        await self.lay(
+        await self.apply(
             {
                 "apiVersion": "queuerecovery.dev/v1alpha1",
                 "kind": "QueueTarget",
@@ -224,7 +224,7 @@ class Team:
             jobs = {"jobs": []}
             if not await self.redis.exists("work", "unacked"):
                 await self.redis.lpush("work", envelope("stuck"))
-        await self.lay(
+        await self.apply(
             {
                 "apiVersion": "queuerecovery.dev/v1alpha1",
                 "kind": "QueueRecovery",

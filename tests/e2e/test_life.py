@@ -100,7 +100,7 @@ async def test_a_target_has_an_event_when_something_goes_wrong_and_when_it_is_ri
     assert reasons.count("SecretNotFound") == 1
 
 
-async def test_a_quarantine_whose_time_is_over_is_swept(team: Team) -> None:
+async def test_a_quarantine_whose_retention_is_over_is_removed(team: Team) -> None:
     await team.workers(replicas=1)
     await team.target()
     await team.redis.lpush("work", envelope("t"))

@@ -6,7 +6,7 @@ from sandbox.processes import until
 from tests.e2e.team import CELERY, Team, envelope
 
 
-async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_kept_is_not_enqueued_twice(
+async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_left_is_not_enqueued_twice(
     team: Team,
 ) -> None:
     await team.workers()
@@ -35,7 +35,7 @@ async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_kept_is
     assert "4 messages quarantined, 5 left in the queue; 1 of 3 jobs enqueued, 2 skipped" in status["message"]
 
 
-async def test_the_plan_tells_what_would_be_purged_and_kept(team: Team) -> None:
+async def test_the_plan_tells_what_would_be_purged_and_left(team: Team) -> None:
     await team.workers()
     await team.target()
     await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(5)))
@@ -64,7 +64,7 @@ async def test_the_plan_tells_what_would_be_purged_and_kept(team: Team) -> None:
     assert len(await team.queued()) == 5
 
 
-async def test_real_workers_run_what_was_kept_and_what_was_enqueued_and_nothing_of_the_rest(team: Team) -> None:
+async def test_real_workers_run_what_was_left_and_what_was_enqueued_and_nothing_of_the_rest(team: Team) -> None:
     job = await team.failed_job(task_id="poison")
     await team.target()
     await team.redis.lpush("work", envelope("poison", args=(job, ["no", "text"])))

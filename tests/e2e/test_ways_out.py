@@ -74,7 +74,7 @@ async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broke
     assert await _unlocked(team)
 
 
-async def test_workers_that_come_up_before_the_boundary_are_stopped_and_the_queue_is_swept_again(
+async def test_workers_that_come_up_before_the_boundary_are_stopped_and_the_queue_is_taken_again(
     team: Team, own_broker: Broker
 ) -> None:
     await team.stubborn_workers()
