@@ -1,34 +1,17 @@
-"""How much is read and moved at once depends on sizes and on how fast the server is, never on the depth."""
+"""How much is read and moved at once depends on the sizes of messages, never on the depth."""
 
 import json
 import tracemalloc
-from collections.abc import Sequence
 
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.broker.connection import batches
-from queue_recovery.broker.connection.batches import MOST_BYTES, BatchBudget, PageSize
-from queue_recovery.broker.connection.client import Word
-from queue_recovery.broker.scripts import Script, text_of
+from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize, fitting
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import recovery, selecting
 from tests.broker.conftest import Connect
 
 MIB = 2**20
-
-
-class Clock:
-    """A clock that only advances by what is added to it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        monkeypatch.setattr(batches, "perf_counter", lambda: self.now)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
 
 
 def envelope(number: int, *, padding: int, queue: str = "tts") -> bytes:
@@ -47,26 +30,11 @@ async def fill(redis: Redis, *, messages: int, entries: int, padding: int) -> No
         await redis.hset("unacked", f"tag-{n}", entry)
 
 
-def test_a_slow_script_halves_the_next_batch_and_quick_ones_double_it_again(clock: Clock) -> None:
-    budget = BatchBudget(round_trip=0.2)
-
-    sizes = []
-    for seconds in (0.001, 0.011, 0.011, 0.004, 0.001, 0.001, *[0.011] * 9):
-        with budget.timed():
-            clock.now += 0.2 + seconds
-        sizes.append((budget.entries, budget.size))
-
-    assert sizes[:6] == [(100, MOST_BYTES), *((n, MOST_BYTES * n // 100) for n in (50, 25, 25, 50, 100))]
-    assert sizes[-1] == sizes[-2] == (6, MOST_BYTES // 16)
-
-
 def test_a_batch_has_no_more_entries_and_bytes_than_it_may_and_at_least_one() -> None:
-    budget = BatchBudget(round_trip=0)
-
-    assert budget.fitting([1] * 1000) == 100
-    assert budget.fitting([MOST_BYTES // 4] * 10) == 4
-    assert budget.fitting([MOST_BYTES * 2] * 10) == 1
-    assert budget.fitting([]) == 0
+    assert fitting([1] * 1000) == 100
+    assert fitting([MOST_BYTES // 4] * 10) == 4
+    assert fitting([MOST_BYTES * 2] * 10) == 1
+    assert fitting([]) == 0
 
 
 def test_a_read_asks_for_as_many_entries_as_fit_by_the_size_of_the_last_ones() -> None:
@@ -77,30 +45,6 @@ def test_a_read_asks_for_as_many_entries_as_fit_by_the_size_of_the_last_ones() -
 
     assert asked == [10, 100, 26, 1]
     assert page.entries == 100
-
-
-async def test_a_server_that_takes_long_gets_smaller_batches_and_loses_none(
-    connect: Connect, redis: Redis, clock: Clock
-) -> None:
-    await fill(redis, messages=900, entries=1800, padding=10)
-    broker, run = connect(), selecting(tasks=["tts.render"])
-    script, held = broker.database.client.script, {Script.SORT: [0], Script.MOVE_UNACKED: [0]}
-
-    async def slow(text: str, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
-        for kind, sizes in held.items():
-            if text == text_of(kind):
-                sizes.append(len(str(arguments[6])) if kind is Script.SORT else len(arguments) - 5)
-                clock.now += 0.001 * sizes[-1]
-        return await script(text, keys, arguments)
-
-    broker.database.client.script = slow  # type: ignore[method-assign]
-    await broker.run(run).open()
-    taken = await broker.run(run).take()
-
-    assert (taken.ready, taken.unacked, taken.left) == (300, 300, 1200)
-    assert held[Script.MOVE_UNACKED][1] == 100
-    assert max(held[Script.MOVE_UNACKED][5:]) <= 6
-    assert max(held[Script.SORT][6:]) <= 6
 
 
 @pytest.mark.parametrize("run", [recovery("tts"), selecting(tasks=["tts.render"])], ids=["whole", "selected"])

@@ -1,7 +1,6 @@
 """What the server sees of the operator: which commands, on which keys, how many."""
 
 import asyncio
-import math
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +10,6 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.connection import batches
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.run.publisher import Publisher
 from queue_recovery.recovery.ports import Run
@@ -102,12 +100,6 @@ async def is_over(_name: str, _: str) -> bool:
     return False
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no script count as slow: how large a batch is at most is what matters, and this machine may be busy."""
-    monkeypatch.setattr(batches, "SLOW_SECONDS", math.inf)
-
-
 async def test_no_command_changes_a_key_of_somebody_else(
     broker: RedisBroker, application: Application, server: Server, redis: Redis, run: Run
 ) -> None:
@@ -135,9 +127,8 @@ async def test_no_command_changes_a_key_of_somebody_else(
 
 
 async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
-    connect: Connect, server: Server, redis: Redis, patient: None
+    connect: Connect, server: Server, redis: Redis
 ) -> None:
-    del patient
     spent = {}
     for count in (1000, 3000):
         await redis.flushdb()
@@ -162,9 +153,8 @@ async def test_the_number_of_commands_grows_by_one_for_a_hundred_messages(
 
 
 async def test_sorting_costs_two_commands_for_a_hundred_messages_and_moves_no_more_at_once(
-    connect: Connect, server: Server, redis: Redis, patient: None
+    connect: Connect, server: Server, redis: Redis
 ) -> None:
-    del patient
     message = '{"headers": {"task": "%s"}, "properties": {}, "body": "' + "x" * 100 + '"}'
     await redis.rpush("tts", *(message % ("tts.render" if n % 3 else "tts.index") for n in range(3000)))
     broker, run = connect(), selecting(tasks=["tts.render"])

@@ -296,7 +296,7 @@ async def test_an_operator_whose_batch_was_moved_by_another_skips_nothing(
     async def paused(key: str, first: int, last: int) -> list[bytes]:
         monkeypatch.undo()
         stale = await by_rank(key, first, last)
-        with dying(other, 7) as death:  # two records, a PING, a length, a portion, its entries, and its batch
+        with dying(other, 6) as death:  # two records, a length, a portion, its entries, and its batch
             await other.run(run).restore()
         assert death
         return stale

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.broker.connection.batches import BatchBudget
+from queue_recovery.broker.connection.batches import fitting
 from queue_recovery.broker.connection.values import LARGEST, size_of
 from queue_recovery.broker.layout.bindings import Bindings
 from queue_recovery.broker.layout.database import Database
@@ -64,10 +64,10 @@ def refuse_shared(entry: Entry, shared_with: frozenset[str]) -> None:
         )
 
 
-def batches(found: Sequence[Found], budget: BatchBudget) -> Iterator[list[bytes]]:
+def batches(found: Sequence[Found]) -> Iterator[list[bytes]]:
     """Split entries into batches that one script may move; yields their delivery tags."""
     rest = found
     while rest:
-        count = budget.fitting(item.size for item in rest)
+        count = fitting(item.size for item in rest)
         yield [item.tag for item in rest[:count]]
         rest = rest[count:]

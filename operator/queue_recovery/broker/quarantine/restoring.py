@@ -8,7 +8,7 @@ what is restored becomes the queue's list in one step. Retention leaves the quar
 
 from collections.abc import Mapping
 
-from queue_recovery.broker.connection.batches import MOST_ENTRIES, BatchBudget
+from queue_recovery.broker.connection.batches import MOST_ENTRIES
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.values import Value, size_of
 from queue_recovery.broker.layout.database import Database
@@ -66,12 +66,11 @@ async def _put_back_unacked(db: Database, run: Run, attempt: int, choice: Choice
     """
     earlier = choice.earlier
     entries, times = earlier.key(unacked_ending(attempt)), earlier.key(unacked_index_ending(attempt))
-    budget = await BatchBudget.measured(db.client.ping)
 
     async def move(found: Mapping[bytes, Value]) -> int:
         """Move the chosen ones of some entries; return their number."""
         chosen = {tag: entry for tag, entry in found.items() if choice.fate_of_entry(entry) is Fate.RESTORED}
-        for tags in batches([Found(tag, size_of(entry), None) for tag, entry in chosen.items()], budget):
+        for tags in batches([Found(tag, size_of(entry), None) for tag, entry in chosen.items()]):
             priorities = {tag: db.layout.step(_priority(chosen[tag])) for tag in tags}
             endings = [ready_ending(attempt, of) for of in sorted(set(priorities.values()))]
             keys = [db.own.run(run.uid), db.own.run(earlier.uid), entries, times, *map(earlier.key, endings)]
@@ -79,8 +78,7 @@ async def _put_back_unacked(db: Database, run: Run, attempt: int, choice: Choice
             for tag in tags:
                 after = after_envelope(chosen[tag]) or 0
                 words += [tag, endings.index(ready_ending(attempt, priorities[tag])) + 1, after]
-            with budget.timed():
-                await run_script(db, Script.PUT_BACK_UNACKED, keys, words)
+            await run_script(db, Script.PUT_BACK_UNACKED, keys, words)
         return len(chosen)
 
     (count,) = await db.client.lengths([], [entries])

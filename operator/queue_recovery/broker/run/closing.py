@@ -1,6 +1,5 @@
 """Close a run: no more is taken or enqueued for it, and what it was about to give back is given back."""
 
-from queue_recovery.broker.connection.batches import BatchBudget
 from queue_recovery.broker.connection.values import size_of
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.own_keys import TAKEN_FIELD, unacked_ending
@@ -68,9 +67,7 @@ async def _give_back_unacked(db: Database, run: Run) -> None:
     An entry whose delivery tag is in use again stays in the quarantine.
     """
     keys = unacked_keys(db, run, 1)
-    budget = await BatchBudget.measured(db.client.ping)
     async for portion in db.client.scan_hash(db.own.quarantine(run.uid, unacked_ending(1))):
         entries = [Found(tag, size_of(value), None) for tag, value in portion if tag is not None]
-        for tags in batches(entries, budget):
-            with budget.timed():
-                await run_script(db, Script.GIVE_BACK_UNACKED, keys, [run.uid, *tags])
+        for tags in batches(entries):
+            await run_script(db, Script.GIVE_BACK_UNACKED, keys, [run.uid, *tags])

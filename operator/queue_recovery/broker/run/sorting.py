@@ -8,7 +8,7 @@ it, so that its order holds even while workers run (`docs/decisions/0006-kept-me
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from queue_recovery.broker.connection.batches import BatchBudget, PageSize
+from queue_recovery.broker.connection.batches import MOST_BYTES, MOST_ENTRIES, PageSize, fitting
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.layout.database import Database
@@ -134,9 +134,9 @@ class _List:
         """Sort all. Each batch states how many messages are unsorted, and does nothing if that is not so any more."""
         client = self.db.client
         unsorted = await self._unsorted()
-        page, budget = PageSize(), await BatchBudget.measured(client.ping)
+        page = PageSize()
         while unsorted:
-            messages = await client.lrange(self.quarantined, 0, min(unsorted, page.entries, budget.entries) - 1)
+            messages = await client.lrange(self.quarantined, 0, min(unsorted, page.entries) - 1)
             if not messages:
                 before, unsorted = unsorted, await self._unsorted()
                 if unsorted == before:  # otherwise another process has sorted the rest of the list meanwhile
@@ -144,10 +144,9 @@ class _List:
                 continue
             sizes = list(map(size_of, messages))
             page.note(sizes)
-            batch = messages[: budget.fitting(sizes)]
+            batch = messages[: fitting(sizes)]
             verdicts = [judge(message, f"{self.ending}:{unsorted - n}") for n, message in enumerate(batch)]
-            with budget.timed():
-                answer = await self._send(verdicts, unsorted)
+            answer = await self._send(verdicts, unsorted)
             if answer[0] == b"MISSING":
                 unsorted = await self._unsorted_of_what_is_there()
             else:
@@ -156,12 +155,10 @@ class _List:
     async def rejoin(self, key: str) -> None:
         """Make what goes back the queue's list again, followed by what producers have pushed meanwhile."""
         keys = [self._record, self.going, key]
-        budget = await BatchBudget.measured(self.db.client.ping)
+        limits = (MOST_ENTRIES, MOST_BYTES)
         while await self._unsorted() is not None:
-            limits = (budget.entries, budget.size)
             arguments: list[Word] = [self.run.uid, UNSORTED_FIELD + self.ending, *limits, *self.counters]
-            with budget.timed():
-                answer = await run_script(self.db, Script.REJOIN, keys, arguments)
+            answer = await run_script(self.db, Script.REJOIN, keys, arguments)
             if answer[0] == b"MISSING":
                 await self._write_off()
 

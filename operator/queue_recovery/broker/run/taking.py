@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from queue_recovery.broker.connection.batches import BatchBudget
+from queue_recovery.broker.connection.batches import MOST_ENTRIES
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.failures import unknown_consumer
 from queue_recovery.broker.connection.values import LARGEST
@@ -162,14 +162,12 @@ async def _move_unacked(db: Database, runs: Sequence[Run], attempt: int, jobs: J
     selections = {run.queue: Selection(run.select, jobs) for run in runs}
     scans = {run.queue: _Scan() for run in runs}
     counters = [field + unacked_ending(attempt) for field in (TAKEN_FIELD, LARGE_FIELD)]
-    budget = await BatchBudget.measured(db.client.ping)
 
     async def move(queue: str) -> None:
         run = of_queue[queue]
-        for tags in batches(scans[queue].waiting, budget):
-            with budget.timed():
-                words: list[Word] = [run.uid, attempt, *counters, LARGEST, *tags]
-                await run_script(db, Script.MOVE_UNACKED, unacked_keys(db, run, attempt), words)
+        for tags in batches(scans[queue].waiting):
+            words: list[Word] = [run.uid, attempt, *counters, LARGEST, *tags]
+            await run_script(db, Script.MOVE_UNACKED, unacked_keys(db, run, attempt), words)
         scans[queue].waiting.clear()
 
     async for found in entries_of(db, of_queue):
@@ -187,7 +185,7 @@ async def _move_unacked(db: Database, runs: Sequence[Run], attempt: int, jobs: J
         scan.moved += 1
         # Without its envelope: a batch of each queue may wait in memory.
         scan.waiting.append(Found(found.tag, found.size, None))
-        if len(scan.waiting) >= budget.entries:
+        if len(scan.waiting) >= MOST_ENTRIES:
             await move(found.queue)
     for queue in scans:
         await move(queue)
