@@ -45,7 +45,7 @@ node-test: $(READY) ## the real image and manifests on a real node of its own; r
 cluster-test: $(READY) ## the same on the cluster of KUBECONFIG; IMAGE names the operator's image there
 	$(BIN)/pytest tests/node --timeout=900 --kubeconfig="$(or $(KUBECONFIG),$(HOME)/.kube/config)" $(if $(IMAGE),--image="$(IMAGE)")
 
-chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes about an hour
+chaos: $(READY) ## the operator is hit at every effect; SEED=2 for another campaign; takes more than an hour
 	@$(BIN)/python -m sandbox.build
 	$(BIN)/python -m tests.chaos.campaign --seed $(or $(SEED),1) --report chaos-report
 

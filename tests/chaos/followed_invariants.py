@@ -3,7 +3,7 @@
 The former one was removed by force, or has ended.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tests.chaos.observation import QUARANTINE, QUEUED, RUN, Observation
@@ -23,6 +23,14 @@ def followed(scenario: Scenario, observed: Observation) -> Iterator[str]:
             yield f"message {name} should be in {expected}, and is in {found}"
         elif not name.startswith("poison") and observed.texts[name] != text:
             yield f"message {name} was changed"
+    yield from newer(scenario, observed, uids)
+    for job in scenario.listed:
+        yield from _job(observed, job, uids)
+    yield from _left(observed.former, observed)
+
+
+def newer(scenario: Scenario, observed: Observation, uids: Sequence[str]) -> Iterator[str]:
+    """Yield what does not hold of the messages that were produced meanwhile, and of those that nobody has sent."""
     for name in observed.produced:
         if observed.places.get(name) not in ([QUARANTINE], [RUN]):
             yield f"message {name}, produced meanwhile, is in {observed.places.get(name)}"
@@ -30,9 +38,6 @@ def followed(scenario: Scenario, observed: Observation) -> Iterator[str]:
     strange -= {job.task_id(uid) for job in scenario.listed for uid in uids}
     if strange:
         yield f"unknown messages: {sorted(strange)}"
-    for job in scenario.listed:
-        yield from _job(observed, job, uids)
-    yield from _left(observed.former, observed)
 
 
 def _job(observed: Observation, job: Listed, uids: list[str]) -> Iterator[str]:

@@ -7,6 +7,7 @@ markers can break that too.
 
 from collections.abc import Iterator
 
+from tests.chaos.followed_invariants import newer
 from tests.chaos.observation import QUARANTINE, RUN, Observation
 from tests.chaos.scenario import Scenario
 
@@ -19,14 +20,8 @@ def forged(scenario: Scenario, observed: Observation) -> Iterator[str]:
             yield f"message {name} should be in the quarantine, and is in {found}"
         elif not name.startswith("poison") and observed.texts[name] != text:
             yield f"message {name} was changed"
-    for name in observed.produced:
-        if observed.places.get(name) not in ([QUARANTINE], [RUN]):
-            yield f"message {name}, produced meanwhile, is in {observed.places.get(name)}"
     uids = [scenario.former or "", scenario.uid]
-    strange = observed.places.keys() - scenario.queue.keys() - set(observed.produced)
-    strange -= {job.task_id(uid) for job in scenario.listed for uid in uids}
-    if strange:
-        yield f"unknown messages: {sorted(strange)}"
+    yield from newer(scenario, observed, uids)
     for job in scenario.listed:
         found_by = {uid: places for uid in uids if (places := observed.places.get(job.task_id(uid), []))}
         if any(places != [RUN] for places in found_by.values()) or (job.document and len(found_by) > 1):
