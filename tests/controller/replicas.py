@@ -190,7 +190,7 @@ class Pair:
     numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     async def both(self) -> tuple[Replica, Replica]:
-        """Return the one that leads, and the one that stands by."""
+        """Return the one that leads and is ready for it, and the one that stands by."""
         self.running = [replica for replica in self.running if replica.process.exit_code is None]
         self.running += await asyncio.gather(*(self._start() for _ in range(2 - len(self.running))))
 
@@ -199,6 +199,7 @@ class Pair:
             return leading[0] if leading else None
 
         leads = await until(leader, "one of them to lead", every=0.1)
+        await until(leads.ready, "the leader to be ready", every=0.1, of=leads.process)
         [other] = [replica for replica in self.running if replica is not leads]
         await until(other.ready, "the other one to stand by", every=0.1, of=other.process)
         return leads, other

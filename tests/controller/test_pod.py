@@ -92,5 +92,5 @@ async def test_it_works_without_a_users_name_and_cluster_dns_and_replaces_a_toke
     await pod.link.listen()
     await pod.replicas.recovery("lonely")
     await pod.replicas.taken_up("lonely")
-    assert await first.ready()
+    await until(first.ready, "it to be ready", of=first.process)
     assert (await pod.replicas.lease())["leaseTransitions"] == 0
