@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Self, TypeVar
@@ -25,7 +26,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 LOOPBACK: Final = "127.0.0.1"
 
-_POLL_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = (0.02, 0.1)
+"""The shortest and the longest pause between two looks."""
 _SHOWN_LOG_BYTES: Final = 4000
 
 
@@ -192,7 +194,7 @@ async def until(
     what: str,
     *,
     seconds: float | None = 90,
-    every: float = _POLL_SECONDS,
+    every: float | None = None,
     of: Process | None = None,
 ) -> T:
     """Wait until a condition returns a true value, and return the value.
@@ -201,7 +203,7 @@ async def until(
         condition: called repeatedly, no matter how long each call takes; its exceptions are passed on.
         what: what is awaited, as the end of a message that begins with "waited for".
         seconds: the timeout; None: no timeout. The default is long enough for a busy machine.
-        every: seconds between two calls.
+        every: seconds between two calls. The default grows with the time waited, so that long waits cost little.
         of: the process that has to make the condition true: its end ends the wait, and its log is shown.
 
     Raises:
@@ -210,6 +212,7 @@ async def until(
     task = asyncio.current_task()
     assert task is not None
     cancellations = task.cancelling()
+    began = time.monotonic()
     try:
         async with asyncio.timeout(seconds) as limit:
             while True:
@@ -222,12 +225,17 @@ async def until(
                     raise DeadlineError(
                         f"waited for {what}, but {of.name} ended with {of.exit_code}\n{of.end_of_log()}"
                     )
-                await asyncio.sleep(every)
+                await asyncio.sleep(every or _pause(time.monotonic() - began))
     except TimeoutError:
         if not limit.expired():
             raise
         log = f"\n{of.name} wrote last:\n{of.end_of_log()}" if of is not None else ""
         raise DeadlineError(f"waited {seconds} s in vain for {what}{log}") from None
+
+
+def _pause(waited: float) -> float:
+    shortest, longest = _POLL_SECONDS
+    return min(longest, max(shortest, waited / 20))
 
 
 async def listening(port: int) -> bool:
