@@ -17,7 +17,8 @@ from tests.broker.application import Application, recovery
 Connect = Callable[..., RedisBroker]
 
 on_one_server = pytest.mark.parametrize("server", flavours()[:1], indirect=True)
-"""For tests of the operator's memory and of its death after any command: what both kinds answer, the others show."""
+"""For tests of what the operator itself does: its memory, its turns, its death after any command. What both kinds of
+server answer, the others show."""
 
 
 @pytest.fixture(scope="session")

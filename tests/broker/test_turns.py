@@ -20,6 +20,7 @@ from queue_recovery.broker.layout.bindings import topic_matches
 from queue_recovery.broker.layout.envelope import LONGEST_NAME, read_json
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP
+from tests.broker.conftest import on_one_server
 
 LONGEST_TURN = 0.05
 """Seconds of the processor that one portion may take."""
@@ -72,6 +73,7 @@ async def test_a_binding_of_2000_hashes_and_long_routing_keys_hold_nobody_up(
     assert (await broker.run(run).take()).undecodable == 6
 
 
+@on_one_server
 async def test_ten_thousand_bindings_hold_nobody_up(broker: RedisBroker, redis: Redis) -> None:
     await redis.sadd("_kombu.binding.tasks", *(f"{HASHES[:-6]}.{n}{SEP}x{SEP}tts" for n in range(10_000)))
     await redis.hset("unacked", mapping={f"tag-{n}": json.dumps([{}, "tasks", DOTS[:-4] + str(n)]) for n in range(10)})
@@ -81,6 +83,7 @@ async def test_ten_thousand_bindings_hold_nobody_up(broker: RedisBroker, redis: 
     assert longest < LONGEST_TURN
 
 
+@on_one_server
 async def test_a_look_at_a_thousand_entries_that_are_slow_to_parse_holds_nobody_up(
     broker: RedisBroker, redis: Redis
 ) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
+import yaml
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
@@ -16,6 +17,12 @@ from tests.e2e.team import Team
 from tests.mongodb import Database, open_database
 
 _DATABASES = 400
+_SETTINGS = {
+    "TARGET_REFRESH_SECONDS": "1",
+    "RETENTION_INTERVAL_SECONDS": "1",
+    "LEASE_SECONDS": "8",
+    "LOG_LEVEL": "DEBUG",
+}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -24,18 +31,12 @@ async def operator(sandbox: Sandbox) -> Sandbox:
 
     Under the admission policy: nothing that it does needs more.
     """
-    await sandbox.kubectl("apply", "-k", "manifests/")
+    objects = list(yaml.safe_load_all(await sandbox.kubectl("kustomize", "manifests/")))
+    [deployment] = [one for one in objects if one["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    container["env"] += [{"name": f"QUEUE_RECOVERY_{name}", "value": value} for name, value in _SETTINGS.items()]
+    await sandbox.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
     await sandbox.kubectl("apply", "-k", "manifests/admission")
-    await sandbox.kubectl(
-        "set",
-        "env",
-        "--namespace=queue-recovery",
-        "deployment/queue-recovery",
-        "QUEUE_RECOVERY_TARGET_REFRESH_SECONDS=1",
-        "QUEUE_RECOVERY_RETENTION_INTERVAL_SECONDS=1",
-        "QUEUE_RECOVERY_LEASE_SECONDS=8",
-        "QUEUE_RECOVERY_LOG_LEVEL=DEBUG",
-    )
     await sandbox.kubectl("rollout", "status", "--namespace=queue-recovery", "deployment/queue-recovery")
     return sandbox
 

@@ -60,12 +60,14 @@ async def test_what_is_shown_at_a_glance(team: Team) -> None:
 async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) -> None:
     await team.workers()
     await team.target()
-    await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(3)))
-    await team.redis.lpush("work\x06\x163", envelope("low"))
     an_hour_ago = time.time() - 3600
-    for number, queue in enumerate(["work", "work", "elsewhere"]):
-        await team.redis.hset("unacked", f"tag-{number}", json.dumps([{}, "", queue]))
-        await team.redis.zadd("unacked_index", {f"tag-{number}": an_hour_ago + number})
+    async with team.redis.pipeline() as at_once:  # the operator looks each second
+        at_once.lpush("work", *(envelope(f"t{n}") for n in range(3)))
+        at_once.lpush("work\x06\x163", envelope("low"))
+        for number, queue in enumerate(["work", "work", "elsewhere"]):
+            at_once.hset("unacked", f"tag-{number}", json.dumps([{}, "", queue]))
+            at_once.zadd("unacked_index", {f"tag-{number}": an_hour_ago + number})
+        await at_once.execute()
 
     async def shown() -> bool:
         row = (await team.kubectl("get", "qt", "--no-headers")).split()
