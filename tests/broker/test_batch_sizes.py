@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize, fitting
 from queue_recovery.recovery.ports import Run
 from tests.broker.application import recovery, selecting
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 
 MIB = 2**20
 
@@ -47,6 +47,7 @@ def test_a_read_asks_for_as_many_entries_as_fit_by_the_size_of_the_last_ones() -
     assert page.entries == 100
 
 
+@on_one_server
 @pytest.mark.parametrize("run", [recovery("tts"), selecting(tasks=["tts.render"])], ids=["whole", "selected"])
 async def test_memory_is_the_same_at_any_depth(connect: Connect, redis: Redis, run: Run) -> None:
     peaks = []
@@ -67,6 +68,7 @@ async def test_memory_is_the_same_at_any_depth(connect: Connect, redis: Redis, r
     assert peaks[1] < 1.3 * peaks[0]
 
 
+@on_one_server
 async def test_memory_is_bounded_by_bytes_when_messages_are_large(connect: Connect, redis: Redis) -> None:
     await fill(redis, messages=40, entries=40, padding=MIB)
     broker, run = connect(), selecting(tasks=["tts.render"])

@@ -13,7 +13,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Run, Taken
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, Application, State, everything, recovery, recovery_of, seen_jobs, tasks
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, dying_at, sends_twice
 from tests.broker.test_commands_sent import watched
 from tests.broker.test_taking_messages import Fields
@@ -129,6 +129,7 @@ async def test_many_locks_of_others_are_named_in_few_words(connect: Connect) -> 
         await connect().run(*recovery_of(*queues)).open()
 
 
+@on_one_server
 async def test_a_process_that_dies_anywhere_leaves_what_the_next_one_completes(
     connect: Connect, application: Application, redis: Redis
 ) -> None:
@@ -153,6 +154,7 @@ async def test_a_process_that_dies_anywhere_leaves_what_the_next_one_completes(
     assert trips > 20
 
 
+@on_one_server
 async def test_wherever_a_process_dies_an_ending_leaves_each_message_in_one_place_and_no_lock(
     connect: Connect, application: Application, redis: Redis
 ) -> None:
@@ -182,6 +184,7 @@ async def test_wherever_a_process_dies_an_ending_leaves_each_message_in_one_plac
     assert trips > 30
 
 
+@on_one_server
 async def test_wherever_a_process_dies_an_ending_leaves_the_message_of_a_job_that_is_listed_for_another_queue(
     connect: Connect, application: Application, redis: Redis
 ) -> None:

@@ -12,7 +12,7 @@ from queue_recovery.broker.scripts import Script
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Closed, Restored, Run
 from tests.broker.application import everything, recovery, restoring
-from tests.broker.conftest import Connect
+from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, dying_at, sends_twice
 from tests.broker.losing import LATER, Fixture, Lose, delete, message, trim_the_head, trim_the_tail, trim_to_one
 
@@ -73,6 +73,7 @@ async def test_messages_that_are_missing_when_they_go_back_are_said_to_be_lost_a
     await fixture.check(await end(broker, fixture.run))
 
 
+@on_one_server
 @KINDS
 async def test_whichever_list_is_lost_between_any_two_commands_the_ending_comes_to_its_end(
     connect: Connect, redis: Redis, kind: Kind
@@ -98,6 +99,7 @@ async def test_whichever_list_is_lost_between_any_two_commands_the_ending_comes_
     assert trips > 8
 
 
+@on_one_server
 @KINDS
 @pytest.mark.parametrize("number", [0, 1], ids=["what is sorted", "what goes back"])
 async def test_an_ending_that_dies_at_any_command_writes_off_once(

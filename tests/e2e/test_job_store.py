@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from sandbox.job_store import add_user
+from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 from tests.mongodb import Database
 
@@ -38,8 +39,12 @@ async def test_a_user_without_a_privilege_is_named_with_the_collection_before_an
     assert (status["phase"], "plan" in status) == ("Pending", False)
     assert (await team.get("Deployment", "worker"))["metadata"]["generation"] == generation
     assert len(await team.queued()) == 1
-    found = condition((await team.get("QueueTarget", "team"))["status"], "JobStoreReachable")
-    assert (found["status"], found["reason"]) == ("False", "JobStorePermissionDenied")
+
+    async def target_says_so() -> bool:
+        found = condition((await team.get("QueueTarget", "team")).get("status", {}), "JobStoreReachable")
+        return (found.get("status"), found.get("reason")) == ("False", "JobStorePermissionDenied")
+
+    await until(target_says_so, "the target to name the denial too")
 
     await team.secrets()
     status = await team.reached("Succeeded")

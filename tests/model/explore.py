@@ -51,11 +51,11 @@ def explore(
     endings: set[tuple[Ending, ...]] = set()
     with _no_garbage():
         for number, state in enumerate(visited.states):  # which grows meanwhile
-            wrong = list(violated_already(state, alone=alone))
-            if is_over(state):
+            wrong, over = list(violated_already(state, alone=alone)), is_over(state)
+            if over:
                 wrong += violated_at_the_end(state)
                 endings.add(tuple((status.ending, status.enqueued) for status in state.statuses))
-            if is_over(state) or _is_left_well(state):
+            if over or _is_left_well(state):
                 ends.append(number)
             for violation in wrong:
                 if seeking in {None, violation}:
@@ -141,15 +141,19 @@ def _process(state: State, index: int, view: View) -> Iterator[Move]:
         yield Move(process.at, after._replace(processes=put(after.processes, index, then)), process=process)
     if process.at == "read the status":
         return
-    begun_again = state._replace(processes=put(state.processes, index, Process(process.recovery)))
     if state.deaths:
-        yield Move("dies", begun_again._replace(deaths=state.deaths - 1), sure=False, process=process)
+        died = state._replace(processes=_begun_again(state, index), deaths=state.deaths - 1)
+        yield Move("dies", died, sure=False, process=process)
     if state.cancelled and process.recovery == 0 and not process.status.ending:
-        yield Move("receives the cancel", begun_again, process=process)
+        yield Move("receives the cancel", state._replace(processes=_begun_again(state, index)), process=process)
     if view.is_gone and not process.status.ending:
         _, then = view.gone()
         ended = state._replace(processes=put(state.processes, index, then))
         yield Move("receives that its resource is gone", ended, process=process)
+
+
+def _begun_again(state: State, index: int) -> tuple[Process, ...]:
+    return put(state.processes, index, Process(state.processes[index].recovery))
 
 
 @contextmanager
