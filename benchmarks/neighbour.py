@@ -30,7 +30,10 @@ async def prepare(api: Api, crowd: Crowd, queues: int) -> None:
     await crowd.create_secret(_CROWD, 1)
     for number in range(queues):
         await api.create(f"/apis/apps/v1/namespaces/{_CROWD}/deployments", deployment(f"worker-{number}"))
-    listed = [{"name": f"work-{number}", "workers": [{"name": f"worker-{number}"}]} for number in range(queues)]
+    listed = [
+        {"name": f"work-{number}", "workers": [{"name": f"worker-{number}"}], "message": {"task": "work.run"}}
+        for number in range(queues)
+    ]
     target = {"broker": {"urlSecretRef": {"name": "redis", "key": "url"}}, "queues": listed}
     await api.create(f"{_GROUP}/namespaces/{_CROWD}/queuetargets", custom("QueueTarget", target))
 
@@ -56,8 +59,8 @@ def check(found: list[Json], queues: int) -> None:
     """Raise if not all have succeeded, or those of one queue not in their order."""
     for queue in range(queues):
         of_queue = [one for one in found if one["spec"]["queue"] == f"work-{queue}"]
-        if any(one["status"]["phase"] != "Succeeded" for one in of_queue):
-            raise RuntimeError(f"not all of queue {queue} have succeeded")
+        if wrong := [one["status"]["message"] for one in of_queue if one["status"]["phase"] != "Succeeded"]:
+            raise RuntimeError(f"not all of queue {queue} have succeeded: {wrong[0]}")
         ends = [one["status"]["completionTime"] for one in of_queue]
         if any(first > second for first, second in pairwise(ends)):
             raise RuntimeError(f"those of queue {queue} have not ended in the order of their creation: {ends}")
@@ -93,7 +96,7 @@ async def measure(recoveries: int, queues: int, rounds: int) -> list[Way]:
                 alone.note(all=await once(crowd, watchman))
             began = time.monotonic()
             creating = asyncio.ensure_future(recover_all(api, recoveries, queues))
-            await watchman.until(lambda: watchman.phases.get(_CROWD) == "Restarting")
+            await watchman.until(lambda: any(where == _CROWD for where, _ in watchman.ended))
             ending = asyncio.ensure_future(ended(api, watchman, recoveries))
             times = []
             while not ending.done():
