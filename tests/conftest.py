@@ -16,7 +16,6 @@ class _Scheduling(LoadFileScheduling):  # type: ignore[misc] # it has no types
         return next((folder for folder in _SHARE_SERVERS if nodeid.startswith(folder)), super()._split_scope(nodeid))
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
     """Tell pytest-xdist which tests share a process."""
     return _Scheduling(config, log)

@@ -15,7 +15,7 @@ from tests.chaos.troubles import run
 async def servers() -> AsyncIterator[Servers]:
     """A cluster, a broker and a job store, without an operator.
 
-    It ends with the tests of this folder: an idle control plane takes a twentieth of the machine.
+    It ends with the tests of this folder: also an idle one takes memory, and a little of the processor.
     """
     async with Servers.open() as opened:
         yield opened

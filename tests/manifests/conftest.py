@@ -79,7 +79,7 @@ async def open_cluster() -> AsyncIterator[Cluster]:
 async def cluster() -> AsyncIterator[Cluster]:
     """A control plane with everything of `manifests/` applied to it.
 
-    It ends with the tests of this folder: an idle control plane takes a twentieth of the machine.
+    It ends with the tests of this folder: also an idle one takes memory, and a little of the processor.
     """
     async with open_cluster() as made:
         made.kubectl("apply", "-k", "manifests")

@@ -50,7 +50,7 @@ async def test_a_worker_that_takes_its_time_is_drained_when_it_has_ended_and_not
 
     found = await fleet.drained()
     assert found.pods == 0
-    assert not any(pod["status"]["phase"] == "Running" for pod in await fleet.pods())
+    assert all(pod["status"]["phase"] in {"Succeeded", "Failed"} for pod in await fleet.pods())
 
 
 async def test_waiting_costs_three_lists_and_three_watches_in_any_case_and_a_look_at_the_end(

@@ -1,7 +1,6 @@
-"""The program `queue-recovery`."""
+"""The operator's process: its settings and log, the election, and kopf while it leads."""
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -39,9 +38,6 @@ def main() -> None:
             )
         )
     logs.configure(settings.log_format, settings.log_level)
-    # The objects of modules live as long as the process. Otherwise they count, and the collector runs only once garbage
-    # has grown to a quarter of their size.
-    gc.freeze()
     try:
         asyncio.run(_operate(settings))
     except api_server.NoApiServer as error:
