@@ -9,8 +9,9 @@ import pytest
 
 from tests.model.explore import Found, explore
 from tests.model.properties import Violation
+from tests.model.protocol import EFFECTS
 from tests.model.state import OLD, Claimed, Job, Message, Process, Run, State, Status, beginning, in_order
-from tests.model.view import Part
+from tests.model.view import Part, View
 
 TWO_OPERATORS = beginning()
 ONE_CANCELLED = beginning()._replace(cancels=1)
@@ -126,6 +127,19 @@ def test_a_cancel_among_several_jobs_enqueues_some_of_them_and_gives_the_others_
 
     assert ((("Cancelled", (0,)),) in found.endings) is one_by_one
     assert {(("Succeeded", (0, 1)),), (("Cancelled", (0, 1)),), (CANCELLED_BEFORE,)} <= found.endings
+
+
+@pytest.mark.parametrize("place", ["move unacked", "pass the boundary"])
+def test_nothing_is_taken_for_a_run_that_has_markers_before_its_queue_is_taken(place: str) -> None:
+    # Only another client can have written them, so exploring from here would find the figures that they make wrong.
+    start = beginning(operators=(0,))._replace(lock=0, runs=(Run("preparing", markers=(0,)),))
+    process = Process(0, place, tags=start.unacked)
+
+    outcome = EFFECTS[place](View(start, process, frozenset(), one_by_one=False))
+
+    assert outcome is not None
+    after, then = outcome
+    assert (after, then.at) == (start, "end as failed")
 
 
 def test_what_a_producer_sends_after_the_boundary_stays_in_its_workers_hands() -> None:
