@@ -167,3 +167,23 @@ async def test_replicas_are_back_even_if_the_operators_name_cannot_be_removed_fr
         {"op": "test", "path": "/metadata/managedFields/1/manager", "value": "queue-recovery"},
         {"op": "remove", "path": "/metadata/managedFields/1"},
     ]
+
+
+async def test_the_operators_name_is_removed_later_if_the_server_is_away_after_the_replicas_are_back() -> None:
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked.append(request.content_type if request.method == "PATCH" else request.method)
+        if len(asked) in {3, 4}:  # it is away after the first write, which has brought the replicas back
+            return web.json_response({}, status=503)
+        return web.json_response(held())
+
+    async with scripted(handle) as api:
+        workers = workers_of(api.client)
+        with pytest.raises(RecoveryError) as caught:
+            await workers.scale_back("worker", "d", RUN)
+        assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
+        await workers.scale_back("worker", "d", RUN)
+
+    assert asked[2:4] == ["application/json-patch+json", "GET"]
+    assert asked[-1] == "application/json-patch+json"

@@ -172,8 +172,7 @@ class KubernetesWorkers:
                 return None
             if note is None or note.uid in run_uids:
                 # Also without a note: a process may have died after it had scaled back.
-                with suppress(RecoveryError, NotFound):
-                    await self._release_fields(written)
+                await self._release_fields(written)
             return replicas
         raise _changed(name)
 
@@ -201,8 +200,10 @@ class KubernetesWorkers:
     async def _release_fields(self, deployment: Deployment) -> None:
         """Remove the operator from the managers of the Deployment's fields.
 
-        Otherwise a later server-side apply of another number of replicas conflicts. Where this fails, that conflict
-        is all that happens.
+        Otherwise a later server-side apply of another number of replicas conflicts. Where a policy denies this, that
+        conflict is all that happens.
+
+        Raises RecoveryError (`KubernetesUnavailable`): the replicas are back, and the next call tries this again.
         """
         name = deployment.metadata.name
         for _ in range(_ATTEMPTS):
@@ -211,11 +212,14 @@ class KubernetesWorkers:
                 return
             try:
                 deployment = await self._namespace.edit(name, operations)
+            except NotFound:
+                return
             except (Conflict, RecoveryError) as error:
                 if isinstance(error, RecoveryError) and error.outcome is not Outcome.UNAVAILABLE:
-                    raise
+                    return
                 # Any other write changes the order of the list.
-                deployment = await self._namespace.read(name)
+                with suppress(NotFound):
+                    deployment = await self._namespace.read(name)
 
     def _describe(
         self,
