@@ -49,8 +49,6 @@ def _move_unacked(view: View) -> Outcome:
         return view.go(then)
     if run.markers:
         return view.go("end as failed")
-    if any(tag in run.moved for tag in found):
-        return view.go("begin to take")
     for tag in found:
         state = state._replace(unacked=removed(state.unacked, tag))
     run = run._replace(moved=added(run.moved, *found)) if attempt == 1 else run._replace(taken=added(run.taken, *found))
@@ -65,8 +63,6 @@ def _boundary(view: View) -> Outcome:
         return view.go("scan once more")
     if run.markers:
         return view.go("end as failed")
-    if run.attempt != attempt - 1 or run.sorting:
-        return view.read_again()
     run = run._replace(state="purged", attempt=attempt)
     if sorting.takes_all(view):
         run = run._replace(taken=added(run.taken, *state.queue))
