@@ -32,9 +32,11 @@ class FakeBroker(FakeDatabase):
         return BrokerHealth(eviction_policy="noeviction")
 
     async def depths(self, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
+        self._called("depths")
         return {queue: len(self.queued(queue)) for queue in queues}, sum(map(len, self.held.values()))
 
     async def unacked(self, queues: Collection[str]) -> Unacked:
+        self._called("unacked")
         held = {queue: Held(count=len(self.held.get(queue, [])), since=None) for queue in queues}
         return Unacked(total=sum(map(len, self.held.values())), queues=held, not_counted=0)
 
@@ -43,6 +45,7 @@ class FakeBroker(FakeDatabase):
         self._called("check_queue")
 
     async def unlisted(self, listed: Collection[str]) -> Unlisted:
+        self._called("unlisted")
         names = sorted(queue for queue, messages in self.queues.items() if messages and queue not in listed)
         return Unlisted(names=names, total=len(names))
 
@@ -88,6 +91,7 @@ class FakeBroker(FakeDatabase):
         return Restorable(found=len(self.records[restore.uid].quarantine), restore=len(self.restored_by(restore)))
 
     async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
+        self._called("first_restorable")
         return [
             QuarantinedHeaders(task_id=one.task_id, task=one.task, retries=0, job=None, size=100)
             for one in self.restored_by(restore)[:most]

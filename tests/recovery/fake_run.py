@@ -56,6 +56,7 @@ class FakeRun:
         return self._taken()
 
     async def moved(self) -> int:
+        self._database.called("moved")
         return sum(len(record.quarantine) + record.left for _, record in self._open_records())
 
     async def pass_boundary(self) -> None:

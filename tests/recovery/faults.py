@@ -15,6 +15,7 @@ class Faults:
         """Called at each call of a method, before it does anything."""
         self.on_any_call: Callable[[], None] = lambda: None
         self._errors: dict[str, Iterator[Exception]] = {}
+        self._every: Exception | None = None
 
     def fail(self, method: str, *errors: Exception) -> None:
         """Raise these errors, one after the other, at the next calls of a method."""
@@ -24,9 +25,14 @@ class Faults:
         """Raise this error at each call of a method, until `heal`."""
         self._fail(method, repeat(error))
 
+    def fail_every_call(self, error: Exception) -> None:
+        """Raise this error at each call of every method, until `heal`."""
+        self._every = error
+
     def heal(self) -> None:
         """Raise no errors any more."""
         self._errors.clear()
+        self._every = None
 
     def _fail(self, method: str, errors: Iterable[Exception]) -> None:
         self._errors[method] = iter(errors)
@@ -36,6 +42,6 @@ class Faults:
         self._log.append(method)
         self.on_any_call()
         self.on_call.get(method, lambda: None)()
-        error = next(self._errors.get(method, iter(())), None)
+        error = next(self._errors.get(method, iter(())), self._every)
         if error is not None:
             raise error

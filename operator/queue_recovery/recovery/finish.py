@@ -1,7 +1,8 @@
 """Finishing a recovery: scale back first, write the final status last.
 
-Scaling back is first because it depends on the API server alone: an unavailable job store never delays it, and an
-unavailable broker delays it by at most a second. Every step is idempotent and may be entered again at any point.
+Scaling back is first because it depends on the API server alone: no error of the job store delays it, and the
+broker delays it by at most a second, no matter what it answers. Every step is idempotent and may be entered again at
+any point.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.recovery.backoff import FIRST_DELAY, jittered, longer
+from queue_recovery.recovery.best_effort import best_effort, log_unexpected
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages
 from queue_recovery.recovery.frozen_jobs import store_of
@@ -121,7 +123,7 @@ async def end_removed(recovery: Recovery) -> None:
         await _refuse_late_takes(recovery)
         await _scale_back_with_retries(recovery)
         _mark_scaled_back(recovery)
-    with suppress(RecoveryError, Gone):
+    with best_effort(recovery, "ending a recovery that was removed by force"), suppress(Gone):
         await end(recovery)
 
 
@@ -132,15 +134,16 @@ async def _scale_back_with_retries(recovery: Recovery) -> None:
     while True:
         try:
             await scale_back(recovery)
-        except RecoveryError as error:
-            with suppress(RecoveryError):
+        except Exception as error:  # noqa: BLE001  # no other process would try again
+            with best_effort(recovery, "reading the namespace"):
                 if await recovery.environment.is_terminating():
                     return
-            if error.message != said:
-                _LOG.warning(
-                    "the recovery was removed by force, and its workers are still at 0: %s", error, extra=about
-                )
-            said = error.message
+            why = str(error) if isinstance(error, RecoveryError) else f"unexpected {type(error).__name__}"
+            if why != said:
+                _LOG.warning("the recovery was removed by force, and its workers are still at 0: %s", why, extra=about)
+                if not isinstance(error, RecoveryError):
+                    log_unexpected(recovery, "scaling back", error)
+            said = why
         else:
             if said:
                 _LOG.info("the recovery was removed by force, and its workers are scaled back", extra=about)
@@ -152,10 +155,11 @@ async def _scale_back_with_retries(recovery: Recovery) -> None:
 async def _refuse_late_takes(recovery: Recovery) -> None:
     """Refuse other processes that still take messages; best effort, within a second.
 
-    Once the workers are scaled back, the messages in `unacked` are theirs. A broker that does not answer delays the
-    workers by no more than the second, and no process can take messages from it either.
+    Once the workers are scaled back, the messages in `unacked` are theirs. A broker that does not answer, or whose
+    answer the driver does not understand, delays the workers by no more than the second. Closing the run refuses the
+    others too.
     """
-    with suppress(TimeoutError, RecoveryError):
+    with best_effort(recovery, "refusing late takes"):
         async with asyncio.timeout(_BROKER_TIMEOUT_SECONDS):
             await (await recovery.run()).refuse()
 

@@ -14,6 +14,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
+from queue_recovery.recovery.best_effort import best_effort
 from queue_recovery.recovery.decide import deadline
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Broker, JobStore, QueueRun, Restore, Run, Worker
@@ -206,10 +207,12 @@ class Recovery(StoredStatus):
 
     async def disconnect(self) -> None:
         """Close the connections: the next use connects again, to the same addresses."""
-        for connection in (self._broker, self._job_store):
-            if connection is not None:
-                await connection.aclose()
+        connections = self._broker, self._job_store
         self._broker = self._job_store = None
+        for connection in connections:
+            if connection is not None:
+                with best_effort(self, "closing a connection"):
+                    await connection.aclose()
 
     async def forget(self) -> None:
         """Drop all objects read from Kubernetes and all connections; the next use reads them again."""

@@ -1,7 +1,6 @@
 """Scaling back: every ending of a recovery sets its Deployments to their recorded replicas."""
 
 from queue_recovery.api.recovery_status import WorkerStatus
-from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import ScaledDown
 from queue_recovery.recovery.recovery import Recovery
 
@@ -9,16 +8,17 @@ from queue_recovery.recovery.recovery import Recovery
 async def scale_back(recovery: Recovery) -> None:
     """Set each Deployment to its recorded replicas; idempotent.
 
-    Raises the first RecoveryError after all were tried: one failed write does not delay the other Deployments.
+    Raises the first error after all were tried: one failed write does not delay the other Deployments, even if the
+    error is unexpected.
     """
-    errors: list[RecoveryError] = []
+    errors: list[Exception] = []
     for worker in recovery.status.workers:
         taken_over = [] if worker.taken_over_from is None else [worker.taken_over_from]
         try:
             await recovery.environment.workers.scale_back(
                 worker.name, worker.uid, recovery.resource.uid, *taken_over, scaled_down=_scaled_down(worker)
             )
-        except RecoveryError as error:
+        except Exception as error:  # noqa: BLE001  # raised below
             errors.append(error)
     if errors:
         raise errors[0]

@@ -1,6 +1,6 @@
 """The stored status of a recovery, and the only code that writes it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from queue_recovery.api.conditions import ConditionStatus, ConditionType, is_true
 from queue_recovery.api.reasons import Reason
@@ -21,6 +21,8 @@ class StoredStatus:
     resource: Resource
     environment: Environment
     status: QueueRecoveryStatus
+    reported_errors: set[str] = field(default_factory=set, init=False)
+    """What has met an unexpected error that is in the log (`best_effort.py`)."""
 
     @property
     def spec(self) -> QueueRecoverySpec:
