@@ -2,9 +2,11 @@
 
 import json
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from bson import Binary, Code, Decimal128, Int64, ObjectId
+from bson.binary import UuidRepresentation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ from queue_recovery.api.servers import IdType, JobFields
 from queue_recovery.jobs import documents
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import JobStore, StoredJob
-from tests.jobs.stores import Collection, MakeStore, looked_up
+from tests.jobs.stores import NOW, RUN, Collection, MakeStore, claim, looked_up
 
 OBJECT_ID = "662f1c0e9d3e4b0001a1b2c3"
 CALL = JobFields(task="task", args="args", kwargs="kwargs")
@@ -185,6 +187,65 @@ def test_arguments_that_are_text_already_are_left_as_they_are(args: list[object]
 
 def test_a_64_bit_integer_is_an_integer_in_json() -> None:
     assert documents.stored_job("a", {"args": [Int64(2**60)]}, CALL).args == f"[{2**60}]"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (Binary.from_uuid(UUID(int=1)), "Binary"),
+        (Binary.from_uuid(UUID(int=1), UuidRepresentation.PYTHON_LEGACY), "Binary"),
+        (ObjectId(OBJECT_ID), "ObjectId"),
+        (42, "int"),
+        (Int64(2**60), "Int64"),
+        (Code("code"), "Code"),
+        (["old"], "list"),
+        ({"id": "old"}, "dict"),
+        ("old", None),
+        ("", None),
+        (None, None),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_task_id_that_no_claim_would_match_names_its_type(
+    store: JobStore, collection: Collection, value: object, kind: str | None
+) -> None:
+    await collection.insert_one({"_id": "a", "status": "failed", "task_id": value})
+
+    job = (await looked_up(store, ["a"]))["a"]
+
+    assert job.task_id_type == kind
+    seen = claim(status=job.status, seen=job.task_id)
+    assert await store.claim(RUN, [seen], now=NOW) == ({"a"} if kind is None else frozenset())
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        ({"celery": [{"id": "old"}]}, "inside list"),
+        ({"celery": "old"}, "inside str"),
+        ({"celery": None}, None),
+        ({"celery": {"id": 7}}, "int"),
+        ({"celery": {"id": "old"}}, None),
+        ({"celery": {}}, None),
+        ({}, None),
+    ],
+)
+async def test_a_task_id_inside_a_field_that_is_no_document_names_the_type_of_that_field(
+    make_store: MakeStore, collection: Collection, call: dict[str, object], kind: str | None
+) -> None:
+    await collection.insert_one({"_id": "a", "status": "failed", "call": call})
+
+    job = (await looked_up(make_store(fields={"taskId": "call.celery.id"}), ["a"]))["a"]
+
+    assert job.task_id_type == kind
+
+
+async def test_a_task_id_that_is_not_mapped_may_be_of_any_type(make_store: MakeStore, collection: Collection) -> None:
+    store = make_store(fields={"taskId": ""})
+    await collection.insert_one({"_id": "a", "status": "failed", "task_id": 7})
+
+    assert (await looked_up(store, ["a"]))["a"].task_id_type is None
+    assert await store.claim(RUN, [claim(seen=None)], now=NOW) == {"a"}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,10 @@ class FakeJobStore(Faults):
         self.jobs[job_id] = job
         return job
 
+    def store_task_id_as(self, kind: str, job_id: str) -> None:
+        """Store a job's task id as another type than text."""
+        self.jobs[job_id] = replace(self.jobs[job_id], task_id=f"<{kind}>", task_id_type=kind)
+
     def change(self, job_id: str, status: str) -> None:
         """Change a job's status, as the application does."""
         self.jobs[job_id] = replace(self.jobs[job_id], status=status)

@@ -46,6 +46,57 @@ async def test_a_mistake_in_the_jobs_fails_the_recovery_before_anything_is_touch
     assert "scale_to_zero" not in case.workers.calls
 
 
+@pytest.mark.parametrize("mode", ["Quarantine", "None"])
+async def test_task_ids_that_are_not_text_fail_the_recovery_before_anything_is_touched(mode: str) -> None:
+    case = Case(jobs=["a", "b", "c"], purge={"mode": mode})
+    case.jobs.store_task_id_as("Binary", "a")
+    case.jobs.store_task_id_as("int", "c")
+    case.broker.add("the UUID of a")
+
+    status = await case.reaches("Failed", "TaskIdNotText")
+
+    assert '"a" (Binary), "c" (int). Store task ids as text' in status.message
+    assert case.broker.queued() == ["the UUID of a"]
+    assert case.broker.records == {}
+    assert case.jobs.stamps == {}
+    assert "scale_to_zero" not in case.workers.calls
+
+
+async def test_a_task_id_that_ceases_to_be_text_during_the_drain_fails_the_recovery_before_a_message_is_taken() -> None:
+    case = Case(jobs=["a"])
+    case.broker.add("old-a")
+    case.workers.on_call["scale_to_zero"] = lambda: case.jobs.store_task_id_as("UUID", "a")
+
+    await case.reaches("Failed", "TaskIdNotText")
+
+    assert case.broker.queued() == ["old-a"]
+    assert case.workers.replicas == {"worker": 2}
+    assert case.jobs.stamps == {}
+
+
+async def test_a_task_id_that_ceases_to_be_text_after_the_purge_skips_its_job_only() -> None:
+    case = Case(jobs=["a", "b"])
+    case.broker.add("old-a", "old-b")
+    case.workers.on_call["scale_back"] = lambda: case.jobs.store_task_id_as("UUID", "a")
+
+    status = await case.reaches("Succeeded")
+
+    assert [(row.id, row.reason) for row in status.skipped] == [("a", "ChangedMeanwhile")]
+    assert case.broker.queued() == [case.task_id("b")]
+
+
+async def test_a_status_that_is_not_text_is_not_recoverable_so_its_message_stays() -> None:
+    case = Case(jobs=["a", "b"])
+    case.jobs.add("a", "<int>")
+    case.broker.add("old-a", "old-b")
+
+    status = await case.reaches("Succeeded")
+
+    assert [(row.id, row.reason) for row in status.skipped] == [("a", "NotRecoverable")]
+    assert 'status "<int>"' in status.skipped[0].message
+    assert case.broker.queued() == ["old-a", case.task_id("b")]
+
+
 async def test_a_queue_that_the_target_does_not_list_fails_the_recovery() -> None:
     status = await Case(queue="wrong").reaches("Failed", "QueueNotInTarget")
 

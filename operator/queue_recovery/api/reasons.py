@@ -303,6 +303,12 @@ class Reason(StrEnum):
         "The job store has no document for a listed id.",
         "Create a recovery with the right ids. Check the target's `database` and `collection` too.",
     )
+    TASK_ID_NOT_TEXT = (
+        "TaskIdNotText",
+        Outcome.FAILED,
+        "A job's task id is not stored as text, so its message would not be found and the job could not be claimed.",
+        "Store task ids as text, as Celery writes them, or leave the job out. The message has the jobs and the types.",
+    )
     DUPLICATE_JOB = (
         "DuplicateJob",
         Outcome.FAILED,

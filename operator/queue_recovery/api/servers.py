@@ -117,7 +117,7 @@ class JobFields(Model):
     """Names of the fields of a job's document. An empty name: the document has no such field."""
 
     status: DocumentField = Field("status", min_length=1, description="Field that holds the job's status.")
-    task_id: DocumentField = Field("task_id", description="Field that holds the id of the job's Celery task.")
+    task_id: DocumentField = Field("task_id", description="Field that holds the id of the job's Celery task, as text.")
     task: DocumentField = Field("", description="Field that holds the task's name.")
     args: DocumentField = Field("", description="Field that holds the arguments: an array, or a JSON array as text.")
     kwargs: DocumentField = Field(

@@ -85,6 +85,23 @@ def text(document: Document, path: str) -> str | None:
     return value if type(value) is str else f"<{type(value).__name__}>"
 
 
+def not_text(document: Document, path: str) -> str | None:
+    """Return the type of a task id that is not text; None: it is text, or not mapped, absent or null.
+
+    A claim compares the task id with text. It is not found inside an array, and not written inside text or a number.
+    """
+    if not path:
+        return None
+    value: object = document
+    for name in path.split("."):
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            return f"inside {type(value).__name__}"
+        value = value.get(name)
+    return None if value is None or type(value) is str else type(value).__name__
+
+
 def stored_job(job_id: str, document: Document, fields: JobFields) -> StoredJob:
     """Read a job from its document.
 
@@ -98,6 +115,7 @@ def stored_job(job_id: str, document: Document, fields: JobFields) -> StoredJob:
         task=_short(_task(document, fields.task)),
         args=_json(document, fields.args, list),
         kwargs=_json(document, fields.kwargs, dict),
+        task_id_type=not_text(document, fields.task_id),
     )
 
 

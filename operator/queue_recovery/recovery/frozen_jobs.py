@@ -5,18 +5,23 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ids import describe_misfits
-from queue_recovery.recovery.jobs import ListedJob, by_queue, listed
+from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task_ids, listed
 from queue_recovery.recovery.ports import JobStore, SeenJob, StoredJob
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import seen_as
 
 
 async def freeze_all(recovery: Recovery) -> None:
-    """Store the current state of every job that is listed by id."""
+    """Store the current state of every job that is listed by id.
+
+    Raises RecoveryError (`TaskIdNotText`) for a task id that the plan has not seen; nothing is taken yet.
+    """
     jobs = [job for job in listed(recovery.spec) if job.id is not None]
     if not jobs:
         return
-    await freeze(recovery, jobs, {one.id: one.without_arguments() async for one in look_up(recovery, jobs)})
+    stored = {one.id: one.without_arguments() async for one in look_up(recovery, jobs)}
+    check_task_ids(jobs, stored)
+    await freeze(recovery, jobs, stored)
 
 
 async def freeze(

@@ -10,7 +10,7 @@ from queue_recovery.api.recovery_spec import JobSpec, QueueRecoverySpec
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import StoredJob, Task
-from queue_recovery.recovery.wording import counted, quoted
+from queue_recovery.recovery.wording import counted, named, quoted
 
 _MOST_BYTES = 1280 * 1024
 """Size limit of a spec with a row for each job: etcd stores 1.5 MiB of an object, the rest is a reserve."""
@@ -146,6 +146,21 @@ def check_found(jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]) -> N
             Reason.JOB_NOT_FOUND,
             f"the job store has no document for {quoted(missing)}. Check the ids, and the database, collection and "
             "idType in the target; then create a new recovery",
+        )
+
+
+def check_task_ids(jobs: Iterable[ListedJob], stored: Mapping[str, StoredJob]) -> None:
+    """Raise RecoveryError (`TaskIdNotText`) when a document's task id is not text.
+
+    The message of such a job is not found in the queue, and its claim matches nothing.
+    """
+    types = {job.label: stored[job.id].task_id_type for job in jobs if job.id is not None and job.id in stored}
+    wrong = [f'"{label}" ({kind})' for label, kind in types.items() if kind is not None]
+    if wrong:
+        raise RecoveryError(
+            Reason.TASK_ID_NOT_TEXT,
+            f"the job store holds the task ids of these jobs not as text: {named(wrong)}. Store task ids as text, as "
+            "Celery writes them, or leave these jobs out; then create a new recovery",
         )
 
 

@@ -11,7 +11,7 @@ from queue_recovery.recovery.checks import check_name, check_queues, worker_name
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
-from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, listed
+from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, check_task_ids, listed
 from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Count, StoredJob, Unlisted
@@ -82,6 +82,7 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
             refused[job.key] = error
     if recovery.status.plan is None:  # a document that is gone since the first plan is skipped
         check_found(jobs, stored)
+    check_task_ids(jobs, stored)
     for job in jobs:
         if job.id is None:
             check_task(job, None, queues[job.queue], uid)

@@ -19,6 +19,8 @@ class StoredJob:
     """JSON array as text."""
     kwargs: str | None
     """JSON object as text."""
+    task_id_type: str | None = None
+    """The type of what is in the place of the task id and is no text; None: it is text, absent or not mapped."""
 
     def without_arguments(self) -> "StoredJob":
         """Return a copy without arguments, which is small enough to hold many of."""
