@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection.health import consumers
+from queue_recovery.broker.connection.replies import LARGEST_REPLY
 from queue_recovery.recovery.ports import Consumer
 from sandbox.broker import Broker as Server
 from sandbox.processes import until
@@ -63,3 +64,17 @@ async def test_where_the_acl_does_not_grant_it_nobody_is_seen(connect: Connect, 
         assert await limited.consumers() == []
     finally:
         await redis.acl_deluser("limited")
+
+
+async def test_a_list_that_another_client_made_too_large_is_as_one_that_is_not_granted(
+    broker: RedisBroker, server: Server, redis: Redis
+) -> None:
+    await redis.config_resetstat()
+    async with Redis.from_url(server.url, db=3, single_connection_client=True) as neighbour:
+        await neighbour.client_setname("x" * (LARGEST_REPLY + 1))
+
+        assert await broker.consumers() == []
+
+        assert (await redis.info("commandstats"))["cmdstat_client|list"]["calls"] == 1
+        assert broker.is_sound
+        assert await broker.depths(["tts"]) == ({"tts": 0}, 0)

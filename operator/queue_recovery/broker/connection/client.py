@@ -16,7 +16,7 @@ from redis.exceptions import NoPermissionError, RedisError
 from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
 from queue_recovery.broker.connection.failures import to_recovery_error, translated_failures
-from queue_recovery.broker.connection.replies import LARGEST_REPLY, replies_up_to
+from queue_recovery.broker.connection.replies import LARGEST_REPLY, ReplyTooLargeError, replies_up_to
 from queue_recovery.broker.connection.values import END, LARGEST, Indexed, Kind, Large, Value
 from queue_recovery.broker.scripts import Reading, text_of
 from queue_recovery.recovery.errors import RecoveryError
@@ -84,11 +84,15 @@ class Client:
         return {name.decode(): value.decode(errors="replace") for name, value in _INFO.findall(answer)}
 
     async def clients(self) -> bytes:
-        """Return CLIENT LIST, or nothing where the ACL does not grant it: it is one of the dangerous commands."""
+        """Return CLIENT LIST, or nothing where the ACL does not grant it or it is too large.
+
+        It is one of the dangerous commands. It lists the whole server's connections, also those of other databases, and
+        each of them chooses the length of its name.
+        """
         async with self._commanding():
             try:
                 return cast("bytes", await self.redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
-            except NoPermissionError:
+            except (NoPermissionError, ReplyTooLargeError):
                 return b""
 
     async def words(self, keys: Sequence[str]) -> list[bytes | None]:

@@ -165,7 +165,7 @@ class Broker(Protocol):
         ...
 
     async def consumers(self) -> Sequence[Consumer]:
-        """Return the connections that wait for messages of any queue; none if the server does not list them."""
+        """Return the connections that wait for messages of any queue; none if the server lists none, or too many."""
         ...
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
