@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
@@ -196,6 +197,18 @@ async def test_what_a_job_looked_like_first_stays(broker: RedisBroker, redis: Re
     assert (await broker.run(run).freeze({run.queue: {"0": later}}))["0"] == first["0"]
     assert await broker.run(run).freeze({run.queue: {}}) == {}
     assert await redis.ttl(f"queuerecovery.dev:run:{run.uid}") == -1
+
+
+async def test_a_job_with_a_lone_surrogate_in_its_arguments_is_enqueued_with_the_others(
+    broker: RedisBroker, redis: Redis, run: Run
+) -> None:
+    await purged(broker, run)
+    first, second, third = tasks(3)
+
+    await broker.run(run).push({run.queue: [first, replace(second, args='["caf\\ud83d"]'), third]})
+
+    assert await redis.llen("tts") == 3
+    assert await broker.run(run).pushed() == {task.key for task in (first, second, third)}
 
 
 async def test_markers_of_another_recovery_do_not_count(connect: Connect, redis: Redis) -> None:

@@ -7,7 +7,7 @@ Protocol 2 (`celery/app/amqp.py`: `as_task_v2`), in the form that kombu's virtua
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import orjson
@@ -47,6 +47,9 @@ class _Transport(virtual.Transport):
 
 _SHOWN = {"[]": "()", "{}": "{}"}
 """How Celery shows empty arguments in `argsrepr` and `kwargsrepr`."""
+
+_NOT_SHOWN = "..."
+"""What Celery shows of what is nested deeply."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,21 @@ class Publisher:
         return published
 
     def _template(self, queue: str, task: Task) -> _Template:
-        envelope = json.loads(self.made_by_celery(queue, task))
+        # Without the arguments, which may be nested as deeply as they can be read and no deeper.
+        envelope = json.loads(self.made_by_celery(queue, replace(task, args="[]", kwargs="{}")))
         *_, options = json.loads(base64.b64decode(envelope["body"]))
         return _Template(envelope, envelope["headers"], envelope["properties"], json.dumps(options))
 
     def _shown(self, arguments: str) -> str:
-        """Return arguments as Celery shows them to people (`argsrepr`)."""
+        """Return arguments as Celery shows them to people (`argsrepr`), a lone surrogate as a question mark.
+
+        No task depends on this text, so arguments that are nested too deeply to be read again are not shown.
+        """
         if arguments in _SHOWN:
             return _SHOWN[arguments]
-        shown: str = saferepr(json.loads(arguments), self._amqp.argsrepr_maxsize, maxlevels=self._shown_levels)
-        return shown
+        try:
+            parsed = json.loads(arguments)
+        except RecursionError:
+            return _NOT_SHOWN
+        shown: str = saferepr(parsed, self._amqp.argsrepr_maxsize, maxlevels=self._shown_levels)
+        return shown.encode(errors="replace").decode()
