@@ -210,6 +210,26 @@ async def test_entries_that_nobody_can_read_stay_and_are_counted_and_list_messag
     assert await redis.lrange(OwnKeys().quarantine(run.uid, "1:ready:0"), 0, -1) == [b"\x80\x04 not JSON", b""]
 
 
+@pytest.mark.parametrize("odd", [r'"\ud800", "tts"', r'"", "\ud83d"', r'"tasks", "tts\udc00"'])
+async def test_an_entry_whose_names_have_a_lone_surrogate_is_of_no_queue_and_stops_nothing(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run, odd: str
+) -> None:
+    application.enqueue("tts", "held")
+    application.hold("tts", 1)
+    await redis.hset("unacked", "odd", f'[{{"body": "", "properties": {{}}}}, {odd}]')
+    await redis.zadd("unacked_index", {"odd": 1})
+    await redis.sadd("_kombu.binding.tasks", f"#{SEP}x{SEP}tts")
+
+    assert (await broker.unacked(["tts"])).not_counted == 1
+    assert (await broker.count("tts")).undecodable == 1
+    assert await broker.queued_task_ids(["held"], "tts") == {"held"}
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+
+    assert (taken.unacked, taken.undecodable) == (1, 1)
+    assert await redis.hkeys("unacked") == [b"odd"]
+
+
 @pytest.mark.parametrize("odd", ["NaN", '"\\ud83d"', "1e999", "12345678901234567890123"])
 async def test_entries_that_only_kombus_own_parser_reads_are_attributed(
     broker: RedisBroker, redis: Redis, run: Run, odd: str

@@ -110,9 +110,16 @@ def _is_simple(value: bytes) -> bool:
 
 
 def _entry(envelope: object, exchange: str | None, routing_key: str | None) -> Entry | None:
-    if any(len((name or "").encode(errors="replace")) > LONGEST_NAME for name in (exchange, routing_key)):
-        return None
-    return Entry(envelope, exchange or "", routing_key or "")
+    exchange, routing_key = exchange or "", routing_key or ""
+    return Entry(envelope, exchange, routing_key) if _is_name(exchange) and _is_name(routing_key) else None
+
+
+def _is_name(name: str) -> bool:
+    """Tell whether this can be a name in AMQP, and so in a key; a lone surrogate has no bytes."""
+    try:
+        return len(name.encode()) <= LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def _read_end(end: bytes) -> Entry | None:
