@@ -279,5 +279,18 @@ def test_an_end_without_a_route_is_of_no_queue(end: bytes) -> None:
     assert read_entry(Large(LARGEST + 1, b'x": 1' + end)) is None
 
 
+@pytest.mark.parametrize(
+    "end", [b"[" * END + b"]", b'{}, "", "\x00t\x00"]', b'{}, "", "\xff"]', b'{}, "\xed\xa0\x80", "tts"]']
+)
+async def test_an_end_that_is_nested_deeply_or_no_text_is_of_no_queue_and_stops_no_look(
+    broker: RedisBroker, redis: Redis, end: bytes
+) -> None:
+    assert read_entry(Large(LARGEST + 1, end)) is None
+
+    await redis.hset("unacked", "tag", b" " * END + end)
+    await redis.zadd("unacked_index", {"tag": 1})
+    assert (await broker.unacked(["tts"])).not_counted == 1
+
+
 def test_an_end_whose_properties_cannot_be_read_still_tells_the_route() -> None:
     assert read_entry(Large(LARGEST + 1, b'xx"}, "", "tts"]')) == Entry(None, "", "tts")

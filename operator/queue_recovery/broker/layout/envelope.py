@@ -158,11 +158,13 @@ def _last_word(text: bytes) -> tuple[bytes, str | None] | None:
             before = text[: max(0, first)]
             if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
                 break
+    if first < 0 or text[first] not in b'"n':
+        return None  # neither, and maybe nested deeply
     try:
-        word = json.loads(text[max(0, first) :])
+        word = json.loads(text[first:].decode())
     except ValueError:
         return None
-    rest = text[: max(0, first)].rstrip(_SPACE)
+    rest = text[:first].rstrip(_SPACE)
     if not rest.endswith(b",") or not isinstance(word, str | None):
         return None
     return rest[:-1].rstrip(_SPACE), word
