@@ -236,6 +236,85 @@ async def test_a_large_message_cannot_be_made_new_so_it_stays_in_the_quarantine(
     assert (restored.restored, restored.left) == (1, 2)
 
 
+def complex_message(name: str, kind: str, *, priority: int = 0) -> bytes:
+    """Return a message below the limit that has too much structure to be parsed, or is nested too deeply."""
+    inside = "[" * 1100 + "]" * 1100 if kind == "depth" else json.dumps([[]] * 70_000)
+    return message(name, priority=priority).replace(b'"task"', b'"inside": %s, "task"' % inside.encode())
+
+
+@pytest.mark.parametrize("kind", ["structure", "depth"])
+async def test_a_complex_message_is_taken_and_goes_back_byte_for_byte_as_a_large_one_does(
+    broker: RedisBroker, redis: Redis, run: Run, kind: str
+) -> None:
+    held, waiting = complex_message("held", kind, priority=3), complex_message("waiting", kind)
+    theirs = b'[%s, "", "mail"]' % complex_message("theirs", kind)
+    await redis.lpush("tts", waiting)
+    await redis.hset("unacked", mapping={"mine": b' [ %s , "", "tts" ] ' % held, "theirs": theirs})
+    await redis.zadd("unacked_index", {"mine": 1, "theirs": 2})
+
+    await broker.check_queue("tts")
+    planned = await broker.count("tts")
+    assert (planned.ready, planned.unacked, planned.undecodable) == (1, 1, 0)
+    assert await broker.queued_task_ids(["held", "waiting", "theirs"], "tts") == {"held", "waiting"}
+    await broker.run(run).open()
+    taken = await broker.run(run).take()
+    assert (taken.ready, taken.unacked, taken.undecodable) == (1, 1, 0)
+    assert await redis.hgetall("unacked") == {b"theirs": theirs}
+    await broker.run(run).close()
+    await broker.run(run).release(expires=datetime.now(UTC), retain=True)
+    undo = restoring(run, task_ids=["held", "waiting"])
+    assert undo.restore is not None
+    assert [one.task_id for one in await broker.first_restorable(undo.restore, 9)] == ["held", "waiting"]
+    await broker.run(undo).open()
+    restored = await broker.run(undo).restore()
+
+    assert (restored.restored, restored.left) == (2, 0)
+    assert await redis.lrange("tts", 0, -1) == [waiting]
+    assert await redis.lrange(f"tts{SEP}3", 0, -1) == [held]
+
+
+@pytest.mark.parametrize("kind", ["structure", "depth"])
+async def test_a_complex_message_of_a_job_that_is_not_enqueued_is_left_where_it_is(
+    broker: RedisBroker, redis: Redis, run: Run, kind: str
+) -> None:
+    names = ("waiting", "held")
+    await redis.lpush("tts", message("other"), complex_message("waiting", kind))
+    await redis.hset("unacked", "tag", b'[%s, "", "tts"]' % complex_message("held", kind))
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: seen_jobs(*names, recoverable=False)})
+
+    taken = await broker.run(run).take()
+
+    assert (taken.ready, taken.unacked, taken.left, taken.left_ids) == (1, 0, 2, frozenset(names))
+    assert await redis.lrange("tts", 0, -1) == [complex_message("waiting", kind)]
+    assert await redis.hlen("unacked") == 1
+
+
+@pytest.mark.parametrize("kind", ["structure", "depth"])
+async def test_what_is_complex_and_no_entry_stays_and_is_of_no_queue(
+    broker: RedisBroker, redis: Redis, run: Run, kind: str
+) -> None:
+    text = complex_message("mine", kind)
+    rubbish: dict[Any, Any] = {
+        "a list": b'[[%s], "", "tts"]' % text,
+        "a text before": b'["x", %s, "", "tts"]' % text,
+        "not an array": b'%s, "", "tts"]' % text,
+        "no route": b'[%s, "tts"]' % text,
+        "a number": b'[%s, "", 1]' % text,
+        "cut off": b'[%s, "", "tts"' % text,
+        "an open list": b'[{"a":' + b"[" * 50_000 + b"]",
+        "a long name": b'[%s, "", "%s"]' % (text, b"t" * 256),
+        "simple and no JSON": b'[{"body" "", "properties": {}}, "", "tts"]',
+    }
+    await redis.hset("unacked", mapping=rubbish)
+    await broker.run(run).open()
+
+    taken = await broker.run(run).take()
+
+    assert (taken.unacked, taken.undecodable) == (0, len(rubbish))
+    assert set(await redis.hkeys("unacked")) == {name.encode() for name in rubbish}
+
+
 NAMES = st.one_of(st.none(), st.text(max_size=40), st.sampled_from(["", '"', "\\", '\\"', ']"', "null", '", "tts"]']))
 FORMS = st.sampled_from([{}, {"separators": (",", ":")}, {"ensure_ascii": False}])
 BODY = st.text(alphabet=st.sampled_from('a"\\,]}[{: n'), max_size=30)

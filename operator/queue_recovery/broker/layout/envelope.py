@@ -6,6 +6,7 @@ An envelope is what kombu's virtual transports write (`kombu/transport/virtual/b
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid5
@@ -13,7 +14,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from queue_recovery.api.quarantined import MOST_RETRIES
-from queue_recovery.broker.connection.values import Large, Value
+from queue_recovery.broker.connection.values import END, Large, Value
 from queue_recovery.recovery.ports import MessageName
 
 LONGEST_NAME: Final = 255
@@ -30,6 +31,9 @@ _PROPERTIES: Final = b'"properties"'
 
 _SPACE: Final = b" \t\r\n"
 
+_BEGIN: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*(?=\{)")
+"""What precedes the envelope in an entry."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,11 +44,19 @@ class Entry:
     routing_key: str
 
 
+class _TooComplexError(ValueError):
+    """JSON text has too much structure, or is nested too deeply, to be parsed; it may not even be JSON."""
+
+
 def read_entry(value: Value) -> Entry | None:
     """Return an entry of `unacked`, or None if it cannot be attributed to a queue."""
     if isinstance(value, Large):
         return _read_end(value.end)
-    match read_json(value):
+    try:
+        parsed = _parsed(value)
+    except _TooComplexError:
+        return None if _BEGIN.match(value) is None else _read_end(value[-END:])
+    match parsed:
         case [envelope, str() | None as exchange, str() | None as routing_key]:
             return _entry(envelope, exchange, routing_key)
         case _:
@@ -52,25 +64,43 @@ def read_entry(value: Value) -> Entry | None:
 
 
 def read_message(value: Value) -> object:
-    """Return a message's envelope, or None if it cannot be read; of a large one, only its properties."""
-    return _properties(value.end) if isinstance(value, Large) else read_json(value)
+    """Return a message's envelope, or None if it cannot be read; of a large or complex one, only its properties."""
+    if isinstance(value, Large):
+        return _properties(value.end)
+    try:
+        return _parsed(value)
+    except _TooComplexError:
+        return _properties(value[-END:])
 
 
 def read_json(value: bytes) -> object:
-    """Return the value of JSON text, or None if it is not JSON; a JSON null is not a message either.
+    """Return the value of JSON text, or None if it is not JSON or too complex; a JSON null is not a message either."""
+    try:
+        return _parsed(value)
+    except _TooComplexError:
+        return None
+
+
+def _parsed(value: bytes) -> object:
+    """Return the value of JSON text, or None if it is not JSON.
 
     Text with more structure than any message is not parsed: it would take many times its size in memory, and block the
     event loop.
+
+    Raises:
+        _TooComplexError: it is not parsed, or only in part.
     """
     if not _is_simple(value):
-        return None
+        raise _TooComplexError
     try:
         parsed: object = orjson.loads(value)
     except orjson.JSONDecodeError:
         # kombu's own parser also accepts NaN and lone surrogates.
         try:
             parsed = json.loads(value.decode())
-        except (ValueError, RecursionError):
+        except RecursionError:
+            raise _TooComplexError from None
+        except ValueError:
             return None
     return parsed
 
@@ -81,28 +111,36 @@ def after_envelope(value: Value) -> int | None:
         before = _before_route(value.end)
         return None if before is None else len(value.end) - len(before[0])
     span = _span(value)
-    return None if span is None else len(span[0][span[2] :].encode())
+    return None if span is None else len(value) - span[1]
 
 
 def envelope_of(value: bytes) -> bytes | None:
     """Return the very bytes of the envelope in an entry of `unacked`, or None if it cannot be read."""
     span = _span(value)
-    return None if span is None else span[0][span[1] : span[2]].encode()
+    return None if span is None else value[span[0] : span[1]]
 
 
-def _span(value: bytes) -> tuple[str, int, int] | None:
-    """Return an entry's text, and where the envelope begins and ends in it."""
+def _span(value: bytes) -> tuple[int, int] | None:
+    """Return where the envelope begins and ends in an entry, in bytes."""
     if not _is_simple(value):
-        return None
+        return _span_around(value)
     try:
         text = value.decode()
         first = text.index("[") + 1
         while text[first].isspace():
             first += 1
         _, end = _DECODER.raw_decode(text, first)
-    except (ValueError, IndexError, RecursionError):
+    except RecursionError:
+        return _span_around(value)
+    except (ValueError, IndexError):
         return None
-    return text, first, end
+    return len(text[:first].encode()), len(text[:end].encode())
+
+
+def _span_around(value: bytes) -> tuple[int, int] | None:
+    """Return the same for an entry that is too complex to be parsed, by what is around the envelope."""
+    begin, before = _BEGIN.match(value), _before_route(value[-END:])
+    return None if begin is None or before is None else (begin.end(), len(value) - len(value[-END:]) + len(before[0]))
 
 
 def _is_simple(value: bytes) -> bool:
