@@ -177,6 +177,29 @@ async def test_what_cannot_be_read_goes_back_as_it_is_and_stays_when_it_would_ha
     assert await redis.lrange("tts", 0, -1) == ODD
 
 
+DEEP = [b"[" * depth + b"]" * depth for depth in range(930, 1030)]
+
+
+async def test_what_is_nested_too_deeply_or_has_too_large_a_number_to_be_written_again_stays_and_stops_nothing(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run
+) -> None:
+    application.enqueue("tts", "simple")
+    (simple,) = cast("list[bytes]", await redis.lrange("tts", 0, -1))
+    odd = [simple.replace(b'"task"', b'"odd": %s, "task"' % one) for one in (*DEEP, b"1" * 5000)]
+    await redis.lpush("tts", *odd)
+    await purge(broker, run)
+
+    planned = await restorable(broker, restoring(run, as_new=True))
+    restored = await put_back(sends_twice(broker), restoring(run, as_new=True))
+
+    assert planned.restore + planned.unfit == restored.restored + restored.left == len(odd) + 1
+    assert 1 < restored.restored < len(odd)
+    assert await redis.llen("tts") == restored.restored
+    await redis.delete("tts")
+    assert (await put_back(broker, restoring(run))).restored == restored.left
+    assert set(await redis.lrange("tts", 0, -1)) <= set(odd)
+
+
 async def test_a_fresh_message_has_ids_of_its_own_no_past_and_the_same_body(
     broker: RedisBroker, redis: Redis, run: Run
 ) -> None:

@@ -52,8 +52,10 @@ def _judge(run: Run, restore: Restore, choice: Choice) -> Judge:
     def judge(message: Value, place: str) -> Verdict:
         if choice.fate(message) is not Fate.RESTORED:
             return Verdict(stays=True)
-        instead = as_new(message, run.uid, place) if restore.as_new and isinstance(message, bytes) else None
-        return Verdict(stays=False, instead=instead)
+        if not restore.as_new:
+            return Verdict(stays=False)
+        instead = as_new(message, run.uid, place) if isinstance(message, bytes) else None
+        return Verdict(stays=instead is None, instead=instead)
 
     return judge
 
