@@ -1,6 +1,11 @@
 """Servers that cannot be worked with, and what is said about them."""
 
+import asyncio
+import re
 import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import pytest
 from redis import exceptions
@@ -11,10 +16,11 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
 from queue_recovery.broker.connection.failures import to_recovery_error
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports import BrokerHealth
+from queue_recovery.recovery.ports import BrokerHealth, Restore, Run
 from sandbox.broker import Broker as Server
 from sandbox.broker import Flavour, flavours
 from sandbox.processes import Scope, free_port
+from tests.broker.application import recovery, tasks
 from tests.broker.conftest import Connect
 from tests.redis_server import needs_redis
 
@@ -247,3 +253,73 @@ def test_what_a_driver_raises_is_named_without_its_text(error: Exception, kind: 
     assert (type(found), found.reason) == (kind, reason)
     assert "secret" not in str(found)
     assert "127.0.0.1" not in str(found)
+
+
+_COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n([A-Z]+)\r\n")
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[RedisBroker]:
+    """Serve one answer to each command except those of connecting; the block gets a broker on that server."""
+    serving: set[asyncio.Task[object]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
+        with suppress(ConnectionError):
+            while data := await reader.read(2**20):
+                for command in _COMMAND.findall(data):
+                    writer.write(b"+OK\r\n" if command in {b"CLIENT", b"SELECT", b"PING"} else answer)
+                await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    broker = RedisBroker.connect(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0", TransportOptions())
+    try:
+        yield broker
+    finally:
+        await broker.aclose()
+        listener.close()
+        await asyncio.gather(*serving)
+
+
+OPERATIONS: dict[str, Callable[[RedisBroker, Run], Awaitable[object]]] = {
+    "check": lambda broker, _: broker.check(),
+    "check the queue": lambda broker, _: broker.check_queue("tts"),
+    "depths": lambda broker, _: broker.depths(["tts"]),
+    "unacked": lambda broker, _: broker.unacked(["tts"]),
+    "count": lambda broker, _: broker.count("tts"),
+    "find": lambda broker, _: broker.queued_task_ids(["a"], "tts"),
+    "expire": lambda broker, _: broker.expire_quarantines("cluster", _is_live, datetime.now(UTC)),
+    "restorable": lambda broker, run: broker.restorable("tts", Restore(uid=run.uid, task_ids=None, as_new=False)),
+    "open": lambda broker, run: broker.run(run).open(),
+    "freeze": lambda broker, run: broker.run(run).freeze({"tts": {"0:str:a": None}}),
+    "take": lambda broker, run: broker.run(run).take(),
+    "push": lambda broker, run: broker.run(run).push({"tts": tasks(1)}),
+    "pushed": lambda broker, run: broker.run(run).pushed(),
+    "restore": lambda broker, run: broker.run(run).restore(),
+    "close": lambda broker, run: broker.run(run).close(),
+    "release": lambda broker, run: broker.run(run).release(expires=datetime.now(UTC), retain=True),
+}
+
+
+async def _is_live(_name: str, _uid: str) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("answer", [b":1", b"*2\r\n:1\r\n:1", b"*1\r\n*1\r\n:1", b"*3\r\n$2\r\nOK\r\n:1\r\n$-1"])
+async def test_an_answer_of_another_type_is_no_servers_and_is_waited_for(answer: bytes, operation: str) -> None:
+    async with answering(answer + b"\r\n") as broker:
+        with pytest.raises(RecoveryError, match="does not answer as a Redis server does") as refused:
+            await OPERATIONS[operation](broker, recovery("tts"))
+
+    assert refused.value.reason == "BrokerUnavailable"
+
+
+@pytest.mark.parametrize("answer", [b"*0\r\n", b"*1\r\n$5\r\nHELLO\r\n", b"*2\r\n$9\r\nWRONGTYPE\r\n$-1\r\n"])
+async def test_an_answer_that_no_script_gives_does_not_pass_for_a_job_that_was_pushed(answer: bytes) -> None:
+    async with answering(answer) as broker:
+        with pytest.raises(RecoveryError, match="does not answer as a Redis server does"):
+            await broker.run(recovery("tts")).push({"tts": tasks(1)})

@@ -8,10 +8,12 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from itertools import chain, cycle
+from types import UnionType
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import InvalidResponse, NoPermissionError, RedisError
 
 from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
@@ -53,6 +55,26 @@ _LARGEST_INFO = 2**18
 _SMALL = 1024
 """Bytes that a reply may always have: a number, a name, or an error."""
 
+_Shape = tuple[tuple[type | UnionType, ...], tuple[type | UnionType, ...]]
+"""The types of a list's first elements, and of those that follow, over and over."""
+
+_WORDS: _Shape = (), (bytes,)
+_MAYBE_WORDS: _Shape = (), (bytes | None,)
+_SIZED: _Shape = (), (int, bytes | None)
+
+_SHAPES: Mapping[Reading, _Shape] = {
+    Reading.LIST: _SIZED,
+    Reading.NEWEST: _SIZED,
+    Reading.FIELDS: _SIZED,
+    Reading.HASH: ((bytes,), (bytes | None, int, bytes | None)),
+    Reading.EACH: _MAYBE_WORDS,
+    Reading.RECORD: ((bytes,), (bytes, bytes)),
+    Reading.SET: ((bytes,), (bytes,)),
+    Reading.KINDS: ((), (int, bytes, int)),
+    Reading.OLDEST: ((int,), (bytes, bytes, int)),
+}
+"""What the scripts that read answer. A proxy, or what is no Redis server at all, may answer anything."""
+
 _INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
 
 
@@ -78,7 +100,7 @@ class Client:
         self.redis.response_callbacks.pop("INFO", None)
         async with self._commanding(_LARGEST_INFO):
             try:
-                answer = cast("bytes", await self.redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
+                answer = _text(await self.redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
                 return None
         return {name.decode(): value.decode(errors="replace") for name, value in _INFO.findall(answer)}
@@ -91,7 +113,7 @@ class Client:
         """
         async with self._commanding():
             try:
-                return cast("bytes", await self.redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
+                return _text(await self.redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
             except (NoPermissionError, ReplyTooLargeError):
                 return b""
 
@@ -205,7 +227,7 @@ class Client:
     async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
         """Return members of a sorted set by rank, those of the highest score first (ZREVRANGE)."""
         async with self._commanding():
-            return cast("list[bytes]", await self.redis.zrevrange(key, first, last))
+            return cast("list[bytes]", _shaped(await self.redis.zrevrange(key, first, last), _WORDS))
 
     async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
         """Return the length of each list and each hash in one round trip; 0 for a key of another type."""
@@ -246,7 +268,8 @@ class Client:
         try after a restart or a failover.
         """
         async with self._commanding():
-            return cast("list[bytes]", await self.redis.eval(text, len(keys), *keys, *arguments))
+            answer = await self.redis.eval(text, len(keys), *keys, *arguments)
+            return cast("list[bytes]", _shaped(answer, _MAYBE_WORDS))
 
     async def aclose(self) -> None:
         """Close all connections, even in a task that is being cancelled."""
@@ -269,7 +292,7 @@ class Client:
     async def _read(self, script: Reading, keys: Sequence[str | bytes], arguments: Sequence[Word]) -> list[object]:
         """Run a script that only reads."""
         async with self._commanding():
-            return cast("list[object]", await self.redis.eval(text_of(script), len(keys), *keys, *arguments))
+            return _shaped(await self.redis.eval(text_of(script), len(keys), *keys, *arguments), _SHAPES[script])
 
     async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
         """Send all commands at once, without MULTI; an answer may be a WRONGTYPE error, but no other."""
@@ -283,6 +306,26 @@ class Client:
             if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
                 raise to_recovery_error(answer)
         return answers
+
+
+def _text(answer: object) -> bytes:
+    """Return an answer that is one text; raises InvalidResponse if it is not."""
+    if not isinstance(answer, bytes):
+        raise InvalidResponse("an answer is no text")
+    return answer
+
+
+def _shaped(answer: object, shape: _Shape) -> list[object]:
+    """Return an answer that is a list of this shape; raises InvalidResponse if it is not."""
+    if not isinstance(answer, list):
+        raise InvalidResponse("an answer is no list")
+    first, each = shape
+    rest = answer[len(first) :]
+    if len(answer) < len(first) or len(rest) % len(each):
+        raise InvalidResponse("an answer has another number of elements")
+    if not all(map(isinstance, answer, chain(first, cycle(each)))):
+        raise InvalidResponse("an answer has elements of other types")
+    return answer
 
 
 def _shown(answer: Sequence[object]) -> Iterator[Value | None]:

@@ -151,9 +151,14 @@ def _from_connection(error: Exception) -> RecoveryError:
     failure = failure_behind(error) or _failure_afterwards(error)
     if failure is not None:
         return RecoveryError(Reason.BROKER_UNAVAILABLE, describe("broker", failure))
+    return no_redis(type(error).__name__)
+
+
+def no_redis(kind: str) -> RecoveryError:
+    """Return the error of a server that does not answer as a Redis server does, in which way `kind` says."""
     return RecoveryError(
         Reason.BROKER_UNAVAILABLE,
-        f"the broker does not answer as a Redis server does ({type(error).__name__}). Check that it runs, and that "
+        f"the broker does not answer as a Redis server does ({kind}). Check that it runs, and that "
         "scheme, host and port in the URL are right",
     )
 

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.connection.client import Word
-from queue_recovery.broker.connection.failures import unknown_consumer
+from queue_recovery.broker.connection.failures import no_redis, unknown_consumer
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.scripts import Script, text_of
 from queue_recovery.recovery.errors import RecoveryError
+
+_DONE = frozenset([b"OK", b"CLOSED", b"RETURNING", b"CLOSING", b"LOCKED", b"MISSING", b"FOREIGN", b"AGAIN", b"IN_USE"])
+"""The answers that the callers know. Any other one, as of a proxy, would pass for something that was done."""
 
 
 async def run_script(db: Database, script: Script, keys: Sequence[str], arguments: Sequence[Word]) -> list[bytes]:
@@ -19,24 +22,27 @@ async def run_script(db: Database, script: Script, keys: Sequence[str], argument
 
     Raises:
         RecoveryError: `BrokerLostData`, `AlreadyClosed`, `WrongKeyType`, `UnknownConsumer`.
+        RecoveryError: `BrokerUnavailable`, if no script answers so.
     """
     answer = await db.client.script(text_of(script), keys, arguments)
-    match answer[:1]:
-        case [b"LOST"]:
+    match answer:
+        case [b"LOST", *_]:
             raise lost_data()
-        case [b"CLOSED"] if script is not Script.CLOSE:
+        case [b"CLOSED", *_] if script is not Script.CLOSE:
             raise already_closed()
-        case [b"WRONGTYPE"]:
-            raise wrong_type(answer[1].decode(errors="replace"))
-        case [b"UNKNOWNCONSUMER"]:
+        case [b"WRONGTYPE", bytes() as key, *_]:
+            raise wrong_type(key.decode(errors="replace"))
+        case [b"UNKNOWNCONSUMER", *_]:
             raise unknown_consumer()
-        case [b"OCCUPIED" | b"UNPURGED" | b"SKIPPED" | b"UNSORTED" | b"OPEN"]:
+        case [b"OCCUPIED" | b"UNPURGED" | b"SKIPPED" | b"UNSORTED" | b"OPEN", *_]:
             # The status says that this was done before, but here it was not: a replica without it took over.
             raise lost_data()
-        case [b"PUSHED"]:
+        case [b"PUSHED", *_]:
             raise forged(keys[0])  # every job is enqueued after the last attempt
-        case _:
+        case [first, *_] if first in _DONE:
             return answer
+        case _:
+            raise no_redis("another answer than the script's")
 
 
 def lost_data() -> RecoveryError:
