@@ -212,3 +212,16 @@ async def test_a_forged_run_in_the_index_does_not_stop_the_retention_of_others(
         "it is looked at later"
     )
     assert await redis.exists(own.run("forged"))
+
+
+@pytest.mark.parametrize("command", WRONG_TYPES[1:], ids=lambda command: command[0])
+async def test_a_lock_of_another_type_is_refused_by_name_before_anything_is_done(
+    broker: RedisBroker, redis: Redis, command: tuple[str, ...]
+) -> None:
+    lock = OwnKeys().lock("tts")
+    await redis.execute_command(command[0], lock, *command[1:])  # type: ignore[no-untyped-call]
+
+    for step in (broker.holders("mail", "tts"), broker.run(recovery("tts")).open()):
+        with pytest.raises(RecoveryError) as refused:
+            await step
+        assert refused.value.reason == "WrongKeyType"

@@ -291,6 +291,7 @@ OPERATIONS: dict[str, Callable[[RedisBroker, Run], Awaitable[object]]] = {
     "unacked": lambda broker, _: broker.unacked(["tts"]),
     "count": lambda broker, _: broker.count("tts"),
     "find": lambda broker, _: broker.queued_task_ids(["a"], "tts"),
+    "holders": lambda broker, _: broker.holders("tts"),
     "expire": lambda broker, _: broker.expire_quarantines("cluster", _is_live, datetime.now(UTC)),
     "restorable": lambda broker, run: broker.restorable("tts", Restore(uid=run.uid, task_ids=None, as_new=False)),
     "open": lambda broker, run: broker.run(run).open(),

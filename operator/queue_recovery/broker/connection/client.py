@@ -119,8 +119,16 @@ class Client:
 
     async def words(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the first bytes of each key's value in one round trip; None for an empty or absent one."""
-        answers = await self._pipelined([("GETRANGE", key, 0, LONGEST_WORD - 1) for key in keys])
-        return [cast("bytes", answer) or None for answer in answers]
+        # All answers are in memory until the last has arrived.
+        async with self._commanding(max(_SMALL, LARGEST_REPLY // max(1, len(keys)))):
+            pipeline = self.redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.execute_command("GETRANGE", key, 0, LONGEST_WORD - 1)
+            answers = await pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, RedisError):
+                    raise answer  # as the server has it, without the command that the driver would add
+            return [_text(answer) or None for answer in answers]
 
     async def hmget_each(self, keys: Sequence[str], *fields: str) -> list[list[bytes | None]]:
         """Return the same fields of each key in one round trip; None for a value that is absent or too long."""
@@ -293,19 +301,6 @@ class Client:
         """Run a script that only reads."""
         async with self._commanding():
             return _shaped(await self.redis.eval(text_of(script), len(keys), *keys, *arguments), _SHAPES[script])
-
-    async def _pipelined(self, commands: Sequence[tuple[Word, ...]]) -> list[object]:
-        """Send all commands at once, without MULTI; an answer may be a WRONGTYPE error, but no other."""
-        # All answers are in memory until the last has arrived.
-        async with self._commanding(max(_SMALL, LARGEST_REPLY // max(1, len(commands)))):
-            pipeline = self.redis.pipeline(transaction=False)
-            for command in commands:
-                pipeline.execute_command(*command)
-            answers: list[object] = await pipeline.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, Exception) and not str(answer).startswith("WRONGTYPE"):
-                raise to_recovery_error(answer)
-        return answers
 
 
 def _text(answer: object) -> bytes:
