@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Hashable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -79,7 +80,7 @@ class KubernetesEnvironment:
         self._caches = caches
         self._namespace = caches.namespace
         self._observed = caches.observed
-        self._destinations = destinations
+        self._destinations = replace(destinations, tenant=caches.namespace)
         self._known_changes = 0
         self._secrets = secrets or SecretReader(api, caches.namespace, caches.account, self._observe)
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from queue_recovery.controller import api_server, command_line, handlers, logs
 from queue_recovery.controller.election import Election, Unopposed, election
 from queue_recovery.controller.http import serve
+from queue_recovery.controller.look_ups import Threads
 from queue_recovery.controller.operator import Operator
 from queue_recovery.controller.settings import Settings
 from queue_recovery.recovery.wording import named
@@ -45,9 +46,10 @@ def main() -> None:
 
 
 async def _operate(settings: Settings) -> None:
-    stop = asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_default_executor(Threads(loop))
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)  # kopf replaces them with its own once it runs
+        loop.add_signal_handler(number, stop.set)  # kopf replaces them with its own once it runs
     async with api_server.connections() as connections, election(settings) as part:
         where = f"in {named(settings.namespaces)}" if settings.namespaces else "in all namespaces"
         _LOG.info("%s starts and recovers queues %s", command_line.program_and_version(), where)

@@ -55,6 +55,8 @@ class Destinations:
     """Whether loopback, link-local and metadata addresses are allowed."""
     hosts: tuple[str, ...] = ()
     """The allowed hosts: names, `*.` and a domain, addresses and networks; empty: all."""
+    tenant: str = ""
+    """The namespace that the connections are for."""
 
     @contextmanager
     def guard(self, host: str) -> Iterator["Guard"]:
@@ -88,6 +90,8 @@ class Guard:
         """Whether an address was refused."""
         self.resolved = False
         """Whether the host was resolved and a connection to it has started."""
+        self.tenant = destinations.tenant
+        """The namespace that the connection is for."""
         self._destinations = destinations
         self._host = host
 
@@ -98,6 +102,12 @@ class Guard:
             self.refused = True
             raise AddressNotAllowedError
         self.resolved = True
+
+
+def connecting_tenant() -> str | None:
+    """Return the namespace that a connection is being made for; None: there is none, or it is the operator's own."""
+    guard = _GUARD.get()
+    return None if guard is None else guard.tenant
 
 
 def is_host_pattern(pattern: str) -> bool:
