@@ -12,7 +12,7 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Phase, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
 from queue_recovery.recovery.decide import UNLESS_RESOLVED, Action, deadline, decide, forced_ending
-from queue_recovery.recovery.phase import acknowledge, phase_of, set_ended, set_running, set_step
+from queue_recovery.recovery.phase import acknowledge, end_suspension, phase_of, set_ended, set_running, set_step
 
 CREATED = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
 NOW = CREATED + timedelta(minutes=5)
@@ -45,7 +45,14 @@ def begun(of: QueueRecoveryStatus) -> QueueRecoveryStatus:
 
 def held(of: QueueRecoveryStatus) -> QueueRecoveryStatus:
     """Return the status of a recovery that has said that it is suspended."""
+    if of.drain_start_time is None:
+        of = unplanned(of)
     return set_running(of, Reason.SUSPENDED, "held by spec.suspend", now=NOW, generation=1)
+
+
+def unplanned(of: QueueRecoveryStatus) -> QueueRecoveryStatus:
+    """Return the status of a suspended recovery, with the reason for which it waited last."""
+    return set_step(of, ConditionType.SUSPENDED, "True", Reason.SUSPENDED, "", now=NOW, generation=1)
 
 
 UNDO = spec(restoreFrom={"name": "earlier"})
@@ -60,6 +67,9 @@ FAILED = Ending(phase="Failed", reason="JobNotFound", message="no document for x
         ("a planned one records its intent", spec(), status(planned=True), Action.RECORD_INTENT, Phase.PLANNING),
         ("suspend holds after the plan", spec(suspend=True), status(planned=True), Action.HOLD, Phase.PLANNING),
         ("set free, it is planned again", spec(), held(status(planned=True)), Action.RESUME, Phase.PLANNING),
+        ("also without a plan", spec(), unplanned(status()), Action.RESUME, Phase.PENDING),
+        ("also a restore without one", UNDO, unplanned(status()), Action.RESUME, Phase.PENDING),
+        ("still suspended, it is planned", spec(suspend=True), unplanned(status()), Action.PLAN, Phase.PENDING),
         ("also a restore", UNDO, held(status(planned=True)), Action.RESUME, Phase.PLANNING),
         (
             "set free between jobs, it goes on",
@@ -215,7 +225,10 @@ def test_a_suspended_one_has_no_deadline_and_one_that_was_set_free_has_all_of_it
     of = held(status(planned=True))
     assert deadline(spec(suspend=True), of, created=CREATED) is None
     assert deadline(spec(suspend=True), status(), created=CREATED) is None
+    for suspended in (of, unplanned(status())):
+        assert deadline(spec(), suspended, created=CREATED) is None
 
+    of = end_suspension(of, Reason.RESUMED, now=NOW, generation=2)
     of = of.model_copy(update={"plan": None, "resume_time": "2026-03-02T09:00:00Z"})
 
     assert deadline(spec(), of, created=CREATED) == datetime(2026, 3, 2, 9, 15, tzinfo=UTC)

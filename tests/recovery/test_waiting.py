@@ -2,15 +2,17 @@
 
 import asyncio
 import math
+from datetime import timedelta
 
 import pytest
 
-from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.phase import set_step, timestamp
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
+from sandbox.processes import until
 from tests.recovery.fakes import NOW, Case
 
 PLAN = Plan(time=timestamp(NOW), queues=["tts"], ready=0, unacked=0, purge=0, leave=0, enqueue=0, skip=0)
@@ -55,6 +57,57 @@ async def test_without_a_slot_to_prepare_a_recovery_waits_for_one_and_writes_not
     turn.call_when_granted(lambda: called.append(1))
     others[0].leave()
     assert called == [1]
+
+
+async def test_a_suspended_recovery_without_a_plan_says_so_and_has_all_of_its_time_once_it_is_resumed() -> None:
+    case = Case(jobs=["a"], suspend=True, startingDeadlineSeconds=60)
+    media = case.environment.targets.pop("media")
+    working = case.start()
+    message = await case.waits("TargetNotFound")
+    assert message == "suspended, but no plan can be made yet: no QueueTarget media"
+    assert suspended(case.status) == ("True", "Suspended", timestamp(NOW))
+
+    case.environment.time += timedelta(days=2)
+    case.resource.change(suspend=False)
+
+    async def resumed() -> bool:
+        return "fails at 2030-01-03T00:01:00Z unless this is resolved" in case.status.message
+
+    await until(resumed, "the new deadline", seconds=10)
+    assert suspended(case.status) == ("False", "Resumed", "2030-01-03T00:00:00Z")
+    case.environment.targets["media"] = media
+    case.environment.report_change()
+    await working
+    assert case.status.phase == "Succeeded"
+
+
+async def test_a_recovery_that_ends_or_drains_is_no_longer_suspended() -> None:
+    case = Case(suspend=True)
+    case.broker.add("old")
+    await case.reconciled()
+    assert suspended(case.status)[:2] == ("True", "Suspended")
+    drained = case.status.model_copy(update={"drain_start_time": timestamp(NOW)})
+
+    case.resource.change(cancel=True)
+    await case.reaches("Cancelled")
+    assert suspended(case.status)[:2] == ("False", "CancelRequested")
+
+    begun = Case(suspend=True, status=drained).recovery()
+    await begun.wait_for("Draining", "")
+    assert suspended(begun.status)[:2] == ("False", "Resumed")
+
+
+async def test_a_recovery_that_was_never_suspended_has_no_such_condition() -> None:
+    status = await Case(jobs=["a"]).reaches("Succeeded")
+
+    assert find(status.conditions, ConditionType.SUSPENDED) is None
+
+
+def suspended(status: QueueRecoveryStatus) -> tuple[str, str, str]:
+    """Return the status, the reason and the time of the condition Suspended."""
+    condition = find(status.conditions, ConditionType.SUSPENDED)
+    assert condition is not None
+    return condition.status, condition.reason, condition.last_transition_time
 
 
 async def test_a_suspended_recovery_that_has_begun_is_not_returned() -> None:

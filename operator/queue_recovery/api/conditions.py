@@ -32,6 +32,10 @@ class ConditionType(Explained):
     READY = "Ready", "A recovery has ended and needs no action; a target has everything that recoveries need."
     RECONCILING = "Reconciling", "The recovery is running, or waits for what its message names."
     STALLED = "Stalled", "The recovery has failed, and the user has to act."
+    SUSPENDED = (
+        "Suspended",
+        "`suspend` holds the recovery before its drain. False once it is resumed or has ended; absent if it never was.",
+    )
     DRAINED = "Drained", "The workers' Deployments are at 0, and all of their pods have ended."
     PURGED = "Purged", "The messages that the queue had are quarantined, apart from those that are to be left."
     RESTARTED = "Restarted", "The workers are scaled back, and their rollout is complete."

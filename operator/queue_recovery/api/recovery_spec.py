@@ -203,7 +203,7 @@ class QueueRecoverySpec(Model):
         le=31536000,
         description="How long the recovery may wait before it stops the workers, from its creation or from when "
         "`suspend` was set to false. After that it fails, and nothing was touched. Time while it is suspended does "
-        "not count, except while no plan could be made.",
+        "not count.",
     )
     active_deadline_seconds: int = Field(
         1800,

@@ -246,6 +246,7 @@ class QueueRecoveryStatus(Model):
     conditions: list[Condition] = Field(
         [],
         max_length=16,
-        description="Succeeded, Ready, Reconciling, Stalled, one for each step, and at the end Finished.",
+        description="Succeeded, Ready, Reconciling, Stalled, one for each step, Suspended once it was suspended before "
+        "the drain, and at the end Finished.",
         json_schema_extra=list_map("type"),
     )

@@ -44,23 +44,20 @@ _STEPS = (
 def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
     """Return the next action of a recovery; an ending that is decided is in its status.
 
-    `suspend` takes effect after the plan and between jobs, never while workers are at 0.
+    `suspend` takes effect after the plan and between jobs, never while workers are at 0. A recovery that is resumed
+    before its drain has its starting deadline from then on, whether it had a plan or not.
     """
     if is_terminal(status):
         return Action.NOTHING
     if status.ending is not None:
         return Action.END
+    if status.drain_start_time is None and _is_suspended(status) and not spec.suspend:
+        return Action.RESUME
     if status.plan is None:
         return Action.PLAN if spec.restore_from is None else Action.PLAN_RESTORE
     if status.drain_start_time is None:
-        return _before_the_first_effect(spec, status)
+        return Action.HOLD if spec.suspend else Action.RECORD_INTENT
     return Action.RESTORE if spec.restore_from is not None else _next_step(spec, status)
-
-
-def _before_the_first_effect(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
-    if spec.suspend:
-        return Action.HOLD
-    return Action.RESUME if _was_held(status) else Action.RECORD_INTENT
 
 
 def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
@@ -100,11 +97,11 @@ def forced_ending(
 
 
 def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime | None:
-    """Return the deadline, before the drain or from it on; None: suspended before the drain."""
+    """Return the deadline, before the drain or from it on; None: suspended before the drain, or not resumed yet."""
     seconds = _seconds(spec, status)
     if status.drain_start_time is not None:
         return moment(status.drain_start_time) + timedelta(seconds=seconds.active)
-    if spec.suspend:
+    if spec.suspend or _is_suspended(status):
         return None
     began = created if status.resume_time is None else moment(status.resume_time)
     return began + timedelta(seconds=seconds.starting)
@@ -124,6 +121,11 @@ def _seconds(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> _Seconds:
         starting=min(starting, limits.starting_deadline_seconds or starting),
         active=min(active, limits.active_deadline_seconds or active),
     )
+
+
+def _is_suspended(status: QueueRecoveryStatus) -> bool:
+    """Tell whether the status says that the recovery is suspended, whether it has a plan or not."""
+    return is_true(status.conditions, ConditionType.SUSPENDED)
 
 
 def _was_held(status: QueueRecoveryStatus) -> bool:

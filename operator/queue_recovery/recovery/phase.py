@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionType, find, set_condition
+from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionType, find, is_true, set_condition
 from queue_recovery.api.recovery_status import Phase, QueueRecoveryStatus
 
 _STEPS = (
@@ -68,6 +68,13 @@ def set_step(
     return status.model_copy(update={"conditions": set_condition(status.conditions, condition)})
 
 
+def end_suspension(status: QueueRecoveryStatus, reason: str, *, now: datetime, generation: int) -> QueueRecoveryStatus:
+    """Return the status with the condition Suspended False, if it is True."""
+    if not is_true(status.conditions, ConditionType.SUSPENDED):
+        return status
+    return set_step(status, ConditionType.SUSPENDED, "False", reason, "", now=now, generation=generation)
+
+
 def set_running(
     status: QueueRecoveryStatus, reason: str, message: str, *, now: datetime, generation: int
 ) -> QueueRecoveryStatus:
@@ -93,6 +100,7 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
         if (step := find(status.conditions, kind)) is not None and step.status != "True":
             # What it says is under way has ended too.
             status = set_step(status, kind, "False", ending.reason, _NOT_COMPLETED, now=now, generation=generation)
+    status = end_suspension(status, ending.reason, now=now, generation=generation)
     status = set_step(status, ConditionType.FINISHED, "True", ending.reason, "", now=now, generation=generation)
     values = _ENDED[ending.phase]
     return _summarise(status, values, ending.reason, ending.message, now=now, generation=generation)

@@ -142,7 +142,7 @@ async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Req
 async def _after_others(recovery: Recovery, error: RecoveryError, seen: int) -> float | Requeue:
     """Report the recoveries that are ahead, and wait for the turn unless it has come."""
     with suppress(RecoveryError):
-        await recovery.wait_for(error.reason, f"{_deadline_prefix(recovery)}{error.message}")
+        await recovery.wait_for(error.reason, f"{_prefix(recovery)}{error.message}")
     recovery.turn.stop_preparing()
     return FIRST_DELAY if recovery.turn.awaits is None else waiting(recovery, seen)
 
@@ -199,7 +199,7 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
         else:
             return delay
     with suppress(RecoveryError):
-        await recovery.wait_for(error.reason, f"{_deadline_prefix(recovery)}{error.message}")
+        await recovery.wait_for(error.reason, f"{_prefix(recovery)}{error.message}")
     recovery.turn.stop_preparing()
     if recovery.status.drain_start_time is None:
         recovery.turn.release_drain_slot()
@@ -220,8 +220,10 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
     return longer(delay)
 
 
-def _deadline_prefix(recovery: Recovery) -> str:
-    """Return the start of a message with the deadline; empty for an ending, which has none."""
+def _prefix(recovery: Recovery) -> str:
+    """Return the start of a message: that the recovery is suspended, or its deadline; empty for an ending."""
+    if is_preparing(recovery) and recovery.spec.suspend and recovery.status.plan is None:
+        return "suspended, but no plan can be made yet: "
     until = None if recovery.status.ending else recovery.deadline
     return "" if until is None else f"fails at {timestamp(until)}{UNLESS_RESOLVED}"
 

@@ -6,7 +6,7 @@ from queue_recovery.api.conditions import ConditionStatus, ConditionType, is_tru
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, JobTotals, QueueRecoveryStatus
-from queue_recovery.recovery.phase import acknowledge, set_ended, set_running, set_step, timestamp
+from queue_recovery.recovery.phase import acknowledge, end_suspension, set_ended, set_running, set_step, timestamp
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import Resource, Superseded
 
@@ -41,6 +41,11 @@ class StoredStatus:
         status = self.status.model_copy(update={**listed, **(update or {})})
         for kind, value, reason, message in conditions:
             status = set_step(status, kind, value, reason, message, now=now, generation=generation)
+        if status.drain_start_time is not None:
+            status = end_suspension(status, Reason.RESUMED, now=now, generation=generation)
+        elif self.spec.suspend and status.ending is None:
+            kind = ConditionType.SUSPENDED
+            status = set_step(status, kind, "True", Reason.SUSPENDED, "", now=now, generation=generation)
         reason, message = progress
         if self._is_suspended_later(status):
             message = (
@@ -65,10 +70,17 @@ class StoredStatus:
             raise Superseded
 
     async def resume(self) -> None:
-        """Record that the recovery is resumed, and remove its plan, whose counts may be days old."""
+        """Record that the recovery is resumed, and remove its plan, whose counts may be days old.
+
+        Only this write and the drain set the condition Suspended to False, so the starting deadline begins with it.
+        """
         now = timestamp(self.environment.now())
         progress = (Reason.RESUMED, "spec.suspend is false; planning again")
-        await self.save(progress=progress, update={"plan": None, "resume_time": now})
+        await self.save(
+            (ConditionType.SUSPENDED, "False", Reason.RESUMED, ""),
+            progress=progress,
+            update={"plan": None, "resume_time": now},
+        )
 
     async def end(self, ending: Ending) -> None:
         """Record the ending; every later process continues with it."""
