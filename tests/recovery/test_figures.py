@@ -129,6 +129,26 @@ def test_what_nothing_replaces_is_named_with_the_undo(found: Unreplaced, *, quar
     assert unreplaced_note(QueueRecoveryStatus(messages=messages, quarantine=stored)) == note
 
 
+def test_a_deleted_recovery_says_where_its_messages_are_because_restore_from_cannot_name_it() -> None:
+    ending = Ending(phase="Cancelled", reason="Deleted", message="the recovery was deleted while it was running")
+    before = QueueRecoveryStatus(
+        ending=ending,
+        messages=Messages(found=2, quarantined=2, unreplaced=Unreplaced(count=1)),
+        quarantine=Quarantine(name="q", messages=2, expiration_time="2030-01-08T00:00:00Z"),
+    )
+    where = 'in the quarantine "q" until 2030-01-08T00:00:00Z'
+    by_hand = "restoreFrom cannot name a deleted recovery; docs/quarantine.md describes how to put"
+
+    assert said(before) == (
+        "the recovery was deleted while it was running. Outcome: 2 messages quarantined, workers scaled back. "
+        f"The messages are {where}. {by_hand} them back by hand"
+    )
+    assert unreplaced_note(before) == (
+        "1 of 2 quarantined messages was not replaced by an enqueued job. "
+        f"The message is {where}. {by_hand} it back by hand"
+    )
+
+
 def test_messages_of_several_queues_are_put_back_by_a_recovery_for_each() -> None:
     messages = Messages(found=2, quarantined=2, unreplaced=Unreplaced(count=2))
     plan = Plan(time="2030-01-01T00:00:00Z", ready=2, unacked=0, enqueue=0, skip=0, queues=["mail", "tts"])

@@ -402,7 +402,15 @@ class Reason(StrEnum):
 
     # The user asked for it.
     CANCEL_REQUESTED = ("CancelRequested", Outcome.CANCELLED, "`spec.cancel` is true.")
-    DELETED = ("Deleted", Outcome.CANCELLED, "The recovery was deleted while it was running.")
+    DELETED = (
+        "Deleted",
+        Outcome.CANCELLED,
+        "The recovery was deleted while it was running.",
+        (
+            "`restoreFrom` cannot name it. If it has quarantined messages, the message says where they are; "
+            "`docs/quarantine.md` describes how to put them back by hand."
+        ),
+    )
     SUSPENDED = (
         "Suspended",
         Outcome.HELD,
@@ -479,7 +487,10 @@ class Reason(StrEnum):
         "NotReplaced",
         Outcome.WARNING,
         "Messages were quarantined that no enqueued job replaces, so their work is not done.",
-        "Nothing, if you want that. Otherwise put them back: create a recovery whose `restoreFrom` names this one.",
+        (
+            "Nothing, if you want that. Otherwise put them back: create a recovery whose `restoreFrom` names this one. "
+            "A deleted one cannot be named: `docs/quarantine.md` describes how to put its messages back by hand."
+        ),
     )
 
     # Skips the job.

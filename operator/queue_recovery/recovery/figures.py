@@ -160,8 +160,26 @@ def _outcome(status: QueueRecoveryStatus, *, scales_workers: bool) -> str:
 
 def _undo(status: QueueRecoveryStatus) -> str:
     """Return how to put back the messages of a recovery that did not succeed; empty: it has none."""
-    has_any = status.quarantine is not None and status.quarantine.messages
-    return ". To put the messages back, use restoreFrom" if has_any else ""
+    if status.quarantine is None or not status.quarantine.messages:
+        return ""
+    if _is_deleted(status):
+        return f". {_undo_by_hand(status.quarantine, one=status.quarantine.messages == 1)}"
+    return ". To put the messages back, use restoreFrom"
+
+
+def _is_deleted(status: QueueRecoveryStatus) -> bool:
+    """Tell whether the recovery ends because it was deleted, so that restoreFrom cannot name it."""
+    return status.ending is not None and status.ending.reason == Reason.DELETED
+
+
+def _undo_by_hand(quarantine: Quarantine, *, one: bool) -> str:
+    """Return where the messages of a deleted recovery are; `one`: there is only one."""
+    subject, them = ("The message is", "it") if one else ("The messages are", "them")
+    until = f" until {quarantine.expiration_time}" if quarantine.expiration_time else ""
+    return (
+        f'{subject} in the quarantine "{quarantine.name}"{until}. restoreFrom cannot name a deleted recovery; '
+        f"docs/quarantine.md describes how to put {them} back by hand"
+    )
 
 
 def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
@@ -178,5 +196,7 @@ def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
     undo = f"To put {them} back, create a QueueRecovery{of_each} whose restoreFrom names this one"
     if status.quarantine is None:
         undo = "They are removed for good, because purge.retentionSeconds is 0"
+    elif _is_deleted(status):
+        undo = _undo_by_hand(status.quarantine, one=found.count == 1)
     total = counted(status.messages.quarantined, "quarantined message")
     return f"{at_least}{found.count} of {total} {verb} not replaced by an enqueued job{which}. {undo}"
