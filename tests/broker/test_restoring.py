@@ -156,6 +156,12 @@ async def test_a_message_whose_job_was_enqueued_again_goes_back_only_when_it_is_
     assert application.consume("tts") == ["old-2"]
 
 
+async def test_a_run_that_took_nothing_is_not_one_whose_messages_were_put_back(broker: RedisBroker, run: Run) -> None:
+    await purge(broker, run)
+
+    assert await restorable(broker, restoring(run)) == Restorable(found=0, restore=0, took_any=False)
+
+
 ODD = [b"no JSON", b"", b"null", b'{"headers": {"id": 5}}', b"\x80\x04 pickle", b'{"body": "", "properties": {}}']
 
 

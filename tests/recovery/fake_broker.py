@@ -88,7 +88,9 @@ class FakeBroker(FakeDatabase):
     async def restorable(self, queue: str, restore: Restore) -> Restorable:
         del queue
         self._called("restorable")
-        return Restorable(found=len(self.records[restore.uid].quarantine), restore=len(self.restored_by(restore)))
+        record = self.records[restore.uid]
+        back = len(self.restored_by(restore))
+        return Restorable(found=len(record.quarantine), restore=back, took_any=record.took_any)
 
     async def first_restorable(self, restore: Restore, most: int) -> Sequence[QuarantinedHeaders]:
         self._called("first_restorable")

@@ -41,6 +41,8 @@ class Record:
     was_purged: bool = False
     ready: list[Message] = field(default_factory=list)
     unacked: list[Message] = field(default_factory=list)
+    took_any: bool = False
+    """Whether a message was taken, though it may have been put back."""
     left_ids: frozenset[str] = frozenset()
     left: int = 0
     seen: dict[str, SeenJob | None] = field(default_factory=dict)

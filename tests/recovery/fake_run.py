@@ -50,6 +50,7 @@ class FakeRun:
                 left = [one for one in messages if not one.matches(run.select) or one.task_id in unrecoverable]
                 taken.extend(one for one in messages if one not in left)
                 lists[run.queue] = left
+                record.took_any |= bool(taken)
                 record.left += len(left)
                 record.left_ids |= {one.task_id for one in left}
             record.state, record.was_purged = "purged", True

@@ -102,6 +102,21 @@ async def test_a_restore_that_cannot_do_anything_fails(reason: str, name: str, t
     assert case.broker.queued() == []
 
 
+async def test_a_queue_of_which_a_recovery_of_every_queue_took_nothing_is_named() -> None:
+    first = Case(queue="*")
+    first.environment.targets["media"] = target({"mail": ["worker"], "tts": ["worker"]})
+    first.broker.add("one", queue="mail")
+    await first.reaches("Succeeded")
+    first.environment.recoveries["stuck"] = Earlier(uid=UID, spec=first.resource.desired.spec, status=first.status)
+
+    never = await restoring(first.environment).reaches("Failed", "NothingToRestore")
+    await restoring(first.environment, queue="mail").reaches("Succeeded")
+    again = await restoring(first.environment, queue="mail").reaches("Failed", "NothingToRestore")
+
+    assert 'recovery "stuck" took no message of queue "tts"' in never.message
+    assert "all messages were put back, or deleted by hand" in again.message
+
+
 async def test_a_quarantine_that_was_not_retained_cannot_be_put_back() -> None:
     status = await restoring(await after_another(retention_seconds=0)).reaches("Failed", "NothingToRestore")
 

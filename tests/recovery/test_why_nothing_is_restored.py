@@ -14,6 +14,7 @@ AGAIN = "restoreFrom.taskIds"
     ("wanted", "count", "says", "says_not"),
     [
         ({}, Restorable(found=0, restore=0), "put back, or deleted by hand", [FRESH, AGAIN]),
+        ({}, Restorable(found=0, restore=0, took_any=False), 'took no message of queue "tts"', ["put back", FRESH]),
         ({}, Restorable(found=3, restore=0, again=3), "3 messages of jobs that it has enqueued again", [FRESH]),
         ({"as": "New"}, Restorable(found=1, restore=0, again=1), "1 message of jobs", [FRESH]),
         ({"as": "New"}, Restorable(found=2, restore=0, unfit=2), "2 messages that cannot be made new", [AGAIN]),
@@ -31,7 +32,7 @@ AGAIN = "restoreFrom.taskIds"
 def test_the_reason_names_what_applies_to_the_mode_and_nothing_else(
     wanted: dict[str, object], count: Restorable, says: str, says_not: list[str]
 ) -> None:
-    message = why_nothing(RestoreFrom.model_validate({"name": "earlier", **wanted}), count)
+    message = why_nothing(RestoreFrom.model_validate({"name": "earlier", **wanted}), count, "tts")
 
     assert says in message
     assert not [word for word in says_not if word in message]
@@ -40,7 +41,7 @@ def test_the_reason_names_what_applies_to_the_mode_and_nothing_else(
 def test_it_says_what_is_there_and_then_what_to_do() -> None:
     wanted = RestoreFrom.model_validate({"name": "earlier"})
 
-    assert why_nothing(wanted, Restorable(found=3, restore=0, again=3)) == (
+    assert why_nothing(wanted, Restorable(found=3, restore=0, again=3), "tts") == (
         "has 3 messages in its quarantine: 3 messages of jobs that it has enqueued again. To put messages back, name "
         "those that are to run a second time in restoreFrom.taskIds (docs/quarantine.md describes how to look at them)"
     )

@@ -58,7 +58,7 @@ async def plan_restore(recovery: Recovery) -> None:
     await check_queues(recovery, [queue])
     count = await broker.restorable(queue, wanted_from(wanted, source))
     if count.restore == 0:
-        raise _nothing(wanted, why_nothing(wanted, count))
+        raise _nothing(wanted, why_nothing(wanted, count, queue))
     total = counted(count.found, "message")
     message = f'would put back {count.restore} of {total} in the quarantine of recovery "{wanted.name}"'
     await recovery.save(
@@ -164,8 +164,10 @@ def _why_none_stored(purge: PurgeSpec) -> str:
     return "took no messages"
 
 
-def why_nothing(wanted: RestoreFrom, count: Restorable) -> str:
+def why_nothing(wanted: RestoreFrom, count: Restorable, queue: str) -> str:
     """Return why no message would be put back, and what to do."""
+    if not count.took_any:
+        return f'took no message of queue "{queue}". Name a queue of which it took messages'
     if count.found == 0:
         return "has an empty quarantine: all messages were put back, or deleted by hand"
     why, remedies = [], []

@@ -33,11 +33,12 @@ async def restorable(db: Database, queue: str, restore: Restore) -> Restorable:
             f'"{db.layout.bare_list(queue)}" now; create a recovery of that queue, or correct the target\'s '
             "globalKeyPrefix",
         )
+    took_any = any(earlier.quarantined.values())
     choice = Choice(restore, earlier)
     lists, hashes = earlier.quarantined_lists, earlier.quarantined_hashes
     found = sum(await db.client.lengths(list(map(earlier.key, lists)), list(map(earlier.key, hashes))))
     if choice.takes_all:
-        return Restorable(found=found, restore=found)
+        return Restorable(found=found, restore=found, took_any=took_any)
     fates: Counter[Fate] = Counter()
     for ending in lists:
         first, page = 0, PageSize()
@@ -53,4 +54,5 @@ async def restorable(db: Database, queue: str, restore: Restore) -> Restorable:
         restore=min(fates[Fate.RESTORED], found),
         again=fates[Fate.ENQUEUED_AGAIN],
         unfit=fates[Fate.UNFIT],
+        took_any=took_any,
     )

@@ -125,6 +125,8 @@ class Restorable:
     """How many stay because their jobs were enqueued again, if no task ids are named."""
     unfit: int = 0
     """How many stay although they are selected, because no new message can be made from them."""
+    took_any: bool = True
+    """Whether the earlier run took any message; its quarantine may be empty by now."""
 
 
 @dataclass(frozen=True, kw_only=True)
