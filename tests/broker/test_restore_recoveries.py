@@ -303,14 +303,14 @@ async def test_what_has_gone_since_it_was_planned_is_not_called_a_success(
             spec(restoreFrom={"name": "earlier", "as": "New"}),
             {},
             "NothingToRestore",
-            "150 messages in its quarantine: 150 messages that cannot be made new",
+            "150 messages in its quarantine: none can be made new",
         ),
         (
             "of two such messages, as new",
             spec(restoreFrom={"name": "earlier", "as": "New", "taskIds": ["m000", "m149"]}),
             {},
             "NothingToRestore",
-            "150 messages in its quarantine: 2 messages that cannot be made new",
+            "150 messages in its quarantine: 2 cannot be made new",
         ),
         (
             "over",

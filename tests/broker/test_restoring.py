@@ -149,7 +149,7 @@ async def test_a_message_whose_job_was_enqueued_again_goes_back_only_when_it_is_
     await end(broker, run)
     assert application.consume("tts") == ["new-2"]
 
-    assert await restorable(broker, restoring(run)) == Restorable(found=3, restore=2, again=1)
+    assert await restorable(broker, restoring(run)) == Restorable(found=3, restore=2, again=1, again_ids=("old-2",))
     assert await put_back(broker, restoring(run)) == Restored(restored=2, left=1)
     assert application.consume("tts") == ["old-1", "old-3"]
     assert await put_back(broker, restoring(run, task_ids=["old-2"])) == Restored(restored=1, left=0)
@@ -160,6 +160,26 @@ async def test_a_run_that_took_nothing_is_not_one_whose_messages_were_put_back(b
     await purge(broker, run)
 
     assert await restorable(broker, restoring(run)) == Restorable(found=0, restore=0, took_any=False)
+
+
+async def test_the_first_task_ids_of_what_only_goes_back_when_it_is_named_are_those_that_a_spec_can_name(
+    broker: RedisBroker, application: Application, run: Run
+) -> None:
+    names = ["x" * 257, *(f"old-{n}" for n in range(7))]
+    seen = {f"{n}:str:{n}": SeenJob(status="failed", task_id=name) for n, name in enumerate(names)}
+    tasks = [Task(key=key, task_id=f"new {key}", task="tts.render", args="[]", kwargs="{}") for key in seen]
+    application.enqueue("tts", *names)
+    application.hold("tts", 4)
+    await broker.run(run).open()
+    await broker.run(run).freeze({run.queue: seen})
+    await broker.run(run).take()
+    await broker.run(run).push({run.queue: tasks})
+    await end(broker, run)
+
+    found = await restorable(broker, restoring(run))
+
+    assert (found.found, found.restore, found.again, len(set(found.again_ids))) == (8, 0, 8, 5)
+    assert set(found.again_ids) < set(names[1:])
 
 
 ODD = [b"no JSON", b"", b"null", b'{"headers": {"id": 5}}', b"\x80\x04 pickle", b'{"body": "", "properties": {}}']

@@ -6,7 +6,10 @@ from pydantic import Field
 
 from queue_recovery.api.base import LIST_SET, Model, TaskName, with_rules
 
-TaskId = Annotated[str, Field(min_length=1, max_length=256)]
+LONGEST_TASK_ID = 256
+"""Characters of a task id that a spec may name."""
+
+TaskId = Annotated[str, Field(min_length=1, max_length=LONGEST_TASK_ID)]
 """Id of a Celery task."""
 
 

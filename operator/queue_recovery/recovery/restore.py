@@ -19,7 +19,7 @@ from queue_recovery.recovery.ports import Restorable, Restore, Restored
 from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.recovery import Recovery, wanted_from
 from queue_recovery.recovery.status import Update
-from queue_recovery.recovery.wording import counted
+from queue_recovery.recovery.wording import counted, named
 
 PUTTING_BACK: Final = "putting the messages back; workers see all of them at once"
 """The message of a running restore."""
@@ -172,14 +172,15 @@ def why_nothing(wanted: RestoreFrom, count: Restorable, queue: str) -> str:
         return "has an empty quarantine: all messages were put back, or deleted by hand"
     why, remedies = [], []
     if count.again:
-        why.append(f"{counted(count.again, 'message')} of jobs that it has enqueued again")
-        remedies.append(
-            "name those that are to run a second time in restoreFrom.taskIds (docs/quarantine.md describes how to look "
-            "at them)"
-        )
+        are = "is of a job" if count.again == 1 else "are of jobs"
+        why.append(f"{_share(count.again, count.found)} {are} that it has enqueued again")
+        ids = named(count.again_ids, total=count.again)
+        again = "name the messages that are to run a second time in restoreFrom.taskIds"
+        remedies.append(f"{again} ({ids})" if count.again_ids else again)
     if count.unfit:
-        unfit = counted(count.unfit, "message")
-        why.append(f"{unfit} that cannot be made new: without headers of protocol 2, or over 4 MiB")
+        share = _share(count.unfit, count.found)
+        can = "none can" if share == "all" else f"{share} cannot"
+        why.append(f"{can} be made new (without headers of protocol 2, or over 4 MiB)")
         remedies.append("set restoreFrom.as to Original")
     if not why and wanted.task_ids is not None:
         why.append("none with one of the ids in restoreFrom.taskIds")
@@ -190,3 +191,10 @@ def why_nothing(wanted: RestoreFrom, count: Restorable, queue: str) -> str:
         if why
         else f"{said}, none readable"
     )
+
+
+def _share(part: int, found: int) -> str:
+    """Return how many of the messages are meant, as the subject of a clause."""
+    if part < found:
+        return f"{part}"
+    return "it" if found == 1 else "all"

@@ -1,15 +1,19 @@
 """Count what is in the quarantine of an earlier recovery, and what of it would be restored."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.select import LONGEST_TASK_ID
 from queue_recovery.broker.connection.batches import PageSize
-from queue_recovery.broker.connection.values import size_of
+from queue_recovery.broker.connection.values import Value, size_of
 from queue_recovery.broker.layout.database import Database
+from queue_recovery.broker.layout.envelope import read_entry, read_message, task_id
 from queue_recovery.broker.quarantine.choice import Choice, Fate
 from queue_recovery.broker.run.record import read_record
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Restorable, Restore
+from queue_recovery.recovery.ports.run import MOST_AGAIN_IDS
 
 
 async def restorable(db: Database, queue: str, restore: Restore) -> Restorable:
@@ -40,19 +44,39 @@ async def restorable(db: Database, queue: str, restore: Restore) -> Restorable:
     if choice.takes_all:
         return Restorable(found=found, restore=found, took_any=took_any)
     fates: Counter[Fate] = Counter()
-    for ending in lists:
-        first, page = 0, PageSize()
-        while messages := await db.client.lrange(earlier.key(ending), first, first + page.entries - 1):
-            fates.update(map(choice.fate, messages))
-            first += len(messages)
-            page.note(list(map(size_of, messages)))
-    for ending in hashes:
-        async for entries in db.client.scan_hash(earlier.key(ending)):
-            fates.update(choice.fate_of_entry(value) for _, value in entries)
+    again_ids: list[str] = []
+    async for fate, value, is_entry in _fates(db, choice):
+        fates[fate] += 1
+        if fate is Fate.ENQUEUED_AGAIN and len(again_ids) < MOST_AGAIN_IDS:
+            again_ids += _nameable(value, is_entry=is_entry)
     return Restorable(
         found=found,
         restore=min(fates[Fate.RESTORED], found),
         again=fates[Fate.ENQUEUED_AGAIN],
+        again_ids=tuple(again_ids),
         unfit=fates[Fate.UNFIT],
         took_any=took_any,
     )
+
+
+async def _fates(db: Database, choice: Choice) -> AsyncIterator[tuple[Fate, Value, bool]]:
+    """Yield what happens to each message, the message, and whether it is in an entry of `unacked`."""
+    earlier = choice.earlier
+    for ending in earlier.quarantined_lists:
+        first, page = 0, PageSize()
+        while messages := await db.client.lrange(earlier.key(ending), first, first + page.entries - 1):
+            for message in messages:
+                yield choice.fate(message), message, False
+            first += len(messages)
+            page.note(list(map(size_of, messages)))
+    for ending in earlier.quarantined_hashes:
+        async for entries in db.client.scan_hash(earlier.key(ending)):
+            for _, value in entries:
+                yield choice.fate_of_entry(value), value, True
+
+
+def _nameable(value: Value, *, is_entry: bool) -> list[str]:
+    """Return the task id, if it is short enough to be named in a spec."""
+    entry = read_entry(value) if is_entry else None
+    name = task_id(entry.envelope if entry else read_message(value))
+    return [name] if name and len(name) <= LONGEST_TASK_ID else []

@@ -1,6 +1,6 @@
 """A run: the record of a recovery in the broker, and the interface to change queues."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -9,6 +9,10 @@ from queue_recovery.api.select import PurgeSelect
 
 DEFAULT_RETENTION_SECONDS: Final = 7 * 24 * 3600
 """The default, and the retention of a recovery with 0 seconds that did not succeed."""
+
+
+MOST_AGAIN_IDS: Final = 5
+"""The most task ids that are collected to be named in a message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +127,8 @@ class Restorable:
     """How many would be put back into the queue."""
     again: int = 0
     """How many stay because their jobs were enqueued again, if no task ids are named."""
+    again_ids: Sequence[str] = ()
+    """The first task ids of these, at most `MOST_AGAIN_IDS`; each may be named in `restoreFrom.taskIds`."""
     unfit: int = 0
     """How many stay although they are selected, because no new message can be made from them."""
     took_any: bool = True
