@@ -74,6 +74,33 @@ def test_one_that_ends_with_its_plan_says_what_it_did() -> None:
     assert said == f"nothing to purge and nothing to enqueue; left 2, skipped 1 ({DONE.id}: {DONE.message}). {RUNNING}"
 
 
+SELECT = {"taskIds": ["typo"]}
+UNMATCHED = "purge.select matches none of the 6 messages in the queue"
+
+
+@pytest.mark.parametrize("is_over", [True, False], ids=["it ends", "it is suspended"])
+def test_a_selection_that_matches_nothing_is_named_instead_of_running_tasks(*, is_over: bool) -> None:
+    spec = QueueRecoverySpec.model_validate(
+        {"targetRef": {"name": "media"}, "queue": "tts", "purge": {"select": SELECT}}
+    )
+    queued = SkippedJob(id="a", reason="StillQueued", message='its message "t1" is still in the queue')
+
+    _, said = describe(spec, plan(ready=4, unacked=2, leave=6, skip=1), [queued], is_over=is_over)
+
+    assert said.endswith(f'a: its message "t1" is still in the queue). {UNMATCHED}')
+
+
+def test_nothing_is_said_of_a_selection_that_may_match_the_message_of_a_skipped_job() -> None:
+    for made, rows in ((plan(ready=6, leave=6, skip=1), [DONE]), (plan(ready=6, leave=6, skip=9), [])):
+        assert UNMATCHED not in described(made, *rows, select=SELECT)[1]
+    for made in (plan(ready=6, leave=5, purge=1), plan()):
+        assert "matches none" not in described(made, select=SELECT)[1]
+    assert described(plan(ready=6, leave=6, enqueue=1), select=SELECT) == (
+        Reason.PLANNED,
+        f"would purge 0 of 6 messages (6 ready, 0 unacked), leave 6, enqueue 1 job. {UNMATCHED}",
+    )
+
+
 def test_a_purge_alone_says_nothing_of_jobs() -> None:
     assert described(plan(ready=2, purge=2)) == (Reason.PLANNED, "would purge 2 messages (2 ready, 0 unacked)")
 

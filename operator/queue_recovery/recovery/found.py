@@ -106,8 +106,25 @@ def describe(
     if not takes:
         said.append("no message is removed and no worker is stopped")
     is_empty = takes and messages == 0
-    hints = {WRONG_KEYS: is_empty, RUNNING: takes and is_over, RETRIED: are_retried}
+    unmatched = f"purge.select matches none of the {counted(messages, 'message')} in the queue"
+    is_unmatched = _is_unmatched(spec, plan, skipped)
+    hints = {
+        WRONG_KEYS: is_empty,
+        unmatched: is_unmatched,
+        RUNNING: takes and is_over and not is_unmatched,
+        RETRIED: are_retried,
+    }
     message = ". ".join(["; ".join(said), *(hint for hint, applies in hints.items() if applies)])
     if does_nothing and not are_retried:
         return Reason.NOTHING_TO_DO, message
     return (Reason.QUEUE_EMPTY if is_empty else Reason.PLANNED), message
+
+
+def _is_unmatched(spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob]) -> bool:
+    """Tell whether it is certain that the queue has messages and that `purge.select` matches none of them.
+
+    The message of a job whose status is not recoverable is left even if it matches.
+    """
+    messages = plan.ready + plan.unacked
+    may_match = len(skipped) < plan.skip or any(row.reason == Reason.NOT_RECOVERABLE for row in skipped)
+    return spec.purge.select is not None and 0 < messages == plan.leave and not may_match
