@@ -38,7 +38,7 @@ async def _run(flavour: Flavour) -> None:
         print(f"export MONGODB_URL={store.url}", flush=True)
         _say(f"ready after {time.monotonic() - began:.0f} s: Kubernetes, {broker.flavour} and a job store, on loopback")
         _say("evaluate the lines above in another terminal; kubectl there is the sandbox's")
-        _say("next: kubectl apply -k manifests/, then examples/stuck-queue/README.md")
+        _say("next: kubectl apply -k manifests/ && cd examples/stuck-queue, then the commands of its README.md")
         _say(f"logs are in {sandbox.folder}; Ctrl-C ends and removes everything")
         await _first_end([*sandbox.processes, broker.process, store.process])
 

@@ -62,5 +62,16 @@ def test_every_section_with_commands_is_run_by_a_test_or_says_why_not() -> None:
     assert set(sections()) == RUN_BY.keys() | NOT_RUN.keys()
 
 
+def test_the_commands_of_the_example_begin_in_its_folder_and_name_what_is_there() -> None:
+    page = next(page for page in PAGES if page.parts[0] == "examples")
+    first, *rest = re.findall(r"^    (\S.*?)(?: +#.*)?$", (ROOT / page).read_text(), re.MULTILINE)
+    paths = [path for line in rest for path in re.findall(r" -[fk] (\S+)", line)]
+
+    assert first == f"cd {page.parent}"
+    assert paths
+    assert [path for path in paths if not (ROOT / page.parent / path).exists()] == []
+    assert f"{first}, then" in (ROOT / "sandbox" / "__main__.py").read_text()
+
+
 def test_the_tests_that_run_them_exist() -> None:
     assert [test for test in RUN_BY.values() if not Path(ROOT / test).exists()] == []
