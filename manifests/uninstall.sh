@@ -9,8 +9,9 @@
 #   sh manifests/uninstall.sh [--keep-definitions]     (which keeps QueueTargets and finished recoveries too)
 #
 # Needs kubectl and the permissions of a cluster administrator, and no other file. When a step does not finish, it
-# stops, says why and what to do, and can be run again. Quarantined messages stay in the brokers. Pause tools that create
-# recoveries or the operator again, such as Argo CD and Flux: it stops when one is faster.
+# stops, says why and what to do, and can be run again. Quarantined messages and the
+# operator's records stay in the brokers. Pause tools that create recoveries or the operator again, such as Argo CD and
+# Flux: it stops when one is faster.
 #
 #   NAMESPACE  the operator's namespace (default: queue-recovery)
 #   TIMEOUT    seconds that the recoveries may take to end, and then the operator (default: 300)
@@ -40,6 +41,15 @@ show() {
   for lines in "$@"; do
     [ -z "$lines" ] || printf '%s\n' "$lines" >&2
   done
+}
+
+# Delete what the arguments select, and say what that was; nothing if there is none.
+delete() {
+  deleted=$(kubectl delete "$@")
+  case $deleted in
+  '' | 'No resources found') ;;
+  *) printf '%s\n' "$deleted" ;;
+  esac
 }
 
 stop() {
@@ -178,14 +188,14 @@ the ClusterRole; delete it yourself" ;;
   *) kubectl delete rolebinding -n "$in" --ignore-not-found -- "${name%\"}" </dev/null ;;
   esac
 done
-kubectl delete clusterrolebindings,clusterroles -l $label
+delete clusterrolebindings,clusterroles -l $label
 kinds=$(kubectl api-resources --api-group=admissionregistration.k8s.io -o name)
 case $kinds in
 *validatingadmissionpolicies*)
-  kubectl delete validatingadmissionpolicybindings,validatingadmissionpolicies -l $label --ignore-not-found
+  delete validatingadmissionpolicybindings,validatingadmissionpolicies -l $label --ignore-not-found
   ;;
 esac
-kubectl delete services,rolebindings,roles,serviceaccounts -n "$namespace" -l $label
+delete services,rolebindings,roles,serviceaccounts -n "$namespace" -l $label
 kubectl delete lease queue-recovery -n "$namespace" --ignore-not-found
 if [ "$namespace" = queue-recovery ]; then
   kubectl delete namespace "$namespace" --ignore-not-found --timeout=120s
@@ -198,4 +208,7 @@ show "$left" "$stopped"
   stop "these began while the rest was being removed. Pause what applies the operator again, such as a Git tool, scale
 the workers back (sh manifests/scale-back.sh), and for recoveries see \"A recovery that cannot end\" in README.md.
 Everything else has been removed"
-say "removed; quarantined messages are still in the brokers, under queuerecovery.dev:quarantine:* (after the global_keyprefix, if any)"
+say "removed; still in the brokers, after the global_keyprefix, if any:
+  queuerecovery.dev:quarantine:*                              quarantined messages
+  queuerecovery.dev:run:* and queuerecovery.dev:runs:*        the operator's records
+docs/quarantine.md has the commands that put messages back, and those that remove both"

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
@@ -15,15 +16,25 @@ from tests.broker.application import Application, everything, recovery_of
 pytestmark = pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not on PATH")
 
 _PAGE = (ROOT / "docs" / "quarantine.md").read_text()
-_PRELUDE, OF_QUEUE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, RELEASE = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
+_BLOCKS = re.findall(r"```sh\n(.*?)```", _PAGE, re.DOTALL)
+_PRELUDE, OF_QUEUE, LOOK, LISTS, OTHER_PRIORITIES, UNACKED, RELEASE, RECORDS = _BLOCKS
 PUT_BACK = (LISTS, OTHER_PRIORITIES, UNACKED)
+
+
+_KUBECTL = """kubectl() {
+  case "$*" in
+    "get secret redis "*.data.url*) printf %s "$SECRET" | base64 ;;
+    "get qr "*.status.quarantine.name*) printf %s "$STATUS" ;;
+  esac
+}
+"""
+"""A cluster of one Secret and one recovery."""
 
 
 async def by_hand(scope: Scope, server: Server, name: str, block: str, *, attempt: int = 1, of_queue: str = "") -> str:
     """Run a block of the page as a person would; return what it printed."""
-    prelude = re.sub(r"^NAME=.*$", f"NAME={name}", _PRELUDE, flags=re.MULTILINE)
-    script = prelude + of_queue + block.replace("$NAME:1:", f"$NAME:{attempt}:")
-    shell = await scope.start("by-hand", ["sh", "-ec", script], environment={"BROKER_URL": server.url})
+    script = _KUBECTL + _PRELUDE + of_queue + block.replace("$NAME:1:", f"$NAME:{attempt}:")
+    shell = await scope.start("by-hand", ["sh", "-ec", script], environment={"SECRET": server.url, "STATUS": name})
     assert await shell.wait() == 0, shell.end_of_log()
     return shell.end_of_log()
 
@@ -112,3 +123,19 @@ async def test_a_quarantine_can_be_looked_at_and_removed(
 
     await by_hand(scope, server, name, RELEASE)
     assert not await redis.keys(f"{name}*")
+
+
+async def test_the_operators_records_can_be_removed(
+    scope: Scope, broker: RedisBroker, application: Application, server: Server, redis: Redis
+) -> None:
+    application.enqueue("tts", "first")
+    runs = recovery_of("mail", "tts")
+    await broker.run(*runs).open()
+    name = (await broker.run(*runs).take()).quarantine
+    await broker.run(*runs).close()
+    await broker.run(*runs).release(expires=datetime.now(UTC) + timedelta(days=7), retain=True)
+    assert len(await redis.keys("queuerecovery.dev:run*")) == 3
+
+    await by_hand(scope, server, name, RECORDS)
+
+    assert await redis.keys("queuerecovery.dev:*") == [f"{name}/tts:1:ready:0".encode()]

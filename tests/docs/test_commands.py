@@ -25,6 +25,7 @@ RUN_BY: dict[Section, str] = {
     ("docs/quarantine.md", "Look at them"): "tests/broker/test_putting_back_by_hand.py",
     ("docs/quarantine.md", "Put them back"): "tests/broker/test_putting_back_by_hand.py",
     ("docs/quarantine.md", "Remove them"): "tests/broker/test_putting_back_by_hand.py",
+    ("docs/quarantine.md", "Remove the operator's records"): "tests/broker/test_putting_back_by_hand.py",
     ("docs/security.md", "What the operator may change"): "tests/manifests/test_admission.py",
     ("docs/security.md", "What the broker's user needs"): "tests/broker/test_teams_apart.py",
     ("docs/security.md", "What the job store's user needs"): "tests/mongodb.py",

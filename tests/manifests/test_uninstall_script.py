@@ -60,6 +60,8 @@ async def test_a_recovery_that_begins_after_the_last_look_at_the_others_is_ended
 
     assert code == 0, output
     assert installed.left() == set()
+    assert "No resources found" not in output
+    assert "queuerecovery.dev:run:* and queuerecovery.dev:runs:*" in output
 
 
 async def test_pods_of_an_operator_without_a_deployment_stop_it_before_anything_is_removed(
