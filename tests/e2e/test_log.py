@@ -8,12 +8,18 @@ from sandbox.processes import ROOT, until
 from tests import readme
 from tests.e2e.team import Team, envelope
 
+NOW, BEFORE = re.findall("^    (kubectl logs .*)", (ROOT / "docs" / "diagnose.md").read_text(), re.MULTILINE)
+
+
+async def run(team: Team, command: str) -> tuple[int, str]:
+    """Return the exit code of a command, and what it writes."""
+    cluster = team.sandbox
+    return await readme.run(command, kubeconfig=cluster.kubeconfig, kubectl=cluster.kubectl_program)
+
 
 async def lines(team: Team) -> list[dict[str, str]]:
     """Return the lines about the team's recovery, as the command of `docs/diagnose.md` finds them."""
-    [command] = re.findall("^    (kubectl logs .*)", (ROOT / "docs" / "diagnose.md").read_text(), re.MULTILINE)
-    cluster = team.sandbox
-    _, written = await readme.run(command, kubeconfig=cluster.kubeconfig, kubectl=cluster.kubectl_program)
+    _, written = await run(team, NOW)
     entries = [json.loads(line) for line in written.splitlines()]
     return [entry for entry in entries if entry.get("namespace") == team.namespace]
 
@@ -38,6 +44,11 @@ async def test_a_recovery_has_one_line_with_its_fields_for_each_step(team: Team)
         ("stuck", "Reenqueuing", "Reenqueuing"),
         ("stuck", "Succeeded", "Completed"),
     ]
+    kubectl, _, grep = BEFORE.partition(" | ")
+    assert "--previous" in kubectl
+    assert NOW.endswith(grep)
+    code, written_before = await run(team, kubectl)
+    assert code == 0, written_before
     assert await team.told("Completed") == [line["reason"] for line in written]
     assert max(Counter(line["message"] for line in written).values()) == 1
     assert {name for line in written for name in line} == {
