@@ -90,6 +90,21 @@ def test_a_job_that_cannot_be_enqueued_is_refused_with_its_reason(
     assert refused.value.reason == reason, case
 
 
+def test_a_job_without_a_task_names_first_the_way_out_that_needs_no_other_person() -> None:
+    with pytest.raises(RecoveryError) as refused:
+        check_task(only({"id": "a"}), stored(), queue(tasks=["tts.render"]), UID)
+    assert refused.value.message == (
+        'neither the document of job "a" nor the message of queue "tts" names a task. Create a recovery that writes '
+        'the job out (task, one of "tts.render", and args), or first map fields.task or add message.task in the target'
+    )
+
+
+def test_a_job_without_a_task_in_a_queue_that_allows_none_is_not_said_to_be_written_out_at_once() -> None:
+    with pytest.raises(RecoveryError) as refused:
+        check_task(only({"id": "a"}), stored(), queue(), UID)
+    assert "names a task. First map fields.task or add message.task in the target" in refused.value.message
+
+
 def test_a_stored_task_is_free_while_the_target_names_no_tasks() -> None:
     task = check_task(only({"id": "a"}), stored(task="anything"), queue(message=MESSAGE), UID)
     assert task.task == "anything"

@@ -319,7 +319,10 @@ class Reason(StrEnum):
         "NoTaskName",
         Outcome.FAILED,
         "Neither the job's document nor the queue's `message` names the task to enqueue.",
-        "Have `message.task` or `fields.task` added to the target; then create a new recovery.",
+        (
+            "Create a recovery that writes the job out (`task`, `args`), if the queue's `tasks` name its task. "
+            "Otherwise first have `fields.task` mapped or `message.task` added in the target."
+        ),
     )
     TASK_NOT_ALLOWED = (
         "TaskNotAllowed",

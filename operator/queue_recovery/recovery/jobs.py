@@ -103,6 +103,19 @@ def task_id(uid: str, job: ListedJob) -> str:
     return str(uuid5(UUID(uid), job.key))
 
 
+def _ways_to_a_task(queue: QueueSpec) -> str:
+    """Return what to do about a job without a task; a job that is written out needs a task that the queue allows."""
+    if queue.tasks:
+        return (
+            f"Create a recovery that writes the job out (task, one of {quoted(sorted(queue.tasks))}, and args), or "
+            "first map fields.task or add message.task in the target"
+        )
+    return (
+        "First map fields.task or add message.task in the target, or add the task to the queue's tasks there; in the "
+        "last case, create a recovery that writes the job out (task, args)"
+    )
+
+
 def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: str) -> Task:
     """Return the task that is enqueued for a job.
 
@@ -122,8 +135,8 @@ def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: 
     if not name:
         raise RecoveryError(
             Reason.NO_TASK_NAME,
-            f'neither the document of job "{job.label}" nor the message of queue "{queue.name}" names a task. Map '
-            "fields.task in the target, or add message.task to the queue; then create a new recovery",
+            f'neither the document of job "{job.label}" nor the message of queue "{queue.name}" names a task. '
+            f"{_ways_to_a_task(queue)}",
         )
     allowed = {*queue.tasks, *([queue.message.task] if queue.message else [])}
     if bounded and name not in allowed:
