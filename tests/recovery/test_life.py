@@ -102,7 +102,28 @@ async def test_an_empty_queue_is_no_error_but_the_status_has_a_hint() -> None:
     status = await Case(jobs=["a"]).reaches("Succeeded", "Completed")
 
     assert "compare globalKeyPrefix, sep and the database" in status.message
+    assert "The new tasks are in that database. If no worker consumes them there, correct the target" in status.message
     assert status.jobs.progress == "1/1"
+
+
+async def test_a_queue_that_is_empty_only_since_the_plan_needs_no_hint() -> None:
+    case = Case(jobs=["a"])
+    case.broker.add("consumed before its worker stops")
+    case.workers.on_call["scale_to_zero"] = case.broker.queues.clear
+
+    status = await case.reaches("Succeeded", "Completed")
+
+    assert status.message == "0 messages quarantined; 1 of 1 job enqueued"
+
+
+async def test_where_nothing_was_enqueued_no_new_task_is_looked_for() -> None:
+    case = Case(jobs=["a"])
+    case.workers.on_call["scale_to_zero"] = lambda: case.jobs.change("a", "done")
+
+    status = await case.reaches("Succeeded", "Completed")
+
+    assert "compare globalKeyPrefix" in status.message
+    assert "new tasks" not in status.message
 
 
 async def test_a_recovery_with_nothing_to_do_succeeds_and_stops_no_worker() -> None:

@@ -20,6 +20,12 @@ WRONG_KEYS: Final = (
 )
 """What to do when a queue is empty."""
 
+ENQUEUED_THERE: Final = (
+    "The new tasks are in that database. If no worker consumes them there, correct the target, give jobs that are "
+    "listed by id a recoverable status again, and create another recovery"
+)
+"""What to do when jobs were enqueued although the queue was empty."""
+
 RUNNING: Final = (
     "A task that a worker is running is in no queue, unless it acknowledges late. If it fails and is retried, create "
     "another recovery"

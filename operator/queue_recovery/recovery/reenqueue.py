@@ -9,7 +9,7 @@ from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.found import WRONG_KEYS
+from queue_recovery.recovery.found import ENQUEUED_THERE, WRONG_KEYS
 from queue_recovery.recovery.frozen_jobs import freeze, look_up
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
@@ -155,19 +155,23 @@ async def _report(
         update={
             "jobs": totals,
             "skipped": rows,
-            "ending": Ending(phase="Succeeded", reason=Reason.COMPLETED, message=_outcome(recovery, message)),
+            "ending": Ending(
+                phase="Succeeded", reason=Reason.COMPLETED, message=_outcome(recovery, message, len(done))
+            ),
         },
     )
 
 
-def _outcome(recovery: Recovery, message: str) -> str:
+def _outcome(recovery: Recovery, message: str, enqueued: int) -> str:
     messages = recovery.status.messages
     if messages is None:
         return message
     left = f", {messages.left} left in the queue" if recovery.spec.purge.select or messages.left else ""
     message = f"{counted(messages.quarantined, 'message')} quarantined{left}; {message}"
-    if messages.found == 0:
+    plan = recovery.status.plan
+    if messages.found == 0 and (plan is None or plan.ready + plan.unacked == 0):
         message = f"{message}. {WRONG_KEYS}"
+        message += f". {ENQUEUED_THERE}" if enqueued else ""
     restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
     if restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO:
         message += (
