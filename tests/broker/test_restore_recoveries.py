@@ -20,11 +20,13 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
 from queue_recovery.recovery.ports.environment import Earlier
+from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import DesiredState
 from queue_recovery.recovery.reconcile import reconcile
 from tests.broker.application import recovery
 from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import Died, _Mortal
+from tests.recovery.fake_ledger import FakeLedger
 from tests.turns import alone
 
 NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
@@ -46,7 +48,9 @@ UNDO = spec(restoreFrom={"name": "earlier"})
 
 @dataclass(kw_only=True)
 class Fixture:
-    """The recovery's resource and world; a process may die at each write of the status and each command."""
+    """The recovery's resource and world; a process may die at each write of the status or the ledger, and each
+    command.
+    """
 
     connect: Connect
     earlier: Earlier | None
@@ -62,6 +66,10 @@ class Fixture:
     effects: int = 10_000
     """How many effects the process has left."""
     brokers: list[tuple[RedisBroker, Redis]] = field(default_factory=list)
+    entries: FakeLedger = field(default_factory=lambda: FakeLedger([]))
+
+    def __post_init__(self) -> None:
+        self.entries.on_call["ledger_write"] = self.spend
 
     def spend(self) -> None:
         if self.effects == 0:
@@ -104,6 +112,10 @@ class Fixture:
         if self.earlier is None:
             raise RecoveryError(Reason.RECOVERY_NOT_FOUND, name)
         return self.earlier
+
+    def ledger(self, target: str, key: str) -> Ledger:
+        del target
+        return self.entries.entry(key)
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
         broker = self.connect(target.broker.transport_options)

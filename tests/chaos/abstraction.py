@@ -70,6 +70,7 @@ NOT_MODELLED: Final[Mapping[str, str]] = {
     "k8s target status": "the health of a target",
     "k8s unfence": "removes the label of the fence, which is one action with setting it",
     "k8s disown": "removes the operator from the owners of fields",
+    "k8s ledger ": "copies of a recovery, which no case has, are explored by the model alone",
     "mongo check": "tries the permissions on an id that no job has",
     "redis permissions": "tries the permissions on a key of its own",
     "redis expire": "retention: an action of the surroundings in the model",

@@ -73,7 +73,7 @@ def of_kubernetes(method: str, path: str, body: Any) -> str | None:  # noqa: ANN
     """Name a request."""
     if method in {"GET", "HEAD"} or "/selfsubject" in path or "/leases" in path:
         return None
-    return f"k8s {_object(method, path, body)}"
+    return f"k8s {_ledger(body) if '/configmaps' in path else _object(method, path, body)}"
 
 
 def about_kubernetes(path: str, body: Any) -> About:  # noqa: ANN401  # JSON
@@ -129,6 +129,18 @@ def _scaling(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     if "spec" in patch:
         return "scale back" if patch["spec"]["replicas"] else "scale to 0"
     return "fence" if patch["metadata"]["labels"][FENCE] else "unfence"
+
+
+def _ledger(body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    """Name a write of an entry, with which the ledger is created or patched."""
+    if isinstance(body, Mapping):
+        (written,) = body["data"].values()
+    else:
+        written = next((one["value"] for one in body if one["op"] == "add" and one["path"] != "/data"), None)
+    if written is None:
+        return "ledger remove"
+    entry = json.loads(written)
+    return f"ledger {'outcome' if 'phase' in entry else 'executed' if entry['executed'] else 'begin'}"
 
 
 def _priority(key: str) -> str:

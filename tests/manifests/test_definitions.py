@@ -12,6 +12,7 @@ from tests.manifests.conftest import Cluster
 from tests.manifests.objects import FIXED, patch, patch_refusal, recovery, target
 
 CHANGES: dict[str, object] = {
+    "notAfter": "2099-01-01T00:00:00Z",
     "targetRef": {"name": "other"},
     "queue": "other",
     "jobs": [{"id": "a"}],

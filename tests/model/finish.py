@@ -97,7 +97,8 @@ def _release(view: View) -> Outcome:
         state = state.with_run(view.recovery, forgotten(view.run))
     if state.lock == view.recovery:
         state = state._replace(lock=NO_RECOVERY)
-    at = "finish" if view.has("end: workers before the final status") else "bring the workers back"
+    last = "record the outcome" if state.is_copy else "finish"
+    at = last if view.has("end: workers before the final status") else "bring the workers back"
     return view.stay(view.process._replace(at=at), state)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from tests.model.state import NO_RECOVERY, OLD, Message, Run, State
+from tests.model.state import NO_RECOVERY, OLD, Message, Run, State, Status
 
 Violation = Literal[
     "double push",
@@ -26,6 +26,7 @@ Violation = Literal[
     "workers left at 0",
     "lock left behind",
     "recovery without end",
+    "copy of what was executed did something",
 ]
 
 _OPEN = frozenset({"preparing", "purged", "closing"})
@@ -64,6 +65,8 @@ def violated_already(state: State, *, alone: bool) -> Iterator[Violation]:
 
 
 def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Violation]:
+    if state.is_copy and sum(bool(run.taken or run.moved or run.markers) for run in state.runs) > 1:
+        yield "copy of what was executed did something"
     if any(_took_of_a_skipped_job(run) for run in state.runs):
         yield "message of a skipped job taken"
     if state.restores_from != NO_RECOVERY:
@@ -92,7 +95,7 @@ def violated_at_the_end(state: State) -> Iterator[Violation]:
     lock that a late process of it has taken since, before it died too.
     """
     others = [status for recovery, status in enumerate(state.statuses) if recovery != state.vanished]
-    if _left_by_force(state) and others and all(status.step == "planned" for status in others):
+    if _left_by_force(state) and others and all(_has_found_nothing(status) for status in others):
         return
     yield from _left_behind(state)
     if any(status.ending == "In doubt" for status in state.statuses):
@@ -105,6 +108,10 @@ def violated_at_the_end(state: State) -> Iterator[Violation]:
             continue
         if set(status.enqueued) != _brought(state, recovery):
             yield "wrong figures"
+
+
+def _has_found_nothing(status: Status) -> bool:
+    return status.step == "planned" and status.ending != "Already executed"
 
 
 def _left_behind(state: State) -> Iterator[Violation]:

@@ -6,7 +6,7 @@ An effect is atomic; between two of them the process may be held up for as long 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model import finish, restore, sorting, takeover, taking
+from tests.model import finish, ledger, restore, sorting, takeover, taking
 from tests.model.state import NO_RECOVERY, Claimed, Job, added, put
 from tests.model.view import Outcome, View
 
@@ -35,10 +35,14 @@ def _read(view: View) -> Outcome:
 
 def _lock(view: View) -> Outcome:
     state, free = view.state, {NO_RECOVERY, view.recovery}
+    if state.is_copy and view.recovery == 0 and state.vanished != len(state.statuses) - 1:
+        return None  # names are unique
     if state.lock not in free:
         return view.go("close theirs") if view.may_take_over(state.lock) else None
     if not view.stops_none and state.note not in free and not view.may_take_over(state.note):
         return None
+    if state.is_copy:
+        return view.go("begin the entry")
     return view.go("add the finalizer" if view.has("finalizer: before the intent") else "write the intent")
 
 
@@ -238,5 +242,6 @@ EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     **restore.EFFECTS,
     **takeover.EFFECTS,
     **finish.EFFECTS,
+    **ledger.EFFECTS,
 }
 """What happens at each place that a process can be at."""

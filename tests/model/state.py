@@ -72,6 +72,14 @@ class Run(NamedTuple):
     """An ending has written off what the broker had lost."""
 
 
+class Entry(NamedTuple):
+    """The entry of the ledger for the name and the spec that a recovery and its copy have in common."""
+
+    recovery: int = NO_RECOVERY
+    """Whose it is; nobody's: there is none."""
+    executed: bool = False
+
+
 class Status(NamedTuple):
     """What a recovery's resource says. A write succeeds only over the status that the writer knows."""
 
@@ -79,7 +87,7 @@ class Status(NamedTuple):
     attempt: int = 1
     held: bool = False
     """While `drained`: the Deployment's generation is still the one that was noted."""
-    ending: Literal["", "Succeeded", "Failed", "Cancelled", "In doubt"] = ""
+    ending: Literal["", "Succeeded", "Failed", "Cancelled", "In doubt", "Already executed"] = ""
     over: bool = False
     enqueued: tuple[int, ...] = ()
     """The jobs that its figures say were enqueued; of a restore, those whose messages were put back."""
@@ -158,6 +166,9 @@ class State(NamedTuple):
     """The recovery whose quarantine the first one puts back; it takes no messages and stops no workers."""
     back: tuple[int, ...] = ()
     """Jobs whose messages go back to the queue: those that no recovery selects, or those that a restore names."""
+    is_copy: bool = False
+    """The first recovery is created with the name and the spec of the last one, once that is gone."""
+    entry: Entry = Entry()
     in_order: bool = False
     """The order of the queue counts: the message with the lowest number is the oldest, and is consumed first."""
     survivor: bool = False

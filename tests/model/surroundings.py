@@ -174,6 +174,8 @@ def _of_the_last(state: State) -> Iterator[Move]:
     last = len(state.statuses) - 1
     if state.removals and state.statuses[last].touched and state.statuses[0].step == "planned":
         yield Move("somebody removes the last recovery by force", state._replace(removals=0, vanished=last), sure=False)
+    if state.is_copy and state.statuses[last].over and state.vanished == NO_RECOVERY:
+        yield Move("the last recovery is deleted, and created again", state._replace(vanished=last))
     for failed_over in after_failover(state):
         yield Move("a failover brings the last recovery's lock back, and its record", failed_over, sure=False)
 

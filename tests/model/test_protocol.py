@@ -28,6 +28,8 @@ BROKER_FORGETS = beginning()._replace(losses=1)
 DELETED = beginning(old=0)._replace(deletions=1)
 HAS_ANOTHER_FINALIZER = DELETED._replace(other_finalizer=True, strippings=1)
 REMOVED = beginning(operators=(0, 1), old=0)._replace(removals=1)
+COPIED = beginning(operators=(0, 1))._replace(is_copy=True, removals=1)
+"""A recovery that is removed, by force or once it has ended, and created again with the same name and spec."""
 _LEFT = beginning(operators=(0, 1), old=0)._replace(processes=(Process(0), Process(0)), vanished=1, lock=1, cancels=1)
 LEFT_AT_ZERO = _LEFT._replace(
     statuses=(Status(), Status(step="draining")), runs=(Run(), Run("preparing")), note=1, replicas=0, pods=0
@@ -186,6 +188,14 @@ def test_what_a_recovery_leaves_that_was_removed_by_force_is_taken_over_by_the_n
     endings = held(REMOVED._replace(deaths=1)).endings
 
     assert {next_one for next_one, removed in endings if removed[0] in {"", "Cancelled"}} == {ENQUEUED, SKIPPED}
+
+
+def test_a_copy_does_nothing_if_the_first_one_took_or_enqueued_anything_and_runs_otherwise() -> None:
+    endings = held(COPIED._replace(deaths=1)).endings
+
+    executed = ("Already executed", ())
+    assert {(executed, ENQUEUED), (executed, ("", ())), (ENQUEUED, ("", ()))} <= endings
+    assert (ENQUEUED, ENQUEUED) not in endings
 
 
 def test_an_old_message_is_in_one_place_when_a_recovery_was_removed_by_force() -> None:
@@ -459,6 +469,30 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         {"take over: recorded for the ending"},
         LEFT_AT_ZERO,
         "workers left at 0",
+    ),
+    (
+        "a copy begins whatever the ledger says",
+        {"ledger: a copy of what was executed does not begin"},
+        COPIED,
+        "copy of what was executed did something",
+    ),
+    (
+        "a copy leaves the workers of one that was removed by force at 0",
+        {"ledger: such a copy finishes what was left"},
+        COPIED._replace(deaths=1),
+        "workers left at 0",
+    ),
+    (
+        "what is taken is marked too late",
+        {"ledger: marked before anything is taken or claimed"},
+        COPIED,
+        "copy of what was executed did something",
+    ),
+    (
+        "the entry is removed of one that has done something",
+        {"ledger: removed only if nothing was done"},
+        COPIED,
+        "copy of what was executed did something",
     ),
     (
         "messages that are not selected are taken",

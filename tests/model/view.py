@@ -22,6 +22,10 @@ Part = Literal[
     "scale: only while the status is unchanged",
     "restore: moves the version on without a note too",
     "drain: the generation is recorded",
+    "ledger: a copy of what was executed does not begin",
+    "ledger: such a copy finishes what was left",
+    "ledger: marked before anything is taken or claimed",
+    "ledger: removed only if nothing was done",
     "take: leaves the messages of skipped jobs",
     "take: unacked before the lists",
     "take: refused once complete",
@@ -64,6 +68,9 @@ _FIRST: Final = {
     "restarted": "prepare",
 }
 """Where each step of a recovery begins, by what its status says is done."""
+
+_MARKED: Final = frozenset({"drained", "restarted"})
+"""After which step the entry of the ledger is marked as executed, before the next one has effects."""
 
 
 class View(NamedTuple):
@@ -160,6 +167,11 @@ class View(NamedTuple):
         has_ended = self.state.statuses[holder].over and self.has("take over: one that has ended, too")
         return holder == self.state.vanished or has_ended or not self.has("take over: only what is gone")
 
+    @property
+    def first(self) -> str:
+        """Where the step begins that comes after the one which the status says is done."""
+        return _FIRST[self.status.step]
+
     def save(self, status: Status) -> Outcome:
         """Write the status and begin the next step, or read it if another process has written it meanwhile."""
         if self.is_gone:
@@ -176,7 +188,7 @@ class View(NamedTuple):
         if status.over:
             return "remove the finalizer" if self.state.finalizers[self.recovery] else "done"
         if not status.ending:
-            return _FIRST[status.step]
+            return "mark the entry" if self.state.is_copy and status.step in _MARKED else _FIRST[status.step]
         if status.step == "planned":
             return "finish"
         if self.stops_none or status.step in {"restarted", "reenqueued", "restored"}:

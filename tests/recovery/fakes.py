@@ -23,6 +23,7 @@ from queue_recovery.recovery.jobs import listed, task_id
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore, Workers
 from queue_recovery.recovery.ports.environment import Earlier, Environment
+from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.reconcile import reconcile
@@ -32,6 +33,7 @@ from sandbox.processes import until
 from tests.recovery.fake_broker import FakeBroker
 from tests.recovery.fake_database import TASK
 from tests.recovery.fake_job_store import FakeJobStore
+from tests.recovery.fake_ledger import FakeLedger
 from tests.recovery.fake_workers import FakeWorkers
 from tests.recovery.faults import Faults
 from tests.turns import alone
@@ -127,6 +129,7 @@ class FakeEnvironment(Faults):
         self.connects_to: Broker = self.fake_broker
         """The broker of all targets."""
         self.jobs = FakeJobStore(self.log)
+        self.fake_ledger = FakeLedger(self.log)
         self.targets: dict[str, QueueTargetSpec] = {"media": target()}
         self.recoveries: dict[str, Earlier] = {}
         self.existing: dict[str, bool | None] = {}
@@ -170,6 +173,10 @@ class FakeEnvironment(Faults):
         if name not in self.recoveries:
             raise RecoveryError(Reason.RECOVERY_NOT_FOUND, f"no QueueRecovery {name}")
         return self.recoveries[name]
+
+    def ledger(self, target: str, key: str) -> Ledger:
+        del target
+        return self.fake_ledger.entry(key)
 
     async def cluster_uid(self) -> str | None:
         return CLUSTER

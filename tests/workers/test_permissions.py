@@ -11,6 +11,9 @@ from tests.workers.fleet import RUN, Fleet, connected, manifest, note, workers_o
 
 NEEDED = permissions_for(["redis"], ["worker"])
 LISTED = [
+    "get configmaps/queue-recovery-ledger",
+    "patch configmaps/queue-recovery-ledger",
+    "create configmaps",
     "list deployments.apps",
     "watch deployments.apps",
     "list replicasets.apps",
@@ -89,7 +92,7 @@ async def test_of_many_permissions_that_are_missing_the_first_are_named() -> Non
 
     message = forbidden("media", ServiceAccount(), missing).message
 
-    assert message.endswith("get secrets/secret-09 and 26 more)")
+    assert message.endswith("get secrets/secret-09 and 29 more)")
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,18 @@ class Reason(StrEnum):
         "As many recoveries as may stop workers at once are doing so. The message says how many come first.",
         "Nothing: the recovery starts when its turn comes. `QUEUE_RECOVERY_MAX_DRAINING` sets the limit.",
     )
+    LEDGER_LOST = (
+        "LedgerLost",
+        Outcome.NOT_YET,
+        "The ConfigMap `queue-recovery-ledger` was deleted, so it is unknown which recoveries were executed before.",
+        "Restore it from a backup, or create an empty one; then a recovery that is created again runs once more.",
+    )
+    LEDGER_UNREADABLE = (
+        "LedgerUnreadable",
+        Outcome.NOT_YET,
+        "The entry of this name and spec in the ConfigMap `queue-recovery-ledger` was changed and cannot be read.",
+        "If no recovery with this name and spec was executed, remove the entry: the message names its key.",
+    )
     RECOVERY_NOT_ENDED = (
         "RecoveryNotEnded",
         Outcome.NOT_YET,
@@ -234,6 +246,12 @@ class Reason(StrEnum):
         Outcome.UNAVAILABLE,
         "The Kubernetes API server does not answer as it should.",
         "Nothing, unless it lasts: then look at the control plane.",
+    )
+    LEDGER_REFUSED = (
+        "LedgerRefused",
+        Outcome.UNAVAILABLE,
+        "The API server does not accept a new entry in the ConfigMap `queue-recovery-ledger`.",
+        "See whether the ConfigMap is immutable; if so, create it again from its content without that field.",
     )
     WORKER_CHANGED = (
         "WorkerChanged",
@@ -396,6 +414,12 @@ class Reason(StrEnum):
         "The recovery waited for longer than `startingDeadlineSeconds`. Nothing was touched.",
         "Fix what it waited for, which the message names; then create a new recovery.",
     )
+    NOT_AFTER_PASSED = (
+        "NotAfterPassed",
+        Outcome.FAILED,
+        "The recovery did not start before `notAfter`. Nothing was touched.",
+        "Remove it from Git if its incident is over. To run it, create one with another name and a later `notAfter`.",
+    )
     ACTIVE_DEADLINE_EXCEEDED = (
         "ActiveDeadlineExceeded",
         Outcome.FAILED,
@@ -473,6 +497,12 @@ class Reason(StrEnum):
         Outcome.WARNING,
         "The queue is empty in Redis. The recovery enqueues its jobs all the same.",
         "If you expected messages, check `globalKeyPrefix`, `sep` and the database number in the URL.",
+    )
+    ALREADY_EXECUTED = (
+        "AlreadyExecuted",
+        Outcome.PROGRESS,
+        "A recovery with the same name and spec was executed before. This one did nothing and ended in the same phase.",
+        "To run it again on purpose, create it with another name.",
     )
     NOTHING_TO_DO = (
         "NothingToDo",

@@ -11,6 +11,7 @@ from queue_recovery.api.base import (
     QueueName,
     Rules,
     TaskName,
+    Timestamp,
     with_rules,
 )
 from queue_recovery.api.restore_from import RestoreFrom
@@ -213,6 +214,12 @@ class QueueRecoverySpec(Model):
         "between jobs. After that it fails, and the workers are scaled back first. It may be raised while the "
         "recovery runs.",
     )
+    not_after: Timestamp | None = Field(
+        None,
+        description="The recovery does not start after this time: then it fails, and nothing was touched. For a "
+        "recovery in Git, which may be applied again long after its incident. For example "
+        '`notAfter: "2026-12-31T18:00:00Z"`.',
+    )
     suspend: bool = Field(
         default=False,
         description="true: plan, show the plan in the status, and wait (a dry run). Set while the recovery runs: it "
@@ -239,7 +246,7 @@ class QueueRecoverySpec(Model):
                 "message": "list the jobs to enqueue in jobs, or name the recovery to undo in restoreFrom; to purge "
                 "the queue and enqueue nothing, write `jobs: []`",
             },
-            *(_fixed_optional(name) for name in ("jobs", "restoreFrom")),
+            *(_fixed_optional(name) for name in ("jobs", "restoreFrom", "notAfter")),
             {
                 "rule": f"self.queue != '{EVERY_QUEUE}' || !has(self.jobs) || self.jobs.all(job, has(job.queue))",
                 "fieldPath": ".jobs",

@@ -182,6 +182,11 @@ class QueueTargetStatus(Model):
     oldest_unacked_time: Timestamp | None = Field(
         None, description="When the oldest unacked message of the target's queues was delivered to a worker."
     )
+    ledger: ObjectName | None = Field(
+        None,
+        description="Name of the ConfigMap that records the executed recoveries of the namespace, once it has an entry "
+        "of this target. If it is deleted, recoveries wait with `LedgerLost`.",
+    )
     conditions: list[Condition] = Field(
         [],
         max_length=16,

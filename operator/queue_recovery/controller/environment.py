@@ -17,6 +17,7 @@ from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.cluster_identity import ClusterUID
 from queue_recovery.controller.existence import namespace_is_terminating, recovery_exists
+from queue_recovery.controller.ledger import ConfigMapLedger
 from queue_recovery.controller.namespace_caches import NamespaceCaches
 from queue_recovery.controller.secrets import SecretReader
 from queue_recovery.jobs import connecting
@@ -36,9 +37,14 @@ class _Metadata(BaseModel):
     generation: int = 0
 
 
+class _TargetStatus(BaseModel):
+    ledger: str | None = None
+
+
 class _Target(BaseModel):
     metadata: _Metadata
     spec: QueueTargetSpec
+    status: _TargetStatus = _TargetStatus()
 
 
 class _Recovery(BaseModel):
@@ -82,6 +88,7 @@ class KubernetesEnvironment:
         self._observed = caches.observed
         self._destinations = replace(destinations, tenant=caches.namespace)
         self._known_changes = 0
+        self._naming_ledger: set[str] = set()
         self._secrets = secrets or SecretReader(api, caches.namespace, caches.account, self._observe)
 
     def now(self) -> datetime:
@@ -111,7 +118,22 @@ class KubernetesEnvironment:
             raise missing from None
         target = _Target.model_validate(body)
         self.observe_target(name, (target.metadata.uid, target.metadata.generation))
+        if target.status.ledger:
+            self._naming_ledger.add(name)
+        else:
+            self._naming_ledger.discard(name)
         return target.spec
+
+    def ledger(self, target: str, key: str) -> ConfigMapLedger:
+        """See `recovery.ports.Environment`."""
+        return ConfigMapLedger(
+            self._api,
+            self._namespace,
+            key,
+            target=target,
+            named_by=self._naming_ledger,
+            forbidden=forbidden(self._namespace, self._caches.account),
+        )
 
     def observe_target(self, name: str, version: tuple[str, int] | None) -> None:
         """Record a target's UID and generation, or that no target has that name."""

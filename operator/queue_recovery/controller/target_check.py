@@ -54,6 +54,7 @@ async def check_target(
         unacked=depths.unacked,
         unacked_not_counted=depths.unacked_not_counted,
         oldest_unacked_time=depths.oldest_unacked_time,
+        ledger=old.ledger,
         conditions=conditions_of(with_ready(verdicts), old, generation=generation, now=now),
     )
 

@@ -47,8 +47,11 @@ async def store_status(api: ApiClient, body: Mapping[str, Any], status: QueueTar
     Raises RecoveryError.
     """
     metadata = body["metadata"]
+    # Recoveries write `ledger`, which this status has as the target was received.
+    known = [{"op": "test", "path": "/status/ledger", "value": status.ledger}] if "status" in body else []
     patch = [
         {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+        *known,
         {"op": "add", "path": "/status", "value": status.model_dump(mode="json", by_alias=True, exclude_none=True)},
     ]
     try:

@@ -1,7 +1,7 @@
 """The next action of a recovery. Pure: depends on the spec, the status and the time alone."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
@@ -76,35 +76,50 @@ def forced_ending(
     if spec.cancel:
         return Ending(phase="Cancelled", reason=Reason.CANCEL_REQUESTED, message="cancelled by spec.cancel")
     until = deadline(spec, status, created=created)
-    if until is None or now < until:
-        return None
+    return None if until is None or now < until else _too_late(spec, status, now)
+
+
+def _too_late(spec: QueueRecoverySpec, status: QueueRecoveryStatus, now: datetime) -> Ending:
+    """Return the ending of a recovery whose deadline has passed."""
     last = find(status.conditions, ConditionType.RECONCILING)
     waited_for = ""
     if last is not None and last.reason != Reason.SUSPENDED:
         waited_for = f" It last reported: {last.message.rpartition(UNLESS_RESOLVED)[2]}"
-    if status.drain_start_time is None:
-        return Ending(
-            phase="Failed",
-            reason=Reason.STARTING_DEADLINE_EXCEEDED,
-            message=f"did not start within {_seconds(spec, status).starting} s; nothing was touched.{waited_for}",
+    if status.drain_start_time is not None:
+        held = ", for part of which it was suspended" if _was_held(status) else ""
+        within = f"within {_seconds(spec, status).active} s of the start of the drain"
+        message = f"did not finish {within}{held}.{waited_for}"
+        return Ending(phase="Failed", reason=Reason.ACTIVE_DEADLINE_EXCEEDED, message=message)
+    not_after = _not_after(spec)
+    if not_after is not None and now >= not_after:
+        message = (
+            f"did not start before spec.notAfter ({spec.not_after}); nothing was touched.{waited_for} To run it all "
+            "the same, create a recovery with another name and a later notAfter"
         )
-    held = ", for part of which it was suspended" if _was_held(status) else ""
-    return Ending(
-        phase="Failed",
-        reason=Reason.ACTIVE_DEADLINE_EXCEEDED,
-        message=f"did not finish within {_seconds(spec, status).active} s of the start of the drain{held}.{waited_for}",
-    )
+        return Ending(phase="Failed", reason=Reason.NOT_AFTER_PASSED, message=message)
+    message = f"did not start within {_seconds(spec, status).starting} s; nothing was touched.{waited_for}"
+    return Ending(phase="Failed", reason=Reason.STARTING_DEADLINE_EXCEEDED, message=message)
 
 
 def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime | None:
-    """Return the deadline, before the drain or from it on; None: suspended before the drain, or not resumed yet."""
+    """Return the deadline, before the drain or from it on; None: suspended, or not resumed yet."""
     seconds = _seconds(spec, status)
     if status.drain_start_time is not None:
         return moment(status.drain_start_time) + timedelta(seconds=seconds.active)
+    not_after = _not_after(spec)
     if spec.suspend or _is_suspended(status):
-        return None
+        return not_after
     began = created if status.resume_time is None else moment(status.resume_time)
-    return began + timedelta(seconds=seconds.starting)
+    until = began + timedelta(seconds=seconds.starting)
+    return until if not_after is None else min(until, not_after)
+
+
+def _not_after(spec: QueueRecoverySpec) -> datetime | None:
+    """Return `notAfter`; the API server also accepts a time without a zone, which is in UTC."""
+    if spec.not_after is None:
+        return None
+    parsed = moment(spec.not_after.upper())
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

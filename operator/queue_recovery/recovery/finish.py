@@ -20,6 +20,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages
 from queue_recovery.recovery.frozen_jobs import store_of
 from queue_recovery.recovery.jobs import ListedJob, listed, task_id
+from queue_recovery.recovery.ledger import as_copy, record_outcome
 from queue_recovery.recovery.ports import Closed
 from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
@@ -36,15 +37,19 @@ _BROKER_TIMEOUT_SECONDS = 1.0
 
 
 async def end(recovery: Recovery) -> None:
-    """Scale back, close the runs, settle the jobs, release the locks, and write the final status."""
+    """Scale back, close the runs, settle the jobs, release the locks, write the outcome and the final status."""
     if recovery.status.drain_start_time is None:
-        await recovery.finish(recovery.status)
+        status = await as_copy(recovery)
+        await record_outcome(recovery, status)
+        await recovery.finish(status)
         return
     if _holds_workers(recovery):
         await _refuse_late_takes(recovery)
         await scale_back(recovery)
         _mark_scaled_back(recovery)
-    await recovery.finish(await _close(recovery))
+    status = await _close(recovery)
+    await record_outcome(recovery, status)
+    await recovery.finish(status)
 
 
 def _holds_workers(recovery: Recovery) -> bool:
@@ -95,8 +100,10 @@ async def end_cut_off(recovery: Recovery, error: RecoveryError) -> None:
     If the URL was read before, its run is closed. Otherwise the next recovery of the queue takes the run over
     (`takeover.py`).
     """
+    is_closed = False
     try:
         status = await _close(recovery)
+        is_closed = True
     except RecoveryError:
         message = (
             "the broker is no longer reachable, so the next recovery of this queue has to release the lock: "
@@ -104,6 +111,7 @@ async def end_cut_off(recovery: Recovery, error: RecoveryError) -> None:
         )
         ending = recovery.status.ending and recovery.status.ending.model_copy(update={"message": message})
         status = recovery.status.model_copy(update={"ending": ending})
+    await record_outcome(recovery, status, are_figures_final=is_closed)
     await recovery.finish(status)
 
 

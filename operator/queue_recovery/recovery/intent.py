@@ -7,6 +7,7 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.checks import worker_names
 from queue_recovery.recovery.drain import describe_stopping, worker_status
+from queue_recovery.recovery.ledger import begin_entry
 from queue_recovery.recovery.locks import check_notes, check_notes_are_whole, check_queue_locks
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
@@ -30,6 +31,8 @@ async def record_intent(recovery: Recovery) -> None:
     recovery.turn.check_queue_position()
     await check_queue_locks(recovery, queues)
     if recovery.spec.restore_from is not None:
+        if not await begin_entry(recovery):
+            return
         await recovery.save(
             (ConditionType.RESTORED, "False", Reason.RESTORING, PUTTING_BACK),
             progress=(Reason.RESTORING, PUTTING_BACK),
@@ -46,6 +49,8 @@ async def record_intent(recovery: Recovery) -> None:
     workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
+    if not await begin_entry(recovery):
+        return
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
         progress=(Reason.DRAINING, describe_stopping(recovery, workers)),

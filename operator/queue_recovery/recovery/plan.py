@@ -12,6 +12,7 @@ from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, check_task_ids, listed
+from queue_recovery.recovery.ledger import end_copy
 from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Count, StoredJob, Unlisted
@@ -22,7 +23,9 @@ from queue_recovery.recovery.status import Update
 
 
 async def plan(recovery: Recovery) -> None:
-    """Write the plan to the status, or raise the error that prevents the recovery."""
+    """Write the plan to the status, or the ending of a copy; raise the error that prevents the recovery."""
+    if await end_copy(recovery):
+        return
     check_name(recovery)
     queues = await recovery.queues()
     jobs = listed(recovery.spec)

@@ -9,6 +9,7 @@ from queue_recovery.recovery.drain import drain_held, stop_workers
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import count_messages
 from queue_recovery.recovery.jobs import listed
+from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.ports import QueueRun
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
@@ -29,6 +30,8 @@ async def purge(recovery: Recovery) -> None:
             (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "not every listed job is enqueued"),
             progress=(Reason.REENQUEUING, "enqueuing the listed jobs"),
         )
+        return
+    if not await mark_executed(recovery):
         return
     jobs = [job for job in listed(recovery.spec) if job.id is not None]  # the jobs that the drain has frozen
     refuse_survivors(await (await recovery.broker()).consumers(), recovery.last_seen, recovery.environment.now())

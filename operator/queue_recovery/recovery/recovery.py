@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.conditions import ConditionType, find
+from queue_recovery.api.ledger import ledger_key
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.api.restore_from import RestoreFrom
@@ -18,6 +19,7 @@ from queue_recovery.recovery.best_effort import best_effort
 from queue_recovery.recovery.decide import deadline
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Broker, JobStore, QueueRun, Restore, Run, Worker
+from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.status import StoredStatus
 from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.wording import quoted
@@ -49,6 +51,7 @@ class Recovery(StoredStatus):
     _target: QueueTargetSpec | None = field(default=None, init=False)
     _broker: Broker | None = field(default=None, init=False)
     _job_store: JobStore | None = field(default=None, init=False)
+    _ledger: Ledger | None = field(default=None, init=False)
     _news: "asyncio.Future[None] | None" = field(default=None, init=False)
     _existing: dict[tuple[str, bool], tuple[datetime, bool | None]] = field(default_factory=dict, init=False)
     """Whether other recoveries exist, by UID, and when that was read."""
@@ -191,6 +194,14 @@ class Recovery(StoredStatus):
             self._job_store = await self.environment.job_store(target)
         return self._job_store
 
+    @property
+    def ledger(self) -> Ledger:
+        """The entry of the recovery's name and spec in the ledger of its namespace."""
+        if self._ledger is None:
+            key = ledger_key(self.resource.name, self.spec)
+            self._ledger = self.environment.ledger(self.spec.target_ref.name, key)
+        return self._ledger
+
     async def exists(self, name: str, uid: str, *, unfinished: bool = False) -> bool | None:
         """Tell whether the recovery of that `namespace/name` and UID exists; None: it is not possible to determine.
 
@@ -217,7 +228,7 @@ class Recovery(StoredStatus):
     async def forget(self) -> None:
         """Drop all objects read from Kubernetes and all connections; the next use reads them again."""
         await self.disconnect()
-        self._target = None
+        self._target = self._ledger = None
         self._existing.clear()
         if self._news is not None:
             self._news.cancel()

@@ -12,6 +12,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import ENQUEUED_THERE, WRONG_KEYS
 from queue_recovery.recovery.frozen_jobs import freeze, look_up
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
+from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import changed_since, gone_since, refused_since, skipped_jobs
@@ -34,6 +35,8 @@ _BATCHES_PER_SECOND = 4
 
 async def reenqueue(recovery: Recovery) -> None:
     """Enqueue every listed job that may be enqueued, then record the ending `Succeeded`."""
+    if not await mark_executed(recovery):
+        return
     jobs = listed(recovery.spec)
     stored = {one.id: one.without_arguments() async for one in look_up(recovery, jobs)}
     frozen = await freeze(recovery, jobs, stored)

@@ -13,6 +13,7 @@ from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.recovery.checks import check_queues
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import job_id
+from queue_recovery.recovery.ledger import end_copy, mark_executed
 from queue_recovery.recovery.locks import acquire_locks
 from queue_recovery.recovery.phase import is_terminal, moment, timestamp
 from queue_recovery.recovery.ports import Restorable, Restore, Restored
@@ -26,7 +27,9 @@ PUTTING_BACK: Final = "putting the messages back; workers see all of them at onc
 
 
 async def plan_restore(recovery: Recovery) -> None:
-    """Write the plan of a restore to the status, or raise the error that prevents it."""
+    """Write the plan of a restore to the status, or the ending of a copy; raise the error that prevents it."""
+    if await end_copy(recovery):
+        return
     await recovery.queues()
     wanted = _wanted(recovery.spec)
     earlier = await recovery.environment.recovery(wanted.name)
@@ -83,6 +86,8 @@ async def plan_restore(recovery: Recovery) -> None:
 
 async def restore(recovery: Recovery) -> None:
     """Acquire the queue's lock, put the messages back, and record that the recovery succeeds."""
+    if not await mark_executed(recovery):
+        return
     await acquire_locks(recovery)
     restored = await (await recovery.run()).restore()
     if restored.restored == 0:

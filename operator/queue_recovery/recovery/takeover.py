@@ -12,13 +12,14 @@ once.
 """
 
 import logging
+from collections.abc import AsyncIterator, Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import lost_messages
 from queue_recovery.recovery.jobs import job_id
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Closed, Holder, Run
+from queue_recovery.recovery.ports import Closed, Holder, Run, Worker
 from queue_recovery.recovery.recovery import Recovery
 
 _LOG = logging.getLogger(__name__)
@@ -69,18 +70,31 @@ async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:
     namespace, _, holder_name = holder.name.partition("/")
     if namespace != recovery.resource.namespace:
         return
-    workers = recovery.environment.workers
     listed = next((one.workers for one in (await recovery.target()).queues if one.name == queue), [])
-    for name in [worker.name for worker in listed]:
+    async for worker in _existing(recovery, [worker.name for worker in listed]):
+        if worker.note is None or worker.note.name == holder_name:
+            # Even without the note, so that a late write of the holder, which would scale to 0, fails.
+            await recovery.environment.workers.scale_back(worker.name, worker.uid, holder.uid)
+
+
+async def scale_back_earlier(recovery: Recovery, names: Sequence[str]) -> None:
+    """Scale back those Deployments that an earlier recovery of the same name has stopped; idempotent."""
+    async for worker in _existing(recovery, names):
+        note = worker.note
+        if note is not None and note.name == recovery.resource.name and note.uid != recovery.resource.uid:
+            await recovery.environment.workers.scale_back(worker.name, worker.uid, note.uid)
+
+
+async def _existing(recovery: Recovery, names: Sequence[str]) -> AsyncIterator[Worker]:
+    """Yield the Deployments of these names that exist."""
+    for name in names:
         try:
-            (worker,) = await workers.look([name])
+            (worker,) = await recovery.environment.workers.look([name])
         except RecoveryError as error:
             if error.reason == Reason.WORKER_NOT_FOUND:
                 continue
             raise
-        if worker.note is None or worker.note.name == holder_name:
-            # Even without the note, so that a late write of the holder, which would scale to 0, fails.
-            await workers.scale_back(name, worker.uid, holder.uid)
+        yield worker
 
 
 async def _settle(recovery: Recovery, holder: Holder, closed: Closed) -> None:

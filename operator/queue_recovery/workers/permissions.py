@@ -18,6 +18,7 @@ from kubernetes.aio.client import (
 from typing_extensions import override
 
 from queue_recovery.api.base import Model
+from queue_recovery.api.ledger import LEDGER
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.wording import named
@@ -59,7 +60,7 @@ class Permission:
 
 
 def permissions_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[Permission]:
-    """Return what is needed to read these Secrets and to scale these Deployments.
+    """Return what is needed to read these Secrets, to scale these Deployments, and to write the ledger.
 
     Informers list and watch the whole namespace, which permissions on single names do not allow.
     """
@@ -69,6 +70,8 @@ def permissions_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[
         *(Permission(verb, "deployments", "apps", name) for name in deployments for verb in ("get", "patch")),
         *(Permission(verb, "replicasets", "apps") for verb in ("list", "watch")),
         *(Permission(verb, "pods") for verb in ("list", "watch")),
+        *(Permission(verb, "configmaps", name=LEDGER) for verb in ("get", "patch")),
+        Permission("create", "configmaps"),
     ]
 
 

@@ -10,6 +10,7 @@ from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.recovery.ports.broker import Broker
 from queue_recovery.recovery.ports.job_store import JobStore
+from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.workers import Workers
 
 
@@ -50,6 +51,10 @@ class Environment(Protocol):
 
     async def recovery(self, name: str) -> Earlier:
         """Return the recovery of that name; raises RecoveryError (`RecoveryNotFound`)."""
+        ...
+
+    def ledger(self, target: str, key: str) -> Ledger:
+        """Return the ledger's entry with this key, for a recovery of the target of that name."""
         ...
 
     async def cluster_uid(self) -> str | None:
