@@ -46,6 +46,8 @@ class Trouble(StrEnum):
     """It is killed, the recovery is removed by force, and another one of the same queue and jobs is created."""
     REMOVED_LATE = "removed late"
     """It is paused meanwhile, and goes on when the other recovery is over."""
+    CREATED_AGAIN = "created again"
+    """It is killed, another one ends the recovery, and that is deleted and created again, several times."""
     LATE = "late"
     """The operator is killed, another one ends the recovery, and then the effect arrives."""
     REPLACED = "Deployment replaced"

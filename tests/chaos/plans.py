@@ -18,6 +18,7 @@ _AT_POINTS: Final = {
     Trouble.OVERTAKEN: Fault.STOP,
     Trouble.REMOVED: Fault.DIE,
     Trouble.REMOVED_LATE: Fault.STOP,
+    Trouble.CREATED_AGAIN: Fault.DIE,
 }
 
 _ONE_SIDED: Final = {
@@ -54,6 +55,8 @@ WAITING: Final = replace(PLAIN, waits=True)
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
 """The effects before the last look at the workers: what replaces them later runs while messages are taken."""
 _FIRST_LIST: Final = frozenset({"", "0"})
+_OF_THE_LEDGER: Final = ("k8s ledger ", "redis boundary", "redis push", "redis stage")
+"""What effects begin with after which the ledger has to say more than before."""
 _OF_A_LOST_RELEASE: Final = {"redis push", "redis release"}
 """The effects at which a failover goes back to the lock and the record: without the markers, and with all of them."""
 
@@ -101,6 +104,8 @@ def _between(seen: Sequence[Crossing], first: str, last: str) -> Sequence[Crossi
 def _can_be_hit_by(trouble: Trouble) -> Callable[[Crossing], bool]:
     if trouble is Trouble.REPLACED:
         return lambda effect: effect.name in _OF_THE_DRAIN
+    if trouble is Trouble.CREATED_AGAIN:
+        return lambda effect: effect.name.startswith(_OF_THE_LEDGER)
     if trouble is Trouble.LOCK_BACK:
         return lambda effect: effect.name in _OF_A_LOST_RELEASE
     if trouble is Trouble.LIST_LOST:

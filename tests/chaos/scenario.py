@@ -5,6 +5,7 @@ from asyncio import ensure_future
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from time import time
 from uuid import UUID, uuid5
 
@@ -154,6 +155,23 @@ class Scenario(Team):
             spec["queue"] = "*"
         await self.recovery(name, **{"jobs": jobs, "reenqueue": {"ratePerSecond": 8}, **spec})
         async with self._watching(name):
+            yield
+
+    @asynccontextmanager
+    async def created_again(self, body: Json) -> AsyncIterator[None]:
+        """Delete the recovery and create it with the same name and spec, and watch it while the block runs."""
+        await self.delete()
+
+        async def is_gone() -> bool:
+            try:
+                await self.get("QueueRecovery", NAME)
+            except ApiError as error:
+                return error.status == HTTPStatus.NOT_FOUND
+            return False
+
+        await until(is_gone, "the recovery to be gone")
+        await self.apply({**body, "metadata": {"name": NAME}, "status": {}})
+        async with self._watching(NAME):
             yield
 
     @asynccontextmanager

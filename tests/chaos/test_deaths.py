@@ -74,6 +74,12 @@ async def test_messages_of_pending_jobs_are_left_also_where_the_jobs_are_listed_
     )
 
 
+async def test_a_recovery_that_is_created_again_after_a_death_does_nothing_more(
+    servers: Servers, steps: list[Crossing]
+) -> None:
+    await in_order(servers, sample(steps, Trouble.CREATED_AGAIN, 3))
+
+
 async def test_a_second_replica_takes_over_where_the_leader_was_killed(servers: Servers, steps: list[Crossing]) -> None:
     await in_order(servers, sample(steps, Trouble.SUCCESSION, 1))
 

@@ -6,7 +6,9 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final
 
+from queue_recovery.api.reasons import Reason
 from sandbox.processes import DeadlineError, until
 from tests.chaos import neighbours
 from tests.chaos.cases import FORGED, OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
@@ -239,6 +241,33 @@ async def _is_removed(case_run: CaseRun) -> bool:
     return reached
 
 
+_CREATED_AGAIN_TIMES: Final = 5
+
+
+async def _is_created_again(case_run: CaseRun) -> bool:
+    """A GitOps tool deletes and creates the recovery again, once it has ended: no copy does anything."""
+    [point] = case_run.case.points
+    scenario = case_run.scenario
+    async with case_run.operator(point) as operator:
+        reached = await _ends(case_run, operator)
+    async with case_run.operator() as operator:
+        await judge(case_run)
+        first, before = scenario.watched.as_it_is(), len(operator.crossings())
+        for _ in range(_CREATED_AGAIN_TIMES):
+            async with scenario.created_again(first.body):
+                await scenario.watched.becomes(lambda watched: watched.released, "the copy's end")
+                found = (scenario.watched.status["phase"], scenario.watched.status["ending"]["reason"])
+                if found != (first.status["phase"], Reason.ALREADY_EXECUTED):
+                    case_run.wrong.append(f"a copy has ended as {found}")
+        done = {one.name for one in operator.crossings()[before:] if one.moment is Moment.AFTER}
+        case_run.wrong += [f"a copy did this: {name}" for name in sorted(done) if not name.startswith(_OF_A_COPY)]
+        scenario.watched = first
+    return reached
+
+
+_OF_A_COPY: Final = ("k8s status ", "k8s event ", "(target) ")
+"""What effects begin with that a copy may have."""
+
 _NETWORKS = {Trouble.CUT: Network.CUT, Trouble.LOST_ANSWER: Network.DEAF}
 
 _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
@@ -255,6 +284,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.SLOW: _is_partitioned,
     Trouble.REMOVED: _is_removed,
     Trouble.REMOVED_LATE: _is_removed,
+    Trouble.CREATED_AGAIN: _is_created_again,
     Trouble.LATE: _arrives_late,
     Trouble.REPLACED: _is_replaced,
     Trouble.CRASH: _store_crashes,

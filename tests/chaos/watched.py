@@ -41,6 +41,12 @@ class Watched:
         """Whether it has ended and has no finalizer of the operator."""
         return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
 
+    def as_it_is(self) -> "Watched":
+        """Return the recovery as it is now, which no later change of one of its name reaches."""
+        copy = Watched()
+        copy.body, copy.gone = self.body, self.gone
+        return copy
+
     async def follow(self, team: Team, name: str) -> None:
         """Watch it until cancelled."""
         async for kind, body in team.api.follow(team.path("QueueRecovery")):
