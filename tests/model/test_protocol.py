@@ -471,7 +471,7 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         "workers left at 0",
     ),
     (
-        "a copy begins whatever the ledger says",
+        "a copy begins although the ledger names the first one",
         {"ledger: a copy of what was executed does not begin"},
         COPIED,
         "copy of what was executed did something",

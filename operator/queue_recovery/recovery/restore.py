@@ -53,6 +53,8 @@ async def plan_restore(recovery: Recovery) -> None:
             f'the quarantine of recovery "{wanted.name}" expired at {quarantine.expiration_time}. Create a recovery '
             "that lists the jobs, to enqueue them again",
         )
+    if earlier.status.ending is not None and earlier.status.ending.reason == Reason.ALREADY_EXECUTED:
+        source = quarantine.name.rpartition(":")[2]  # the one that was executed has another UID
     if earlier.spec.queue == EVERY_QUEUE:
         source = f"{source}/{queue}"
         quarantine = quarantine.model_copy(update={"name": f"{quarantine.name}/{queue}"})
