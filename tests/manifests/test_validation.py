@@ -9,8 +9,14 @@ from tests.manifests.objects import recovery, target
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"jobs": [{"id": "a", "task": "t"}]}, "spec.jobs[0]: Invalid value: a job needs either an id"),
-        ({"jobs": [{"id": "a"}, {}]}, "spec.jobs[1]: Invalid value: a job needs either an id"),
+        (
+            {"jobs": [{"id": "a", "task": "t"}]},
+            "spec.jobs[0]: Invalid value: a job needs an id (looked up in the job store) or a task",
+        ),
+        (
+            {"jobs": [{"id": "a"}, {}]},
+            "spec.jobs[1]: Invalid value: a job needs an id (looked up in the job store) or a task",
+        ),
         ({"jobs": [{"id": "a", "args": "[]"}]}, "args and kwargs may only be set for a job that names its task"),
         ({"jobs": [{"id": "a", "kwargs": "{}"}]}, "args and kwargs may only be set for a job that names its task"),
         ({"jobs": [{"id": 1.5}]}, "spec.jobs[0].id in body must be of type integer,string"),

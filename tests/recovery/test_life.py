@@ -151,6 +151,23 @@ async def test_the_quarantine_is_retained_for_as_long_as_the_spec_says(seconds: 
     assert status.messages.quarantined == 1
 
 
+async def test_a_recovery_that_took_no_message_names_no_quarantine() -> None:
+    status = await Case(jobs=["a"]).reaches("Succeeded")
+
+    assert status.messages is not None
+    assert (status.messages.quarantined, status.quarantine) == (0, None)
+
+
+async def test_what_was_purged_is_said_in_one_number() -> None:
+    case = Case()
+    case.broker.add("waits")
+    case.broker.add("held", held=True)
+
+    await case.reaches("Succeeded")
+
+    assert "2 messages quarantined; scaling the workers back" in [status.message for status in case.resource.written]
+
+
 async def test_a_finished_recovery_that_is_changed_does_nothing_but_acknowledge_it() -> None:
     case = Case(jobs=["a"])
     before = await case.reaches("Succeeded")

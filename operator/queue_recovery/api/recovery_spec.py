@@ -64,7 +64,8 @@ class JobSpec(Model):
 
     id: JobId | None = Field(
         None,
-        description="Id in the job store, of the target's `idType`: text, or an integer. For example "
+        description="Id in the job store, of the target's `idType`: text, or an integer. Write text in quotes, because "
+        "YAML reads some ids without them as numbers. For example "
         '`id: "662f1c0e9d3e4b0001a1b2c3"` or `id: 4711`.',
     )
     queue: QueueName | None = Field(
@@ -85,7 +86,8 @@ class JobSpec(Model):
         [
             {
                 "rule": "has(self.id) != has(self.task)",
-                "message": "a job needs either an id (looked up in the job store) or a task (written out), not both",
+                "message": "a job needs an id (looked up in the job store) or a task (written out), and only one "
+                "of them",
             },
             {
                 "rule": "has(self.task) || (!has(self.args) && !has(self.kwargs))",

@@ -234,7 +234,9 @@ class QueueRecoveryStatus(Model):
     restored: Restored | None = Field(
         None, description="With `restoreFrom`: what became of the earlier recovery's messages."
     )
-    quarantine: Quarantine | None = Field(None, description="Where the quarantined messages are stored.")
+    quarantine: Quarantine | None = Field(
+        None, description="Where the quarantined messages are stored; left out at the end if there are none."
+    )
     jobs: JobTotals = Field(JobTotals(), description="Progress of the jobs.")
     skipped: list[SkippedJob] = Field(
         [], max_length=1000, exclude_if=is_empty, description="The jobs that were not enqueued, and why."

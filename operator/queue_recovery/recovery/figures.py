@@ -58,12 +58,15 @@ def final_jobs(
 def final_messages(
     status: QueueRecoveryStatus, taken: Taken | None, unreplaced: Unreplaced, expires: datetime | None
 ) -> QueueRecoveryStatus:
-    """Return the status with the final message counts; `expires`: of the quarantine, None: it is removed."""
+    """Return the status with the final message counts; `expires`: of the quarantine, None: it is removed.
+
+    A quarantine without messages is omitted: its name would lead to nothing.
+    """
     if taken is None:
         return status
     messages = count_messages(taken)
     quarantine = None
-    if expires is not None:
+    if expires is not None and messages.quarantined:
         quarantine = Quarantine(
             name=taken.quarantine, messages=messages.quarantined, expiration_time=timestamp(expires)
         )

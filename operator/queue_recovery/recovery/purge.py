@@ -52,8 +52,7 @@ async def purge(recovery: Recovery) -> None:
         await _drain_again(recovery, {"purge": PurgeStatus(attempt=recovery.status.purge.attempt + 1)})
         return
     messages = count_messages(taken)
-    count = counted(messages.quarantined, "message")
-    message = f"{count} quarantined ({taken.ready} ready, {taken.unacked} unacked)"
+    message = f"{counted(messages.quarantined, 'message')} quarantined"
     if recovery.spec.purge.select or taken.left:
         message += f"; {taken.left} left in the queue"
     if taken.oversized:
