@@ -41,7 +41,7 @@ class Resource:
         self.observed_generation = 0
         self.released = 0
         self.received: list[bool] = []
-        self.desired = SimpleNamespace(generation=self.generation, spec=SimpleNamespace(jobs=[]))
+        self.desired = SimpleNamespace(generation=self.generation, spec=SimpleNamespace(jobs=[], suspend=False))
         self.last_status = QueueRecoveryStatus.model_validate(body["status"])
         self.written: list[QueueRecoveryStatus] = []
 
