@@ -1,26 +1,22 @@
 """How each trouble is caused."""
 
-import asyncio
 import json
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Final
 
-from queue_recovery.api.reasons import Reason
 from sandbox.processes import DeadlineError, until
-from tests.chaos import neighbours
+from tests.chaos import neighbours, next_ones
 from tests.chaos.cases import FORGED, OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
+from tests.chaos.endings import ends
 from tests.chaos.instance import conformance
-from tests.chaos.operators import Operator
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
-from tests.chaos.scenario import EARLIER, NEXT
+from tests.chaos.scenario import EARLIER
 from tests.chaos.servers import Servers
 from tests.mongodb import accept_updates, fail_updates
 
-_NOT_REACHED_SECONDS = 10
 _LEASE_SECONDS = 8
 """As short as an operator tolerates that shares the processors with those of other cases."""
 
@@ -72,7 +68,7 @@ async def _undisturbed(case_run: CaseRun) -> bool:
 async def _dies(case_run: CaseRun) -> bool:
     for point in case_run.case.points:
         async with case_run.operator(point) as operator:
-            if not await _ends(case_run, operator):
+            if not await ends(case_run, operator):
                 await judge(case_run)
                 return False
     return await _undisturbed(case_run)
@@ -82,7 +78,7 @@ async def _is_followed(case_run: CaseRun) -> bool:
     async with case_run.operator(*case_run.case.points, lease=_LEASE_SECONDS) as first:
         await first.crosses(lambda _: True, "the first one to lead")
         async with case_run.operator(lease=_LEASE_SECONDS):
-            reached = await _ends(case_run, first)
+            reached = await ends(case_run, first)
             await judge(case_run)
     return reached
 
@@ -121,7 +117,7 @@ async def _is_told(case_run: CaseRun) -> bool:
             await scenario.watched.becomes(lambda watched: watched.ended or watched.suspended, "the recovery to hold")
             if not scenario.watched.ended:
                 await scenario.change(suspend=False)
-        if await _ends(case_run, operator):
+        if await ends(case_run, operator):
             return await _undisturbed(case_run) and reached
         await judge(case_run)
     return reached and len(case_run.case.points) == 1
@@ -212,62 +208,6 @@ async def _is_replaced(case_run: CaseRun) -> bool:
     return reached
 
 
-async def _is_removed(case_run: CaseRun) -> bool:
-    """The recovery is removed by force; what is judged is the next one of the same queue."""
-    async with case_run.operator(*case_run.case.points) as operator:
-        reached = await case_run.is_hit(operator)
-        if case_run.case.trouble is Trouble.REMOVED:
-            await operator.kill()
-        if not reached:
-            await judge(case_run)
-            return False
-        scenario = case_run.scenario
-        await scenario.remove_by_force()
-        async with (
-            scenario.recovering(
-                NEXT, every_queue=case_run.case.every_queue, purge={"retentionSeconds": case_run.case.retention}
-            ),
-            case_run.operator(),
-        ):
-            await judge(case_run)
-            if operator.alive:
-                operator.send(signal.SIGCONT)
-                if any(one.moment is Moment.HEARD for one in operator.crossings()):
-                    with suppress(DeadlineError):
-                        await operator.crosses(
-                            lambda one: one.moment is Moment.IDLE, "the late one to be done", seconds=20
-                        )
-                await judge(case_run)
-    return reached
-
-
-_CREATED_AGAIN_TIMES: Final = 5
-
-
-async def _is_created_again(case_run: CaseRun) -> bool:
-    """A GitOps tool deletes and creates the recovery again, once it has ended: no copy does anything."""
-    [point] = case_run.case.points
-    scenario = case_run.scenario
-    async with case_run.operator(point) as operator:
-        reached = await _ends(case_run, operator)
-    async with case_run.operator() as operator:
-        await judge(case_run)
-        first, before = scenario.watched.as_it_is(), len(operator.crossings())
-        for _ in range(_CREATED_AGAIN_TIMES):
-            async with scenario.created_again(first.body):
-                await scenario.watched.becomes(lambda watched: watched.released, "the copy's end")
-                found = (scenario.watched.status["phase"], scenario.watched.status["ending"]["reason"])
-                if found != (first.status["phase"], Reason.ALREADY_EXECUTED):
-                    case_run.wrong.append(f"a copy has ended as {found}")
-        done = {one.name for one in operator.crossings()[before:] if one.moment is Moment.AFTER}
-        case_run.wrong += [f"a copy did this: {name}" for name in sorted(done) if not name.startswith(_OF_A_COPY)]
-        scenario.watched = first
-    return reached
-
-
-_OF_A_COPY: Final = ("k8s status ", "k8s event ", "(target) ")
-"""What effects begin with that a copy may have."""
-
 _NETWORKS = {Trouble.CUT: Network.CUT, Trouble.LOST_ANSWER: Network.DEAF}
 
 _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
@@ -282,9 +222,9 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.CUT: _is_partitioned,
     Trouble.LOST_ANSWER: _is_partitioned,
     Trouble.SLOW: _is_partitioned,
-    Trouble.REMOVED: _is_removed,
-    Trouble.REMOVED_LATE: _is_removed,
-    Trouble.CREATED_AGAIN: _is_created_again,
+    Trouble.REMOVED: next_ones.is_removed,
+    Trouble.REMOVED_LATE: next_ones.is_removed,
+    Trouble.CREATED_AGAIN: next_ones.is_created_again,
     Trouble.LATE: _arrives_late,
     Trouble.REPLACED: _is_replaced,
     Trouble.CRASH: _store_crashes,
@@ -298,36 +238,6 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.LOCK_BACK: neighbours.lock_comes_back,
     Trouble.LIST_LOST: neighbours.list_is_lost,
 }
-
-
-async def _ends(case_run: CaseRun, operator: Operator) -> bool:
-    """Wait until the operator has died; False when the recovery is over and it lives."""
-    try:
-        await asyncio.wait_for(
-            _either(operator.ended(), case_run.scenario.watched.becomes(lambda w: w.released, "its end")), 130
-        )
-    except DeadlineError as error:
-        case_run.wrong.append(str(error))
-    if operator.alive:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(operator.ended(), _NOT_REACHED_SECONDS if _dies_later(case_run.case) else 0.0)
-    return not operator.alive
-
-
-async def _either(*awaitables: Awaitable[None]) -> None:
-    tasks = [asyncio.ensure_future(one) for one in awaitables]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _dies_later(case: Case) -> bool:
-    return case.trouble in {Trouble.DEATH, Trouble.SUCCESSION} or len(case.points) > 1
 
 
 def _received(crossing: Crossing) -> bool:

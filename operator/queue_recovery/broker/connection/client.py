@@ -8,17 +8,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from itertools import chain, cycle
-from types import UnionType
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import InvalidResponse, NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
 from queue_recovery.broker.connection.failures import to_recovery_error, translated_failures
 from queue_recovery.broker.connection.replies import LARGEST_REPLY, ReplyTooLargeError, replies_up_to
+from queue_recovery.broker.connection.shapes import MAYBE_WORDS, SHAPES, WORDS, shaped, text
 from queue_recovery.broker.connection.values import END, LARGEST, Indexed, Kind, Large, Value
 from queue_recovery.broker.scripts import Reading, text_of
 from queue_recovery.recovery.errors import RecoveryError
@@ -55,26 +54,6 @@ _LARGEST_INFO = 2**18
 _SMALL = 1024
 """Bytes that a reply may always have: a number, a name, or an error."""
 
-_Shape = tuple[tuple[type | UnionType, ...], tuple[type | UnionType, ...]]
-"""The types of a list's first elements, and of those that follow, over and over."""
-
-_WORDS: _Shape = (), (bytes,)
-_MAYBE_WORDS: _Shape = (), (bytes | None,)
-_SIZED: _Shape = (), (int, bytes | None)
-
-_SHAPES: Mapping[Reading, _Shape] = {
-    Reading.LIST: _SIZED,
-    Reading.NEWEST: _SIZED,
-    Reading.FIELDS: _SIZED,
-    Reading.HASH: ((bytes,), (bytes | None, int, bytes | None)),
-    Reading.EACH: _MAYBE_WORDS,
-    Reading.RECORD: ((bytes,), (bytes, bytes)),
-    Reading.SET: ((bytes,), (bytes,)),
-    Reading.KINDS: ((), (int, bytes, int)),
-    Reading.OLDEST: ((int,), (bytes, bytes, int)),
-}
-"""What the scripts that read answer. A proxy, or what is no Redis server at all, may answer anything."""
-
 _INFO = re.compile(rb"^(\w+):([^\r\n]{0,200})\r?$", re.MULTILINE)
 
 
@@ -100,7 +79,7 @@ class Client:
         self.redis.response_callbacks.pop("INFO", None)
         async with self._commanding(_LARGEST_INFO):
             try:
-                answer = _text(await self.redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
+                answer = text(await self.redis.execute_command("INFO"))  # type: ignore[no-untyped-call]
             except NoPermissionError:
                 return None
         return {name.decode(): value.decode(errors="replace") for name, value in _INFO.findall(answer)}
@@ -113,7 +92,7 @@ class Client:
         """
         async with self._commanding():
             try:
-                return _text(await self.redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
+                return text(await self.redis.execute_command("CLIENT", "LIST"))  # type: ignore[no-untyped-call]
             except (NoPermissionError, ReplyTooLargeError):
                 return b""
 
@@ -128,7 +107,7 @@ class Client:
             for answer in answers:
                 if isinstance(answer, RedisError):
                     raise answer  # as the server has it, without the command that the driver would add
-            return [_text(answer) or None for answer in answers]
+            return [text(answer) or None for answer in answers]
 
     async def hmget_each(self, keys: Sequence[str], *fields: str) -> list[list[bytes | None]]:
         """Return the same fields of each key in one round trip; None for a value that is absent or too long."""
@@ -235,7 +214,7 @@ class Client:
     async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
         """Return members of a sorted set by rank, those of the highest score first (ZREVRANGE)."""
         async with self._commanding():
-            return cast("list[bytes]", _shaped(await self.redis.zrevrange(key, first, last), _WORDS))
+            return cast("list[bytes]", shaped(await self.redis.zrevrange(key, first, last), WORDS))
 
     async def lengths(self, lists: Sequence[str], hashes: Sequence[str]) -> list[int]:
         """Return the length of each list and each hash in one round trip; 0 for a key of another type."""
@@ -277,7 +256,7 @@ class Client:
         """
         async with self._commanding():
             answer = await self.redis.eval(text, len(keys), *keys, *arguments)
-            return cast("list[bytes]", _shaped(answer, _MAYBE_WORDS))
+            return cast("list[bytes]", shaped(answer, MAYBE_WORDS))
 
     async def aclose(self) -> None:
         """Close all connections, even in a task that is being cancelled."""
@@ -300,27 +279,7 @@ class Client:
     async def _read(self, script: Reading, keys: Sequence[str | bytes], arguments: Sequence[Word]) -> list[object]:
         """Run a script that only reads."""
         async with self._commanding():
-            return _shaped(await self.redis.eval(text_of(script), len(keys), *keys, *arguments), _SHAPES[script])
-
-
-def _text(answer: object) -> bytes:
-    """Return an answer that is one text; raises InvalidResponse if it is not."""
-    if not isinstance(answer, bytes):
-        raise InvalidResponse("an answer is no text")
-    return answer
-
-
-def _shaped(answer: object, shape: _Shape) -> list[object]:
-    """Return an answer that is a list of this shape; raises InvalidResponse if it is not."""
-    if not isinstance(answer, list):
-        raise InvalidResponse("an answer is no list")
-    first, each = shape
-    rest = answer[len(first) :]
-    if len(answer) < len(first) or len(rest) % len(each):
-        raise InvalidResponse("an answer has another number of elements")
-    if not all(map(isinstance, answer, chain(first, cycle(each)))):
-        raise InvalidResponse("an answer has elements of other types")
-    return answer
+            return shaped(await self.redis.eval(text_of(script), len(keys), *keys, *arguments), SHAPES[script])
 
 
 def _shown(answer: Sequence[object]) -> Iterator[Value | None]:

@@ -1,4 +1,4 @@
-"""Read the envelopes and headers of Celery's messages, never a body; and write a new message from an old one.
+"""Read the envelopes and headers of Celery's messages, never a body.
 
 An envelope is what kombu's virtual transports write (`kombu/transport/virtual/base.py`: `prepare_message`,
 `_inplace_augment_message`); an entry of `unacked` is `[envelope, exchange, routing key]`
@@ -9,7 +9,6 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID, uuid5
 
 import orjson
 
@@ -90,7 +89,7 @@ def _parsed(value: bytes) -> object:
     Raises:
         _TooComplexError: it is not parsed, or only in part.
     """
-    if not _is_simple(value):
+    if not is_simple(value):
         raise _TooComplexError
     try:
         parsed: object = orjson.loads(value)
@@ -122,7 +121,7 @@ def envelope_of(value: bytes) -> bytes | None:
 
 def _span(value: bytes) -> tuple[int, int] | None:
     """Return where the envelope begins and ends in an entry, in bytes."""
-    if not _is_simple(value):
+    if not is_simple(value):
         return _span_around(value)
     try:
         text = value.decode()
@@ -143,7 +142,7 @@ def _span_around(value: bytes) -> tuple[int, int] | None:
     return None if begin is None or before is None else (begin.end(), len(value) - len(value[-END:]) + len(before[0]))
 
 
-def _is_simple(value: bytes) -> bool:
+def is_simple(value: bytes) -> bool:
     return sum(map(value.count, _STRUCTURE)) <= _MOST_STRUCTURE
 
 
@@ -263,52 +262,3 @@ def retries(envelope: object) -> int | None:
 def name_of(envelope: object) -> MessageName:
     """Return the names by which a message is shown to people."""
     return MessageName(task_id=task_id(envelope), task=task_name(envelope))
-
-
-def can_be_new(message: bytes) -> bool:
-    """Tell whether a new message can be written from this one; protocol 1 has the id in the body."""
-    return _to_be_new(message) is not None
-
-
-def _to_be_new(message: bytes) -> dict[str, dict[str, object]] | None:
-    """Return the envelope of a message from which a new one can be written, else None."""
-    if not _is_simple(message):
-        return None
-    try:
-        # Not orjson: it turns large integers into floats, and accepts deeper nesting.
-        envelope = json.loads(message.decode())
-    except (ValueError, RecursionError):
-        return None
-    match envelope:
-        case {"headers": {"id": str(), "task": str()}} if is_envelope(envelope):
-            return dict(envelope)
-        case _:
-            return None
-
-
-def as_new(message: bytes, uid: str, place: str) -> bytes | None:
-    """Return a new message with the same task: the same one each time for the same recovery and place.
-
-    None: no new message can be written, which may also be found only now, as how deep nesting may be depends on what
-    else is being done.
-
-    It gets ids of its own, no retries, no ETA and no expiry. The old task id cannot be used again: workers discard
-    revoked ones, and a result that succeeded is never replaced (`celery/worker/state.py`, `celery/backends/base.py`).
-    Group, chord and body are copied.
-    """
-    envelope = _to_be_new(message)
-    if envelope is None:
-        return None
-    new_id = str(uuid5(UUID(uid), place))
-    headers, properties = envelope["headers"], envelope["properties"]
-    headers |= {"id": new_id, "root_id": new_id, "parent_id": None, "retries": 0, "eta": None, "expires": None}
-    headers.pop("redelivered", None)
-    properties |= {"correlation_id": new_id, "delivery_tag": str(uuid5(UUID(new_id), "delivery tag"))}
-    properties.pop("expiration", None)
-    delivery = properties.get("delivery_info")
-    if isinstance(delivery, dict):
-        delivery.pop("redelivered", None)
-    try:
-        return json.dumps(envelope).encode()
-    except RecursionError:
-        return None

@@ -12,7 +12,7 @@ from queue_recovery.broker.connection.batches import MOST_ENTRIES
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.values import Value, size_of
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import after_envelope, as_new, priority, read_entry
+from queue_recovery.broker.layout.envelope import after_envelope, priority, read_entry
 from queue_recovery.broker.layout.own_keys import (
     TAKEN_FIELD,
     UNSORTED_FIELD,
@@ -24,6 +24,7 @@ from queue_recovery.broker.layout.own_keys import (
 )
 from queue_recovery.broker.layout.unacked import Found, batches
 from queue_recovery.broker.quarantine.choice import Choice, Fate
+from queue_recovery.broker.quarantine.new_message import as_new
 from queue_recovery.broker.run.record import read_open_record, read_record
 from queue_recovery.broker.run.script import lost_data, run_script
 from queue_recovery.broker.run.sorting import Judge, Verdict, return_restored
