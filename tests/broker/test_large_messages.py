@@ -121,17 +121,19 @@ async def test_many_messages_below_the_limit_come_one_by_one(redis: Redis, serve
 async def test_a_forged_value_of_200_mb_costs_no_memory(
     redis: Redis, server: Server, operation: str, key: str, found: object
 ) -> None:
+    del redis  # a busy machine takes longer for so much than its time-out
     value = b"x" * 200_000_000
-    if operation == "look at the lock":
-        await redis.set(key, value)
-    elif operation == "close a forged run":
-        await redis.hset(key, mapping={"state": "preparing", "taken:1:ready:0": value})
-    elif operation == "expire":
-        await redis.zadd(key, {value: 1})
-    elif operation == "unlisted":
-        await redis.sadd(key, value, f"tts.#{SEP}{SEP}tts")
-    else:
-        await redis.hset(key, value, entry("mine"))
+    async with Redis.from_url(server.url, socket_timeout=60) as patient:
+        if operation == "look at the lock":
+            await patient.set(key, value)
+        elif operation == "close a forged run":
+            await patient.hset(key, mapping={"state": "preparing", "taken:1:ready:0": value})
+        elif operation == "expire":
+            await patient.zadd(key, {value: 1})
+        elif operation == "unlisted":
+            await patient.sadd(key, value, f"tts.#{SEP}{SEP}tts")
+        else:
+            await patient.hset(key, value, entry("mine"))
 
     peak = await peak_of("tests.broker.peak", operation, server.url)
 

@@ -219,7 +219,7 @@ async def test_what_is_nested_too_deeply_or_has_too_large_a_number_to_be_written
     restored = await put_back(sends_twice(broker), restoring(run, as_new=True))
 
     assert planned.restore + planned.unfit == restored.restored + restored.left == len(odd) + 1
-    assert 1 < restored.restored < len(odd)
+    assert 1 <= restored.restored < len(odd)  # how deep it may be depends on how deep the stack is
     assert await redis.llen("tts") == restored.restored
     await redis.delete("tts")
     assert (await put_back(broker, restoring(run))).restored == restored.left

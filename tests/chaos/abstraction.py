@@ -64,6 +64,9 @@ READS: Final = frozenset(
 )
 """The actions that only read, as long as they change nothing that others can see; a trace does not show them."""
 
+OF_COPIES: Final = frozenset({"begin the entry", "mark the entry", "record the outcome"})
+"""The actions of a recovery that is a copy or has one; no case that is compared with the model has copies in it."""
+
 NOT_MODELLED: Final[Mapping[str, str]] = {
     "(target) ": "the health of a target",
     "k8s event ": "events tell people what the status says",
