@@ -5,7 +5,6 @@ from asyncio import ensure_future
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from time import time
 from uuid import UUID, uuid5
 
@@ -160,17 +159,7 @@ class Scenario(Team):
     @asynccontextmanager
     async def created_again(self, body: Json) -> AsyncIterator[None]:
         """Delete the recovery and create it with the same name and spec, and watch it while the block runs."""
-        await self.delete()
-
-        async def is_gone() -> bool:
-            try:
-                await self.get("QueueRecovery", NAME)
-            except ApiError as error:
-                return error.status == HTTPStatus.NOT_FOUND
-            return False
-
-        await until(is_gone, "the recovery to be gone")
-        await self.apply({**body, "metadata": {"name": NAME}, "status": {}})
+        await self.create_again(body)
         async with self._watching(NAME):
             yield
 

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -263,6 +264,21 @@ class Team:
         except DeadlineError as error:
             raise AssertionError(f"{error}\n{json.dumps(last, indent=1)}") from None
         return last
+
+    async def create_again(self, body: Json) -> None:
+        """Delete a recovery, wait until it is gone, and create it with the same name and spec."""
+        name = body["metadata"]["name"]
+        await self.api.delete(f"{self.path('QueueRecovery')}/{name}", {})
+
+        async def is_gone() -> bool:
+            try:
+                await self.get("QueueRecovery", name)
+            except ApiError as error:
+                return error.status == HTTPStatus.NOT_FOUND
+            return False
+
+        await until(is_gone, f"{name} to be gone")
+        await self.apply({**body, "metadata": {"name": name}, "status": {}})
 
     async def waits(self, reason: str, name: str = "stuck") -> str:
         """Wait until a recovery's Ready condition has that reason; return its message."""

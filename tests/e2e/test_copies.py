@@ -1,11 +1,9 @@
 """A recovery that is deleted and created again, as GitOps tools do, against the real API server."""
 
 import json
-from http import HTTPStatus
 
 from queue_recovery.api.ledger import LEDGER
-from sandbox.api import ApiError, Json
-from sandbox.processes import until
+from sandbox.api import Json
 from tests.e2e.team import Team, condition, envelope
 
 _CYCLES = 10
@@ -13,19 +11,8 @@ _CYCLES = 10
 
 async def created_again(team: Team, body: Json) -> str:
     """Delete a recovery and create it again from its body; return the message with which the copy has ended."""
-    name = body["metadata"]["name"]
-    await team.api.delete(f"{team.path('QueueRecovery')}/{name}", {})
-
-    async def is_gone() -> bool:
-        try:
-            await team.get("QueueRecovery", name)
-        except ApiError as error:
-            return error.status == HTTPStatus.NOT_FOUND
-        return False
-
-    await until(is_gone, f"{name} to be gone")
-    await team.apply({**body, "metadata": {"name": name}, "status": {}})
-    status = await team.reached("Succeeded", name)
+    await team.create_again(body)
+    status = await team.reached("Succeeded", body["metadata"]["name"])
     assert condition(status, "Succeeded")["reason"] == "AlreadyExecuted"
     message: str = status["message"]
     return message

@@ -10,6 +10,7 @@ A test of a step takes a few lines:
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -282,6 +283,26 @@ class Case:
             reason or (self.status.ending and self.status.ending.reason),
         )
         return self.status
+
+    async def dies_at(self, number: int) -> bool:
+        """Reconcile in a process that dies at its call of that number; return whether it came to it."""
+        left = number
+
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:  # a dead process makes no further calls
+                raise asyncio.CancelledError
+
+        ledger = self.environment.fake_ledger
+        fakes = (self.resource, self.environment, self.broker, self.jobs, self.workers, ledger)
+        for fake in fakes:
+            fake.on_any_call = count
+        with suppress(asyncio.CancelledError):
+            await self.reconciled()
+        for fake in fakes:
+            fake.on_any_call = lambda: None
+        return left <= 0
 
     def start(self) -> "asyncio.Task[Requeue | None]":
         """Reconcile in the background."""

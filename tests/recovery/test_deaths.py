@@ -1,8 +1,5 @@
 """The process dies at each call of a recovery, one after the other; the next process finishes the work."""
 
-import asyncio
-from contextlib import suppress
-
 from tests.recovery.fakes import Case
 
 
@@ -10,23 +7,9 @@ async def finished_after_death(number: int) -> tuple[Case, bool]:
     """Return a finished recovery whose process died at a call, and whether it did."""
     case = Case(jobs=["a", "b"])
     case.broker.add("old-a", "old-b", "of no job")
-    left = number
-
-    def count() -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:  # a dead process makes no further calls
-            raise asyncio.CancelledError
-
-    fakes = (case.resource, case.environment, case.broker, case.jobs, case.workers)
-    for fake in fakes:
-        fake.on_any_call = count
-    with suppress(asyncio.CancelledError):
-        await case.reconciled()
-    for fake in fakes:
-        fake.on_any_call = lambda: None
+    has_died = await case.dies_at(number)
     await case.reaches("Succeeded")
-    return case, left <= 0
+    return case, has_died
 
 
 async def test_after_a_death_at_any_call_every_job_is_enqueued_once_and_nothing_is_held() -> None:

@@ -238,21 +238,7 @@ async def test_one_that_was_removed_by_force_leaves_the_queue_to_its_copy() -> N
 async def test_after_a_death_at_any_call_a_copy_purges_and_enqueues_nothing_more(number: int) -> None:
     case = Case(jobs=["a", "b"])
     case.broker.add("old-a", "old-b")
-    left = number
-
-    def count() -> None:
-        nonlocal left
-        left -= 1
-        if left <= 0:
-            raise asyncio.CancelledError
-
-    fakes = (case.resource, case.environment, case.broker, case.jobs, case.workers, case.environment.fake_ledger)
-    for fake in fakes:
-        fake.on_any_call = count
-    with suppress(asyncio.CancelledError):
-        await case.reconciled()
-    for fake in fakes:
-        fake.on_any_call = lambda: None
+    await case.dies_at(number)
     await case.reaches("Succeeded")
     queued = case.broker.queued()
 
