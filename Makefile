@@ -10,6 +10,9 @@ ifeq ($(origin MONGODB_URL),command line)
 export QUEUE_RECOVERY_TEST_MONGODB_URL := $(MONGODB_URL)
 endif
 
+# Some machines have Python write no bytecode, and the tests start hundreds of processes: each would compile all modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate sbom audit uninstall clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
@@ -31,7 +34,7 @@ check-workflows: $(READY) ## actionlint and more on .github/workflows; `make tes
 unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
 	@$(BIN)/python -m sandbox.build
 	@$(BIN)/python -m sandbox.promtool
-	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 node-packages: $(READY) ## what `make node-test` needs of Debian's packages; as root
 	apt-get update -q
