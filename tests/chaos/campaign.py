@@ -76,8 +76,9 @@ def _cases(
     random = plans.chance(arguments.seed)
     plain = seen[plans.PLAIN]
     for trouble in troubles:
-        yield from plans.matrix(trouble, plain)
-        if trouble in plans.OF_PLAIN_ONES:
+        kind = plans.kind_for(trouble)
+        yield from plans.matrix(trouble, seen[kind], kind)
+        if trouble in plans.OF_ONE_KIND:
             continue
         if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE, Trouble.LIST_LOST}:
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)

@@ -60,6 +60,8 @@ class Trouble(StrEnum):
     """The job store refuses the effect: it conflicts with another write."""
     NO_MAJORITY = "no majority"
     """The job store takes the effect, and answers that no majority has acknowledged it."""
+    TARGET_EDITED = "target edited"
+    """It is killed, and the target names other keys and another collection when another one goes on."""
     UNLABELLED = "labels removed"
     """Somebody removes the operator's labels from the workers' Deployment."""
     FORGED_JOB = "forged job"

@@ -1,4 +1,4 @@
-"""What others do while an effect is held: they edit the workers' Deployment, or change the operator's keys."""
+"""What others do meanwhile: they edit the target or the workers' Deployment, or change the operator's keys."""
 
 import signal
 from typing import Final
@@ -8,12 +8,29 @@ from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
 from queue_recovery.workers.patches import FENCE
 from sandbox.processes import DeadlineError, until
 from tests.chaos.cases import CaseRun, Trouble, judge
+from tests.chaos.endings import ends
 from tests.chaos.observation import OPERATOR, names_in
 from tests.chaos.scenario import NEXT, REPLICAS, Scenario
 from tests.chaos.watched import Watched
 
 _NO_LABELS: Final = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO, FENCE))
 _FAILED: Final = '{"status": "failed", "taskId": "nobody", "recoverable": true}'
+
+
+_OTHER_KEYS: Final = {"sep": "::", "prioritySteps": [0, 5], "unackedKey": "held", "unackedIndexKey": "held_index"}
+_OTHER_JOBS: Final = {"collection": "others", "fields": {"status": "state", "taskId": "task"}}
+
+
+async def target_is_edited(case_run: CaseRun) -> bool:
+    """Edit what the recovery uses of its target, between two operators."""
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await ends(case_run, operator)
+    edited = {"broker": {"transportOptions": _OTHER_KEYS}, "jobStore": {"mongodb": _OTHER_JOBS}}
+    await scenario.api.patch(f"{scenario.path('QueueTarget')}/team", {"spec": edited})
+    async with case_run.operator():
+        await judge(case_run)
+    return reached
 
 
 async def labels_are_removed(case_run: CaseRun) -> bool:

@@ -19,6 +19,7 @@ _AT_POINTS: Final = {
     Trouble.REMOVED: Fault.DIE,
     Trouble.REMOVED_LATE: Fault.STOP,
     Trouble.CREATED_AGAIN: Fault.DIE,
+    Trouble.TARGET_EDITED: Fault.DIE,
 }
 
 _ONE_SIDED: Final = {
@@ -30,12 +31,12 @@ _ONE_SIDED: Final = {
 
 _BETWEEN: Final = {
     Trouble.UNLABELLED: ("k8s scale to 0", "k8s scale back"),
-    **dict.fromkeys(FORGED, ("redis open", "redis release")),
+    **dict.fromkeys((*FORGED, Trouble.TARGET_EDITED), ("redis open", "redis release")),
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""
 
-OF_PLAIN_ONES: Final = {*_BETWEEN, Trouble.LOCK_BACK}
-"""They happen to plain recoveries only."""
+OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK}
+"""They happen to recoveries of one kind only."""
 
 _WAITING: Final = "AwaitingRollout"
 
@@ -51,6 +52,12 @@ PENDING_ELSEWHERE: Final = replace(PENDING, every_queue=True)
 RESTORING: Final = replace(PLAIN, restore=True)
 WAITING: Final = replace(PLAIN, waits=True)
 """A recovery that has waited for the queue's lock plans again."""
+
+
+def kind_for(trouble: Trouble) -> Case:
+    """Return the kind of recovery whose every effect a trouble happens to."""
+    return PENDING if trouble is Trouble.TARGET_EDITED else PLAIN
+
 
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
 """The effects before the last look at the workers: what replaces them later runs while messages are taken."""

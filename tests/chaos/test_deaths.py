@@ -183,6 +183,12 @@ async def test_a_list_that_the_broker_loses_while_it_is_sorted_is_written_off_an
     await in_order(servers, [replace(plans.PENDING, trouble=Trouble.LIST_LOST, points=(sort,))])
 
 
+async def test_an_edit_of_the_target_after_a_death_sends_no_message_and_no_claim_elsewhere(servers: Servers) -> None:
+    deaths = [Point(name=name, number=1, side="after") for name in ("redis boundary", "redis push")]
+
+    await in_order(servers, [replace(plans.PENDING, trouble=Trouble.TARGET_EDITED, points=(one,)) for one in deaths])
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

@@ -231,6 +231,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.FAILOVER: _store_refuses,
     Trouble.CONFLICT: _store_refuses,
     Trouble.NO_MAJORITY: _store_refuses,
+    Trouble.TARGET_EDITED: neighbours.target_is_edited,
     Trouble.UNLABELLED: neighbours.labels_are_removed,
     Trouble.FORGED_JOB: neighbours.record_is_forged,
     Trouble.FORGED_COUNTER: neighbours.record_is_forged,

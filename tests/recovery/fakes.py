@@ -132,6 +132,8 @@ class FakeEnvironment(Faults):
         self.jobs = FakeJobStore(self.log)
         self.fake_ledger = FakeLedger(self.log)
         self.targets: dict[str, QueueTargetSpec] = {"media": target()}
+        self.connected: list[QueueTargetSpec] = []
+        """The target of each connection to the broker or to the job store."""
         self.recoveries: dict[str, Earlier] = {}
         self.existing: dict[str, bool | None] = {}
         """Whether another recovery exists, by `namespace/name`; None: the operator may not look. Others do not."""
@@ -193,12 +195,12 @@ class FakeEnvironment(Faults):
         return self.terminating
 
     async def broker(self, target: QueueTargetSpec) -> Broker:
-        del target
+        self.connected.append(target)
         self._called("broker")
         return self.connects_to
 
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
-        del target
+        self.connected.append(target)
         self._called("job_store")
         return self.jobs
 

@@ -214,34 +214,6 @@ async def test_a_broker_that_has_lost_its_data_fails_the_recovery_and_names_the_
     assert case.workers.replicas == {"worker": 2}
 
 
-async def test_jobs_whose_ids_do_not_fit_the_target_any_more_are_given_back_once_it_is_corrected() -> None:
-    case = Case(jobs=["a", "b"], reenqueue={"ratePerSecond": 1})
-
-    def change_target() -> None:
-        if case.broker.queued():
-            case.jobs.id_type = "Int"
-            case.environment.targets["media"] = target(id_type="Int")
-            case.environment.report_change()
-            raise AWAY
-
-    async def says_why() -> bool:
-        return case.status.message.startswith("idType of the target is Int, and these ids do not have its form")
-
-    case.broker.on_call["push"] = change_target
-    working = case.start()
-    await until(says_why, "the ending to wait for the target", seconds=10)
-    assert case.status.completion_time is None
-
-    case.jobs.id_type = "String"
-    case.environment.targets["media"] = target()
-    case.environment.report_change()
-    await working
-
-    assert (case.status.phase, case.status.ending and case.status.ending.reason) == ("Failed", "InvalidJobId")
-    assert case.jobs.statuses == {"a": "pending", "b": "failed"}
-    assert case.broker.locks == {}
-
-
 async def test_a_worker_that_another_client_scales_up_during_the_drain_is_stopped_again() -> None:
     case, working = await stopping()
 

@@ -19,6 +19,7 @@ from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.examples import Examples, SkippedJob, Unreplaced
 from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
+from queue_recovery.api.servers import JobCollection, KeyOptions
 from queue_recovery.api.target import Limits
 
 
@@ -189,6 +190,15 @@ class Ending(Model):
     )
 
 
+class TargetSnapshot(Model):
+    """What the recovery has used of its target since it started: an edit of the target would mix two sets of keys."""
+
+    transport_options: KeyOptions = Field(description="The options that name the broker's keys.")
+    mongodb: JobCollection | None = Field(
+        None, description="The collection of the jobs, and how their documents are read; left out without a job store."
+    )
+
+
 class PurgeStatus(Model):
     """Progress of the purge."""
 
@@ -222,6 +232,10 @@ class QueueRecoveryStatus(Model):
         None, description="When the drain, or the restore, started; `activeDeadlineSeconds` counts from then."
     )
     completion_time: Timestamp | None = Field(None, description="When the recovery ended.")
+    target_snapshot: TargetSnapshot | None = Field(
+        None,
+        description="What the recovery uses of its target from its start to its end, even if the target is edited.",
+    )
     workers: list[WorkerStatus] = Field(
         [],
         max_length=MOST_WORKERS,

@@ -31,8 +31,8 @@ class SentinelKwargs(Model):
     )
 
 
-class TransportOptions(Model):
-    """The application's `broker_transport_options` that name keys and servers."""
+class KeyOptions(Model):
+    """The application's `broker_transport_options` that name keys."""
 
     global_key_prefix: str = Field(
         "", max_length=100, description="`global_keyprefix`: prefix of every key, literally."
@@ -60,6 +60,11 @@ class TransportOptions(Model):
         max_length=200,
         description="`unacked_index_key`: the sorted set of their delivery times.",
     )
+
+
+class TransportOptions(KeyOptions):
+    """The application's `broker_transport_options` that name keys and servers."""
+
     master_name: str = Field(
         "", max_length=200, description="`master_name`: the name under which the Sentinels of the URL know the primary."
     )
@@ -153,18 +158,27 @@ class MongoDBTLS(Model):
     )
 
 
-class MongoDB(Model):
-    """A collection of jobs in MongoDB."""
+class JobCollection(Model):
+    """The collection of the jobs, and how their documents are read."""
 
-    url_secret_ref: SecretKeyRef = Field(description="Secret with the whole URL: mongodb:// or mongodb+srv://.")
-    tls: MongoDBTLS | None = Field(
-        None, description="Certificates. If it is set, even to `{}`, the operator uses TLS to the job store."
-    )
     database: str = Field(min_length=1, max_length=63, description="Name of the database.")
     collection: str = Field(min_length=1, max_length=200, description="Name of the collection that holds the jobs.")
     id_type: IdType = Field("ObjectId", description="Type of `_id`.")
     fields: JobFields = Field(JobFields(), description="Names of the fields of a job's document.")
     statuses: JobStatuses = Field(JobStatuses(), description="Values of the status field.")
+
+
+class MongoDBServer(Model):
+    """How MongoDB is reached."""
+
+    url_secret_ref: SecretKeyRef = Field(description="Secret with the whole URL: mongodb:// or mongodb+srv://.")
+    tls: MongoDBTLS | None = Field(
+        None, description="Certificates. If it is set, even to `{}`, the operator uses TLS to the job store."
+    )
+
+
+class MongoDB(JobCollection, MongoDBServer):
+    """A collection of jobs in MongoDB."""
 
 
 class JobStoreSpec(Model):

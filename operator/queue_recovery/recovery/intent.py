@@ -14,6 +14,7 @@ from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restore import PUTTING_BACK
+from queue_recovery.recovery.target_snapshot import snapshot_of
 from queue_recovery.recovery.worker_changes import WorkerChanges
 
 
@@ -36,7 +37,7 @@ async def record_intent(recovery: Recovery) -> None:
         await recovery.save(
             (ConditionType.RESTORED, "False", Reason.RESTORING, PUTTING_BACK),
             progress=(Reason.RESTORING, PUTTING_BACK),
-            update={"drain_start_time": timestamp(recovery.environment.now())},
+            update=await _start(recovery),
         )
         return
     if recovery.is_plan_outdated:
@@ -54,11 +55,16 @@ async def record_intent(recovery: Recovery) -> None:
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
         progress=(Reason.DRAINING, describe_stopping(recovery, workers)),
-        update={
-            "drain_start_time": timestamp(recovery.environment.now()),
-            "workers": [worker_status(recovery, worker) for worker in workers],
-        },
+        update={**await _start(recovery), "workers": [worker_status(recovery, worker) for worker in workers]},
     )
+
+
+async def _start(recovery: Recovery) -> dict[str, object]:
+    """Return the fields of the status that say that the recovery starts, and with what."""
+    return {
+        "drain_start_time": timestamp(recovery.environment.now()),
+        "target_snapshot": snapshot_of(await recovery.target()),
+    }
 
 
 async def _first_look(recovery: Recovery, names: Sequence[str]) -> Sequence[Worker]:

@@ -21,6 +21,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Broker, JobStore, QueueRun, Restore, Run, Worker
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.status import StoredStatus
+from queue_recovery.recovery.target_snapshot import as_started
 from queue_recovery.recovery.turn import Turn
 from queue_recovery.recovery.wording import quoted
 
@@ -148,9 +149,10 @@ class Recovery(StoredStatus):
         return self._target
 
     async def target(self) -> QueueTargetSpec:
-        """Return the recovery's target, read once."""
+        """Return the recovery's target, read once; as it was when the recovery started, where that matters."""
         if self._target is None:
-            self._target = await self.environment.target(self.spec.target_ref.name)
+            read = await self.environment.target(self.spec.target_ref.name)
+            self._target = as_started(read, self.status.target_snapshot)
         return self._target
 
     async def recoverable(self) -> Sequence[str]:
