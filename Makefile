@@ -34,6 +34,7 @@ check-workflows: $(READY) ## actionlint and more on .github/workflows; `make tes
 unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
 	@$(BIN)/python -m sandbox.build
 	@$(BIN)/python -m sandbox.promtool
+	@$(BIN)/python -m sandbox.gitops_health
 	$(BIN)/pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 node-packages: $(READY) ## what `make node-test` needs of Debian's packages; as root

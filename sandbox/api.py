@@ -153,6 +153,21 @@ class Api:
                     known[item["metadata"]["uid"]] = item
                 yield kind, item
 
+    async def states_since(self, path: str, version: str) -> list[Json]:
+        """Return each state that the objects of a collection had after a version, in order.
+
+        The server remembers the last minutes.
+        """
+        states: list[Json] = []
+        params = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"}
+        async with self._session.get(path, params=params) as response:
+            await _raise_for(response)
+            async for line in response.content:
+                event = json.loads(line)
+                if event["type"] != "DELETED":
+                    states.append(event["object"])
+        return states
+
     async def _watch(self, path: str, version: str) -> AsyncIterator[tuple[EventType, Json]]:
         try:
             async with self._session.get(

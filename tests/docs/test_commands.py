@@ -17,6 +17,7 @@ RUN_BY: dict[Section, str] = {
     ("README.md", "Without the operator"): "tests/workers/test_scale_back_script.py",
     ("README.md", "A recovery that cannot end"): "tests/e2e/test_uninstall.py",
     ("docs/diagnose.md", "The log"): "tests/e2e/test_log.py",
+    ("docs/gitops.md", "Health"): "tests/manifests/test_argocd.py",
     ("docs/gitops.md", "The ledger"): "tests/e2e/test_copies.py",
     ("docs/install.md", "OpenShift"): "tests/manifests/test_documents.py",
     ("docs/install.md", "Upgrade"): "tests/manifests/test_install_page.py",

@@ -6,7 +6,7 @@ from tests import readme
 from tests.e2e.team import Team
 
 COMMANDS = readme.commands("Waiting in a script", "docs/operate.md")
-FINISHED, SHOW, SUCCEEDED = COMMANDS
+FINISHED, SHOW, SUCCEEDED, FAIL_FAST = COMMANDS
 
 
 async def run(team: Team, command: str) -> tuple[int, str]:
@@ -49,3 +49,5 @@ async def test_every_ending_can_be_waited_for(team: Team, ending: str, spec: dic
 
     assert code == 0, said
     assert (await run(team, SHOW))[1].startswith(f"{ending}: ")
+    code, said = await run(team, FAIL_FAST)
+    assert (code == 0) == (ending == "Succeeded"), said
