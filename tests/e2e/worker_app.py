@@ -22,6 +22,7 @@ ran = Redis.from_url(URL)
 def run(self: Any, job_id: str, shape: object = "good") -> None:  # noqa: ANN401
     """Fail indefinitely for a shape that is not text, as a wrong data shape does."""
     ran.rpush(f"ran:{job_id}", self.request.id)
+    ran.hset("image of task", self.request.id, os.environ.get("IMAGE", ""))
     try:
         len(shape + "!")  # type: ignore[operator]
     except TypeError as error:

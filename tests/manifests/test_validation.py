@@ -76,6 +76,19 @@ from tests.manifests.objects import recovery, target
             {"restoreFrom": {"name": "earlier"}, "purge": {"takeUnreadable": True}},
             "spec.purge: Invalid value: restoreFrom only puts",
         ),
+        (
+            {"restoreFrom": {"name": "earlier"}, "restart": {"requireImage": [{"deployment": "worker", "image": "*"}]}},
+            "spec.restart: Invalid value: restoreFrom only puts",
+        ),
+        (
+            {"restart": {"requireImage": [{"deployment": "worker", "image": "a b"}]}},
+            "spec.restart.requireImage[0].image",
+        ),
+        ({"restart": {"requireImage": [{"deployment": "worker", "image": "[ab]*"}]}}, "requireImage[0].image"),
+        (
+            {"restart": {"requireImage": [{"deployment": "worker", "image": tag} for tag in ("a:1", "a:2")]}},
+            "spec.restart.requireImage[1]: Duplicate value",
+        ),
         ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
         ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),
         ({"targetRef": {"name": "media", "namespace": "other"}}, 'unknown field "spec.targetRef.namespace"'),

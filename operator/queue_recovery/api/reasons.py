@@ -131,6 +131,12 @@ class Reason(StrEnum):
         "A worker's Deployment is paused, so its rollout would never complete.",
         "`kubectl rollout resume deployment/NAME`.",
     )
+    AWAITING_IMAGE = (
+        "AwaitingImage",
+        Outcome.NOT_YET,
+        "A Deployment does not have the image that `restart.requireImage` asks for. No job is enqueued until it has.",
+        "Roll out the fix; the recovery goes on by itself. If the image is wrong, create a recovery with another name.",
+    )
     FORBIDDEN = (
         "Forbidden",
         Outcome.NOT_YET,
@@ -296,6 +302,12 @@ class Reason(StrEnum):
         Outcome.FAILED,
         "The queues have more than 200 worker Deployments together, which is more than a status can hold.",
         "Recover the queues one by one, or have the target split.",
+    )
+    WORKER_NOT_IN_TARGET = (
+        "WorkerNotInTarget",
+        Outcome.FAILED,
+        "`restart.requireImage` names a Deployment that is none of the queue's workers.",
+        "Create a recovery that names a Deployment of the message, or add the Deployment to the target first.",
     )
     JOB_STORE_NOT_CONFIGURED = (
         "JobStoreNotConfigured",

@@ -12,8 +12,10 @@ from queue_recovery.api.base import (
     Rules,
     TaskName,
     Timestamp,
+    list_map,
     with_rules,
 )
+from queue_recovery.api.required_image import RequiredImage
 from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TargetRef
@@ -148,6 +150,14 @@ class RestartSpec(Model):
         description="Recreate: the operator scales the Deployments to 0 and back. "
         "Manual: you scale them, and the operator waits for it.",
     )
+    require_image: list[RequiredImage] | None = Field(
+        None,
+        min_length=1,
+        max_length=20,
+        description="The images with the fix. The recovery touches nothing until these Deployments have them, and "
+        "enqueues no job while one of them has not, or while its rollout is not complete.",
+        json_schema_extra=list_map("deployment"),
+    )
 
 
 class ReenqueueSpec(Model):
@@ -171,7 +181,7 @@ _RESTORES_ONLY: Rules = [
                 " && !self.purge.takeUnreadable)"
             ),
         ),
-        ("restart", "self.restart.strategy == 'Recreate'"),
+        ("restart", "self.restart.strategy == 'Recreate' && !has(self.restart.requireImage)"),
         ("reenqueue", "self.reenqueue.ratePerSecond == 0"),
     )
 ]

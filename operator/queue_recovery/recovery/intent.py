@@ -7,6 +7,7 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.checks import worker_names
 from queue_recovery.recovery.drain import describe_stopping, worker_status
+from queue_recovery.recovery.images import check_images
 from queue_recovery.recovery.ledger import begin_entry
 from queue_recovery.recovery.locks import check_notes, check_notes_are_whole, check_queue_locks
 from queue_recovery.recovery.phase import timestamp
@@ -50,6 +51,7 @@ async def record_intent(recovery: Recovery) -> None:
     workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
+    await check_images(recovery, queues.values())
     if not await begin_entry(recovery):
         return
     await recovery.save(

@@ -11,6 +11,7 @@ from queue_recovery.recovery.checks import check_name, check_queues, worker_name
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
+from queue_recovery.recovery.images import check_images
 from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, check_task_ids, listed
 from queue_recovery.recovery.ledger import end_copy
 from queue_recovery.recovery.locks import is_any_held
@@ -32,6 +33,7 @@ async def plan(recovery: Recovery) -> None:
     check_size(recovery.spec, jobs)
     workers = worker_names(queues.values()) if recovery.takes_messages else []
     await recovery.environment.check_permissions(await recovery.target(), workers)
+    await check_images(recovery, queues.values())
     broker = await recovery.broker()
     await broker.check()
     await check_queues(recovery, queues)

@@ -11,6 +11,7 @@ from queue_recovery.api.recovery_status import Ending, JobTotals
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import ENQUEUED_THERE, WRONG_KEYS
 from queue_recovery.recovery.frozen_jobs import freeze, look_up
+from queue_recovery.recovery.images import await_images
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
@@ -50,6 +51,7 @@ async def reenqueue(recovery: Recovery) -> None:
         await _report(recovery, jobs, done, skipped)
     reported, next_report = 0, recovery.environment.now() + _REPORT_SOON
     while batch := list(islice(rest, size)):
+        await await_images(recovery)
         skipped |= await _enqueue(recovery, batch, frozen)
         done |= {job.key for job in batch if job.key not in skipped}
         if len(done) + len(skipped) == len(jobs):

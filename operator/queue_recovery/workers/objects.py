@@ -56,7 +56,13 @@ class Selector(Model):
     match_expressions: Sequence[Requirement] = ()
 
 
+class Container(Model):
+    name: str
+    image: str = ""
+
+
 class PodSpec(Model):
+    containers: Sequence[Container] = ()
     termination_grace_period_seconds: int = 30
 
 

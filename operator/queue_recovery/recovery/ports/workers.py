@@ -1,7 +1,7 @@
 """The interface to the worker Deployments."""
 
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from queue_recovery.api.base import GROUP
@@ -71,6 +71,8 @@ class Worker:
     """Whether it is scaled to 0, its controller has observed this, and it has no live pod."""
     rollout: str | None
     """What its rollout waits for, as `kubectl rollout status` reports it; None: complete."""
+    images: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The images of its pod template, by the container's name."""
 
 
 class Workers(Protocol):

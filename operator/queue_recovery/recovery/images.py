@@ -1,0 +1,77 @@
+"""The order with the fix: no job goes to an image that `restart.requireImage` does not allow."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from fnmatch import fnmatchcase
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.required_image import RequiredImage
+from queue_recovery.api.target import QueueSpec
+from queue_recovery.recovery.checks import worker_names
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import Worker
+from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.wording import named, quoted
+from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
+
+
+async def check_images(recovery: Recovery, queues: Iterable[QueueSpec]) -> None:
+    """Check the Deployments' images before anything is touched; nothing is checked while a dry run is suspended.
+
+    The rollout need not be complete: poison may keep new pods from becoming available, and the recovery stops all
+    pods and starts new ones from the same template.
+
+    Raises RecoveryError (`WorkerNotInTarget`, `AwaitingImage`).
+    """
+    required = recovery.spec.restart.require_image
+    if required is None:
+        return
+    workers = worker_names(queues)
+    if foreign := [each.deployment for each in required if each.deployment not in workers]:
+        raise RecoveryError(
+            Reason.WORKER_NOT_IN_TARGET,
+            f"restart.requireImage names {quoted(foreign)}, and the queue's workers are {quoted(workers)}. "
+            "Create a recovery that names these, or first add the Deployment to the target",
+        )
+    if recovery.spec.suspend:
+        return
+    found = await recovery.environment.workers.look([each.deployment for each in required])
+    if missing := describe_missing(required, found):
+        since = recovery.status.resume_time or timestamp(recovery.resource.created)
+        raise AwaitingChange(Reason.AWAITING_IMAGE, f"waiting since {since}: {missing}")
+
+
+async def await_images(recovery: Recovery) -> None:
+    """Wait until the Deployments have their images, and run nothing else any more."""
+    required = recovery.spec.restart.require_image
+    if required is None:
+        return
+    names = [each.deployment for each in required]
+    async with aclosing(recovery.environment.workers.follow(names)) as followed:
+        changes = WorkerChanges(recovery, followed)
+        workers = await changes.next()
+        while (waiting := _waits_for(required, workers)) is not None:
+            workers = await changes.next(waiting)
+
+
+def _waits_for(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> Awaited | None:
+    if missing := describe_missing(required, workers):
+        return Awaited(reason=Reason.AWAITING_IMAGE, message=f"no job is enqueued until then: {missing}")
+    rollouts = "; ".join(f'"{w.name}": {w.rollout}' for w in workers if w.rollout is not None)
+    return Awaited(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
+
+
+def describe_missing(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> str:
+    """Describe which Deployments have other images than they must have, and which; empty: none. Pure."""
+    found = {worker.name: worker.images for worker in workers}
+    parts = []
+    for each in required:
+        images = {name: image for name, image in found[each.deployment].items() if each.container in {None, name}}
+        if any(fnmatchcase(image, each.image) for image in images.values()):
+            continue
+        has = named([f'"{image}" (container "{name}")' for name, image in images.items()])
+        if not images:
+            has = f'no container "{each.container}", only {quoted(found[each.deployment])}'
+        parts.append(f'Deployment "{each.deployment}" has {has}, and restart.requireImage asks for "{each.image}"')
+    return "; ".join(parts)
