@@ -62,6 +62,8 @@ class Trouble(StrEnum):
     """The job store takes the effect, and answers that no majority has acknowledged it."""
     TARGET_EDITED = "target edited"
     """It is killed, and the target names other keys and another collection when another one goes on."""
+    ROLLED_BACK = "image rolled back"
+    """The workers' Deployment has another image than the recovery requires, until no job is enqueued any more."""
     UNLABELLED = "labels removed"
     """Somebody removes the operator's labels from the workers' Deployment."""
     FORGED_JOB = "forged job"
@@ -78,6 +80,9 @@ class Trouble(StrEnum):
 
 FORGED: Final = {Trouble.FORGED_JOB, Trouble.FORGED_COUNTER, Trouble.FORGED_MARKER}
 """They happen to the run's record, which is not in the model."""
+
+NOT_IN_THE_MODEL: Final = {*FORGED, Trouble.ROLLED_BACK}
+"""Their traces are not compared with the model, which knows neither the record's text nor images."""
 
 OF_THE_STORE: Final = {Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY}
 """They happen to the job store, and so only its effects; each case has a server to itself."""

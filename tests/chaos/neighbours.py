@@ -10,7 +10,7 @@ from sandbox.processes import DeadlineError, until
 from tests.chaos.cases import CaseRun, Trouble, judge
 from tests.chaos.endings import ends
 from tests.chaos.observation import OPERATOR, names_in
-from tests.chaos.scenario import NEXT, REPLICAS, Scenario
+from tests.chaos.scenario import IMAGE, NEXT, REPLICAS, Scenario
 from tests.chaos.watched import Watched
 
 _NO_LABELS: Final = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO, FENCE))
@@ -29,6 +29,33 @@ async def target_is_edited(case_run: CaseRun) -> bool:
     edited = {"broker": {"transportOptions": _OTHER_KEYS}, "jobStore": {"mongodb": _OTHER_JOBS}}
     await scenario.api.patch(f"{scenario.path('QueueTarget')}/team", {"spec": edited})
     async with case_run.operator():
+        await judge(case_run)
+    return reached
+
+
+_AFTER_THE_CHECK: Final = {"mongo claim", "redis push"}
+"""The effects before which an operator has looked at the image for the last time."""
+
+
+async def image_is_rolled_back(case_run: CaseRun) -> bool:
+    """Take the required image away, and give it back once the recovery waits for it: no job is enqueued meanwhile."""
+    scenario = case_run.scenario
+    [point] = case_run.case.points
+
+    async def enqueued() -> int:
+        record = await scenario.redis.hkeys(f"{OPERATOR}run:{scenario.run}")
+        return sum(field.startswith(JOB_FIELD.encode()) for field in record if isinstance(field, bytes))
+
+    async with case_run.operator(point) as operator:
+        reached = await case_run.is_hit(operator)
+        await scenario.roll_out(f"{IMAGE}-broken")
+        before = await enqueued()
+        operator.send(signal.SIGUSR1)
+        await scenario.watched.becomes(lambda one: one.ended or one.waits_for_image, "it to wait for the image, or end")
+        more = await enqueued() - before
+        if more > 0 and point.name not in _AFTER_THE_CHECK:
+            case_run.wrong.append(f"{more} jobs were enqueued for another image")
+        await scenario.roll_out(IMAGE)
         await judge(case_run)
     return reached
 

@@ -32,6 +32,7 @@ _ONE_SIDED: Final = {
 _BETWEEN: Final = {
     Trouble.UNLABELLED: ("k8s scale to 0", "k8s scale back"),
     **dict.fromkeys((*FORGED, Trouble.TARGET_EDITED), ("redis open", "redis release")),
+    Trouble.ROLLED_BACK: ("redis open", "redis push"),
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""
 

@@ -18,6 +18,8 @@ from tests.e2e.team import CELERY, Team, envelope
 
 SEP = "\x06\x16"
 CONSUMER = ["python", "tests/chaos/consumer.py"]
+IMAGE = "queue-recovery:test"
+REQUIRES_IMAGE: Json = {"requireImage": [{"deployment": "worker", "image": IMAGE}]}
 REPLICAS = 2
 GRACE = 5
 """Seconds that a worker's pod may take to end; what a drain waits for after a death in it."""
@@ -96,6 +98,13 @@ class Scenario(Team):
         await self.api.delete(path, {"propagationPolicy": "Background"})
         await self.apply(self._manifest)
         assert (await self.get("Deployment", "worker"))["metadata"]["uid"] != before
+
+    async def roll_out(self, image: str) -> None:
+        """Give the workers' Deployment an image, as a new version of its manifest does."""
+        container = self._manifest["spec"]["template"]["spec"]["containers"][0]
+        container["image"] = image
+        template = {"spec": {"containers": [container]}}
+        await self.api.patch(f"{self.path('Deployment')}/worker", {"spec": {"template": template}})
 
     async def remove_by_force(self) -> None:
         """Delete the recovery without its being ended."""
@@ -260,7 +269,7 @@ class Scenario(Team):
     async def _start_workers(self) -> None:
         container = {
             "name": "worker",
-            "image": "queue-recovery:test",
+            "image": IMAGE,
             "command": CELERY if self.real_workers else CONSUMER,
             "env": [{"name": "BROKER_URL", "value": self.broker_url}],
         }

@@ -189,6 +189,15 @@ async def test_an_edit_of_the_target_after_a_death_sends_no_message_and_no_claim
     await in_order(servers, [replace(plans.PENDING, trouble=Trouble.TARGET_EDITED, points=(one,)) for one in deaths])
 
 
+async def test_no_job_is_enqueued_while_the_workers_have_another_image_than_the_recovery_requires(
+    servers: Servers,
+) -> None:
+    effects = {"redis boundary": 1, "k8s scale back": 1, "redis push": 1, "mongo claim": 2}
+    points = [Point(name=name, number=n, side="before", fault=Fault.HOLD) for name, n in effects.items()]
+
+    await in_order(servers, [Case(trouble=Trouble.ROLLED_BACK, points=(point,)) for point in points])
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

@@ -6,14 +6,15 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 
+from sandbox.api import Json
 from sandbox.processes import DeadlineError, until
 from tests.chaos import neighbours, next_ones
-from tests.chaos.cases import FORGED, OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
+from tests.chaos.cases import NOT_IN_THE_MODEL, OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
 from tests.chaos.endings import ends
 from tests.chaos.instance import conformance
 from tests.chaos.points import Crossing, Moment, Point
 from tests.chaos.proxy import Network
-from tests.chaos.scenario import EARLIER
+from tests.chaos.scenario import EARLIER, REQUIRES_IMAGE
 from tests.chaos.servers import Servers
 from tests.mongodb import accept_updates, fail_updates
 
@@ -30,7 +31,7 @@ async def run(servers: Servers, case: Case) -> Result:
         async with await _begun(case_run):
             reached = await _TROUBLES[case.trouble](case_run)
             traces = [operator.crossings() for operator in case_run.operators]
-            compared = case.trouble not in FORGED
+            compared = case.trouble not in NOT_IN_THE_MODEL
             nonconforming = conformance(case, fixture.scenario).check(traces) if compared else ""
             status = fixture.scenario.watched.status
             logs = [operator.log.read_text() for operator in case_run.operators if operator.log.exists()]
@@ -52,7 +53,8 @@ async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
     if case.waits:
         return scenario.waiting()
     if not case.restore:
-        return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention})
+        required: Json = {"restart": REQUIRES_IMAGE} if case.trouble is Trouble.ROLLED_BACK else {}
+        return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention}, **required)
     async with scenario.recovering(EARLIER, jobs=[]), case_run.servers.operators.start(case_run.fixture.environment):
         await scenario.watched.becomes(lambda watched: watched.released, "the earlier recovery's end")
         scenario.earlier = scenario.uid
@@ -232,6 +234,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.CONFLICT: _store_refuses,
     Trouble.NO_MAJORITY: _store_refuses,
     Trouble.TARGET_EDITED: neighbours.target_is_edited,
+    Trouble.ROLLED_BACK: neighbours.image_is_rolled_back,
     Trouble.UNLABELLED: neighbours.labels_are_removed,
     Trouble.FORGED_JOB: neighbours.record_is_forged,
     Trouble.FORGED_COUNTER: neighbours.record_is_forged,

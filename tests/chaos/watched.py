@@ -37,6 +37,11 @@ class Watched:
         return condition(self.status, "Reconciling").get("reason") == "Locked"
 
     @property
+    def waits_for_image(self) -> bool:
+        """Whether it says that the workers have another image than it requires."""
+        return condition(self.status, "Reconciling").get("reason") == "AwaitingImage"
+
+    @property
     def released(self) -> bool:
         """Whether it has ended and has no finalizer of the operator."""
         return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))
