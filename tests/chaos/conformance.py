@@ -114,6 +114,11 @@ class Conformance:
                 if line.moment is Moment.FAILED:
                     return self._given_up(now, number, line)
                 return self._acted(now, actor, line)
+            case Moment.AFTER | Moment.FAILED if line.name.startswith("k8s ledger "):
+                actor = self._known(number, line.by)
+                if actor is not None and not (line.moment is Moment.AFTER and line.answer.startswith(_OK)):
+                    self._disturbed.add(actor)
+                return now
             case _:
                 return now
 

@@ -1,7 +1,9 @@
 """The ledger of a namespace, in the ConfigMap of a real API server."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -98,6 +100,27 @@ async def test_an_entry_that_another_process_has_changed_is_not_overwritten(
         await late.write(ENTRY.model_copy(update={"uid": "second"}))
 
     assert await late.read() == EXECUTED
+
+
+async def test_a_write_that_is_given_up_may_have_taken_place_and_does_not_hinder_the_next_one(
+    owner: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = owner.ledger()
+    await ledger.write(ENTRY)
+    answered = ApiClient.call_api
+
+    async def give_up(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- as those of the client
+        await answered(*arguments, **options)
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as lost:
+        lost.setattr(ApiClient, "call_api", give_up)
+        with pytest.raises(asyncio.CancelledError):
+            await ledger.write(EXECUTED)
+
+    assert await ledger.read() == EXECUTED
+    await ledger.write(None)
+    assert await owner.ledger().read() is None
 
 
 async def test_entries_of_other_recoveries_may_change_in_between(owner: Namespace) -> None:

@@ -123,20 +123,21 @@ class ConfigMapLedger:
         """See `recovery.ports.Ledger`."""
         await self.read()
         text = None if entry is None else entry.model_dump_json(by_alias=True, exclude_none=True)
+        self._is_read = False  # until it is answered: a write that was given up may have taken place
         try:
             if self._stored is not None:
                 self._stored = await self._patch(self._stored, text)
             elif text is not None:
                 self._stored = await self._create(text)
         except ApiException:
-            known, self._is_read = self._stored, False
-            if await self._get() != known:
+            if await self._get() != self._stored:
                 raise Superseded from None
             raise RecoveryError(
                 Reason.LEDGER_REFUSED,
                 f'the API server refuses a change of ConfigMap "{LEDGER}" in namespace "{self._namespace}". If it is '
                 "immutable, create it again from its content without that field",
             ) from None
+        self._is_read = True
         if entry is not None and self._target not in self._named_by:
             await self._name_in_target()
             self._named_by.add(self._target)
