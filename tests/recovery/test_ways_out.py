@@ -227,6 +227,29 @@ async def test_a_worker_that_another_client_scales_up_during_the_drain_is_stoppe
     assert case.workers.replicas == {"worker": 2}
 
 
+@pytest.mark.parametrize(
+    ("manager", "who", "remedy"),
+    [
+        (None, "another client", "If it is a GitOps tool or an autoscaler, pause it"),
+        ("somebody", 'field manager "somebody"', "If it is a GitOps tool or an autoscaler, pause it"),
+        ("argocd-controller", 'field manager "argocd-controller"', "Have Argo CD ignore /spec/replicas"),
+        ("kustomize-controller", 'field manager "kustomize-controller"', "Have Flux leave replicas alone"),
+    ],
+)
+async def test_who_scales_a_worker_up_during_the_drain_is_named_with_what_stops_it(
+    manager: str | None, who: str, remedy: str
+) -> None:
+    case, working = await stopping()
+
+    case.workers.change("worker", scaled_by=manager)
+    case.workers.scale("worker", 3)
+    said = await case.waits("WorkerChanged")
+    case.workers.end_pods()
+    await working
+
+    assert f'{who} scaled "worker" up during the drain; scaling to 0 again. {remedy}' in said
+
+
 async def test_labels_that_another_client_removes_during_the_drain_are_written_again() -> None:
     case, working = await stopping()
 

@@ -102,6 +102,20 @@ async def test_a_deployment_that_is_scaled_up_during_the_drain_is_not_drained_an
 
     assert (revived.replicas, revived.drained) == (1, False)
     assert revived.generation > drained.generation
+    assert (drained.scaled_by, revived.scaled_by) == ("queue-recovery", "kubectl")
+
+
+async def test_who_has_set_the_replicas_last_is_known_also_of_one_that_applies_on_the_servers_side(
+    fleet: Fleet,
+) -> None:
+    await fleet.apply(manifest(replicas=0))
+    applied = await fleet.look()
+    await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
+    scaled = await fleet.look()
+    await fleet.apply(manifest(replicas=0))
+    taken_back = await fleet.look()
+
+    assert [each.scaled_by for each in (applied, scaled, taken_back)] == ["owner", "kubectl", "owner"]
 
 
 async def test_pods_of_a_replica_set_that_is_deleted_meanwhile_are_waited_for(fleet: Fleet, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from typing import Final
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Outcome, Reason
@@ -187,13 +188,30 @@ def _generations(workers: Sequence[Worker]) -> list[tuple[str, int]]:
 
 
 def _refuse_revived(workers: Sequence[Worker]) -> None:
-    revived = [w.name for w in workers if w.replicas > 0]
+    revived = [worker for worker in workers if worker.replicas > 0]
     if revived:
         raise RecoveryError(
             Reason.WORKER_CHANGED,
-            f"another client scaled {quoted(revived)} up during the drain; scaling to 0 again. If it is a GitOps tool "
-            "or an autoscaler, pause it",
+            f"{_managers(revived)} scaled {quoted(worker.name for worker in revived)} up during the drain; scaling to "
+            f"0 again. {_remedy(revived)}",
         )
+
+
+_REMEDIES: Final = {
+    "argocd-controller": "Have Argo CD ignore /spec/replicas: ignoreDifferences with RespectIgnoreDifferences=true",
+    "kustomize-controller": "Have Flux leave replicas alone: remove spec.replicas from the Deployment in Git",
+}
+"""What makes a tool leave replicas alone, by its field manager."""
+
+
+def _managers(revived: Sequence[Worker]) -> str:
+    found = sorted({worker.scaled_by for worker in revived if worker.scaled_by})
+    return f"field manager {quoted(found)}" if found else "another client"
+
+
+def _remedy(revived: Sequence[Worker]) -> str:
+    known = [_REMEDIES[name] for name in sorted({worker.scaled_by or "" for worker in revived}) if name in _REMEDIES]
+    return "; ".join(known) or "If it is a GitOps tool or an autoscaler, pause it"
 
 
 def _refuse_unlabelled(recovery: Recovery, workers: Sequence[Worker]) -> None:

@@ -14,8 +14,20 @@ class OwnerReference(Model):
     controller: bool = False
 
 
+class SpecFields(Model):
+    replicas: Mapping[str, object] | None = Field(None, alias="f:replicas")
+
+
+class Fields(Model):
+    """Which fields a manager has set; only whether `spec.replicas` is among them matters here."""
+
+    spec: SpecFields = Field(SpecFields(), alias="f:spec")
+
+
 class ManagedFields(Model):
     manager: str = ""
+    time: str = ""
+    fields: Fields = Field(Fields(), alias="fieldsV1")
 
 
 class Metadata(Model):
@@ -29,6 +41,12 @@ class Metadata(Model):
     managed_fields: Sequence[ManagedFields] = ()
     deletion_timestamp: str | None = None
     """When the object was deleted, plus its grace period."""
+
+    @property
+    def scaled_by(self) -> str | None:
+        """Return the field manager that has set `spec.replicas` last, if the server knows one."""
+        owners = [entry for entry in self.managed_fields if entry.fields.spec.replicas is not None]
+        return max(owners, key=lambda entry: entry.time).manager if owners else None
 
     @property
     def version(self) -> int:

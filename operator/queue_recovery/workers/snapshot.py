@@ -96,6 +96,7 @@ def worker(
         grace_seconds=deployment.spec.template.spec.termination_grace_period_seconds,
         drained=not live and _is_at_zero(deployment, own),
         rollout=rollout(deployment, live),
+        scaled_by=deployment.metadata.scaled_by,
         images={container.name: container.image for container in deployment.spec.template.spec.containers},
     )
 

@@ -71,6 +71,8 @@ class Worker:
     """Whether it is scaled to 0, its controller has observed this, and it has no live pod."""
     rollout: str | None
     """What its rollout waits for, as `kubectl rollout status` reports it; None: complete."""
+    scaled_by: str | None = None
+    """The field manager that has set its replicas last; None: the server does not say."""
     images: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The images of its pod template, by the container's name."""
 
