@@ -35,7 +35,7 @@ unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instea
 	@$(BIN)/python -m sandbox.build
 	@$(BIN)/python -m sandbox.promtool
 	@$(BIN)/python -m sandbox.gitops_health
-	$(BIN)/pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 node-packages: $(READY) ## what `make node-test` needs of Debian's packages; as root
 	apt-get update -q

@@ -110,7 +110,7 @@ async def test_a_write_that_is_given_up_may_have_taken_place_and_does_not_hinder
     answered = ApiClient.call_api
 
     async def give_up(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- as those of the client
-        await answered(*arguments, **options)
+        (await answered(*arguments, **options)).close()
         raise asyncio.CancelledError
 
     with monkeypatch.context() as lost:
