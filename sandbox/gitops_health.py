@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from sandbox.go_build import GoProgram, built
-from sandbox.toolchain import GoError
+from sandbox.go_build import GoProgram, built, print_built
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,15 +66,5 @@ class GitOpsHealth:
         return dict(answer["value"])
 
 
-def main() -> None:
-    """Build the program if it is missing and print where it is."""
-    try:
-        print(built(_PROGRAM) / _PROGRAM.slug)
-    except GoError as error:
-        sys.exit(f"sandbox: {error}")
-    except KeyboardInterrupt:
-        sys.exit("sandbox: the build was stopped; only Go's own caches remain")
-
-
 if __name__ == "__main__":
-    main()
+    print_built(_PROGRAM)

@@ -84,6 +84,16 @@ def built(program: GoProgram) -> Path:
     return folder
 
 
+def print_built(program: GoProgram) -> None:
+    """Build a program if it is missing and print where it is; exits with a message if that fails."""
+    try:
+        print(built(program) / program.slug)
+    except GoError as error:
+        sys.exit(f"sandbox: {error}")
+    except KeyboardInterrupt:
+        sys.exit("sandbox: the build was stopped; only Go's own caches remain")
+
+
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process, so that two concurrent builds do the work once."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Final
 
-from sandbox.go_build import GoProgram, built
-from sandbox.toolchain import GoError
+from sandbox.go_build import GoProgram, built, print_built
 
 PROMTOOL: Final = GoProgram(
     slug="promtool",
@@ -26,15 +24,5 @@ def find_promtool() -> Path:
     return built(PROMTOOL) / PROMTOOL.slug
 
 
-def main() -> None:
-    """Build it if it is missing and print where it is."""
-    try:
-        print(find_promtool())
-    except GoError as error:
-        sys.exit(f"sandbox: {error}")
-    except KeyboardInterrupt:
-        sys.exit("sandbox: the build was stopped; only Go's own caches remain")
-
-
 if __name__ == "__main__":
-    main()
+    print_built(PROMTOOL)

@@ -13,7 +13,7 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.wording import named, quoted
-from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
+from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges, awaited_rollout
 
 
 async def check_images(recovery: Recovery, queues: Iterable[QueueSpec]) -> None:
@@ -58,8 +58,7 @@ async def await_images(recovery: Recovery) -> None:
 def _waits_for(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> Awaited | None:
     if missing := describe_missing(required, workers):
         return Awaited(reason=Reason.AWAITING_IMAGE, message=f"no job is enqueued until then: {missing}")
-    rollouts = "; ".join(f'"{w.name}": {w.rollout}' for w in workers if w.rollout is not None)
-    return Awaited(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
+    return awaited_rollout(workers)
 
 
 def describe_missing(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> str:

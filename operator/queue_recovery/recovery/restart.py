@@ -11,7 +11,7 @@ from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.scale_back import scale_back
 from queue_recovery.recovery.wording import named, quoted
-from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
+from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges, awaited_rollout
 
 
 async def restart(recovery: Recovery) -> None:
@@ -63,8 +63,7 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
             reason=Reason.AWAITING_MANUAL_SCALE_UP,
             message=f"restart.strategy is Manual. Scale the workers up: {commands}",
         )
-    rollouts = "; ".join(f'"{w.name}": {w.rollout}' for w in workers if w.rollout is not None)
-    return Awaited(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
+    return awaited_rollout(workers)
 
 
 def describe_replicas(workers: Sequence[Worker], before: Sequence[WorkerStatus], namespace: str) -> str:

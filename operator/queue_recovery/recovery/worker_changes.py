@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 
@@ -25,6 +26,12 @@ class Awaited:
         """Return the reason and the message at this time."""
         late = self.overdue if self.until is not None and now >= self.until else ""
         return self.reason, f"{self.message}{late}"
+
+
+def awaited_rollout(workers: Sequence[Worker]) -> Awaited | None:
+    """Return what the workers' rollouts wait for; None: they are complete. Pure."""
+    rollouts = "; ".join(f'"{w.name}": {w.rollout}' for w in workers if w.rollout is not None)
+    return Awaited(reason=Reason.AWAITING_ROLLOUT, message=rollouts) if rollouts else None
 
 
 _SOON: Final = 1.0
