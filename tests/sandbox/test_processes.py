@@ -7,7 +7,9 @@ import os
 import re
 import signal
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,22 +17,42 @@ from sandbox.broker import Broker
 from sandbox.janitor import clear_abandoned, marked_processes
 from sandbox.processes import ROOT, DeadlineError, Process, Scope, python_module, until
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 _DAEMON = (
     "import os, subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True, stdout=subprocess.DEVNULL)"
 )
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])  # SIGTERM has the handler of SIGINT
-async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp_path: Path) -> None:
+@asynccontextmanager
+async def sandbox_of_its_own(tmp_path: Path) -> AsyncIterator[Process]:
+    """Run `python -m sandbox`; not as a process of a scope that stays open, whose janitor would end it in any case."""
     async with Scope.open() as scope:
-        # Not a process of this scope, whose janitor would end it in any case.
-        owner = await Process.start(
+        yield await Process.start(
             "python -m sandbox",
             python_module("sandbox"),
             log=tmp_path / "log",
-            environment={**scope.environment(), "HOME": str(Path.home()), "SANDBOX_SCOPE": "not this test's"},
+            environment={
+                **scope.environment(TMPDIR=str(tmp_path)),
+                "HOME": str(Path.home()),
+                "SANDBOX_SCOPE": "not this test's",
+            },
             folder=ROOT,
         )
+
+
+async def nothing_is_left(folder: Path) -> None:
+    """Wait until every process of a sandbox and its folder are gone."""
+
+    async def cleared() -> bool:
+        return not marked_processes(str(folder), folder.name) and not folder.exists()  # noqa: ASYNC240 # on a local disk
+
+    await until(cleared, "every process and the folder to be gone", seconds=5)
+
+
+async def test_nothing_is_left_of_a_sandbox_that_was_killed(tmp_path: Path) -> None:
+    async with sandbox_of_its_own(tmp_path) as owner:
 
         async def started() -> Path | None:
             found = re.search(r"export KUBECONFIG=(.*)/kubeconfig\n(?s:.*)MONGODB", owner.end_of_log())
@@ -41,20 +63,32 @@ async def test_nothing_is_left_of_a_sandbox_ended_by(ending: signal.Signals, tmp
         # etcd, API server, controller manager, kubelet, Redis, job store
         assert len(marked_processes(str(folder), folder.name)) == 6
 
-        owner.send(ending)
-        code = await owner.wait()
+        owner.send(signal.SIGKILL)
 
-        async def cleared() -> bool:
-            return not marked_processes(str(folder), folder.name) and not folder.exists()
-
-        await until(cleared, "every process and the folder to be gone", seconds=5)
-        assert code == (-ending if ending == signal.SIGKILL else 0), owner.end_of_log()
+        assert await owner.wait() == -signal.SIGKILL
+        await nothing_is_left(folder)
         assert progress[:4] == [
             "looking for the control plane's programs; Ctrl-C ends and removes everything",
             "starting etcd, the API server and the controller manager",
             "starting a node, on which pods are local processes",
             "starting a broker and a job store",
         ]
+
+
+async def test_nothing_is_left_of_a_sandbox_that_is_interrupted_while_it_starts(tmp_path: Path) -> None:
+    async with sandbox_of_its_own(tmp_path) as owner:
+
+        async def starting() -> Path | None:
+            folders = list(tmp_path.glob("queue-recovery-sandbox-*"))  # noqa: ASYNC240 # on a local disk
+            return folders[0] if folders and marked_processes(str(folders[0]), folders[0].name) else None
+
+        folder = await until(starting, "the first process of the sandbox", of=owner)
+
+        owner.send(signal.SIGINT)  # whose handler is that of SIGTERM
+
+        assert await owner.wait() == 0, owner.end_of_log()
+        await nothing_is_left(folder)
+        assert owner.end_of_log().endswith("sandbox: ended and removed\n")
 
 
 async def test_the_remains_of_a_killed_owner_and_its_killed_janitor_are_removed_by_the_next_scope(
