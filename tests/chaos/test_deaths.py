@@ -59,25 +59,15 @@ async def test_messages_of_pending_jobs_are_left_also_where_the_jobs_are_listed_
     servers: Servers,
 ) -> None:
     assert not (undisturbed := await run(servers, plans.PENDING_ELSEWHERE)).violations, report.evidence(undisturbed)
-    troubles = {Trouble.DEATH: Fault.DIE, Trouble.CANCEL: Fault.HOLD, Trouble.REMOVED: Fault.DIE}
+    sort = Point(name="redis sort", number=1, side="before")
 
-    await in_order(
-        servers,
-        [
-            replace(
-                plans.PENDING_ELSEWHERE,
-                trouble=trouble,
-                points=(Point(name="redis sort", number=1, side="before", fault=fault),),
-            )
-            for trouble, fault in troubles.items()
-        ],
-    )
+    await in_order(servers, [replace(plans.PENDING_ELSEWHERE, trouble=Trouble.DEATH, points=(sort,))])
 
 
 async def test_a_recovery_that_is_created_again_after_a_death_does_nothing_more(
     servers: Servers, steps: list[Crossing]
 ) -> None:
-    await in_order(servers, sample(steps, Trouble.CREATED_AGAIN, 3))
+    await in_order(servers, sample(steps, Trouble.CREATED_AGAIN, 1))
 
 
 async def test_a_second_replica_takes_over_where_the_leader_was_killed(servers: Servers, steps: list[Crossing]) -> None:
@@ -102,7 +92,7 @@ async def test_a_job_store_that_dies_at_a_claim_or_refuses_it_has_each_job_enque
     servers: Servers, steps: list[Crossing]
 ) -> None:
     claim = [one for one in steps if one.name == "mongo claim"][:1]
-    troubles = (Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY)
+    troubles = (Trouble.CRASH, Trouble.NO_MAJORITY)
 
     await in_order(servers, [case for trouble in troubles for case in sample(claim, trouble, 1)])
 
@@ -130,7 +120,7 @@ async def test_a_recovery_that_has_waited_for_the_lock_plans_again_also_after_a_
     again = [one for one in more if " Locked" in one.name or one.name == "k8s status Planning Planned"]
 
     assert len(again) == 2, names  # waiting, and planning for the second time
-    await in_order(servers, list(plans.matrix(Trouble.DEATH, again, plans.WAITING)))
+    await in_order(servers, list(plans.matrix(Trouble.DEATH, again, plans.WAITING))[::2])
 
 
 async def test_workers_that_are_replaced_during_the_drain_are_stopped_too(
@@ -184,15 +174,15 @@ async def test_a_list_that_the_broker_loses_while_it_is_sorted_is_written_off_an
 
 
 async def test_an_edit_of_the_target_after_a_death_sends_no_message_and_no_claim_elsewhere(servers: Servers) -> None:
-    deaths = [Point(name=name, number=1, side="after") for name in ("redis boundary", "redis push")]
+    death = Point(name="redis boundary", number=1, side="after")
 
-    await in_order(servers, [replace(plans.PENDING, trouble=Trouble.TARGET_EDITED, points=(one,)) for one in deaths])
+    await in_order(servers, [replace(plans.PENDING, trouble=Trouble.TARGET_EDITED, points=(death,))])
 
 
 async def test_no_job_is_enqueued_while_the_workers_have_another_image_than_the_recovery_requires(
     servers: Servers,
 ) -> None:
-    effects = {"redis boundary": 1, "k8s scale back": 1, "redis push": 1, "mongo claim": 2}
+    effects = {"k8s scale back": 1, "mongo claim": 2}
     points = [Point(name=name, number=n, side="before", fault=Fault.HOLD) for name, n in effects.items()]
 
     await in_order(servers, [Case(trouble=Trouble.ROLLED_BACK, points=(point,)) for point in points])
@@ -209,16 +199,13 @@ async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_tha
 async def test_an_operator_that_dies_or_is_told_to_stop_while_it_restores_puts_each_message_back_once_or_not_at_all(
     servers: Servers,
 ) -> None:
-    deaths = [Point(name=f"redis {script}", number=1, side="after") for script in ("stage", "rejoin")]
-    cases = [Case(trouble=Trouble.DEATH, points=(point,), restore=True) for point in deaths]
-    paused = Point(name="redis sort", number=2, side="before", fault=Fault.STOP)
+    death = Point(name="redis stage", number=1, side="after")
     held = Point(name="redis rejoin", number=2, side="before", fault=Fault.HOLD)
 
     await in_order(
         servers,
         [
-            *cases,
-            Case(trouble=Trouble.PAUSE, points=(paused,), restore=True),
+            Case(trouble=Trouble.DEATH, points=(death,), restore=True),
             Case(trouble=Trouble.CANCEL, points=(held,), restore=True),
         ],
     )

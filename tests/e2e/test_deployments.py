@@ -2,7 +2,6 @@
 
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
-from tests.held import NOTE
 
 
 async def test_of_several_deployments_each_gets_its_own_replicas_back_and_one_at_zero_stays_there(team: Team) -> None:
@@ -68,40 +67,6 @@ async def test_workers_that_do_not_start_again_end_it_at_the_deadline_with_the_p
     assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(job, "NotAttempted")]
     assert (await team.job(job))["status"] == "failed"
     assert status["quarantine"]["messages"] == 1
-    assert await team.redis.keys("queuerecovery.dev:lock:*") == []
-
-
-async def test_a_deployment_that_is_created_again_during_the_drain_is_stopped_and_gets_its_own_replicas_back(
-    team: Team,
-) -> None:
-    await team.stubborn_workers(replicas=1)
-    await team.target()
-    await team.recovery()
-    await _until_scaled_to_zero(team)
-    await team.kubectl("delete", "deployment", "worker")
-    assert "Create it" in await team.waits("WorkerNotFound")
-    async with team.workers_end():
-        await team.workers(replicas=3)
-        status = await team.reached("Succeeded")
-
-    assert await team.replicas() == 3
-    assert status["workers"][0]["replicas"] == 3
-    assert NOTE.isdisjoint((await team.get("Deployment", "worker"))["metadata"].get("labels", {}))
-
-
-async def test_a_deployment_that_is_deleted_for_good_does_not_keep_the_others_from_coming_back(team: Team) -> None:
-    await team.stubborn_workers(replicas=1)
-    await team.workers("extra", replicas=1)
-    await team.target(queue={"workers": [{"name": "worker"}, {"name": "extra"}]})
-    await team.recovery()
-    await _until_scaled_to_zero(team)
-    await team.kubectl("delete", "deployment", "worker")
-    await team.waits("WorkerNotFound")
-    await team.change(cancel=True)
-
-    await team.reached("Cancelled")
-
-    assert await team.replicas("extra") == 1
     assert await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 

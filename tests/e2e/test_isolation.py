@@ -102,23 +102,7 @@ async def test_no_secret_and_no_payload_stands_anywhere(team: Team) -> None:
         assert payload not in text
 
 
-async def test_a_broker_of_another_kind_is_refused_with_its_reason(team: Team) -> None:
-    await team.workers(replicas=1)
-    await team.target()
-    cluster = await team.sandbox.start_broker(options=["--cluster-enabled", "yes"])
-    await team.secrets(redis=cluster.url)
-    await team.recovery()
-    assert "Cluster" in await team.waits("BrokerIsCluster")
-    first = await team.sandbox.start_broker()
-    replica = await team.sandbox.start_broker(options=["--replicaof", "127.0.0.1", str(first.port)])
-    await team.secrets(redis=replica.url)
-    await team.waits("BrokerReadOnly")
-    await team.secrets()
-    await team.reached("Succeeded")
-
-
 async def test_a_broker_that_may_evict_keys_gets_a_warning(team: Team) -> None:
-    await team.workers(replicas=1)
     broker = await team.sandbox.start_broker(options=["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"])
     await team.secrets(redis=broker.url)
     await team.target()

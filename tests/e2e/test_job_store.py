@@ -1,9 +1,5 @@
 """What a user sees when the job store refuses: a condition that says what to do, and nothing lost."""
 
-from collections.abc import Awaitable, Callable
-
-import pytest
-
 from sandbox.job_store import add_user
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
@@ -51,26 +47,14 @@ async def test_a_user_without_a_privilege_is_named_with_the_collection_before_an
     assert status["jobs"]["progress"] == "1/1"
 
 
-async def a_validator(team: Team) -> None:
-    validator = {"$jsonSchema": {"properties": {"queueRecovery": {"bsonType": "null"}}}}
-    await team.jobs.database.command("collMod", team.jobs.name, validator=validator)
-
-
-async def a_unique_index(team: Team) -> None:
-    await team.failed_job(status="pending")
-    await team.jobs.create_index("status", unique=True, partialFilterExpression={"status": "pending"})
-
-
-@pytest.mark.parametrize("rule", [a_validator, a_unique_index])
-async def test_a_rule_of_the_collection_that_refuses_a_claim_fails_the_recovery_and_nothing_is_lost(
-    team: Team, rule: Callable[[Team], Awaitable[None]]
-) -> None:
+async def test_a_rule_of_the_collection_that_refuses_a_claim_fails_the_recovery_and_nothing_is_lost(team: Team) -> None:
     await team.workers(replicas=1)
     await team.target()
     await team.redis.lpush("work", envelope("t", args=(SECRET,)))
     jobs = [await team.failed_job(text=SECRET) for _ in range(2)]
     before = [await team.job(job) for job in jobs]
-    await rule(team)
+    validator = {"$jsonSchema": {"properties": {"queueRecovery": {"bsonType": "null"}}}}
+    await team.jobs.database.command("collMod", team.jobs.name, validator=validator)
     await team.recovery(jobs=[{"id": job} for job in jobs])
 
     status = await team.reached("Failed")
@@ -91,39 +75,6 @@ async def test_a_rule_of_the_collection_that_refuses_a_claim_fails_the_recovery_
     told = await shown(team)
     assert SECRET not in told
     assert "Traceback" not in told
-
-
-async def test_a_job_that_a_capped_collection_drops_is_skipped_and_named(team: Team) -> None:
-    await team.workers(replicas=1)
-    # Before the target: the embedded server creates a collection for an update that matches nothing.
-    await team.jobs.database.create_collection(team.jobs.name, capped=True, size=100_000, max=2)
-    await team.target()
-    gone, there = [await team.failed_job() for _ in range(2)]
-    await team.redis.set("queuerecovery.dev:lock:work", "another")
-    await team.recovery(jobs=[{"id": gone}, {"id": there}])
-    await team.waits("Locked")
-    await team.failed_job()
-    await team.redis.delete("queuerecovery.dev:lock:work")
-
-    status = await team.reached("Succeeded")
-
-    assert status["jobs"]["progress"] == "1/2"
-    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(gone, "NotFound")]
-    assert (await team.job(there))["status"] == "pending"
-
-
-async def test_a_collation_of_the_collection_changes_neither_ids_nor_which_jobs_are_recoverable(team: Team) -> None:
-    await team.workers(replicas=1)
-    # Before the target: the embedded server creates a collection for an update that matches nothing.
-    await team.jobs.database.create_collection(team.jobs.name, collation={"locale": "en", "strength": 1})
-    await team.target()
-    failed, shouting = await team.failed_job(), await team.failed_job(status="FAILED")
-    await team.recovery(jobs=[{"id": failed}, {"id": shouting}])
-
-    status = await team.reached("Succeeded")
-
-    assert [(row["id"], row["reason"]) for row in status["skipped"]] == [(shouting, "NotRecoverable")]
-    assert (await team.job(failed))["status"] == "pending"
 
 
 async def test_a_password_that_is_changed_in_the_secret_is_used_at_once(team: Team, store: Database) -> None:

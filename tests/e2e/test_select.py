@@ -35,35 +35,6 @@ async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_left_is
     assert "4 messages quarantined, 5 left in the queue; 1 of 3 jobs enqueued, 2 skipped" in status["message"]
 
 
-async def test_the_plan_tells_what_would_be_purged_and_left(team: Team) -> None:
-    await team.workers()
-    await team.target()
-    await team.redis.lpush("work", *(envelope(f"t{n}") for n in range(5)))
-    kept, taken = await team.failed_job(task_id="t3"), await team.failed_job(task_id="t4")
-    await team.recovery(
-        suspend=True, purge={"select": {"taskIds": ["t1", "t4", "t9"]}}, jobs=[{"id": kept}, {"id": taken}]
-    )
-
-    message = await team.waits("Suspended")
-
-    plan = (await team.status())["plan"]
-    assert {key: plan[key] for key in ("ready", "purge", "leave", "enqueue", "skip")} == {
-        "ready": 5,
-        "purge": 2,
-        "leave": 3,
-        "enqueue": 1,
-        "skip": 1,
-    }
-    assert "would purge 2 of 5 messages (5 ready, 0 unacked), leave 3, enqueue 1 job, skip 1" in message
-    assert plan["examples"] == {
-        "purge": [{"taskId": "t4", "task": "work.run"}, {"taskId": "t1", "task": "work.run"}],
-        "leave": [{"taskId": name, "task": "work.run"} for name in ("t3", "t2", "t0")],
-        "enqueue": [{"id": taken, "taskId": "t4"}],
-        "skip": [{"id": kept, "reason": "StillQueued", "message": 'its message "t3" is still in the queue'}],
-    }
-    assert len(await team.queued()) == 5
-
-
 async def test_real_workers_run_what_was_left_and_what_was_enqueued_and_nothing_of_the_rest(team: Team) -> None:
     job = await team.failed_job(task_id="poison")
     await team.target()

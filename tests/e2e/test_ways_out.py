@@ -30,33 +30,6 @@ async def _unlocked(team: Team) -> bool:
     return NOTE.isdisjoint(labels) and await team.redis.keys("queuerecovery.dev:lock:*") == []
 
 
-async def test_deleting_a_running_recovery_brings_the_workers_back_first(team: Team) -> None:
-    await team.stubborn_workers()
-    await team.target()
-    await team.recovery()
-    await team.reached("Draining")
-    await _scaled_to(team, 0)
-    await team.kubectl("delete", "qr", "stuck", "--timeout=30s")
-    assert await team.replicas() == 2
-    assert await _unlocked(team)
-
-
-async def test_redis_away_in_the_middle_is_waited_for(team: Team, own_broker: Broker) -> None:
-    await team.stubborn_workers()
-    await team.target()
-    await team.redis.lpush("work", envelope("t"))
-    job = await team.failed_job()
-    await team.recovery(jobs=[{"id": job}])
-    await _scaled_to(team, 0)
-    await own_broker.stop()
-    async with team.workers_end():
-        await team.waits("BrokerUnavailable")
-        await own_broker.restart()
-        status = await team.reached("Succeeded")
-    assert status["messages"]["quarantined"] == 1
-    assert status["jobs"]["progress"] == "1/1"
-
-
 async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broker) -> None:
     await team.stubborn_workers()
     await team.target()
@@ -72,26 +45,6 @@ async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broke
     await team.redis.connection_pool.disconnect()
     await team.reached("Cancelled")
     assert await _unlocked(team)
-
-
-async def test_workers_that_come_up_before_the_boundary_are_stopped_and_the_queue_is_taken_again(
-    team: Team, own_broker: Broker
-) -> None:
-    await team.stubborn_workers()
-    await team.target()
-    await team.redis.lpush("work", envelope("t"))
-    await team.recovery()
-    await _scaled_to(team, 0)
-    own_broker.pause()
-    async with team.workers_end():
-        await team.reached("Purging")
-        await team.kubectl("scale", "deployment/worker", "--replicas=1")
-        await team.kubectl("rollout", "status", "deployment/worker")
-        own_broker.resume()
-        status = await team.reached("Succeeded")
-    assert status["purge"]["attempt"] == 2
-    assert status["messages"]["quarantined"] == 1
-    assert await team.replicas() == 2
 
 
 async def test_what_a_leader_leaves_that_is_killed_is_finished_by_the_one_that_stood_by(team: Team) -> None:

@@ -145,6 +145,8 @@ def _is_ended_by_another(state: State, recovery: int) -> bool:
 
 def _took_of_a_skipped_job(run: Run) -> bool:
     """Tell whether a run has taken the message that a job waits for which it does not enqueue."""
+    if not run.seen:
+        return False
     skipped = {Message(seen.task, number) for number, seen in enumerate(run.seen) if seen.status == "pending"}
     return not skipped.isdisjoint(run.moved + run.taken)
 
