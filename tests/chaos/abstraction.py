@@ -72,6 +72,7 @@ NOT_MODELLED: Final[Mapping[str, str]] = {
     "k8s event ": "events tell people what the status says",
     "k8s target status": "the health of a target",
     "k8s unfence": "removes the label of the fence, which is one action with setting it",
+    "k8s restart": "restarts workers for a recovery that takes nothing; the model has none of these",
     "k8s disown": "removes the operator from the owners of fields",
     "k8s ledger ": "copies of a recovery, which no case has, are explored by the model alone",
     "mongo check": "tries the permissions on an id that no job has",

@@ -101,6 +101,8 @@ class Case:
     """Whether it puts messages of an earlier recovery back."""
     pending: bool = False
     """Whether some of the listed jobs wait for their messages, as another recovery has enqueued them."""
+    restarts: bool = False
+    """Whether it restarts the workers and takes no message."""
     waits: bool = False
     """Whether it finds the queue locked, and plans again once the lock is free."""
     real_workers: bool = False
@@ -113,6 +115,7 @@ class Case:
             "every queue": self.every_queue,
             "restore": self.restore,
             "pending jobs": self.pending,
+            "restart": self.restarts,
             "locked queue": self.waits,
             "Celery": self.real_workers,
         }

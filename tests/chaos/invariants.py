@@ -36,6 +36,8 @@ def violations(scenario: Scenario, observed: Observation) -> list[str]:
 def _own(scenario: Scenario, observed: Observation) -> Iterator[str]:
     if scenario.earlier:
         return restored(scenario, observed)
+    if scenario.restarts:
+        return _restarted(scenario, observed)
     if scenario.forged:
         return forged(scenario, observed)
     return followed(scenario, observed) if scenario.former else _recovered(scenario, observed)
@@ -46,6 +48,24 @@ def _recovered(scenario: Scenario, observed: Observation) -> Iterator[str]:
     for job in scenario.listed:
         yield from _job(scenario, observed, job)
     yield from _figures(scenario, observed)
+
+
+def _restarted(scenario: Scenario, observed: Observation) -> Iterator[str]:
+    """No message was taken, each job ran once or waits for its message, and the pods were restarted at most once."""
+    for name, text in scenario.queue.items():
+        if observed.places.get(name) != [QUEUED]:
+            yield f"message {name} should be in the queue, and is in {observed.places.get(name)}"
+        elif not name.startswith("poison") and observed.texts[name] != text:
+            yield f"message {name} was changed"
+    for name in observed.produced:
+        if observed.places.get(name) != [RUN]:
+            yield f"message {name}, produced meanwhile, is in {observed.places.get(name)}"
+    for job in scenario.listed:
+        yield from _job(scenario, observed, job)
+    restarts = int(observed.deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) - 1
+    expected = {1} if scenario.watched.status.get("phase") == "Succeeded" else {0, 1}
+    if restarts not in expected:
+        yield f"the workers were restarted {restarts} times"
 
 
 def _messages(scenario: Scenario, observed: Observation) -> Iterator[str]:

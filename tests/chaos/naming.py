@@ -126,6 +126,8 @@ def _finalizer(patch: Sequence[Mapping[str, Any]]) -> str:
 def _scaling(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     if not isinstance(patch, Mapping):
         return "disown"
+    if "template" in patch.get("spec", {}):
+        return "restart"
     if "spec" in patch:
         return "scale back" if patch["spec"]["replicas"] else "scale to 0"
     return "fence" if patch["metadata"]["labels"][FENCE] else "unfence"

@@ -51,6 +51,8 @@ PENDING: Final = replace(PLAIN, pending=True)
 PENDING_ELSEWHERE: Final = replace(PENDING, every_queue=True)
 """One of every queue leaves messages of jobs that are listed for another queue."""
 RESTORING: Final = replace(PLAIN, restore=True)
+RESTARTING: Final = replace(PLAIN, restarts=True)
+"""A recovery that restarts workers has one effect more, and most of the broker's less."""
 WAITING: Final = replace(PLAIN, waits=True)
 """A recovery that has waited for the queue's lock plans again."""
 
@@ -63,7 +65,7 @@ def kind_for(trouble: Trouble) -> Case:
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
 """The effects before the last look at the workers: what replaces them later runs while messages are taken."""
 _FIRST_LIST: Final = frozenset({"", "0"})
-_OF_THE_LEDGER: Final = ("k8s ledger ", "redis boundary", "redis push", "redis stage")
+_OF_THE_LEDGER: Final = ("k8s ledger ", "redis boundary", "redis push", "redis stage", "k8s restart")
 """What effects begin with after which the ledger has to say more than before."""
 _OF_A_LOST_RELEASE: Final = {"redis push", "redis release"}
 """The effects at which a failover goes back to the lock and the record: without the markers, and with all of them."""

@@ -66,6 +66,8 @@ class Scenario(Team):
     real_workers: bool = False
     pending: bool = False
     """Whether some of the listed jobs wait for their messages, which no worker looks for."""
+    restarts: bool = False
+    """Whether the recovery restarts the workers and takes no message, and a listed job has no message."""
     watched: Watched = field(default_factory=Watched)
     listed: list[Listed] = field(default_factory=list)
     queue: dict[str, bytes] = field(default_factory=dict)
@@ -252,6 +254,8 @@ class Scenario(Team):
             await self.redis.lpush(UNDECLARED, self.queue["pending-0"])
             self.queue["pending-1"] = json.dumps([json.loads(envelope("pending-1")), "", "work"]).encode()
             await self._hold("pending-1", self.queue["pending-1"])
+        if self.restarts:
+            await self._list(await self.failed_job(task_id="lost"))
         for tag in ("left-1", "left-2"):
             entry = json.dumps([json.loads(envelope(tag)), "", "work"]).encode()
             await self._hold(tag, entry)

@@ -93,7 +93,7 @@ class Servers:
 
     @asynccontextmanager
     async def fixture(
-        self, *, real_workers: bool = False, own_store: bool = False, pending: bool = False
+        self, *, real_workers: bool = False, own_store: bool = False, pending: bool = False, restarts: bool = False
     ) -> AsyncIterator[Fixture]:
         """Make room for one case, and set it up; a case that ends or breaks its job store has one to itself."""
         number = next(self._databases)
@@ -116,6 +116,7 @@ class Servers:
                 api=self._api,
                 real_workers=real_workers,
                 pending=pending,
+                restarts=restarts,
             )
             await scenario.secrets(
                 redis=f"redis://127.0.0.1:{networks.redis.port}/{number}",

@@ -188,6 +188,28 @@ async def test_no_job_is_enqueued_while_the_workers_have_another_image_than_the_
     await in_order(servers, [Case(trouble=Trouble.ROLLED_BACK, points=(point,)) for point in points])
 
 
+async def test_workers_are_restarted_once_where_the_operator_dies_and_not_once_another_one_has_ended_the_recovery(
+    servers: Servers,
+) -> None:
+    restarts = {
+        Trouble.DEATH: ("after", Fault.DIE),
+        Trouble.OVERTAKEN: ("before", Fault.STOP),
+        Trouble.CREATED_AGAIN: ("after", Fault.DIE),
+    }
+
+    await in_order(
+        servers,
+        [
+            replace(
+                plans.RESTARTING,
+                trouble=trouble,
+                points=(Point.model_validate({"name": "k8s restart", "number": 1, "side": side, "fault": fault}),),
+            )
+            for trouble, (side, fault) in restarts.items()
+        ],
+    )
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

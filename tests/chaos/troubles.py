@@ -26,12 +26,13 @@ async def run(servers: Servers, case: Case) -> Result:
     """Run a case from its beginning to its judgement."""
     began = time.monotonic()
     own_store = case.trouble in OF_THE_STORE
-    async with servers.fixture(real_workers=case.real_workers, own_store=own_store, pending=case.pending) as fixture:
+    kind = {"real_workers": case.real_workers, "pending": case.pending, "restarts": case.restarts}
+    async with servers.fixture(own_store=own_store, **kind) as fixture:
         case_run = CaseRun(servers=servers, fixture=fixture, case=case)
         async with await _begun(case_run):
             reached = await _TROUBLES[case.trouble](case_run)
             traces = [operator.crossings() for operator in case_run.operators]
-            compared = case.trouble not in NOT_IN_THE_MODEL
+            compared = case.trouble not in NOT_IN_THE_MODEL and not case.restarts
             nonconforming = conformance(case, fixture.scenario).check(traces) if compared else ""
             status = fixture.scenario.watched.status
             logs = [operator.log.read_text() for operator in case_run.operators if operator.log.exists()]
@@ -52,6 +53,8 @@ async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
     scenario, case = case_run.scenario, case_run.case
     if case.waits:
         return scenario.waiting()
+    if case.restarts:
+        return scenario.recovering(purge={"mode": "None"}, restart={"annotate": True})
     if not case.restore:
         required: Json = {"restart": REQUIRES_IMAGE} if case.trouble is Trouble.ROLLED_BACK else {}
         return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention}, **required)

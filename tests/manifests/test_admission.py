@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.api import Json
 from tests.manifests.conftest import Cluster, Refused
 
 OPERATOR = "--as=system:serviceaccount:queue-recovery:queue-recovery"
@@ -20,20 +21,31 @@ _DEPLOYMENT = {
         "replicas": 2,
         "selector": {"matchLabels": {"app": "worker"}},
         "template": {
-            "metadata": {"labels": {"app": "worker"}},
+            "metadata": {"labels": {"app": "worker"}, "annotations": {"owner": "media"}},
             "spec": {"containers": [{"name": "worker", "image": "worker:1"}]},
         },
     },
 }
 
+
+def template(metadata: Json) -> Json:
+    """Return a change of the metadata of a Deployment's pods."""
+    return {"spec": {"template": {"metadata": metadata}}}
+
+
 ALLOWED = {
     "replicas": {"spec": {"replicas": 0}},
     "its note": {"metadata": {"labels": {"queuerecovery.dev/held-by": "stuck"}}},
     "its fence": {"metadata": {"labels": {"queuerecovery.dev/fence": "7"}}},
+    "the time of a restart": template({"annotations": {"kubectl.kubernetes.io/restartedAt": "2030-01-01T00:00:00Z"}}),
 }
 REFUSED = {
     "an image": {"spec": {"template": {"spec": {"containers": [{"name": "worker", "image": "worker:evil"}]}}}},
     "a volume": {"spec": {"template": {"spec": {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}}}},
+    "an annotation of its pods": template({"annotations": {"sidecar.example.org/inject": "true"}}),
+    "an annotation of its pods that is removed": template({"annotations": {"owner": None}}),
+    "a label of its pods": template({"labels": {"team": "other"}}),
+    "a finalizer of its pods": template({"finalizers": ["example.org/kept"]}),
     "paused": {"spec": {"paused": True}},
     "the strategy": {"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}}},
     "a label": {"metadata": {"labels": {"team": "other"}}},

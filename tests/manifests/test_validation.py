@@ -89,6 +89,15 @@ from tests.manifests.objects import recovery, target
             {"restart": {"requireImage": [{"deployment": "worker", "image": tag} for tag in ("a:1", "a:2")]}},
             "spec.restart.requireImage[1]: Duplicate value",
         ),
+        ({"restart": {"annotate": True}}, "spec.restart.annotate: Invalid value: annotate restarts workers that keep"),
+        (
+            {"purge": {"mode": "None"}, "restart": {"annotate": True, "strategy": "Manual"}},
+            "spec.restart.annotate: Invalid value: with annotate the operator restarts the workers",
+        ),
+        (
+            {"restoreFrom": {"name": "earlier"}, "restart": {"annotate": True}},
+            "spec.restart: Invalid value: restoreFrom only puts",
+        ),
         ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
         ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),
         ({"targetRef": {"name": "media", "namespace": "other"}}, 'unknown field "spec.targetRef.namespace"'),

@@ -22,6 +22,8 @@ class FakeWorkers(Faults):
         """Whether pods of a Deployment at 0 replicas run until `end_pods`."""
         self.scaled_back: list[tuple[str, ...]] = []
         """The arguments of `scale_back`, whether there was a note or not: name, UID, UIDs of recoveries."""
+        self.restarted: list[str] = []
+        """The Deployments whose pods were restarted by the annotation, in that order."""
         self._change = asyncio.Event()
 
     def add(self, name: str, **fields: object) -> Worker:
@@ -84,6 +86,15 @@ class FakeWorkers(Faults):
         self.change(worker.name, note=note)
         return self.scale(worker.name, 0).generation
 
+    async def restart(self, worker: Worker, restarted_at: str) -> None:
+        self._called("restart")
+        now = self.deployments.get(worker.name)
+        if now != worker:
+            raise RecoveryError(Reason.WORKER_CHANGED, f"{worker.name} has changed")
+        if worker.restarted_at != restarted_at:
+            self.restarted.append(worker.name)
+            self.change(worker.name, restarted_at=restarted_at, generation=worker.generation + 1)
+
     async def scale_back(
         self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
     ) -> int | None:
@@ -92,6 +103,8 @@ class FakeWorkers(Faults):
         self.scaled_back.append((name, uid, *run_uids))
         worker = self.deployments.get(name)
         if worker is None or worker.note is None or worker.note.uid not in run_uids:
+            if worker is not None and worker.uid == uid:
+                self.change(name, resource_version=f"{int(worker.resource_version) + 1}")
             return None
         replicas = worker.note.replicas
         self.change(name, note=None)

@@ -25,7 +25,7 @@ from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore, Workers
 from queue_recovery.recovery.ports.environment import Earlier, Environment
 from queue_recovery.recovery.ports.ledger import Ledger
-from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource
+from queue_recovery.recovery.ports.resource import Resource
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.reconcile import reconcile
 from queue_recovery.recovery.recovery import Recovery
@@ -35,6 +35,7 @@ from tests.recovery.fake_broker import FakeBroker
 from tests.recovery.fake_database import TASK
 from tests.recovery.fake_job_store import FakeJobStore
 from tests.recovery.fake_ledger import FakeLedger
+from tests.recovery.fake_resource import FakeResource
 from tests.recovery.fake_workers import FakeWorkers
 from tests.recovery.faults import Faults
 from tests.turns import alone
@@ -42,7 +43,6 @@ from tests.turns import alone
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 UID = str(UUID(int=1))
 CLUSTER = "this-cluster"
-NAMESPACE = "media"
 NAME = "stuck"
 
 _LOOPS = 10
@@ -69,50 +69,6 @@ def target(
             **spec,
         }
     )
-
-
-class FakeResource(Faults):
-    """A QueueRecovery whose status is in memory."""
-
-    def __init__(self, spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, uid: str, name: str) -> None:
-        """Store the spec and the status."""
-        super().__init__()
-        self.uid, self.namespace, self.name, self.created = uid, NAMESPACE, name, NOW
-        self.desired = DesiredState(spec=spec, generation=1, deleting=False)
-        self.status = status
-        self.written: list[QueueRecoveryStatus] = []
-        """All statuses that were written, the first one first."""
-        self.is_gone = False
-        self._change = asyncio.Event()
-
-    @property
-    def last_status(self) -> QueueRecoveryStatus:
-        return self.status
-
-    async def changed(self) -> None:
-        await self._change.wait()
-        self._change.clear()
-
-    async def read(self) -> QueueRecoveryStatus:
-        await asyncio.sleep(0)
-        self._called("read")
-        if self.is_gone:
-            raise Gone
-        return self.status
-
-    async def write(self, status: QueueRecoveryStatus) -> None:
-        self._called("write")
-        if self.is_gone:
-            raise Gone
-        self.status = status
-        self.written.append(status)
-
-    def change(self, *, deleting: bool = False, **spec: object) -> None:
-        """Change fields of the spec, or delete the resource, and report it."""
-        changed = self.desired.spec.model_copy(update=spec)
-        generation = self.desired.generation + bool(spec)
-        self.desired = DesiredState(spec=changed, generation=generation, deleting=deleting or self.desired.deleting)
-        self._change.set()
 
 
 class FakeEnvironment(Faults):
@@ -246,9 +202,8 @@ class Case:
         self.broker = self.environment.fake_broker
         self.jobs = self.environment.jobs
         self.workers = self.environment.deployments
-        self.resource = FakeResource(
-            QueueRecoverySpec.model_validate(wanted), status or QueueRecoveryStatus(), uid=uid, name=name
-        )
+        recovery = QueueRecoverySpec.model_validate(wanted)
+        self.resource = FakeResource(recovery, status or QueueRecoveryStatus(), uid=uid, name=name, created=NOW)
         for job in jobs:
             if isinstance(job, str) and job not in self.jobs.jobs:
                 self.jobs.add(job)
@@ -296,15 +251,29 @@ class Case:
             if left <= 0:  # a dead process makes no further calls
                 raise asyncio.CancelledError
 
-        ledger = self.environment.fake_ledger
-        fakes = (self.resource, self.environment, self.broker, self.jobs, self.workers, ledger)
-        for fake in fakes:
-            fake.on_any_call = count
+        self._at_each_call(count)
         with suppress(asyncio.CancelledError):
             await self.reconciled()
-        for fake in fakes:
-            fake.on_any_call = lambda: None
+        self._at_each_call(lambda: None)
         return left <= 0
+
+    def at_call(self, number: int, event: Callable[["Case"], object]) -> Callable[[], bool]:
+        """Let something happen right before a process makes its call of that number; return what tells whether."""
+        left = number
+
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                event(self)
+
+        self._at_each_call(count)
+        return lambda: left <= 0
+
+    def _at_each_call(self, act: Callable[[], None]) -> None:
+        ledger = self.environment.fake_ledger
+        for fake in (self.resource, self.environment, self.broker, self.jobs, self.workers, ledger):
+            fake.on_any_call = act
 
     def start(self) -> "asyncio.Task[Requeue | None]":
         """Reconcile in the background."""

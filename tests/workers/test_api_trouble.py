@@ -39,7 +39,11 @@ async def restore(workers: Workers) -> object:
     return await workers.scale_back("worker", "d", RUN)
 
 
-CALLS = [look, follow, scale, restore]
+async def restart(workers: Workers) -> None:
+    await workers.restart(SEEN, "2030-01-01T00:00:00Z")
+
+
+CALLS = [look, follow, scale, restore, restart]
 
 
 def answering(status: int) -> Handler:

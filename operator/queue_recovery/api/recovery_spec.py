@@ -158,6 +158,23 @@ class RestartSpec(Model):
         "enqueues no job while one of them has not, or while its rollout is not complete.",
         json_schema_extra=list_map("deployment"),
     )
+    annotate: bool = Field(
+        default=False,
+        description="With `purge.mode: None`: restart the workers before the jobs are enqueued, as `kubectl rollout "
+        "restart` does, by the annotation `kubectl.kubernetes.io/restartedAt` of the pod template. For workers that "
+        "run and consume nothing. Deployments with 0 replicas are left alone.",
+    )
+
+    model_config = with_rules(
+        [
+            {
+                "rule": "!self.annotate || self.strategy == 'Recreate'",
+                "fieldPath": ".annotate",
+                "message": "with annotate the operator restarts the workers, with strategy Manual you do: remove one "
+                "of them",
+            }
+        ]
+    )
 
 
 class ReenqueueSpec(Model):
@@ -181,7 +198,10 @@ _RESTORES_ONLY: Rules = [
                 " && !self.purge.takeUnreadable)"
             ),
         ),
-        ("restart", "self.restart.strategy == 'Recreate' && !has(self.restart.requireImage)"),
+        (
+            "restart",
+            "self.restart.strategy == 'Recreate' && !has(self.restart.requireImage) && !self.restart.annotate",
+        ),
         ("reenqueue", "self.reenqueue.ratePerSecond == 0"),
     )
 ]
@@ -270,6 +290,12 @@ class QueueRecoverySpec(Model):
                 "message": f"jobs go to the recovery's queue: remove `queue` from them, or use queue `{EVERY_QUEUE}`",
             },
             *_RESTORES_ONLY,
+            {
+                "rule": "!self.restart.annotate || self.purge.mode == 'None'",
+                "fieldPath": ".restart.annotate",
+                "message": "annotate restarts workers that keep running, and with purge.mode Quarantine they are "
+                "stopped and started anyway: remove annotate, or set purge.mode to None",
+            },
             {
                 "rule": f"!has(self.restoreFrom) || self.queue != '{EVERY_QUEUE}'",
                 "fieldPath": ".queue",

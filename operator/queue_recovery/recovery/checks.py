@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import MOST_WORKERS
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import MOST_CHARACTERS
 from queue_recovery.recovery.recovery import Recovery
 
@@ -29,6 +29,16 @@ async def check_queues(recovery: Recovery, queues: Iterable[str]) -> None:
     broker = await recovery.broker()
     for queue in queues:
         await broker.check_queue(queue, take_unreadable=recovery.spec.purge.take_unreadable)
+
+
+def check_not_paused(recovery: Recovery, paused: Iterable[str]) -> None:
+    """Raise AwaitingChange (`WorkerPaused`) for the first of these Deployments, which are paused."""
+    for name in paused:
+        raise AwaitingChange(
+            Reason.WORKER_PAUSED,
+            f'Deployment "{name}" is paused, so its pods would not start again. Resume it: '
+            f"kubectl rollout resume deployment/{name} -n {recovery.resource.namespace}",
+        )
 
 
 def worker_names(queues: Iterable[QueueSpec]) -> list[str]:

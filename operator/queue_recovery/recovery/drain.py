@@ -9,7 +9,8 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.frozen_jobs import freeze_all
+from queue_recovery.recovery.frozen_jobs import freeze_all, skipped_as_frozen
+from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.locks import acquire_locks, check_notes
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
@@ -24,13 +25,17 @@ async def drain(recovery: Recovery) -> None:
     """Acquire the locks, stop the workers, wait for their last pod, and freeze the jobs' state."""
     await acquire_locks(recovery)
     drained = await stop_workers(recovery) if recovery.takes_messages else []
-    await freeze_all(recovery)
+    frozen = await freeze_all(recovery)
     if not recovery.takes_messages:
+        # A worker that is restarted may take the message of a job, which is in no queue then.
+        by_id = [job for job in listed(recovery.spec) if job.id is not None] if recovery.restarts_workers else []
+        skipped = await skipped_as_frozen(recovery, by_id, frozen) if by_id else {}
         message = "purge.mode is None, so no worker was stopped"
         await recovery.save(
             (ConditionType.DRAINED, "True", Reason.NOT_NEEDED, message),
             (ConditionType.PURGED, "False", Reason.NOT_NEEDED, "purge.mode is None, so every message stays"),
             progress=(Reason.REENQUEUING, message),
+            update={"skipped": list(skipped.values())},
         )
         return
     await recovery.save(

@@ -26,6 +26,7 @@ from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restore import restored_counts
+from queue_recovery.recovery.rollout_restart import describe_unfinished, refuse_late_restarts
 from queue_recovery.recovery.scale_back import scale_back
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ async def end(recovery: Recovery) -> None:
         await _refuse_late_takes(recovery)
         await scale_back(recovery)
         _mark_scaled_back(recovery)
+    if _may_restart_workers(recovery):
+        await refuse_late_restarts(recovery)
+        _mark_scaled_back(recovery)
     status = await _close(recovery)
     await record_outcome(recovery, status)
     await recovery.finish(status)
@@ -55,6 +59,11 @@ async def end(recovery: Recovery) -> None:
 def _holds_workers(recovery: Recovery) -> bool:
     restarted = is_true(recovery.status.conditions, ConditionType.RESTARTED)
     return recovery.scales_workers and not recovery.scaled_back and not restarted
+
+
+def _may_restart_workers(recovery: Recovery) -> bool:
+    restarted = is_true(recovery.status.conditions, ConditionType.RESTARTED)
+    return recovery.restarts_workers and not recovery.scaled_back and not restarted
 
 
 def _mark_scaled_back(recovery: Recovery) -> None:
@@ -91,6 +100,8 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
     ending = final_ending(
         status, len(in_doubt), has_lost=has_lost, lost=closed.lost, scales_workers=recovery.scales_workers
     )
+    if restart := describe_unfinished(recovery):
+        ending = ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. {restart}"})
     return status.model_copy(update={"ending": ending})
 
 

@@ -89,8 +89,8 @@ def describe(
     """
     takes = spec.purge.mode == "Quarantine"
     messages = plan.ready + plan.unacked
-    does_nothing = plan.purge == 0 and plan.enqueue == 0
-    would = []
+    does_nothing = plan.purge == 0 and plan.enqueue == 0 and not spec.restart.annotate
+    would = ["restart the workers"] if spec.restart.annotate else []
     if takes and not does_nothing:
         of = f"{plan.purge} of {counted(messages, 'message')}" if plan.leave else counted(plan.purge, "message")
         would.append(f"purge {of} ({plan.ready} ready, {plan.unacked} unacked)")
@@ -110,7 +110,7 @@ def describe(
         names = named(plan.unlisted, total=plan.unlisted_total)
         said.append(f"queues that the target does not list, so they are not touched: {names}")
     if not takes:
-        said.append("no message is removed and no worker is stopped")
+        said.append("no message is removed" + ("" if spec.restart.annotate else " and no worker is stopped"))
     is_empty = takes and messages == 0
     unmatched = f"purge.select matches none of the {counted(messages, 'message')} in the queue"
     is_unmatched = _is_unmatched(spec, plan, skipped)

@@ -48,7 +48,7 @@ async def record_intent(recovery: Recovery) -> None:
     if recovery.scales_workers:
         recovery.turn.check_drain_slot()
         await recovery.environment.pause(recovery.turn.stop_delay())
-    workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
+    workers = await _first_look(recovery, worker_names(queues.values())) if recovery.changes_workers else []
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
     await check_images(recovery, queues.values())

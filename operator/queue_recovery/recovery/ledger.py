@@ -115,7 +115,8 @@ async def record_outcome(recovery: Recovery, status: QueueRecoveryStatus, *, are
         if entry is not None and entry.uid != recovery.resource.uid:
             return
         ended = None
-        if not are_figures_final or not _has_done_nothing(status):
+        may_have_restarted = recovery.restarts_workers and entry is not None and entry.executed
+        if not are_figures_final or may_have_restarted or not _has_done_nothing(status):
             ended = (entry or _entry(recovery)).model_copy(
                 update={
                     "executed": True,

@@ -7,8 +7,8 @@ from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, Mes
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.checks import check_name, check_queues, worker_names
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
+from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, worker_names
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.images import check_images
@@ -31,23 +31,18 @@ async def plan(recovery: Recovery) -> None:
     queues = await recovery.queues()
     jobs = listed(recovery.spec)
     check_size(recovery.spec, jobs)
-    workers = worker_names(queues.values()) if recovery.takes_messages else []
+    workers = worker_names(queues.values()) if recovery.changes_workers else []
     await recovery.environment.check_permissions(await recovery.target(), workers)
     await check_images(recovery, queues.values())
     broker = await recovery.broker()
     await broker.check()
     await check_queues(recovery, queues)
     stored = await _checked(recovery, jobs, queues)
-    if recovery.takes_messages:
-        for name in await recovery.environment.workers.paused(workers):
-            raise AwaitingChange(
-                Reason.WORKER_PAUSED,
-                f'Deployment "{name}" is paused, so its pods would not start again. Resume it: '
-                f"kubectl rollout resume deployment/{name} -n {recovery.resource.namespace}",
-            )
+    if recovery.changes_workers:
+        check_not_paused(recovery, await recovery.environment.workers.paused(workers))
     was_held = await is_any_held(recovery, queues)
     found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
-    if found.is_nothing and not recovery.spec.suspend:
+    if found.is_nothing and not recovery.spec.suspend and not recovery.restarts_workers:
         # A message that a worker returned between the reads of the lists and of `unacked` was in neither.
         found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
     made = Plan(
@@ -66,7 +61,13 @@ async def plan(recovery: Recovery) -> None:
         examples=_examples(found) if recovery.spec.suspend else None,
     )
     # Another recovery that holds a lock may return messages to the queue.
-    ends = found.is_nothing and not recovery.spec.suspend and not was_held and not await is_any_held(recovery, queues)
+    ends = (
+        found.is_nothing
+        and not recovery.restarts_workers
+        and not recovery.spec.suspend
+        and not was_held
+        and not await is_any_held(recovery, queues)
+    )
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
     reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
     await recovery.save(progress=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})

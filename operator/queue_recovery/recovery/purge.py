@@ -24,6 +24,13 @@ async def purge(recovery: Recovery) -> None:
     run = await recovery.run()
     if not recovery.takes_messages:
         await run.pass_boundary()
+        if recovery.restarts_workers:
+            await recovery.save(
+                (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None, so every message stays"),
+                (ConditionType.RESTARTED, "False", Reason.RESTARTING, "restarting the workers"),
+                progress=(Reason.RESTARTING, "restarting the workers"),
+            )
+            return
         await recovery.save(
             (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None, so every message stays"),
             (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None, so no worker was stopped"),

@@ -46,7 +46,7 @@ class Recovery(StoredStatus):
     is_plan_outdated: bool = field(default=False, init=False)
     """Whether another recovery has held the lock since: it may have enqueued planned jobs, or returned messages."""
     scaled_back: bool = field(default=False, init=False)
-    """Whether the ending has scaled the workers back."""
+    """Whether the ending has scaled the workers back, or refused late restarts."""
     cluster_uid: str | None = field(default=None, init=False)
     """UID of the cluster; None: not read, or the operator may not read it."""
     _target: QueueTargetSpec | None = field(default=None, init=False)
@@ -142,6 +142,16 @@ class Recovery(StoredStatus):
     def scales_workers(self) -> bool:
         """Whether the operator itself stops and starts the workers."""
         return self.takes_messages and self.spec.restart.strategy == "Recreate"
+
+    @property
+    def restarts_workers(self) -> bool:
+        """Whether the operator restarts the workers without stopping them first."""
+        return self.spec.restart.annotate and not self.takes_messages and self.spec.restore_from is None
+
+    @property
+    def changes_workers(self) -> bool:
+        """Whether the workers' Deployments are changed, by the operator or, with `Manual`, by the user."""
+        return self.takes_messages or self.restarts_workers
 
     @property
     def known_target(self) -> QueueTargetSpec | None:

@@ -10,13 +10,13 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import ENQUEUED_THERE, WRONG_KEYS
-from queue_recovery.recovery.frozen_jobs import freeze, look_up
+from queue_recovery.recovery.frozen_jobs import freeze, look_up, skipped_as_frozen
 from queue_recovery.recovery.images import await_images
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
 from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.skips import changed_since, gone_since, refused_since, skipped_jobs
+from queue_recovery.recovery.skips import changed_since, gone_since, refused_since
 from queue_recovery.recovery.wording import counted
 
 _BATCH = 500
@@ -43,7 +43,7 @@ async def reenqueue(recovery: Recovery) -> None:
     frozen = await freeze(recovery, jobs, stored)
     # Any client of the broker may have added markers of other jobs.
     done = {job.key for job in jobs} & await (await recovery.run()).pushed()
-    skipped = await _skipped_as_seen(recovery, [job for job in jobs if job.key not in done], frozen)
+    skipped = await skipped_as_frozen(recovery, [job for job in jobs if job.key not in done], frozen)
     rate = recovery.spec.reenqueue.rate_per_second
     size = _BATCH if rate == 0 else max(1, min(_BATCH, rate // _BATCHES_PER_SECOND))
     rest = (job for job in jobs if job.key not in done and job.key not in skipped)
@@ -63,17 +63,6 @@ async def reenqueue(recovery: Recovery) -> None:
         if rate:
             await recovery.environment.pause(len(batch) / rate)
     await _report(recovery, jobs, done, skipped, complete=True)
-
-
-async def _skipped_as_seen(
-    recovery: Recovery, jobs: Sequence[ListedJob], frozen: Mapping[str, SeenJob | None]
-) -> dict[str, SkippedJob]:
-    """Return the jobs that must not be enqueued because of their frozen state."""
-    task_ids = [seen.task_id for seen in frozen.values() if seen is not None and seen.task_id]
-    queued: frozenset[str] = frozenset()
-    if not recovery.takes_messages and task_ids:
-        queued = await (await recovery.broker()).queued_task_ids(task_ids, *recovery.covered)
-    return skipped_jobs(jobs, frozen, queued, await recovery.recoverable(), recovery.status.skipped)
 
 
 async def _enqueue(
@@ -169,6 +158,10 @@ async def _report(
 
 def _outcome(recovery: Recovery, message: str, enqueued: int) -> str:
     messages = recovery.status.messages
+    restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
+    is_asleep = restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO
+    if messages is None and recovery.restarts_workers and not is_asleep:
+        return f"workers restarted; {message}"
     if messages is None:
         return message
     left = f", {messages.left} left in the queue" if recovery.spec.purge.select or messages.left else ""
@@ -177,8 +170,7 @@ def _outcome(recovery: Recovery, message: str, enqueued: int) -> str:
     if messages.found == 0 and (plan is None or plan.ready + plan.unacked == 0):
         message = f"{message}. {WRONG_KEYS}"
         message += f". {ENQUEUED_THERE}" if enqueued else ""
-    restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
-    if restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO:
+    if is_asleep:
         message += (
             ". No worker consumes the queue, because its Deployments have 0 replicas. See the condition Restarted"
         )

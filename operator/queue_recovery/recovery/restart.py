@@ -9,21 +9,26 @@ from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.rollout_restart import check_restartable, rollout_restart
 from queue_recovery.recovery.scale_back import scale_back
 from queue_recovery.recovery.wording import named, quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges, awaited_rollout
 
 
 async def restart(recovery: Recovery) -> None:
-    """Scale the workers back and wait for the rollout, as `kubectl rollout status` judges it."""
+    """Scale the workers back or restart them, and wait for the rollout, as `kubectl rollout status` judges it."""
     if recovery.scales_workers:
         await scale_back(recovery)
+    elif recovery.restarts_workers and not await rollout_restart(recovery):
+        return
     workers = await _await_rollout(recovery)
     message = describe_replicas(workers, recovery.status.workers, recovery.resource.namespace)
     reason = Reason.COMPLETED
     asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
     if asleep and (alone := without_workers(asleep, await recovery.queues())):
         reason, message = Reason.WORKERS_AT_ZERO, f"{_no_consumers(recovery, alone)} ({message})"
+    if recovery.restarts_workers and len(asleep) < len(workers):
+        message = f"workers restarted; {message}"
     next_message = "enqueuing the listed jobs" if recovery.spec.jobs else "no job is listed"
     unfinished = "not every listed job is enqueued" if recovery.spec.jobs else next_message
     await recovery.save(
@@ -37,11 +42,14 @@ async def _await_rollout(recovery: Recovery) -> Sequence[Worker]:
     """Wait until all rollouts are complete, and return the workers."""
     names = sorted(w.name for w in recovery.status.workers)
     # If the user scales the workers up, the last write of this process is not the current state.
-    async with aclosing(recovery.environment.workers.follow(names, fresh=not recovery.scales_workers)) as followed:
+    fresh = not (recovery.scales_workers or recovery.restarts_workers)
+    async with aclosing(recovery.environment.workers.follow(names, fresh=fresh)) as followed:
         changes = WorkerChanges(recovery, followed)
         workers = await changes.next()
         while True:
             waiting = None
+            if recovery.restarts_workers:
+                await check_restartable(recovery, workers)
             if recovery.scales_workers and any(w.note and w.note.uid == recovery.resource.uid for w in workers):
                 # The Deployment was created again, from a manifest with the note.
                 await scale_back(recovery)
@@ -53,7 +61,7 @@ async def _await_rollout(recovery: Recovery) -> Sequence[Worker]:
 def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
     """Return what the rollout waits for; None: it is complete."""
     asleep = [w.name for w in workers if w.replicas == 0]
-    if asleep and not recovery.scales_workers:
+    if asleep and recovery.takes_messages and not recovery.scales_workers:
         before = {worker.name: worker.replicas or "N" for worker in recovery.status.workers}
         commands = " && ".join(
             f"kubectl scale deployment/{name} --replicas={before[name]} -n {recovery.resource.namespace}"

@@ -13,7 +13,7 @@ from queue_recovery.workers.deployment_changes import DeploymentChanges
 from queue_recovery.workers.informers import Informers
 from queue_recovery.workers.namespace import Conflict, NotFound, Patch
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
-from queue_recovery.workers.patches import FENCE, NO_NOTE, field_release, scaling
+from queue_recovery.workers.patches import FENCE, NO_NOTE, field_release, restarting, scaling
 from queue_recovery.workers.snapshot import note_labels, note_of, worker
 
 _ATTEMPTS: Final = 10
@@ -128,6 +128,20 @@ class KubernetesWorkers:
             raise _changed(worker.name) from None
         self._changes.observe_write(written, worker.generation, worker.note)
         return written.metadata.generation
+
+    async def restart(self, worker: Worker, restarted_at: str) -> None:
+        """Write the annotation, if the Deployment is unchanged and does not have it; raises as `scale_to_zero`."""
+        try:
+            if worker.restarted_at == restarted_at:
+                # A process may have died before it had released the fields.
+                written = await self._namespace.read(worker.name)
+            else:
+                patch = restarting(worker.uid, worker.resource_version, restarted_at)
+                written = await self._merge(worker.name, patch)
+                self._changes.observe_write(written, worker.generation, worker.note)
+        except (Conflict, NotFound):
+            raise _changed(worker.name) from None
+        await self._release_fields(written)
 
     async def scale_back(
         self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None

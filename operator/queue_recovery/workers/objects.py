@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from pydantic import Field
 
 from queue_recovery.api.base import Model
+from queue_recovery.recovery.ports import RESTARTED_AT
 
 
 class OwnerReference(Model):
@@ -84,7 +85,18 @@ class PodSpec(Model):
     termination_grace_period_seconds: int = 30
 
 
+class TemplateAnnotations(Model):
+    """The one annotation of a pod template that is read."""
+
+    restarted_at: str | None = Field(None, alias=RESTARTED_AT)
+
+
+class TemplateMetadata(Model):
+    annotations: TemplateAnnotations = TemplateAnnotations()
+
+
 class PodTemplate(Model):
+    metadata: TemplateMetadata = TemplateMetadata()
     spec: PodSpec = PodSpec()
 
 

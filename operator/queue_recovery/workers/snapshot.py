@@ -98,6 +98,7 @@ def worker(
         rollout=rollout(deployment, live),
         scaled_by=deployment.metadata.scaled_by,
         images={container.name: container.image for container in deployment.spec.template.spec.containers},
+        restarted_at=deployment.spec.template.metadata.annotations.restarted_at,
     )
 
 

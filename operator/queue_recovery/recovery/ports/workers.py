@@ -19,6 +19,10 @@ SCALE_BACK_TO: Final = f"{GROUP}/scale-back-to"
 """The label with the replicas to which the Deployment is scaled back."""
 
 
+RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
+"""The annotation of a pod template by which `kubectl rollout restart` restarts the pods."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScaleBackNote:
     """The labels of a held Deployment: enough to scale it back by hand."""
@@ -75,6 +79,8 @@ class Worker:
     """The field manager that has set its replicas last; None: the server does not say."""
     images: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The images of its pod template, by the container's name."""
+    restarted_at: str | None = None
+    """When its pods were last restarted by the annotation `RESTARTED_AT`, as any client wrote it; None: never."""
 
 
 class Workers(Protocol):
@@ -118,6 +124,14 @@ class Workers(Protocol):
         """Write the note and 0 replicas in one step, if the Deployment is unchanged since it was read.
 
         Returns the new generation. Raises RecoveryError (`WorkerChanged`) if the Deployment has changed: read it again.
+        """
+        ...
+
+    async def restart(self, worker: Worker, restarted_at: str) -> None:
+        """Restart the pods by the annotation `RESTARTED_AT`, if the Deployment is unchanged since it was read.
+
+        With the value that it has already, no pod is restarted. Raises RecoveryError (`WorkerChanged`) if the
+        Deployment has changed: read it again.
         """
         ...
 

@@ -1,0 +1,58 @@
+"""A QueueRecovery in memory, as `recovery.ports.resource.Resource`."""
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.recovery.ports.resource import DesiredState, Gone
+from tests.recovery.faults import Faults
+
+NAMESPACE: Final = "media"
+
+
+class FakeResource(Faults):
+    """A QueueRecovery whose status is in memory."""
+
+    def __init__(
+        self, spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, uid: str, name: str, created: datetime
+    ) -> None:
+        """Store the spec and the status."""
+        super().__init__()
+        self.uid, self.namespace, self.name, self.created = uid, NAMESPACE, name, created
+        self.desired = DesiredState(spec=spec, generation=1, deleting=False)
+        self.status = status
+        self.written: list[QueueRecoveryStatus] = []
+        """All statuses that were written, the first one first."""
+        self.is_gone = False
+        self._change = asyncio.Event()
+
+    @property
+    def last_status(self) -> QueueRecoveryStatus:
+        return self.status
+
+    async def changed(self) -> None:
+        await self._change.wait()
+        self._change.clear()
+
+    async def read(self) -> QueueRecoveryStatus:
+        await asyncio.sleep(0)
+        self._called("read")
+        if self.is_gone:
+            raise Gone
+        return self.status
+
+    async def write(self, status: QueueRecoveryStatus) -> None:
+        self._called("write")
+        if self.is_gone:
+            raise Gone
+        self.status = status
+        self.written.append(status)
+
+    def change(self, *, deleting: bool = False, **spec: object) -> None:
+        """Change fields of the spec, or delete the resource, and report it."""
+        changed = self.desired.spec.model_copy(update=spec)
+        generation = self.desired.generation + bool(spec)
+        self.desired = DesiredState(spec=changed, generation=generation, deleting=deleting or self.desired.deleting)
+        self._change.set()
