@@ -62,6 +62,10 @@ class Trouble(StrEnum):
     """The job store takes the effect, and answers that no majority has acknowledged it."""
     TARGET_EDITED = "target edited"
     """It is killed, and the target names other keys and another collection when another one goes on."""
+    TARGET_DELETED = "target deleted"
+    """It is killed, and there is no target until another one waits for it."""
+    ROTATED = "password rotated"
+    """The broker has a new password, and the Secret has it once the operator is refused."""
     ROLLED_BACK = "image rolled back"
     """The workers' Deployment has another image than the recovery requires, until no job is enqueued any more."""
     UNLABELLED = "labels removed"
@@ -161,9 +165,9 @@ class CaseRun:
         return self.fixture.scenario
 
     @asynccontextmanager
-    async def operator(self, *points: Point, lease: int = 0) -> AsyncIterator[Operator]:
+    async def operator(self, *points: Point, lease: int = 0, **settings: str) -> AsyncIterator[Operator]:
         """Start an operator; with a lease of so many seconds only one of them leads."""
-        environment = {**self.fixture.environment, "QUEUE_RECOVERY_LEASE_SECONDS": str(lease)}
+        environment = {**self.fixture.environment, "QUEUE_RECOVERY_LEASE_SECONDS": str(lease), **settings}
         async with self.servers.operators.start(environment, points) as operator:
             self.operators.append(operator)
             yield operator

@@ -12,7 +12,7 @@ _WAITING: int = 21
 _RESTORED = ("left-1", "left-2", "poison-1", "poison-2")
 """What is compared of a quarantine that is put back: entries of `unacked`, then messages of the list."""
 
-_NETWORK = {Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE}
+_NETWORK = {Trouble.CUT, Trouble.LOST_ANSWER, Trouble.SLOW, Trouble.LATE, Trouble.ROTATED}
 _CANCELLED = {Trouble.CANCEL, Trouble.OVERTAKEN}
 _REMOVED = {Trouble.REMOVED, Trouble.REMOVED_LATE}
 

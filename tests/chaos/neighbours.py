@@ -2,7 +2,9 @@
 
 import signal
 from typing import Final
+from urllib.parse import urlsplit
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.layout.own_keys import JOB_FIELD, SEEN_FIELD, TAKEN_FIELD, ready_ending
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
 from queue_recovery.workers.patches import FENCE
@@ -12,6 +14,7 @@ from tests.chaos.endings import ends
 from tests.chaos.observation import OPERATOR, names_in
 from tests.chaos.scenario import IMAGE, NEXT, REPLICAS, Scenario
 from tests.chaos.watched import Watched
+from tests.mongodb import through
 
 _NO_LABELS: Final = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO, FENCE))
 _FAILED: Final = '{"status": "failed", "taskId": "nobody", "recoverable": true}'
@@ -33,6 +36,52 @@ async def target_is_edited(case_run: CaseRun) -> bool:
     return reached
 
 
+async def target_is_deleted(case_run: CaseRun) -> bool:
+    """Delete the target between two operators, and create it again once the second one waits for it."""
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await ends(case_run, operator)
+    target = await scenario.get("QueueTarget", "team")
+    await scenario.api.delete(f"{scenario.path('QueueTarget')}/team", {})
+    async with case_run.operator():
+        await scenario.watched.becomes(
+            lambda one: one.ended or one.waits_for(Reason.TARGET_NOT_FOUND), "it to wait for its target, or end"
+        )
+        await scenario.apply({**target, "metadata": {"name": "team"}})
+        await judge(case_run)
+    return reached
+
+
+async def password_is_rotated(case_run: CaseRun) -> bool:
+    """Change the operator's password in the broker, and in the Secret once the operator was refused."""
+    scenario, user = case_run.scenario, f"operator-{case_run.scenario.namespace}"
+
+    async def allow(password: str) -> None:
+        await scenario.redis.acl_setuser(
+            user, enabled=True, reset=True, passwords=[f"+{password}"], commands=["+@all"], keys=["*"]
+        )
+
+    async def store(password: str) -> None:
+        port, database = case_run.fixture.networks.redis.port, urlsplit(scenario.broker_url).path
+        await scenario.secrets(redis=f"redis://{user}:{password}@127.0.0.1:{port}{database}", mongo=store_url)
+
+    store_url = through(scenario.store_url, case_run.fixture.networks.mongo.port)
+    await allow("old")
+    await store("old")
+    async with case_run.operator(*case_run.case.points, QUEUE_RECOVERY_TARGET_REFRESH_SECONDS="1") as operator:
+        reached = await case_run.is_hit(operator)
+        await allow("new")
+        await scenario.redis.client_kill_filter(user=user)
+        operator.send(signal.SIGUSR1)
+        await scenario.watched.becomes(
+            lambda one: one.ended or one.waits_for(Reason.BROKER_AUTHENTICATION_FAILED), "it to be refused, or end"
+        )
+        await store("new")
+        await judge(case_run)
+    await scenario.redis.acl_deluser(user)
+    return reached
+
+
 _AFTER_THE_CHECK: Final = {"mongo claim", "redis push"}
 """The effects before which an operator has looked at the image for the last time."""
 
@@ -51,7 +100,9 @@ async def image_is_rolled_back(case_run: CaseRun) -> bool:
         await scenario.roll_out(f"{IMAGE}-broken")
         before = await enqueued()
         operator.send(signal.SIGUSR1)
-        await scenario.watched.becomes(lambda one: one.ended or one.waits_for_image, "it to wait for the image, or end")
+        await scenario.watched.becomes(
+            lambda one: one.ended or one.waits_for(Reason.AWAITING_IMAGE), "it to wait for the image, or end"
+        )
         more = await enqueued() - before
         if more > 0 and point.name not in _AFTER_THE_CHECK:
             case_run.wrong.append(f"{more} jobs were enqueued for another image")

@@ -20,6 +20,7 @@ _AT_POINTS: Final = {
     Trouble.REMOVED_LATE: Fault.STOP,
     Trouble.CREATED_AGAIN: Fault.DIE,
     Trouble.TARGET_EDITED: Fault.DIE,
+    Trouble.TARGET_DELETED: Fault.DIE,
 }
 
 _ONE_SIDED: Final = {
@@ -31,7 +32,9 @@ _ONE_SIDED: Final = {
 
 _BETWEEN: Final = {
     Trouble.UNLABELLED: ("k8s scale to 0", "k8s scale back"),
-    **dict.fromkeys((*FORGED, Trouble.TARGET_EDITED), ("redis open", "redis release")),
+    **dict.fromkeys(
+        (*FORGED, Trouble.TARGET_EDITED, Trouble.TARGET_DELETED, Trouble.ROTATED), ("redis open", "redis release")
+    ),
     Trouble.ROLLED_BACK: ("redis open", "redis push"),
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import yaml
 from typing_extensions import override
 
+from queue_recovery.api.reasons import Reason
 from sandbox.api import ApiError, Json
 from sandbox.processes import ROOT, DeadlineError, until
 from tests.chaos.watched import Watched
@@ -183,7 +184,7 @@ class Scenario(Team):
 
         async def waits() -> bool:
             # This one, or the next one if it was removed before it said so; or it is over and will not say so.
-            return self.watched.waits_for_lock or self.watched.ended
+            return self.watched.waits_for(Reason.LOCKED) or self.watched.ended
 
         async def unlock() -> None:
             await until(waits, "the recovery to wait for the lock")

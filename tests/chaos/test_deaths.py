@@ -179,6 +179,18 @@ async def test_an_edit_of_the_target_after_a_death_sends_no_message_and_no_claim
     await in_order(servers, [replace(plans.PENDING, trouble=Trouble.TARGET_EDITED, points=(death,))])
 
 
+async def test_a_target_that_is_deleted_and_a_password_that_is_changed_meanwhile_are_waited_for(
+    servers: Servers,
+) -> None:
+    death = Point(name="redis boundary", number=1, side="after")
+    held = Point(name="redis move_unacked", number=1, side="before", fault=Fault.HOLD)
+
+    await in_order(
+        servers,
+        [Case(trouble=Trouble.TARGET_DELETED, points=(death,)), Case(trouble=Trouble.ROTATED, points=(held,))],
+    )
+
+
 async def test_no_job_is_enqueued_while_the_workers_have_another_image_than_the_recovery_requires(
     servers: Servers,
 ) -> None:

@@ -237,6 +237,8 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.CONFLICT: _store_refuses,
     Trouble.NO_MAJORITY: _store_refuses,
     Trouble.TARGET_EDITED: neighbours.target_is_edited,
+    Trouble.TARGET_DELETED: neighbours.target_is_deleted,
+    Trouble.ROTATED: neighbours.password_is_rotated,
     Trouble.ROLLED_BACK: neighbours.image_is_rolled_back,
     Trouble.UNLABELLED: neighbours.labels_are_removed,
     Trouble.FORGED_JOB: neighbours.record_is_forged,

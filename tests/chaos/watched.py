@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from queue_recovery.api.reasons import Reason
 from sandbox.api import Json
 from sandbox.processes import DeadlineError, until
 from tests.e2e.team import Team, condition
@@ -31,15 +32,9 @@ class Watched:
         """Whether it holds, as `spec.suspend` asks."""
         return condition(self.status, "Ready").get("reason") == "Suspended"
 
-    @property
-    def waits_for_lock(self) -> bool:
-        """Whether it says that another recovery has locked its queue."""
-        return condition(self.status, "Reconciling").get("reason") == "Locked"
-
-    @property
-    def waits_for_image(self) -> bool:
-        """Whether it says that the workers have another image than it requires."""
-        return condition(self.status, "Reconciling").get("reason") == "AwaitingImage"
+    def waits_for(self, reason: Reason) -> bool:
+        """Tell whether it says that it waits for this reason."""
+        return condition(self.status, "Reconciling").get("reason") == reason
 
     @property
     def released(self) -> bool:
