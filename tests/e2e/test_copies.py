@@ -1,12 +1,17 @@
-"""A recovery that is deleted and created again, as GitOps tools do, against the real API server."""
+"""A recovery that is deleted and created again, as GitOps tools do, against the real API server.
+
+`QUEUE_RECOVERY_TEST_COPIES` is how often; the deaths of the operator are in `tests/chaos/test_deaths.py`.
+"""
 
 import json
+import os
+from typing import Final
 
 from queue_recovery.api.ledger import LEDGER
 from sandbox.api import Json
 from tests.e2e.team import Team, condition, envelope
 
-_CYCLES = 10
+_CYCLES: Final = int(os.environ.get("QUEUE_RECOVERY_TEST_COPIES", "10"))
 
 
 async def created_again(team: Team, body: Json) -> str:
