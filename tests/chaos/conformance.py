@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from tests.chaos.abstraction import BATCHES, OWN, READS, THEIRS, WRITES, is_modelled, said_by
+from tests.chaos.abstraction import BATCHES, READS, is_modelled, said_by
 from tests.chaos.hidden_steps import HiddenSteps
+from tests.chaos.lines import Lines
 from tests.chaos.points import Crossing, Moment
 from tests.chaos.possible_states import (
     Hypothesis,
@@ -32,8 +33,6 @@ from tests.model.protocol import EFFECTS
 from tests.model.state import NO_RECOVERY, Process, State
 from tests.model.view import Outcome, View
 
-_LIST: Final = frozenset({"", "0"})
-"""The list that is compared, by its priority: the first one, which producers push to."""
 _GOES_ON: Final = frozenset({"put back unacked", "sort", "sort at the end", "sort theirs"})
 """Actions on one message, of which one effect is several."""
 _BETWEEN: Final = READS - {"read the status"}
@@ -53,8 +52,6 @@ class Conformance:
     """The numbers of the recoveries in the model, by their UIDs."""
     jobs: Mapping[str, int]
     """The numbers of the jobs with a document that are listed for the compared queue, by their ids and keys."""
-    queue: str = "work"
-    """The queue that is compared."""
     every_queue: bool = False
     """Whether the recoveries cover another queue too, whose jobs are settled with those of the compared one."""
     flaky: bool = False
@@ -71,6 +68,11 @@ class Conformance:
     """Actors whose spec has changed since their last write of the status."""
     _partly_sorted: set[int | None] = field(default_factory=set, init=False)
     """Recoveries of which the last effect that sorted has left something, which is the same action of the model."""
+    _lines: Lines = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read lines in the numbers of this case."""
+        self._lines = Lines(recoveries=self.recoveries, jobs=self.jobs)
 
     def check(self, traces: Sequence[Sequence[Crossing]]) -> str:
         """Return the first effect that the model does not allow, with what it allows; nothing: it allows all.
@@ -109,7 +111,7 @@ class Conformance:
             case Moment.IDLE:
                 actor = self._known(number, line.by)
                 return now if actor is None else {with_process(one, actor, begun_again(one, actor)) for one in now}
-            case Moment.AFTER | Moment.FAILED if is_modelled(line.name) and self._is_compared(line):
+            case Moment.AFTER | Moment.FAILED if is_modelled(line.name) and self._lines.is_compared(line):
                 now, actor = self._acting(now, number, line)
                 if line.moment is Moment.FAILED:
                     return self._given_up(now, number, line)
@@ -128,14 +130,14 @@ class Conformance:
             self._disturbed.add(actor)
             return now | (set(self._gone(now, actor)) if line.answer == _GONE else set())
         found: set[Hypothesis] = set()
-        batch, owner = _batch(line.name), self._recovery(line.about.runs)
+        batch, owner = _batch(line.name), self._lines.recovery(line.about.runs)
         if (batch in BATCHES and self._last.get(actor) == batch) or (
             batch == "redis sort" and owner in self._partly_sorted
         ):
             found |= now
         if batch == "redis sort":
             (self._partly_sorted.discard if line.answer in _ALL_SORTED else self._partly_sorted.add)(owner)
-        if line.name == "redis push" and not self._numbers(line):
+        if line.name == "redis push" and not self._lines.numbers(line):
             found |= now  # of written-out jobs only, which the model has not
         closed = self._closed({*now, *(supplied(one, line.name) for one in now)})
         for one in closed:
@@ -157,7 +159,7 @@ class Conformance:
 
     def _actions(self, one: Hypothesis, process: Process, line: Crossing, actor: int | None) -> Iterator[Hypothesis]:
         """Yield what comes of an effect as an action of a process, which is none of the state's for a pending one."""
-        places = self._places(line, process.recovery)
+        places = self._lines.places(line, process.recovery)
         if self.every_queue and process.at == "release" and "settle" in places:
             run = one.state.runs[process.recovery]
             todo = tuple(number for number in range(len(one.state.jobs)) if number not in run.markers)
@@ -179,7 +181,7 @@ class Conformance:
 
     def _steps(self, view: View, line: Crossing) -> Iterator[tuple[State, Process]]:
         """Yield the states after an effect, of which some are several actions of the model."""
-        numbers, at = self._numbers(line), view.process.at
+        numbers, at = self._lines.numbers(line), view.process.at
         if at == "claim":
             yield from claims(view, numbers, self.effects["claim"])
             return
@@ -203,7 +205,7 @@ class Conformance:
 
     def _returning(self, view: View, line: Crossing) -> tuple[State, Process] | None:
         """Close a run of which another list than the compared one is not sorted yet."""
-        number = self._recovery(line.about.runs)
+        number = self._lines.recovery(line.about.runs)
         owner = view.recovery if number is None else number
         run = view.state.runs[owner]
         unsorted = view._replace(state=view.state.with_run(owner, run._replace(sorting=True)))
@@ -215,7 +217,7 @@ class Conformance:
 
     def _fits(self, before: State, after: State, recovery: int, line: Crossing) -> bool:
         """Tell whether a server's answer is the one that it gives in this state."""
-        acted_on = self._recovery(line.about.runs)
+        acted_on = self._lines.recovery(line.about.runs)
         number = recovery if acted_on is None else acted_on
         match line.name.split(" "):
             case ["k8s", "status", *_]:
@@ -233,7 +235,7 @@ class Conformance:
 
     def _given_up(self, now: set[Hypothesis], number: int, line: Crossing) -> set[Hypothesis]:
         """Return the states after an effect of which nobody knows whether and when it takes place."""
-        if not (is_modelled(line.name) and self._is_compared(line)):
+        if not (is_modelled(line.name) and self._lines.is_compared(line)):
             return now
         now, actor = self._acting(now, number, line)
         self._disturbed.add(actor)
@@ -241,7 +243,7 @@ class Conformance:
         for one in self._closed({*now, *(supplied(one, line.name) for one in now)}):
             process = one.state.processes[actor]
             found.add(one)
-            if process.at not in self._places(line, process.recovery):
+            if process.at not in self._lines.places(line, process.recovery):
                 continue
             later = one._replace(pending=(*one.pending, Pending(process, line)))
             found.add(with_process(later, actor, begun_again(one, actor)))
@@ -277,29 +279,6 @@ class Conformance:
 
     def _known(self, number: int, uid: str) -> int | None:
         return self._actors.get((number, self.recoveries.get(uid, NO_RECOVERY)))
-
-    def _recovery(self, runs: Sequence[str]) -> int | None:
-        """Return the recovery that owns one of these runs of the compared queue."""
-        found = (self.recoveries.get(run.removesuffix(f"/{self.queue}")) for run in runs)
-        return next((one for one in found if one is not None), None)
-
-    def _is_compared(self, line: Crossing) -> bool:
-        if line.by and line.by not in self.recoveries:
-            return False  # of a copy, which has no effects but its status
-        if line.name.startswith("mongo ") and not self._numbers(line):
-            return False
-        return (not line.about.runs or self._recovery(line.about.runs) is not None) and line.about.part in _LIST
-
-    def _places(self, line: Crossing, recovery: int) -> frozenset[str]:
-        if line.name.startswith("k8s status "):
-            return WRITES
-        owner = self._recovery(line.about.runs)
-        if line.name.startswith("k8s "):
-            return OWN[line.name] | THEIRS.get(line.name, frozenset())
-        return (OWN if owner in {None, recovery} else THEIRS).get(line.name, frozenset())
-
-    def _numbers(self, line: Crossing) -> list[int]:
-        return [self.jobs[job] for job in line.about.jobs if job in self.jobs]
 
     def _explain(self, now: set[Hypothesis], number: int, line: Crossing) -> str:
         known = self._closed(now)

@@ -71,8 +71,7 @@ def put_right(case: Case) -> None:
     case.environment.report_change()
 
 
-@pytest.mark.parametrize("dies", [False, True], ids=["one process", "another process"])
-@pytest.mark.parametrize("event", [delete_target, refuse_password])
+@pytest.mark.parametrize(("event", "dies"), [(delete_target, True), (refuse_password, False)])
 async def test_a_recovery_goes_on_when_its_target_or_the_new_password_is_there(event: Event, *, dies: bool) -> None:
     number, happened, waited = 0, True, 0
     while happened:
