@@ -102,6 +102,11 @@ class Scenario(Team):
         await self.apply(self._manifest)
         assert (await self.get("Deployment", "worker"))["metadata"]["uid"] != before
 
+    async def generation(self) -> int:
+        """Return how often the spec of the workers' Deployment has changed."""
+        generation: int = (await self.get("Deployment", "worker"))["metadata"]["generation"]
+        return generation
+
     async def roll_out(self, image: str) -> None:
         """Give the workers' Deployment an image, as a new version of its manifest does."""
         container = self._manifest["spec"]["template"]["spec"]["containers"][0]

@@ -95,11 +95,14 @@ async def _pauses(case_run: CaseRun) -> bool:
             await case_run.scenario.change(cancel=True)
         async with case_run.operator():
             await judge(case_run)
+            generation = await case_run.scenario.generation()
             paused.send(signal.SIGCONT)
             if reached and any(one.moment is Moment.HEARD for one in paused.crossings()):
                 with suppress(DeadlineError):
                     await paused.crosses(lambda one: one.moment is Moment.IDLE, "the paused one to be done", seconds=20)
             await judge(case_run)
+        if await case_run.scenario.generation() != generation:
+            case_run.wrong.append("the operator that woke has changed the workers' Deployment")
     return reached
 
 

@@ -6,7 +6,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import RESTARTED_AT, Worker
 from sandbox.processes import until
-from tests.workers.fleet import CLIENT_SIDE, SERVER_SIDE, Fleet, manifest
+from tests.workers.fleet import CLIENT_SIDE, RUN, SERVER_SIDE, Fleet, manifest
 
 FIRST = "2030-01-01T00:00:00Z"
 
@@ -61,7 +61,7 @@ async def test_the_same_restart_again_restarts_nothing_and_leaves_no_field_to_th
     generation = (await fleet.look()).generation
     path = f"/apis/apps/v1/namespaces/{fleet.namespace}/deployments/worker?fieldManager=queue-recovery"
     # As it is left by a process that dies right after its write.
-    await fleet.api.patch(path, {"metadata": {"annotations": {"example.com/owned": "by-the-operator"}}})
+    await fleet.api.patch(path, {"metadata": {"labels": {"example.com/owned": "by-the-operator"}}})
 
     await restarted(fleet)
 
@@ -85,6 +85,16 @@ async def test_a_deployment_that_was_changed_or_replaced_since_it_was_seen_is_no
         await fleet.workers.restart(seen, FIRST)
 
     assert (await fleet.look()).restarted_at is None
+
+
+async def test_an_ending_refuses_a_restart_that_another_process_still_sends(fleet: Fleet) -> None:
+    await fleet.apply(manifest(replicas=0))
+    seen = await fleet.look()
+
+    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
+
+    with pytest.raises(RecoveryError, match="WorkerChanged"):
+        await fleet.workers.restart(seen, FIRST)
 
 
 async def test_what_kubectl_rollout_restart_writes_is_what_the_operator_reads(fleet: Fleet) -> None:
