@@ -6,6 +6,8 @@ import pytest
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import QueueRecoveryStatus, WorkerStatus
+from queue_recovery.recovery import reconcile
+from queue_recovery.recovery.backoff import FIRST_DELAY
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from sandbox.processes import until
@@ -73,6 +75,16 @@ async def test_in_a_namespace_that_is_being_deleted_it_ends_without_the_deleted_
     case.environment.terminating = True
     if not permitted:
         case.workers.fail_always("scale_back", FORBIDDEN)
+
+    assert await ends(case)
+
+
+async def test_in_a_namespace_that_is_being_deleted_a_server_that_has_gone_with_it_is_given_up_after_the_last_retry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconcile, "LONGEST_DELAY", FIRST_DELAY)
+    case = cut_off(RecoveryError(Reason.BROKER_UNAVAILABLE, "does not answer"))
+    case.environment.terminating = True
 
     assert await ends(case)
 

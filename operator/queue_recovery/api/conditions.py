@@ -38,7 +38,7 @@ class ConditionType(Explained):
     )
     DRAINED = "Drained", "The workers' Deployments are at 0, and all of their pods have ended."
     PURGED = "Purged", "The messages that the queue had are quarantined, apart from those that are to be left."
-    RESTARTED = "Restarted", "The workers are scaled back, and their rollout is complete."
+    RESTARTED = "Restarted", "The workers are scaled back or restarted, and their rollout is complete."
     REENQUEUED = "Reenqueued", "Every listed job was enqueued, or skipped for a reason."
     RESTORED = "Restored", "The messages that `restoreFrom` asks for are back in the queue."
     BROKER_REACHABLE = (

@@ -481,7 +481,11 @@ class Reason(StrEnum):
     )
     DRAINING = ("Draining", Outcome.PROGRESS, "The workers are being stopped.")
     PURGING = ("Purging", Outcome.PROGRESS, "The queue's messages are being moved into the quarantine.")
-    RESTARTING = ("Restarting", Outcome.PROGRESS, "The workers are scaled back, and their rollout is in progress.")
+    RESTARTING = (
+        "Restarting",
+        Outcome.PROGRESS,
+        "The workers are scaled back or restarted, and their rollout is in progress.",
+    )
     AWAITING_ROLLOUT = (
         "AwaitingRollout",
         Outcome.PROGRESS,

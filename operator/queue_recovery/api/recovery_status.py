@@ -30,7 +30,7 @@ class Phase(Explained):
     PLANNING = "Planning", "The plan is in the status: what would be purged, left and enqueued. `suspend` waits here."
     DRAINING = "Draining", "The workers are scaled to 0, and their pods are ending."
     PURGING = "Purging", "The queue's messages are being moved into the quarantine."
-    RESTARTING = "Restarting", "The workers are scaled back, and their rollout is in progress."
+    RESTARTING = "Restarting", "The workers are scaled back or restarted, and their rollout is in progress."
     REENQUEUING = "Reenqueuing", "The jobs are being claimed and enqueued. `suspend` waits between them."
     RESTORING = "Restoring", "With `restoreFrom`: messages of an earlier recovery are being put back into the queue."
     SUCCEEDED = "Succeeded", "Every job was enqueued, or skipped for a reason that `status.skipped` names."
@@ -143,7 +143,7 @@ class Restored(Model):
 
 
 class WorkerStatus(Model):
-    """A Deployment as it was before it was scaled to 0."""
+    """A Deployment as it was before it was scaled to 0 or restarted."""
 
     name: ObjectName = Field(description="The Deployment's name.")
     uid: str = Field(max_length=64, description="Its UID.")
@@ -240,7 +240,7 @@ class QueueRecoveryStatus(Model):
         [],
         max_length=MOST_WORKERS,
         exclude_if=is_empty,
-        description="The worker Deployments as they were before the drain.",
+        description="The worker Deployments as they were before the drain or the restart.",
         json_schema_extra=list_map("name"),
     )
     purge: PurgeStatus = Field(PurgeStatus(), exclude_if=is_first_attempt, description="Progress of the purge.")

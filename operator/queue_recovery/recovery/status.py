@@ -49,8 +49,8 @@ class StoredStatus:
         reason, message = progress
         if self._is_suspended_later(status):
             message = (
-                f"{message}. spec.suspend is true: the recovery pauses before it enqueues the first job, after the "
-                "workers are scaled back"
+                f"{message}. spec.suspend is true: the recovery pauses before it enqueues the first job, once the "
+                "workers are back"
             )
         await self._store(set_running(status, reason, message, now=now, generation=generation))
 
