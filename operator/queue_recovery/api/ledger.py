@@ -30,7 +30,8 @@ class LedgerEntry(Model):
     )
     executed: bool = Field(
         default=False,
-        description="Whether it was about to take, put back or enqueue messages. Only then is a copy refused.",
+        description="Whether it was about to take, put back or enqueue messages, or to restart workers. Only then is a "
+        "copy refused.",
     )
     phase: Literal["Succeeded", "Failed", "Cancelled"] | None = Field(
         None, description="How it ended; left out while it runs, and if its resource was removed by force."

@@ -26,7 +26,7 @@ from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restore import restored_counts
-from queue_recovery.recovery.rollout_restart import describe_unfinished, refuse_late_restarts
+from queue_recovery.recovery.rollout_restart import describe_unfinished, is_restarting, refuse_late_restarts
 from queue_recovery.recovery.scale_back import scale_back
 
 _LOG = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ async def end(recovery: Recovery) -> None:
         await _refuse_late_takes(recovery)
         await scale_back(recovery)
         _mark_scaled_back(recovery)
-    if _may_restart_workers(recovery):
+    if is_restarting(recovery) and not recovery.scaled_back:
         await refuse_late_restarts(recovery)
         _mark_scaled_back(recovery)
     status = await _close(recovery)
@@ -59,11 +59,6 @@ async def end(recovery: Recovery) -> None:
 def _holds_workers(recovery: Recovery) -> bool:
     restarted = is_true(recovery.status.conditions, ConditionType.RESTARTED)
     return recovery.scales_workers and not recovery.scaled_back and not restarted
-
-
-def _may_restart_workers(recovery: Recovery) -> bool:
-    restarted = is_true(recovery.status.conditions, ConditionType.RESTARTED)
-    return recovery.restarts_workers and not recovery.scaled_back and not restarted
 
 
 def _mark_scaled_back(recovery: Recovery) -> None:

@@ -58,6 +58,12 @@ async def check_restartable(recovery: Recovery, workers: Sequence[Worker]) -> No
     check_not_paused(recovery, (worker.name for worker in workers if worker.paused))
 
 
+def is_restarting(recovery: Recovery) -> bool:
+    """Tell whether the restart has begun, in this process or another one, and is not known to be complete."""
+    restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
+    return recovery.restarts_workers and restarted is not None and restarted.status != "True"
+
+
 async def refuse_late_restarts(recovery: Recovery) -> None:
     """Change each worker's resourceVersion, so that a restart that another process still sends fails; idempotent.
 
@@ -73,8 +79,7 @@ async def refuse_late_restarts(recovery: Recovery) -> None:
 
 def describe_unfinished(recovery: Recovery) -> str:
     """Describe what an ending leaves of a restart that may not be complete; empty: nothing."""
-    restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
-    if not recovery.restarts_workers or restarted is None or restarted.status == "True":
+    if not is_restarting(recovery):
         return ""
     names = " ".join(worker.name for worker in recovery.status.workers)
     return (
