@@ -27,12 +27,14 @@ check: $(READY) $(WHEELS)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m queue_recovery.api.crd --check crds
 	$(BIN)/python -m queue_recovery.api.reference --check docs
+	$(BIN)/python -m manifests.chart --check manifests/helm
 
 check-workflows: $(READY) ## actionlint and more on .github/workflows; `make test` does it too
 	$(BIN)/pytest tests/workflows
 
 unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
 	@$(BIN)/python -m sandbox.build
+	@$(BIN)/python -m sandbox.helm
 	@$(BIN)/python -m sandbox.promtool
 	@$(BIN)/python -m sandbox.gitops_health
 	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
@@ -60,9 +62,10 @@ bench: $(READY) ## every benchmark beside its peers, written to docs/performance
 sandbox: $(READY) ## a cluster, a broker and a job store; Ctrl-C removes them
 	@$(BIN)/python -m sandbox
 
-generate: $(READY) ## what is made from the models
+generate: $(READY) ## what is made from the models, and the Helm chart
 	$(BIN)/python -m queue_recovery.api.crd crds
 	$(BIN)/python -m queue_recovery.api.reference docs
+	$(BIN)/python -m manifests.chart manifests/helm
 
 sbom: $(RELEASE)/.ready ## what the image is built from, as CycloneDX in sbom.json
 	$(RELEASE)/bin/cyclonedx-py requirements requirements/operator.txt --pyproject pyproject.toml \

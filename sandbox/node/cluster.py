@@ -67,12 +67,12 @@ class NodeCluster:
     @property
     def kubectl(self) -> list[str]:
         """The beginning of a kubectl command with the administrator's permissions, for any folder."""
-        program = self._programs.control_plane.kubectl
-        return [
-            *("nsenter", f"--target={self._init}", "--net", "--"),
-            str(program),
-            f"--kubeconfig={self.kubeconfig}",
-        ]
+        return [*self.in_network, str(self._programs.control_plane.kubectl), f"--kubeconfig={self.kubeconfig}"]
+
+    @property
+    def in_network(self) -> list[str]:
+        """The beginning of a command in the node's network."""
+        return ["nsenter", f"--target={self._init}", "--net", "--"]
 
     async def stop_kubelet(self) -> None:
         """Kill the kubelet; containers continue."""

@@ -38,9 +38,6 @@ NAME, EARLIER, NEXT = "stuck", "earlier", "next"
 CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
 """What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
 
-_ELECTION = {"Role": "queue-recovery", "RoleBinding": "election"}
-"""What the permissions to the lease are called here, where another binding has the name that theirs has at home."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
@@ -148,8 +145,8 @@ class Scenario(Team):
         """Bind its permissions to the namespace, which is also the one of its lease."""
         await super().let_the_operator_in()
         for one in yaml.safe_load_all((ROOT / "manifests" / "operator" / "rbac.yaml").read_text()):
-            if name := _ELECTION.get(one["kind"]):
-                await self.apply({**one, "metadata": {"name": name}})
+            if one["kind"] in {"Role", "RoleBinding"}:
+                await self.apply({**one, "metadata": {"name": one["metadata"]["name"]}})
 
     async def set_up(self) -> None:
         """Create everything but the recovery."""

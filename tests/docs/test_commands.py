@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from sandbox.processes import ROOT
 from tests.docs.texts import PAGES
 
@@ -19,6 +21,8 @@ RUN_BY: dict[Section, str] = {
     ("docs/diagnose.md", "The log"): "tests/e2e/test_log.py",
     ("docs/gitops.md", "Health"): "tests/manifests/test_argocd.py",
     ("docs/gitops.md", "The ledger"): "tests/e2e/test_copies.py",
+    ("docs/install.md", "Helm"): "tests/node/test_upgrade.py",
+    ("docs/install.md", "Named namespaces only"): "tests/manifests/test_documents.py",
     ("docs/install.md", "OpenShift"): "tests/manifests/test_documents.py",
     ("docs/install.md", "Upgrade"): "tests/manifests/test_install_page.py",
     ("docs/operate.md", "Alerts"): "tests/manifests/test_alerts.py",
@@ -65,15 +69,18 @@ def test_every_section_with_commands_is_run_by_a_test_or_says_why_not() -> None:
     assert set(sections()) == RUN_BY.keys() | NOT_RUN.keys()
 
 
-def test_the_commands_of_the_example_begin_in_its_folder_and_name_what_is_there() -> None:
-    page = next(page for page in PAGES if page.parts[0] == "examples")
-    first, *rest = re.findall(r"^    (\S.*?)(?: +#.*)?$", (ROOT / page).read_text(), re.MULTILINE)
-    paths = [path for line in rest for path in re.findall(r" -[fk] (\S+)", line)]
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parts[0] == "examples"], ids=str)
+def test_the_commands_of_an_example_begin_in_its_folder_and_name_what_is_there(page: Path) -> None:
+    first, *rest = re.findall(r"^ {4,}(\S.*?)(?: +#.*)?$", (ROOT / page).read_text(), re.MULTILINE)
+    paths = [path for line in rest for path in re.findall(r" (?:-[fk]|kustomize) (\S+)", line)]
 
     assert first == f"cd {page.parent}"
     assert paths
     assert [path for path in paths if not (ROOT / page.parent / path).exists()] == []
-    assert f"{first}, then" in (ROOT / "sandbox" / "__main__.py").read_text()
+
+
+def test_the_sandbox_names_the_folder_of_its_example() -> None:
+    assert "cd examples/stuck-queue, then" in (ROOT / "sandbox" / "__main__.py").read_text()
 
 
 def test_the_tests_that_run_them_exist() -> None:

@@ -28,12 +28,18 @@ def test_the_readmes_commands_create_the_secrets_that_its_target_names(cluster: 
     assert [(each["metadata"]["name"], *each["data"]) for each in stored] == sorted(targets_of_the_readme())
 
 
-def test_a_kustomization_of_ones_own_takes_the_image_from_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
-    [text] = re.findall(r"```yaml\n(# kustomization.yaml\n.*?)```", (ROOT / PAGE).read_text(), re.DOTALL)
-    (tmp_path / "kustomization.yaml").write_text(text)
-    (tmp_path / "queue-recovery").symlink_to(ROOT)
+def own_kustomization(folder: Path, heading: str, change: tuple[str, str] = ("", "")) -> Path:
+    """Write the kustomization of a section, with a text of it changed, next to this repository; return its folder."""
+    _, _, section = (ROOT / PAGE).read_text().partition(f"\n## {heading}\n")
+    [text, *_] = re.findall(r"```yaml\n(# kustomization.yaml\n.*?)```", section, re.DOTALL)
+    assert change[0] in text
+    (folder / "kustomization.yaml").write_text(text.replace(*change))
+    (folder / "queue-recovery").symlink_to(ROOT)
+    return folder
 
-    rendered = cluster.kubectl("kustomize", str(tmp_path))
+
+def test_a_kustomization_of_ones_own_takes_the_image_from_elsewhere(cluster: Cluster, tmp_path: Path) -> None:
+    rendered = cluster.kubectl("kustomize", str(own_kustomization(tmp_path, "The image")))
 
     images = re.findall(r"^ *image: (.*)$", rendered, re.MULTILINE)
     assert images == ["registry.example.com/queue-recovery:0.1.0"]

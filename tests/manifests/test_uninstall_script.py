@@ -146,6 +146,7 @@ async def test_lines_of_a_role_bindings_name_delete_no_role_binding_of_another_n
     await installed.api.create(other, _binding("own", "Role", f"{NAME}-tenant"))
     await installed.api.create(team, _binding(odd, "ClusterRole", f"{NAME}-tenant"))
     await installed.api.create(team, _binding(NAME, "ClusterRole", f"{NAME}-tenant"))
+    await installed.api.create(team, _binding(f"{NAME}-resources", "ClusterRole", NAME))
 
     code, output = await installed.uninstall()
 

@@ -1,6 +1,5 @@
 """README.md's own commands in a shell: uninstalling, a rescue without the operator, definitions that come late."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,33 +10,13 @@ from tests import readme
 from tests.node import operator
 from tests.node.cluster import Cluster
 from tests.node.operator import DEPLOYMENT, NAMESPACE
+from tests.node.shell import Shell
 from tests.node.team import Team, job_ids, worker
 
 # Not on another's cluster: they delete the recoveries of everybody there.
 pytestmark = pytest.mark.own_node
 
 JOBS = job_ids(2)
-
-
-class Shell:
-    """A shell whose kubectl reaches the cluster."""
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        """Take the cluster, and an empty folder."""
-        self._kubectl = folder / "kubectl"
-        self._kubectl.write_text(f'#!/bin/sh\nexec {" ".join(cluster.command)} "$@"\n')
-        self._kubectl.chmod(0o755)
-
-    async def run(self, command: str) -> tuple[int, str]:
-        """Run a command as it is written; return its exit code and what it wrote."""
-        async with asyncio.timeout(400):
-            return await readme.run(command, kubeconfig=self._kubectl, kubectl=self._kubectl)
-
-    async def succeeds(self, command: str) -> str:
-        """Run a command, and return what it wrote."""
-        code, output = await self.run(command)
-        assert code == 0, output
-        return output
 
 
 @pytest_asyncio.fixture(loop_scope="session")
