@@ -10,7 +10,7 @@ from sandbox.go_build import GoProgram, built, print_built
 HELM: Final = GoProgram(
     slug="helm",
     title="Helm",
-    minutes="a minute behind the control plane",
+    minutes="a minute",
     module=Path(__file__).resolve().parent / "helm_binary",
     package="helm.sh/helm/v4/cmd/helm",
     names=(),

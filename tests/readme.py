@@ -17,9 +17,9 @@ def commands(heading: str, page: str = "README.md") -> list[str]:
     return [line.strip() for fenced, indented in found for line in (fenced or indented).splitlines() if line.strip()]
 
 
-def command(heading: str, beginning: str, page: str = "README.md") -> str:
+def command(heading: str, beginning: str) -> str:
     """Return the one command of a section that begins so."""
-    (found,) = [line for line in commands(heading, page) if line.startswith(beginning)]
+    (found,) = [line for line in commands(heading) if line.startswith(beginning)]
     return found
 
 

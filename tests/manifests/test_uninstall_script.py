@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest_asyncio
 from sandbox.api import Api, Json
 from sandbox.processes import until
 from tests.manifests.conftest import Cluster, open_cluster
+from tests.manifests.helm import CHART, helm
 from tests.manifests.objects import recovery
 from tests.manifests.uninstallation import LABEL, NAME, Installation
 
@@ -62,6 +64,20 @@ async def test_a_recovery_that_begins_after_the_last_look_at_the_others_is_ended
     assert installed.left() == set()
     assert "No resources found" not in output
     assert "queuerecovery.dev:run:* and queuerecovery.dev:runs:*" in output
+
+
+async def test_what_helm_has_installed_is_removed_too(emptied: Cluster, name: str, tmp_path: Path) -> None:
+    async with Api(emptied.plane.admin) as api:
+        made = Installation(emptied, api, namespace=f"{name}-operator", team=name, folder=tmp_path)
+        into = ("-n", made.namespace, "--create-namespace", "--take-ownership", "--force-conflicts")
+        command = ("upgrade", "--install", NAME, str(CHART), "--set=admission.enabled=true", *into)
+        await asyncio.to_thread(partial(helm, *command, home=tmp_path, kubeconfig=emptied.kubeconfig))
+        assert f"deployment.apps/{NAME}" in made.left()
+
+        code, output = await made.uninstall()
+
+        assert code == 0, output
+        assert made.left() == set()
 
 
 async def test_pods_of_an_operator_without_a_deployment_stop_it_before_anything_is_removed(

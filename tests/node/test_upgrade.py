@@ -87,17 +87,23 @@ async def test_a_recovery_that_the_previous_version_has_begun_ends_well_under_th
     await team.kubectl("delete", "queuerecovery", "upgraded", "waiting", "--timeout=30s")
 
 
-async def _install_by_helm(shell: Shell, beginning: str, cluster: Cluster) -> None:
-    """Run the page's command that has this option, and wait until the operator is ready."""
-    [command] = [each for each in readme.commands("Helm", "docs/install.md") if beginning in each]
-    await shell.succeeds(command)
+async def _run_the_pages(shell: Shell, *parts: str) -> None:
+    """Run the commands of the page on Helm that have these parts."""
+    commands = readme.commands("Helm", "docs/install.md")
+    for part in parts:
+        [command] = [each for each in commands if part in each]
+        await shell.succeeds(command)
+
+
+async def _take_over(shell: Shell, cluster: Cluster) -> None:
+    await _run_the_pages(shell, "--field-manager=helm", "--take-ownership")
     await operator.rolled_out(cluster)
 
 
 async def test_helm_takes_over_from_kustomize_while_a_recovery_runs_and_leaves_recoveries_when_it_is_uninstalled(
     cluster: Cluster, team: Team, shell: Shell, previous: tuple[Path, BuiltImage]
 ) -> None:
-    await _upgrade(cluster, team, previous, partial(_install_by_helm, shell, "--take-ownership"))
+    await _upgrade(cluster, team, previous, partial(_take_over, shell))
 
     expected = yaml.safe_load_all(await cluster.kubectl("kustomize", "manifests/operator"))
     [deployment] = [one for one in expected if one["kind"] == "Deployment"]
@@ -114,8 +120,8 @@ async def test_helm_takes_over_from_kustomize_while_a_recovery_runs_and_leaves_r
     left = await team.kubectl("get", "queuerecoveries", "-o", "name")
     assert len(left.split()) == 2
 
-    await _install_by_helm(shell, "--create-namespace", cluster)
-    await shell.succeeds(readme.command("Helm", "kubectl label", "docs/install.md"))
+    await _run_the_pages(shell, "--create-namespace", "kubectl label")
+    await operator.rolled_out(cluster)
     await team.kubectl("delete", "queuerecovery", "upgraded", "waiting", "--timeout=30s")
     await shell.succeeds(f"helm uninstall queue-recovery -n {NAMESPACE} --wait")
     await operator.install(cluster)
