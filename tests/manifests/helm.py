@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ def rendered(values: Mapping[str, object], home: Path, *more: str, namespace: st
 
 def kustomized(folder: str | Path) -> Objects:
     """Return the objects of a kustomize folder."""
+    return by_name(_kustomize(folder))
+
+
+@cache
+def _kustomize(folder: str | Path) -> str:
     kubectl = find_programs().kubectl
-    done = subprocess.run([kubectl, "kustomize", folder], cwd=ROOT, capture_output=True, text=True, check=True)
-    return by_name(done.stdout)
+    return subprocess.run([kubectl, "kustomize", folder], cwd=ROOT, capture_output=True, text=True, check=True).stdout
