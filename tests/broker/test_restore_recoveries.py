@@ -18,7 +18,7 @@ from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
-from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
+from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Run, Workers
 from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import DesiredState
@@ -97,6 +97,10 @@ class Fixture:
     @property
     def workers(self) -> Workers:
         raise AssertionError("a restore stops no worker")
+
+    @property
+    def autoscalers(self) -> Autoscalers:
+        raise AssertionError("a restore pauses no autoscaler")
 
     def now(self) -> datetime:
         return self.time

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
-from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker
+from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker, WorkerOutline
 from tests.recovery.faults import Faults
 from tests.sample_worker import WORKER
 
@@ -20,6 +20,8 @@ class FakeWorkers(Faults):
         self.deployments: dict[str, Worker] = {}
         self.pods_hang = False
         """Whether pods of a Deployment at 0 replicas run until `end_pods`."""
+        self.applied_by: tuple[str, ...] = ()
+        """The field managers that set the replicas of all Deployments by server-side apply."""
         self.scaled_back: list[tuple[str, ...]] = []
         """The arguments of `scale_back`, whether there was a note or not: name, UID, UIDs of recoveries."""
         self._change = asyncio.Event()
@@ -62,9 +64,12 @@ class FakeWorkers(Faults):
         self._called("look")
         return self._seen(names)
 
-    async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        self._called("paused")
-        return [worker.name for worker in self._seen(names) if worker.paused]
+    async def outline(self, names: Sequence[str]) -> Sequence[WorkerOutline]:
+        self._called("outline")
+        return [
+            WorkerOutline(name=worker.name, paused=worker.paused, applied_by=self.applied_by)
+            for worker in self._seen(names)
+        ]
 
     async def follow(self, names: Sequence[str], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
         del fresh

@@ -163,7 +163,7 @@ async def test_what_is_followed_costs_a_look_two_lists_and_a_second_follower_non
             await workers.look(["worker"])
             async with aclosing(workers.follow(["worker"], fresh=False)) as others:
                 await anext(others)
-            assert not await workers.paused(["worker"])
+            assert not (await workers.outline(["worker"]))[0].paused
 
     assert [one.resource for one in lists_and_writes(api)[before:]] == ["deployments", "pods"]
 

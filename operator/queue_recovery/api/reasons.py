@@ -131,6 +131,12 @@ class Reason(StrEnum):
         "A worker's Deployment is paused, so its rollout would never complete.",
         "`kubectl rollout resume deployment/NAME`.",
     )
+    AUTOSCALER_ACTIVE = (
+        "AutoscalerActive",
+        Outcome.NOT_YET,
+        "A HorizontalPodAutoscaler with `minReplicas: 0` would scale a worker up while the recovery has it at 0.",
+        "Set its `minReplicas` to 1 until the recovery has ended: with 1 or more it does nothing while there are 0.",
+    )
     AWAITING_IMAGE = (
         "AwaitingImage",
         Outcome.NOT_YET,
@@ -521,6 +527,12 @@ class Reason(StrEnum):
         Outcome.WARNING,
         "Nothing is to be purged and nothing enqueued, so the recovery ends and stops no worker.",
         "If you expected messages, check `globalKeyPrefix`, `sep` and the database. `status.skipped` names the jobs.",
+    )
+    REPLICAS_APPLIED = (
+        "ReplicasApplied",
+        Outcome.WARNING,
+        "A tool sets the workers' replicas with each server-side apply, so it may scale them up during the drain.",
+        "Have the tool leave the field alone, as the message shows. Otherwise the drain begins again each time.",
     )
     WORKERS_AT_ZERO = (
         "WorkersAtZero",

@@ -19,6 +19,7 @@ from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.examples import Examples, SkippedJob, Unreplaced
 from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
+from queue_recovery.api.replicas import MOST_OWNERS, MOST_SCALED_OBJECTS, PausedScaledObject, ReplicaOwner
 from queue_recovery.api.servers import JobCollection, KeyOptions
 from queue_recovery.api.target import Limits
 
@@ -69,6 +70,19 @@ class Plan(Model):
     restore: int = Field(0, ge=0, exclude_if=is_empty, description="Messages that `restoreFrom` would put back.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
+    scaled_objects: list[ObjectName] = Field(
+        [],
+        max_length=MOST_SCALED_OBJECTS,
+        exclude_if=is_empty,
+        description="The KEDA ScaledObjects of the workers, which would be paused until the workers are back.",
+    )
+    replica_owners: list[ReplicaOwner] = Field(
+        [],
+        max_length=MOST_OWNERS,
+        exclude_if=is_empty,
+        description="Who sets the replicas of a worker with each server-side apply, and so may scale it up during the "
+        "drain.",
+    )
     limits: Limits = Field(Limits(), exclude_if=is_empty, description="The longest deadlines that the target allows.")
     canvas: Canvas | None = Field(
         None,
@@ -241,6 +255,13 @@ class QueueRecoveryStatus(Model):
         max_length=MOST_WORKERS,
         exclude_if=is_empty,
         description="The worker Deployments as they were before the drain.",
+        json_schema_extra=list_map("name"),
+    )
+    scaled_objects: list[PausedScaledObject] = Field(
+        [],
+        max_length=MOST_SCALED_OBJECTS,
+        exclude_if=is_empty,
+        description="The KEDA ScaledObjects of the workers that are paused while the workers are at 0.",
         json_schema_extra=list_map("name"),
     )
     purge: PurgeStatus = Field(PurgeStatus(), exclude_if=is_first_attempt, description="Progress of the purge.")

@@ -81,6 +81,7 @@ class KubernetesEnvironment:
         """
         self.cluster = cluster
         self.workers = KubernetesWorkers(caches.informers)
+        self.autoscalers = caches.autoscalers
         self._api = api
         self._cluster_uid = cluster_uid or ClusterUID(api)
         self._caches = caches

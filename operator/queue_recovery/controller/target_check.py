@@ -36,7 +36,7 @@ async def check_target(
         ConditionType.BROKER_REACHABLE: broker,
         ConditionType.JOB_STORE_REACHABLE: await _check_job_store(spec, environment, transports),
         ConditionType.WORKERS_FOUND: await _verdict_of(
-            environment.workers.paused(workers), Reason.WORKERS_FOUND, "all Deployments exist"
+            environment.workers.outline(workers), Reason.WORKERS_FOUND, "all Deployments exist"
         ),
         ConditionType.PERMITTED: await _verdict_of(
             environment.check_permissions(spec, workers),

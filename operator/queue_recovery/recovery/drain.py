@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Final
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.recovery.autoscaling import pause, yet_to_pause
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.frozen_jobs import freeze_all
 from queue_recovery.recovery.locks import acquire_locks, check_notes
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.replica_owners import remedies
 from queue_recovery.recovery.scale_back import scale_back
 from queue_recovery.recovery.vanished import missed, vanished
 from queue_recovery.recovery.wording import quoted
@@ -105,10 +106,12 @@ async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mappi
     await check_notes(recovery, workers)
     remembered = await _remember(recovery, workers)
     awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(recovery, worker)]
-    if awake:
+    unpaused = await yet_to_pause(recovery, [worker.name for worker in workers])
+    if awake or unpaused:
         # If another process has finished this recovery, the workers are scaled back, and stopping them now would leave
         # them at 0 for good. If it finishes later, it changes their resourceVersion, and the write below fails.
         await recovery.confirm()
+    await pause(recovery, unpaused)
     written = {}
     for worker in awake:
         note = ScaleBackNote(
@@ -197,21 +200,14 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
         )
 
 
-_REMEDIES: Final = {
-    "argocd-controller": "Have Argo CD ignore /spec/replicas: ignoreDifferences with RespectIgnoreDifferences=true",
-    "kustomize-controller": "Have Flux leave replicas alone: remove spec.replicas from the Deployment in Git",
-}
-"""What makes a tool leave replicas alone, by its field manager."""
-
-
 def _managers(revived: Sequence[Worker]) -> str:
     found = sorted({worker.scaled_by for worker in revived if worker.scaled_by})
     return f"field manager {quoted(found)}" if found else "another client"
 
 
 def _remedy(revived: Sequence[Worker]) -> str:
-    known = [_REMEDIES[name] for name in sorted({worker.scaled_by or "" for worker in revived}) if name in _REMEDIES]
-    return "; ".join(known) or "If it is a GitOps tool or an autoscaler, pause it"
+    known = remedies({worker.scaled_by for worker in revived if worker.scaled_by})
+    return known or "If it is a GitOps tool or an autoscaler, pause it"
 
 
 def _refuse_unlabelled(recovery: Recovery, workers: Sequence[Worker]) -> None:

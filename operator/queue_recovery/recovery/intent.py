@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.autoscaling import free_scaled_objects_of, paused_scaled_object
 from queue_recovery.recovery.checks import worker_names
 from queue_recovery.recovery.drain import describe_stopping, worker_status
 from queue_recovery.recovery.images import check_images
@@ -48,7 +49,9 @@ async def record_intent(recovery: Recovery) -> None:
     if recovery.scales_workers:
         recovery.turn.check_drain_slot()
         await recovery.environment.pause(recovery.turn.stop_delay())
-    workers = await _first_look(recovery, worker_names(queues.values())) if recovery.takes_messages else []
+    names = worker_names(queues.values()) if recovery.takes_messages else []
+    scaled_objects = await free_scaled_objects_of(recovery, names)
+    workers = await _first_look(recovery, names) if names else []
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
     await check_images(recovery, queues.values())
@@ -57,7 +60,11 @@ async def record_intent(recovery: Recovery) -> None:
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
         progress=(Reason.DRAINING, describe_stopping(recovery, workers)),
-        update={**await _start(recovery), "workers": [worker_status(recovery, worker) for worker in workers]},
+        update={
+            **await _start(recovery),
+            "workers": [worker_status(recovery, worker) for worker in workers],
+            "scaled_objects": [paused_scaled_object(recovery, one) for one in scaled_objects],
+        },
     )
 
 

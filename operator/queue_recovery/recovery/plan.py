@@ -7,6 +7,7 @@ from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, Mes
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
+from queue_recovery.recovery.autoscaling import scaled_objects_of
 from queue_recovery.recovery.checks import check_name, check_queues, worker_names
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
@@ -16,9 +17,10 @@ from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, che
 from queue_recovery.recovery.ledger import end_copy
 from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Count, StoredJob, Unlisted
+from queue_recovery.recovery.ports import Count, StoredJob, Unlisted, WorkerOutline
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.replica_owners import replica_owners
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
 from queue_recovery.recovery.status import Update
 
@@ -38,13 +40,8 @@ async def plan(recovery: Recovery) -> None:
     await broker.check()
     await check_queues(recovery, queues)
     stored = await _checked(recovery, jobs, queues)
-    if recovery.takes_messages:
-        for name in await recovery.environment.workers.paused(workers):
-            raise AwaitingChange(
-                Reason.WORKER_PAUSED,
-                f'Deployment "{name}" is paused, so its pods would not start again. Resume it: '
-                f"kubectl rollout resume deployment/{name} -n {recovery.resource.namespace}",
-            )
+    outlines = await _outlines(recovery, workers) if recovery.takes_messages else []
+    scaled_objects = await scaled_objects_of(recovery, workers)
     was_held = await is_any_held(recovery, queues)
     found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
     if found.is_nothing and not recovery.spec.suspend:
@@ -61,6 +58,8 @@ async def plan(recovery: Recovery) -> None:
         leave=found.count.leave,
         enqueue=found.enqueue,
         skip=len(found.skipped),
+        scaled_objects=[one.name for one in scaled_objects],
+        replica_owners=replica_owners(outlines) if recovery.scales_workers else [],
         limits=(await recovery.target()).limits,
         canvas=found.count.canvas if found.has_canvas else None,
         examples=_examples(found) if recovery.spec.suspend else None,
@@ -94,6 +93,19 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
         elif job.key in refused:
             raise refused[job.key]
     return stored
+
+
+async def _outlines(recovery: Recovery, workers: Sequence[str]) -> Sequence[WorkerOutline]:
+    """Return the workers in outline; raises AwaitingChange (`WorkerPaused`)."""
+    found = await recovery.environment.workers.outline(workers)
+    for worker in found:
+        if worker.paused:
+            raise AwaitingChange(
+                Reason.WORKER_PAUSED,
+                f'Deployment "{worker.name}" is paused, so its pods would not start again. Resume it: '
+                f"kubectl rollout resume deployment/{worker.name} -n {recovery.resource.namespace}",
+            )
+    return found
 
 
 async def _counting() -> tuple[str, str]:

@@ -12,7 +12,7 @@ once.
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
@@ -75,6 +75,7 @@ async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:
         if worker.note is None or worker.note.name == holder_name:
             # Even without the note, so that a late write of the holder, which would scale to 0, fails.
             await recovery.environment.workers.scale_back(worker.name, worker.uid, holder.uid)
+    await _unpause(recovery, [worker.name for worker in listed], holder_name, lambda uid: uid == holder.uid)
 
 
 async def scale_back_earlier(recovery: Recovery, names: Sequence[str]) -> None:
@@ -83,6 +84,16 @@ async def scale_back_earlier(recovery: Recovery, names: Sequence[str]) -> None:
         note = worker.note
         if note is not None and note.name == recovery.resource.name and note.uid != recovery.resource.uid:
             await recovery.environment.workers.scale_back(worker.name, worker.uid, note.uid)
+    await _unpause(recovery, names, recovery.resource.name, lambda uid: uid != recovery.resource.uid)
+
+
+async def _unpause(recovery: Recovery, names: Sequence[str], holder: str, is_theirs: Callable[[str], bool]) -> None:
+    """Unpause the ScaledObjects of these Deployments that a recovery of this name has paused, if it is that one."""
+    autoscalers = recovery.environment.autoscalers
+    for one in (await autoscalers.look(names)).scaled_objects:
+        by = one.paused_by
+        if by is not None and by.name == holder and is_theirs(by.uid):
+            await autoscalers.unpause(one.name, one.uid, by.uid)
 
 
 async def _existing(recovery: Recovery, names: Sequence[str]) -> AsyncIterator[Worker]:

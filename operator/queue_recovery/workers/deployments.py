@@ -2,22 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import suppress
-from typing import Final
 
-from queue_recovery.api.reasons import Outcome, Reason
+from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
-from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker
+from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker, WorkerOutline
 from queue_recovery.recovery.wording import named
 from queue_recovery.workers.deployment_changes import DeploymentChanges
+from queue_recovery.workers.held_objects import ATTEMPTS, fenced, release_fields
 from queue_recovery.workers.informers import Informers
 from queue_recovery.workers.namespace import Conflict, NotFound, Patch
 from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet
-from queue_recovery.workers.patches import FENCE, NO_NOTE, field_release, scaling
+from queue_recovery.workers.patches import NO_NOTE, scaling
 from queue_recovery.workers.snapshot import note_labels, note_of, worker
-
-_ATTEMPTS: Final = 10
-"""How often a write is tried that conflicts with another one."""
 
 
 class KubernetesWorkers:
@@ -55,8 +51,8 @@ class KubernetesWorkers:
         pods = (await self._namespace.fetch(self._namespace.pods)).items
         return self._describe(names, deployments, replica_sets, pods)
 
-    async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        """Return which of these Deployments are paused; raises as `look`.
+    async def outline(self, names: Sequence[str]) -> Sequence[WorkerOutline]:
+        """Return these Deployments in outline, in the order of the names; raises as `look`.
 
         This sends one request at most, and none where the Deployments are watched.
         """
@@ -65,8 +61,11 @@ class KubernetesWorkers:
             found = informer.present
         else:
             found = (await self._namespace.fetch(self._namespace.deployments)).items
-        self._by_name(names, found)
-        return [one.metadata.name for one in found if one.metadata.name in names and one.spec.paused]
+        by_name = self._by_name(names, found)
+        return [
+            WorkerOutline(name=name, paused=one.spec.paused, applied_by=one.metadata.replicas_applied_by)
+            for name, one in ((name, by_name[name]) for name in names)
+        ]
 
     async def follow(self, names: Sequence[str], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
         """Yield these Deployments as they are now, and again after every change.
@@ -148,10 +147,10 @@ class KubernetesWorkers:
             RecoveryError: `WorkerChanged` when each try conflicts with another write, `KubernetesUnavailable`.
         """
         known = self._held_by(name, run_uids)
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             try:
                 # The first try may use the informer's copy: a write to an outdated version conflicts.
-                found, known = known or await self._namespace.read(name), None
+                found, known = known or await self._namespace.read(self._namespace.deployment, name), None
                 note = note_of(found)
                 if note is not None and note.uid in run_uids:
                     replicas = found.spec.replicas or note.replicas
@@ -165,26 +164,20 @@ class KubernetesWorkers:
                     written = await self._merge(name, scaling(uid, found.metadata.resource_version, NO_NOTE, replicas))
                 else:
                     replicas = None
-                    written = await self._fence(found)
+                    written = await fenced(self._namespace, self._namespace.deployment, found)
+                    self._informers.deployments.observe_write(written)
             except Conflict:
                 continue
             except NotFound:
                 return None
             if note is None or note.uid in run_uids:
                 # Also without a note: a process may have died after it had scaled back.
-                await self._release_fields(written)
+                await release_fields(self._namespace, self._namespace.deployment, written)
             return replicas
         raise _changed(name)
 
-    async def _fence(self, deployment: Deployment) -> Deployment:
-        """Change the resourceVersion, if nothing else has, and leave no trace."""
-        name, uid, version = deployment.metadata.name, deployment.metadata.uid, deployment.metadata.resource_version
-        # A value of its own each time: a write that changes nothing leaves the resourceVersion as it is.
-        await self._merge(name, {"metadata": {"uid": uid, "resourceVersion": version, "labels": {FENCE: version}}})
-        return await self._merge(name, {"metadata": {"uid": uid, "labels": {FENCE: None}}})
-
     async def _merge(self, name: str, body: Patch) -> Deployment:
-        written = await self._namespace.merge(name, body)
+        written = await self._namespace.merge(self._namespace.deployment, name, body)
         self._informers.deployments.observe_write(written)
         return written
 
@@ -196,30 +189,6 @@ class KubernetesWorkers:
             if one.metadata.name == name and note is not None and note.uid in run_uids:
                 return one
         return None
-
-    async def _release_fields(self, deployment: Deployment) -> None:
-        """Remove the operator from the managers of the Deployment's fields.
-
-        Otherwise a later server-side apply of another number of replicas conflicts. Where a policy denies this, that
-        conflict is all that happens.
-
-        Raises RecoveryError (`KubernetesUnavailable`): the replicas are back, and the next call tries this again.
-        """
-        name = deployment.metadata.name
-        for _ in range(_ATTEMPTS):
-            operations = field_release(deployment)
-            if not operations:
-                return
-            try:
-                deployment = await self._namespace.edit(name, operations)
-            except NotFound:
-                return
-            except (Conflict, RecoveryError) as error:
-                if isinstance(error, RecoveryError) and error.outcome is not Outcome.UNAVAILABLE:
-                    return
-                # Any other write changes the order of the list.
-                with suppress(NotFound):
-                    deployment = await self._namespace.read(name)
 
     def _describe(
         self,

@@ -1,4 +1,4 @@
-"""The Deployments, ReplicaSets and pods of one namespace in the API server."""
+"""The objects of one namespace in the API server: collections are listed and watched, single objects are written."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -62,6 +62,15 @@ class Kind(Generic[ObjectT]):
 
 
 @dataclass(frozen=True)
+class Writable(Generic[ObjectT]):
+    """One kind of object that is read and patched by name."""
+
+    reads: Callable[..., Awaitable[ClientResponse]]
+    patches: Callable[..., Awaitable[ClientResponse]]
+    object: type[ObjectT]
+
+
+@dataclass(frozen=True)
 class Updated(Generic[ObjectT]):
     """An object that a watch reports as created or changed."""
 
@@ -92,7 +101,12 @@ class Namespace:
     def __init__(self, connections: Connections, name: str, account: ServiceAccount) -> None:
         self.name = name
         self._account = account
-        self._writes = AppsV1Api(connections.writes)
+        writes = AppsV1Api(connections.writes)
+        self.deployment = Writable(
+            writes.read_namespaced_deployment_without_preload_content,
+            writes.patch_namespaced_deployment_without_preload_content,
+            Deployment,
+        )
         listed, watched = AppsV1Api(connections.ordinary), AppsV1Api(connections.watches)
         self.deployments = Kind(
             listed.list_namespaced_deployment_without_preload_content,
@@ -151,52 +165,49 @@ class Namespace:
         finally:
             response.close()
 
-    async def read(self, name: str) -> Deployment:
-        """Return a Deployment that is to be written to.
+    async def read(self, kind: Writable[ObjectT], name: str) -> ObjectT:
+        """Return an object that is to be written to.
 
         Raises:
             NotFound: it does not exist.
         """
-        return await self._deployment(
-            self._writes.read_namespaced_deployment_without_preload_content(
-                name, self.name, _request_timeout=REQUEST_SECONDS
-            )
-        )
+        return await self._object(kind, kind.reads(name, self.name, _request_timeout=REQUEST_SECONDS))
 
-    async def merge(self, name: str, body: Patch) -> Deployment:
-        """Apply a merge patch to a Deployment.
+    async def merge(self, kind: Writable[ObjectT], name: str, body: Patch) -> ObjectT:
+        """Apply a merge patch to an object.
 
         Its `metadata.uid` and `metadata.resourceVersion` are conditions.
 
         Raises:
             Conflict: a condition does not hold.
-            NotFound: the Deployment does not exist.
+            NotFound: the object does not exist.
         """
-        return await self._patch(name, body, "application/merge-patch+json")
+        return await self._patch(kind, name, body, "application/merge-patch+json")
 
-    async def edit(self, name: str, operations: list[Patch]) -> Deployment:
-        """Apply a JSON patch to a Deployment; raises as `merge`.
+    async def edit(self, kind: Writable[ObjectT], name: str, operations: list[Patch]) -> ObjectT:
+        """Apply a JSON patch to an object; raises as `merge`.
 
         A `test` that fails is a refused request.
         """
-        return await self._patch(name, operations, "application/json-patch+json")
+        return await self._patch(kind, name, operations, "application/json-patch+json")
 
-    async def _patch(self, name: str, body: Patch | list[Patch], content_type: str) -> Deployment:
-        return await self._deployment(
-            self._writes.patch_namespaced_deployment_without_preload_content(
+    async def _patch(self, kind: Writable[ObjectT], name: str, body: Patch | list[Patch], content_type: str) -> ObjectT:
+        return await self._object(
+            kind,
+            kind.patches(
                 name,
                 self.name,
                 body,
                 field_manager=FIELD_MANAGER,
                 _content_type=content_type,
                 _request_timeout=REQUEST_SECONDS,
-            )
+            ),
         )
 
-    async def _deployment(self, call: Awaitable[ClientResponse]) -> Deployment:
+    async def _object(self, kind: Writable[ObjectT], call: Awaitable[ClientResponse]) -> ObjectT:
         with self._translated():
             try:
-                return Deployment.model_validate_json(await answer(call))
+                return kind.object.model_validate_json(await answer(call))
             except ApiException as error:
                 if error.status == HTTPStatus.CONFLICT:
                     raise Conflict from None

@@ -26,6 +26,7 @@ class Fields(Model):
 
 class ManagedFields(Model):
     manager: str = ""
+    operation: str = ""
     time: str = ""
     fields: Fields = Field(Fields(), alias="fieldsV1")
 
@@ -37,6 +38,7 @@ class Metadata(Model):
     resource_version: str
     generation: int = 0
     labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
     owner_references: Sequence[OwnerReference] = ()
     managed_fields: Sequence[ManagedFields] = ()
     deletion_timestamp: str | None = None
@@ -47,6 +49,15 @@ class Metadata(Model):
         """Return the field manager that has set `spec.replicas` last, if the server knows one."""
         owners = [entry for entry in self.managed_fields if entry.fields.spec.replicas is not None]
         return max(owners, key=lambda entry: entry.time).manager if owners else None
+
+    @property
+    def replicas_applied_by(self) -> tuple[str, ...]:
+        """Return the field managers that own `spec.replicas` by server-side apply, and set it with each apply."""
+        return tuple(
+            entry.manager
+            for entry in self.managed_fields
+            if entry.operation == "Apply" and entry.fields.spec.replicas is not None
+        )
 
     @property
     def version(self) -> int:

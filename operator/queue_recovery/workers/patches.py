@@ -1,4 +1,4 @@
-"""What is written to a Deployment. Pure."""
+"""What is written to a Deployment or a ScaledObject. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from queue_recovery.api.base import GROUP
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
 from queue_recovery.workers.namespace import FIELD_MANAGER, Patch
-from queue_recovery.workers.objects import Deployment
+from queue_recovery.workers.objects import KubernetesObject
 
 FENCE: Final = f"{GROUP}/fence"
 """A label that is set and removed, so that the Deployment's resourceVersion changes.
@@ -27,10 +27,10 @@ def scaling(uid: str, resource_version: str, note: Mapping[str, str | None], rep
     return {"metadata": metadata, "spec": {"replicas": replicas}}
 
 
-def field_release(deployment: Deployment) -> list[Patch]:
+def field_release(held: KubernetesObject) -> list[Patch]:
     """Return the JSON patch that removes the operator's entries from `managedFields`."""
     operations: list[Patch] = []
-    for index, entry in reversed(list(enumerate(deployment.metadata.managed_fields))):
+    for index, entry in reversed(list(enumerate(held.metadata.managed_fields))):
         if entry.manager == FIELD_MANAGER:
             path = f"/metadata/managedFields/{index}"
             operations.append({"op": "test", "path": f"{path}/manager", "value": FIELD_MANAGER})

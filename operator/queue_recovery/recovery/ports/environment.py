@@ -8,6 +8,7 @@ from typing import Protocol
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.recovery.ports.autoscalers import Autoscalers
 from queue_recovery.recovery.ports.broker import Broker
 from queue_recovery.recovery.ports.job_store import JobStore
 from queue_recovery.recovery.ports.ledger import Ledger
@@ -32,6 +33,11 @@ class Environment(Protocol):
     @property
     def workers(self) -> Workers:
         """The Deployments of the namespace."""
+        ...
+
+    @property
+    def autoscalers(self) -> Autoscalers:
+        """What scales these Deployments."""
         ...
 
     def now(self) -> datetime:

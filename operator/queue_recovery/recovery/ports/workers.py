@@ -77,6 +77,16 @@ class Worker:
     """The images of its pod template, by the container's name."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkerOutline:
+    """What is read of a Deployment before anything is touched."""
+
+    name: str
+    paused: bool
+    applied_by: tuple[str, ...] = ()
+    """The field managers that set its replicas with each server-side apply."""
+
+
 class Workers(Protocol):
     """The Deployments of one namespace."""
 
@@ -89,8 +99,8 @@ class Workers(Protocol):
         """
         ...
 
-    async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        """Return which of these Deployments are paused; raises as `look`, but needs fewer requests.
+    async def outline(self, names: Sequence[str]) -> Sequence[WorkerOutline]:
+        """Return these Deployments in outline; raises as `look`, but needs fewer requests.
 
         While a watch covers a Deployment, no request is sent for it.
         """
