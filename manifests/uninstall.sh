@@ -92,7 +92,7 @@ delete_left_over() {
 
 # Print each Deployment that is still scaled down for a recovery: namespace/name, and its former replicas.
 waiting() {
-  kubectl get deployments --all-namespaces -l queuerecovery.dev/scale-back-to \
+  kubectl get deployments,statefulsets --all-namespaces -l queuerecovery.dev/scale-back-to \
     -o go-template='{{range .items}}  {{.metadata.namespace}}/{{.metadata.name}}: scale back to {{index .metadata.labels "queuerecovery.dev/scale-back-to"}}{{"\n"}}{{end}}'
 }
 

@@ -102,13 +102,16 @@ class Keda:
             path = f"/apis/keda.sh/v1alpha1/namespaces/{self.namespace}/scaledobjects"
             for one in (await self.api.get(path))["items"]:
                 with suppress(ApiError):  # its target is gone, or was written at the same time
-                    await self._scale(one)
+                    await self._scale(f"{path}/{one['metadata']['name']}", one["spec"]["scaleTargetRef"])
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _scale(self, found: Json) -> None:
-        annotations, target = found["metadata"].get("annotations", {}), found["spec"]["scaleTargetRef"]
+    async def _scale(self, scaled_object: str, target: Json) -> None:
         path = f"/apis/apps/v1/namespaces/{self.namespace}/{PLURALS[target['kind']]}/{target['name']}/scale"
-        replicas = (await self.api.get(path))["spec"].get("replicas", 0)
+        scale = await self.api.get(path)
+        replicas = scale["spec"].get("replicas", 0)
+        # After the scale: whoever pauses first and then scales to 0 meets no decision from before the pause.
+        found = await self.api.get(scaled_object)
+        annotations = found["metadata"].get("annotations", {})
         if PAUSED_REPLICAS in annotations:
             wanted = int(annotations[PAUSED_REPLICAS])
         elif annotations.get(PAUSED, "false") != "false":
@@ -117,5 +120,6 @@ class Keda:
             starts = replicas == 0 and await self.is_active()
             wanted = max(1, found["spec"]["minReplicaCount"]) if starts else replicas
         if wanted != replicas:
-            await self.api.patch(f"{path}?fieldManager=keda", {"spec": {"replicas": wanted}})
+            metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
+            await self.api.patch(f"{path}?fieldManager=keda", {"metadata": metadata, "spec": {"replicas": wanted}})
             self.scaled.append(wanted)

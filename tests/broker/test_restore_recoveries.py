@@ -15,6 +15,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
@@ -140,7 +141,7 @@ class Fixture:
     async def is_terminating(self) -> bool:
         return False
 
-    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         """All is granted."""
         del target, workers
 

@@ -103,6 +103,8 @@ class Case:
     """Whether some of the listed jobs wait for their messages, as another recovery has enqueued them."""
     waits: bool = False
     """Whether it finds the queue locked, and plans again once the lock is free."""
+    stateful: bool = False
+    """Whether its workers are a StatefulSet that KEDA scales."""
     real_workers: bool = False
 
     @property
@@ -114,6 +116,7 @@ class Case:
             "restore": self.restore,
             "pending jobs": self.pending,
             "locked queue": self.waits,
+            "StatefulSet and KEDA": self.stateful,
             "Celery": self.real_workers,
         }
         return ", ".join(mark for mark, holds in marks.items() if holds)

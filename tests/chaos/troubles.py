@@ -26,9 +26,11 @@ async def run(servers: Servers, case: Case) -> Result:
     """Run a case from its beginning to its judgement."""
     began = time.monotonic()
     own_store = case.trouble in OF_THE_STORE
-    async with servers.fixture(real_workers=case.real_workers, own_store=own_store, pending=case.pending) as fixture:
+    async with servers.fixture(
+        real_workers=case.real_workers, own_store=own_store, pending=case.pending, stateful=case.stateful
+    ) as fixture:
         case_run = CaseRun(servers=servers, fixture=fixture, case=case)
-        async with await _begun(case_run):
+        async with await _begun(case_run), fixture.scenario.scaled():
             reached = await _TROUBLES[case.trouble](case_run)
             traces = [operator.crossings() for operator in case_run.operators]
             compared = case.trouble not in NOT_IN_THE_MODEL

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Autoscaler, Autoscaling, PausedBy, ScaledObject
 from tests.recovery.faults import Faults
@@ -33,7 +34,7 @@ class FakeAutoscalers(Faults):
         )
         return self.scaled_objects[name]
 
-    async def look(self, workers: Sequence[str]) -> Autoscaling:
+    async def look(self, workers: Sequence[WorkerRef]) -> Autoscaling:
         del workers
         self._called("look at autoscalers")
         return Autoscaling(scaled_objects=list(self.scaled_objects.values()), from_zero=self.from_zero)

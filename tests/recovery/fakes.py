@@ -19,6 +19,7 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import IdType
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import listed, task_id
 from queue_recovery.recovery.phase import is_terminal
@@ -210,7 +211,7 @@ class FakeEnvironment(Faults):
         self._called("job_store")
         return self.jobs
 
-    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         del target, workers
         self._called("check_permissions")
 

@@ -31,7 +31,7 @@ async def test_a_dry_run_and_a_warning_name_the_tool_with_its_snippet(manager: s
     await case.reconciled()
 
     assert case.status.plan is not None
-    assert [(one.worker, one.manager) for one in case.status.plan.replica_owners] == [("worker", manager)]
+    assert [(one.name, one.manager) for one in case.status.plan.replica_owners] == [("worker", manager)]
     start = f'field manager "{manager}" sets the replicas of "worker" with each server-side apply'
     assert start in case.status.message
     assert SNIPPETS[manager] in case.status.message

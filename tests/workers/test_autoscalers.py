@@ -17,6 +17,7 @@ from queue_recovery.workers.autoscalers import KubernetesAutoscalers
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.namespace import Namespace
 from queue_recovery.workers.permissions import ServiceAccount
+from tests.sample_worker import ref
 from tests.workers.fleet import OTHER_RUN, RUN
 from tests.workers.scripted_api import Json, ScriptedApi, listed, scripted
 
@@ -84,7 +85,7 @@ def autoscalers(api: ScriptedApi) -> KubernetesAutoscalers:
 
 
 async def look(api: ScriptedApi) -> ScaledObject:
-    (found,) = (await autoscalers(api).look(["worker"])).scaled_objects
+    (found,) = (await autoscalers(api).look([ref("worker")])).scaled_objects
     return found
 
 
@@ -178,7 +179,7 @@ async def test_where_keda_is_not_installed_or_denied_it_is_asked_for_once_and_no
     async with Keda(refuses=status).apis() as api:
         ours = autoscalers(api)
         for _ in range(3):
-            assert (await ours.look(["worker"])).scaled_objects == []
+            assert (await ours.look([ref("worker")])).scaled_objects == []
 
         assert len(api.about("scaledobjects")) == 1
         assert len(api.about("horizontalpodautoscalers")) == 3
@@ -195,8 +196,8 @@ async def test_an_api_server_in_trouble_is_an_error() -> None:
 @pytest.mark.parametrize(("kind", "count"), [("", 1), ("Deployment", 1), ("StatefulSet", 0)])
 async def test_a_scaled_object_belongs_to_what_its_target_names(kind: str, count: int) -> None:
     async with Keda(kind=kind).apis() as api:
-        assert len((await autoscalers(api).look(["worker"])).scaled_objects) == count
-        assert (await autoscalers(api).look(["another"])).scaled_objects == []
+        assert len((await autoscalers(api).look([ref("worker")])).scaled_objects) == count
+        assert (await autoscalers(api).look([ref("another")])).scaled_objects == []
 
 
 def hpa(name: str, minimum: int | None, owner: str = "", /, **target: str) -> Json:
@@ -218,6 +219,6 @@ async def test_only_an_autoscaler_that_may_have_0_replicas_acts_on_a_worker_that
         ]
     )
     async with keda.apis() as api:
-        found = await autoscalers(api).look(["worker"])
+        found = await autoscalers(api).look([ref("worker")])
 
-    assert found.from_zero == [Autoscaler(name="from-zero", worker="worker")]
+    assert found.from_zero == [Autoscaler(name="from-zero", worker=ref())]

@@ -43,8 +43,10 @@ AT_ZERO: Json = {
 
 
 def seen(state: Json) -> Worker:
+    deployment = Deployment.model_validate(state["deployment"])
     return snapshot.worker(
-        Deployment.model_validate(state["deployment"]),
+        deployment,
+        [deployment],
         [ReplicaSet.model_validate(state["replica_set"])] if state["replica_set"] else [],
         [Pod.model_validate(one) for one in state["pods"]],
     )
@@ -271,7 +273,7 @@ def test_of_the_pods_that_vanished_a_deployment_names_its_own() -> None:
         ReplicaSet.model_validate(state["replica_set"]),
     )
 
-    assert snapshot.worker(deployment, [replica_set], [], gone).vanished == ("a", "b")
+    assert snapshot.worker(deployment, [deployment], [replica_set], [], gone).vanished == ("a", "b")
 
 
 @pytest.mark.parametrize(("spec", "seconds"), [({}, 30), ({"terminationGracePeriodSeconds": 600}, 600)])

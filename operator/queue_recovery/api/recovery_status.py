@@ -22,6 +22,7 @@ from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
 from queue_recovery.api.replicas import MOST_OWNERS, MOST_SCALED_OBJECTS, PausedScaledObject, ReplicaOwner
 from queue_recovery.api.servers import JobCollection, KeyOptions
 from queue_recovery.api.target import Limits
+from queue_recovery.api.worker_ref import WorkerRef
 
 
 class Phase(Explained):
@@ -156,10 +157,9 @@ class Restored(Model):
     left: int = Field(ge=0, description="Messages that are still in its quarantine.")
 
 
-class WorkerStatus(Model):
-    """A Deployment as it was before it was scaled to 0."""
+class WorkerStatus(WorkerRef):
+    """A worker as it was before it was scaled to 0."""
 
-    name: ObjectName = Field(description="The Deployment's name.")
     uid: str = Field(max_length=64, description="Its UID.")
     replicas: int = Field(ge=0, description="Its replicas before the drain, to which every ending scales it back.")
     pods: int = Field(0, ge=0, description="Number of its pods before the drain; the end of each has to be observed.")
@@ -174,6 +174,11 @@ class WorkerStatus(Model):
         ge=0,
         description="Its generation when its last pod had ended. A newer one shows that it was changed since.",
     )
+
+    @property
+    def ref(self) -> WorkerRef:
+        """The worker."""
+        return WorkerRef(kind=self.kind, name=self.name)
 
 
 class JobTotals(Model):
@@ -229,7 +234,7 @@ def is_first_attempt(purge: PurgeStatus) -> bool:
 
 
 MOST_WORKERS = 200
-"""The most Deployments that one recovery stops: its status lists each of them."""
+"""The most workers that one recovery stops: its status lists each of them."""
 
 
 class QueueRecoveryStatus(Model):
@@ -254,8 +259,8 @@ class QueueRecoveryStatus(Model):
         [],
         max_length=MOST_WORKERS,
         exclude_if=is_empty,
-        description="The worker Deployments as they were before the drain.",
-        json_schema_extra=list_map("name"),
+        description="The workers as they were before the drain.",
+        json_schema_extra=list_map("kind", "name"),
     )
     scaled_objects: list[PausedScaledObject] = Field(
         [],

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from queue_recovery.api.base import Model, ObjectName, ShownName
+from queue_recovery.api.worker_ref import WorkerRef
 
 MOST_SCALED_OBJECTS = 200
 """One for each worker that a recovery stops."""
@@ -22,8 +23,7 @@ MOST_OWNERS = 20
 """What a plan names of them."""
 
 
-class ReplicaOwner(Model):
+class ReplicaOwner(WorkerRef):
     """A field manager that owns a worker's `spec.replicas` by server-side apply."""
 
-    worker: ObjectName = Field(description="The Deployment's name.")
     manager: ShownName = Field(description="The field manager, such as `kustomize-controller` of Flux.")

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.replicas import PausedScaledObject
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError, locked_by
 from queue_recovery.recovery.ports import Autoscaler, PausedBy, ScaledObject
 from queue_recovery.recovery.recovery import Recovery
 
 
-async def scaled_objects_of(recovery: Recovery, workers: Sequence[str]) -> Sequence[ScaledObject]:
+async def scaled_objects_of(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[ScaledObject]:
     """Return the ScaledObjects that the recovery has to pause, or has paused; a user's own pause is left as it is.
 
     Raises RecoveryError (`AutoscalerActive`).
@@ -22,7 +23,7 @@ async def scaled_objects_of(recovery: Recovery, workers: Sequence[str]) -> Seque
     return [one for one in found.scaled_objects if one.paused_by is not None or not one.is_paused]
 
 
-async def free_scaled_objects_of(recovery: Recovery, workers: Sequence[str]) -> Sequence[ScaledObject]:
+async def free_scaled_objects_of(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[ScaledObject]:
     """Return the same; raise RecoveryError (`Locked`) while another existing recovery has paused one of them.
 
     This one polls, because nothing is watched that changes when it is unpaused.
@@ -38,7 +39,7 @@ async def free_scaled_objects_of(recovery: Recovery, workers: Sequence[str]) -> 
     return found
 
 
-async def yet_to_pause(recovery: Recovery, workers: Sequence[str]) -> Sequence[ScaledObject]:
+async def yet_to_pause(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[ScaledObject]:
     """Record in the status which ScaledObjects are paused, and return those that are not; raises as the above.
 
     From this write on every ending unpauses them.
@@ -78,6 +79,6 @@ def _acts(autoscaler: Autoscaler, namespace: str) -> RecoveryError:
     patch = f'kubectl patch hpa {autoscaler.name} -n {namespace} --patch \'{{"spec":{{"minReplicas":1}}}}\''
     return RecoveryError(
         Reason.AUTOSCALER_ACTIVE,
-        f'HorizontalPodAutoscaler "{autoscaler.name}" may scale "{autoscaler.worker}" up from 0, because its '
+        f'HorizontalPodAutoscaler "{autoscaler.name}" may scale {autoscaler.worker} up from 0, because its '
         f"minReplicas is 0. Set it to 1 until this recovery has ended: {patch}",
     )

@@ -7,8 +7,9 @@ from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, Mes
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.autoscaling import scaled_objects_of
-from queue_recovery.recovery.checks import check_name, check_queues, worker_names
+from queue_recovery.recovery.checks import check_name, check_queues, workers_of
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
@@ -33,7 +34,7 @@ async def plan(recovery: Recovery) -> None:
     queues = await recovery.queues()
     jobs = listed(recovery.spec)
     check_size(recovery.spec, jobs)
-    workers = worker_names(queues.values()) if recovery.takes_messages else []
+    workers = workers_of(queues.values()) if recovery.takes_messages else []
     await recovery.environment.check_permissions(await recovery.target(), workers)
     await check_images(recovery, queues.values())
     broker = await recovery.broker()
@@ -95,15 +96,22 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
     return stored
 
 
-async def _outlines(recovery: Recovery, workers: Sequence[str]) -> Sequence[WorkerOutline]:
-    """Return the workers in outline; raises AwaitingChange (`WorkerPaused`)."""
+async def _outlines(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
+    """Return the workers in outline; raises AwaitingChange (`WorkerPaused`, `VolumesWouldBeDeleted`)."""
     found = await recovery.environment.workers.outline(workers)
     for worker in found:
         if worker.paused:
             raise AwaitingChange(
                 Reason.WORKER_PAUSED,
-                f'Deployment "{worker.name}" is paused, so its pods would not start again. Resume it: '
-                f"kubectl rollout resume deployment/{worker.name} -n {recovery.resource.namespace}",
+                f"{worker.ref} is paused, so its pods would not start again. Resume it: "
+                f"kubectl rollout resume {worker.ref.resource} -n {recovery.resource.namespace}",
+            )
+        if worker.deletes_volumes and recovery.scales_workers:
+            raise AwaitingChange(
+                Reason.VOLUMES_WOULD_BE_DELETED,
+                f"{worker.ref} would lose the volumes of its pods, because whenScaled of its "
+                "persistentVolumeClaimRetentionPolicy is Delete. Set it to Retain, or stop the workers yourself "
+                "(restart.strategy: Manual)",
             )
     return found
 

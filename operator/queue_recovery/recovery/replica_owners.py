@@ -4,20 +4,21 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from queue_recovery.api.replicas import MOST_OWNERS, ReplicaOwner
+from queue_recovery.api.worker_ref import WorkerKind
 from queue_recovery.recovery.ports import WorkerOutline
 from queue_recovery.recovery.wording import quoted
 
 _REMEDIES: Final = {
-    "argocd-controller": "In the Argo CD Application, set spec.ignoreDifferences to [{group: apps, kind: Deployment, "
+    "argocd-controller": "In the Argo CD Application, set spec.ignoreDifferences to [{group: apps, kind: KIND, "
     "jsonPointers: [/spec/replicas]}] and add RespectIgnoreDifferences=true to spec.syncPolicy.syncOptions",
-    "kustomize-controller": "In Git, from which Flux applies it, remove spec.replicas from the Deployment",
-    "helm": "Remove replicas from the chart's Deployment template",
-    "helm-controller": "Remove replicas from the chart's Deployment template, or from the values of the HelmRelease",
+    "kustomize-controller": "In Git, from which Flux applies it, remove spec.replicas from the KIND",
+    "helm": "Remove replicas from the chart's KIND template",
+    "helm-controller": "Remove replicas from the chart's KIND template, or from the values of the HelmRelease",
     "kubectl": "Remove spec.replicas from the manifest that kubectl applies",
     "keda": "Let the operator pause KEDA: it needs to get, list and patch scaledobjects.keda.sh in this namespace "
     "(kubectl apply -k manifests/operator)",
 }
-"""What makes a tool leave replicas alone, by its field manager."""
+"""What makes a tool leave replicas alone, by its field manager; KIND stands for the worker's kind."""
 
 
 _APPLY_AGAIN: Final = frozenset({"argocd-controller", "kustomize-controller", "helm-controller"})
@@ -27,7 +28,7 @@ _APPLY_AGAIN: Final = frozenset({"argocd-controller", "kustomize-controller", "h
 def replica_owners(workers: Iterable[WorkerOutline]) -> list[ReplicaOwner]:
     """Return the GitOps tools that will set the replicas of these workers again, the first of them."""
     found = [
-        ReplicaOwner(worker=worker.name, manager=manager)
+        ReplicaOwner(kind=worker.ref.kind, name=worker.ref.name, manager=manager)
         for worker in workers
         for manager in worker.applied_by
         if manager in _APPLY_AGAIN
@@ -35,16 +36,16 @@ def replica_owners(workers: Iterable[WorkerOutline]) -> list[ReplicaOwner]:
     return found[:MOST_OWNERS]
 
 
-def remedies(managers: Collection[str]) -> str:
-    """Return what makes these field managers leave replicas alone; empty: none of them is known."""
-    return "; ".join(_REMEDIES[name] for name in sorted(managers) if name in _REMEDIES)
+def remedies(managers: Collection[str], kind: WorkerKind) -> str:
+    """Return what makes these managers leave the replicas of that kind alone; empty: none of them is known."""
+    return "; ".join(_REMEDIES[name].replace("KIND", kind) for name in sorted(managers) if name in _REMEDIES)
 
 
 def owners_note(owners: Sequence[ReplicaOwner]) -> str:
     """Describe who may scale the workers up during the drain, and what to do."""
     managers = sorted({owner.manager for owner in owners})
-    workers = quoted(sorted({owner.worker for owner in owners}))
-    what = remedies(managers) or "Remove spec.replicas from what it applies"
+    workers = quoted(sorted({owner.name for owner in owners}))
+    what = remedies(managers, owners[0].kind) or "Remove spec.replicas from what it applies"
     return (
         f"field manager {quoted(managers)} sets the replicas of {workers} with each server-side apply, and may scale "
         f"them up during the drain, which then begins again. {what}"

@@ -10,6 +10,7 @@ from aiohttp import ClientResponse
 from kubernetes.aio.client import ApiException, AutoscalingV2Api, CustomObjectsApi
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.autoscalers import Autoscaler, Autoscaling, PausedBy, ScaledObject
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
@@ -54,7 +55,7 @@ class KubernetesAutoscalers:
         )
         self._ask_again: dict[type, float] = {}
 
-    async def look(self, workers: Sequence[str]) -> Autoscaling:
+    async def look(self, workers: Sequence[WorkerRef]) -> Autoscaling:
         """See `recovery.ports.Autoscalers`; sends two requests, and one where KEDA is not installed."""
         hpas = await self._list(ObjectList[HorizontalPodAutoscaler], self._hpas, self._namespace.name)
         scaled_objects = await self._list(
@@ -70,14 +71,14 @@ class KubernetesAutoscalers:
                     paused_by=paused_by(one),
                 )
                 for one in scaled_objects
-                if _scales(one.spec.scale_target_ref, workers)
+                if _scaled(one.spec.scale_target_ref, workers) is not None
             ],
             # KEDA deletes its own ones when it is paused.
             from_zero=[
-                Autoscaler(name=one.metadata.name, worker=one.spec.scale_target_ref.name)
+                Autoscaler(name=one.metadata.name, worker=worker)
                 for one in hpas
                 if one.spec.min_replicas == 0
-                and _scales(one.spec.scale_target_ref, workers)
+                and (worker := _scaled(one.spec.scale_target_ref, workers)) is not None
                 and (one.metadata.controller is None or one.metadata.controller.kind != "ScaledObject")
             ],
         )
@@ -136,8 +137,9 @@ def _by_name(
     return call(*_KEDA, namespace, "scaledobjects", name, *body, **options)
 
 
-def _scales(target: ScaleTargetRef, workers: Sequence[str]) -> bool:
-    return target.kind in {"", "Deployment"} and target.name in workers
+def _scaled(target: ScaleTargetRef, workers: Sequence[WorkerRef]) -> WorkerRef | None:
+    """Return the worker that an autoscaler scales."""
+    return next((one for one in workers if (one.kind, one.name) == (target.kind or "Deployment", target.name)), None)
 
 
 def _changed(name: str) -> RecoveryError:

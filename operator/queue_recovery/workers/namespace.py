@@ -1,6 +1,6 @@
 """The objects of one namespace in the API server: collections are listed and watched, single objects are written."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from kubernetes.aio.client import ApiException, AppsV1Api, CoreV1Api
 from pydantic import ValidationError
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerKind
 from queue_recovery.workers.api_errors import API_ERRORS, CONNECTION_ERRORS, to_recovery_error
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer, opened
 from queue_recovery.workers.connections import Connections
@@ -21,8 +22,11 @@ from queue_recovery.workers.objects import (
     EventType,
     ObjectList,
     ObjectT,
+    ObjectT_co,
     Pod,
     ReplicaSet,
+    StatefulSet,
+    Workload,
 )
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 
@@ -52,22 +56,22 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Kind(Generic[ObjectT]):
+class Kind(Generic[ObjectT_co]):
     """One collection of the namespace."""
 
     lists: Callable[..., Awaitable[ClientResponse]]
     watches: Callable[..., Awaitable[ClientResponse]]
-    listed: type[ObjectList[ObjectT]]
-    changed: type[Changed[ObjectT]]
+    listed: type[ObjectList[ObjectT_co]]
+    changed: type[Changed[ObjectT_co]]
 
 
 @dataclass(frozen=True)
-class Writable(Generic[ObjectT]):
+class Writable(Generic[ObjectT_co]):
     """One kind of object that is read and patched by name."""
 
     reads: Callable[..., Awaitable[ClientResponse]]
     patches: Callable[..., Awaitable[ClientResponse]]
-    object: type[ObjectT]
+    object: type[ObjectT_co]
 
 
 @dataclass(frozen=True)
@@ -102,18 +106,33 @@ class Namespace:
         self.name = name
         self._account = account
         writes = AppsV1Api(connections.writes)
-        self.deployment = Writable(
-            writes.read_namespaced_deployment_without_preload_content,
-            writes.patch_namespaced_deployment_without_preload_content,
-            Deployment,
-        )
         listed, watched = AppsV1Api(connections.ordinary), AppsV1Api(connections.watches)
-        self.deployments = Kind(
-            listed.list_namespaced_deployment_without_preload_content,
-            watched.list_namespaced_deployment_without_preload_content,
-            ObjectList[Deployment],
-            Changed[Deployment],
-        )
+        self.workloads: Mapping[WorkerKind, Kind[Workload]] = {
+            "Deployment": Kind(
+                listed.list_namespaced_deployment_without_preload_content,
+                watched.list_namespaced_deployment_without_preload_content,
+                ObjectList[Deployment],
+                Changed[Deployment],
+            ),
+            "StatefulSet": Kind(
+                listed.list_namespaced_stateful_set_without_preload_content,
+                watched.list_namespaced_stateful_set_without_preload_content,
+                ObjectList[StatefulSet],
+                Changed[StatefulSet],
+            ),
+        }
+        self.writable: Mapping[WorkerKind, Writable[Workload]] = {
+            "Deployment": Writable(
+                writes.read_namespaced_deployment_without_preload_content,
+                writes.patch_namespaced_deployment_without_preload_content,
+                Deployment,
+            ),
+            "StatefulSet": Writable(
+                writes.read_namespaced_stateful_set_without_preload_content,
+                writes.patch_namespaced_stateful_set_without_preload_content,
+                StatefulSet,
+            ),
+        }
         self.replica_sets = Kind(
             listed.list_namespaced_replica_set_without_preload_content,
             watched.list_namespaced_replica_set_without_preload_content,

@@ -1,4 +1,4 @@
-"""What is written to a Deployment or a ScaledObject. Pure."""
+"""What is written to a worker or a ScaledObject. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,9 +9,9 @@ from queue_recovery.workers.namespace import FIELD_MANAGER, Patch
 from queue_recovery.workers.objects import KubernetesObject
 
 FENCE: Final = f"{GROUP}/fence"
-"""A label that is set and removed, so that the Deployment's resourceVersion changes.
+"""A label that is set and removed, so that the object's resourceVersion changes.
 
-Not an annotation: those count as a change of the Deployment's generation, by which a drain is known to hold.
+Not an annotation: those count as a change of a Deployment's generation, by which a drain is known to hold.
 """
 
 NO_NOTE: Final[Mapping[str, None]] = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO))
@@ -20,7 +20,7 @@ NO_NOTE: Final[Mapping[str, None]] = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_
 def scaling(uid: str, resource_version: str, note: Mapping[str, str | None], replicas: int) -> Patch:
     """Return the patch that sets note and replicas.
 
-    It conflicts unless the Deployment is still in that version.
+    It conflicts unless the worker is still in that version.
     """
     # A process that died between its two writes of the fence may have left it.
     metadata = {"uid": uid, "resourceVersion": resource_version, "labels": {**note, FENCE: None}}

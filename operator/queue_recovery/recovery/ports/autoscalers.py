@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from queue_recovery.api.worker_ref import WorkerRef
+
 
 @dataclass(frozen=True, kw_only=True)
 class PausedBy:
@@ -32,7 +34,7 @@ class Autoscaler:
     """A HorizontalPodAutoscaler that may scale a worker up although it has 0 replicas."""
 
     name: str
-    worker: str
+    worker: WorkerRef
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +48,8 @@ class Autoscaling:
 class Autoscalers(Protocol):
     """The autoscalers of one namespace."""
 
-    async def look(self, workers: Sequence[str]) -> Autoscaling:
-        """Return the autoscalers of these Deployments.
+    async def look(self, workers: Sequence[WorkerRef]) -> Autoscaling:
+        """Return the autoscalers of these workers.
 
         What the operator may not list, or what is not installed, counts as none: the drain notices what scales the
         workers up. Raises RecoveryError (`KubernetesUnavailable`).
