@@ -109,7 +109,7 @@ class Keda:
         path = f"/apis/apps/v1/namespaces/{self.namespace}/{PLURALS[target['kind']]}/{target['name']}/scale"
         scale = await self.api.get(path)
         replicas = scale["spec"].get("replicas", 0)
-        # After the scale: whoever pauses first and then scales to 0 meets no decision from before the pause.
+        # After the scale: a client that pauses first and then scales to 0 meets no decision from before.
         found = await self.api.get(scaled_object)
         annotations = found["metadata"].get("annotations", {})
         if PAUSED_REPLICAS in annotations:
