@@ -1,4 +1,4 @@
-"""A GitOps tool that owns the replicas is named before the drain, with what makes it leave them alone; nothing is refused."""
+"""A GitOps tool that owns the replicas is named before the drain, with its setting; no recovery is refused for it."""
 
 import pytest
 
