@@ -218,3 +218,13 @@ async def test_an_autoscaler_that_acts_at_0_replicas_is_refused_with_what_to_do_
     case.autoscalers.from_zero.clear()
     await working
     assert case.status.phase == "Succeeded"
+
+
+async def test_more_scaled_objects_than_a_status_holds_are_refused_before_anything_is_touched() -> None:
+    case = scaled_by_keda()
+    for number in range(200):
+        case.autoscalers.add(f"another-{number}")
+
+    await case.reaches("Failed", Reason.TOO_MANY_WORKERS)
+
+    assert effects(case) == []

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.replicas import PausedScaledObject
+from queue_recovery.api.replicas import MOST_SCALED_OBJECTS, PausedScaledObject
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError, locked_by
 from queue_recovery.recovery.ports import Autoscaler, PausedBy, ScaledObject
@@ -13,14 +13,21 @@ from queue_recovery.recovery.recovery import Recovery
 async def scaled_objects_of(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[ScaledObject]:
     """Return the ScaledObjects that the recovery has to pause, or has paused; a user's own pause is left as it is.
 
-    Raises RecoveryError (`AutoscalerActive`).
+    Raises RecoveryError (`AutoscalerActive`, `TooManyWorkers`).
     """
     if not recovery.scales_workers:
         return []
     found = await recovery.environment.autoscalers.look(workers)
     for autoscaler in found.from_zero:
         raise _acts(autoscaler, recovery.resource.namespace)
-    return [one for one in found.scaled_objects if one.paused_by is not None or not one.is_paused]
+    active = [one for one in found.scaled_objects if one.paused_by is not None or not one.is_paused]
+    if len(active) > MOST_SCALED_OBJECTS:
+        raise RecoveryError(
+            Reason.TOO_MANY_WORKERS,
+            f"{len(active)} ScaledObjects scale the workers, and one recovery pauses at most {MOST_SCALED_OBJECTS}. "
+            "KEDA expects one for each worker: remove the others",
+        )
+    return active
 
 
 async def free_scaled_objects_of(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[ScaledObject]:
