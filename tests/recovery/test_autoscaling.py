@@ -166,6 +166,15 @@ async def test_one_that_another_recovery_has_paused_is_waited_for_before_anythin
     assert effects(case) == []
 
 
+async def test_where_it_cannot_be_known_whether_that_one_exists_the_message_says_what_to_run() -> None:
+    case = scaled_by_keda()
+    case.autoscalers.add("tts-scaler", paused_by=PausedBy(uid="other", name="no name!"))
+    case.environment.existing["media/no name!"] = None
+
+    with pytest.raises(RecoveryError, match=r"no longer exists, run: sh manifests/scale-back\.sh -n media"):
+        await free_scaled_objects_of(case.recovery(), [ref()])
+
+
 async def test_one_that_a_recovery_has_paused_that_is_gone_is_taken_over() -> None:
     case = scaled_by_keda()
     case.autoscalers.add("tts-scaler", paused_by=GONE)

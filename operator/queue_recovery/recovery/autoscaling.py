@@ -41,8 +41,11 @@ async def free_scaled_objects_of(recovery: Recovery, workers: Sequence[WorkerRef
         if by is None or by.uid == recovery.resource.uid:
             continue
         holder = f"{recovery.resource.namespace}/{by.name}"
-        if await recovery.exists(holder, by.uid, unfinished=True) is not False:
-            raise locked_by({f'ScaledObject "{one.name}"': f'recovery "{holder}"'})
+        exists = await recovery.exists(holder, by.uid, unfinished=True)
+        if exists is not False:
+            script = f"sh manifests/scale-back.sh -n {recovery.resource.namespace}"
+            remedies = [script] if exists is None else []
+            raise locked_by({f'ScaledObject "{one.name}"': f'recovery "{holder}"'}, remedies=remedies)
     return found
 
 
