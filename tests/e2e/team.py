@@ -104,7 +104,8 @@ class Team:
 
     async def let_the_operator_in(self) -> None:
         """Bind its permissions to the namespace."""
-        await self.apply(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
+        for folder in ("tenant", "keda"):
+            await self.apply(yaml.safe_load((ROOT / "manifests" / folder / "role_binding.yaml").read_text()))
 
     async def workers(
         self,

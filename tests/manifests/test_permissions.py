@@ -26,10 +26,7 @@ TENANT = {
     "/configmaps: create",
     "/configmaps queue-recovery-ledger: get patch",
 }
-AUTOSCALERS = {
-    "autoscaling/horizontalpodautoscalers: list",
-    "keda.sh/scaledobjects: get list patch",
-}
+AUTOSCALERS = {"autoscaling/horizontalpodautoscalers: list"}
 """What is granted and not required: without it a drain notices what scales the workers up."""
 LEASE = {
     "coordination.k8s.io/leases: create",
@@ -86,6 +83,12 @@ def test_a_namespace_grants_what_a_recovery_needs_and_for_itself_alone(cluster: 
 
     assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | TENANT | AUTOSCALERS
     assert permissions(cluster, OPERATOR, "default") == EVERYWHERE
+
+
+def test_scaled_objects_are_granted_apart(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/keda")
+
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | {"keda.sh/scaledobjects: get list patch"}
 
 
 async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: Cluster, namespace: str) -> None:

@@ -15,8 +15,7 @@ _REMEDIES: Final = {
     "helm": "Remove replicas from the chart's KIND template",
     "helm-controller": "Remove replicas from the chart's KIND template, or from the values of the HelmRelease",
     "kubectl": "Remove spec.replicas from the manifest that kubectl applies",
-    "keda": "Let the operator pause KEDA: it needs to get, list and patch scaledobjects.keda.sh in this namespace "
-    "(kubectl apply -k manifests/operator)",
+    "keda": "Let the operator pause KEDA: kubectl apply -n NAMESPACE -k manifests/keda",
 }
 """What makes a tool leave replicas alone, by its field manager; KIND stands for the worker's kind."""
 
