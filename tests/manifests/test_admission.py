@@ -108,6 +108,7 @@ def policed(cluster: Cluster) -> Iterator[Cluster]:
     cluster.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh")
     cluster.kubectl("create", "namespace", "policed")
     cluster.kubectl("apply", "--namespace=policed", "-k", "manifests/tenant")
+    cluster.kubectl("apply", "--namespace=policed", "-k", "manifests/keda")
     scaled = keda.scaled_object("worker", {"owner": "media", PAUSED_REPLICAS: "3"})
     scaled["metadata"]["labels"] = {"team": "media"}
     for one in (_DEPLOYMENT, _STATEFUL_SET, scaled):
