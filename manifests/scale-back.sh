@@ -1,26 +1,24 @@
 #!/bin/sh
-# Scale back the workers that a recovery has scaled to 0, where no operator does so any more: set each Deployment to the
-# replicas that the recovery noted in its labels, and remove these labels, as the operator does.
+# Scale back the workers that a recovery has scaled to 0, where no operator does so any more: set each Deployment and
+# StatefulSet to the replicas that the recovery noted in its labels, and remove these labels, as the operator does. Then give
+# the KEDA ScaledObjects that a recovery has paused their former pause back.
 #
 #   sh manifests/scale-back.sh [-n NAMESPACE]     (without -n: in all namespaces)
 #
-# Needs only kubectl. A Deployment that has been scaled up since keeps its replicas. While an operator runs, delete the
-# recovery instead: the operator would scale the workers to 0 again.
+# Needs only kubectl. A worker that has been scaled up since keeps its replicas. While an operator runs, delete the recovery
+# instead: the operator would scale the workers to 0 again.
 set -eu
 
 [ $# -gt 0 ] || set -- --all-namespaces
 
 # The note is labels: the API server allows neither spaces nor line breaks in them, so a line can be split into words.
 label=queuerecovery.dev/scale-back-to
-found=$(kubectl get deployments "$@" -l $label -o go-template='{{range .items}}{{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}')
-if [ -z "$found" ]; then
-  echo "no Deployment is scaled down for a recovery"
-  exit 0
-fi
+uid_label=queuerecovery.dev/held-by-uid
+list='{{range .items}}{{.kind}} {{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}'
 
-# Print resourceVersion and replicas of the Deployment $1/$2, and its label, if any, after "=".
+# Print resourceVersion and replicas of the $1 $2/$3, and its label, if any, after "=".
 show() {
-  kubectl get deployment "$2" -n "$1" </dev/null \
+  kubectl get "$1" "$3" -n "$2" </dev/null \
     -o go-template='{{.metadata.resourceVersion}} {{.spec.replicas}} {{range $name, $value := .metadata.labels}}{{if eq $name "'$label'"}}={{$value}}{{end}}{{end}}{{"\n"}}'
 }
 
@@ -30,24 +28,25 @@ is_count() {
   [ ${#1} -le 10 ] && [ "$1" -le 2147483647 ]
 }
 
-# The operator's entries in managedFields would make a later server-side apply of other replicas conflict. Any write
-# changes their order, so this tries again.
+# The operator's entries in managedFields would make a later server-side apply of other values conflict. Any write changes
+# their order, so this tries again.
 release_fields() {
   for _ in 1 2 3 4 5 6 7 8 9 10; do
-    first=$(kubectl get deployment "$2" -n "$1" --show-managed-fields -o go-template='{{range $i, $e := .metadata.managedFields}}{{if eq $e.manager "queue-recovery"}}{{$i}} {{end}}{{end}}' | cut -d ' ' -f 1)
+    first=$(kubectl get "$1" "$3" -n "$2" --show-managed-fields -o go-template='{{range $i, $e := .metadata.managedFields}}{{if eq $e.manager "queue-recovery"}}{{$i}} {{end}}{{end}}' | cut -d ' ' -f 1)
     [ -n "$first" ] || return 0
     path=/metadata/managedFields/$first
-    kubectl patch deployment "$2" -n "$1" --type=json --field-manager=queue-recovery -p '[
+    kubectl patch "$1" "$3" -n "$2" --type=json --field-manager=queue-recovery -p '[
       {"op": "test", "path": "'"$path"'/manager", "value": "queue-recovery"}, {"op": "remove", "path": "'"$path"'"}
     ]' >/dev/null 2>&1 || true
   done
-  echo "$1/$2: managedFields still names queue-recovery. A server-side apply of other replicas needs --force-conflicts" >&2
+  echo "$2/$3: managedFields still names queue-recovery. A server-side apply of other values needs --force-conflicts" >&2
 }
 
-printf '%s\n' "$found" | {
+# Scale back the workers that are listed as lines on standard input: kind, namespace and name.
+scale_back() {
   status=0
-  while read -r namespace name; do
-    if ! seen=$(show "$namespace" "$name"); then
+  while read -r kind namespace name; do
+    if ! seen=$(show "$kind" "$namespace" "$name"); then
       echo "$namespace/$name: cannot be read. Run this again" >&2
       status=1
       continue
@@ -59,18 +58,18 @@ EOT
     [ -n "$recorded" ] || continue
     recorded=${recorded#=}
     if ! is_count "$recorded"; then
-      echo "$namespace/$name: the value \"$recorded\" of its label $label is no number of replicas. Scale the Deployment yourself, and remove the label: kubectl label deployment $name -n $namespace $label-" >&2
+      echo "$namespace/$name: the value \"$recorded\" of its label $label is no number of replicas. Scale the $kind yourself, and remove the label: kubectl label $kind $name -n $namespace $label-" >&2
       status=1
       continue
     fi
     [ "$replicas" -gt 0 ] || replicas=$recorded
-    # With the resourceVersion, the patch conflicts if the Deployment has changed since it was read.
-    if kubectl patch deployment "$name" -n "$namespace" --type=merge --field-manager=queue-recovery -p '{
+    # With the resourceVersion, the patch conflicts if the object has changed since it was read.
+    if kubectl patch "$kind" "$name" -n "$namespace" --type=merge --field-manager=queue-recovery -p '{
       "metadata": {
         "resourceVersion": "'"$version"'",
         "labels": {
           "queuerecovery.dev/held-by": null,
-          "queuerecovery.dev/held-by-uid": null,
+          "'$uid_label'": null,
           "'$label'": null,
           "queuerecovery.dev/fence": null
         }
@@ -78,11 +77,90 @@ EOT
       "spec": {"replicas": '"$replicas"'}
     }' >/dev/null </dev/null; then
       echo "$namespace/$name: scaled back to $replicas"
-      release_fields "$namespace" "$name" </dev/null
+      release_fields "$kind" "$namespace" "$name" </dev/null
     else
       echo "$namespace/$name: not changed. Run this again" >&2
       status=1
     fi
   done
-  exit $status
+  return $status
 }
+
+# Print the resourceVersion of the ScaledObject $1/$2, and the names of those of its labels and annotations that matter. A
+# value may be any text, so only names are printed.
+show_pause() {
+  kubectl get scaledobjects.keda.sh "$2" -n "$1" </dev/null -o go-template='{{.metadata.resourceVersion}}{{range $name, $value := .metadata.labels}}{{if or (eq $name "queuerecovery.dev/held-by") (eq $name "queuerecovery.dev/held-by-uid") (eq $name "queuerecovery.dev/fence")}} label:{{$name}}{{end}}{{end}}{{range $name, $value := .metadata.annotations}}{{if and (eq $name "autoscaling.keda.sh/paused") (eq $value "true")}} paused{{end}}{{if eq $name "autoscaling.keda.sh/paused-replicas"}} paused-replicas{{end}}{{if eq $name "queuerecovery.dev/paused-before"}} paused-before{{end}}{{if eq $name "queuerecovery.dev/paused-replicas-before"}} paused-replicas-before{{end}}{{end}}{{"\n"}}'
+}
+
+# Whether the first word is among the others.
+among() {
+  word=$1
+  shift
+  for other in "$@"; do [ "$other" != "$word" ] || return 0; done
+  return 1
+}
+
+# Print the operations of a JSON patch that give a ScaledObject its former pause back, unless somebody has changed it since:
+# $1 is its resourceVersion, the others are the words of show_pause.
+unpausing() {
+  printf '{"op": "test", "path": "/metadata/resourceVersion", "value": "%s"}' "$1"
+  shift
+  for word in "$@"; do
+    case $word in label:*) printf ', {"op": "remove", "path": "/metadata/labels/queuerecovery.dev~1%s"}' "${word##*/}" ;; esac
+  done
+  for name in paused paused-replicas; do
+    ours=queuerecovery.dev~1$name-before theirs=autoscaling.keda.sh~1$name
+    is_as_left=false
+    case $name in
+    paused) among paused "$@" && is_as_left=true ;;
+    *) among paused-replicas "$@" || is_as_left=true ;;
+    esac
+    if among "$name-before" "$@"; then
+      if $is_as_left; then
+        printf ', {"op": "move", "from": "/metadata/annotations/%s", "path": "/metadata/annotations/%s"}' "$ours" "$theirs"
+      else
+        printf ', {"op": "remove", "path": "/metadata/annotations/%s"}' "$ours"
+      fi
+    elif [ $name = paused ] && $is_as_left; then
+      printf ', {"op": "remove", "path": "/metadata/annotations/%s"}' "$theirs"
+    fi
+  done
+}
+
+# Give the ScaledObjects their former pause back that are listed as lines on standard input: kind, namespace and name.
+unpause() {
+  status=0
+  while read -r kind namespace name; do
+    if ! seen=$(show_pause "$namespace" "$name"); then
+      echo "$namespace/$name: cannot be read. Run this again" >&2
+      status=1
+      continue
+    fi
+    # It has been unpaused since the list was made.
+    case $seen in *" label:$uid_label"*) ;; *) continue ;; esac
+    # shellcheck disable=SC2086  # words
+    if kubectl patch scaledobjects.keda.sh "$name" -n "$namespace" --type=json --field-manager=queue-recovery -p "[$(unpausing $seen)]" >/dev/null </dev/null; then
+      echo "$namespace/$name: $kind has its former pause back"
+      release_fields scaledobjects.keda.sh "$namespace" "$name" </dev/null
+    else
+      echo "$namespace/$name: not changed. Run this again" >&2
+      status=1
+    fi
+  done
+  return $status
+}
+
+found=$(kubectl get deployments,statefulsets "$@" -l $label -o go-template="$list")
+paused=
+if kubectl get --raw /apis/keda.sh/v1alpha1 >/dev/null 2>&1; then
+  paused=$(kubectl get scaledobjects.keda.sh "$@" -l $uid_label -o go-template="$list")
+fi
+if [ -z "$found$paused" ]; then
+  echo "no Deployment is scaled down for a recovery"
+  exit 0
+fi
+
+code=0
+[ -z "$found" ] || printf '%s\n' "$found" | scale_back || code=1
+[ -z "$paused" ] || printf '%s\n' "$paused" | unpause || code=1
+exit $code

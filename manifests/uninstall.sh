@@ -92,7 +92,7 @@ delete_left_over() {
 
 # Print each Deployment that is still scaled down for a recovery: namespace/name, and its former replicas.
 waiting() {
-  kubectl get deployments --all-namespaces -l queuerecovery.dev/scale-back-to \
+  kubectl get deployments,statefulsets --all-namespaces -l queuerecovery.dev/scale-back-to \
     -o go-template='{{range .items}}  {{.metadata.namespace}}/{{.metadata.name}}: scale back to {{index .metadata.labels "queuerecovery.dev/scale-back-to"}}{{"\n"}}{{end}}'
 }
 
@@ -178,7 +178,7 @@ fi
 say "removing its roles and bindings"
 # Names of RoleBindings may have any characters, also newlines. Quoted, those have backslashes.
 bindings=$(kubectl get rolebindings --all-namespaces \
-  -o go-template='{{range .items}}{{if and (eq .roleRef.kind "ClusterRole") (eq .roleRef.name "'$role'" "'$role-tenant'")}}{{.metadata.namespace}} {{printf "%q" .metadata.name}}{{"\n"}}{{end}}{{end}}')
+  -o go-template='{{range .items}}{{if and (eq .roleRef.kind "ClusterRole") (eq .roleRef.name "'$role'" "'$role-tenant'" "'$role-keda'")}}{{.metadata.namespace}} {{printf "%q" .metadata.name}}{{"\n"}}{{end}}{{end}}')
 printf '%s\n' "$bindings" | while read -r in quoted; do
   name=${quoted#\"}
   case $quoted in

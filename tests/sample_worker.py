@@ -1,9 +1,10 @@
 """A worker as a look at the API server describes it, for tests that change a few of its fields."""
 
+from queue_recovery.api.worker_ref import WorkerKind, WorkerRef
 from queue_recovery.recovery.ports import Worker
 
 WORKER = Worker(
-    name="worker",
+    ref=WorkerRef(name="worker"),
     uid="d",
     resource_version="5",
     generation=2,
@@ -20,3 +21,8 @@ WORKER = Worker(
     drained=False,
     rollout=None,
 )
+
+
+def ref(name: str = "worker", kind: WorkerKind = "Deployment") -> WorkerRef:
+    """Return a worker's kind and name."""
+    return WorkerRef(kind=kind, name=name)

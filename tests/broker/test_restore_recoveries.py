@@ -15,10 +15,11 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
-from queue_recovery.recovery.ports import Broker, JobStore, Run, Workers
+from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Run, Workers
 from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import DesiredState
@@ -98,6 +99,10 @@ class Fixture:
     def workers(self) -> Workers:
         raise AssertionError("a restore stops no worker")
 
+    @property
+    def autoscalers(self) -> Autoscalers:
+        raise AssertionError("a restore pauses no autoscaler")
+
     def now(self) -> datetime:
         return self.time
 
@@ -136,7 +141,7 @@ class Fixture:
     async def is_terminating(self) -> bool:
         return False
 
-    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         """All is granted."""
         del target, workers
 

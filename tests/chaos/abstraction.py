@@ -74,6 +74,7 @@ NOT_MODELLED: Final[Mapping[str, str]] = {
     "k8s unfence": "removes the label of the fence, which is one action with setting it",
     "k8s restart": "restarts workers for a recovery that takes nothing; the model has none of these",
     "k8s disown": "removes the operator from the owners of fields",
+    "k8s keda ": "pauses what scales the workers: written beside the scaling, undone beside it, and fenced as it is",
     "k8s ledger ": "copies of a recovery, which no case has, are explored by the model alone",
     "mongo check": "tries the permissions on an id that no job has",
     "redis permissions": "tries the permissions on a key of its own",

@@ -28,6 +28,7 @@ _KINDS = (
     plans.RESTORING,
     plans.RESTARTING,
     plans.WAITING,
+    plans.STATEFUL,
 )
 
 
@@ -87,6 +88,8 @@ def _cases(
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
         yield from plans.matrix(trouble, plans.sorting(seen[plans.PENDING]), plans.PENDING)
         yield from plans.matrix(trouble, plans.more(seen[plans.WAITING], plain), plans.WAITING)
+        if trouble not in {Trouble.REPLACED, Trouble.ROLLED_BACK, Trouble.UNLABELLED}:  # of Deployments
+            yield from plans.matrix(trouble, plans.stopping(seen[plans.STATEFUL]), plans.STATEFUL)
         elsewhere = plans.more(seen[plans.PENDING_ELSEWHERE], seen[plans.EVERY_QUEUE])
         yield from plans.matrix(trouble, elsewhere, plans.PENDING_ELSEWHERE)
     if Trouble.DEATH in troubles:

@@ -109,6 +109,8 @@ class Case:
     """Whether it restarts the workers and takes no message."""
     waits: bool = False
     """Whether it finds the queue locked, and plans again once the lock is free."""
+    stateful: bool = False
+    """Whether its workers are a StatefulSet that KEDA scales."""
     real_workers: bool = False
 
     @property
@@ -121,6 +123,7 @@ class Case:
             "pending jobs": self.pending,
             "restart": self.restarts,
             "locked queue": self.waits,
+            "StatefulSet and KEDA": self.stateful,
             "Celery": self.real_workers,
         }
         return ", ".join(mark for mark, holds in marks.items() if holds)

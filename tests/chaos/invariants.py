@@ -29,6 +29,7 @@ def violations(scenario: Scenario, observed: Observation) -> list[str]:
         *_own(scenario, observed),
         *_others(scenario, observed),
         *_workers(observed),
+        *_keda(observed),
         *_own_keys(scenario, observed),
     ]
 
@@ -181,6 +182,18 @@ def _workers(observed: Observation) -> Iterator[str]:
         yield "the Deployment still has the fence"
     if any(entry["manager"] == "queue-recovery" for entry in metadata["managedFields"]):
         yield "the operator still owns fields of the Deployment"
+
+
+def _keda(observed: Observation) -> Iterator[str]:
+    """KEDA scales the workers as before, and nothing on its resource is the recovery's."""
+    if not observed.scaled_object:
+        return
+    metadata = observed.scaled_object["metadata"]
+    for kind in ("annotations", "labels"):
+        if metadata.get(kind):
+            yield f"the ScaledObject still has the {kind} {metadata[kind]}"
+    if any(entry["manager"] == "queue-recovery" for entry in metadata["managedFields"]):
+        yield "the operator still owns fields of the ScaledObject"
 
 
 def _own_keys(scenario: Scenario, observed: Observation) -> Iterator[str]:

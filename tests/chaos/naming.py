@@ -7,6 +7,7 @@ from typing import Any
 from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.broker.layout.own_keys import JOB_FIELD
 from queue_recovery.broker.scripts import Script, text_of
+from queue_recovery.recovery.ports import HELD_BY
 from queue_recovery.workers.patches import FENCE
 from tests.chaos.abstraction import said
 from tests.chaos.points import About
@@ -97,8 +98,8 @@ def _object(method: str, path: str, body: Any) -> str:  # noqa: ANN401  # JSON
             return "target status"
         case [_, "queuerecoveries", _]:
             return _finalizer(body)
-        case [_, "deployments", _]:
-            return _scaling(body)
+        case [_, "deployments" | "statefulsets" | "scaledobjects" as resource, _]:
+            return f"keda {_pausing(body)}" if resource == "scaledobjects" else _scaling(body)
         case other:
             return f"{method} {other[-2]}"
 
@@ -131,6 +132,15 @@ def _scaling(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     if "spec" in patch:
         return "scale back" if patch["spec"]["replicas"] else "scale to 0"
     return "fence" if patch["metadata"]["labels"][FENCE] else "unfence"
+
+
+def _pausing(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    if not isinstance(patch, Mapping):
+        return "disown"
+    labels = patch["metadata"]["labels"]
+    if HELD_BY in labels:
+        return "pause" if labels[HELD_BY] else "unpause"
+    return "fence" if labels[FENCE] else "unfence"
 
 
 def _ledger(body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:

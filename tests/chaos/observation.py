@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from sandbox.api import Json
 from tests.chaos.effects import PRODUCED
-from tests.chaos.scenario import SEP, Scenario
+from tests.chaos.scenario import SCALER, SEP, Scenario
 
 OPERATOR = "queuerecovery.dev:"
 """What the operator's own keys begin with."""
@@ -38,6 +38,9 @@ class Observation:
     documents: dict[str, Json]
     """The jobs', by their ids."""
     deployment: Json
+    """The workers' Deployment or StatefulSet."""
+    scaled_object: Json
+    """What KEDA scales them by; empty: it does not."""
     others: dict[str, object]
     """`Scenario.others`, as they are now."""
     entries: dict[str, tuple[bytes, float | None]]
@@ -71,7 +74,8 @@ async def observe(scenario: Scenario) -> Observation:
         source=await _record(redis, scenario.source),
         keys=keys,
         documents={job.label: await scenario.job(job.label) for job in scenario.listed if job.document},
-        deployment=await scenario.get("Deployment", "worker"),
+        deployment=await scenario.get(scenario.worker_kind, "worker"),
+        scaled_object=await scenario.get("ScaledObject", SCALER) if scenario.stateful else {},
         others={key: await redis.dump(key) for key in scenario.others},
         entries={tag.decode(): (text, times.get(tag)) for tag, text in (await _hash(redis, "unacked")).items()},
     )

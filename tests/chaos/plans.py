@@ -56,6 +56,8 @@ PENDING_ELSEWHERE: Final = replace(PENDING, every_queue=True)
 RESTORING: Final = replace(PLAIN, restore=True)
 RESTARTING: Final = replace(PLAIN, restarts=True)
 """A recovery that restarts workers has one effect more, and most of the broker's less."""
+STATEFUL: Final = replace(PLAIN, stateful=True)
+"""A recovery of a StatefulSet that KEDA scales pauses KEDA, and unpauses it."""
 WAITING: Final = replace(PLAIN, waits=True)
 """A recovery that has waited for the queue's lock plans again."""
 
@@ -98,6 +100,13 @@ def more(seen: Sequence[Crossing], than: Sequence[Crossing]) -> list[Crossing]:
 def sorting(seen: Iterable[Crossing]) -> list[Crossing]:
     """Return the steps that part what is taken from what goes back."""
     return [one for one in seen if one.name in {"redis sort", "redis rejoin"}]
+
+
+def stopping(seen: Iterable[Crossing]) -> list[Crossing]:
+    """Return the steps from the first pause of KEDA to the last one of giving the workers back."""
+    own = steps(seen)
+    places = [place for place, one in enumerate(own) if one.name.startswith("k8s keda ")]
+    return own[places[0] : places[-1] + 1]
 
 
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:

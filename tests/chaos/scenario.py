@@ -16,11 +16,12 @@ from sandbox.api import ApiError, Json
 from sandbox.processes import ROOT, DeadlineError, until
 from tests.chaos.watched import Watched
 from tests.e2e.team import CELERY, Team, envelope
+from tests.keda import Keda, scaled_object
 
 SEP = "\x06\x16"
 CONSUMER = ["python", "tests/chaos/consumer.py"]
 IMAGE = "queue-recovery:test"
-REQUIRES_IMAGE: Json = {"requireImage": [{"deployment": "worker", "image": IMAGE}]}
+REQUIRES_IMAGE: Json = {"requireImage": [{"name": "worker", "image": IMAGE}]}
 REPLICAS = 2
 GRACE = 5
 """Seconds that a worker's pod may take to end; what a drain waits for after a death in it."""
@@ -34,6 +35,8 @@ UNDECLARED = f"work{SEP}7"
 """A list of the queue that its workers do not look into: what is there stays there."""
 WRITTEN_OUT = "written-out"
 """The job that is listed without an id."""
+SCALER = "worker-scaler"
+"""The ScaledObject of workers that KEDA scales."""
 NAME, EARLIER, NEXT = "stuck", "earlier", "next"
 CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
 """What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
@@ -66,6 +69,8 @@ class Scenario(Team):
     """Whether some of the listed jobs wait for their messages, which no worker looks for."""
     restarts: bool = False
     """Whether the recovery restarts the workers and takes no message, and a listed job has no message."""
+    stateful: bool = False
+    """Whether the workers are a StatefulSet that KEDA scales."""
     watched: Watched = field(default_factory=Watched)
     listed: list[Listed] = field(default_factory=list)
     queue: dict[str, bytes] = field(default_factory=dict)
@@ -79,7 +84,7 @@ class Scenario(Team):
     lost: frozenset[str] = frozenset()
     """Names of the messages that the broker has lost."""
     _manifest: Json = field(default_factory=dict, init=False)
-    """Of the workers' Deployment."""
+    """Of the workers."""
     earlier: str | None = None
     """UID of the recovery whose messages are put back; None: the recovery takes messages itself."""
     former: str | None = None
@@ -120,6 +125,24 @@ class Scenario(Team):
         await self.watched.becomes(lambda watched: watched.gone, "the recovery to be gone")
 
     @property
+    def worker_kind(self) -> str:
+        """The kind of the workers."""
+        return "StatefulSet" if self.stateful else "Deployment"
+
+    @asynccontextmanager
+    async def scaled(self) -> AsyncIterator[None]:
+        """Let KEDA scale the workers while the block runs, if it does so here; there is always work for them."""
+        if not self.stateful:
+            yield
+            return
+
+        async def is_active() -> bool:
+            return True
+
+        async with Keda(self.api, self.namespace, is_active).running():
+            yield
+
+    @property
     def former_run(self) -> str:
         """How the recovery of the queue before this one was named in the broker."""
         return f"{self.former}/work" if self.watched.body["spec"]["queue"] == "*" else f"{self.former}"
@@ -152,7 +175,12 @@ class Scenario(Team):
         """Create everything but the recovery."""
         await self.let_the_operator_in()
         message = {"task": "work.run", "args": '["$(id)"]'}
-        await self.target(queues=[{"name": q, "workers": [{"name": "worker"}], "message": message} for q in QUEUES])
+        await self.target(
+            queues=[
+                {"name": q, "workers": [{"kind": self.worker_kind, "name": "worker"}], "message": message}
+                for q in QUEUES
+            ]
+        )
         await self._neighbours()
         await self._jobs_and_messages()
         await self._start_workers()
@@ -286,8 +314,11 @@ class Scenario(Team):
             "spec": {"containers": [container], "terminationGracePeriodSeconds": grace},
         }
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
-        self._manifest = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "worker"}, "spec": spec}
+        kind = self.worker_kind
+        self._manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "worker"}, "spec": spec}
         await self.apply(self._manifest)
+        if self.stateful:
+            await self.apply(scaled_object(SCALER, kind=kind, minimum=REPLICAS))
 
         async def stuck() -> bool:
             entries = await self.redis.hvals("unacked")

@@ -1,5 +1,6 @@
 """The servers that cases share: a cluster with the operator's RBAC but no operator, a broker, and a job store."""
 
+import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from tests.chaos.operators import Operators
 from tests.chaos.points import PRODUCER
 from tests.chaos.proxy import Proxy
 from tests.chaos.scenario import Scenario
+from tests.keda import CRD
 from tests.mongodb import Database, open_database, through
 
 _DATABASES = 10_000
@@ -78,6 +80,7 @@ class Servers:
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox.start())
             await sandbox.kubectl("apply", "-k", "crds/")
+            await sandbox.kubectl("apply", "-f", "-", input=json.dumps(CRD))
             await sandbox.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
             permissions = (f"manifests/operator/{name}.yaml" for name in ("namespace", "rbac", "tenant_role"))
             await sandbox.kubectl("apply", *(f"--filename={path}" for path in permissions))
@@ -93,7 +96,13 @@ class Servers:
 
     @asynccontextmanager
     async def fixture(
-        self, *, real_workers: bool = False, own_store: bool = False, pending: bool = False, restarts: bool = False
+        self,
+        *,
+        real_workers: bool = False,
+        own_store: bool = False,
+        pending: bool = False,
+        restarts: bool = False,
+        stateful: bool = False,
     ) -> AsyncIterator[Fixture]:
         """Make room for one case, and set it up; a case that ends or breaks its job store has one to itself."""
         number = next(self._databases)
@@ -117,6 +126,7 @@ class Servers:
                 real_workers=real_workers,
                 pending=pending,
                 restarts=restarts,
+                stateful=stateful,
             )
             await scenario.secrets(
                 redis=f"redis://127.0.0.1:{networks.redis.port}/{number}",

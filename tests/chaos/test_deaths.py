@@ -222,6 +222,27 @@ async def test_workers_are_restarted_once_where_the_operator_dies_and_not_once_a
     )
 
 
+async def test_keda_is_unpaused_and_a_stateful_set_scaled_back_wherever_the_operator_dies_or_is_told_to_stop(
+    servers: Servers,
+) -> None:
+    undisturbed = await run(servers, plans.STATEFUL)
+    assert not undisturbed.violations, report.evidence(undisturbed)
+    stopping = plans.stopping(plans.effects(undisturbed.traces[0]))
+    assert [stopping[0].name, "k8s keda unpause" in [one.name for one in stopping]] == ["k8s keda pause", True]
+    pause = Point(name="k8s keda pause", number=1, side="after")
+    unpause = Point(name="k8s keda unpause", number=1, side="before")
+    held = pause.model_copy(update={"fault": Fault.HOLD})
+
+    await in_order(
+        servers,
+        [
+            replace(plans.STATEFUL, trouble=Trouble.DEATH, points=(unpause,)),
+            replace(plans.STATEFUL, trouble=Trouble.CANCEL, points=(held,)),
+            replace(plans.STATEFUL, trouble=Trouble.REMOVED, points=(pause,)),
+        ],
+    )
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

@@ -27,6 +27,7 @@ from tests.chaos.points import Crossing, Fault, Moment, Point
 from tests.chaos.scenario import GRACE, REPLICAS, Scenario
 from tests.chaos.servers import Fixture, Servers
 from tests.e2e.team import condition, envelope
+from tests.sample_worker import ref
 from tests.turns import alone
 from tests.workers.fleet import connected
 
@@ -71,12 +72,12 @@ async def test_pods_that_went_while_no_operator_ran_count_as_ended_once_their_gr
     servers: Servers,
 ) -> None:
     async with _about_to_drain(servers) as (fixture, recovery):
-        (worker,) = await recovery.environment.workers.look(["worker"])
+        (worker,) = await recovery.environment.workers.look([ref("worker")])
         note = ScaleBackNote(uid=recovery.resource.uid, name=recovery.resource.name, replicas=REPLICAS)
         await recovery.environment.workers.scale_to_zero(worker, note)
 
         async def drained() -> bool:
-            return (await recovery.environment.workers.look(["worker"]))[0].drained
+            return (await recovery.environment.workers.look([ref("worker")]))[0].drained
 
         await until(drained, "the pods to end")
         await stop_workers(recovery)

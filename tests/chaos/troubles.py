@@ -26,10 +26,15 @@ async def run(servers: Servers, case: Case) -> Result:
     """Run a case from its beginning to its judgement."""
     began = time.monotonic()
     own_store = case.trouble in OF_THE_STORE
-    kind = {"real_workers": case.real_workers, "pending": case.pending, "restarts": case.restarts}
+    kind = {
+        "real_workers": case.real_workers,
+        "pending": case.pending,
+        "restarts": case.restarts,
+        "stateful": case.stateful,
+    }
     async with servers.fixture(own_store=own_store, **kind) as fixture:
         case_run = CaseRun(servers=servers, fixture=fixture, case=case)
-        async with await _begun(case_run):
+        async with await _begun(case_run), fixture.scenario.scaled():
             reached = await _TROUBLES[case.trouble](case_run)
             traces = [operator.crossings() for operator in case_run.operators]
             compared = case.trouble not in NOT_IN_THE_MODEL and not case.restarts

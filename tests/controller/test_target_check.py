@@ -66,7 +66,7 @@ def environment(
         broker=lambda _: connected(broker, Reason.INVALID_BROKER_URL),
         job_store=lambda _: connected(job_store, Reason.INVALID_JOB_STORE_URL),
         check_permissions=check_permissions,
-        workers=SimpleNamespace(paused=nothing),
+        workers=SimpleNamespace(outline=nothing),
     )
     return cast("Environment", made)
 

@@ -66,6 +66,8 @@ _PATHS = {
     "Secret": "/api/v1/namespaces/{}/secrets",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "ScaledObject": "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects",
+    "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "QueueTarget": "/apis/queuerecovery.dev/v1alpha1/namespaces/{}/queuetargets",
@@ -102,7 +104,8 @@ class Team:
 
     async def let_the_operator_in(self) -> None:
         """Bind its permissions to the namespace."""
-        await self.apply(yaml.safe_load((ROOT / "manifests" / "tenant" / "role_binding.yaml").read_text()))
+        for folder in ("tenant", "keda"):
+            await self.apply(yaml.safe_load((ROOT / "manifests" / folder / "role_binding.yaml").read_text()))
 
     async def workers(
         self,

@@ -7,7 +7,7 @@ from sandbox.processes import until
 from tests.e2e.team import CELERY, Team, envelope
 
 BROKEN, FIXED = "registry.example.com/queue-recovery:1.4.1", "registry.example.com/queue-recovery:1.4.2"
-RESTART: Json = {"requireImage": [{"deployment": "worker", "container": "worker", "image": FIXED}]}
+RESTART: Json = {"requireImage": [{"name": "worker", "container": "worker", "image": FIXED}]}
 _STRATEGIC = "application/strategic-merge-patch+json"
 
 

@@ -1,19 +1,22 @@
-"""What the admission policy lets the operator's own ServiceAccount change of a Deployment."""
+"""What the admission policies let the operator's own ServiceAccount change of workers and ScaledObjects."""
 
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_REPLICAS, PAUSED_REPLICAS_BEFORE
 from sandbox.api import Json
+from tests import keda
 from tests.manifests.conftest import Cluster, Refused
 
 OPERATOR = "--as=system:serviceaccount:queue-recovery:queue-recovery"
 _PATIENCE = 60.0
 """Seconds until the API server has to hold a policy that was just applied."""
 
-_DEPLOYMENT = {
+_DEPLOYMENT: dict[str, Any] = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
     "metadata": {"name": "worker", "labels": {"team": "media"}, "annotations": {"owner": "media"}},
@@ -25,6 +28,12 @@ _DEPLOYMENT = {
             "spec": {"containers": [{"name": "worker", "image": "worker:1"}]},
         },
     },
+}
+
+_STATEFUL_SET = {
+    **_DEPLOYMENT,
+    "kind": "StatefulSet",
+    "spec": {**_DEPLOYMENT["spec"], "serviceName": "worker"},
 }
 
 
@@ -58,32 +67,71 @@ REFUSED = {
 }
 
 
-def patch(body: object, *options: str) -> list[str]:
-    """Return the arguments of kubectl that patch the Deployment without storing it."""
+REFUSED_OF_STATEFUL_SETS = {
+    **{what: body for what, body in REFUSED.items() if what not in {"paused", "the strategy"}},
+    "the strategy": {"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}},
+    "what becomes of volumes": {"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}},
+}
+ALLOWED_OF_SCALED_OBJECTS = {
+    "its pause": {"metadata": {"annotations": {PAUSED: "true", PAUSED_REPLICAS: None}}},
+    "its note": {
+        "metadata": {"labels": {"queuerecovery.dev/held-by": "stuck"}, "annotations": {PAUSED_REPLICAS_BEFORE: "3"}}
+    },
+    "its fence": {"metadata": {"labels": {"queuerecovery.dev/fence": "7"}}},
+}
+REFUSED_OF_SCALED_OBJECTS = {
+    "a trigger": {"spec": {"triggers": []}},
+    "the target": {"spec": {"scaleTargetRef": {"name": "other"}}},
+    "another annotation of KEDA": {"metadata": {"annotations": {"autoscaling.keda.sh/force-activation": "true"}}},
+    "an annotation that is removed": {"metadata": {"annotations": {"owner": None}}},
+    "a label": {"metadata": {"labels": {"team": "other"}}},
+    "a finalizer": {"metadata": {"finalizers": ["example.org/kept"]}},
+}
+OTHER_KINDS = {
+    "statefulset": (ALLOWED, REFUSED_OF_STATEFUL_SETS),
+    "scaledobject": (ALLOWED_OF_SCALED_OBJECTS, REFUSED_OF_SCALED_OBJECTS),
+}
+
+
+def patch(body: object, *options: str, kind: str = "deployment") -> list[str]:
+    """Return the arguments of kubectl that patch an object without storing it."""
     change = ["--type=merge", "--dry-run=server", f"--patch={json.dumps(body)}"]
-    return ["patch", "deployment", "worker", "--namespace=policed", *change, *options]
+    return ["patch", kind, "worker", "--namespace=policed", *change, *options]
 
 
 def is_in_force(cluster: Cluster) -> bool:
-    try:
-        cluster.kubectl(*patch(REFUSED["an image"], OPERATOR))
-    except Refused:
-        return True
-    return False
+    for kind, refused in (
+        ("deployment", REFUSED["an image"]),
+        ("statefulset", REFUSED["an image"]),
+        ("scaledobject", REFUSED_OF_SCALED_OBJECTS["a trigger"]),
+    ):
+        try:
+            cluster.kubectl(*patch(refused, OPERATOR, kind=kind))
+        except Refused:
+            continue
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
 def policed(cluster: Cluster) -> Iterator[Cluster]:
-    """A namespace that lets the operator in, with a Deployment, under the policy."""
+    """A namespace that grants the operator access, with an object of each kind, under the policies."""
+    cluster.kubectl("apply", "-f", "-", given=keda.CRD)
+    cluster.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh")
     cluster.kubectl("create", "namespace", "policed")
     cluster.kubectl("apply", "--namespace=policed", "-k", "manifests/tenant")
-    cluster.kubectl("apply", "--namespace=policed", "-f", "-", given=_DEPLOYMENT)
+    cluster.kubectl("apply", "--namespace=policed", "-k", "manifests/keda")
+    scaled = keda.scaled_object("worker", {"owner": "media", PAUSED_REPLICAS: "3"})
+    scaled["metadata"]["labels"] = {"team": "media"}
+    for one in (_DEPLOYMENT, _STATEFUL_SET, scaled):
+        cluster.kubectl("apply", "--namespace=policed", "-f", "-", given=one)
     cluster.kubectl("apply", "-k", "manifests/admission")
     deadline = time.monotonic() + _PATIENCE
     while not is_in_force(cluster):
         assert time.monotonic() < deadline, "the policy does not come into force"
     yield cluster
     cluster.kubectl("delete", "-k", "manifests/admission")
+    cluster.kubectl("delete", "crd", "scaledobjects.keda.sh")
     cluster.kubectl("delete", "namespace", "policed", "--wait=false")
 
 
@@ -100,3 +148,14 @@ def test_the_operator_may_change_nothing_else(policed: Cluster, what: str) -> No
 @pytest.mark.parametrize("what", REFUSED)
 def test_everybody_else_may_change_what_they_always_could(policed: Cluster, what: str) -> None:
     assert "patched" in policed.kubectl(*patch(REFUSED[what]))
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_of_other_kinds_too_it_may_change_only_what_a_recovery_changes(policed: Cluster, kind: str) -> None:
+    allowed, refused = OTHER_KINDS[kind]
+    for what, body in allowed.items():
+        assert "patched" in policed.kubectl(*patch(body, OPERATOR, kind=kind)), what
+    for what, body in refused.items():
+        assert f"queue-recovery-{kind}s" in policed.refusal(*patch(body, OPERATOR, kind=kind)), what
+    for body in refused.values():
+        assert "patched" in policed.kubectl(*patch(body, kind=kind))

@@ -52,7 +52,7 @@ def test_the_recovery_requires_the_image_that_is_committed_beside_it(everything:
 
     assert spec.restart.require_image
     for required in spec.restart.require_image:
-        assert required.deployment == worker["metadata"]["name"]
+        assert required.name == worker["metadata"]["name"]
         assert fnmatchcase(container["image"], required.image)
 
 

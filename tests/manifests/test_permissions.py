@@ -4,6 +4,7 @@ import pytest
 import yaml
 from kubernetes.aio.client import ApiClient, Configuration
 
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.workers.permissions import Permissions, permissions_for
 from tests.manifests.conftest import Cluster
 
@@ -19,11 +20,14 @@ EVERYWHERE = {
 TENANT = {
     "/secrets: get",
     "apps/deployments: get list patch watch",
+    "apps/statefulsets: get list patch watch",
     "apps/replicasets: list watch",
     "/pods: list watch",
     "/configmaps: create",
     "/configmaps queue-recovery-ledger: get patch",
 }
+AUTOSCALERS = {"autoscaling/horizontalpodautoscalers: list"}
+"""What is granted and not required: without it a drain notices what scales the workers up."""
 LEASE = {
     "coordination.k8s.io/leases: create",
     "coordination.k8s.io/leases queue-recovery: get update",
@@ -77,8 +81,14 @@ def test_in_its_own_namespace_it_has_one_lease_besides(cluster: Cluster) -> None
 def test_a_namespace_grants_what_a_recovery_needs_and_for_itself_alone(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
 
-    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | TENANT
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | TENANT | AUTOSCALERS
     assert permissions(cluster, OPERATOR, "default") == EVERYWHERE
+
+
+def test_scaled_objects_are_granted_apart(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/keda")
+
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | {"keda.sh/scaledobjects: get list patch"}
 
 
 async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: Cluster, namespace: str) -> None:
@@ -87,7 +97,7 @@ async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: C
     configuration.ssl_ca_cert = str(cluster.plane.admin.authority)
     configuration.api_key = {"authorization": f"Bearer {token}"}
     async with ApiClient(configuration) as api:
-        needed = permissions_for(["redis"], ["worker"])
+        needed = permissions_for(["redis"], [WorkerRef(name="worker"), WorkerRef(kind="StatefulSet", name="worker")])
         before = await Permissions(api, namespace).missing(needed)
         cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
         after = await Permissions(api, namespace).missing(needed)
@@ -109,7 +119,7 @@ async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: C
         ("patch", "configmaps"),
         ("delete", "deployments.apps"),
         ("create", "deployments.apps"),
-        ("patch", "statefulsets.apps"),
+        ("patch", "daemonsets.apps"),
         ("delete", "pods"),
         ("create", "pods/exec"),
         ("create", "queuerecoveries.queuerecovery.dev"),

@@ -77,16 +77,16 @@ from tests.manifests.objects import recovery, target
             "spec.purge: Invalid value: restoreFrom only puts",
         ),
         (
-            {"restoreFrom": {"name": "earlier"}, "restart": {"requireImage": [{"deployment": "worker", "image": "*"}]}},
+            {"restoreFrom": {"name": "earlier"}, "restart": {"requireImage": [{"name": "worker", "image": "*"}]}},
             "spec.restart: Invalid value: restoreFrom only puts",
         ),
         (
-            {"restart": {"requireImage": [{"deployment": "worker", "image": "a b"}]}},
+            {"restart": {"requireImage": [{"name": "worker", "image": "a b"}]}},
             "spec.restart.requireImage[0].image",
         ),
-        ({"restart": {"requireImage": [{"deployment": "worker", "image": "[ab]*"}]}}, "requireImage[0].image"),
+        ({"restart": {"requireImage": [{"name": "worker", "image": "[ab]*"}]}}, "requireImage[0].image"),
         (
-            {"restart": {"requireImage": [{"deployment": "worker", "image": tag} for tag in ("a:1", "a:2")]}},
+            {"restart": {"requireImage": [{"name": "worker", "image": tag} for tag in ("a:1", "a:2")]}},
             "spec.restart.requireImage[1]: Duplicate value",
         ),
         ({"restart": {"annotate": True}}, "spec.restart.annotate: Invalid value: annotate restarts workers that keep"),

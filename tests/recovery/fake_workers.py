@@ -5,8 +5,9 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
-from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker
+from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker, WorkerOutline
 from tests.recovery.faults import Faults
 from tests.sample_worker import WORKER
 
@@ -20,6 +21,10 @@ class FakeWorkers(Faults):
         self.deployments: dict[str, Worker] = {}
         self.pods_hang = False
         """Whether pods of a Deployment at 0 replicas run until `end_pods`."""
+        self.applied_by: tuple[str, ...] = ()
+        """The field managers that set the replicas of all Deployments by server-side apply."""
+        self.deletes_volumes = False
+        """Whether the volumes of all workers would be deleted with their pods."""
         self.scaled_back: list[tuple[str, ...]] = []
         """The arguments of `scale_back`, whether there was a note or not: name, UID, UIDs of recoveries."""
         self.restarted: list[str] = []
@@ -32,7 +37,7 @@ class FakeWorkers(Faults):
 
     def change(self, name: str, **fields: object) -> Worker:
         """Change fields of a Deployment, and report it to those that follow it."""
-        before = self.deployments.get(name, replace(WORKER, name=name))
+        before = self.deployments.get(name, replace(WORKER, ref=WorkerRef(name=name)))
         self.deployments[name] = replace(before, **fields)  # type: ignore[arg-type]
         change, self._change = self._change, asyncio.Event()
         change.set()
@@ -60,20 +65,28 @@ class FakeWorkers(Faults):
         """The replicas of all Deployments, by name."""
         return {worker.name: worker.replicas for worker in self.deployments.values()}
 
-    async def look(self, names: Sequence[str]) -> Sequence[Worker]:
+    async def look(self, refs: Sequence[WorkerRef]) -> Sequence[Worker]:
         self._called("look")
-        return self._seen(names)
+        return self._seen(refs)
 
-    async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        self._called("paused")
-        return [worker.name for worker in self._seen(names) if worker.paused]
+    async def outline(self, refs: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
+        self._called("outline")
+        return [
+            WorkerOutline(
+                ref=worker.ref,
+                paused=worker.paused,
+                deletes_volumes=self.deletes_volumes,
+                applied_by=self.applied_by,
+            )
+            for worker in self._seen(refs)
+        ]
 
-    async def follow(self, names: Sequence[str], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
+    async def follow(self, refs: Sequence[WorkerRef], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
         del fresh
         self._called("follow")
         while True:
             change = self._change
-            yield self._seen(names)
+            yield self._seen(refs)
             await change.wait()
 
     async def changed(self) -> None:
@@ -81,10 +94,11 @@ class FakeWorkers(Faults):
 
     async def scale_to_zero(self, worker: Worker, note: ScaleBackNote) -> int:
         self._called("scale_to_zero")
-        if self.deployments.get(worker.name) != worker:
+        if worker not in self.deployments.values():
             raise RecoveryError(Reason.WORKER_CHANGED, f"{worker.name} has changed")
-        self.change(worker.name, note=note)
-        return self.scale(worker.name, 0).generation
+        key = self._key(worker.ref)
+        self.change(key, note=note)
+        return self.scale(key, 0).generation
 
     async def restart(self, worker: Worker, restarted_at: str) -> None:
         self._called("restart")
@@ -96,11 +110,12 @@ class FakeWorkers(Faults):
             self.change(worker.name, restarted_at=restarted_at, generation=worker.generation + 1)
 
     async def scale_back(
-        self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
+        self, ref: WorkerRef, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
     ) -> int | None:
         del scaled_down
         self._called("scale_back")
-        self.scaled_back.append((name, uid, *run_uids))
+        name = self._key(ref)
+        self.scaled_back.append((ref.name, uid, *run_uids))
         worker = self.deployments.get(name)
         if worker is None or worker.note is None or worker.note.uid not in run_uids:
             if worker is not None and worker.uid == uid:
@@ -111,7 +126,12 @@ class FakeWorkers(Faults):
         self.scale(name, replicas)
         return replicas
 
-    def _seen(self, names: Sequence[str]) -> Sequence[Worker]:
-        if missing := [name for name in names if name not in self.deployments]:
-            raise AwaitingChange(Reason.WORKER_NOT_FOUND, f"no Deployment {', '.join(missing)}")
-        return [self.deployments[name] for name in names]
+    def _key(self, ref: WorkerRef) -> str:
+        """Return under which name a test has added a worker: its own, unless there are two of one name."""
+        return next((key for key, worker in self.deployments.items() if worker.ref == ref), ref.name)
+
+    def _seen(self, refs: Sequence[WorkerRef]) -> Sequence[Worker]:
+        found = {worker.ref: worker for worker in self.deployments.values()}
+        if missing := [str(ref) for ref in refs if ref not in found]:
+            raise AwaitingChange(Reason.WORKER_NOT_FOUND, f"no {', '.join(missing)}")
+        return [found[ref] for ref in refs]

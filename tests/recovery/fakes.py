@@ -19,10 +19,11 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import IdType
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import listed, task_id
 from queue_recovery.recovery.phase import is_terminal
-from queue_recovery.recovery.ports import Broker, JobStore, Workers
+from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Workers
 from queue_recovery.recovery.ports.environment import Earlier, Environment
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import Resource
@@ -31,6 +32,7 @@ from queue_recovery.recovery.reconcile import reconcile
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.turn import Turn
 from sandbox.processes import until
+from tests.recovery.fake_autoscalers import FakeAutoscalers
 from tests.recovery.fake_broker import FakeBroker
 from tests.recovery.fake_database import TASK
 from tests.recovery.fake_job_store import FakeJobStore
@@ -82,6 +84,7 @@ class FakeEnvironment(Faults):
         """The calls of the environment, the Deployments, the broker and the job store in their order."""
         super().__init__(self.log)
         self.deployments = FakeWorkers(self.log)
+        self.fake_autoscalers = FakeAutoscalers(self.log)
         self.fake_broker = FakeBroker(self.log)
         self.connects_to: Broker = self.fake_broker
         """The broker of all targets."""
@@ -105,6 +108,10 @@ class FakeEnvironment(Faults):
     @property
     def workers(self) -> Workers:
         return self.deployments
+
+    @property
+    def autoscalers(self) -> Autoscalers:
+        return self.fake_autoscalers
 
     def report_change(self) -> None:
         """Report that an object of the namespace has changed."""
@@ -160,7 +167,7 @@ class FakeEnvironment(Faults):
         self._called("job_store")
         return self.jobs
 
-    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         del target, workers
         self._called("check_permissions")
 
@@ -202,6 +209,7 @@ class Case:
         self.broker = self.environment.fake_broker
         self.jobs = self.environment.jobs
         self.workers = self.environment.deployments
+        self.autoscalers = self.environment.fake_autoscalers
         recovery = QueueRecoverySpec.model_validate(wanted)
         self.resource = FakeResource(recovery, status or QueueRecoveryStatus(), uid=uid, name=name, created=NOW)
         for job in jobs:
@@ -272,7 +280,8 @@ class Case:
 
     def _at_each_call(self, act: Callable[[], None]) -> None:
         ledger = self.environment.fake_ledger
-        for fake in (self.resource, self.environment, self.broker, self.jobs, self.workers, ledger):
+        fakes = (self.resource, self.environment, self.broker, self.jobs, self.workers, self.autoscalers, ledger)
+        for fake in fakes:
             fake.on_any_call = act
 
     def start(self) -> "asyncio.Task[Requeue | None]":

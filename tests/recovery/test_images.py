@@ -9,7 +9,7 @@ from queue_recovery.recovery.images import describe_missing
 from tests.recovery.fakes import Case
 
 BROKEN, FIXED = "registry.example.com/tts:1.4.1", "registry.example.com/tts:1.4.2"
-REQUIRED = {"requireImage": [{"deployment": "worker", "image": FIXED}]}
+REQUIRED = {"requireImage": [{"name": "worker", "image": FIXED}]}
 
 
 def case(image: str, **fields: object) -> Case:
@@ -114,11 +114,13 @@ async def test_a_dry_run_plans_without_the_fix_and_the_recovery_waits_for_it_onc
 
 
 async def test_a_deployment_that_is_none_of_the_queues_workers_is_refused() -> None:
-    made = case(FIXED, restart={"requireImage": [{"deployment": "web", "image": "*"}]})
+    made = case(FIXED, restart={"requireImage": [{"name": "web", "image": "*"}]})
 
     status = await made.reaches("Failed", "WorkerNotInTarget")
 
-    assert status.message.startswith('restart.requireImage names "web", and the queue\'s workers are "worker".')
+    assert status.message.startswith(
+        'restart.requireImage names Deployment "web", and the queue\'s workers are Deployment "worker".'
+    )
 
 
 async def test_one_that_requires_nothing_looks_at_no_image() -> None:
@@ -150,7 +152,7 @@ DIGEST = "sha256:" + "ab" * 32
 def test_an_image_is_compared_as_the_pod_template_names_it(
     images: Mapping[str, str], asked: Mapping[str, str], missing: str
 ) -> None:
-    required = RequiredImage.model_validate({"deployment": "worker", **asked})
+    required = RequiredImage.model_validate({"name": "worker", **asked})
     worker = Case().workers.add("worker", images=images)
 
     said = describe_missing([required], [worker])

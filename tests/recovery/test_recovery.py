@@ -5,12 +5,13 @@ import pytest
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import MOST_WORKERS, Plan, QueueRecoveryStatus
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.checks import worker_names
+from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.jobs import by_queue, listed
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.recovery import Recovery
 from tests.recovery.fakes import NOW, Case, target
+from tests.sample_worker import ref
 
 UID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
@@ -84,8 +85,8 @@ def test_deployments_of_several_queues_are_stopped_once_and_no_more_than_a_statu
     def consumed_by(*workers: str) -> QueueSpec:
         return QueueSpec.model_validate({"name": "a", "workers": [{"name": name} for name in workers]})
 
-    assert worker_names([consumed_by("one", "both"), consumed_by("both")]) == ["both", "one"]
+    assert workers_of([consumed_by("one", "both"), consumed_by("both")]) == [ref("both"), ref("one")]
     queues = [consumed_by(f"w{n:03}") for n in range(MOST_WORKERS + 1)]
-    assert len(worker_names(queues[1:])) == MOST_WORKERS
-    with pytest.raises(RecoveryError, match=r"TooManyWorkers.*201 worker Deployments"):
-        worker_names(queues)
+    assert len(workers_of(queues[1:])) == MOST_WORKERS
+    with pytest.raises(RecoveryError, match=r"TooManyWorkers.*201 workers"):
+        workers_of(queues)

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import ScaleBackNote
@@ -109,7 +110,7 @@ async def test_a_process_that_was_held_up_restarts_nothing_once_another_one_has_
     with suppress(asyncio.CancelledError):
         await case.reconciled()
     case.workers.on_call.clear()
-    late, (seen,) = case.recovery(), await case.workers.look(["worker"])
+    late, (seen,) = case.recovery(), await case.workers.look([WorkerRef(name="worker")])
     case.resource.change(cancel=True)
 
     await case.reaches("Cancelled")
@@ -234,7 +235,7 @@ async def test_a_rollout_that_never_completes_ends_at_the_deadline_and_is_left_a
 
     assert (case.status.phase, case.workers.restarted, case.workers.replicas) == ("Failed", ["worker"], {"worker": 2})
     assert case.status.message.endswith(
-        "A restart of workers that has begun is left as it is; see it with kubectl get deployments worker -n media"
+        "A restart of workers that has begun is left as it is; see it with kubectl get deployment/worker -n media"
     )
     assert "cannot pull its image" in case.status.message
 

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.vanished import missed, vanished
+from tests.sample_worker import ref
 
 SCALED = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
 def worker(name: str, *gone: str, pods: int = 0, grace: int = 30) -> Worker:
     return Worker(
-        name=name,
+        ref=ref(name),
         uid=name,
         resource_version="5",
         generation=2,
@@ -38,7 +39,7 @@ def test_pods_that_went_before_the_first_look_are_missed_until_all_have_been_see
     now = [worker("fewer", pods=1), worker("more", pods=4), worker("none"), worker("seen")]
     before = [remembered("fewer", 3), remembered("more", 3), remembered("none", 0), remembered("seen", 3, 2)]
 
-    assert missed(now, before) == {"fewer": 2}
+    assert missed(now, before) == {ref("fewer"): 2}
 
 
 def test_nothing_is_awaited_when_every_pod_was_seen_to_end() -> None:
@@ -46,7 +47,9 @@ def test_nothing_is_awaited_when_every_pod_was_seen_to_end() -> None:
 
 
 def test_each_is_awaited_until_the_longest_grace_period_of_those_that_miss_a_pod() -> None:
-    found = vanished([worker("a", "a-1", grace=20), worker("b", grace=60), worker("c", grace=600)], {"b": 1}, SCALED)
+    found = vanished(
+        [worker("a", "a-1", grace=20), worker("b", grace=60), worker("c", grace=600)], {ref("b"): 1}, SCALED
+    )
 
     assert found is not None
     assert found.until == SCALED + timedelta(seconds=61)
@@ -55,7 +58,7 @@ def test_each_is_awaited_until_the_longest_grace_period_of_those_that_miss_a_pod
 
 
 def test_three_pods_of_each_deployment_are_named_and_the_others_counted() -> None:
-    found = vanished([worker("a", "p1", "p2", "p3", "p4")], {"a": 2}, SCALED)
+    found = vanished([worker("a", "p1", "p2", "p3", "p4")], {ref("a"): 2}, SCALED)
 
     assert found is not None
     assert found.message.startswith('the end of pod "p1", pod "p2", pod "p3", 3 other pods of "a" was not observed')

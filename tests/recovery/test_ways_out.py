@@ -232,8 +232,16 @@ async def test_a_worker_that_another_client_scales_up_during_the_drain_is_stoppe
     [
         (None, "another client", "If it is a GitOps tool or an autoscaler, pause it"),
         ("somebody", 'field manager "somebody"', "If it is a GitOps tool or an autoscaler, pause it"),
-        ("argocd-controller", 'field manager "argocd-controller"', "Have Argo CD ignore /spec/replicas"),
-        ("kustomize-controller", 'field manager "kustomize-controller"', "Have Flux leave replicas alone"),
+        (
+            "argocd-controller",
+            'field manager "argocd-controller"',
+            "In the Argo CD Application, set spec.ignoreDifferences",
+        ),
+        (
+            "kustomize-controller",
+            'field manager "kustomize-controller"',
+            "In Git, from which Flux applies it, remove spec.replicas",
+        ),
     ],
 )
 async def test_who_scales_a_worker_up_during_the_drain_is_named_with_what_stops_it(

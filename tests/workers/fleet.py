@@ -10,15 +10,18 @@ from typing import Any
 from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.reasons import Outcome
+from queue_recovery.api.worker_ref import WorkerKind
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, Worker, Workers
 from queue_recovery.workers.connections import Connections
-from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.informers import Informers
+from queue_recovery.workers.kinds import KINDS
+from queue_recovery.workers.kubernetes_workers import KubernetesWorkers
 from queue_recovery.workers.permissions import ServiceAccount
 from sandbox.api import Access, Api, Json
 from sandbox.cluster import Sandbox
 from sandbox.processes import until
+from tests.sample_worker import ref
 
 RUN = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
 OTHER_RUN = "9b1a4a0e-02c7-4d52-8f5f-61f0a3c0c7aa"
@@ -88,6 +91,11 @@ def manifest(name: str = "worker", *, replicas: int | None = 2, script: str = QU
     }
 
 
+def stateful(deployment: Json) -> Json:
+    """Return the same as a StatefulSet."""
+    return {**deployment, "kind": "StatefulSet", "spec": {**deployment["spec"], "serviceName": "workers"}}
+
+
 def workers_of(client: ApiClient, namespace: str = "media", account: ServiceAccount | None = None) -> KubernetesWorkers:
     """Return the Deployments of a namespace, over one connection."""
     return KubernetesWorkers(Informers(Connections.all_by(client), namespace, account))
@@ -115,6 +123,8 @@ class Fleet:
     namespace: str
     api: Api
     workers: Workers
+    kind: WorkerKind = "Deployment"
+    """The kind of the workers that it applies and looks at."""
 
     async def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as in subprocess.run
         return await self.sandbox.kubectl("-n", self.namespace, *arguments, input=input)
@@ -124,7 +134,7 @@ class Fleet:
         if options:
             await self.kubectl("apply", *options, "-f", "-", input=json.dumps(deployment))
             return
-        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{deployment['metadata']['name']}"
+        path = self._path(deployment["metadata"]["name"])
         await self.api.patch(f"{path}?fieldManager=owner&force=true", dict(deployment), _APPLY_PATCH)
 
     async def roll_out(self, deployment: Mapping[str, Any], *options: str) -> Worker:
@@ -142,7 +152,7 @@ class Fleet:
         return await until(seen, f"the rollout of {name}")
 
     async def look(self, name: str = "worker") -> Worker:
-        (seen,) = await self.workers.look([name])
+        (seen,) = await self.workers.look([ref(name, self.kind)])
         return seen
 
     async def hold(self, name: str = "worker", *, run: str = RUN) -> Worker:
@@ -170,10 +180,13 @@ class Fleet:
         return await until(seen, f"{name} to be drained")
 
     async def deployment(self, name: str = "worker") -> Json:
-        return await self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}")
+        return await self.api.get(self._path(name))
 
     async def patch(self, body: Json, name: str = "worker") -> Json:
-        return await self.api.patch(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{name}", body)
+        return await self.api.patch(self._path(name), body)
+
+    def _path(self, name: str) -> str:
+        return f"/apis/apps/v1/namespaces/{self.namespace}/{KINDS[self.kind].resource}/{name}"
 
     async def pods(self) -> list[Json]:
         found: list[Json] = (await self.api.get(f"/api/v1/namespaces/{self.namespace}/pods"))["items"]

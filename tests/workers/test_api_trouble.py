@@ -15,7 +15,7 @@ from queue_recovery.workers import namespace
 from queue_recovery.workers.permissions import Permissions, permissions_for
 from queue_recovery.workers.snapshot import note_labels
 from sandbox.processes import free_port
-from tests.sample_worker import WORKER
+from tests.sample_worker import WORKER, ref
 from tests.workers.fleet import RUN, note, workers_of
 from tests.workers.scripted_api import DEPLOYMENT, Handler, Json, scripted
 
@@ -24,11 +24,11 @@ SEEN = replace(WORKER, generation=1, replicas=1, pods=1)
 
 
 async def look(workers: Workers) -> object:
-    return await workers.look(["worker"])
+    return await workers.look([ref("worker")])
 
 
 async def follow(workers: Workers) -> object:
-    return await anext(workers.follow(["worker"]))
+    return await anext(workers.follow([ref("worker")]))
 
 
 async def scale(workers: Workers) -> None:
@@ -36,7 +36,7 @@ async def scale(workers: Workers) -> None:
 
 
 async def restore(workers: Workers) -> object:
-    return await workers.scale_back("worker", "d", RUN)
+    return await workers.scale_back(ref("worker"), "d", RUN)
 
 
 async def restart(workers: Workers) -> None:
@@ -119,7 +119,7 @@ async def test_a_server_that_never_answers_is_given_up(
 async def test_permissions_cannot_be_asked_for_where_nobody_answers() -> None:
     async with scripted(answering(500)) as api:
         with pytest.raises(RecoveryError) as caught:
-            await Permissions(api.client, "media").missing(permissions_for(["redis"], ["worker"]))
+            await Permissions(api.client, "media").missing(permissions_for(["redis"], [ref()]))
 
     assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
 
@@ -139,7 +139,7 @@ async def test_others_that_write_at_the_same_time_do_not_keep_the_replicas_from_
         return web.json_response(held())
 
     async with scripted(handle) as api:
-        assert await workers_of(api.client).scale_back("worker", "d", RUN) == 3
+        assert await workers_of(api.client).scale_back(ref("worker"), "d", RUN) == 3
 
 
 async def test_others_that_write_all_the_time_are_not_fought_indefinitely() -> None:
@@ -148,7 +148,7 @@ async def test_others_that_write_all_the_time_are_not_fought_indefinitely() -> N
 
     async with scripted(handle) as api:
         with pytest.raises(RecoveryError) as caught:
-            await workers_of(api.client).scale_back("worker", "d", RUN)
+            await workers_of(api.client).scale_back(ref("worker"), "d", RUN)
 
     assert caught.value.reason == Reason.WORKER_CHANGED
 
@@ -163,7 +163,7 @@ async def test_replicas_are_back_even_if_the_operators_name_cannot_be_removed_fr
         return web.json_response(held())
 
     async with scripted(handle) as api:
-        assert await workers_of(api.client).scale_back("worker", "d", RUN) == 3
+        assert await workers_of(api.client).scale_back(ref("worker"), "d", RUN) == 3
 
     tried = [asked.body for asked in api.asked if isinstance(asked.body, list)]
     assert tried
@@ -185,9 +185,9 @@ async def test_the_operators_name_is_removed_later_if_the_server_is_away_after_t
     async with scripted(handle) as api:
         workers = workers_of(api.client)
         with pytest.raises(RecoveryError) as caught:
-            await workers.scale_back("worker", "d", RUN)
+            await workers.scale_back(ref("worker"), "d", RUN)
         assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
-        await workers.scale_back("worker", "d", RUN)
+        await workers.scale_back(ref("worker"), "d", RUN)
 
     assert asked[2:4] == ["application/json-patch+json", "GET"]
     assert asked[-1] == "application/json-patch+json"

@@ -10,6 +10,7 @@ from aiohttp import web
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers import informer
+from tests.sample_worker import ref
 from tests.workers.fleet import SECONDS, workers_of
 from tests.workers.scripted_api import (
     DEPLOYMENT,
@@ -33,7 +34,7 @@ def _in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def follow_until(api: ScriptedApi, pods: int) -> None:
     """Follow the Deployment until it has that many pods."""
-    async with aclosing(workers_of(api.client).follow(["worker"])) as changes:
+    async with aclosing(workers_of(api.client).follow([ref("worker")])) as changes:
         async with asyncio.timeout(SECONDS):
             async for (worker,) in changes:
                 if worker.pods == pods:
@@ -86,7 +87,7 @@ async def test_a_pod_that_went_while_nobody_was_watching_was_not_seen_to_end() -
 
     async with (
         scripted(cluster([[GONE]], lists)) as api,
-        aclosing(workers_of(api.client).follow(["worker"])) as changes,
+        aclosing(workers_of(api.client).follow([ref("worker")])) as changes,
         asyncio.timeout(SECONDS),
     ):
         (before,) = await anext(changes)
@@ -133,7 +134,7 @@ async def test_a_drain_is_said_only_after_a_fresh_look_because_one_watch_may_lag
 
     async with (
         scripted(handle) as api,
-        aclosing(workers_of(api.client).follow(["worker"])) as changes,
+        aclosing(workers_of(api.client).follow([ref("worker")])) as changes,
         asyncio.timeout(SECONDS),
     ):
         seen = [await anext(changes)]

@@ -12,6 +12,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.workers import informer
 from sandbox.processes import until
+from tests.sample_worker import ref
 from tests.workers.fleet import QUICK, RUN, SECONDS, Fleet, SlowWorkers, manifest, note
 
 Changes = AsyncGenerator[Sequence[Worker], None]
@@ -63,7 +64,7 @@ async def test_waiting_costs_three_lists_and_three_watches_in_any_case_and_a_loo
     await fleet.hold()
     asked_before = len(fleet.requests())
 
-    async with aclosing(fleet.workers.follow(["worker", "other"])) as changes:
+    async with aclosing(fleet.workers.follow([ref("worker"), ref("other")])) as changes:
         worker, other = await next_change(changes)
         assert (worker.name, other.name) == ("worker", "other")
         assert not worker.drained
@@ -95,7 +96,7 @@ async def test_a_deployment_that_is_scaled_up_during_the_drain_is_not_drained_an
     await fleet.roll_out(manifest(replicas=1))
     await fleet.hold()
 
-    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+    async with aclosing(fleet.workers.follow([ref("worker")])) as changes:
         (drained,) = await end_of_drain(changes)
         await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
         (revived,) = await next_change(changes)
@@ -147,10 +148,10 @@ async def test_the_rollout_after_restoring_is_followed_to_its_end(fleet: Fleet) 
     await fleet.roll_out(manifest(replicas=1))
     seen = await fleet.hold()
     await fleet.drained()
-    await fleet.workers.scale_back("worker", seen.uid, RUN)
+    await fleet.workers.scale_back(ref("worker"), seen.uid, RUN)
 
     waits = []
-    async with aclosing(fleet.workers.follow(["worker"])) as changes, asyncio.timeout(SECONDS):
+    async with aclosing(fleet.workers.follow([ref("worker")])) as changes, asyncio.timeout(SECONDS):
         async for (worker,) in changes:
             waits.append(worker.rollout)
             if worker.rollout is None:
@@ -196,7 +197,7 @@ async def test_a_pod_that_is_deleted_by_force_while_its_process_lives_is_named_a
     await slow.running(2)
     forced, _ = sorted(pod["metadata"]["name"] for pod in await fleet.pods())
 
-    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+    async with aclosing(fleet.workers.follow([ref("worker")])) as changes:
         await next_change(changes)
         await fleet.hold()
         await fleet.all_terminating(2)
@@ -215,7 +216,7 @@ async def test_pods_that_end_in_time_or_are_killed_after_it_have_not_vanished(fl
     pod["terminationGracePeriodSeconds"] = 1
     await fleet.roll_out(stubborn)
 
-    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+    async with aclosing(fleet.workers.follow([ref("worker")])) as changes:
         await next_change(changes)
         await fleet.hold()
         (worker,) = await end_of_drain(changes)
@@ -289,13 +290,16 @@ async def test_deployments_come_in_the_order_in_which_they_were_named(fleet: Fle
     for name in ("a", "b", "c"):
         await fleet.apply(manifest(name, replicas=0))
 
-    assert [worker.name for worker in await fleet.workers.look(["c", "a"])] == ["c", "a"]
+    assert [worker.name for worker in await fleet.workers.look([ref("c"), ref("a")])] == ["c", "a"]
 
 
 async def test_a_deployment_that_does_not_exist_is_named(fleet: Fleet) -> None:
     await fleet.apply(manifest(replicas=0))
 
-    for call in (fleet.workers.look(["worker", "tts-worker"]), anext(fleet.workers.follow(["tts-worker", "worker"]))):
+    for call in (
+        fleet.workers.look([ref("worker"), ref("tts-worker")]),
+        anext(fleet.workers.follow([ref("tts-worker"), ref("worker")])),
+    ):
         with pytest.raises(
             RecoveryError, match=f'namespace "{fleet.namespace}" has no Deployment "tts-worker"'
         ) as caught:
@@ -306,7 +310,7 @@ async def test_a_deployment_that_does_not_exist_is_named(fleet: Fleet) -> None:
 async def test_following_ends_with_the_same_when_a_deployment_is_deleted(fleet: Fleet) -> None:
     await fleet.apply(manifest(replicas=0))
 
-    async with aclosing(fleet.workers.follow(["worker"])) as changes:
+    async with aclosing(fleet.workers.follow([ref("worker")])) as changes:
         await next_change(changes)
         await fleet.kubectl("delete", "deployment", "worker")
         with pytest.raises(RecoveryError) as caught:
@@ -321,7 +325,7 @@ async def test_a_wait_that_is_cancelled_leaves_nothing_running(fleet: Fleet, mon
     before = asyncio.all_tasks()
 
     async def wait_indefinitely() -> None:
-        async with aclosing(fleet.workers.follow(["worker"])) as changes:
+        async with aclosing(fleet.workers.follow([ref("worker")])) as changes:
             async for _ in changes:
                 following.set()
 

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
+from queue_recovery.api.worker_ref import WorkerKind
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers import informer
 from queue_recovery.workers.connections import Connections
-from queue_recovery.workers.deployments import KubernetesWorkers
 from queue_recovery.workers.informers import Informers
+from queue_recovery.workers.kubernetes_workers import KubernetesWorkers
 from queue_recovery.workers.objects import Deployment
 from queue_recovery.workers.snapshot import note_labels
 from sandbox.processes import until
+from tests.sample_worker import ref
 from tests.workers.fleet import RUN, SECONDS, note, workers_of
 from tests.workers.scripted_api import (
     AT_ZERO,
@@ -33,6 +35,9 @@ from tests.workers.scripted_api import (
 )
 
 _ENDED = [{"name": "main", "state": {"terminated": {"exitCode": 0}}}]
+
+
+DEPLOYMENTS: tuple[WorkerKind, ...] = ("Deployment",)
 
 
 @dataclass
@@ -95,7 +100,10 @@ def lists_and_writes(api: ScriptedApi) -> list[Asked]:
 async def test_two_followers_share_three_watches() -> None:
     async with serving(listed(pod("a"))) as (api, pods):
         workers = workers_of(api.client)
-        async with aclosing(workers.follow(["worker"])) as first, aclosing(workers.follow(["worker"])) as second:
+        async with (
+            aclosing(workers.follow([ref("worker")])) as first,
+            aclosing(workers.follow([ref("worker")])) as second,
+        ):
             await anext(first)
             await anext(second)
             await pods.news.put(event("ADDED", pod("b", "21")))
@@ -113,9 +121,9 @@ async def test_news_that_are_older_than_a_list_change_nothing() -> None:
     lists = [listed(pod("a"), pod("b")), listed(pod("a", "15"), version="20")]
     async with serving(*lists) as (api, pods):
         workers = workers_of(api.client)
-        async with aclosing(workers.follow(["worker"])) as changes:
+        async with aclosing(workers.follow([ref("worker")])) as changes:
             await anext(changes)
-            await workers.look(["worker"])
+            await workers.look([ref("worker")])
             finished = {**pod("a", "14"), "status": {"phase": "Succeeded"}}
             for line in (
                 event("MODIFIED", finished),
@@ -140,11 +148,11 @@ async def test_a_pod_that_a_list_does_not_show_any_more_lives_until_the_watch_te
     async with serving(*lists) as (api, pods):
         informers = Informers(Connections.all_by(api.client), "media")
         workers = KubernetesWorkers(informers)
-        async with aclosing(workers.follow(["worker"])) as changes:
+        async with aclosing(workers.follow([ref("worker")])) as changes:
             ((before,),) = [await anext(changes)]
             pods.scale_to_zero()
-            await informers.refresh()
-            (looked,) = await workers.look(["worker"])
+            await informers.refresh(DEPLOYMENTS)
+            (looked,) = await workers.look([ref("worker")])
             assert (looked.pods, looked.drained) == (0, True)
             ((meanwhile,),) = [await anext(changes)]
             await pods.news.put(event("DELETED", ended("a", "19")))
@@ -157,13 +165,13 @@ async def test_a_pod_that_a_list_does_not_show_any_more_lives_until_the_watch_te
 async def test_what_is_followed_costs_a_look_two_lists_and_a_second_follower_none() -> None:
     async with serving(listed(pod("a")), listed(pod("a"))) as (api, _):
         workers = workers_of(api.client)
-        async with aclosing(workers.follow(["worker"])) as changes:
+        async with aclosing(workers.follow([ref("worker")])) as changes:
             await anext(changes)
             before = len(lists_and_writes(api))
-            await workers.look(["worker"])
-            async with aclosing(workers.follow(["worker"], fresh=False)) as others:
+            await workers.look([ref("worker")])
+            async with aclosing(workers.follow([ref("worker")], fresh=False)) as others:
                 await anext(others)
-            assert not await workers.paused(["worker"])
+            assert not (await workers.outline([ref("worker")]))[0].paused
 
     assert [one.resource for one in lists_and_writes(api)[before:]] == ["deployments", "pods"]
 
@@ -178,13 +186,13 @@ async def test_the_operators_own_writes_are_known_before_the_watch_tells_of_them
         back = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "resourceVersion": "12"}}
         pods.written.extend([held, back])
         workers = workers_of(api.client)
-        async with aclosing(workers.follow(["worker"])) as changes:
+        async with aclosing(workers.follow([ref("worker")])) as changes:
             (seen,) = await anext(changes)
             before = len(lists_and_writes(api))
             await workers.scale_to_zero(seen, note(1))
             (stopped,) = await anext(changes)
-            assert await workers.scale_back("worker", seen.uid, RUN) == 1
-            async with aclosing(workers.follow(["worker"], fresh=False)) as later:
+            assert await workers.scale_back(ref("worker"), seen.uid, RUN) == 1
+            async with aclosing(workers.follow([ref("worker")], fresh=False)) as later:
                 (restored,) = await anext(later)
 
     assert [(one.replicas, one.note) for one in (stopped, restored)] == [(0, note(1)), (1, None)]
@@ -200,9 +208,9 @@ async def test_a_look_sees_pods_also_when_the_watch_ends_meanwhile_because_nobod
     async with serving(*(listed(pod("a")) for _ in range(3))) as (api, _):
         informers = Informers(Connections.all_by(api.client), "media")
         workers = KubernetesWorkers(informers)
-        async with aclosing(workers.follow(["worker"])) as changes:
+        async with aclosing(workers.follow([ref("worker")])) as changes:
             await anext(changes)
-            looking = asyncio.ensure_future(workers.look(["worker"]))
+            looking = asyncio.ensure_future(workers.look([ref("worker")]))
             await asyncio.sleep(0)  # it has found the collections to be watched
 
         (looked,) = await looking
@@ -214,11 +222,11 @@ async def test_a_pod_of_a_replica_set_that_somebody_scales_is_seen_though_its_wa
     async with serving(listed(), listed(), listed(pod("by-hand", "15"), version="20")) as (api, pods):
         pods.scale_to_zero()
         workers = workers_of(api.client)
-        async with aclosing(workers.follow(["worker"])) as changes:
+        async with aclosing(workers.follow([ref("worker")])) as changes:
             (first,) = await anext(changes)
             assert first.drained
 
-            (looked,) = await workers.look(["worker"])
+            (looked,) = await workers.look([ref("worker")])
 
     assert (looked.pods, looked.drained) == (1, False)
 
@@ -226,15 +234,15 @@ async def test_a_pod_of_a_replica_set_that_somebody_scales_is_seen_though_its_wa
 async def test_a_follower_after_a_failed_watch_gets_a_new_list() -> None:
     async with serving(*(listed(pod("a")) for _ in range(3))) as (api, pods):
         informers = Informers(Connections.all_by(api.client), "media")
-        async with aclosing(KubernetesWorkers(informers).follow(["worker"])) as busy:
+        async with aclosing(KubernetesWorkers(informers).follow([ref("worker")])) as busy:
             await anext(busy)
-            running = informers.deployments._running
+            running = informers.workloads["Deployment"]._running
             assert running is not None
             running.cancel()
             await asyncio.wait({running})
             pods.deployment = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "resourceVersion": "8"}}
 
-            async with aclosing(KubernetesWorkers(informers).follow(["worker"], fresh=False)) as changes:
+            async with aclosing(KubernetesWorkers(informers).follow([ref("worker")], fresh=False)) as changes:
                 (seen,) = await anext(changes)
 
     assert seen.resource_version == "8"
@@ -247,10 +255,10 @@ async def test_the_operators_own_writes_are_no_news_for_a_recovery_that_waits_fo
         back = {**DEPLOYMENT["metadata"], "resourceVersion": "12", "generation": 3}
         pods.written.extend([{**at_zero(DEPLOYMENT), "metadata": metadata}, {**DEPLOYMENT, "metadata": back}])
         workers = workers_of(api.client)
-        async with aclosing(workers.follow(["worker"])) as changes:
+        async with aclosing(workers.follow([ref("worker")])) as changes:
             (seen,) = await anext(changes)
             await workers.scale_to_zero(seen, note(1))
-            await workers.scale_back("worker", seen.uid, RUN)
+            await workers.scale_back(ref("worker"), seen.uid, RUN)
 
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(workers.changed(), 0.5)
@@ -259,18 +267,23 @@ async def test_the_operators_own_writes_are_no_news_for_a_recovery_that_waits_fo
 async def test_the_answer_to_a_write_brings_back_no_deployment_that_has_gone_since() -> None:
     async with serving(listed(pod("a"))) as (api, _):
         informers = Informers(Connections.all_by(api.client), "media")
-        async with informers.followed(lambda: None, fresh=True):
+        async with informers.followed(DEPLOYMENTS, lambda: None, fresh=True):
             gone = Deployment.model_validate({**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "uid": "another"}})
-            informers.deployments.observe_write(gone)
+            informers.workloads["Deployment"].observe_write(gone)
 
-            assert [one.metadata.uid for one in informers.deployments.objects] == [DEPLOYMENT["metadata"]["uid"]]
+            assert [one.metadata.uid for one in informers.workloads["Deployment"].objects] == [
+                DEPLOYMENT["metadata"]["uid"]
+            ]
 
 
 async def test_a_follower_is_told_why_the_collection_cannot_be_followed() -> None:
     refused = web.json_response({}, status=403)
     async with serving(listed(pod("a")), refused) as (api, pods):
         workers = workers_of(api.client)
-        async with aclosing(workers.follow(["worker"])) as first, aclosing(workers.follow(["worker"])) as second:
+        async with (
+            aclosing(workers.follow([ref("worker")])) as first,
+            aclosing(workers.follow([ref("worker")])) as second,
+        ):
             await anext(first)
             await anext(second)
             await pods.news.put(event("ERROR", {"kind": "Status", "code": 410}))

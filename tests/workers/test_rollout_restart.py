@@ -6,7 +6,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import RESTARTED_AT, Worker
 from sandbox.processes import until
-from tests.workers.fleet import CLIENT_SIDE, RUN, SERVER_SIDE, Fleet, manifest
+from tests.workers.fleet import CLIENT_SIDE, RUN, SERVER_SIDE, Fleet, manifest, stateful
 
 FIRST = "2030-01-01T00:00:00Z"
 
@@ -91,7 +91,7 @@ async def test_an_ending_refuses_a_restart_that_another_process_still_sends(flee
     await fleet.apply(manifest(replicas=0))
     seen = await fleet.look()
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back(seen.ref, seen.uid, RUN) is None
 
     with pytest.raises(RecoveryError, match="WorkerChanged"):
         await fleet.workers.restart(seen, FIRST)
@@ -104,3 +104,18 @@ async def test_what_kubectl_rollout_restart_writes_is_what_the_operator_reads(fl
     await fleet.kubectl("rollout", "restart", "deployment/worker")
 
     assert (await fleet.look()).restarted_at not in {None, FIRST}
+
+
+async def test_a_stateful_set_is_restarted_as_a_deployment_is(fleet: Fleet) -> None:
+    fleet.kind = "StatefulSet"
+    await fleet.apply(stateful(manifest(replicas=1)))
+    await fleet.await_rollout()
+    before = await pods(fleet)
+
+    await restarted(fleet)
+
+    async def are_replaced() -> bool:
+        return bool(await pods(fleet)) and before.isdisjoint(await pods(fleet))
+
+    await until(are_replaced, "the former pod to be replaced")
+    assert (await fleet.await_rollout()).restarted_at == FIRST

@@ -13,6 +13,7 @@ from sandbox.api import Json
 from sandbox.cluster import KubectlError
 from sandbox.processes import until
 from tests.held import NOTE, RELEASE
+from tests.sample_worker import ref
 from tests.workers.fleet import CLIENT_SIDE, OTHER_RUN, QUICK, RUN, SERVER_SIDE, Fleet, manifest, note
 
 
@@ -117,7 +118,7 @@ async def test_restoring_gives_the_replicas_back_and_leaves_no_trace(fleet: Flee
     seen = await fleet.hold()
     await fleet.drained()
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) == 2
 
     restored = await fleet.await_rollout()
     assert (restored.replicas, restored.note, restored.pods, restored.rollout) == (2, None, 2, None)
@@ -130,7 +131,7 @@ async def test_restoring_before_the_drain_has_ended_brings_the_workers_back_too(
     await fleet.apply(manifest())
     seen = await fleet.hold()
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) == 2
 
     assert (await fleet.await_rollout()).rollout is None
     assert traces(await fleet.deployment()) == []
@@ -139,10 +140,10 @@ async def test_restoring_before_the_drain_has_ended_brings_the_workers_back_too(
 async def test_restoring_again_finds_no_note_and_changes_no_replicas(fleet: Fleet) -> None:
     await fleet.apply(manifest())
     seen = await fleet.hold()
-    await fleet.workers.scale_back("worker", seen.uid, RUN)
+    await fleet.workers.scale_back(ref("worker"), seen.uid, RUN)
     await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) is None
 
     assert (await fleet.look()).replicas == 1
 
@@ -158,7 +159,7 @@ async def test_after_a_death_right_behind_the_restoring_write_the_next_call_leav
     )
     assert "queue-recovery" in traces(await fleet.deployment())
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) is None
 
     assert traces(await fleet.deployment()) == []
 
@@ -168,7 +169,7 @@ async def test_a_number_that_somebody_set_during_the_drain_is_kept(fleet: Fleet)
     seen = await fleet.hold()
     await fleet.kubectl("scale", "deployment/worker", "--replicas=1")
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 1
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) == 1
 
     found = await fleet.look()
     assert (found.replicas, found.note) == (1, None)
@@ -178,7 +179,7 @@ async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) ->
     await fleet.apply(manifest())
     seen = await fleet.look()
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) is None
     with pytest.raises(RecoveryError) as caught:
         await fleet.workers.scale_to_zero(seen, note(2))
 
@@ -190,9 +191,9 @@ async def test_a_scaling_write_that_comes_after_restoring_fails(fleet: Fleet) ->
 async def test_fencing_such_a_write_off_leaves_no_trace_and_the_generation_as_it_is(fleet: Fleet) -> None:
     await fleet.apply(manifest())
     seen = await fleet.look()
-    await fleet.workers.scale_back("worker", seen.uid, RUN)
+    await fleet.workers.scale_back(ref("worker"), seen.uid, RUN)
     once = await fleet.look()
-    await fleet.workers.scale_back("worker", seen.uid, RUN)
+    await fleet.workers.scale_back(ref("worker"), seen.uid, RUN)
     twice = await fleet.look()
 
     assert len({seen.resource_version, once.resource_version, twice.resource_version}) == 3
@@ -206,7 +207,7 @@ async def test_of_a_scaling_write_and_a_restore_at_once_none_leaves_the_workers_
 
         await asyncio.gather(
             fleet.workers.scale_to_zero(seen, note(1)),
-            fleet.workers.scale_back("worker", seen.uid, RUN),
+            fleet.workers.scale_back(ref("worker"), seen.uid, RUN),
             return_exceptions=True,
         )
 
@@ -219,7 +220,7 @@ async def test_a_deployment_that_another_recovery_holds_is_not_restored(fleet: F
     seen = await fleet.look()
     await fleet.hold(run=OTHER_RUN)
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) is None
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) is None
 
     found = await fleet.look()
     assert (found.replicas, found.note) == (0, note(2, OTHER_RUN))
@@ -230,7 +231,7 @@ async def test_a_rollout_that_is_undone_later_does_not_bring_the_note_back(fleet
     seen = await fleet.roll_out(manifest())
     await fleet.hold()
     await fleet.drained()
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) == 2
     await fleet.roll_out(manifest(script=f"{QUICK}  # the next version"))
 
     await fleet.kubectl("rollout", "undo", "deployment/worker")
@@ -246,13 +247,13 @@ async def test_a_deployment_that_is_gone_or_another_one_of_its_name_is_not_resto
     await fleet.apply(manifest(replicas=0))
     first = await fleet.look()
     await fleet.kubectl("delete", "deployment", "worker")
-    assert await fleet.workers.scale_back("worker", first.uid, RUN) is None
+    assert await fleet.workers.scale_back(ref("worker"), first.uid, RUN) is None
     await fleet.apply(manifest(replicas=0))
     if run is not None:
         await fleet.hold(run=run)
     before = await fleet.drained()
 
-    assert await fleet.workers.scale_back("worker", first.uid, RUN) is None
+    assert await fleet.workers.scale_back(ref("worker"), first.uid, RUN) is None
 
     assert await fleet.look() == before
 
@@ -265,7 +266,7 @@ async def test_a_deployment_that_was_created_again_with_the_note_is_restored(fle
     held = await fleet.look()
     assert (held.uid == first.uid, held.replicas, held.note) == (False, 0, note(2))
 
-    assert await fleet.workers.scale_back("worker", first.uid, RUN) == 2
+    assert await fleet.workers.scale_back(ref("worker"), first.uid, RUN) == 2
 
     restored = await fleet.await_rollout()
     assert (restored.replicas, restored.note, restored.pods) == (2, None, 2)
@@ -291,7 +292,7 @@ async def test_replicas_come_back_though_somebody_has_removed_labels_of_the_note
     assert (await fleet.look()).note is None
     known = ScaledDown(generation=drained.generation, replicas=2)
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN, scaled_down=known) == 2
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN, scaled_down=known) == 2
 
     assert (await fleet.await_rollout()).replicas == 2
     assert traces(await fleet.deployment()) == []
@@ -301,11 +302,11 @@ async def test_one_that_had_no_replicas_is_fenced_also_where_the_note_is_gone(fl
     await fleet.apply(manifest(replicas=0))
     seen = await fleet.hold()
     drained = await fleet.drained()
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 0
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) == 0
     late = await fleet.look()
     known = ScaledDown(generation=drained.generation, replicas=0)
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN, scaled_down=known) is None
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN, scaled_down=known) is None
 
     with pytest.raises(RecoveryError, match="WorkerChanged"):
         await fleet.workers.scale_to_zero(late, note(0))
@@ -320,7 +321,7 @@ async def test_a_zero_that_somebody_has_set_since_stays_where_the_note_is_gone(f
         await fleet.kubectl("scale", "deployment/worker", f"--replicas={replicas}")
 
     known = ScaledDown(generation=drained.generation, replicas=2)
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN, scaled_down=known) is None
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN, scaled_down=known) is None
 
     assert (await fleet.look()).replicas == 0
 
@@ -342,7 +343,7 @@ async def test_a_deployment_without_replicas_in_its_manifest_is_held_and_restore
     await fleet.apply(manifest(replicas=None))
     seen = await fleet.hold()
 
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 1
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) == 1
 
 
 async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survives_it(fleet: Fleet) -> None:
@@ -355,7 +356,7 @@ async def test_a_client_side_apply_during_the_drain_is_seen_and_the_note_survive
     revived = await fleet.look()
     assert (revived.replicas, revived.note, revived.drained) == (2, note(2), False)
     assert revived.generation > drained.generation
-    assert await fleet.workers.scale_back("worker", seen.uid, RUN) == 2
+    assert await fleet.workers.scale_back(ref("worker"), seen.uid, RUN) == 2
     assert traces(await fleet.deployment()) == []
 
 
@@ -365,7 +366,7 @@ async def test_a_server_side_apply_conflicts_during_the_drain_and_not_after_rest
     with pytest.raises(KubectlError, match="queue-recovery"):
         await fleet.apply(manifest(), SERVER_SIDE)
 
-    await fleet.workers.scale_back("worker", seen.uid, RUN)
+    await fleet.workers.scale_back(ref("worker"), seen.uid, RUN)
     await fleet.apply(manifest(replicas=1), SERVER_SIDE)
 
     assert (await fleet.look()).replicas == 1

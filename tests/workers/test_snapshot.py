@@ -43,8 +43,10 @@ AT_ZERO: Json = {
 
 
 def seen(state: Json) -> Worker:
+    deployment = Deployment.model_validate(state["deployment"])
     return snapshot.worker(
-        Deployment.model_validate(state["deployment"]),
+        deployment,
+        [deployment],
         [ReplicaSet.model_validate(state["replica_set"])] if state["replica_set"] else [],
         [Pod.model_validate(one) for one in state["pods"]],
     )
@@ -271,9 +273,22 @@ def test_of_the_pods_that_vanished_a_deployment_names_its_own() -> None:
         ReplicaSet.model_validate(state["replica_set"]),
     )
 
-    assert snapshot.worker(deployment, [replica_set], [], gone).vanished == ("a", "b")
+    assert snapshot.worker(deployment, [deployment], [replica_set], [], gone).vanished == ("a", "b")
 
 
 @pytest.mark.parametrize(("spec", "seconds"), [({}, 30), ({"terminationGracePeriodSeconds": 600}, 600)])
 def test_the_grace_period_is_that_of_the_template_or_the_usual_one(spec: Json, seconds: int) -> None:
     assert at_zero(deployment__spec__template={"spec": spec}).grace_seconds == seconds
+
+
+def test_who_sets_the_replicas_with_each_apply_is_known_from_the_managed_fields() -> None:
+    owns: Json = {"f:spec": {"f:replicas": {}}}
+    entries = [
+        {"manager": "kustomize-controller", "operation": "Apply", "fieldsV1": owns},
+        {"manager": "kubectl", "operation": "Update", "fieldsV1": owns},
+        {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": {"f:spec": {"f:template": {}}}},
+    ]
+    state = deepcopy(AT_ZERO["deployment"])
+    state["metadata"]["managedFields"] = entries
+
+    assert Deployment.model_validate(state).metadata.replicas_applied_by == ("kustomize-controller",)

@@ -32,12 +32,12 @@ def with_rules(rules: Rules) -> ConfigDict:
     return ConfigDict(json_schema_extra={"x-kubernetes-validations": rules})
 
 
-def list_map(key: str) -> dict[str, JsonValue]:
-    """Return the schema extension of a list whose items are identified by `key`.
+def list_map(*keys: str) -> dict[str, JsonValue]:
+    """Return the schema extension of a list whose items are identified by `keys`.
 
-    The API server then refuses a second item of the same key, and server-side apply merges by it.
+    The API server then refuses a second item of the same keys, and server-side apply merges by them.
     """
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [*keys]}
 
 
 def is_empty(value: object) -> bool:
@@ -125,9 +125,3 @@ class SecretKeyRef(Model):
 
     name: ObjectName = Field(description="Name of the Secret, in this namespace.")
     key: SecretKey = Field(description="Key in the Secret whose value is the whole URL.")
-
-
-class NameRef(Model):
-    """A Deployment in the same namespace."""
-
-    name: ObjectName = Field(description="Name of the Deployment, in this namespace.")

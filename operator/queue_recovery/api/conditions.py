@@ -36,7 +36,7 @@ class ConditionType(Explained):
         "Suspended",
         "`suspend` holds the recovery before its drain. False once it is resumed or has ended; absent if it never was.",
     )
-    DRAINED = "Drained", "The workers' Deployments are at 0, and all of their pods have ended."
+    DRAINED = "Drained", "The workers are at 0, and all of their pods have ended."
     PURGED = "Purged", "The messages that the queue had are quarantined, apart from those that are to be left."
     RESTARTED = "Restarted", "The workers are scaled back or restarted, and their rollout is complete."
     REENQUEUED = "Reenqueued", "Every listed job was enqueued, or skipped for a reason."
@@ -49,7 +49,7 @@ class ConditionType(Explained):
         "JobStoreReachable",
         "The job store answers. Unknown if the target has none, or while permissions are missing.",
     )
-    WORKERS_FOUND = "WorkersFound", "All Deployments that the target lists exist."
+    WORKERS_FOUND = "WorkersFound", "All workers that the target lists exist."
     PERMITTED = "Permitted", "The operator has the permissions that it needs in the namespace."
     EVICTION_SAFE = (
         "EvictionSafe",

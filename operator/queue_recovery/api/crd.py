@@ -133,7 +133,12 @@ def _status(model: type[BaseModel]) -> Schema:
 
 
 def _without_defaults(schema: Schema) -> Schema:
-    return _with_parts({key: value for key, value in schema.items() if key != "default"}, _without_defaults)
+    """Remove the defaults, but not those of the keys of a list: a key has to have a value."""
+    bare = _with_parts({key: value for key, value in schema.items() if key != "default"}, _without_defaults)
+    for key in schema.get("x-kubernetes-list-map-keys", ()):
+        if "default" in (field := schema["items"]["properties"][key]):
+            bare["items"]["properties"][key]["default"] = field["default"]
+    return bare
 
 
 def _with_parts(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:

@@ -111,7 +111,7 @@ class Reason(StrEnum):
         "UnknownConsumer",
         Outcome.NOT_YET,
         "Messages of the queue are still being taken although its workers are stopped: there is another consumer.",
-        "Find it with the broker's CLIENT LIST, stop it, and add its Deployment to `workers` in the target.",
+        "Find it with the broker's CLIENT LIST, stop it, and add it to `workers` in the target.",
     )
     POD_VANISHED = (
         "PodVanished",
@@ -122,8 +122,8 @@ class Reason(StrEnum):
     WORKER_NOT_FOUND = (
         "WorkerNotFound",
         Outcome.NOT_YET,
-        "A Deployment that the target lists in `workers` does not exist.",
-        "Create the Deployment, or correct `workers` in the target.",
+        "A Deployment or StatefulSet that the target lists in `workers` does not exist.",
+        "Create it, or correct `workers` in the target.",
     )
     WORKER_PAUSED = (
         "WorkerPaused",
@@ -131,10 +131,22 @@ class Reason(StrEnum):
         "A worker's Deployment is paused, so its rollout would never complete.",
         "`kubectl rollout resume deployment/NAME`.",
     )
+    AUTOSCALER_ACTIVE = (
+        "AutoscalerActive",
+        Outcome.NOT_YET,
+        "A HorizontalPodAutoscaler with `minReplicas: 0` would scale a worker up while the recovery has it at 0.",
+        "Set its `minReplicas` to 1 until the recovery has ended: with 1 or more it does nothing while there are 0.",
+    )
+    VOLUMES_WOULD_BE_DELETED = (
+        "VolumesWouldBeDeleted",
+        Outcome.NOT_YET,
+        "A StatefulSet deletes the volumes of its pods when it is scaled to 0 (`whenScaled: Delete`).",
+        "Set `persistentVolumeClaimRetentionPolicy.whenScaled` to `Retain`, or use `restart.strategy: Manual`.",
+    )
     AWAITING_IMAGE = (
         "AwaitingImage",
         Outcome.NOT_YET,
-        "A Deployment does not have the image that `restart.requireImage` asks for. No job is enqueued until it has.",
+        "A worker does not have the image that `restart.requireImage` asks for. No job is enqueued until it has.",
         "Roll out the fix; the recovery goes on by itself. If the image is wrong, create a recovery with another name.",
     )
     FORBIDDEN = (
@@ -146,7 +158,7 @@ class Reason(StrEnum):
     LOCKED = (
         "Locked",
         Outcome.NOT_YET,
-        "Another recovery holds the queue, or one of its Deployments. The message names it.",
+        "Another recovery holds the queue, or one of its workers. The message names it.",
         "Nothing: this recovery starts when the other one has ended. Cancel the other one if it should not go on.",
     )
     QUEUED = (
@@ -262,13 +274,13 @@ class Reason(StrEnum):
     WORKER_CHANGED = (
         "WorkerChanged",
         Outcome.UNAVAILABLE,
-        "Somebody else changed a worker's Deployment at the same moment, or scaled it up during the drain.",
+        "Somebody else changed a worker at the same moment, or scaled it up during the drain.",
         "Nothing, unless it lasts: then stop the autoscaler or the GitOps tool that scales it.",
     )
     WORKER_WRITE_REFUSED = (
         "WorkerWriteRefused",
         Outcome.UNAVAILABLE,
-        "The Kubernetes API server rejects the change of a worker's Deployment, as an admission policy does.",
+        "The Kubernetes API server rejects the change of a worker, as an admission policy does.",
         "Find the policy or webhook that denies it. The message has the server's status code.",
     )
     INTERNAL_ERROR = (
@@ -288,7 +300,7 @@ class Reason(StrEnum):
     NAME_TOO_LONG = (
         "NameTooLong",
         Outcome.FAILED,
-        "The recovery's name has more than 63 characters, so Deployments that it stops cannot be labelled with it.",
+        "The recovery's name has more than 63 characters, so workers that it stops cannot be labelled with it.",
         "Create the recovery with a shorter name.",
     )
     SPEC_TOO_LARGE = (
@@ -300,14 +312,14 @@ class Reason(StrEnum):
     TOO_MANY_WORKERS = (
         "TooManyWorkers",
         Outcome.FAILED,
-        "The queues have more than 200 worker Deployments together, which is more than a status can hold.",
+        "The queues have more than 200 workers, or these have more ScaledObjects, than a status can hold.",
         "Recover the queues one by one, or have the target split.",
     )
     WORKER_NOT_IN_TARGET = (
         "WorkerNotInTarget",
         Outcome.FAILED,
-        "`restart.requireImage` names a Deployment that is none of the queue's workers.",
-        "Create a recovery that names a Deployment of the message, or add the Deployment to the target first.",
+        "`restart.requireImage` names a worker that is none of the queue's workers.",
+        "Create a recovery that names a worker of the message, or add the worker to the target first.",
     )
     JOB_STORE_NOT_CONFIGURED = (
         "JobStoreNotConfigured",
@@ -460,13 +472,13 @@ class Reason(StrEnum):
         "AwaitingManualScaleDown",
         Outcome.HELD,
         "`restart.strategy` is Manual, and workers are still running.",
-        "Scale the Deployments that the message names to 0.",
+        "Scale the workers that the message names to 0.",
     )
     AWAITING_MANUAL_SCALE_UP = (
         "AwaitingManualScaleUp",
         Outcome.HELD,
         "`restart.strategy` is Manual, and the workers are still at 0.",
-        "Scale the Deployments that the message names up again.",
+        "Scale the workers that the message names up again.",
     )
 
     # Goes on.
@@ -526,10 +538,16 @@ class Reason(StrEnum):
         "Nothing is to be purged and nothing enqueued, so the recovery ends and stops no worker.",
         "If you expected messages, check `globalKeyPrefix`, `sep` and the database. `status.skipped` names the jobs.",
     )
+    REPLICAS_APPLIED = (
+        "ReplicasApplied",
+        Outcome.WARNING,
+        "A tool sets the workers' replicas with each server-side apply, so it may scale them up during the drain.",
+        "Have the tool leave the field alone, as the message shows. Otherwise the drain begins again each time.",
+    )
     WORKERS_AT_ZERO = (
         "WorkersAtZero",
         Outcome.WARNING,
-        "All Deployments of a queue have 0 replicas, as they had before: nothing consumes what was enqueued.",
+        "All workers of a queue have 0 replicas, as they had before: nothing consumes what was enqueued.",
         "Scale them up, unless an autoscaler does that when it sees messages.",
     )
     NOT_REPLACED = (
@@ -581,7 +599,7 @@ class Reason(StrEnum):
         Outcome.TARGET,
         "The target has no `jobStore`: only jobs that are written out can be enqueued.",
     )
-    WORKERS_FOUND = ("WorkersFound", Outcome.TARGET, "All Deployments that the target lists exist.")
+    WORKERS_FOUND = ("WorkersFound", Outcome.TARGET, "All workers that the target lists exist.")
     PERMITTED = ("Permitted", Outcome.TARGET, "The operator has the permissions that it needs in this namespace.")
     NO_EVICTION = ("NoEviction", Outcome.TARGET, "The broker evicts no keys: `maxmemory-policy` is `noeviction`.")
     EVICTION_POSSIBLE = (

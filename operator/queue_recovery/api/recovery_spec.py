@@ -147,16 +147,16 @@ class RestartSpec(Model):
 
     strategy: Literal["Recreate", "Manual"] = Field(
         "Recreate",
-        description="Recreate: the operator scales the Deployments to 0 and back. "
+        description="Recreate: the operator scales the workers to 0 and back. "
         "Manual: you scale them, and the operator waits for it.",
     )
     require_image: list[RequiredImage] | None = Field(
         None,
         min_length=1,
         max_length=20,
-        description="The images with the fix. The recovery touches nothing until these Deployments have them, and "
+        description="The images with the fix. The recovery touches nothing until these workers have them, and "
         "enqueues no job while one of them has not, or while its rollout is not complete.",
-        json_schema_extra=list_map("deployment"),
+        json_schema_extra=list_map("kind", "name"),
     )
     annotate: bool = Field(
         default=False,

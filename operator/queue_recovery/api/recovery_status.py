@@ -19,8 +19,10 @@ from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.examples import Examples, SkippedJob, Unreplaced
 from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
+from queue_recovery.api.replicas import MOST_OWNERS, MOST_SCALED_OBJECTS, PausedScaledObject, ReplicaOwner
 from queue_recovery.api.servers import JobCollection, KeyOptions
 from queue_recovery.api.target import Limits
+from queue_recovery.api.worker_ref import WorkerRef
 
 
 class Phase(Explained):
@@ -69,6 +71,19 @@ class Plan(Model):
     restore: int = Field(0, ge=0, exclude_if=is_empty, description="Messages that `restoreFrom` would put back.")
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
+    scaled_objects: list[ObjectName] = Field(
+        [],
+        max_length=MOST_SCALED_OBJECTS,
+        exclude_if=is_empty,
+        description="The KEDA ScaledObjects of the workers, which would be paused until the workers are back.",
+    )
+    replica_owners: list[ReplicaOwner] = Field(
+        [],
+        max_length=MOST_OWNERS,
+        exclude_if=is_empty,
+        description="Who sets the replicas of a worker with each server-side apply, and so may scale it up during the "
+        "drain.",
+    )
     limits: Limits = Field(Limits(), exclude_if=is_empty, description="The longest deadlines that the target allows.")
     canvas: Canvas | None = Field(
         None,
@@ -142,10 +157,9 @@ class Restored(Model):
     left: int = Field(ge=0, description="Messages that are still in its quarantine.")
 
 
-class WorkerStatus(Model):
-    """A Deployment as it was before it was scaled to 0 or restarted."""
+class WorkerStatus(WorkerRef):
+    """A worker as it was before it was scaled to 0 or restarted."""
 
-    name: ObjectName = Field(description="The Deployment's name.")
     uid: str = Field(max_length=64, description="Its UID.")
     replicas: int = Field(ge=0, description="Its replicas before the drain, to which every ending scales it back.")
     pods: int = Field(0, ge=0, description="Number of its pods before the drain; the end of each has to be observed.")
@@ -160,6 +174,11 @@ class WorkerStatus(Model):
         ge=0,
         description="Its generation when its last pod had ended. A newer one shows that it was changed since.",
     )
+
+    @property
+    def ref(self) -> WorkerRef:
+        """The worker."""
+        return WorkerRef(kind=self.kind, name=self.name)
 
 
 class JobTotals(Model):
@@ -215,7 +234,7 @@ def is_first_attempt(purge: PurgeStatus) -> bool:
 
 
 MOST_WORKERS = 200
-"""The most Deployments that one recovery stops: its status lists each of them."""
+"""The most workers that one recovery stops: its status lists each of them."""
 
 
 class QueueRecoveryStatus(Model):
@@ -240,7 +259,14 @@ class QueueRecoveryStatus(Model):
         [],
         max_length=MOST_WORKERS,
         exclude_if=is_empty,
-        description="The worker Deployments as they were before the drain or the restart.",
+        description="The workers as they were before the drain or the restart.",
+        json_schema_extra=list_map("kind", "name"),
+    )
+    scaled_objects: list[PausedScaledObject] = Field(
+        [],
+        max_length=MOST_SCALED_OBJECTS,
+        exclude_if=is_empty,
+        description="The KEDA ScaledObjects of the workers that are paused while the workers are at 0.",
         json_schema_extra=list_map("name"),
     )
     purge: PurgeStatus = Field(PurgeStatus(), exclude_if=is_first_attempt, description="Progress of the purge.")

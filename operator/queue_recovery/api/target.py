@@ -8,7 +8,6 @@ from queue_recovery.api.base import (
     JsonText,
     Message,
     Model,
-    NameRef,
     ObjectName,
     QueueName,
     TaskName,
@@ -18,6 +17,7 @@ from queue_recovery.api.base import (
 )
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.servers import BrokerSpec, JobStoreSpec
+from queue_recovery.api.worker_ref import WorkerRef
 
 OPERATOR_KEYS = "queuerecovery.dev:"
 """What every key that the operator itself writes to a broker begins with, behind the application's prefix."""
@@ -41,11 +41,11 @@ class QueueSpec(Model):
     """One queue that may be recovered."""
 
     name: QueueName = Field(description="The queue's name, as Celery knows it (without prefix).")
-    workers: list[NameRef] = Field(
+    workers: list[WorkerRef] = Field(
         min_length=1,
         max_length=20,
-        description="All Deployments whose pods consume the queue. A recovery stops and starts them.",
-        json_schema_extra=list_map("name"),
+        description="All Deployments and StatefulSets whose pods consume the queue. A recovery stops and starts them.",
+        json_schema_extra=list_map("kind", "name"),
     )
     message: MessageSpec | None = Field(
         None,

@@ -14,6 +14,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.cluster_identity import ClusterUID
 from queue_recovery.controller.existence import namespace_is_terminating, recovery_exists
@@ -28,7 +29,7 @@ from queue_recovery.recovery.ports import Broker, JobStore
 from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
-from queue_recovery.workers.deployments import KubernetesWorkers
+from queue_recovery.workers.kubernetes_workers import KubernetesWorkers
 from queue_recovery.workers.permissions import forbidden, permissions_for
 
 
@@ -81,6 +82,7 @@ class KubernetesEnvironment:
         """
         self.cluster = cluster
         self.workers = KubernetesWorkers(caches.informers)
+        self.autoscalers = caches.autoscalers
         self._api = api
         self._cluster_uid = cluster_uid or ClusterUID(api)
         self._caches = caches
@@ -198,7 +200,7 @@ class KubernetesEnvironment:
             lambda: connecting.connect(url, mongodb, certificates=certificates, destinations=self._destinations),
         )
 
-    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         """Check the operator's permissions here; raises RecoveryError (`Forbidden`)."""
         needed = permissions_for(target.secrets, workers)
         missing = await self._caches.permissions.missing(needed)

@@ -4,13 +4,14 @@ from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.controller.client_pool import ClientPool
 from queue_recovery.controller.observed_versions import ObservedVersions
 from queue_recovery.jobs.store import MongoJobStore
+from queue_recovery.workers.autoscalers import KubernetesAutoscalers
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.informers import Informers
 from queue_recovery.workers.permissions import Permissions, ServiceAccount
 
 
 class NamespaceCaches:
-    """The observed versions, informers, permissions and clients of a namespace.
+    """The observed versions, informers, autoscalers, permissions and clients of a namespace.
 
     So each object is watched, and each server connected, only once.
     """
@@ -21,6 +22,7 @@ class NamespaceCaches:
         self.account = account
         self.observed = ObservedVersions()
         self.informers = Informers(connections, namespace, account)
+        self.autoscalers = KubernetesAutoscalers(connections, self.informers.namespace)
         self.permissions = Permissions(connections.ordinary, namespace)
         self.brokers: ClientPool[RedisBroker] = ClientPool()
         self.job_stores: ClientPool[MongoJobStore] = ClientPool()

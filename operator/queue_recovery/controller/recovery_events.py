@@ -10,6 +10,7 @@ from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.controller.event_poster import Event
 from queue_recovery.recovery.figures import unreplaced_note
 from queue_recovery.recovery.phase import is_terminal
+from queue_recovery.recovery.replica_owners import owners_note
 from queue_recovery.recovery.wording import counted
 
 _WARNINGS: Final = frozenset(str(reason) for reason in Reason if reason.outcome.warns)
@@ -18,7 +19,8 @@ _WARNINGS: Final = frozenset(str(reason) for reason in Reason if reason.outcome.
 def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Event]:
     """Yield the events of a change of status.
 
-    These are a new phase, a new reason, canvas that is lost, workers at 0, and messages that no job replaces.
+    These are a new phase, a new reason, canvas that is lost, replicas that a tool applies, workers at 0, and messages
+    that no job replaces.
     """
     doing = find(after.conditions, ConditionType.READY)
     if doing is None or after.phase is None:
@@ -32,6 +34,8 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
         yield _event(doing.reason, after.message)
     if after.plan is not None and after.plan != before.plan and (note := _canvas_lost(after.plan)):
         yield _event(Reason.BREAKS_CANVAS, note)
+    if after.plan is not None and after.plan != before.plan and after.plan.replica_owners:
+        yield _event(Reason.REPLICAS_APPLIED, owners_note(after.plan.replica_owners))
     restarted = find(after.conditions, ConditionType.RESTARTED)
     if _is_at_zero(restarted) and not _is_at_zero(find(before.conditions, ConditionType.RESTARTED)):
         yield _event(Reason.WORKERS_AT_ZERO, restarted.message)

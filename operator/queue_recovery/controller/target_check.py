@@ -31,12 +31,12 @@ async def check_target(
     now = timestamp(environment.now())
     transports: dict[str, str | None] = {}
     broker, depths, eviction = await _check_broker(spec, environment, transports)
-    workers = sorted({worker.name for queue in spec.queues for worker in queue.workers})
+    workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
         ConditionType.BROKER_REACHABLE: broker,
         ConditionType.JOB_STORE_REACHABLE: await _check_job_store(spec, environment, transports),
         ConditionType.WORKERS_FOUND: await _verdict_of(
-            environment.workers.paused(workers), Reason.WORKERS_FOUND, "all Deployments exist"
+            environment.workers.outline(workers), Reason.WORKERS_FOUND, "all workers exist"
         ),
         ConditionType.PERMITTED: await _verdict_of(
             environment.check_permissions(spec, workers),

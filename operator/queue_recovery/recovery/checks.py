@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import MOST_WORKERS
 from queue_recovery.api.target import QueueSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import MOST_CHARACTERS
 from queue_recovery.recovery.recovery import Recovery
@@ -31,23 +32,23 @@ async def check_queues(recovery: Recovery, queues: Iterable[str]) -> None:
         await broker.check_queue(queue, take_unreadable=recovery.spec.purge.take_unreadable)
 
 
-def check_not_paused(recovery: Recovery, paused: Iterable[str]) -> None:
-    """Raise AwaitingChange (`WorkerPaused`) for the first of these Deployments, which are paused."""
-    for name in paused:
+def check_not_paused(recovery: Recovery, paused: Iterable[WorkerRef]) -> None:
+    """Raise AwaitingChange (`WorkerPaused`) for the first of these workers, which are paused."""
+    for ref in paused:
         raise AwaitingChange(
             Reason.WORKER_PAUSED,
-            f'Deployment "{name}" is paused, so its pods would not start again. Resume it: '
-            f"kubectl rollout resume deployment/{name} -n {recovery.resource.namespace}",
+            f"{ref} is paused, so its pods would not start again. Resume it: "
+            f"kubectl rollout resume {ref.resource} -n {recovery.resource.namespace}",
         )
 
 
-def worker_names(queues: Iterable[QueueSpec]) -> list[str]:
-    """Return the Deployments that consume these queues, sorted; raises RecoveryError (`TooManyWorkers`)."""
-    names = sorted({worker.name for queue in queues for worker in queue.workers})
-    if len(names) > MOST_WORKERS:
+def workers_of(queues: Iterable[QueueSpec]) -> list[WorkerRef]:
+    """Return the workers that consume these queues, sorted; raises RecoveryError (`TooManyWorkers`)."""
+    workers = sorted({worker for queue in queues for worker in queue.workers})
+    if len(workers) > MOST_WORKERS:
         raise RecoveryError(
             Reason.TOO_MANY_WORKERS,
-            f"the queues have {len(names)} worker Deployments together, and one recovery stops at most "
+            f"the queues have {len(workers)} workers together, and one recovery stops at most "
             f"{MOST_WORKERS}. Recover the queues one by one",
         )
-    return names
+    return workers

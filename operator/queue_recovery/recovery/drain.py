@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Final
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.autoscaling import pause, yet_to_pause
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.frozen_jobs import freeze_all, skipped_as_frozen
 from queue_recovery.recovery.jobs import listed
@@ -15,6 +16,7 @@ from queue_recovery.recovery.locks import acquire_locks, check_notes
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.replica_owners import remedies
 from queue_recovery.recovery.scale_back import scale_back
 from queue_recovery.recovery.vanished import missed, vanished
 from queue_recovery.recovery.wording import quoted
@@ -59,16 +61,16 @@ async def drain_held(recovery: Recovery) -> bool:
 
     Scaling up and back to 0 may leave no pod, but it increments the Deployment's generation.
     """
-    generations = {worker.name: (worker.uid, worker.drained_generation) for worker in recovery.status.workers}
+    generations = {worker.ref: (worker.uid, worker.drained_generation) for worker in recovery.status.workers}
     workers = await recovery.environment.workers.look(sorted(generations))
-    held = all(w.drained and (w.uid, w.generation) == generations[w.name] for w in workers)
+    held = all(w.drained and (w.uid, w.generation) == generations[w.ref] for w in workers)
     recovery.drained = workers if held else None
     return held
 
 
 def _with_generations(recovery: Recovery, drained: Sequence[Worker]) -> list[WorkerStatus]:
-    seen = {worker.name: worker.generation for worker in drained}
-    return [w.model_copy(update={"drained_generation": seen[w.name]}) for w in recovery.status.workers]
+    seen = {worker.ref: worker.generation for worker in drained}
+    return [w.model_copy(update={"drained_generation": seen[w.ref]}) for w in recovery.status.workers]
 
 
 async def _stop(recovery: Recovery) -> Sequence[Worker]:
@@ -78,9 +80,9 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
     """
     start = recovery.status.drain_start_time
     scaled = recovery.environment.now() if start is None else moment(start)
-    names = sorted(w.name for w in recovery.status.workers)
+    refs = sorted(w.ref for w in recovery.status.workers)
     fresh, recovery.looked = not recovery.looked, False
-    async with aclosing(recovery.environment.workers.follow(names, fresh=fresh)) as followed:
+    async with aclosing(recovery.environment.workers.follow(refs, fresh=fresh)) as followed:
         changes = WorkerChanges(recovery, followed)
         try:
             workers = await changes.next()
@@ -110,16 +112,18 @@ async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mappi
     await check_notes(recovery, workers)
     remembered = await _remember(recovery, workers)
     awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(recovery, worker)]
-    if awake:
+    unpaused = await yet_to_pause(recovery, [worker.ref for worker in workers])
+    if awake or unpaused:
         # If another process has finished this recovery, the workers are scaled back, and stopping them now would leave
         # them at 0 for good. If it finishes later, it changes their resourceVersion, and the write below fails.
         await recovery.confirm()
+    await pause(recovery, unpaused)
     written = {}
     for worker in awake:
         note = ScaleBackNote(
             uid=recovery.resource.uid,
             name=recovery.resource.name,
-            replicas=remembered[worker.name].replicas,
+            replicas=remembered[worker.ref].replicas,
         )
         written[worker.uid] = await recovery.environment.workers.scale_to_zero(worker, note)
     return written
@@ -135,12 +139,12 @@ def _is_another(recovery: Recovery, worker: Worker, noted: WorkerStatus) -> bool
     return worker.uid != noted.uid or (scaled and noted.drained_generation is None)
 
 
-async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, WorkerStatus]:
+async def _remember(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[WorkerRef, WorkerStatus]:
     """Return the recorded state of each worker, updated for one that was replaced or scaled since."""
-    remembered = {worker.name: worker for worker in recovery.status.workers}
-    others = [worker for worker in workers if _is_another(recovery, worker, remembered[worker.name])]
+    remembered = {worker.ref: worker for worker in recovery.status.workers}
+    others = [worker for worker in workers if _is_another(recovery, worker, remembered[worker.ref])]
     for worker in others:
-        remembered[worker.name] = worker_status(recovery, worker)
+        remembered[worker.ref] = worker_status(recovery, worker)
     if others:
         await recovery.save(
             progress=(Reason.DRAINING, describe_stopping(recovery, workers)),
@@ -161,7 +165,7 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
             until=max(ends, default=None),
             overdue=f". That time is over, so its node may be away. Check it: kubectl describe pod -n {namespace}",
         )
-    left = " ".join(f"deployment/{w.name}" for w in workers if not w.drained)
+    left = " ".join(w.ref.resource for w in workers if not w.drained)
     command = f"kubectl scale {left} --replicas=0 -n {recovery.resource.namespace}"
     return Awaited(
         reason=Reason.AWAITING_MANUAL_SCALE_DOWN,
@@ -170,7 +174,7 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited:
 
 
 async def _grace_is_over(
-    recovery: Recovery, workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime
+    recovery: Recovery, workers: Sequence[Worker], unnamed: Mapping[WorkerRef, int], scaled: datetime
 ) -> bool:
     """Wait for the grace period of pods whose end was not observed, with a warning that names them.
 
@@ -184,7 +188,7 @@ async def _grace_is_over(
     if rest <= 0:
         return True
     await recovery.environment.pause(rest)
-    again = await recovery.environment.workers.look([worker.name for worker in workers])
+    again = await recovery.environment.workers.look([worker.ref for worker in workers])
     return all(worker.drained for worker in again) and _generations(again) == _generations(workers)
 
 
@@ -202,21 +206,14 @@ def _refuse_revived(workers: Sequence[Worker]) -> None:
         )
 
 
-_REMEDIES: Final = {
-    "argocd-controller": "Have Argo CD ignore /spec/replicas: ignoreDifferences with RespectIgnoreDifferences=true",
-    "kustomize-controller": "Have Flux leave replicas alone: remove spec.replicas from the Deployment in Git",
-}
-"""What makes a tool leave replicas alone, by its field manager."""
-
-
 def _managers(revived: Sequence[Worker]) -> str:
     found = sorted({worker.scaled_by for worker in revived if worker.scaled_by})
     return f"field manager {quoted(found)}" if found else "another client"
 
 
 def _remedy(revived: Sequence[Worker]) -> str:
-    known = [_REMEDIES[name] for name in sorted({worker.scaled_by or "" for worker in revived}) if name in _REMEDIES]
-    return "; ".join(known) or "If it is a GitOps tool or an autoscaler, pause it"
+    known = remedies({worker.scaled_by for worker in revived if worker.scaled_by}, revived[0].ref.kind)
+    return known or "If it is a GitOps tool or an autoscaler, pause it"
 
 
 def _refuse_unlabelled(recovery: Recovery, workers: Sequence[Worker]) -> None:
@@ -252,6 +249,7 @@ def worker_status(recovery: Recovery, worker: Worker) -> WorkerStatus:
         # A user may have scaled it since the other recovery was removed; that number is kept.
         replicas = note.replicas if is_own else replicas or note.replicas
     return WorkerStatus(
+        kind=worker.ref.kind,
         name=worker.name,
         uid=worker.uid,
         replicas=replicas,

@@ -10,7 +10,8 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.recovery.jobs import ListedJob
 from queue_recovery.recovery.ports import Count, SeenJob, Unlisted
-from queue_recovery.recovery.wording import counted, named
+from queue_recovery.recovery.replica_owners import owners_note
+from queue_recovery.recovery.wording import counted, named, quoted
 
 _NAMED: Final = 3
 
@@ -96,6 +97,9 @@ def describe(
         would.append(f"purge {of} ({plan.ready} ready, {plan.unacked} unacked)")
     if takes and (plan.leave or spec.purge.select is not None):
         would.append(f"{'left' if is_over else 'leave'} {plan.leave}")
+    if plan.scaled_objects and not does_nothing:
+        kind = "ScaledObject" if len(plan.scaled_objects) == 1 else "ScaledObjects"
+        would.append(f"pause {kind} {quoted(plan.scaled_objects)} until the workers are back")
     if plan.enqueue or (plan.skip and not does_nothing):
         would.append(f"enqueue {counted(plan.enqueue, 'job')}")
     if plan.skip:
@@ -114,11 +118,13 @@ def describe(
     is_empty = takes and messages == 0
     unmatched = f"purge.select matches none of the {counted(messages, 'message')} in the queue"
     is_unmatched = _is_unmatched(spec, plan, skipped)
+    owned = owners_note(plan.replica_owners) if plan.replica_owners and not does_nothing else ""
     hints = {
         WRONG_KEYS: is_empty,
         unmatched: is_unmatched,
         RUNNING: takes and is_over and not is_unmatched,
         RETRIED: are_retried,
+        owned: bool(owned),
     }
     message = ". ".join(["; ".join(said), *(hint for hint, applies in hints.items() if applies)])
     if does_nothing and not are_retried:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.required_image import RequiredImage
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.checks import worker_names
+from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Worker
@@ -17,7 +17,7 @@ from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges, await
 
 
 async def check_images(recovery: Recovery, queues: Iterable[QueueSpec]) -> None:
-    """Check the Deployments' images before anything is touched; nothing is checked while a dry run is suspended.
+    """Check the workers' images before anything is touched; nothing is checked while a dry run is suspended.
 
     The rollout need not be complete: poison may keep new pods from becoming available, and the recovery stops all
     pods and starts new ones from the same template.
@@ -27,28 +27,29 @@ async def check_images(recovery: Recovery, queues: Iterable[QueueSpec]) -> None:
     required = recovery.spec.restart.require_image
     if required is None:
         return
-    workers = worker_names(queues)
-    if foreign := [each.deployment for each in required if each.deployment not in workers]:
+    workers = workers_of(queues)
+    if foreign := [each.worker for each in required if each.worker not in workers]:
         raise RecoveryError(
             Reason.WORKER_NOT_IN_TARGET,
-            f"restart.requireImage names {quoted(foreign)}, and the queue's workers are {quoted(workers)}. "
-            "Create a recovery that names these, or first add the Deployment to the target",
+            f"restart.requireImage names {named([*map(str, foreign)])}, and the queue's workers are "
+            f"{named([*map(str, workers)])}. "
+            "Create a recovery that names these, or first add the worker to the target",
         )
     if recovery.spec.suspend:
         return
-    found = await recovery.environment.workers.look([each.deployment for each in required])
+    found = await recovery.environment.workers.look([each.worker for each in required])
     if missing := describe_missing(required, found):
         since = recovery.status.resume_time or timestamp(recovery.resource.created)
         raise AwaitingChange(Reason.AWAITING_IMAGE, f"waiting since {since}: {missing}")
 
 
 async def await_images(recovery: Recovery) -> None:
-    """Wait until the Deployments have their images, and run nothing else any more."""
+    """Wait until the workers have their images, and run nothing else any more."""
     required = recovery.spec.restart.require_image
     if required is None:
         return
-    names = [each.deployment for each in required]
-    async with aclosing(recovery.environment.workers.follow(names)) as followed:
+    refs = [each.worker for each in required]
+    async with aclosing(recovery.environment.workers.follow(refs)) as followed:
         changes = WorkerChanges(recovery, followed)
         workers = await changes.next()
         while (waiting := _waits_for(required, workers)) is not None:
@@ -62,15 +63,15 @@ def _waits_for(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> 
 
 
 def describe_missing(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> str:
-    """Describe which Deployments have other images than they must have, and which; empty: none. Pure."""
-    found = {worker.name: worker.images for worker in workers}
+    """Describe which workers have other images than they must have, and which; empty: none. Pure."""
+    found = {worker.ref: worker.images for worker in workers}
     parts = []
     for each in required:
-        images = {name: image for name, image in found[each.deployment].items() if each.container in {None, name}}
+        images = {name: image for name, image in found[each.worker].items() if each.container in {None, name}}
         if any(fnmatchcase(image, each.image) for image in images.values()):
             continue
         has = named([f'"{image}" (container "{name}")' for name, image in images.items()])
         if not images:
-            has = f'no container "{each.container}", only {quoted(found[each.deployment])}'
-        parts.append(f'Deployment "{each.deployment}" has {has}, and restart.requireImage asks for "{each.image}"')
+            has = f'no container "{each.container}", only {quoted(found[each.worker])}'
+        parts.append(f'{each.worker} has {has}, and restart.requireImage asks for "{each.image}"')
     return "; ".join(parts)

@@ -5,7 +5,9 @@ from contextlib import aclosing
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.checks import worker_names
+from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.autoscaling import free_scaled_objects_of, paused_scaled_object
+from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.drain import describe_stopping, worker_status
 from queue_recovery.recovery.images import check_images
 from queue_recovery.recovery.ledger import begin_entry
@@ -48,7 +50,9 @@ async def record_intent(recovery: Recovery) -> None:
     if recovery.scales_workers:
         recovery.turn.check_drain_slot()
         await recovery.environment.pause(recovery.turn.stop_delay())
-    workers = await _first_look(recovery, worker_names(queues.values())) if recovery.changes_workers else []
+    refs = workers_of(queues.values()) if recovery.changes_workers else []
+    scaled_objects = await free_scaled_objects_of(recovery, refs) if recovery.takes_messages else []
+    workers = await _first_look(recovery, refs) if refs else []
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
     await check_images(recovery, queues.values())
@@ -57,7 +61,11 @@ async def record_intent(recovery: Recovery) -> None:
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),
         progress=(Reason.DRAINING, describe_stopping(recovery, workers)),
-        update={**await _start(recovery), "workers": [worker_status(recovery, worker) for worker in workers]},
+        update={
+            **await _start(recovery),
+            "workers": [worker_status(recovery, worker) for worker in workers],
+            "scaled_objects": [paused_scaled_object(recovery, one) for one in scaled_objects],
+        },
     )
 
 
@@ -69,9 +77,9 @@ async def _start(recovery: Recovery) -> dict[str, object]:
     }
 
 
-async def _first_look(recovery: Recovery, names: Sequence[str]) -> Sequence[Worker]:
+async def _first_look(recovery: Recovery, refs: Sequence[WorkerRef]) -> Sequence[Worker]:
     """Return the workers as they are now, and start the watch that the drain uses."""
-    async with aclosing(recovery.environment.workers.follow(names)) as followed:
+    async with aclosing(recovery.environment.workers.follow(refs)) as followed:
         workers = await WorkerChanges(recovery, followed).next()
     recovery.looked = True
     return workers

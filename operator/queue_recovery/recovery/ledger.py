@@ -10,7 +10,7 @@ import logging
 from queue_recovery.api.ledger import LEDGER, LedgerEntry
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
-from queue_recovery.recovery.checks import worker_names
+from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.locks import check_queue_locks
 from queue_recovery.recovery.phase import timestamp
@@ -69,7 +69,7 @@ async def _finish_earlier(recovery: Recovery) -> None:
     """
     queues = await recovery.queues()
     if recovery.takes_messages:
-        await scale_back_earlier(recovery, worker_names(queues.values()))
+        await scale_back_earlier(recovery, workers_of(queues.values()))
     try:
         await check_queue_locks(recovery, queues)
     except RecoveryError as error:

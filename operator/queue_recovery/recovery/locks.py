@@ -1,4 +1,4 @@
-"""The locks of a recovery: keys in the broker for its queues, and notes on its Deployments."""
+"""The locks of a recovery: keys in the broker for its queues, and notes on its workers."""
 
 from collections.abc import Iterable
 from shlex import quote
@@ -61,7 +61,7 @@ async def acquire_locks(recovery: Recovery) -> None:
 
 
 async def check_notes(recovery: Recovery, workers: Iterable[Worker]) -> None:
-    """Raise AwaitingChange (`Locked`) while another existing recovery holds one of the Deployments."""
+    """Raise AwaitingChange (`Locked`) while another existing recovery holds one of the workers."""
     for worker in workers:
         note = worker.note
         if note is None or note.uid == recovery.resource.uid:
@@ -71,20 +71,18 @@ async def check_notes(recovery: Recovery, workers: Iterable[Worker]) -> None:
         exists = await recovery.exists(holder, note.uid, unfinished=True)
         if exists is not False:
             replicas = worker.replicas or note.replicas
-            scale_back = (
-                f"kubectl scale deployment/{worker.name} --replicas={replicas} -n {recovery.resource.namespace}"
-            )
+            scale_back = f"kubectl scale {worker.ref.resource} --replicas={replicas} -n {recovery.resource.namespace}"
             remedies = [f"{scale_back} && {_remove_note(recovery, worker)}"] if exists is None else []
-            raise locked_by({f'Deployment "{worker.name}"': f'recovery "{holder}"'}, AwaitingChange, remedies)
+            raise locked_by({str(worker.ref): f'recovery "{holder}"'}, AwaitingChange, remedies)
 
 
 def check_notes_are_whole(recovery: Recovery, workers: Iterable[Worker]) -> None:
-    """Raise AwaitingChange (`Locked`) when a Deployment has an incomplete note, without a clear holder."""
+    """Raise AwaitingChange (`Locked`) when a worker has an incomplete note, without a clear holder."""
     for worker in workers:
         if worker.note_is_damaged:
             raise AwaitingChange(
                 Reason.LOCKED,
-                f'Deployment "{worker.name}" may be held: another client has changed its labels {HELD_BY}, '
+                f"{worker.ref} may be held: another client has changed its labels {HELD_BY}, "
                 f"{HELD_BY_UID} and {SCALE_BACK_TO}. Check that it has the replicas that it needs, then "
                 f"remove the labels: {_remove_note(recovery, worker)}",
             )
@@ -92,7 +90,7 @@ def check_notes_are_whole(recovery: Recovery, workers: Iterable[Worker]) -> None
 
 def _remove_note(recovery: Recovery, worker: Worker) -> str:
     labels = f"{HELD_BY}- {HELD_BY_UID}- {SCALE_BACK_TO}-"
-    return f"kubectl label deployment/{worker.name} -n {recovery.resource.namespace} {labels}"
+    return f"kubectl label {worker.ref.resource} -n {recovery.resource.namespace} {labels}"
 
 
 def _is_of_another_cluster(recovery: Recovery, holder: Holder) -> bool:

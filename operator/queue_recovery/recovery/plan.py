@@ -7,8 +7,10 @@ from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, Mes
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, worker_names
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.autoscaling import scaled_objects_of
+from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, workers_of
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.images import check_images
@@ -16,9 +18,10 @@ from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, che
 from queue_recovery.recovery.ledger import end_copy
 from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Count, StoredJob, Unlisted
+from queue_recovery.recovery.ports import Count, StoredJob, Unlisted, WorkerOutline
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.replica_owners import replica_owners
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
 from queue_recovery.recovery.status import Update
 
@@ -31,15 +34,15 @@ async def plan(recovery: Recovery) -> None:
     queues = await recovery.queues()
     jobs = listed(recovery.spec)
     check_size(recovery.spec, jobs)
-    workers = worker_names(queues.values()) if recovery.changes_workers else []
+    workers = workers_of(queues.values()) if recovery.changes_workers else []
     await recovery.environment.check_permissions(await recovery.target(), workers)
     await check_images(recovery, queues.values())
     broker = await recovery.broker()
     await broker.check()
     await check_queues(recovery, queues)
     stored = await _checked(recovery, jobs, queues)
-    if recovery.changes_workers:
-        check_not_paused(recovery, await recovery.environment.workers.paused(workers))
+    outlines = await _outlines(recovery, workers) if recovery.changes_workers else []
+    scaled_objects = await scaled_objects_of(recovery, workers) if recovery.takes_messages else []
     was_held = await is_any_held(recovery, queues)
     found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
     if found.is_nothing and not recovery.spec.suspend and not recovery.restarts_workers:
@@ -56,6 +59,8 @@ async def plan(recovery: Recovery) -> None:
         leave=found.count.leave,
         enqueue=found.enqueue,
         skip=len(found.skipped),
+        scaled_objects=[one.name for one in scaled_objects],
+        replica_owners=replica_owners(outlines) if recovery.scales_workers else [],
         limits=(await recovery.target()).limits,
         canvas=found.count.canvas if found.has_canvas else None,
         examples=_examples(found) if recovery.spec.suspend else None,
@@ -95,6 +100,21 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
         elif job.key in refused:
             raise refused[job.key]
     return stored
+
+
+async def _outlines(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
+    """Return the workers in outline; raises AwaitingChange (`WorkerPaused`, `VolumesWouldBeDeleted`)."""
+    found = await recovery.environment.workers.outline(workers)
+    check_not_paused(recovery, (worker.ref for worker in found if worker.paused))
+    for worker in found:
+        if worker.deletes_volumes and recovery.scales_workers:
+            raise AwaitingChange(
+                Reason.VOLUMES_WOULD_BE_DELETED,
+                f"{worker.ref} would lose the volumes of its pods, because whenScaled of its "
+                "persistentVolumeClaimRetentionPolicy is Delete. Set it to Retain, or stop the workers yourself "
+                "(restart.strategy: Manual)",
+            )
+    return found
 
 
 async def _counting() -> tuple[str, str]:

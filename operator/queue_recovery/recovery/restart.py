@@ -7,6 +7,7 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.api.target import QueueSpec
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.rollout_restart import check_restartable, rollout_restart
@@ -24,7 +25,7 @@ async def restart(recovery: Recovery) -> None:
     workers = await _await_rollout(recovery)
     message = describe_replicas(workers, recovery.status.workers, recovery.resource.namespace)
     reason = Reason.COMPLETED
-    asleep = frozenset(worker.name for worker in workers if worker.replicas == 0)
+    asleep = frozenset(worker.ref for worker in workers if worker.replicas == 0)
     if asleep and (alone := without_workers(asleep, await recovery.queues())):
         reason, message = Reason.WORKERS_AT_ZERO, f"{_no_consumers(recovery, alone)} ({message})"
     if recovery.restarts_workers and len(asleep) < len(workers):
@@ -40,10 +41,10 @@ async def restart(recovery: Recovery) -> None:
 
 async def _await_rollout(recovery: Recovery) -> Sequence[Worker]:
     """Wait until all rollouts are complete, and return the workers."""
-    names = sorted(w.name for w in recovery.status.workers)
+    refs = sorted(w.ref for w in recovery.status.workers)
     # If the user scales the workers up, the last write of this process is not the current state.
     fresh = not (recovery.scales_workers or recovery.restarts_workers)
-    async with aclosing(recovery.environment.workers.follow(names, fresh=fresh)) as followed:
+    async with aclosing(recovery.environment.workers.follow(refs, fresh=fresh)) as followed:
         changes = WorkerChanges(recovery, followed)
         workers = await changes.next()
         while True:
@@ -60,12 +61,11 @@ async def _await_rollout(recovery: Recovery) -> Sequence[Worker]:
 
 def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
     """Return what the rollout waits for; None: it is complete."""
-    asleep = [w.name for w in workers if w.replicas == 0]
+    asleep = [w.ref for w in workers if w.replicas == 0]
     if asleep and recovery.takes_messages and not recovery.scales_workers:
-        before = {worker.name: worker.replicas or "N" for worker in recovery.status.workers}
+        before = {worker.ref: worker.replicas or "N" for worker in recovery.status.workers}
         commands = " && ".join(
-            f"kubectl scale deployment/{name} --replicas={before[name]} -n {recovery.resource.namespace}"
-            for name in asleep
+            f"kubectl scale {ref.resource} --replicas={before[ref]} -n {recovery.resource.namespace}" for ref in asleep
         )
         return Awaited(
             reason=Reason.AWAITING_MANUAL_SCALE_UP,
@@ -76,27 +76,28 @@ def _waits_for(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
 
 def describe_replicas(workers: Sequence[Worker], before: Sequence[WorkerStatus], namespace: str) -> str:
     """Describe each worker's replicas, and what to do if another client has set them to 0. Pure."""
-    remembered = {worker.name: worker.replicas for worker in before}
-    asleep = [w.name for w in workers if w.replicas == 0 and remembered[w.name] > 0]
-    back = [f'"{w.name}" has {w.replicas or "0, as before"}' for w in workers if w.name not in asleep]
+    remembered = {worker.ref: worker.replicas for worker in before}
+    asleep = [w.ref for w in workers if w.replicas == 0 and remembered[w.ref] > 0]
+    back = [f'"{w.name}" has {w.replicas or "0, as before"}' for w in workers if w.ref not in asleep]
     parts = [f"replicas: {named(back)}"] if back or not asleep else []
-    for name in asleep:
-        command = f"kubectl scale deployment/{name} --replicas={remembered[name]} -n {namespace}"
-        parts.append(f'"{name}" has 0 replicas instead of {remembered[name]}: another client has set this; {command}')
+    for ref in asleep:
+        command = f"kubectl scale {ref.resource} --replicas={remembered[ref]} -n {namespace}"
+        parts.append(
+            f'"{ref.name}" has 0 replicas instead of {remembered[ref]}: another client has set this; {command}'
+        )
     return "; ".join(parts)
 
 
-def without_workers(asleep: frozenset[str], queues: Mapping[str, QueueSpec]) -> Mapping[str, Sequence[str]]:
-    """Return the queues whose Deployments all have 0 replicas, with the Deployments. Pure."""
-    of_queue = {name: [worker.name for worker in queue.workers] for name, queue in queues.items()}
-    return {name: names for name, names in of_queue.items() if asleep.issuperset(names)}
+def without_workers(asleep: frozenset[WorkerRef], queues: Mapping[str, QueueSpec]) -> Mapping[str, Sequence[WorkerRef]]:
+    """Return the queues whose workers all have 0 replicas, with the workers. Pure."""
+    return {name: queue.workers for name, queue in queues.items() if asleep.issuperset(queue.workers)}
 
 
-def _no_consumers(recovery: Recovery, alone: Mapping[str, Sequence[str]]) -> str:
+def _no_consumers(recovery: Recovery, alone: Mapping[str, Sequence[WorkerRef]]) -> str:
     queues = quoted(alone)
-    names = sorted({name for of_queue in alone.values() for name in of_queue})
-    deployments = " ".join(f"deployment/{name}" for name in names)
+    refs = sorted({ref for of_queue in alone.values() for ref in of_queue})
+    workers = " ".join(ref.resource for ref in refs)
     return (
         f"No worker consumes {queues}. Scale the workers up, unless an autoscaler does: "
-        f"kubectl scale {deployments} --replicas=N -n {recovery.resource.namespace}"
+        f"kubectl scale {workers} --replicas=N -n {recovery.resource.namespace}"
     )

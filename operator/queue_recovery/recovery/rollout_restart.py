@@ -29,7 +29,7 @@ async def rollout_restart(recovery: Recovery) -> bool:
     start = recovery.status.drain_start_time
     if start is None:
         raise ValueError("workers are restarted after the recovery has started")
-    workers = await recovery.environment.workers.look(sorted(w.name for w in recovery.status.workers))
+    workers = await recovery.environment.workers.look(sorted(w.ref for w in recovery.status.workers))
     await check_restartable(recovery, workers)
     known = {worker.uid for worker in recovery.status.workers}
     now = recovery.environment.now()
@@ -55,7 +55,7 @@ async def rollout_restart(recovery: Recovery) -> bool:
 async def check_restartable(recovery: Recovery, workers: Sequence[Worker]) -> None:
     """Raise AwaitingChange while another recovery has stopped one of the workers (`Locked`), or one is paused."""
     await check_notes(recovery, workers)
-    check_not_paused(recovery, (worker.name for worker in workers if worker.paused))
+    check_not_paused(recovery, (worker.ref for worker in workers if worker.paused))
 
 
 def is_restarting(recovery: Recovery) -> bool:
@@ -71,7 +71,7 @@ async def refuse_late_restarts(recovery: Recovery) -> None:
     """
     for worker in recovery.status.workers:
         try:
-            await recovery.environment.workers.scale_back(worker.name, worker.uid, recovery.resource.uid)
+            await recovery.environment.workers.scale_back(worker.ref, worker.uid, recovery.resource.uid)
         except RecoveryError as error:
             if error.reason not in _DENIED:
                 raise
@@ -81,10 +81,10 @@ def describe_unfinished(recovery: Recovery) -> str:
     """Describe what an ending leaves of a restart that may not be complete; empty: nothing."""
     if not is_restarting(recovery):
         return ""
-    names = " ".join(worker.name for worker in recovery.status.workers)
+    workers = " ".join(worker.ref.resource for worker in recovery.status.workers)
     return (
         "A restart of workers that has begun is left as it is; see it with "
-        f"kubectl get deployments {names} -n {recovery.resource.namespace}"
+        f"kubectl get {workers} -n {recovery.resource.namespace}"
     )
 
 

@@ -12,9 +12,10 @@ once.
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.figures import lost_messages
 from queue_recovery.recovery.jobs import job_id
@@ -71,25 +72,38 @@ async def _scale_back(recovery: Recovery, queue: str, holder: Holder) -> None:
     if namespace != recovery.resource.namespace:
         return
     listed = next((one.workers for one in (await recovery.target()).queues if one.name == queue), [])
-    async for worker in _existing(recovery, [worker.name for worker in listed]):
+    async for worker in _existing(recovery, listed):
         if worker.note is None or worker.note.name == holder_name:
             # Even without the note, so that a late write of the holder, which would scale to 0, fails.
-            await recovery.environment.workers.scale_back(worker.name, worker.uid, holder.uid)
+            await recovery.environment.workers.scale_back(worker.ref, worker.uid, holder.uid)
+    await _unpause(recovery, listed, holder_name, lambda uid: uid == holder.uid)
 
 
-async def scale_back_earlier(recovery: Recovery, names: Sequence[str]) -> None:
+async def scale_back_earlier(recovery: Recovery, refs: Sequence[WorkerRef]) -> None:
     """Scale back those Deployments that an earlier recovery of the same name has stopped; idempotent."""
-    async for worker in _existing(recovery, names):
+    async for worker in _existing(recovery, refs):
         note = worker.note
         if note is not None and note.name == recovery.resource.name and note.uid != recovery.resource.uid:
-            await recovery.environment.workers.scale_back(worker.name, worker.uid, note.uid)
+            await recovery.environment.workers.scale_back(worker.ref, worker.uid, note.uid)
+    await _unpause(recovery, refs, recovery.resource.name, lambda uid: uid != recovery.resource.uid)
 
 
-async def _existing(recovery: Recovery, names: Sequence[str]) -> AsyncIterator[Worker]:
-    """Yield the Deployments of these names that exist."""
-    for name in names:
+async def _unpause(
+    recovery: Recovery, refs: Sequence[WorkerRef], holder: str, is_theirs: Callable[[str], bool]
+) -> None:
+    """Unpause the ScaledObjects of these Deployments that a recovery of this name has paused, if it is that one."""
+    autoscalers = recovery.environment.autoscalers
+    for one in (await autoscalers.look(refs)).scaled_objects:
+        by = one.paused_by
+        if by is not None and by.name == holder and is_theirs(by.uid):
+            await autoscalers.unpause(one.name, one.uid, by.uid)
+
+
+async def _existing(recovery: Recovery, refs: Sequence[WorkerRef]) -> AsyncIterator[Worker]:
+    """Yield those of these workers that exist."""
+    for ref in refs:
         try:
-            (worker,) = await recovery.environment.workers.look([name])
+            (worker,) = await recovery.environment.workers.look([ref])
         except RecoveryError as error:
             if error.reason == Reason.WORKER_NOT_FOUND:
                 continue

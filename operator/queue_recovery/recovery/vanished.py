@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Consumer, Worker
@@ -27,29 +28,29 @@ class Vanished:
     message: str
 
 
-def missed(workers: Sequence[Worker], remembered: Sequence[WorkerStatus]) -> Mapping[str, int]:
-    """Count, by Deployment, the pods that disappeared between the recorded intent and the first read.
+def missed(workers: Sequence[Worker], remembered: Sequence[WorkerStatus]) -> Mapping[WorkerRef, int]:
+    """Count, by worker, the pods that disappeared between the recorded intent and the first read.
 
-    Deployments that were drained before are omitted, because they need not have a pod.
+    Workers that were drained before are omitted, because they need not have a pod.
     """
-    there = {worker.name: worker.pods for worker in workers}
-    gone = {w.name: w.pods - there[w.name] for w in remembered if w.drained_generation is None}
-    return {name: count for name, count in gone.items() if count > 0}
+    there = {worker.ref: worker.pods for worker in workers}
+    gone = {w.ref: w.pods - there[w.ref] for w in remembered if w.drained_generation is None}
+    return {ref: count for ref, count in gone.items() if count > 0}
 
 
-def vanished(workers: Sequence[Worker], unnamed: Mapping[str, int], scaled: datetime) -> Vanished | None:
+def vanished(workers: Sequence[Worker], unnamed: Mapping[WorkerRef, int], scaled: datetime) -> Vanished | None:
     """Return the pods whose end was not observed; None: there are none.
 
     Args:
-        workers: the Deployments as they are now.
+        workers: the workers as they are now.
         unnamed: what `missed` counted.
         scaled: when they were scaled down, which is the start of the grace periods.
     """
-    missing = [worker for worker in workers if worker.vanished or worker.name in unnamed]
+    missing = [worker for worker in workers if worker.vanished or worker.ref in unnamed]
     if not missing:
         return None
     until = scaled + _ROUNDED + timedelta(seconds=max(worker.grace_seconds for worker in missing))
-    pods = "; ".join(_pods(worker, unnamed.get(worker.name, 0)) for worker in missing)
+    pods = "; ".join(_pods(worker, unnamed.get(worker.ref, 0)) for worker in missing)
     return Vanished(
         until=until,
         message=f"the end of {pods} was not observed: the node was lost, the deletion was forced, or no operator was "

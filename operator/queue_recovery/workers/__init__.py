@@ -1,4 +1,4 @@
-"""Deployments: scale them to 0, note how to scale them back, and scale them back.
+"""Workers: scale them to 0, note how to scale them back, and scale them back; KEDA is paused meanwhile.
 
-`deployments.KubernetesWorkers` is what the steps know as `recovery.ports.Workers`.
+`kubernetes_workers.KubernetesWorkers` is what the steps know as `recovery.ports.Workers`.
 """

@@ -1,62 +1,77 @@
-"""The informers of one namespace, shared by all that read its Deployments."""
+"""The informers of one namespace, shared by all that read its workers."""
 
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
+from queue_recovery.api.worker_ref import WorkerKind
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.informer import Informer
+from queue_recovery.workers.kinds import KINDS
 from queue_recovery.workers.namespace import Namespace
-from queue_recovery.workers.objects import Deployment, ObjectT, Pod, ReplicaSet
+from queue_recovery.workers.objects import ObjectT, Pod, ReplicaSet, Workload
 from queue_recovery.workers.permissions import ServiceAccount
 from queue_recovery.workers.snapshot import ended_unseen
 
 
 class Informers:
-    """Deployments, ReplicaSets and pods of a namespace."""
+    """The workers of a namespace, by their kinds, with ReplicaSets and pods; a kind is read only if it is named."""
 
     def __init__(self, connections: Connections, namespace: str, account: ServiceAccount | None = None) -> None:
         """Take the connections, the namespace, and the ServiceAccount for messages."""
         self.namespace = Namespace(connections, namespace, account or ServiceAccount())
-        self.deployments = Informer(self.namespace, self.namespace.deployments)
+        self.workloads = {kind: Informer(self.namespace, self.namespace.workloads[kind]) for kind in KINDS}
         self.replica_sets = Informer(self.namespace, self.namespace.replica_sets)
         self.pods = Informer(self.namespace, self.namespace.pods, remember=ended_unseen)
 
-    @property
-    def are_current(self) -> bool:
+    def are_current(self, kinds: Collection[WorkerKind]) -> bool:
         """Return whether all of them are being watched, and have been listed."""
-        return all(each.is_current for each in self._all)
+        return all(each.is_current for each in self._needed(kinds))
 
     @asynccontextmanager
-    async def followed(self, changed: Callable[[], None], *, fresh: bool) -> AsyncIterator[None]:
+    async def followed(
+        self, kinds: Collection[WorkerKind], changed: Callable[[], None], *, fresh: bool
+    ) -> AsyncIterator[None]:
         """Watch all of them while the block runs.
 
         Args:
+            kinds: of the workers.
             changed: called after every change, and at an error.
-            fresh: whether to refresh the Deployments first. ReplicaSets and pods may lag behind in any case if they
-                are being watched already.
+            fresh: whether to refresh the workers first. ReplicaSets and pods may lag behind in any case if they are
+                being watched already.
 
         Raises:
             RecoveryError: one of them cannot be listed.
         """
-        async with (
-            self.deployments.followed(changed, fresh=fresh),
-            self.replica_sets.followed(changed, fresh=False),
-            self.pods.followed(changed, fresh=False),
-        ):
+        async with AsyncExitStack() as stack:
+            for kind in sorted(kinds):
+                await stack.enter_async_context(self.workloads[kind].followed(changed, fresh=fresh))
+            if "Deployment" in kinds:
+                await stack.enter_async_context(self.replica_sets.followed(changed, fresh=False))
+            await stack.enter_async_context(self.pods.followed(changed, fresh=False))
             yield
 
-    def check(self) -> None:
+    def check(self, kinds: Collection[WorkerKind]) -> None:
         """Raise the RecoveryError with which one of the watches has ended, if any."""
-        for each in self._all:
+        for each in self._needed(kinds):
             each.check()
 
-    async def refresh(self) -> tuple[Collection[Deployment], Collection[ReplicaSet], Collection[Pod]]:
+    def present(self, kinds: Collection[WorkerKind]) -> Sequence[Workload]:
+        """Return the workers of these kinds, as of the newest lists or later."""
+        return [one for kind in sorted(kinds) for one in self.workloads[kind].present]
+
+    async def refresh(
+        self, kinds: Collection[WorkerKind]
+    ) -> tuple[Collection[Workload], Collection[ReplicaSet], Collection[Pod]]:
         """Return what exists now, listed in this order; raises a RecoveryError."""
         return (
-            await self.refreshed(self.deployments),
-            await self.refreshed(self.replica_sets),
+            await self.refreshed_workloads(kinds),
+            await self.refreshed(self.replica_sets) if "Deployment" in kinds else (),
             await self.refreshed(self.pods),
         )
+
+    async def refreshed_workloads(self, kinds: Collection[WorkerKind]) -> Collection[Workload]:
+        """Return the workers of these kinds that exist now; raises a RecoveryError."""
+        return [one for kind in sorted(kinds) for one in await self.refreshed(self.workloads[kind])]
 
     async def refreshed(self, informer: Informer[ObjectT]) -> Collection[ObjectT]:
         """Return what exists now of one of them; raises a RecoveryError."""
@@ -64,6 +79,8 @@ class Informers:
         # At once: while the next one is listed, the watch may report changes that are newer than that list.
         return informer.present
 
-    @property
-    def _all(self) -> tuple[Informer[Deployment] | Informer[ReplicaSet] | Informer[Pod], ...]:
-        return (self.deployments, self.replica_sets, self.pods)
+    def _needed(
+        self, kinds: Collection[WorkerKind]
+    ) -> Sequence[Informer[Workload] | Informer[ReplicaSet] | Informer[Pod]]:
+        replica_sets = [self.replica_sets] if "Deployment" in kinds else []
+        return [*(self.workloads[kind] for kind in sorted(kinds)), *replica_sets, self.pods]

@@ -1,6 +1,6 @@
-"""The Deployments, ReplicaSets and pods of one namespace in the API server."""
+"""The objects of one namespace in the API server: collections are listed and watched, single objects are written."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,6 +11,7 @@ from kubernetes.aio.client import ApiException, AppsV1Api, CoreV1Api
 from pydantic import ValidationError
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerKind
 from queue_recovery.workers.api_errors import API_ERRORS, CONNECTION_ERRORS, to_recovery_error
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer, opened
 from queue_recovery.workers.connections import Connections
@@ -21,8 +22,11 @@ from queue_recovery.workers.objects import (
     EventType,
     ObjectList,
     ObjectT,
+    ObjectT_co,
     Pod,
     ReplicaSet,
+    StatefulSet,
+    Workload,
 )
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 
@@ -52,13 +56,22 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Kind(Generic[ObjectT]):
+class Kind(Generic[ObjectT_co]):
     """One collection of the namespace."""
 
     lists: Callable[..., Awaitable[ClientResponse]]
     watches: Callable[..., Awaitable[ClientResponse]]
-    listed: type[ObjectList[ObjectT]]
-    changed: type[Changed[ObjectT]]
+    listed: type[ObjectList[ObjectT_co]]
+    changed: type[Changed[ObjectT_co]]
+
+
+@dataclass(frozen=True)
+class Writable(Generic[ObjectT_co]):
+    """One kind of object that is read and patched by name."""
+
+    reads: Callable[..., Awaitable[ClientResponse]]
+    patches: Callable[..., Awaitable[ClientResponse]]
+    object: type[ObjectT_co]
 
 
 @dataclass(frozen=True)
@@ -92,14 +105,34 @@ class Namespace:
     def __init__(self, connections: Connections, name: str, account: ServiceAccount) -> None:
         self.name = name
         self._account = account
-        self._writes = AppsV1Api(connections.writes)
+        writes = AppsV1Api(connections.writes)
         listed, watched = AppsV1Api(connections.ordinary), AppsV1Api(connections.watches)
-        self.deployments = Kind(
-            listed.list_namespaced_deployment_without_preload_content,
-            watched.list_namespaced_deployment_without_preload_content,
-            ObjectList[Deployment],
-            Changed[Deployment],
-        )
+        self.workloads: Mapping[WorkerKind, Kind[Workload]] = {
+            "Deployment": Kind(
+                listed.list_namespaced_deployment_without_preload_content,
+                watched.list_namespaced_deployment_without_preload_content,
+                ObjectList[Deployment],
+                Changed[Deployment],
+            ),
+            "StatefulSet": Kind(
+                listed.list_namespaced_stateful_set_without_preload_content,
+                watched.list_namespaced_stateful_set_without_preload_content,
+                ObjectList[StatefulSet],
+                Changed[StatefulSet],
+            ),
+        }
+        self.writable: Mapping[WorkerKind, Writable[Workload]] = {
+            "Deployment": Writable(
+                writes.read_namespaced_deployment_without_preload_content,
+                writes.patch_namespaced_deployment_without_preload_content,
+                Deployment,
+            ),
+            "StatefulSet": Writable(
+                writes.read_namespaced_stateful_set_without_preload_content,
+                writes.patch_namespaced_stateful_set_without_preload_content,
+                StatefulSet,
+            ),
+        }
         self.replica_sets = Kind(
             listed.list_namespaced_replica_set_without_preload_content,
             watched.list_namespaced_replica_set_without_preload_content,
@@ -151,52 +184,49 @@ class Namespace:
         finally:
             response.close()
 
-    async def read(self, name: str) -> Deployment:
-        """Return a Deployment that is to be written to.
+    async def read(self, kind: Writable[ObjectT], name: str) -> ObjectT:
+        """Return an object that is to be written to.
 
         Raises:
             NotFound: it does not exist.
         """
-        return await self._deployment(
-            self._writes.read_namespaced_deployment_without_preload_content(
-                name, self.name, _request_timeout=REQUEST_SECONDS
-            )
-        )
+        return await self._object(kind, kind.reads(name, self.name, _request_timeout=REQUEST_SECONDS))
 
-    async def merge(self, name: str, body: Patch) -> Deployment:
-        """Apply a merge patch to a Deployment.
+    async def merge(self, kind: Writable[ObjectT], name: str, body: Patch) -> ObjectT:
+        """Apply a merge patch to an object.
 
         Its `metadata.uid` and `metadata.resourceVersion` are conditions.
 
         Raises:
             Conflict: a condition does not hold.
-            NotFound: the Deployment does not exist.
+            NotFound: the object does not exist.
         """
-        return await self._patch(name, body, "application/merge-patch+json")
+        return await self._patch(kind, name, body, "application/merge-patch+json")
 
-    async def edit(self, name: str, operations: list[Patch]) -> Deployment:
-        """Apply a JSON patch to a Deployment; raises as `merge`.
+    async def edit(self, kind: Writable[ObjectT], name: str, operations: list[Patch]) -> ObjectT:
+        """Apply a JSON patch to an object; raises as `merge`.
 
         A `test` that fails is a refused request.
         """
-        return await self._patch(name, operations, "application/json-patch+json")
+        return await self._patch(kind, name, operations, "application/json-patch+json")
 
-    async def _patch(self, name: str, body: Patch | list[Patch], content_type: str) -> Deployment:
-        return await self._deployment(
-            self._writes.patch_namespaced_deployment_without_preload_content(
+    async def _patch(self, kind: Writable[ObjectT], name: str, body: Patch | list[Patch], content_type: str) -> ObjectT:
+        return await self._object(
+            kind,
+            kind.patches(
                 name,
                 self.name,
                 body,
                 field_manager=FIELD_MANAGER,
                 _content_type=content_type,
                 _request_timeout=REQUEST_SECONDS,
-            )
+            ),
         )
 
-    async def _deployment(self, call: Awaitable[ClientResponse]) -> Deployment:
+    async def _object(self, kind: Writable[ObjectT], call: Awaitable[ClientResponse]) -> ObjectT:
         with self._translated():
             try:
-                return Deployment.model_validate_json(await answer(call))
+                return kind.object.model_validate_json(await answer(call))
             except ApiException as error:
                 if error.status == HTTPStatus.CONFLICT:
                     raise Conflict from None

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from pydantic import Field
 
 from queue_recovery.api.base import Model
+from queue_recovery.api.worker_ref import WorkerKind, WorkerRef
 from queue_recovery.recovery.ports import RESTARTED_AT
 
 
@@ -27,6 +28,7 @@ class Fields(Model):
 
 class ManagedFields(Model):
     manager: str = ""
+    operation: str = ""
     time: str = ""
     fields: Fields = Field(Fields(), alias="fieldsV1")
 
@@ -38,6 +40,7 @@ class Metadata(Model):
     resource_version: str
     generation: int = 0
     labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
     owner_references: Sequence[OwnerReference] = ()
     managed_fields: Sequence[ManagedFields] = ()
     deletion_timestamp: str | None = None
@@ -48,6 +51,15 @@ class Metadata(Model):
         """Return the field manager that has set `spec.replicas` last, if the server knows one."""
         owners = [entry for entry in self.managed_fields if entry.fields.spec.replicas is not None]
         return max(owners, key=lambda entry: entry.time).manager if owners else None
+
+    @property
+    def replicas_applied_by(self) -> tuple[str, ...]:
+        """Return the field managers that own `spec.replicas` by server-side apply, and set it with each apply."""
+        return tuple(
+            entry.manager
+            for entry in self.managed_fields
+            if entry.operation == "Apply" and entry.fields.spec.replicas is not None
+        )
 
     @property
     def version(self) -> int:
@@ -100,31 +112,76 @@ class PodTemplate(Model):
     spec: PodSpec = PodSpec()
 
 
-class DeploymentSpec(Model):
+class RollingUpdate(Model):
+    partition: int = 0
+    """Of a StatefulSet: pods with a lower number keep the former template."""
+
+
+class UpdateStrategy(Model):
+    type: str = "RollingUpdate"
+    rolling_update: RollingUpdate = RollingUpdate()
+
+
+class ClaimRetention(Model):
+    when_scaled: str = "Retain"
+
+
+class WorkloadSpec(Model):
     replicas: int = 1
     paused: bool = False
+    """Of a Deployment; a StatefulSet cannot be paused."""
     selector: Selector
     template: PodTemplate = PodTemplate()
+    update_strategy: UpdateStrategy = UpdateStrategy()
+    """Of a StatefulSet, like the next two."""
+    volume_claim_templates: Sequence[object] = ()
+    persistent_volume_claim_retention_policy: ClaimRetention = ClaimRetention()
 
 
-class DeploymentCondition(Model):
+class WorkloadCondition(Model):
     type: str
     reason: str = ""
 
 
-class DeploymentStatus(Model):
+class WorkloadStatus(Model):
     observed_generation: int = 0
     replicas: int = 0
     updated_replicas: int = 0
     available_replicas: int = 0
+    ready_replicas: int = 0
     terminating_replicas: int = 0
-    """Absent on servers before 1.33, where it reads as 0."""
-    conditions: Sequence[DeploymentCondition] = ()
+    """Of a Deployment. Absent on servers before 1.33, where it reads as 0."""
+    current_revision: str = ""
+    """Of a StatefulSet, like `update_revision`: those of its pods' templates before and after an update."""
+    update_revision: str = ""
+    conditions: Sequence[WorkloadCondition] = ()
 
 
-class Deployment(KubernetesObject):
-    spec: DeploymentSpec
-    status: DeploymentStatus = DeploymentStatus()
+class Workload(KubernetesObject):
+    """A worker. A list does not say of which kind its items are, so each kind has its own default."""
+
+    kind: WorkerKind
+    spec: WorkloadSpec
+    status: WorkloadStatus = WorkloadStatus()
+
+    @property
+    def ref(self) -> WorkerRef:
+        """Return its kind and name."""
+        return WorkerRef(kind=self.kind, name=self.metadata.name)
+
+    @property
+    def deletes_volumes(self) -> bool:
+        """Return whether its controller deletes the volumes of its pods when it is scaled to 0."""
+        retention = self.spec.persistent_volume_claim_retention_policy
+        return bool(self.spec.volume_claim_templates) and retention.when_scaled == "Delete"
+
+
+class Deployment(Workload):
+    kind: WorkerKind = "Deployment"
+
+
+class StatefulSet(Workload):
+    kind: WorkerKind = "StatefulSet"
 
 
 class ReplicaSetSpec(Model):
@@ -185,6 +242,7 @@ class Pod(KubernetesObject):
 
 
 ObjectT = TypeVar("ObjectT", bound=KubernetesObject)
+ObjectT_co = TypeVar("ObjectT_co", bound=KubernetesObject, covariant=True)
 
 
 class Version(Model):
@@ -193,9 +251,9 @@ class Version(Model):
     resource_version: str
 
 
-class ObjectList(Model, Generic[ObjectT]):
+class ObjectList(Model, Generic[ObjectT_co]):
     metadata: Version
-    items: list[ObjectT]
+    items: Sequence[ObjectT_co]
 
 
 class EventType(Model):
@@ -204,10 +262,10 @@ class EventType(Model):
     type: str
 
 
-class Changed(Model, Generic[ObjectT]):
+class Changed(Model, Generic[ObjectT_co]):
     """A watch event with one object."""
 
-    object: ObjectT
+    object: ObjectT_co
 
 
 class _Marked(Model):

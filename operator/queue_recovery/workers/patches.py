@@ -1,4 +1,4 @@
-"""What is written to a Deployment. Pure."""
+"""What is written to a worker or a ScaledObject. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from queue_recovery.api.base import GROUP
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, RESTARTED_AT, SCALE_BACK_TO
 from queue_recovery.workers.namespace import FIELD_MANAGER, Patch
-from queue_recovery.workers.objects import Deployment
+from queue_recovery.workers.objects import KubernetesObject
 
 FENCE: Final = f"{GROUP}/fence"
-"""A label that is set and removed, so that the Deployment's resourceVersion changes.
+"""A label that is set and removed, so that the object's resourceVersion changes.
 
-Not an annotation: those count as a change of the Deployment's generation, by which a drain is known to hold.
+Not an annotation: those count as a change of a Deployment's generation, by which a drain is known to hold.
 """
 
 NO_NOTE: Final[Mapping[str, None]] = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_BACK_TO))
@@ -20,7 +20,7 @@ NO_NOTE: Final[Mapping[str, None]] = dict.fromkeys((HELD_BY, HELD_BY_UID, SCALE_
 def scaling(uid: str, resource_version: str, note: Mapping[str, str | None], replicas: int) -> Patch:
     """Return the patch that sets note and replicas.
 
-    It conflicts unless the Deployment is still in that version.
+    It conflicts unless the worker is still in that version.
     """
     # A process that died between its two writes of the fence may have left it.
     metadata = {"uid": uid, "resourceVersion": resource_version, "labels": {**note, FENCE: None}}
@@ -33,10 +33,10 @@ def restarting(uid: str, resource_version: str, restarted_at: str) -> Patch:
     return {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": {"template": template}}
 
 
-def field_release(deployment: Deployment) -> list[Patch]:
+def field_release(held: KubernetesObject) -> list[Patch]:
     """Return the JSON patch that removes the operator's entries from `managedFields`."""
     operations: list[Patch] = []
-    for index, entry in reversed(list(enumerate(deployment.metadata.managed_fields))):
+    for index, entry in reversed(list(enumerate(held.metadata.managed_fields))):
         if entry.manager == FIELD_MANAGER:
             path = f"/metadata/managedFields/{index}"
             operations.append({"op": "test", "path": f"{path}/manager", "value": FIELD_MANAGER})

@@ -20,10 +20,12 @@ from typing_extensions import override
 from queue_recovery.api.base import Model
 from queue_recovery.api.ledger import LEDGER
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.wording import named
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer
+from queue_recovery.workers.kinds import KINDS
 
 TENANT_ROLE: Final = "queue-recovery-tenant"
 """The ClusterRole that a namespace grants to the operator by a RoleBinding."""
@@ -59,16 +61,17 @@ class Permission:
         return f"{self.verb} {self.resource}{group}{name}"
 
 
-def permissions_for(secrets: Iterable[str], deployments: Iterable[str]) -> list[Permission]:
-    """Return what is needed to read these Secrets, to scale these Deployments, and to write the ledger.
+def permissions_for(secrets: Iterable[str], workers: Iterable[WorkerRef]) -> list[Permission]:
+    """Return what is needed to read these Secrets, to scale these workers, and to write the ledger.
 
     Informers list and watch the whole namespace, which permissions on single names do not allow.
     """
+    refs = list(workers)
+    listed = {KINDS[ref.kind].resource for ref in refs} | {"replicasets" for ref in refs if ref.kind == "Deployment"}
     return [
         *(Permission("get", "secrets", name=name) for name in secrets),
-        *(Permission(verb, "deployments", "apps") for verb in ("list", "watch")),
-        *(Permission(verb, "deployments", "apps", name) for name in deployments for verb in ("get", "patch")),
-        *(Permission(verb, "replicasets", "apps") for verb in ("list", "watch")),
+        *(Permission(verb, resource, "apps") for resource in sorted(listed) for verb in ("list", "watch")),
+        *(Permission(verb, KINDS[ref.kind].resource, "apps", ref.name) for ref in refs for verb in ("get", "patch")),
         *(Permission(verb, "pods") for verb in ("list", "watch")),
         *(Permission(verb, "configmaps", name=LEDGER) for verb in ("get", "patch")),
         Permission("create", "configmaps"),

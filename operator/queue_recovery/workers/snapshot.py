@@ -1,4 +1,4 @@
-"""The state of a worker, from its Deployment, ReplicaSets and pods. Pure."""
+"""The state of a worker, from its object, ReplicaSets and pods. Pure."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,8 +6,8 @@ from pydantic import Field, ValidationError
 
 from queue_recovery.api.base import Model, ObjectName
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
-from queue_recovery.recovery.wording import counted
-from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Requirement, Selector
+from queue_recovery.workers.kinds import KINDS
+from queue_recovery.workers.objects import Pod, ReplicaSet, Requirement, Selector, Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 
@@ -45,10 +45,10 @@ def note_labels(note: ScaleBackNote) -> dict[str, str]:
     }
 
 
-def note_of(deployment: Deployment) -> ScaleBackNote | None:
-    """Return the note on a Deployment, or None where no recovery has written one."""
+def note_of(workload: Workload) -> ScaleBackNote | None:
+    """Return the note on a worker, or None where no recovery has written one."""
     try:
-        note = _Note.model_validate(deployment.metadata.labels)
+        note = _Note.model_validate(workload.metadata.labels)
     except ValidationError:
         return None
     replicas = int(note.replicas)
@@ -58,34 +58,43 @@ def note_of(deployment: Deployment) -> ScaleBackNote | None:
 
 
 def worker(
-    deployment: Deployment, replica_sets: Collection[ReplicaSet], pods: Collection[Pod], gone: Collection[Pod] = ()
+    workload: Workload,
+    workloads: Collection[Workload],
+    replica_sets: Collection[ReplicaSet],
+    pods: Collection[Pod],
+    gone: Collection[Pod] = (),
 ) -> Worker:
     """Return the state of a worker.
 
     Args:
-        deployment: the Deployment.
-        replica_sets: all ReplicaSets of the namespace, read no earlier than the Deployment.
-        pods: all pods of the namespace, read no earlier than the ReplicaSets: a ReplicaSet that has observed its 0
-            replicas creates no more pods, so all live pods are in the list.
+        workload: the Deployment or StatefulSet.
+        workloads: all of its kind in the namespace, and maybe others.
+        replica_sets: for a Deployment, all ReplicaSets of the namespace, read no earlier than the Deployment.
+        pods: all pods of the namespace, read no earlier than these: a controller that has observed its 0 replicas
+            creates no more pods, so all live pods are in the list.
         gone: pods of the namespace that were deleted and may not have ended (`ended_unseen`).
     """
-    own = [one for one in replica_sets if _controller_uid(one) == deployment.metadata.uid]
-    own_uids = {one.metadata.uid for one in own}
-    foreign = {one.metadata.uid for one in replica_sets} - own_uids
+    kind, metadata, spec = KINDS[workload.kind], workload.metadata, workload.spec
+    own = [one for one in replica_sets if _controller_uid(one) == metadata.uid]
+    if kind.pods_of == "ReplicaSet":
+        own_uids, controllers = {one.metadata.uid for one in own}, {one.metadata.uid for one in replica_sets}
+    else:
+        own_uids, controllers = {metadata.uid}, {one.metadata.uid for one in workloads}
+    foreign = controllers - own_uids
 
     def belongs(pod: Pod) -> bool:
-        return _belongs(pod, deployment.spec.selector, own_uids, foreign)
+        return _belongs(pod, kind.pods_of, spec.selector, own_uids, foreign)
 
     live = [pod for pod in pods if pod.status.phase not in _ENDED and belongs(pod)]
     return Worker(
-        name=deployment.metadata.name,
-        uid=deployment.metadata.uid,
-        resource_version=deployment.metadata.resource_version,
-        generation=deployment.metadata.generation,
-        replicas=deployment.spec.replicas,
-        paused=deployment.spec.paused,
-        note=note_of(deployment),
-        note_is_damaged=note_of(deployment) is None and not _LABELS.isdisjoint(deployment.metadata.labels),
+        ref=workload.ref,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        generation=metadata.generation,
+        replicas=spec.replicas,
+        paused=spec.paused,
+        note=note_of(workload),
+        note_is_damaged=note_of(workload) is None and not _LABELS.isdisjoint(metadata.labels),
         pods=len(live),
         addresses=frozenset(
             pod.status.pod_ip for pod in live if pod.status.pod_ip and pod.status.pod_ip != pod.status.host_ip
@@ -93,12 +102,12 @@ def worker(
         stopping=stopping(live),
         stops_by=max((pod.metadata.deletion_timestamp or "" for pod in live), default="") or None,
         vanished=tuple(sorted(pod.metadata.name for pod in gone if belongs(pod))),
-        grace_seconds=deployment.spec.template.spec.termination_grace_period_seconds,
-        drained=not live and _is_at_zero(deployment, own),
-        rollout=rollout(deployment, live),
-        scaled_by=deployment.metadata.scaled_by,
-        images={container.name: container.image for container in deployment.spec.template.spec.containers},
-        restarted_at=deployment.spec.template.metadata.annotations.restarted_at,
+        grace_seconds=spec.template.spec.termination_grace_period_seconds,
+        drained=not live and kind.is_at_zero(workload, own),
+        rollout=rollout(workload, live),
+        scaled_by=metadata.scaled_by,
+        images={container.name: container.image for container in spec.template.spec.containers},
+        restarted_at=spec.template.metadata.annotations.restarted_at,
     )
 
 
@@ -126,17 +135,17 @@ def stopping(live: Collection[Pod]) -> str:
     return "; ".join([*named, *(["and others"] if len(ends) > _NAMED else [])])
 
 
-def rollout(deployment: Deployment, live: Collection[Pod]) -> str | None:
+def rollout(workload: Workload, live: Collection[Pod]) -> str | None:
     """Describe what the rollout waits for and why pods do not start; None: complete.
 
     Judged as `kubectl rollout status` does.
     """
-    waits_for = _incomplete(deployment)
+    waits_for = KINDS[workload.kind].waits_for(workload)
     starting = sorted((pod for pod in live if pod.metadata.deletion_timestamp is None), key=lambda p: p.metadata.name)
     for pod in starting:
         if waits_for and (why := start_failure(pod)):
             name = pod.metadata.name
-            see = f"kubectl describe pod {name} -n {deployment.metadata.namespace}"
+            see = f"kubectl describe pod {name} -n {workload.metadata.namespace}"
             return f'{waits_for}; pod "{name}" {why}. See {see}'
     return waits_for
 
@@ -156,21 +165,6 @@ def start_failure(pod: Pod) -> str | None:
     return None if reason is None else f"cannot be scheduled ({reason})"
 
 
-def _incomplete(deployment: Deployment) -> str | None:
-    wanted, status = deployment.spec.replicas, deployment.status
-    if deployment.metadata.generation > status.observed_generation:
-        return "its controller has not observed the change yet"
-    if any(condition.reason == "ProgressDeadlineExceeded" for condition in status.conditions):
-        return "it exceeded its progress deadline"
-    if status.updated_replicas < wanted:
-        return f"{status.updated_replicas} of {wanted} new replicas have been updated"
-    if status.replicas > status.updated_replicas:
-        return f"{counted(status.replicas - status.updated_replicas, 'old replica')} pending termination"
-    if status.available_replicas < status.updated_replicas:
-        return f"{status.available_replicas} of {status.updated_replicas} updated replicas are available"
-    return None
-
-
 def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
     """Return whether a label selector selects an object with these labels."""
     return selector.match_labels.items() <= labels.items() and all(
@@ -178,27 +172,13 @@ def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
     )
 
 
-def _is_at_zero(deployment: Deployment, replica_sets: Collection[ReplicaSet]) -> bool:
-    status = deployment.status
-    return (
-        deployment.spec.replicas == 0
-        and status.observed_generation >= deployment.metadata.generation
-        and status.replicas == 0
-        and status.terminating_replicas == 0
-        and all(
-            one.spec.replicas == 0
-            and one.status.observed_generation >= one.metadata.generation
-            and one.status.replicas == 0
-            for one in replica_sets
-        )
-    )
-
-
-def _belongs(pod: Pod, selector: Selector, own: Collection[str], foreign: Collection[str]) -> bool:
+def _belongs(
+    pod: Pod, controller_kind: str, selector: Selector, own: Collection[str], foreign: Collection[str]
+) -> bool:
     controller = pod.metadata.controller
-    if controller is None or controller.kind != "ReplicaSet" or controller.uid in foreign:
+    if controller is None or controller.kind != controller_kind or controller.uid in foreign:
         return False
-    # An old ReplicaSet is deleted (`revisionHistoryLimit`) while its last pods are still terminating.
+    # An old ReplicaSet is deleted (`revisionHistoryLimit`), or a worker is replaced, while its last pods terminate.
     return controller.uid in own or selects(selector, pod.metadata.labels)
 
 

@@ -5,6 +5,7 @@ it may be repeated after the process died at any point: it reads the current sta
 the effect is already there.
 """
 
+from queue_recovery.recovery.ports.autoscalers import Autoscaler, Autoscalers, Autoscaling, PausedBy, ScaledObject
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Held, Holder, Unacked, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
 from queue_recovery.recovery.ports.queue_run import QueueRun
@@ -30,6 +31,7 @@ from queue_recovery.recovery.ports.workers import (
     ScaleBackNote,
     ScaledDown,
     Worker,
+    WorkerOutline,
     Workers,
 )
 
@@ -39,6 +41,9 @@ __all__ = [
     "MOST_CHARACTERS",
     "RESTARTED_AT",
     "SCALE_BACK_TO",
+    "Autoscaler",
+    "Autoscalers",
+    "Autoscaling",
     "Broker",
     "BrokerHealth",
     "Claim",
@@ -49,6 +54,7 @@ __all__ = [
     "Holder",
     "JobStore",
     "MessageName",
+    "PausedBy",
     "QuarantinedHeaders",
     "QueueRun",
     "Restorable",
@@ -57,6 +63,7 @@ __all__ = [
     "Run",
     "ScaleBackNote",
     "ScaledDown",
+    "ScaledObject",
     "SeenJob",
     "StoredJob",
     "Taken",
@@ -65,5 +72,6 @@ __all__ = [
     "Unlisted",
     "Unreplaced",
     "Worker",
+    "WorkerOutline",
     "Workers",
 ]

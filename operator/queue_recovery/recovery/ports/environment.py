@@ -8,6 +8,8 @@ from typing import Protocol
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.ports.autoscalers import Autoscalers
 from queue_recovery.recovery.ports.broker import Broker
 from queue_recovery.recovery.ports.job_store import JobStore
 from queue_recovery.recovery.ports.ledger import Ledger
@@ -31,7 +33,12 @@ class Environment(Protocol):
 
     @property
     def workers(self) -> Workers:
-        """The Deployments of the namespace."""
+        """The workers of the namespace."""
+        ...
+
+    @property
+    def autoscalers(self) -> Autoscalers:
+        """What scales these workers."""
         ...
 
     def now(self) -> datetime:
@@ -86,8 +93,8 @@ class Environment(Protocol):
         """Return the job store of a target that has one; raises as `broker`, and `InvalidJobStoreURL`."""
         ...
 
-    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[str]) -> None:
-        """Raise RecoveryError (`Forbidden`) unless the operator may read the Secrets and stop these Deployments."""
+    async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
+        """Raise RecoveryError (`Forbidden`) unless the operator may read the Secrets and stop these workers."""
         ...
 
     async def changed(self, *, workers: bool) -> None:

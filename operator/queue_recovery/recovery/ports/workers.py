@@ -1,10 +1,11 @@
-"""The interface to the worker Deployments."""
+"""The interface to the workers: Deployments and StatefulSets."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from queue_recovery.api.base import GROUP
+from queue_recovery.api.worker_ref import WorkerRef
 
 MOST_CHARACTERS: Final = 63
 """The longest value of a label."""
@@ -47,9 +48,9 @@ class ScaledDown:
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A Deployment, as read at one moment."""
+    """A worker, as read at one moment."""
 
-    name: str
+    ref: WorkerRef
     uid: str
     resource_version: str
     generation: int
@@ -82,12 +83,29 @@ class Worker:
     restarted_at: str | None = None
     """When its pods were last restarted by the annotation `RESTARTED_AT`, as any client wrote it; None: never."""
 
+    @property
+    def name(self) -> str:
+        """Its name, without its kind."""
+        return self.ref.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOutline:
+    """What is read of a worker before anything is touched."""
+
+    ref: WorkerRef
+    paused: bool
+    deletes_volumes: bool = False
+    """Whether its controller deletes the volumes of its pods when it is scaled to 0."""
+    applied_by: tuple[str, ...] = ()
+    """The field managers that set its replicas with each server-side apply."""
+
 
 class Workers(Protocol):
-    """The Deployments of one namespace."""
+    """The workers of one namespace."""
 
-    async def look(self, names: Sequence[str]) -> Sequence[Worker]:
-        """Return these Deployments as they are now, in the order of the names.
+    async def look(self, workers: Sequence[WorkerRef]) -> Sequence[Worker]:
+        """Return these workers as they are now, in this order.
 
         While they are followed, their ReplicaSets are those of the watch.
 
@@ -95,15 +113,15 @@ class Workers(Protocol):
         """
         ...
 
-    async def paused(self, names: Sequence[str]) -> Sequence[str]:
-        """Return which of these Deployments are paused; raises as `look`, but needs fewer requests.
+    async def outline(self, workers: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
+        """Return these workers in outline; raises as `look`, but needs fewer requests.
 
-        While a watch covers a Deployment, no request is sent for it.
+        While a watch covers a worker, no request is sent for it.
         """
         ...
 
-    def follow(self, names: Sequence[str], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
-        """Yield these Deployments as they are now, and again after every change of them or of their pods.
+    def follow(self, workers: Sequence[WorkerRef], *, fresh: bool = True) -> AsyncGenerator[Sequence[Worker], None]:
+        """Yield these workers as they are now, and again after every change of them or of their pods.
 
         Unless `fresh` is set, the first answer may lag behind, but not further than the last read or write.
 
@@ -113,17 +131,17 @@ class Workers(Protocol):
         ...
 
     async def changed(self) -> None:
-        """Return once a Deployment has changed since it was last read.
+        """Return once a worker has changed since it was last read.
 
         A change is a creation, a deletion, another generation, or another recovery that holds it. Uses a watch; sends
-        no request before a Deployment was read, and never raises.
+        no request before a worker was read, and never raises.
         """
         ...
 
     async def scale_to_zero(self, worker: Worker, note: ScaleBackNote) -> int:
-        """Write the note and 0 replicas in one step, if the Deployment is unchanged since it was read.
+        """Write the note and 0 replicas in one step, if the worker is unchanged since it was read.
 
-        Returns the new generation. Raises RecoveryError (`WorkerChanged`) if the Deployment has changed: read it again.
+        Returns the new generation. Raises RecoveryError (`WorkerChanged`) if the worker has changed: read it again.
         """
         ...
 
@@ -136,15 +154,15 @@ class Workers(Protocol):
         ...
 
     async def scale_back(
-        self, name: str, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
+        self, ref: WorkerRef, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None
     ) -> int | None:
-        """Set the Deployment's recorded replicas and remove the note, if it is of one of these recoveries.
+        """Set the worker's recorded replicas and remove the note, if it is of one of these recoveries.
 
-        The note is valid on any Deployment of this name, even on one that was created again with it. If the note is
-        gone, but the Deployment is otherwise as recorded (`scaled_down`), the replicas are set too.
+        The note is valid on any worker of this name, even on one that was created again with it. If the note is
+        gone, but the worker is otherwise as recorded (`scaled_down`), the replicas are set too.
 
-        Returns the replicas written, or None if there was no note. Even then the Deployment's resourceVersion changes,
-        so that a late write that scales to 0 fails. A Deployment that is gone, or another one of the same name (by
+        Returns the replicas written, or None if there was no note. Even then the worker's resourceVersion changes,
+        so that a late write that scales to 0 fails. A worker that is gone, or another one of the same name (by
         `uid`) without the note, is not changed.
         """
         ...

@@ -1,0 +1,76 @@
+"""Workers of several kinds in one recovery, each named with its kind where two may have one name."""
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.recovery.checks import workers_of
+from queue_recovery.recovery.plan import plan
+from tests.recovery.fakes import Case, target
+from tests.sample_worker import ref
+
+_FAKES = ("deployment", "stateful-set")
+_NAMES = ({"kind": "StatefulSet", "name": "tts"}, {"name": "tts"})
+
+
+def of_two_kinds(**spec: object) -> Case:
+    """Return a recovery whose queue a Deployment and a StatefulSet of one name consume."""
+    case = Case(spec)
+    case.broker.add("old")
+    queue = {"name": "tts", "workers": _NAMES}
+    case.environment.targets["media"] = target(queues=[queue])
+    case.workers.add("deployment", ref=ref("tts"), replicas=1)
+    case.workers.add("stateful-set", ref=ref("tts", "StatefulSet"), replicas=3)
+    return case
+
+
+async def test_two_workers_of_one_name_are_two_in_the_status_and_each_gets_its_replicas_back() -> None:
+    case = of_two_kinds()
+
+    status = await case.reaches("Succeeded")
+
+    assert [(one.kind, one.name, one.replicas) for one in status.workers] == [
+        ("Deployment", "tts", 1),
+        ("StatefulSet", "tts", 3),
+    ]
+    back = {case.workers.deployments[name].ref: case.workers.deployments[name].replicas for name in _FAKES}
+    assert back == {ref("tts"): 1, ref("tts", "StatefulSet"): 3}
+
+
+async def test_what_the_user_is_told_to_scale_has_its_kind() -> None:
+    case = of_two_kinds(restart={"strategy": "Manual"})
+    working = case.start()
+
+    said = await case.waits(Reason.AWAITING_MANUAL_SCALE_DOWN)
+
+    assert "kubectl scale deployment/tts statefulset/tts --replicas=0 -n media" in said
+    case.resource.change(cancel=True)
+    await working
+
+
+async def test_a_status_without_kinds_is_one_of_deployments() -> None:
+    case = of_two_kinds()
+    before = {"workers": [{"name": "tts", "uid": "d", "replicas": 2}]}
+
+    assert [one.ref for one in QueueRecoveryStatus.model_validate(before).workers] == [ref("tts")]
+    assert workers_of(case.environment.targets["media"].queues) == [ref("tts"), ref("tts", "StatefulSet")]
+
+
+async def test_volumes_that_would_be_deleted_are_not_and_the_message_says_what_to_set() -> None:
+    case = of_two_kinds()
+    case.workers.deletes_volumes = True
+    working = case.start()
+
+    said = await case.waits(Reason.VOLUMES_WOULD_BE_DELETED)
+
+    assert "would lose the volumes of its pods" in said
+    assert "scale_to_zero" not in case.environment.log
+    case.resource.change(cancel=True)
+    await working
+
+
+async def test_volumes_are_the_users_where_the_user_scales_the_workers() -> None:
+    case = of_two_kinds(restart={"strategy": "Manual"})
+    case.workers.deletes_volumes = True
+
+    await plan(case.recovery())
+
+    assert case.status.plan is not None
