@@ -38,7 +38,16 @@ def phase_of(status: QueueRecoveryStatus) -> Phase:
     for kind, phase in _STEPS:
         if find(status.conditions, kind) is not None:
             return phase
-    return Phase.PENDING if status.plan is None else Phase.PLANNING
+    if status.plan is None:
+        return Phase.PENDING
+    suspended = is_true(status.conditions, ConditionType.SUSPENDED)
+    return Phase.AWAITING_APPROVAL if awaits_approval(status) and not suspended else Phase.PLANNING
+
+
+def awaits_approval(status: QueueRecoveryStatus) -> bool:
+    """Tell whether an approval of the plan is awaited, before anything is touched."""
+    approved = find(status.conditions, ConditionType.APPROVED)
+    return approved is not None and approved.status == "False" and status.drain_start_time is None
 
 
 def is_terminal(status: QueueRecoveryStatus) -> bool:

@@ -7,12 +7,21 @@ from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, Mes
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
+from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, worker_names
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.images import check_images
-from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, check_task_ids, listed
+from queue_recovery.recovery.jobs import (
+    ListedJob,
+    check_found,
+    check_size,
+    check_task,
+    check_task_ids,
+    listed,
+    task_name,
+)
 from queue_recovery.recovery.ledger import end_copy
 from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
@@ -41,10 +50,11 @@ async def plan(recovery: Recovery) -> None:
     if recovery.changes_workers:
         check_not_paused(recovery, await recovery.environment.workers.paused(workers))
     was_held = await is_any_held(recovery, queues)
-    found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
+    examples = MOST_EXAMPLES if recovery.spec.suspend or await requires_approval(recovery) else 0
+    found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored, examples), _counting)
     if found.is_nothing and not recovery.spec.suspend and not recovery.restarts_workers:
         # A message that a worker returned between the reads of the lists and of `unacked` was in neither.
-        found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
+        found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored, examples), _counting)
     made = Plan(
         time=timestamp(recovery.environment.now()),
         queues=list(queues),
@@ -58,7 +68,7 @@ async def plan(recovery: Recovery) -> None:
         skip=len(found.skipped),
         limits=(await recovery.target()).limits,
         canvas=found.count.canvas if found.has_canvas else None,
-        examples=_examples(found) if recovery.spec.suspend else None,
+        examples=_examples(found) if examples else None,
     )
     # Another recovery that holds a lock may return messages to the queue.
     ends = (
@@ -70,7 +80,12 @@ async def plan(recovery: Recovery) -> None:
     )
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
     reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
-    await recovery.save(progress=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
+    if ends:
+        await recovery.save(progress=(reason, message), update={"plan": made, **_ended(found, message)})
+        return
+    tasks = [task_name(job, stored.get(job.id or ""), queues[job.queue]) for job in jobs]
+    asked = await ask(recovery, queues, made, tasks={name for name in tasks if name is not None})
+    await save_plan(recovery, asked, (reason, message), {"plan": made})
 
 
 async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:
@@ -102,7 +117,7 @@ async def _counting() -> tuple[str, str]:
 
 
 async def _find(
-    recovery: Recovery, queues: list[str], jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]
+    recovery: Recovery, queues: list[str], jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob], examples: int
 ) -> Found:
     """Count the messages, and find the jobs that would be skipped."""
     broker = await recovery.broker()
@@ -110,8 +125,7 @@ async def _find(
     seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in jobs if job.id is not None}
     known = [one for one in seen.values() if one is not None]
     if recovery.takes_messages:
-        names = MOST_EXAMPLES if recovery.spec.suspend else 0
-        count = await broker.count(*queues, select=recovery.spec.purge.select, jobs=known, names=names)
+        count = await broker.count(*queues, select=recovery.spec.purge.select, jobs=known, names=examples)
         left_ids = count.left_ids
     else:
         count = Count(ready=0, unacked=0, undecodable=0)
@@ -134,7 +148,7 @@ def _ended(found: Found, message: str) -> Update:
 
 
 def _examples(found: Found) -> Examples:
-    """Return the examples that a dry run shows."""
+    """Return the examples that a dry run, or whoever approves it, is shown."""
     enqueue = [
         JobExample(id=job.label, task_id=seen.task_id if (seen := found.seen.get(job.key)) else None)
         for job in found.jobs
