@@ -28,6 +28,7 @@ _KINDS = (
     plans.RESTORING,
     plans.RESTARTING,
     plans.WAITING,
+    plans.APPROVED,
 )
 
 

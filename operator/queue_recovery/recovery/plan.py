@@ -148,7 +148,7 @@ def _ended(found: Found, message: str) -> Update:
 
 
 def _examples(found: Found) -> Examples:
-    """Return the examples that a dry run, or whoever approves it, is shown."""
+    """Return the examples that a dry run, or a user who is to approve, is shown."""
     enqueue = [
         JobExample(id=job.label, task_id=seen.task_id if (seen := found.seen.get(job.key)) else None)
         for job in found.jobs
