@@ -11,6 +11,7 @@ from queue_recovery.api.approval import ApprovalStatus
 from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
 from sandbox.processes import until
@@ -206,6 +207,66 @@ async def test_without_the_requirement_any_more_it_starts_by_itself() -> None:
 
     assert status.approval is None
     assert (find(status.conditions, ConditionType.APPROVED) or status.conditions[0]).reason == "NotNeeded"
+
+
+async def test_a_requirement_that_is_dropped_at_the_intent_binds_the_recovery_to_nothing() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest)
+    made.workers.on_call["follow"] = lambda: edit(made, policy={}, queues=with_message(args='["$(id)", 1]'))
+
+    status = await made.reaches("Succeeded")
+
+    assert status.approval is None
+    assert made.jobs.statuses == {"a": "pending", "b": "pending"}
+
+
+async def test_a_restore_is_approved_with_what_it_would_put_back() -> None:
+    first = Case()
+    first.broker.add("one", "two")
+    await first.reaches("Succeeded")
+    environment = first.environment
+    environment.recoveries["stuck"] = Earlier(uid=UID, spec=first.resource.desired.spec, status=first.status)
+    made = Case(
+        environment=environment, uid="00000000-0000-0000-0000-000000000002", name="undo", restoreFrom={"name": "stuck"}
+    )
+    edit(made)
+
+    asked = await awaits(made)
+    assert made.status.message.startswith("waiting for approval: would put back 2 of 2 messages, listed in status.plan")
+    assert made.broker.queued() == []
+    assert made.broker.locks == {}
+    made.resource.annotate(approve=asked.digest)
+    await made.reaches("Succeeded")
+
+    assert made.broker.queued() == ["one", "two"]
+
+
+async def test_a_recovery_of_every_queue_asks_again_when_there_is_a_further_queue() -> None:
+    made = Case(queue="*")
+    made.broker.add("old-a")
+    edit(made)
+    asked = await awaits(made)
+    mail = {"name": "mail", "workers": [{"name": "worker"}]}
+    made.resource.annotate(approve=asked.digest)
+    made.workers.on_call["follow"] = lambda: edit(made, queues=[*with_message(args='["$(id)"]'), mail])
+
+    await made.reconciled()
+
+    assert made.status.plan is not None
+    assert made.status.plan.queues == ["tts"]
+
+
+async def test_one_that_ends_while_it_waits_asks_for_nothing_any_more() -> None:
+    made = case()
+    await awaits(made)
+    made.resource.change(cancel=True)
+
+    status = await made.reaches("Cancelled")
+
+    approved = find(status.conditions, ConditionType.APPROVED)
+    assert approved is not None
+    assert (approved.status, approved.reason) == ("False", "CancelRequested")
 
 
 async def test_a_requirement_that_is_new_after_the_plan_is_met_first() -> None:

@@ -9,7 +9,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Plan, QueueRecoveryStatus
 from queue_recovery.controller.event_poster import Event
 from queue_recovery.recovery.figures import unreplaced_note
-from queue_recovery.recovery.phase import awaits_approval, is_terminal
+from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.wording import counted
 
 _WARNINGS: Final = frozenset(str(reason) for reason in Reason if reason.outcome.warns)
@@ -28,7 +28,7 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
     was = find(before.conditions, ConditionType.READY)
     if after.phase != before.phase:
         yield _event(doing.reason, f"{after.phase.value}: {after.message}")
-    elif was is None or doing.reason != was.reason or _asks_again(before, after):
+    elif was is None or doing.reason != was.reason:
         yield _event(doing.reason, after.message)
     if after.plan is not None and after.plan != before.plan and (note := _canvas_lost(after.plan)):
         yield _event(Reason.BREAKS_CANVAS, note)
@@ -37,15 +37,6 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
         yield _event(Reason.WORKERS_AT_ZERO, restarted.message)
     if is_terminal(after) and not is_terminal(before) and (note := unreplaced_note(after)):
         yield _event(Reason.NOT_REPLACED, note)
-
-
-def _asks_again(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> bool:
-    """Tell whether another approval is awaited than before."""
-    return awaits_approval(after) and _digest(after) != _digest(before)
-
-
-def _digest(status: QueueRecoveryStatus) -> str | None:
-    return None if status.approval is None else status.approval.digest
 
 
 def _is_at_zero(restarted: Condition | None) -> TypeGuard[Condition]:

@@ -57,7 +57,7 @@ async def ask(
     Raises RecoveryError (`SpecTooLarge`, `AuthorUnknown`).
     """
     target = await recovery.target()
-    if not await requires_approval(recovery):
+    if target.policy.approval == "NotRequired":
         return Asked(approval=None, message=None)
     _check_tasks(tasks)
     uid, given = recovery.resource.uid, recovery.resource.desired.annotations
@@ -110,6 +110,9 @@ async def is_approved(recovery: Recovery) -> bool:
     if await recovery.has_target_changed():
         return False
     asked = await _ask_again(recovery)
+    if asked is not None and asked.approval is None:
+        progress = (Reason.PLANNED, "the target requires no approval any more")
+        await recovery.save(asked.condition, progress=progress, update={"approval": None})
     return asked is not None and asked.message is None
 
 
@@ -124,7 +127,7 @@ async def _ask_again(recovery: Recovery) -> Asked | None:
         queues = await recovery.queues()
         asked = await ask(recovery, queues, status.plan, tasks=status.approval.tasks, source=source)
     if asked is None or (asked.approval and status.approval and asked.approval.digest != status.approval.digest):
-        progress = (Reason.PLANNED, "what has to be approved has changed; planning again")
+        progress = (Reason.AWAITING_APPROVAL, "what has to be approved has changed; planning again")
         await recovery.save(progress=progress, update={"plan": None})
         return None
     if asked.message is not None:

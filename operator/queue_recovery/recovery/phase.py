@@ -105,7 +105,7 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
         raise ValueError("a recovery ends with an ending")
     ended = ending.model_copy(update={"message": ""})  # the final status has the message now
     status = status.model_copy(update={"completion_time": timestamp(now), "ending": ended})
-    for kind, _ in _STEPS:
+    for kind in (ConditionType.APPROVED, *(kind for kind, _ in _STEPS)):
         if (step := find(status.conditions, kind)) is not None and step.status != "True":
             # What it says is under way has ended too.
             status = set_step(status, kind, "False", ending.reason, _NOT_COMPLETED, now=now, generation=generation)
