@@ -106,6 +106,15 @@ def test_a_further_queue_of_a_recovery_of_every_queue_changes_it_even_with_the_s
     assert changes(one, two) == ["workers"]
 
 
+def test_the_workers_that_are_restarted_without_being_stopped_count_too() -> None:
+    spec = {"targetRef": {"name": "media"}, "queue": "tts", "jobs": [], "purge": {"mode": "None"}}
+    restarting = {**spec, "restart": {"annotate": True}}
+    more = COUNTS["another worker"][0]
+
+    assert changes(approval({"spec": restarting}), approval({"spec": restarting, **more})) == ["workers"]
+    assert changes(approval({"spec": spec}), approval({"spec": spec, **more})) == []
+
+
 def _restore(variant: Mapping[str, object]) -> ApprovalStatus:
     spec = {"targetRef": {"name": "media"}, "queue": "tts", "restoreFrom": {"name": "earlier"}, "jobs": []}
     return approval({**variant, "spec": spec, "source": "earlier"})
