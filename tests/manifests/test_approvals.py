@@ -59,11 +59,20 @@ ON_RECOVERIES: Body = {
 
 
 def is_in_force(cluster: Cluster) -> bool:
+    """Tell whether both policies refuse; each is asked alone, because a refusal names only one of them."""
+    create = ("create", "--dry-run=server", "-f", "-")
+    return "queue-recovery-use" in refusal(cluster, *create, as_("nobody"), given=recovery("x")) and (
+        "queue-recovery-approvals" in refusal(cluster, *create, as_("editor"), given=recovery("x", author="x"))
+    )
+
+
+def refusal(cluster: Cluster, *arguments: str, given: object) -> str:
+    """Return what the API server says if it refuses; empty: it does not."""
     try:
-        cluster.kubectl("create", "--dry-run=server", "-f", "-", as_("nobody"), given=recovery("x", author="x"))
+        cluster.kubectl(*arguments, given=given)
     except Refused as refused:
-        return "queue-recovery-use" in str(refused)
-    return False
+        return str(refused)
+    return ""
 
 
 @pytest.fixture(scope="module")
