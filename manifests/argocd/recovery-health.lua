@@ -6,7 +6,7 @@ end
 local is = {}
 for _, condition in ipairs(status.conditions or {}) do
   is[condition.type] = condition.status == "True"
-  if condition.type == "Reconciling" and condition.reason == "Suspended" then
+  if condition.type == "Reconciling" and (condition.reason == "Suspended" or condition.reason == "AwaitingApproval") then
     is.Suspended = condition.status == "True"
   end
 end

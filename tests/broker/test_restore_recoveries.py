@@ -91,6 +91,9 @@ class Fixture:
     async def read(self) -> QueueRecoveryStatus:
         return self.stored
 
+    async def is_author_proven(self) -> bool:
+        return False
+
     async def write(self, status: QueueRecoveryStatus) -> None:
         self.spend()
         self.stored = QueueRecoveryStatus.model_validate_json(status.model_dump_json(by_alias=True))

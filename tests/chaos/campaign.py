@@ -29,6 +29,7 @@ _KINDS = (
     plans.RESTARTING,
     plans.WAITING,
     plans.STATEFUL,
+    plans.APPROVED,
 )
 
 

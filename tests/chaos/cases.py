@@ -68,6 +68,8 @@ class Trouble(StrEnum):
     """The broker has a new password, and the Secret has it once the operator is refused."""
     ROLLED_BACK = "image rolled back"
     """The workers' Deployment has another image than the recovery requires, until no job is enqueued any more."""
+    APPROVED = "approved"
+    """It is killed; the plan is approved and the target edited at once, as often as the recovery asks."""
     UNLABELLED = "labels removed"
     """Somebody removes the operator's labels from the workers' Deployment."""
     FORGED_JOB = "forged job"

@@ -21,6 +21,7 @@ _AT_POINTS: Final = {
     Trouble.CREATED_AGAIN: Fault.DIE,
     Trouble.TARGET_EDITED: Fault.DIE,
     Trouble.TARGET_DELETED: Fault.DIE,
+    Trouble.APPROVED: Fault.DIE,
 }
 
 _ONE_SIDED: Final = {
@@ -39,7 +40,7 @@ _BETWEEN: Final = {
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""
 
-OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK}
+OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK, Trouble.APPROVED}
 """They happen to recoveries of one kind only."""
 
 _WAITING: Final = "AwaitingRollout"
@@ -58,13 +59,15 @@ RESTARTING: Final = replace(PLAIN, restarts=True)
 """A recovery that restarts workers has one effect more, and most of the broker's less."""
 STATEFUL: Final = replace(PLAIN, stateful=True)
 """A recovery of a StatefulSet that KEDA scales pauses KEDA, and unpauses it."""
+APPROVED: Final = replace(PLAIN, trouble=Trouble.APPROVED)
+"""A recovery that has to be approved asks for it, and plans again."""
 WAITING: Final = replace(PLAIN, waits=True)
 """A recovery that has waited for the queue's lock plans again."""
 
 
 def kind_for(trouble: Trouble) -> Case:
     """Return the kind of recovery whose every effect a trouble happens to."""
-    return PENDING if trouble is Trouble.TARGET_EDITED else PLAIN
+    return {Trouble.TARGET_EDITED: PENDING, Trouble.APPROVED: APPROVED}.get(trouble, PLAIN)
 
 
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}

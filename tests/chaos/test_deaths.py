@@ -243,6 +243,16 @@ async def test_keda_is_unpaused_and_a_stateful_set_scaled_back_wherever_the_oper
     )
 
 
+async def test_what_was_approved_runs_and_nothing_else_wherever_the_operator_dies_while_the_target_is_edited(
+    servers: Servers,
+) -> None:
+    waits = "k8s status AwaitingApproval AwaitingApproval"
+    effects = {waits: 1, "k8s ledger begin": 1, "redis push": 1}
+    deaths = [Point(name=name, number=number, side="after") for name, number in effects.items()]
+
+    await in_order(servers, [replace(plans.APPROVED, points=(one,)) for one in deaths])
+
+
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

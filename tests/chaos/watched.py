@@ -37,6 +37,17 @@ class Watched:
         return condition(self.status, "Reconciling").get("reason") == reason
 
     @property
+    def awaits_approval(self) -> str | None:
+        """The digest that it asks an approval for; None: it asks for none."""
+        asks = condition(self.status, "Reconciling").get("reason") == "AwaitingApproval"
+        return str(self.status["approval"]["digest"]) if asks else None
+
+    @property
+    def is_approval_outdated(self) -> bool:
+        """Whether it says that its jobs would be enqueued in another way than was approved."""
+        return condition(self.status, "Reconciling").get("reason") == "ApprovalOutdated"
+
+    @property
     def released(self) -> bool:
         """Whether it has ended and has no finalizer of the operator."""
         return self.gone or (self.ended and not self.body["metadata"].get("finalizers"))

@@ -20,7 +20,7 @@ from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_ended
-from queue_recovery.recovery.ports.resource import Gone
+from queue_recovery.recovery.ports.resource import Annotations, Gone
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
 from sandbox.processes import until
@@ -377,6 +377,21 @@ def waiting(*, generation: int = 1, seconds: float = 3600, for_turn: bool = Fals
     return Requeue(generation=generation, seconds=seconds, for_turn=for_turn)
 
 
+def awaiting_approval(approve: str = "") -> Requeue:
+    return Requeue(generation=1, seconds=3600, for_turn=False, target="media", annotations=Annotations(approve=approve))
+
+
+def approved(digest: str) -> Body:
+    """Return the body of a recovery whose annotation quotes this."""
+    body = recovery()
+    body["metadata"]["annotations"] = {"queuerecovery.dev/approve": digest, "unrelated": "1"}
+    return body
+
+
+def edited_target(generation: int, name: str = "media") -> Body:
+    return {"metadata": {"namespace": "media", "name": name, "uid": "t", "generation": generation}}
+
+
 async def waits(reconciler: Reconciler) -> None:
     async def without_task() -> bool:
         return all(watched.task is None for watched in reconciler.watched.values())
@@ -428,6 +443,62 @@ async def test_a_spec_that_changes_before_it_waits_is_seen(reconciler: Reconcile
 
     await steps.has_begun(2)
     assert steps.most == 1
+
+
+async def test_one_that_awaits_an_approval_goes_on_with_it_and_with_no_other_change(
+    reconciler: Reconciler, steps: Steps
+) -> None:
+    async def wait() -> Requeue:
+        return awaiting_approval("" if len(steps.begun) == 1 else "digest")
+
+    steps.outcome = wait
+    reconciler.receive_target(edited_target(1), gone=False)
+    reconciler.receive(recovery(), gone=False)
+    await waits(reconciler)
+    reconciler.receive({**recovery(), "status": {"phase": "AwaitingApproval"}}, gone=False)  # its own last write
+    reconciler.receive_target(edited_target(1), gone=False)  # its status alone
+    reconciler.receive_target(edited_target(1, "other"), gone=False)
+    await waits(reconciler)
+    assert steps.begun == ["a"]
+
+    reconciler.receive(approved("digest"), gone=False)
+    await steps.has_begun(2)
+    await waits(reconciler)
+    reconciler.receive(approved("digest"), gone=False)
+    await waits(reconciler)
+    assert len(steps.begun) == 2
+
+
+async def test_one_that_awaits_an_approval_asks_again_when_its_target_is_edited(
+    reconciler: Reconciler, steps: Steps
+) -> None:
+    async def wait() -> Requeue:
+        if len(steps.begun) == 2:
+            reconciler.receive_target(edited_target(3), gone=False)  # while it is reconciled
+        return awaiting_approval()
+
+    steps.outcome = wait
+    reconciler.receive_target(edited_target(1), gone=False)
+    reconciler.receive(recovery(), gone=False)
+    await waits(reconciler)
+
+    reconciler.receive_target(edited_target(2), gone=False)
+    await steps.has_begun(3)
+    await waits(reconciler)
+    assert len(steps.begun) == 3
+
+
+async def test_an_event_that_lags_behind_what_was_read_does_not_make_it_read_again_and_again(
+    reconciler: Reconciler, steps: Steps
+) -> None:
+    async def wait() -> Requeue:
+        return awaiting_approval("read before its event came")
+
+    steps.outcome = wait
+    reconciler.receive(recovery(), gone=False)
+    await waits(reconciler)
+
+    assert steps.begun == ["a"]
 
 
 async def test_a_turn_that_comes_before_it_waits_is_seen(reconciler: Reconciler, steps: Steps) -> None:

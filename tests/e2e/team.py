@@ -188,6 +188,7 @@ class Team:
         broker: Json | None = None,
         fields: Json | None = None,
         limits: Json | None = None,
+        policy: Json | None = None,
     ) -> None:
         """Create the target `team` with the queue `work`, or with those that are given."""
         spec: Json = {
@@ -204,6 +205,8 @@ class Team:
         }
         if limits:
             spec["limits"] = limits
+        if policy:
+            spec["policy"] = policy
         if store:
             collection: Json = {"database": self.jobs.database.name, "collection": self.jobs.name}
             if fields:

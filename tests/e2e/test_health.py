@@ -66,6 +66,17 @@ async def is_suspended_and_cancelled(team: Team) -> None:
     await team.reached("Cancelled")
 
 
+async def awaits_approval(team: Team) -> None:
+    await team.workers()
+    await team.target(policy={"approval": "Required"})
+    await team.recovery(jobs=[{"id": await team.failed_job()}])
+    await team.waits("AwaitingApproval")
+    digest = (await team.status())["approval"]["digest"]
+    approved = {"metadata": {"annotations": {"queuerecovery.dev/approve": digest}}}
+    await team.api.patch(f"{team.path('QueueRecovery')}/stuck", approved)
+    await team.reached("Succeeded")
+
+
 async def waits_for_another_one(team: Team) -> None:
     await team.workers()
     await team.target()
@@ -97,6 +108,7 @@ LIVES: dict[str, Callable[[Team], Awaitable[None]]] = {
     "is suspended, and resumed": is_suspended_and_resumed,
     "is suspended, and cancelled": is_suspended_and_cancelled,
     "waits for another one": waits_for_another_one,
+    "awaits its approval": awaits_approval,
     "is deleted while it runs": is_deleted_while_it_runs,
 }
 

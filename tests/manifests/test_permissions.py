@@ -15,6 +15,7 @@ EVERYWHERE = {
     "queuerecovery.dev/queuetargets: get list watch",
     "queuerecovery.dev/queuetargets/status: patch",
     "/namespaces kube-system: get",
+    "admissionregistration.k8s.io/validatingadmissionpolicybindings queue-recovery-approvals: get",
     "events.k8s.io/events: create patch",
 }
 TENANT = {
@@ -174,6 +175,8 @@ def team(cluster: Cluster) -> str:
         ("queuetargets", "patch", "admin"),
         ("queuetargets", "delete", "admin"),
         ("queuetargets/status", "patch", ""),
+        ("queuetargets", "use", "edit admin"),
+        ("queuetargets", "approve", ""),
     ],
 )
 def test_the_standard_roles_say_who_may_write_recoveries_and_who_targets(

@@ -135,6 +135,10 @@ def _keys(**options: str) -> dict[str, object]:
         ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
         ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),
         ({"queues": [_queue(), _queue("*")]}, "spec.queues: Invalid value: no queue may be named `*`"),
+        (
+            {"policy": {"authorMayApprove": False}},
+            "spec.policy.authorMayApprove: Invalid value: authorMayApprove: false requires approval: Required",
+        ),
         ({"queues": [_queue("queuerecovery.dev:lock:tts")]}, "the prefix of the operator's own keys"),
         (
             {

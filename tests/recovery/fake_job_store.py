@@ -33,9 +33,11 @@ class FakeJobStore(Faults):
         self.stamps: dict[tuple[str, str], Stamp] = {}
         """By the recovery's UID and the job's id."""
 
-    def add(self, job_id: str, status: str | None = "failed", *, task_id: str | None = None) -> StoredJob:
+    def add(
+        self, job_id: str, status: str | None = "failed", *, task_id: str | None = None, task: str | None = None
+    ) -> StoredJob:
         """Add or replace a job; without a task id it is `old-` and the job's id."""
-        job = StoredJob(id=job_id, status=status, task_id=task_id or f"old-{job_id}", task=None, args=None, kwargs=None)
+        job = StoredJob(id=job_id, status=status, task_id=task_id or f"old-{job_id}", task=task, args=None, kwargs=None)
         self.jobs[job_id] = job
         return job
 

@@ -1,6 +1,7 @@
 """A QueueRecovery in memory, as `recovery.ports.resource.Resource`."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -26,6 +27,8 @@ class FakeResource(Faults):
         self.written: list[QueueRecoveryStatus] = []
         """All statuses that were written, the first one first."""
         self.is_gone = False
+        self.is_author_guarded = False
+        """Whether the API server compares author and approver with the users."""
         self._change = asyncio.Event()
 
     @property
@@ -43,6 +46,9 @@ class FakeResource(Faults):
             raise Gone
         return self.status
 
+    async def is_author_proven(self) -> bool:
+        return self.is_author_guarded
+
     async def write(self, status: QueueRecoveryStatus) -> None:
         self._called("write")
         if self.is_gone:
@@ -50,9 +56,16 @@ class FakeResource(Faults):
         self.status = status
         self.written.append(status)
 
+    def annotate(self, **annotations: str) -> None:
+        """Set annotations by their names in `Annotations`, and report it."""
+        changed = replace(self.desired.annotations, **annotations)
+        self.desired = replace(self.desired, annotations=changed)
+        self._change.set()
+
     def change(self, *, deleting: bool = False, **spec: object) -> None:
         """Change fields of the spec, or delete the resource, and report it."""
         changed = self.desired.spec.model_copy(update=spec)
         generation = self.desired.generation + bool(spec)
-        self.desired = DesiredState(spec=changed, generation=generation, deleting=deleting or self.desired.deleting)
+        deleting = deleting or self.desired.deleting
+        self.desired = replace(self.desired, spec=changed, generation=generation, deleting=deleting)
         self._change.set()

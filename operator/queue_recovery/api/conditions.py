@@ -36,6 +36,10 @@ class ConditionType(Explained):
         "Suspended",
         "`suspend` holds the recovery before its drain. False once it is resumed or has ended; absent if it never was.",
     )
+    APPROVED = (
+        "Approved",
+        "The plan is approved. False while an approval is awaited; absent if the target requires none.",
+    )
     DRAINED = "Drained", "The workers are at 0, and all of their pods have ended."
     PURGED = "Purged", "The messages that the queue had are quarantined, apart from those that are to be left."
     RESTARTED = "Restarted", "The workers are scaled back or restarted, and their rollout is complete."

@@ -13,9 +13,6 @@ from queue_recovery.api.recovery_status import Quarantine
 LEDGER: Final = "queue-recovery-ledger"
 """Name of the ConfigMap."""
 
-_MAY_CHANGE: Final = {"suspend", "cancel", "active_deadline_seconds"}
-"""What users may change while a recovery exists, so that it does not make another recovery of it."""
-
 _DIGITS: Final = 16
 _MOST_OF_NAME: Final = 200
 """A ConfigMap's key has at most 253 characters."""
@@ -47,6 +44,5 @@ def ledger_key(name: str, spec: QueueRecoverySpec) -> str:
 
     Fields with their default do not count, so a later version may add fields and still finds its entries.
     """
-    fixed = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_MAY_CHANGE)
-    digest = sha256(json.dumps([name, fixed], sort_keys=True).encode()).hexdigest()
+    digest = sha256(json.dumps([name, spec.fixed_fields()], sort_keys=True).encode()).hexdigest()
     return f"{name[:_MOST_OF_NAME]}.{digest[:_DIGITS]}"

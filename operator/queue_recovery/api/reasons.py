@@ -143,6 +143,12 @@ class Reason(StrEnum):
         "A StatefulSet deletes the volumes of its pods when it is scaled to 0 (`whenScaled: Delete`).",
         "Set `persistentVolumeClaimRetentionPolicy.whenScaled` to `Retain`, or use `restart.strategy: Manual`.",
     )
+    APPROVAL_OUTDATED = (
+        "ApprovalOutdated",
+        Outcome.NOT_YET,
+        "The target was edited after the start, so jobs would be enqueued in another way than was approved.",
+        "Take the edit of the target back; the recovery goes on by itself. Or cancel it, and create another one.",
+    )
     AWAITING_IMAGE = (
         "AwaitingImage",
         Outcome.NOT_YET,
@@ -420,6 +426,12 @@ class Reason(StrEnum):
         "The retention of the earlier recovery's quarantine is over, so its messages were removed.",
         "Enqueue the jobs again with a recovery that lists them. Next time, set a longer `purge.retentionSeconds`.",
     )
+    AUTHOR_UNKNOWN = (
+        "AuthorUnknown",
+        Outcome.FAILED,
+        "The target does not let the author approve, and it is not proven who has created the recovery.",
+        "Do what the message says, then create another recovery, with the annotation `queuerecovery.dev/author`.",
+    )
     BROKER_LOST_DATA = (
         "BrokerLostData",
         Outcome.FAILED,
@@ -468,6 +480,12 @@ class Reason(StrEnum):
         "`spec.suspend` is true: the plan is in the status, and nothing is done.",
         "Set `suspend` to false to go on, or `cancel` to true to end the recovery.",
     )
+    AWAITING_APPROVAL = (
+        "AwaitingApproval",
+        Outcome.HELD,
+        "The target requires an approval of the plan. Nothing is held meanwhile, and no deadline but `notAfter` runs.",
+        "Look at `status.plan`; then run the command in the message, as a user who may approve.",
+    )
     AWAITING_MANUAL_SCALE_DOWN = (
         "AwaitingManualScaleDown",
         Outcome.HELD,
@@ -485,6 +503,7 @@ class Reason(StrEnum):
     RESUMED = ("Resumed", Outcome.PROGRESS, "`spec.suspend` was set to false: the recovery plans again, then starts.")
     COUNTING = ("Counting", Outcome.PROGRESS, "The messages of the queue are being counted.")
     PLANNED = ("Planned", Outcome.PROGRESS, "The plan is in `status.plan`.")
+    APPROVED = ("Approved", Outcome.PROGRESS, "The plan is approved.")
     TAKEN_OVER = (
         "TakenOver",
         Outcome.PROGRESS,
@@ -571,6 +590,12 @@ class Reason(StrEnum):
         "StillQueued",
         Outcome.SKIPPED,
         "The job's message is still in the queue, so the job runs anyway.",
+    )
+    NOT_APPROVED = (
+        "NotApproved",
+        Outcome.SKIPPED,
+        "The job's document names another task than any of those that were approved.",
+        "If it is to run all the same, create another recovery that lists the job, and have it approved.",
     )
     CHANGED_MEANWHILE = (
         "ChangedMeanwhile",

@@ -1,6 +1,6 @@
 """The spec of a QueueRecovery: one recovery of one queue, or of all queues of its target."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, JsonValue, StrictInt, StrictStr
 
@@ -59,6 +59,10 @@ _MOST_TEXT: dict[str, JsonValue] = {
 """etcd stores at most 1.5 MiB of one object, and the status, which may name every job once more, has to fit too.
 
 Bytes are counted when the recovery is planned (`SpecTooLarge`): in CEL that would cost more than a rule may."""
+
+
+_MAY_CHANGE: Final = {"suspend", "cancel", "active_deadline_seconds"}
+"""What users may change while a recovery exists, so that it does not make another recovery of it."""
 
 
 class JobSpec(Model):
@@ -235,8 +239,8 @@ class QueueRecoverySpec(Model):
         ge=1,
         le=31536000,
         description="How long the recovery may wait before it stops the workers, from its creation or from when "
-        "`suspend` was set to false. After that it fails, and nothing was touched. Time while it is suspended does "
-        "not count.",
+        "`suspend` was set to false. After that it fails, and nothing was touched. Time while it is suspended, "
+        "or waits for an approval, does not count.",
     )
     active_deadline_seconds: int = Field(
         1800,
@@ -309,3 +313,10 @@ class QueueRecoverySpec(Model):
             },
         ]
     )
+
+    def fixed_fields(self) -> dict[str, JsonValue]:
+        """Return the fields that cannot change and do not have their default, so that a later version may add some."""
+        fixed: dict[str, JsonValue] = self.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, exclude=_MAY_CHANGE
+        )
+        return fixed

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
+from queue_recovery.api.approval import ApprovalStatus
 from queue_recovery.api.base import (
     Explained,
     Message,
@@ -30,6 +31,10 @@ class Phase(Explained):
 
     PENDING = "Pending", "The operator looks up what the spec refers to, and checks it against the target."
     PLANNING = "Planning", "The plan is in the status: what would be purged, left and enqueued. `suspend` waits here."
+    AWAITING_APPROVAL = (
+        "AwaitingApproval",
+        "The target requires an approval of the plan. Nothing is held, and the message says how to approve.",
+    )
     DRAINING = "Draining", "The workers are scaled to 0, and their pods are ending."
     PURGING = "Purging", "The queue's messages are being moved into the quarantine."
     RESTARTING = "Restarting", "The workers are scaled back or restarted, and their rollout is in progress."
@@ -91,13 +96,16 @@ class Plan(Model):
         "none.",
     )
     examples: Examples | None = Field(
-        None, description="While `suspend` is true: some of the messages and jobs that the plan counts, by name."
+        None,
+        description="While `suspend` is true, or if an approval is required: some of the messages and jobs that the "
+        "plan counts, by name.",
     )
     quarantined: list[QuarantinedMessage] | None = Field(
         None,
         max_length=MOST_LISTED,
-        description="With `restoreFrom` and `suspend`: the first 20 of the messages that would be put back, in the "
-        "order in which they would be consumed; first those that workers held. `restore` is their total.",
+        description="With `restoreFrom`, and `suspend` or a required approval: the first 20 of the messages that would "
+        "be put back, in the order in which they would be consumed; first those that workers held. "
+        "`restore` is their total.",
     )
 
 
@@ -244,8 +252,13 @@ class QueueRecoveryStatus(Model):
     phase: Phase | None = Field(None, description="Phase of the recovery, derived from the conditions.")
     message: Message = Field("", description="What the recovery does, what it waits for, or how it ended.")
     plan: Plan | None = Field(None, description="What would be done, as counted before anything is touched.")
+    approval: ApprovalStatus | None = Field(
+        None, description="What has to be approved; left out if the target requires no approval."
+    )
     resume_time: Timestamp | None = Field(
-        None, description="When `suspend` was last set to false; `startingDeadlineSeconds` counts from then."
+        None,
+        description="When `suspend` was last set to false, or an approval that was awaited was given; "
+        "`startingDeadlineSeconds` counts from then.",
     )
     drain_start_time: Timestamp | None = Field(
         None, description="When the drain, or the restore, started; `activeDeadlineSeconds` counts from then."
@@ -289,6 +302,6 @@ class QueueRecoveryStatus(Model):
         [],
         max_length=16,
         description="Succeeded, Ready, Reconciling, Stalled, one for each step, Suspended once it was suspended before "
-        "the drain, and at the end Finished.",
+        "the drain, Approved if the target requires an approval, and at the end Finished.",
         json_schema_extra=list_map("type"),
     )

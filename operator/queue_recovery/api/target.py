@@ -2,6 +2,7 @@
 
 from pydantic import Field, JsonValue
 
+from queue_recovery.api.approval import TargetPolicy
 from queue_recovery.api.base import (
     EVERY_QUEUE,
     LIST_SET,
@@ -106,6 +107,7 @@ class QueueTargetSpec(Model):
         description="The longest deadlines of recoveries, even if their specs ask for more. Users who may create "
         "recoveries but not change the target cannot hold a queue for longer.",
     )
+    policy: TargetPolicy = Field(TargetPolicy(), description="What recoveries need besides permissions.")
 
     model_config = with_rules(
         [

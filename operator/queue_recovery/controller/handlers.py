@@ -62,6 +62,7 @@ def registry(operator: Operator, *, stopped: Callable[[], Awaitable[None]]) -> k
     @kopf.on.event(GROUP, VERSION, "queuetargets", registry=chosen)
     async def receive_target(body: kopf.Body, type: str | None, **_: object) -> None:  # noqa: A002  # kopf's name
         operator.targets.receive(body, gone=type == "DELETED")
+        operator.recoveries.receive_target(body, gone=type == "DELETED")
 
     @kopf.on.cleanup(registry=chosen)
     async def clean_up_process(**_: object) -> None:

@@ -68,6 +68,8 @@ class Reconciler:
         self._reconciled = reconciled
         self.watched: dict[str, WatchedRecovery] = {}
         """The recoveries that are not finished, by UID."""
+        self._targets: dict[tuple[str, str], tuple[str, int]] = {}
+        """UID and generation of each target, by namespace and name."""
 
     @property
     def active(self) -> int:
@@ -96,6 +98,20 @@ class Reconciler:
         watched.receive(body, gone=gone)
         self._start(watched)
 
+    def receive_target(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        """Handle a watch event of a target: an edit lets recoveries that await an approval ask for it again."""
+        metadata = body["metadata"]
+        key = metadata["namespace"], metadata["name"]
+        version = metadata["uid"], metadata["generation"]
+        if gone:
+            self._targets.pop(key, None)
+        elif self._targets.get(key) != version:
+            self._targets[key] = version
+            for watched in [one for one in self.watched.values() if one.namespace == key[0]]:
+                watched.is_target_changed = True
+                if watched.waiting is not None and watched.waiting.target == key[1]:
+                    self._go_on(watched)
+
     async def aclose(self) -> None:
         """End all tasks at once, as a crash of the process would."""
         for watched in self.watched.values():
@@ -116,7 +132,7 @@ class Reconciler:
 
     def _wait(self, watched: WatchedRecovery, waiting: Requeue) -> None:
         """Keep only what is needed to go on at an event, at its turn or at its deadline."""
-        watched.waiting, watched.body = waiting, None
+        watched.waiting, watched.body, watched.attempted = waiting, None, None
         watched.turn.call_when_granted(partial(self._go_on, watched))
         self._set_timer(watched, asyncio.get_running_loop().time() + waiting.seconds)
 
@@ -180,6 +196,7 @@ class Reconciler:
         """
         about = fields(watched.namespace, recovery=watched.name)
         waiting = None
+        watched.is_target_changed, watched.attempted = False, watched.body
         try:
             body = watched.body or await self._read(watched.namespace, watched.name, watched.uid)
             resource = watched.resource = self._resource(body, just_read=watched.body is None)

@@ -9,12 +9,14 @@ from typing import Any, cast
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 from pydantic import BaseModel, ConfigDict, Field
 
+from queue_recovery.api.approval import APPROVE, APPROVER, AUTHOR
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.controller.author_guard import is_author_guarded
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports.resource import DesiredState, Gone, Superseded
+from queue_recovery.recovery.ports.resource import Annotations, DesiredState, Gone, Superseded
 from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 
@@ -32,6 +34,12 @@ Written = Callable[[QueueRecoveryStatus, QueueRecoveryStatus], None]
 """Called with every status that was stored: the one before, and the new one."""
 
 
+class _Annotations(BaseModel):
+    approve: str = Field("", alias=APPROVE)
+    approver: str = Field("", alias=APPROVER)
+    author: str = Field("", alias=AUTHOR)
+
+
 class _Metadata(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -43,6 +51,7 @@ class _Metadata(BaseModel):
     created: datetime = Field(alias="creationTimestamp")
     deleted: datetime | None = Field(None, alias="deletionTimestamp")
     finalizers: tuple[str, ...] = ()
+    annotations: _Annotations = _Annotations()
 
 
 class _Body(BaseModel):
@@ -127,6 +136,10 @@ class KubernetesResource:
         parsed = _Body.model_validate(await read_body(self._client, self.namespace, self.name, self.uid))
         self._store(parsed)
         return parsed.status
+
+    async def is_author_proven(self) -> bool:
+        """See `recovery.ports.Resource`."""
+        return await is_author_guarded(self._client, self.namespace, self.name, self.uid, created=self.created)
 
     async def write(self, status: QueueRecoveryStatus) -> None:
         """Store the status if the stored one is still that last read or written here.
@@ -262,5 +275,19 @@ def _finalizers(*names: str) -> Operation:
     return {"op": "add", "path": "/metadata/finalizers", "value": list(names)}
 
 
+def annotations_of(body: Mapping[str, Any]) -> Annotations:
+    """Return what users say in a resource's annotations."""
+    return _said(_Annotations.model_validate(body["metadata"].get("annotations") or {}))
+
+
+def _said(annotations: _Annotations) -> Annotations:
+    return Annotations(approve=annotations.approve, approver=annotations.approver, author=annotations.author)
+
+
 def _desired(body: _Body) -> DesiredState:
-    return DesiredState(spec=body.spec, generation=body.metadata.generation, deleting=body.metadata.deleted is not None)
+    return DesiredState(
+        spec=body.spec,
+        generation=body.metadata.generation,
+        deleting=body.metadata.deleted is not None,
+        annotations=_said(body.metadata.annotations),
+    )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
+from queue_recovery.controller.resource import KubernetesResource, annotations_of, has_begun, is_deleted, is_finished
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
 
@@ -17,7 +17,7 @@ class WatchedRecovery:
     """A recovery that is not finished, as last received."""
 
     __slots__ = (
-        *("_received", "body", "gone", "is_ended", "name", "namespace"),
+        *("_received", "attempted", "body", "gone", "is_ended", "is_target_changed", "name", "namespace"),
         *("resource", "task", "timer", "turn", "uid", "waiting"),
     )
 
@@ -26,10 +26,14 @@ class WatchedRecovery:
         self.turn = turn
         self.body: Mapping[str, Any] | None = None
         """None while it waits: it is read again then."""
+        self.attempted: Mapping[str, Any] | None = None
+        """The body with which its task has last begun: what was read since is newer."""
         self.gone = False
         """Whether the resource was deleted, so that no later event comes."""
         self.is_ended = False
         """Whether the resource was deleted, and what it held is released."""
+        self.is_target_changed = False
+        """Whether a target of the namespace was edited since this one's task has last read anything."""
         self.task: asyncio.Task[None] | None = None
         self.resource: KubernetesResource | None = None
         """Receives the events while it is being reconciled."""
@@ -54,7 +58,11 @@ class WatchedRecovery:
         """Return whether nothing relevant has happened since it began to wait."""
         if waiting.for_turn and self.turn.awaits is None:
             return False
-        return self.body is None or not is_relevant(self.body, waiting, gone=self.gone)
+        if waiting.target is not None and self.is_target_changed:
+            return False
+        if self.body is None or self.body is self.attempted:
+            return True
+        return not is_relevant(self.body, waiting, gone=self.gone)
 
     def stop_waiting(self) -> None:
         self.waiting = None
@@ -82,4 +90,10 @@ class WatchedRecovery:
 
 def is_relevant(body: Mapping[str, Any], waiting: Requeue, *, gone: bool) -> bool:
     """Return whether an event has more than the waiting recovery's own writes."""
-    return gone or is_deleted(body) or has_begun(body) or body["metadata"]["generation"] > waiting.generation
+    return (
+        gone
+        or is_deleted(body)
+        or has_begun(body)
+        or body["metadata"]["generation"] > waiting.generation
+        or annotations_of(body) != waiting.annotations
+    )

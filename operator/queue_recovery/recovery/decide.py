@@ -10,7 +10,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.api.target import Limits
-from queue_recovery.recovery.phase import is_terminal, moment
+from queue_recovery.recovery.phase import awaits_approval, is_terminal, moment
 
 UNLESS_RESOLVED: Final = " unless this is resolved: "
 """Separates the deadline from the reason for waiting in a message."""
@@ -22,6 +22,7 @@ class Action(Enum):
     PLAN = auto()
     PLAN_RESTORE = auto()
     HOLD = auto()
+    AWAIT_APPROVAL = auto()
     RESUME = auto()
     RECORD_INTENT = auto()
     DRAIN = auto()
@@ -51,13 +52,19 @@ def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
         return Action.NOTHING
     if status.ending is not None:
         return Action.END
-    if status.drain_start_time is None and _is_suspended(status) and not spec.suspend:
+    if status.drain_start_time is None:
+        return _first_step(spec, status)
+    return Action.RESTORE if spec.restore_from is not None else _next_step(spec, status)
+
+
+def _first_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
+    if _is_suspended(status) and not spec.suspend:
         return Action.RESUME
     if status.plan is None:
         return Action.PLAN if spec.restore_from is None else Action.PLAN_RESTORE
-    if status.drain_start_time is None:
-        return Action.HOLD if spec.suspend else Action.RECORD_INTENT
-    return Action.RESTORE if spec.restore_from is not None else _next_step(spec, status)
+    if spec.suspend:
+        return Action.HOLD
+    return Action.AWAIT_APPROVAL if awaits_approval(status) else Action.RECORD_INTENT
 
 
 def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
@@ -102,12 +109,12 @@ def _too_late(spec: QueueRecoverySpec, status: QueueRecoveryStatus, now: datetim
 
 
 def deadline(spec: QueueRecoverySpec, status: QueueRecoveryStatus, *, created: datetime) -> datetime | None:
-    """Return the deadline, before the drain or from it on; None: suspended, or not resumed yet."""
+    """Return the deadline, before the drain or from it on; None: suspended, not resumed yet, or not approved yet."""
     seconds = _seconds(spec, status)
     if status.drain_start_time is not None:
         return moment(status.drain_start_time) + timedelta(seconds=seconds.active)
     not_after = _not_after(spec)
-    if spec.suspend or _is_suspended(status):
+    if spec.suspend or _is_suspended(status) or awaits_approval(status):
         return not_after
     began = created if status.resume_time is None else moment(status.resume_time)
     until = began + timedelta(seconds=seconds.starting)

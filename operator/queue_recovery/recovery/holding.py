@@ -3,7 +3,8 @@
 from contextlib import suppress
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import JobTotals
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.recovery_status import JobTotals, Plan
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import describe
 from queue_recovery.recovery.phase import timestamp
@@ -34,13 +35,15 @@ async def hold(recovery: Recovery) -> None:
 
 
 def _plan(recovery: Recovery) -> str:
-    """Describe the plan."""
     plan = recovery.status.plan
-    if plan is None:
-        return "nothing is planned yet"
-    if recovery.spec.restore_from is not None:
+    return "nothing is planned yet" if plan is None else describe_plan(recovery.spec, plan)
+
+
+def describe_plan(spec: QueueRecoverySpec, plan: Plan) -> str:
+    """Describe a plan that is in the status."""
+    if spec.restore_from is not None:
         listed = len(plan.quarantined or ())
         first = f"the first {listed} of them " if listed < plan.restore else ""
         said = f"would put back {plan.restore} of {counted(plan.ready, 'message')}"
         return f"{said}, {first}listed in status.plan.quarantined" if listed else said
-    return describe(recovery.spec, plan, plan.examples.skip if plan.examples else [])[1]
+    return describe(spec, plan, plan.examples.skip if plan.examples else [])[1]

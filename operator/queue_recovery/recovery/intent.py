@@ -6,6 +6,7 @@ from contextlib import aclosing
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.approval import is_approved
 from queue_recovery.recovery.autoscaling import free_scaled_objects_of, paused_scaled_object
 from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.drain import describe_stopping, worker_status
@@ -35,7 +36,7 @@ async def record_intent(recovery: Recovery) -> None:
     recovery.turn.check_queue_position()
     await check_queue_locks(recovery, queues)
     if recovery.spec.restore_from is not None:
-        if not await begin_entry(recovery):
+        if not (await is_approved(recovery) and await begin_entry(recovery)):
             return
         await recovery.save(
             (ConditionType.RESTORED, "False", Reason.RESTORING, PUTTING_BACK),
@@ -56,7 +57,7 @@ async def record_intent(recovery: Recovery) -> None:
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
     await check_images(recovery, queues.values())
-    if not await begin_entry(recovery):
+    if not (await is_approved(recovery) and await begin_entry(recovery)):
         return
     await recovery.save(
         (ConditionType.DRAINED, "False", Reason.DRAINING, "stopping the workers"),

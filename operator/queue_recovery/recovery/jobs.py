@@ -116,18 +116,25 @@ def _ways_to_a_task(queue: QueueSpec) -> str:
     )
 
 
+def task_name(job: ListedJob, stored: StoredJob | None, queue: QueueSpec) -> str | None:
+    """Return the name of the task that is enqueued for a job; None: none is known."""
+    if job.id is None:
+        return job.spec.task
+    return (stored.task if stored else None) or (queue.message.task if queue.message else None)
+
+
 def check_task(job: ListedJob, stored: StoredJob | None, queue: QueueSpec, uid: str) -> Task:
     """Return the task that is enqueued for a job.
 
     Raises RecoveryError (`NoTaskName`, `TaskNotAllowed`, `InvalidArguments`) when no valid task can be
     made from the job.
     """
+    name = task_name(job, stored, queue)
     if stored is None:
-        name, args, kwargs = job.spec.task, job.spec.args or "[]", job.spec.kwargs or "{}"
+        args, kwargs = job.spec.args or "[]", job.spec.kwargs or "{}"
         bounded = True
     else:
         message = queue.message
-        name = stored.task or (message.task if message else None)
         message_args, message_kwargs = (message.args, message.kwargs) if message else ("[]", "{}")
         args = expand(message_args, stored.id) if stored.args is None else stored.args
         kwargs = expand(message_kwargs, stored.id) if stored.kwargs is None else stored.kwargs

@@ -38,7 +38,16 @@ def phase_of(status: QueueRecoveryStatus) -> Phase:
     for kind, phase in _STEPS:
         if find(status.conditions, kind) is not None:
             return phase
-    return Phase.PENDING if status.plan is None else Phase.PLANNING
+    if status.plan is None:
+        return Phase.PENDING
+    suspended = is_true(status.conditions, ConditionType.SUSPENDED)
+    return Phase.AWAITING_APPROVAL if awaits_approval(status) and not suspended else Phase.PLANNING
+
+
+def awaits_approval(status: QueueRecoveryStatus) -> bool:
+    """Tell whether an approval of the plan is awaited, before anything is touched."""
+    approved = find(status.conditions, ConditionType.APPROVED)
+    return approved is not None and approved.status == "False" and status.drain_start_time is None
 
 
 def is_terminal(status: QueueRecoveryStatus) -> bool:
@@ -96,7 +105,7 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
         raise ValueError("a recovery ends with an ending")
     ended = ending.model_copy(update={"message": ""})  # the final status has the message now
     status = status.model_copy(update={"completion_time": timestamp(now), "ending": ended})
-    for kind, _ in _STEPS:
+    for kind in (ConditionType.APPROVED, *(kind for kind, _ in _STEPS)):
         if (step := find(status.conditions, kind)) is not None and step.status != "True":
             # What it says is under way has ended too.
             status = set_step(status, kind, "False", ending.reason, _NOT_COMPLETED, now=now, generation=generation)

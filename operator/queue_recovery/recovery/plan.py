@@ -8,13 +8,22 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.autoscaling import scaled_objects_of
 from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, workers_of
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.images import check_images
-from queue_recovery.recovery.jobs import ListedJob, check_found, check_size, check_task, check_task_ids, listed
+from queue_recovery.recovery.jobs import (
+    ListedJob,
+    check_found,
+    check_size,
+    check_task,
+    check_task_ids,
+    listed,
+    task_name,
+)
 from queue_recovery.recovery.ledger import end_copy
 from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
@@ -44,10 +53,11 @@ async def plan(recovery: Recovery) -> None:
     outlines = await _outlines(recovery, workers) if recovery.changes_workers else []
     scaled_objects = await scaled_objects_of(recovery, workers) if recovery.takes_messages else []
     was_held = await is_any_held(recovery, queues)
-    found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
+    examples = MOST_EXAMPLES if recovery.spec.suspend or await requires_approval(recovery) else 0
+    found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored, examples), _counting)
     if found.is_nothing and not recovery.spec.suspend and not recovery.restarts_workers:
         # A message that a worker returned between the reads of the lists and of `unacked` was in neither.
-        found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored), _counting)
+        found = await with_progress(recovery, _find(recovery, [*queues], jobs, stored, examples), _counting)
     made = Plan(
         time=timestamp(recovery.environment.now()),
         queues=list(queues),
@@ -63,7 +73,7 @@ async def plan(recovery: Recovery) -> None:
         replica_owners=replica_owners(outlines) if recovery.scales_workers else [],
         limits=(await recovery.target()).limits,
         canvas=found.count.canvas if found.has_canvas else None,
-        examples=_examples(found) if recovery.spec.suspend else None,
+        examples=_examples(found) if examples else None,
     )
     # Another recovery that holds a lock may return messages to the queue.
     ends = (
@@ -75,7 +85,12 @@ async def plan(recovery: Recovery) -> None:
     )
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
     reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
-    await recovery.save(progress=(reason, message), update={"plan": made, **(_ended(found, message) if ends else {})})
+    if ends:
+        await recovery.save(progress=(reason, message), update={"plan": made, **_ended(found, message)})
+        return
+    tasks = [task_name(job, stored.get(job.id or ""), queues[job.queue]) for job in jobs]
+    asked = await ask(recovery, queues, made, tasks={name for name in tasks if name is not None})
+    await save_plan(recovery, asked, (reason, message), {"plan": made})
 
 
 async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:
@@ -122,7 +137,7 @@ async def _counting() -> tuple[str, str]:
 
 
 async def _find(
-    recovery: Recovery, queues: list[str], jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob]
+    recovery: Recovery, queues: list[str], jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob], examples: int
 ) -> Found:
     """Count the messages, and find the jobs that would be skipped."""
     broker = await recovery.broker()
@@ -130,8 +145,7 @@ async def _find(
     seen = {job.key: seen_as(stored.get(job.id), recoverable) for job in jobs if job.id is not None}
     known = [one for one in seen.values() if one is not None]
     if recovery.takes_messages:
-        names = MOST_EXAMPLES if recovery.spec.suspend else 0
-        count = await broker.count(*queues, select=recovery.spec.purge.select, jobs=known, names=names)
+        count = await broker.count(*queues, select=recovery.spec.purge.select, jobs=known, names=examples)
         left_ids = count.left_ids
     else:
         count = Count(ready=0, unacked=0, undecodable=0)
@@ -154,7 +168,7 @@ def _ended(found: Found, message: str) -> Update:
 
 
 def _examples(found: Found) -> Examples:
-    """Return the examples that a dry run shows."""
+    """Return the examples that a dry run, or a user who is to approve, is shown."""
     enqueue = [
         JobExample(id=job.label, task_id=seen.task_id if (seen := found.seen.get(job.key)) else None)
         for job in found.jobs

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from queue_recovery.recovery.phase import awaits_approval
+from queue_recovery.recovery.ports.resource import NO_ANNOTATIONS, Annotations, DesiredState
 from queue_recovery.recovery.recovery import Recovery
 
 _SECONDS: Final = 1.0
@@ -14,12 +16,16 @@ _SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requeue:
-    """The state of a recovery that has touched nothing and waits for a new spec or its turn."""
+    """The state of a recovery that has touched nothing and waits for a new spec, its turn or an approval."""
 
     generation: int
     """Of the last spec that was read."""
+    annotations: Annotations = NO_ANNOTATIONS
+    """As last read."""
+    target: str | None = None
+    """Name of the target whose change it waits for, too, because it awaits an approval."""
     seconds: float
-    """Seconds until the deadline; infinite while the recovery is suspended."""
+    """Seconds until the deadline; infinite while the recovery is suspended or awaits an approval."""
     for_turn: bool
     """Whether the recovery waits for its turn."""
 
@@ -29,9 +35,15 @@ def is_preparing(recovery: Recovery) -> bool:
     return recovery.status.drain_start_time is None and recovery.status.ending is None
 
 
-def waiting(recovery: Recovery, seen: int) -> Requeue:
-    """Return the state of a waiting recovery; `seen` is the generation of the spec that was read."""
-    return Requeue(generation=seen, seconds=recovery.seconds_left, for_turn=recovery.turn.awaits is not None)
+def waiting(recovery: Recovery, seen: DesiredState) -> Requeue:
+    """Return the state of a waiting recovery; `seen` is the desired state that was read."""
+    return Requeue(
+        generation=seen.generation,
+        annotations=seen.annotations,
+        target=seen.spec.target_ref.name if awaits_approval(recovery.status) else None,
+        seconds=recovery.seconds_left,
+        for_turn=recovery.turn.awaits is not None,
+    )
 
 
 @contextmanager

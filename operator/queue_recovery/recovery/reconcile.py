@@ -9,6 +9,7 @@ from typing import Final
 from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Ending
+from queue_recovery.recovery.approval import await_approval
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, jittered, longer
 from queue_recovery.recovery.decide import UNLESS_RESOLVED, Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain
@@ -20,7 +21,7 @@ from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import Gone, Resource, Superseded
+from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource, Superseded
 from queue_recovery.recovery.preparing import Requeue, bounded, is_preparing, waiting
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reaction import Reaction, reaction
@@ -48,6 +49,12 @@ _STEPS: dict[Action, Callable[[Recovery], Awaitable[None]]] = {
     Action.RESTORE: restore,
     Action.END: end,
 }
+
+_WAITS: dict[Action, Callable[[Recovery], Awaitable[None]]] = {
+    Action.HOLD: hold,
+    Action.AWAIT_APPROVAL: await_approval,
+}
+"""Before anything is touched, a recovery that waits like this has no task."""
 
 
 async def reconcile(resource: Resource, environment: Environment, turn: Turn) -> Requeue | None:
@@ -109,19 +116,20 @@ async def report(resource: Resource, environment: Environment, turn: Turn, reaso
 
 async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Requeue:
     """Take one action; return the delay before the next try, if that fails."""
-    seen = recovery.resource.desired.generation  # a newer generation from now on has to be read
+    seen = recovery.resource.desired  # a newer one from now on has to be read
     try:
         if ending := _forced_ending(recovery):
             await recovery.end(ending)
         elif is_preparing(recovery) and not recovery.turn.may_prepare():
             return waiting(recovery, seen)
-        elif action is Action.HOLD:
-            await hold(recovery)
-            if is_preparing(recovery):
+        elif action in _WAITS:
+            await _WAITS[action](recovery)
+            if is_preparing(recovery) and recovery.status.plan is not None:
                 recovery.turn.leave()
                 return waiting(recovery, seen)
-            await recovery.forget()
-            await _sleep(recovery, None)
+            if action is Action.HOLD:
+                await recovery.forget()
+                await _sleep(recovery, None)
         else:
             with bounded(recovery):
                 await _perform(recovery, action)
@@ -139,7 +147,7 @@ async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Req
     return FIRST_DELAY
 
 
-async def _after_others(recovery: Recovery, error: RecoveryError, seen: int) -> float | Requeue:
+async def _after_others(recovery: Recovery, error: RecoveryError, seen: DesiredState) -> float | Requeue:
     """Report the recoveries that are ahead, and wait for the turn unless it has come."""
     with suppress(RecoveryError):
         await recovery.wait_for(error.reason, f"{_prefix(recovery)}{error.message}")

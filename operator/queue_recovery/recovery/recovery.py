@@ -165,6 +165,11 @@ class Recovery(StoredStatus):
             self._target = as_started(read, self.status.target_snapshot)
         return self._target
 
+    async def has_target_changed(self) -> bool:
+        """Read the target again, and tell whether it was edited since it was read."""
+        before, self._target = self._target, None
+        return await self.target() != before
+
     async def recoverable(self) -> Sequence[str]:
         """Return the statuses of jobs that may be enqueued."""
         store = (await self.target()).job_store

@@ -8,6 +8,7 @@ from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals
+from queue_recovery.recovery.approval import check_still_as_approved
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import ENQUEUED_THERE, WRONG_KEYS
 from queue_recovery.recovery.frozen_jobs import freeze, look_up, skipped_as_frozen
@@ -16,7 +17,7 @@ from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed
 from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.skips import changed_since, gone_since, refused_since
+from queue_recovery.recovery.skips import changed_since, gone_since, not_approved, refused_since
 from queue_recovery.recovery.wording import counted
 
 _BATCH = 500
@@ -72,7 +73,8 @@ async def _enqueue(
 
     A batch with large arguments is claimed and pushed in parts, to bound the memory.
     """
-    uid, queues = recovery.resource.uid, await recovery.queues()
+    uid, queues, approval = recovery.resource.uid, await recovery.queues(), recovery.status.approval
+    await check_still_as_approved(recovery, queues)
     listed_by_id = {job.id: job for job in batch if job.id is not None}
     skipped = {job.key: gone_since(job) for job in listed_by_id.values()}
     part: list[tuple[ListedJob, Task]] = []
@@ -85,6 +87,9 @@ async def _enqueue(
             task = check_task(job, document, queues[job.queue], uid)
         except RecoveryError as error:
             skipped[job.key] = refused_since(job, error.message)
+            return
+        if approval is not None and task.task not in approval.tasks:
+            skipped[job.key] = not_approved(job, approval.tasks)
             return
         length = len(task.args) + len(task.kwargs)
         if part and size + length > _MOST_ARGUMENTS:

@@ -10,6 +10,7 @@ from queue_recovery.api.recovery_spec import PurgeSpec, QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, Plan, QueueRecoveryStatus
 from queue_recovery.api.recovery_status import Restored as RestoredStatus
 from queue_recovery.api.restore_from import RestoreFrom
+from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.checks import check_queues
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import job_id
@@ -30,7 +31,7 @@ async def plan_restore(recovery: Recovery) -> None:
     """Write the plan of a restore to the status, or the ending of a copy; raise the error that prevents it."""
     if await end_copy(recovery):
         return
-    await recovery.queues()
+    queues = await recovery.queues()
     wanted = _wanted(recovery.spec)
     earlier = await recovery.environment.recovery(wanted.name)
     if earlier.uid == recovery.resource.uid:
@@ -66,20 +67,23 @@ async def plan_restore(recovery: Recovery) -> None:
         raise _nothing(wanted, why_nothing(wanted, count, queue))
     total = counted(count.found, "message")
     message = f'would put back {count.restore} of {total} in the quarantine of recovery "{wanted.name}"'
-    await recovery.save(
-        progress=(Reason.PLANNED, message),
-        update={
-            "plan": Plan(
-                time=timestamp(recovery.environment.now()),
-                queues=[queue],
-                ready=count.found,
-                unacked=0,
-                restore=count.restore,
-                enqueue=0,
-                skip=0,
-                limits=(await recovery.target()).limits,
-                quarantined=await _listed(recovery, wanted_from(wanted, source)),
-            ),
+    made = Plan(
+        time=timestamp(recovery.environment.now()),
+        queues=[queue],
+        ready=count.found,
+        unacked=0,
+        restore=count.restore,
+        enqueue=0,
+        skip=0,
+        limits=(await recovery.target()).limits,
+        quarantined=await _listed(recovery, wanted_from(wanted, source)),
+    )
+    await save_plan(
+        recovery,
+        await ask(recovery, queues, made, source=source),
+        (Reason.PLANNED, message),
+        {
+            "plan": made,
             "restored": RestoredStatus(uid=source, found=count.found, left=count.found),
             "quarantine": quarantine.model_copy(update={"messages": count.found}),
         },
@@ -109,8 +113,8 @@ async def restore(recovery: Recovery) -> None:
 
 
 async def _listed(recovery: Recovery, restore: Restore) -> list[QuarantinedMessage] | None:
-    """Describe the first messages that would be put back, for a suspended recovery; otherwise None."""
-    if not recovery.spec.suspend:
+    """Describe the first messages that would be put back, for a dry run or an approval; otherwise None."""
+    if not (recovery.spec.suspend or await requires_approval(recovery)):
         return None
     found = await (await recovery.broker()).first_restorable(restore, MOST_LISTED)
     return [

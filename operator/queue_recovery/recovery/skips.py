@@ -122,6 +122,11 @@ def refused_since(job: ListedJob, why: str) -> SkippedJob:
     return skip(job, Reason.CHANGED_MEANWHILE, why)
 
 
+def not_approved(job: ListedJob, tasks: Collection[str]) -> SkippedJob:
+    """Return the row of a job whose task is not one of those that were approved."""
+    return skip(job, Reason.NOT_APPROVED, f"its document names another task than those approved: {quoted(tasks)}")
+
+
 def changed_since(job: ListedJob) -> SkippedJob:
     """Return the row of a job that could not be claimed."""
     return skip(job, Reason.CHANGED_MEANWHILE, "another client has changed its document since the drain")

@@ -2,19 +2,33 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 
 
 @dataclass(frozen=True, kw_only=True)
+class Annotations:
+    """What users say in annotations; empty: nothing. Who may say it, the policies of `manifests/admission` decide."""
+
+    approve: str = ""
+    """The digest of what is approved."""
+    approver: str = ""
+    author: str = ""
+
+
+NO_ANNOTATIONS: Final = Annotations()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DesiredState:
-    """What the user's spec asks for now."""
+    """What the user's spec and annotations ask for now."""
 
     spec: QueueRecoverySpec
     generation: int
     deleting: bool
+    annotations: Annotations = NO_ANNOTATIONS
 
 
 class Resource(Protocol):
@@ -43,6 +57,13 @@ class Resource(Protocol):
         """Return the stored status.
 
         Raises Gone when the resource no longer exists, or another one has its name.
+        """
+        ...
+
+    async def is_author_proven(self) -> bool:
+        """Tell whether the API server has compared author and approver with the users, since before the creation.
+
+        Raises Gone, or RecoveryError (`KubernetesUnavailable`).
         """
         ...
 

@@ -1,0 +1,484 @@
+"""A target that requires an approval: a recovery stops after its plan, and does what was approved, or nothing."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+
+import pytest
+
+from queue_recovery.api.approval import ApprovalStatus
+from queue_recovery.api.conditions import ConditionType, find, is_true
+from queue_recovery.recovery.admission import Admission
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports.environment import Earlier
+from queue_recovery.recovery.preparing import Requeue
+from queue_recovery.recovery.turn import Turn
+from sandbox.processes import until
+from tests.recovery.fake_database import TASK
+from tests.recovery.fakes import NOW, UID, Case, target
+
+REQUIRED = {"approval": "Required"}
+NOT_THE_AUTHOR = {**REQUIRED, "authorMayApprove": False}
+
+
+def case(policy: object = REQUIRED, /, *, uid: str = UID, **fields: object) -> Case:
+    made = Case(fields, jobs=["a", "b"], uid=uid)
+    made.broker.add("old-a")
+    edit(made, policy=policy)
+    return made
+
+
+def edit(made: Case, workers: list[str] | None = None, **spec: object) -> None:
+    """Write another version of the target; what is left out is as at the beginning, and an approval is required."""
+    fields: Mapping[str, object] = {"policy": REQUIRED, **spec}
+    made.environment.targets["media"] = target({"tts": workers or ["worker"]}, id_type="String", **fields)
+    made.environment.report_change()
+
+
+def with_message(**message: object) -> list[dict[str, object]]:
+    """Return the target's queues with another message."""
+    return [{"name": "tts", "workers": [{"name": "worker"}], "message": {"task": TASK, **message}}]
+
+
+async def awaits(made: Case) -> ApprovalStatus:
+    """Reconcile until the recovery awaits an approval; return what has to be approved."""
+    waiting = await made.reconciled()
+    assert waiting is not None, made.status.message
+    assert made.status.phase == "AwaitingApproval", made.status.message
+    assert made.status.approval is not None
+    return made.status.approval
+
+
+def assert_untouched(made: Case) -> None:
+    assert made.status.drain_start_time is None
+    assert made.broker.queued() == ["old-a"]
+    assert made.workers.replicas == {"worker": 2}
+    assert made.jobs.statuses == {"a": "failed", "b": "failed"}
+
+
+async def test_it_stops_after_the_plan_and_says_how_to_approve_it() -> None:
+    made = case()
+
+    asked = await awaits(made)
+
+    assert "ledger_write" not in made.environment.fake_ledger.calls
+    assert made.status.message == (
+        "waiting for approval: would purge 1 message (1 ready, 0 unacked), enqueue 2 jobs. To approve it, run: "
+        f"kubectl annotate qr/stuck -n media --overwrite queuerecovery.dev/approve={asked.digest}"
+    )
+    assert made.status.plan is not None
+    assert made.status.plan.examples is not None
+    assert asked.tasks == [TASK]
+    approved = find(made.status.conditions, ConditionType.APPROVED)
+    assert approved is not None
+    assert (approved.status, approved.reason) == ("False", "AwaitingApproval")
+    assert is_true(made.status.conditions, ConditionType.RECONCILING)
+    assert_untouched(made)
+
+
+async def test_once_it_is_approved_it_plans_again_and_runs() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.broker.add("meanwhile")
+
+    made.resource.annotate(approve=asked.digest)
+    status = await made.reaches("Succeeded")
+
+    assert status.plan is not None
+    assert status.plan.ready == 2
+    assert is_true(status.conditions, ConditionType.APPROVED)
+    assert made.jobs.statuses == {"a": "pending", "b": "pending"}
+
+
+async def test_while_it_waits_it_holds_no_turn_and_keeps_only_what_wakes_it() -> None:
+    made, admission = case(), Admission(1)
+
+    waiting = await made.reconciled(Turn(admission, "media"))
+
+    assert waiting == Requeue(generation=1, target="media", seconds=math.inf, for_turn=False)
+    assert [Turn(admission, "media").may_prepare() for _ in range(2)] == [True, True]
+    assert Case(environment=made.environment).recovery(Turn(admission, "media")).turn.awaits is None
+    assert_untouched(made)
+
+
+@pytest.mark.parametrize("quoted", ["0" * 32, "yes", "true"])
+async def test_another_digest_approves_nothing(quoted: str) -> None:
+    made = case()
+    made.resource.annotate(approve=quoted)
+
+    await awaits(made)
+
+    assert "waiting for approval (the annotation queuerecovery.dev/approve quotes another digest): " in (
+        made.status.message
+    )
+    assert_untouched(made)
+
+
+async def test_a_copy_with_the_annotation_of_the_first_one_has_to_be_approved_again() -> None:
+    asked = await awaits(case())
+    copy = case(uid="00000000-0000-0000-0000-000000000002")
+    copy.resource.annotate(approve=asked.digest)
+
+    assert (await awaits(copy)).digest != asked.digest
+
+
+def dies() -> None:
+    raise asyncio.CancelledError
+
+
+EDITS = {
+    "the queues, or the workers that would be stopped": {"workers": ["worker", "other"]},
+    "how the target enqueues jobs, the tasks of the jobs": {"queues": with_message(task="tts.other", args='["$(id)"]')},
+    "how the target enqueues jobs": {"queues": with_message(args='["$(id)", 1]')},
+    "the target's broker": {"broker": {"urlSecretRef": {"name": "other", "key": "url"}}},
+}
+
+
+@pytest.mark.parametrize("changed", EDITS)
+@pytest.mark.parametrize("when", ["before it is approved", "at the intent"])
+async def test_a_target_that_is_edited_asks_again_and_says_what_has_changed(changed: str, when: str) -> None:
+    made = case()
+    made.workers.add("other")
+    asked = await awaits(made)
+
+    def change() -> None:
+        made.workers.on_call.clear()
+        edit(made, **EDITS[changed])  # type: ignore[arg-type]
+
+    if when == "at the intent":
+        made.workers.on_call["follow"] = change
+    else:
+        change()
+    made.resource.annotate(approve=asked.digest)
+    again = await awaits(made)
+
+    assert again.digest != asked.digest
+    assert f"waiting for approval again, because this has changed: {changed} (" in made.status.message
+    assert made.workers.replicas["worker"] == 2
+    assert made.broker.queued() == ["old-a"]
+
+    made.resource.annotate(approve=again.digest)
+    await made.reaches("Succeeded")
+
+
+async def test_a_target_that_is_edited_twice_at_the_intent_stops_no_worker_of_the_version_between() -> None:
+    made = case()
+    made.workers.add("other")
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest)
+    seen: list[int] = []
+
+    def flip() -> None:
+        seen.append(len(seen))
+        if len(seen) < 5:
+            edit(made, ["other"] if len(seen) % 2 else None)
+
+    made.environment.on_call["target"] = flip
+    while made.status.phase != "Succeeded":
+        await made.reconciled()
+
+    assert {worker.name for worker in made.status.workers} == {"worker"}
+
+
+async def test_what_does_not_change_the_intent_does_not_ask_again() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.broker.add("old-b")
+    made.resource.change(active_deadline_seconds=7200)
+    other = {"name": "mail", "workers": [{"name": "mail-worker"}]}
+    queue = {"name": "tts", "workers": [{"name": "worker"}], "message": {"task": TASK, "args": '["$(id)"]'}}
+    edit(made, queues=[other, queue], limits={"activeDeadlineSeconds": 3600})
+    made.workers.scale("worker", 5)
+
+    made.resource.annotate(approve=asked.digest)
+    status = await made.reaches("Succeeded")
+
+    assert status.approval is not None
+    assert status.approval.digest == asked.digest
+
+
+async def test_without_the_requirement_any_more_it_starts_by_itself() -> None:
+    made = case()
+    await awaits(made)
+    edit(made, policy={})
+
+    status = await made.reaches("Succeeded")
+
+    assert status.approval is None
+    assert (find(status.conditions, ConditionType.APPROVED) or status.conditions[0]).reason == "NotNeeded"
+
+
+async def test_a_requirement_that_is_dropped_at_the_intent_binds_the_recovery_to_nothing() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest)
+    made.workers.on_call["follow"] = lambda: edit(made, policy={}, queues=with_message(args='["$(id)", 1]'))
+
+    status = await made.reaches("Succeeded")
+
+    assert status.approval is None
+    assert made.jobs.statuses == {"a": "pending", "b": "pending"}
+
+
+async def test_a_restore_is_approved_with_what_it_would_put_back() -> None:
+    first = Case()
+    first.broker.add("one", "two")
+    await first.reaches("Succeeded")
+    environment = first.environment
+    environment.recoveries["stuck"] = Earlier(uid=UID, spec=first.resource.desired.spec, status=first.status)
+    made = Case(
+        environment=environment, uid="00000000-0000-0000-0000-000000000002", name="undo", restoreFrom={"name": "stuck"}
+    )
+    edit(made)
+
+    asked = await awaits(made)
+    assert made.status.message.startswith("waiting for approval: would put back 2 of 2 messages, listed in status.plan")
+    assert made.broker.queued() == []
+    assert made.broker.locks == {}
+    made.resource.annotate(approve=asked.digest)
+    await made.reaches("Succeeded")
+
+    assert made.broker.queued() == ["one", "two"]
+
+
+async def test_a_recovery_of_every_queue_asks_again_when_there_is_a_further_queue() -> None:
+    made = Case(queue="*")
+    made.broker.add("old-a")
+    edit(made)
+    asked = await awaits(made)
+    mail = {"name": "mail", "workers": [{"name": "worker"}]}
+    made.resource.annotate(approve=asked.digest)
+    made.workers.on_call["follow"] = lambda: edit(made, queues=[*with_message(args='["$(id)"]'), mail])
+
+    await made.reconciled()
+
+    assert made.status.plan is not None
+    assert made.status.plan.queues == ["tts"]
+
+
+async def test_one_that_ends_while_it_waits_asks_for_nothing_any_more() -> None:
+    made = case()
+    await awaits(made)
+    made.resource.change(cancel=True)
+
+    status = await made.reaches("Cancelled")
+
+    approved = find(status.conditions, ConditionType.APPROVED)
+    assert approved is not None
+    assert (approved.status, approved.reason) == ("False", "CancelRequested")
+
+
+async def test_a_requirement_that_is_new_after_the_plan_is_met_first() -> None:
+    made = case({})
+    made.workers.on_call["follow"] = dies
+    with pytest.raises(asyncio.CancelledError):
+        await made.reconciled()
+    assert made.status.plan is not None
+    made.workers.on_call.clear()
+    edit(made)
+
+    await awaits(made)
+
+    assert_untouched(made)
+
+
+async def test_waiting_for_an_approval_takes_nothing_from_the_deadlines() -> None:
+    made = case(startingDeadlineSeconds=60)
+    asked = await awaits(made)
+    made.environment.time += timedelta(days=2)
+    assert (await awaits(made)).digest == asked.digest
+
+    made.workers.change("worker", paused=True)
+    made.resource.annotate(approve=asked.digest)
+    working = made.start()
+
+    assert (await made.waits("WorkerPaused")).startswith("fails at 2030-01-03T00:01:00Z unless this is resolved: ")
+    made.workers.change("worker", paused=False)
+    made.environment.report_change()
+    await working
+    assert (made.status.phase, made.status.resume_time) == ("Succeeded", timestamp(NOW + timedelta(days=2)))
+
+
+async def test_not_after_ends_it_while_it_waits() -> None:
+    made = case(notAfter="2030-01-01T01:00:00Z")
+    await awaits(made)
+    assert made.status.message.endswith("; it fails at 2030-01-01T01:00:00Z")
+    made.environment.time += timedelta(hours=2)
+
+    await made.reaches("Failed", "NotAfterPassed")
+
+    assert_untouched(made)
+
+
+async def test_cancelling_and_deleting_it_end_it_while_it_waits() -> None:
+    for change in ({"cancel": True}, {"deleting": True}):
+        made = case()
+        await awaits(made)
+        made.resource.change(**change)
+
+        await made.reaches("Cancelled")
+
+        assert_untouched(made)
+
+
+async def test_suspend_holds_it_first_and_an_approval_of_the_dry_run_counts() -> None:
+    made = case(suspend=True)
+    await made.reconciled()
+    assert (made.status.phase, made.status.message.partition(":")[0]) == ("Planning", "suspended")
+    assert made.status.approval is not None
+
+    made.resource.annotate(approve=made.status.approval.digest)
+    assert await made.reconciled() is not None
+    assert_untouched(made)
+    made.resource.change(suspend=False)
+    await made.reaches("Succeeded")
+
+
+async def test_one_that_is_suspended_while_it_waits_is_asked_for_once_it_is_resumed() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.resource.change(suspend=True)
+    await made.reconciled()
+    assert made.status.phase == "Planning"
+
+    made.resource.change(suspend=False)
+
+    assert (await awaits(made)).digest == asked.digest
+
+
+async def test_an_approval_that_is_withdrawn_before_the_intent_is_none() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest)
+    made.workers.on_call["follow"] = lambda: made.resource.annotate(approve="")
+
+    await made.reconciled()
+
+    assert made.status.phase == "AwaitingApproval"
+    assert_untouched(made)
+
+
+async def test_a_recovery_with_nothing_to_do_needs_no_approval() -> None:
+    made = Case()
+    edit(made)
+
+    status = await made.reaches("Succeeded", "NothingToDo")
+
+    assert status.approval is None
+
+
+async def test_wherever_the_operator_dies_it_asks_once_and_does_only_what_was_approved() -> None:
+    number, died = 0, True
+    asked_again = started = 0
+    while died:
+        made = case()
+        asked = await awaits(made)
+        made.resource.annotate(approve=asked.digest)
+        number += 1
+        died = await made.dies_at(number)
+        has_started = made.status.drain_start_time is not None
+        edit(made, queues=with_message(args='["forged", "$(id)"]'))
+
+        if not has_started:
+            assert (await awaits(made)).digest != asked.digest
+            assert_untouched(made)
+            asked_again += 1
+            continue
+        started += 1
+        working = made.start()
+
+        async def is_held(held: Case = made, task: "asyncio.Task[object]" = working) -> bool:
+            return task.done() or "ApprovalOutdated" in [one.reason for one in held.status.conditions]
+
+        await until(is_held, "it to be held, or its end", seconds=10)
+        edit(made, policy={})  # the approval was given, and binds without the requirement too
+        await working
+        assert made.status.phase == "Succeeded"
+        assert not any("forged" in task.args for task in made.broker.records[UID].pushed.values())
+        assert made.workers.replicas == {"worker": 2}
+    assert asked_again > 5
+    assert started > 20
+
+
+async def test_a_job_that_names_another_task_by_then_is_skipped() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest)
+    made.broker.on_call["pushed"] = lambda: made.jobs.add("b", task="tts.other")
+
+    status = await made.reaches("Succeeded")
+
+    (skipped,) = status.skipped
+    assert (skipped.id, skipped.reason) == ("b", "NotApproved")
+    assert made.jobs.statuses == {"a": "pending", "b": "failed"}
+
+
+AUTHOR, APPROVER = "media-developer", "media-lead"
+
+
+async def test_the_author_may_be_kept_from_approving() -> None:
+    made = case(NOT_THE_AUTHOR)
+    made.resource.is_author_guarded = True
+    made.resource.annotate(author=AUTHOR)
+    asked = await awaits(made)
+    assert made.status.message.endswith(
+        f"queuerecovery.dev/approve={asked.digest} queuerecovery.dev/approver="
+        "\"$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')\""
+    )
+
+    made.resource.annotate(approve=asked.digest)
+    await awaits(made)
+    assert "the annotation queuerecovery.dev/approver is missing" in made.status.message
+    made.resource.annotate(approver=AUTHOR)
+    await awaits(made)
+    assert "the author of the recovery may not approve it" in made.status.message
+    assert_untouched(made)
+
+    made.resource.annotate(approver=APPROVER)
+    status = await made.reaches("Succeeded")
+    assert status.approval is not None
+    assert status.approval.approver == APPROVER
+
+
+@pytest.mark.parametrize(
+    ("author", "guarded", "said"),
+    [("", True, "no author is named"), (AUTHOR, False, "the policies of manifests/admission were not in force")],
+)
+async def test_without_proof_of_the_author_it_fails(author: str, guarded: bool, said: str) -> None:  # noqa: FBT001
+    made = case(NOT_THE_AUTHOR)
+    made.resource.is_author_guarded = guarded
+    made.resource.annotate(author=author, approver=APPROVER)
+
+    status = await made.reaches("Failed", "AuthorUnknown")
+
+    assert said in status.message
+    assert_untouched(made)
+
+
+async def test_a_proof_that_is_gone_at_the_intent_is_none() -> None:
+    made = case(NOT_THE_AUTHOR)
+    made.resource.is_author_guarded = True
+    made.resource.annotate(author=AUTHOR)
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest, approver=APPROVER)
+    made.workers.on_call["follow"] = lambda: setattr(made.resource, "is_author_guarded", False)
+
+    await made.reaches("Failed", "AuthorUnknown")
+
+    assert_untouched(made)
+
+
+async def test_jobs_of_too_many_tasks_are_refused_before_they_are_asked_for() -> None:
+    made = Case(jobs=[{"task": f"tts.task-{n}"} for n in range(101)], environment=case().environment)
+    tasks = [f"tts.task-{n}" for n in range(100)]
+    edit(made, queues=[{**with_message()[0], "tasks": tasks, "message": {"task": "tts.task-100"}}])
+
+    await made.reaches("Failed", "SpecTooLarge")
+
+
+async def test_a_document_whose_task_has_no_name_that_can_be_shown_is_refused() -> None:
+    made = case()
+    made.jobs.add("a", task="x" * 301)
+
+    await made.reaches("Failed", "TaskNotAllowed")
