@@ -13,7 +13,7 @@ endif
 # Some machines have Python write no bytecode, and the tests start hundreds of processes: each would compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check check-workflows unit node-packages node-test cluster-test chaos bench sandbox generate sbom audit uninstall clean
+.PHONY: demo test check check-workflows unit gitops-test node-packages node-test cluster-test chaos bench sandbox generate sbom audit uninstall clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
@@ -38,6 +38,11 @@ unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instea
 	@$(BIN)/python -m sandbox.promtool
 	@$(BIN)/python -m sandbox.gitops_health
 	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+
+gitops-test: $(READY) ## real Argo CD and Flux beside a recovery; builds them first, once
+	@$(BIN)/python -m sandbox.build
+	@$(BIN)/python -m sandbox.gitops_tools
+	$(BIN)/pytest tests/gitops --timeout=600
 
 node-packages: $(READY) ## what `make node-test` needs of Debian's packages; as root
 	apt-get update -q

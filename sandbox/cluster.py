@@ -171,6 +171,12 @@ class Sandbox:
         """Return the requests to the API server so far, oldest first, as `audit.k8s.io/v1` events."""
         return self.control_plane.audit()
 
+    async def start_program(
+        self, name: str, command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start a program that ends with the sandbox; see `Scope.start`."""
+        return await self._scope.start(name, command, environment=environment)
+
     async def start_broker(
         self, *, flavour: Flavour | None = None, options: Sequence[str] = (), port: int | None = None
     ) -> Broker:

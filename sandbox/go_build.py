@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -84,6 +85,25 @@ def built(program: GoProgram) -> Path:
     return folder
 
 
+def module_source(program: GoProgram, module: str) -> Path:
+    """Return the folder with the source of a module that a program requires; download it first if necessary.
+
+    Raises:
+        GoError: it could not be downloaded; Go's output is on the terminal.
+    """
+    done = subprocess.run(
+        [find_go(cache_folder()), "mod", "download", "-json", module],
+        cwd=program.module,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise GoError(f"the source of {module} could not be downloaded: {done.stdout}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
 def print_built(program: GoProgram) -> None:
     """Build a program if it is missing and print where it is; exits with a message if that fails."""
     try:
@@ -126,7 +146,7 @@ def _build(program: GoProgram, cache: Path, folder: Path) -> None:
 
 
 def _compile(program: GoProgram, go: Path, output: Path) -> None:
-    environment = os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
+    environment = _environment()
     tags = ["-tags", program.tags]
     _say("downloading its source")
     listed = subprocess.run(
@@ -155,6 +175,10 @@ def _compile(program: GoProgram, go: Path, output: Path) -> None:
         said = _show_progress(build.stderr, packages)
     if build.returncode:
         raise GoError(f"{program.title} could not be built:\n" + "\n".join(said[-20:]))
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
 
 
 def _show_progress(lines: Iterator[str], packages: list[str]) -> list[str]:

@@ -31,6 +31,8 @@ signal.pause()
 """
 """A worker whose warm shutdown takes all of its grace period."""
 
+IMAGE = "queue-recovery:test"
+
 _NEVER = 600
 """A grace period that no test waits for."""
 
@@ -59,6 +61,42 @@ def envelope(task_id: str, queue: str = "work", args: tuple[object, ...] = ("a",
             },
         }
     ).encode()
+
+
+def worker_deployment(
+    name: str = "worker",
+    *,
+    replicas: int | None = 2,
+    command: list[str] | None = None,
+    grace: int = 60,
+    readiness: Json | None = None,
+    image: str = IMAGE,
+) -> Json:
+    """Return a Deployment of workers; None leaves `replicas` out."""
+    container: Json = {
+        "name": "worker",
+        "image": image,
+        "command": command or SLEEPER,
+        "env": [
+            {"name": "BROKER_URL", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}},
+            {"name": "IMAGE", "value": image},
+        ],
+    }
+    if readiness is not None:
+        container["readinessProbe"] = readiness
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            **({} if replicas is None else {"replicas": replicas}),
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": grace},
+            },
+        },
+    }
 
 
 _PATHS = {
@@ -117,29 +155,11 @@ class Team:
         readiness: Json | None = None,
     ) -> None:
         """Create a Deployment of workers and wait until it is rolled out."""
-        container: Json = {
-            "name": "worker",
-            "image": "queue-recovery:test",
-            "command": command or SLEEPER,
-            "env": [{"name": "BROKER_URL", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}],
-        }
-        if readiness is not None:
-            container["readinessProbe"] = readiness
-        await self.apply(
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "metadata": {"name": name},
-                "spec": {
-                    "replicas": replicas,
-                    "selector": {"matchLabels": {"app": name}},
-                    "template": {
-                        "metadata": {"labels": {"app": name}},
-                        "spec": {"containers": [container], "terminationGracePeriodSeconds": grace},
-                    },
-                },
-            }
-        )
+        await self.apply(worker_deployment(name, replicas=replicas, command=command, grace=grace, readiness=readiness))
+        await self.available(name, replicas)
+
+    async def available(self, name: str = "worker", replicas: int = 2) -> None:
+        """Wait until a Deployment is rolled out with so many replicas."""
 
         async def available() -> bool:
             deployment = await self.get("Deployment", name)

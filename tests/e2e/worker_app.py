@@ -1,6 +1,7 @@
 """The Celery application whose workers the end-to-end tests recover: it writes down every run of every task."""
 
 import os
+import time
 from typing import Any
 
 from celery import Celery
@@ -27,3 +28,9 @@ def run(self: Any, job_id: str, shape: object = "good") -> None:  # noqa: ANN401
         len(shape + "!")  # type: ignore[operator]
     except TypeError as error:
         raise self.retry(exc=error, countdown=1) from error
+
+
+@app.task(name="work.wait")  # type: ignore[untyped-decorator]  # Celery has no types
+def wait(seconds: float) -> None:
+    """Keep its worker busy, also when it is told to end."""
+    time.sleep(seconds)

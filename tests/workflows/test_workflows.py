@@ -84,7 +84,7 @@ def test_every_make_target_of_the_workflows_exists(workflow: Path) -> None:
 
     made = {target for script in run for target in re.findall(r"\bmake ([a-z-]+)", script)}
 
-    assert made >= {"test", "node-packages", "node-test", "cluster-test"}
+    assert made >= {"test", "gitops-test", "node-packages", "node-test", "cluster-test"}
     assert made <= targets
 
 

@@ -1,0 +1,36 @@
+"""The real GitOps tools for `make gitops-test`; `python -m sandbox.gitops_tools` builds all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from sandbox.go_build import GoProgram, built, print_built
+
+_HERE: Final = Path(__file__).resolve().parent
+
+ARGOCD: Final = GoProgram(
+    slug="argocd",
+    title="Argo CD's engine",
+    minutes="six minutes",
+    module=_HERE / "argocd_binary",
+    names=(),
+)
+FLUX: Final = GoProgram(
+    slug="flux",
+    title="Flux's server-side apply",
+    minutes="two minutes",
+    module=_HERE / "flux_binary",
+    names=(),
+)
+TOOLS: Final = (ARGOCD, FLUX)
+
+
+def find_tool(program: GoProgram) -> Path:
+    """Return a tool's program, building it first if it is not built yet; raises GoError."""
+    return built(program) / program.slug
+
+
+if __name__ == "__main__":
+    for tool in TOOLS:
+        print_built(tool)
