@@ -39,7 +39,7 @@ unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instea
 	@$(BIN)/python -m sandbox.gitops_health
 	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
-gitops-test: $(READY) ## real Argo CD and Flux beside a recovery; builds them first, once
+gitops-test: $(READY) ## real Argo CD, Flux and KEDA beside a recovery; builds them first, once
 	@$(BIN)/python -m sandbox.build
 	@$(BIN)/python -m sandbox.gitops_tools
 	$(BIN)/pytest tests/gitops --timeout=600

@@ -1,4 +1,4 @@
-"""The real GitOps tools for `make gitops-test`; `python -m sandbox.gitops_tools` builds all of them."""
+"""The real GitOps tools and KEDA for `make gitops-test`; `python -m sandbox.gitops_tools` builds all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ FLUX: Final = GoProgram(
     module=_HERE / "flux_binary",
     names=(),
 )
-TOOLS: Final = (ARGOCD, FLUX)
+KEDA: Final = GoProgram(
+    slug="keda",
+    title="KEDA's operator",
+    minutes="half an hour",
+    module=_HERE / "keda_binary",
+    package="github.com/kedacore/keda/v2/cmd/operator",
+    names=(),
+)
+TOOLS: Final = (ARGOCD, FLUX, KEDA)
 
 
 def find_tool(program: GoProgram) -> Path:

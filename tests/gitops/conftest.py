@@ -8,9 +8,12 @@ from typing import Literal, Protocol
 import pytest
 import pytest_asyncio
 
+from sandbox.cluster import Sandbox
 from sandbox.gitops_tools import ARGOCD, FLUX, find_tool
+from sandbox.processes import Process
 from tests.e2e.conftest import broker, databases, operator, store, team
 from tests.e2e.team import Team
+from tests.gitops.autoscaler import start_keda
 from tests.gitops.repository import Repository
 from tests.gitops.tool import Tool
 
@@ -55,3 +58,9 @@ async def start(team: Team, repository: Repository, tmp_path: Path) -> AsyncIter
             return Tool(process, repository)
 
         yield start
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def keda(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Process:
+    """KEDA's operator."""
+    return await start_keda(sandbox, tmp_path_factory.mktemp("keda"))
