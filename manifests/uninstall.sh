@@ -178,7 +178,7 @@ fi
 say "removing its roles and bindings"
 # Names of RoleBindings may have any characters, also newlines. Quoted, those have backslashes.
 bindings=$(kubectl get rolebindings --all-namespaces \
-  -o go-template='{{range .items}}{{if and (eq .roleRef.kind "ClusterRole") (eq .roleRef.name "'$role'" "'$role-tenant'" "'$role-keda'")}}{{.metadata.namespace}} {{printf "%q" .metadata.name}}{{"\n"}}{{end}}{{end}}')
+  -o go-template='{{range .items}}{{if and (eq .roleRef.kind "ClusterRole") (eq .roleRef.name "'$role'" "'$role-tenant'" "'$role-tenant-keda'")}}{{.metadata.namespace}} {{printf "%q" .metadata.name}}{{"\n"}}{{end}}{{end}}')
 printf '%s\n' "$bindings" | while read -r in quoted; do
   name=${quoted#\"}
   case $quoted in

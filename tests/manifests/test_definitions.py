@@ -45,7 +45,7 @@ def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cl
         "queue": "tts",
         "jobs": [],
         "purge": {"mode": "Quarantine", "retentionSeconds": 604800, "takeUnreadable": False},
-        "restart": {"strategy": "Recreate"},
+        "restart": {"annotate": False, "strategy": "Recreate"},
         "reenqueue": {"ratePerSecond": 0},
         "startingDeadlineSeconds": 900,
         "activeDeadlineSeconds": 1800,

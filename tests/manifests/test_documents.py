@@ -16,6 +16,9 @@ from tests.manifests.objects import recovery, target
 _TESTED_APART = ("# kustomization.yaml",)
 """How blocks begin that another test runs: test_install_page.py."""
 
+_OF_TOOLS = {"Application"}
+"""Kinds of tools that the cluster does not have; `examples/gitops` was checked against their definitions by hand."""
+
 _RECOVERY = {"purge", "queue"}
 _TARGET = {"broker", "jobStore"}
 """Fields of a spec with which an excerpt begins."""
@@ -50,6 +53,8 @@ def test_the_api_server_takes_the_yaml_of_a_page(cluster: Cluster, namespace: st
         body = whole(found)
         if body is None:
             assert found.keys() <= Plan.model_json_schema()["properties"].keys(), page
+            continue
+        if body["kind"] in _OF_TOOLS:
             continue
         body["metadata"]["namespace"] = namespace
         cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f-", given=body)
