@@ -227,8 +227,14 @@ class Histories(RuleBasedStateMachine):
             self.produce("tts", 1, high=True)
 
     def _sorted_by_lock(self) -> list[Recovery]:
-        """Return the recoveries that are not over, with the one first that holds the lock, for which others wait."""
-        return sorted((one for one in self.recoveries if one.at != "over"), key=lambda one: one.at == "lock")
+        """Return the recoveries that are not over, with the one first that holds the lock, for which others wait.
+
+        The broker is asked: a process may have died between its lock and its knowing of it.
+        """
+        holder = self.redis.get(OWN + b"lock:tts")
+        return sorted(
+            (one for one in self.recoveries if one.at != "over"), key=lambda one: one.run.uid.encode() != holder
+        )
 
     async def _steps(self, one: Recovery, broker: RedisBroker) -> None:
         steps: Mapping[str, Callable[[Recovery, RedisBroker], Awaitable[None]]] = {
