@@ -57,7 +57,7 @@ async def test_without_an_operator_the_readmes_commands_list_the_workers_and_bri
 
     listed = await shell.succeeds(readme.command("Uninstall", "kubectl get deployments"))
     _, line = listed.splitlines()
-    assert line.split()[:2] == [team.namespace, "tts-worker"]
+    assert line.split()[:2] == [team.namespace, "deployment.apps/tts-worker"]
     assert line.split()[-1] == "2"
     for command in readme.commands("Uninstall"):
         if command.startswith(("kubectl delete qr NAME", "kubectl patch qr NAME")):
