@@ -12,10 +12,9 @@ from queue_recovery.api.base import (
     Rules,
     TaskName,
     Timestamp,
-    list_map,
     with_rules,
 )
-from queue_recovery.api.required_image import RequiredImage
+from queue_recovery.api.restart import RestartSpec
 from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.target import TargetRef
@@ -142,41 +141,6 @@ class PurgeSpec(Model):
                 "fieldPath": ".takeUnreadable",
                 "message": "takeUnreadable requires mode Quarantine; mode None takes no messages",
             },
-        ]
-    )
-
-
-class RestartSpec(Model):
-    """How the workers are stopped and started."""
-
-    strategy: Literal["Recreate", "Manual"] = Field(
-        "Recreate",
-        description="Recreate: the operator scales the workers to 0 and back. "
-        "Manual: you scale them, and the operator waits for it.",
-    )
-    require_image: list[RequiredImage] | None = Field(
-        None,
-        min_length=1,
-        max_length=20,
-        description="The images with the fix. The recovery touches nothing until these workers have them, and "
-        "enqueues no job while one of them has not, or while its rollout is not complete.",
-        json_schema_extra=list_map("kind", "name"),
-    )
-    annotate: bool = Field(
-        default=False,
-        description="With `purge.mode: None`: restart the workers before the jobs are enqueued, as `kubectl rollout "
-        "restart` does, by the annotation `kubectl.kubernetes.io/restartedAt` of the pod template. For workers that "
-        "run and consume nothing. Deployments with 0 replicas are left alone.",
-    )
-
-    model_config = with_rules(
-        [
-            {
-                "rule": "!self.annotate || self.strategy == 'Recreate'",
-                "fieldPath": ".annotate",
-                "message": "with annotate the operator restarts the workers, with strategy Manual you do: remove one "
-                "of them",
-            }
         ]
     )
 
