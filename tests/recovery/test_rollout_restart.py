@@ -132,6 +132,7 @@ async def test_a_worker_at_0_is_left_alone_and_nobody_is_said_to_be_restarted() 
     assert (case.workers.restarted, case.workers.replicas) == ([], {"worker": 0})
     assert "workers restarted" not in status.message
     assert [one.reason for one in status.conditions if one.type == "Restarted"] == ["WorkersAtZero"]
+    assert "No worker consumes the queue" in status.message
 
 
 async def test_a_deployment_that_was_created_since_the_start_has_new_pods_and_is_not_restarted() -> None:

@@ -165,16 +165,15 @@ def _outcome(recovery: Recovery, message: str, enqueued: int) -> str:
     messages = recovery.status.messages
     restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
     is_asleep = restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO
-    if messages is None and recovery.restarts_workers and not is_asleep:
-        return f"workers restarted; {message}"
-    if messages is None:
-        return message
-    left = f", {messages.left} left in the queue" if recovery.spec.purge.select or messages.left else ""
-    message = f"{counted(messages.quarantined, 'message')} quarantined{left}; {message}"
-    plan = recovery.status.plan
-    if messages.found == 0 and (plan is None or plan.ready + plan.unacked == 0):
-        message = f"{message}. {WRONG_KEYS}"
-        message += f". {ENQUEUED_THERE}" if enqueued else ""
+    if messages is not None:
+        left = f", {messages.left} left in the queue" if recovery.spec.purge.select or messages.left else ""
+        message = f"{counted(messages.quarantined, 'message')} quarantined{left}; {message}"
+        plan = recovery.status.plan
+        if messages.found == 0 and (plan is None or plan.ready + plan.unacked == 0):
+            message = f"{message}. {WRONG_KEYS}"
+            message += f". {ENQUEUED_THERE}" if enqueued else ""
+    elif recovery.restarts_workers and not is_asleep:
+        message = f"workers restarted; {message}"
     if is_asleep:
         message += (
             ". No worker consumes the queue, because its Deployments have 0 replicas. See the condition Restarted"
