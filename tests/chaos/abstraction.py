@@ -32,6 +32,9 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
     "k8s scale to 0": frozenset({"scale"}),
     "k8s scale back": frozenset({"look", "restore", "bring the workers back"}),
     "k8s fence": frozenset({"look", "restore", "bring the workers back"}),
+    "k8s keda pause": frozenset({"pause"}),
+    "k8s keda unpause": frozenset({"unpause", "unpause at the end"}),
+    "k8s keda fence": frozenset({"unpause", "unpause at the end"}),
 }
 """The actions that an effect on the recovery's own run, jobs, workers and resource may be."""
 
@@ -47,6 +50,7 @@ THEIRS: Final[Mapping[str, frozenset[str]]] = {
     "mongo release": frozenset({"settle theirs"}),
     "k8s scale back": frozenset({"scale theirs back"}),
     "k8s fence": frozenset({"scale theirs back"}),
+    "k8s keda unpause": frozenset({"unpause theirs"}),
 }
 """The same, for an effect on those of a recovery that is taken over."""
 
@@ -61,6 +65,7 @@ READS: Final = frozenset(
     {"read the status", "lock", "look", "confirm", "wait for the last pod", "look at the jobs"}
     | {"begin to take", "scan", "scan once more", "look again"}
     | {"look what to sort", "look what to sort at the end", "look what to sort of theirs", "look what to put back"}
+    | {"look at the autoscaler", "confirm before the pause"}
 )
 """The actions that only read, as long as they change nothing that others can see; a trace does not show them."""
 
@@ -74,7 +79,8 @@ NOT_MODELLED: Final[Mapping[str, str]] = {
     "k8s unfence": "removes the label of the fence, which is one action with setting it",
     "k8s restart": "restarts workers for a recovery that takes nothing; the model has none of these",
     "k8s disown": "removes the operator from the owners of fields",
-    "k8s keda ": "pauses what scales the workers: written beside the scaling, undone beside it, and fenced as it is",
+    "k8s keda unfence": "removes the label of the fence, which is one action with setting it",
+    "k8s keda disown": "removes the operator from the owners of fields",
     "k8s ledger ": "copies of a recovery, which no case has, are explored by the model alone",
     "mongo check": "tries the permissions on an id that no job has",
     "redis permissions": "tries the permissions on a key of its own",

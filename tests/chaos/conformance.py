@@ -22,7 +22,7 @@ from tests.chaos.possible_states import (
     answers,
     begun_again,
     claims,
-    shared,
+    is_written,
     supplied,
     whole_view,
     with_new_process,
@@ -222,12 +222,8 @@ class Conformance:
         match line.name.split(" "):
             case ["k8s", "status", *_]:
                 return said_by(after.statuses[number]) == line.about.status
-            case ["k8s", "scale", "to", "0"]:
-                return after.replicas == 0 and after.note == recovery
-            case ["k8s", "scale", "back"]:
-                return after.replicas > 0 and after.note == NO_RECOVERY
-            case ["k8s", "fence"]:
-                return shared(before) == shared(after)
+            case ["k8s", *words]:
+                return is_written(before, after, recovery, " ".join(words))
             case ["redis", script]:
                 return line.moment is not Moment.AFTER or answers(before, after, number, script, line.answer)
             case _:

@@ -35,6 +35,7 @@ def conformance(case: Case, scenario: Scenario) -> Conformance:
     }
     return Conformance(
         start=start._replace(
+            autoscales=scenario.stateful,
             cancels=int(case.trouble in _CANCELLED),
             deletions=int(case.trouble is Trouble.DELETE),
             removals=int(case.trouble in _REMOVED),

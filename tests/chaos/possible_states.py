@@ -63,6 +63,23 @@ def answers(before: State, after: State, recovery: int, script: str, answer: str
     )
 
 
+def is_written(before: State, after: State, recovery: int, effect: str) -> bool:
+    """Tell whether the API server has what a recovery has written to the workers or to their autoscaler."""
+    match effect:
+        case "scale to 0":
+            return after.replicas == 0 and after.note == recovery
+        case "scale back":
+            return after.replicas > 0 and after.note == NO_RECOVERY
+        case "keda pause":
+            return after.paused == recovery
+        case "keda unpause":
+            return before.paused != NO_RECOVERY == after.paused
+        case "fence" | "keda fence":
+            return shared(before) == shared(after)
+        case _:
+            return True
+
+
 def after_surroundings(state: State) -> Iterator[State]:
     """Yield what pods and the user may do next."""
     if bool(state.pods) != bool(state.replicas):

@@ -38,7 +38,7 @@ def _refuse_late_takers(view: View) -> Outcome:
 def _bring_back(view: View) -> Outcome:
     state = view.state if view.stops_none else restored(view)
     if view.has("end: workers before the final status"):
-        return view.go("close", state)
+        return view.go("unpause at the end" if state.autoscales and not view.stops_none else "close", state)
     return view.stay(view.process._replace(at="finish"), state)
 
 

@@ -24,6 +24,8 @@ Violation = Literal[
     "wrong figures",
     "loss not reported",
     "workers left at 0",
+    "autoscaler left paused",
+    "autoscaler not paused during the drain",
     "lock left behind",
     "recovery without end",
     "copy of what was executed did something",
@@ -60,8 +62,14 @@ def violated_already(state: State, *, alone: bool) -> Iterator[Violation]:
     if not set(state.sent) <= {*waiting, *quarantined, *state.executed}:
         yield "message lost"
     yield from _wrongly_taken(state, waiting)
+    yield from _wrongly_scaled(state)
     if state.in_order:
         yield from _wrongly_brought_back(state)
+
+
+def _wrongly_scaled(state: State) -> Iterator[Violation]:
+    if state.autoscales and state.replicas == 0 and state.paused == NO_RECOVERY:
+        yield "autoscaler not paused during the drain"
 
 
 def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Violation]:
@@ -117,6 +125,8 @@ def _has_found_nothing(status: Status) -> bool:
 def _left_behind(state: State) -> Iterator[Violation]:
     if state.replicas == 0 or state.note != NO_RECOVERY:
         yield "workers left at 0"
+    if state.paused != NO_RECOVERY:
+        yield "autoscaler left paused"
     if state.lock not in {NO_RECOVERY, state.vanished}:
         yield "lock left behind"
     if any(run.unsorted or run.set_aside for run in state.runs):

@@ -6,7 +6,7 @@ An effect is atomic; between two of them the process may be held up for as long 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model import finish, ledger, restore, sorting, takeover, taking
+from tests.model import autoscaling, finish, ledger, restore, sorting, takeover, taking
 from tests.model.state import NO_RECOVERY, Claimed, Job, added, put
 from tests.model.view import Outcome, View
 
@@ -41,6 +41,8 @@ def _lock(view: View) -> Outcome:
         return view.go("close theirs") if view.may_take_over(state.lock) else None
     if not view.stops_none and state.note not in free and not view.may_take_over(state.note):
         return None
+    if not view.stops_none and autoscaling.is_anothers(view):
+        return None
     if state.is_copy:
         return view.go("begin the entry")
     return view.go("add the finalizer" if view.has("finalizer: before the intent") else "write the intent")
@@ -62,6 +64,8 @@ def _write_intent(view: View) -> Outcome:
         recorded = 1 if view.has("take over: with the recorded replicas") else state.replicas
         noted = state.note if view.has("take over: recorded for the ending") else NO_RECOVERY
         status = status._replace(replicas=recorded, taken_over=noted)
+    if not view.stops_none and view.has("pause: recorded before it is written"):
+        status = autoscaling.recorded(view, status)
     return view.save(status)
 
 
@@ -93,16 +97,14 @@ def _look(view: View) -> Outcome:
         return view.go("open", finish.restored(view))
     if state.note == view.recovery and state.replicas == 0:
         return view.go("wait for the last pod")
-    confirms = view.has("scale: only while the status is unchanged")
-    return view.stay(view.process._replace(at="confirm" if confirms else "scale", fresh=True))
+    at = "confirm" if view.has("scale: only while the status is unchanged") else "scale"
+    if state.autoscales and view.has("pause: before the workers are scaled"):
+        at = "look at the autoscaler"
+    return view.stay(view.process._replace(at=at, fresh=True))
 
 
 def _confirm(view: View) -> Outcome:
-    if view.is_gone:
-        return view.gone()
-    if view.state.statuses[view.recovery] != view.status:
-        return view.read_again()
-    return view.stay(view.process._replace(at="scale"))
+    return view.stay(view.process._replace(at="scale")) if view.is_confirmed else view.begun_again()
 
 
 def _scale(view: View) -> Outcome:
@@ -152,7 +154,7 @@ def _write_draining_again(view: View) -> Outcome:
 
 
 def _restore(view: View) -> Outcome:
-    return view.go("wait for the rollout", finish.restored(view))
+    return view.go("unpause" if view.state.autoscales else "wait for the rollout", finish.restored(view))
 
 
 def _rollout(view: View) -> Outcome:
@@ -241,6 +243,7 @@ EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     **sorting.EFFECTS,
     **restore.EFFECTS,
     **takeover.EFFECTS,
+    **autoscaling.EFFECTS,
     **finish.EFFECTS,
     **ledger.EFFECTS,
 }

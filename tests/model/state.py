@@ -96,6 +96,10 @@ class Status(NamedTuple):
     """What the Deployment is to be scaled back to."""
     taken_over: int = NO_RECOVERY
     """The recovery that is gone and whose note was on the Deployment."""
+    pauses: bool = False
+    """It names the autoscaler, which is paused for the drain."""
+    paused_before: int = NO_RECOVERY
+    """The recovery that is gone and had paused the autoscaler."""
 
     @property
     def touched(self) -> bool:
@@ -115,6 +119,8 @@ class Process(NamedTuple):
     """The Deployment's resourceVersion is still the one that was seen."""
     held: bool = False
     """The Deployment's generation is still the one that was seen when no pod lived."""
+    unpaused: bool = False
+    """The autoscaler's resourceVersion is still the one that was seen before the pause."""
     tags: tuple[Message, ...] = ()
     """Entries of `unacked` that a scan found, or the message to be sorted next."""
     remaining: int = 0
@@ -167,6 +173,10 @@ class State(NamedTuple):
     """The recovery whose quarantine the first one puts back; it takes no messages and stops no workers."""
     back: tuple[int, ...] = ()
     """Jobs whose messages go back to the queue: those that no recovery selects, or those that a restore names."""
+    autoscales: bool = False
+    """An autoscaler scales the workers up from 0 while messages wait in the queue and it is not paused."""
+    paused: int = NO_RECOVERY
+    """The recovery that has paused it."""
     is_copy: bool = False
     """The first recovery is created with the name and the spec of the last one, once that is gone."""
     entry: Entry = Entry()
@@ -231,6 +241,12 @@ class State(NamedTuple):
                 process._replace(fresh=False, held=False, status=process.status._replace(held=False))
                 for process in self.processes
             ),
+        )
+
+    def with_pause(self, recovery: int) -> "State":
+        """Return the state with the autoscaler written: its resourceVersion has moved on."""
+        return self._replace(
+            paused=recovery, processes=tuple(process._replace(unpaused=False) for process in self.processes)
         )
 
     def touched(self) -> "State":

@@ -50,6 +50,8 @@ def moves(state: State, without: frozenset[Part] = frozenset()) -> Iterator[Move
 def _pod(state: State) -> Iterator[Move]:
     if state.replicas and not state.pods:
         yield Move("a pod starts", state._replace(pods=1))
+    if state.autoscales and state.paused == NO_RECOVERY and state.queue and not state.replicas:
+        yield Move("the autoscaler scales the workers up", state.scaled(1, state.note))
     if state.pods and not state.replicas:
         ended = state._replace(pods=0, hands=())
         if not state.hands:

@@ -72,6 +72,7 @@ def _scale_back(view: View) -> Outcome:
     if theirs is None:
         return view.go("close theirs")
     at = "settle theirs" if view.process.todo else "release theirs"
+    at = "unpause theirs" if view.state.autoscales and view.has("take over: unpauses where it stops none") else at
     return view.stay(view.process._replace(at=at), finish.restored(theirs))  # a status begins with what each note says
 
 

@@ -22,12 +22,14 @@ TWO_JOBS = beginning(jobs=2, old=0)._replace(cancels=1)
 PRODUCER = beginning(jobs=0, old=0)._replace(producers=1, retries=False)
 SOMEBODY_SCALES = beginning()._replace(scalings=2)
 SOMEBODY_REPLACES = beginning()._replace(replacements=1)
+AUTOSCALED = beginning()._replace(autoscales=True)
 RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
 BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
 BROKER_FORGETS = beginning()._replace(losses=1)
 DELETED = beginning(old=0)._replace(deletions=1)
 HAS_ANOTHER_FINALIZER = DELETED._replace(other_finalizer=True, strippings=1)
 REMOVED = beginning(operators=(0, 1), old=0)._replace(removals=1)
+REMOVED_AUTOSCALED = REMOVED._replace(autoscales=True)
 COPIED = beginning(operators=(0, 1))._replace(is_copy=True, removals=1)
 """A recovery that is removed, by force or once it has ended, and created again with the same name and spec."""
 _LEFT = beginning(operators=(0, 1), old=0)._replace(processes=(Process(0), Process(0)), vanished=1, lock=1, cancels=1)
@@ -36,6 +38,8 @@ LEFT_AT_ZERO = _LEFT._replace(
 )
 """Nobody works any more on a recovery that was removed by force while its workers stopped."""
 LEFT_TO_ONE_THAT_STOPS_NONE = LEFT_AT_ZERO._replace(takes_none=True)
+LEFT_PAUSED = LEFT_AT_ZERO._replace(autoscales=True, paused=1)
+LEFT_PAUSED_TO_ONE_THAT_STOPS_NONE = LEFT_PAUSED._replace(takes_none=True)
 LEFT_CLAIMED = _LEFT._replace(
     statuses=(Status(), Status(step="restarted")),
     runs=(Run(), Run("purged", attempt=1, complete=1, seen=(Claimed("failed", OLD),))),
@@ -81,6 +85,11 @@ ENQUEUED = ("Succeeded", (0,))
 SKIPPED = ("Succeeded", ())
 CANCELLED_BEFORE = ("Cancelled", ())
 CANCELLED_AFTER = ("Cancelled", (0,))
+
+
+def with_one_operator_that_dies_twice(start: State) -> State:
+    """Return the same beginning for one process at a time."""
+    return start._replace(processes=start.processes[:1], deaths=2)
 
 
 def held(start: State, *, one_by_one: bool = False) -> Found:
@@ -156,6 +165,22 @@ def test_workers_that_somebody_replaces_are_drained_again() -> None:
     assert held(SOMEBODY_REPLACES._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+@pytest.mark.parametrize(
+    "start", [AUTOSCALED, with_one_operator_that_dies_twice(AUTOSCALED)], ids=["two operators", "deaths"]
+)
+def test_an_autoscaler_is_paused_while_the_workers_are_at_0_and_unpaused_at_every_ending(start: State) -> None:
+    assert held(start._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [REMOVED_AUTOSCALED, LEFT_PAUSED, LEFT_PAUSED_TO_ONE_THAT_STOPS_NONE],
+    ids=["at any moment", "while the workers stop", "before one that stops none"],
+)
+def test_the_next_one_unpauses_what_one_has_paused_that_was_removed_by_force(start: State) -> None:
+    held(start)
+
+
 def test_a_job_that_the_application_enqueues_itself_gets_no_second_message() -> None:
     found = held(RIVAL)
 
@@ -225,11 +250,6 @@ def test_a_lock_that_comes_back_is_taken_over_and_the_job_of_the_ended_recovery_
 
     # The job has failed again by the time of the next recovery, or waits, or is done.
     assert endings == {ENQUEUED, SKIPPED}
-
-
-def with_one_operator_that_dies_twice(start: State) -> State:
-    """Return the same beginning for one process at a time."""
-    return start._replace(processes=start.processes[:1], deaths=2)
 
 
 @pytest.mark.parametrize(
@@ -364,6 +384,36 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         {"restore: moves the version on without a note too"},
         ONE_CANCELLED,
         "workers left at 0",
+    ),
+    (
+        "a pause without resourceVersion: one that comes late",
+        {"pause: only as it was seen"},
+        AUTOSCALED,
+        "autoscaler left paused",
+    ),
+    (
+        "a pause that the status does not name",
+        {"pause: recorded before it is written"},
+        AUTOSCALED,
+        "autoscaler left paused",
+    ),
+    (
+        "workers are scaled before the autoscaler is paused",
+        {"pause: before the workers are scaled"},
+        AUTOSCALED,
+        "autoscaler not paused during the drain",
+    ),
+    (
+        "an ending that finds no pause leaves the autoscaler's resourceVersion as it is",
+        {"unpause: moves the version on without a pause too"},
+        AUTOSCALED._replace(cancels=1),
+        "autoscaler left paused",
+    ),
+    (
+        "a next one that stops no workers leaves the autoscaler paused of one that is gone",
+        {"take over: unpauses where it stops none"},
+        LEFT_PAUSED_TO_ONE_THAT_STOPS_NONE,
+        "autoscaler left paused",
     ),
     (
         "final status before workers",

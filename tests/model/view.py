@@ -17,8 +17,13 @@ Part = Literal[
     "take over: brings the workers back where it stops none",
     "take over: with the recorded replicas",
     "take over: recorded for the ending",
+    "take over: unpauses where it stops none",
     "open: only while the lock is free",
     "scale: only as it was seen",
+    "pause: only as it was seen",
+    "pause: recorded before it is written",
+    "pause: before the workers are scaled",
+    "unpause: moves the version on without a pause too",
     "scale: only while the status is unchanged",
     "restore: moves the version on without a note too",
     "drain: the generation is recorded",
@@ -161,6 +166,15 @@ class View(NamedTuple):
         status = self.status._replace(ending=self.status.ending or "Cancelled")
         at = "close" if self.status.ending else self.next(status)  # an ending has brought the workers back by then
         return self.state, Process(self.recovery, at, status, is_last=True)
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the status is still the one that the process knows."""
+        return not self.is_gone and self.state.statuses[self.recovery] == self.status
+
+    def begun_again(self) -> Outcome:
+        """Begin again after the status was found to be another, or gone."""
+        return self.gone() if self.is_gone else self.read_again()
 
     def may_take_over(self, holder: int) -> bool:
         """Tell whether another recovery is known to be gone, or to have ended."""
