@@ -1,7 +1,9 @@
 """The repository's texts, and what is named in them."""
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from sandbox.processes import ROOT
@@ -18,13 +20,18 @@ DECISIONS = Path("docs") / "decisions"
 """Pages that are history: what they name may be gone."""
 
 
-def texts() -> Iterator[tuple[Path, str]]:
-    """Yield every text of the repository, by its path in it."""
-    for path in sorted(ROOT.rglob("*")):
-        place = path.relative_to(ROOT)
-        is_hidden = place.parts[0].startswith(".") and place.parts[0] != ".github"
-        if not is_hidden and path.is_file() and (path.suffix in _KINDS or path.name in _NAMES):
-            yield place, path.read_text()
+@cache
+def texts() -> Sequence[tuple[Path, str]]:
+    """Return every text of the repository, with its path in it."""
+    found: list[tuple[Path, str]] = []
+    for folder, folders, files in os.walk(ROOT):
+        # Pruned, because a virtual environment has more files than the repository.
+        folders[:] = [name for name in folders if not name.startswith(".") or name == ".github"]
+        paths = [Path(folder) / name for name in files]
+        found += [
+            (path.relative_to(ROOT), path.read_text()) for path in paths if path.suffix in _KINDS or path.name in _NAMES
+        ]
+    return sorted(found)
 
 
 def without_blocks(text: str, language: str = "") -> str:
