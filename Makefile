@@ -13,12 +13,12 @@ endif
 # Some machines have Python write no bytecode, and the tests start hundreds of processes: each would compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check check-workflows unit gitops-test node-packages node-test cluster-test chaos bench sandbox generate sbom audit uninstall clean
+.PHONY: demo test check check-workflows unit thorough-test programs gitops-test node-packages node-test cluster-test chaos bench sandbox generate sbom audit uninstall clean
 
 demo: $(READY) ## the main job on real parts, told as it happens
 	@$(BIN)/python -m demo
 
-test: check unit ## everything that a change must pass
+test: check unit ## what a change must pass before it is reviewed: each behaviour once
 
 check: $(READY) $(WHEELS)
 	$(BIN)/ruff check .
@@ -32,12 +32,17 @@ check: $(READY) $(WHEELS)
 check-workflows: $(READY) ## actionlint and more on .github/workflows; `make test` does it too
 	$(BIN)/pytest tests/workflows
 
-unit: $(READY) ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
+unit: programs ## the tests; MONGODB_URL=... has them work on that server instead of an embedded one
+	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder -m "not thorough"
+
+thorough-test: programs ## the same at every place, in every order and at the largest size; `.ci/run` does it too
+	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder -m thorough
+
+programs: $(READY)
 	@$(BIN)/python -m sandbox.build
 	@$(BIN)/python -m sandbox.helm
 	@$(BIN)/python -m sandbox.promtool
 	@$(BIN)/python -m sandbox.gitops_health
-	$(BIN)/pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 gitops-test: $(READY) ## real Argo CD, Flux and KEDA beside a recovery; builds them first, once
 	@$(BIN)/python -m sandbox.build

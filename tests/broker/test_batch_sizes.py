@@ -11,6 +11,8 @@ from queue_recovery.recovery.ports import Run
 from tests.broker.application import recovery, selecting
 from tests.broker.conftest import Connect, on_one_server
 
+pytestmark = pytest.mark.thorough
+
 MIB = 2**20
 
 

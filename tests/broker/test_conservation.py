@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from typing import cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -13,6 +14,8 @@ from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP, everything, recovery, tasks
 from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, sends_twice
+
+pytestmark = pytest.mark.thorough
 
 QUEUES = ["tts", "mail", "tts2"]
 

@@ -16,6 +16,8 @@ from sandbox.sentinels import NAME, Watched, ask
 from tests.broker.application import Application, everything, recovery, seen_jobs
 from tests.broker.interleaving import GOOD, POISON, STEPS, before, conserved, end, enqueue, recover, selected
 
+pytestmark = pytest.mark.thorough
+
 OPTIONS = TransportOptions(master_name=NAME)
 
 

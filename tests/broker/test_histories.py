@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -36,6 +37,8 @@ from tests.broker.application import SEP, Application, recovery, restoring
 from tests.broker.conftest import on_one_server
 from tests.broker.dying import dying, sends_twice
 from tests.broker.test_ending_runs import LATER
+
+pytestmark = pytest.mark.thorough
 
 T = TypeVar("T")
 

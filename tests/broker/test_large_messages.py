@@ -20,6 +20,8 @@ from tests.broker.application import SEP, restoring, seen_jobs, selecting
 from tests.broker.conftest import Connect, on_one_server
 from tests.memory import LIMIT_MIB, peak_of
 
+pytestmark = pytest.mark.thorough
+
 MIB = 2**20
 
 

@@ -18,6 +18,8 @@ from queue_recovery.broker.connection.replies import LARGEST_REPLY, Measure, Rep
 from queue_recovery.recovery.errors import RecoveryError
 from tests.memory import LIMIT_MIB, peak_of
 
+pytestmark = pytest.mark.thorough
+
 MIB = 2**20
 MOST = 2**30
 """A server that nobody stops sends this much."""

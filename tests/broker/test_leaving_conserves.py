@@ -19,6 +19,8 @@ from tests.broker.application import SEP, Application, everything, recovery, see
 from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, dying_at, sends_twice
 
+pytestmark = pytest.mark.thorough
+
 KEYS = {0: "tts", 3: f"tts{SEP}3", 9: f"tts{SEP}9"}
 
 Lists = dict[int, list[int]]

@@ -16,6 +16,8 @@ from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, dying_at, sends_twice
 from tests.broker.losing import LATER, Fixture, Lose, delete, message, trim_the_head, trim_the_tail, trim_to_one
 
+pytestmark = pytest.mark.thorough
+
 LOSSES = pytest.mark.parametrize("lose", [delete, trim_the_head, trim_the_tail], ids=lambda one: one.__name__)
 
 

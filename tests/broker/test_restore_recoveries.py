@@ -30,6 +30,8 @@ from tests.broker.dying import Died, _Mortal
 from tests.recovery.fake_ledger import FakeLedger
 from tests.turns import alone
 
+pytestmark = pytest.mark.thorough
+
 NOW = datetime(2026, 3, 1, 3, 0, 0, tzinfo=UTC)
 EXPIRES = NOW + timedelta(days=7)
 TARGET = QueueTargetSpec.model_validate(

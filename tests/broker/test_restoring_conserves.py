@@ -19,6 +19,8 @@ from tests.broker.application import SEP, Application, recovery, restoring
 from tests.broker.conftest import Connect, on_one_server
 from tests.broker.dying import dying, sends_twice
 
+pytestmark = pytest.mark.thorough
+
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 KEYS = {0: "tts", 3: f"tts{SEP}3", 9: f"tts{SEP}9"}
 STEPS = {0: 0, 2: 0, 3: 3, 5: 3, 9: 9, 200: 9}

@@ -23,6 +23,8 @@ from tests.broker.test_commands_sent import READS, WRITES, whole_life
 from tests.chaos.proxy import Network, Proxy
 from tests.redis_server import needs_redis
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "operator/queue_recovery/broker/scripts"
 

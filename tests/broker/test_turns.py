@@ -22,6 +22,8 @@ from queue_recovery.recovery.ports import Run
 from tests.broker.application import SEP
 from tests.broker.conftest import on_one_server
 
+pytestmark = pytest.mark.thorough
+
 LONGEST_TURN = 0.05
 """Seconds of the processor that one portion may take."""
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from tests.chaos import plans, report
 from tests.chaos.cases import Case, Trouble
 from tests.chaos.crowd import run_crowd
@@ -41,10 +43,12 @@ async def test_an_operator_that_is_killed_at_a_step_is_followed_by_one_that_goes
     await in_order(servers, sample(steps, Trouble.DEATH, 2))
 
 
+@pytest.mark.thorough
 async def test_two_deaths_do_no_more_harm_than_one(servers: Servers, steps: list[Crossing]) -> None:
     await in_order(servers, list(plans.twice(plans.chance(SEED), steps, 1)))
 
 
+@pytest.mark.thorough
 async def test_a_recovery_that_leaves_messages_of_pending_jobs_loses_and_doubles_none(servers: Servers) -> None:
     undisturbed = await run(servers, plans.PENDING)
     assert not undisturbed.violations, report.evidence(undisturbed)
@@ -55,6 +59,7 @@ async def test_a_recovery_that_leaves_messages_of_pending_jobs_loses_and_doubles
     await in_order(servers, [plans.chance(SEED).choice(matrix) for matrix in matrices])
 
 
+@pytest.mark.thorough
 async def test_messages_of_pending_jobs_are_left_also_where_the_jobs_are_listed_for_another_queue(
     servers: Servers,
 ) -> None:
@@ -64,6 +69,7 @@ async def test_messages_of_pending_jobs_are_left_also_where_the_jobs_are_listed_
     await in_order(servers, [replace(plans.PENDING_ELSEWHERE, trouble=Trouble.DEATH, points=(sort,))])
 
 
+@pytest.mark.thorough
 async def test_a_recovery_that_is_created_again_after_a_death_does_nothing_more(
     servers: Servers, steps: list[Crossing]
 ) -> None:
@@ -74,20 +80,24 @@ async def test_a_second_replica_takes_over_where_the_leader_was_killed(servers: 
     await in_order(servers, sample(steps, Trouble.SUCCESSION, 1))
 
 
+@pytest.mark.thorough
 async def test_an_operator_that_wakes_when_all_is_over_changes_nothing(servers: Servers, steps: list[Crossing]) -> None:
     await in_order(servers, sample(steps, Trouble.PAUSE, 1))
 
 
+@pytest.mark.thorough
 async def test_a_spec_that_changes_in_the_middle_of_a_step_is_followed(servers: Servers, steps: list[Crossing]) -> None:
     await in_order(servers, [*sample(steps, Trouble.CANCEL, 1), *sample(steps, Trouble.DELETE, 1)])
 
 
+@pytest.mark.thorough
 async def test_an_answer_that_is_lost_and_a_request_that_comes_late_are_no_second_effect(
     servers: Servers, steps: list[Crossing]
 ) -> None:
     await in_order(servers, [*sample(steps, Trouble.LOST_ANSWER, 1), *sample(steps, Trouble.LATE, 1)])
 
 
+@pytest.mark.thorough
 async def test_a_job_store_that_dies_at_a_claim_or_refuses_it_has_each_job_enqueued_once(
     servers: Servers, steps: list[Crossing]
 ) -> None:
@@ -97,18 +107,21 @@ async def test_a_job_store_that_dies_at_a_claim_or_refuses_it_has_each_job_enque
     await in_order(servers, [case for trouble in troubles for case in sample(claim, trouble, 1)])
 
 
+@pytest.mark.thorough
 async def test_a_crowd_whose_leader_is_killed_among_them_ends_in_order_and_never_stops_too_many_at_once(
     servers: Servers,
 ) -> None:
     assert await run_crowd(servers, plans.chance(SEED), recoveries=4, deaths=1) == []
 
 
+@pytest.mark.thorough
 async def test_a_death_beside_the_finalizer_leaves_none_and_loses_none(servers: Servers) -> None:
     points = [Point(name=f"k8s {what} the finalizer", number=1, side="after") for what in ("add", "remove")]
 
     await in_order(servers, [Case(trouble=Trouble.DEATH, points=(point,)) for point in points])
 
 
+@pytest.mark.thorough
 async def test_a_recovery_that_has_waited_for_the_lock_plans_again_also_after_a_death(
     servers: Servers, steps: list[Crossing]
 ) -> None:
@@ -123,18 +136,21 @@ async def test_a_recovery_that_has_waited_for_the_lock_plans_again_also_after_a_
     await in_order(servers, list(plans.matrix(Trouble.DEATH, again, plans.WAITING))[::2])
 
 
+@pytest.mark.thorough
 async def test_workers_that_are_replaced_during_the_drain_are_stopped_too(
     servers: Servers, steps: list[Crossing]
 ) -> None:
     await in_order(servers, sample(steps, Trouble.REPLACED, 1))
 
 
+@pytest.mark.thorough
 async def test_what_a_recovery_holds_that_is_removed_by_force_is_taken_over_by_the_next_one(
     servers: Servers, steps: list[Crossing]
 ) -> None:
     await in_order(servers, [*sample(steps, Trouble.REMOVED, 1), *sample(steps, Trouble.REMOVED_LATE, 1)])
 
 
+@pytest.mark.thorough
 async def test_labels_that_somebody_removes_while_the_workers_are_at_0_keep_none_of_them_there(
     servers: Servers,
 ) -> None:
@@ -143,6 +159,7 @@ async def test_labels_that_somebody_removes_while_the_workers_are_at_0_keep_none
     await in_order(servers, [Case(trouble=Trouble.UNLABELLED, points=(drain,))])
 
 
+@pytest.mark.thorough
 async def test_a_record_that_another_client_has_forged_keeps_no_worker_at_0_and_no_queue_locked(
     servers: Servers,
 ) -> None:
@@ -157,6 +174,7 @@ async def test_a_record_that_another_client_has_forged_keeps_no_worker_at_0_and_
     )
 
 
+@pytest.mark.thorough
 async def test_a_lock_that_comes_back_after_its_recovery_has_ended_is_taken_over_and_no_job_with_it(
     servers: Servers,
 ) -> None:
@@ -165,6 +183,7 @@ async def test_a_lock_that_comes_back_after_its_recovery_has_ended_is_taken_over
     await in_order(servers, [Case(trouble=Trouble.LOCK_BACK, points=(push,))])
 
 
+@pytest.mark.thorough
 async def test_a_list_that_the_broker_loses_while_it_is_sorted_is_written_off_and_the_recovery_ends(
     servers: Servers,
 ) -> None:
@@ -173,12 +192,14 @@ async def test_a_list_that_the_broker_loses_while_it_is_sorted_is_written_off_an
     await in_order(servers, [replace(plans.PENDING, trouble=Trouble.LIST_LOST, points=(sort,))])
 
 
+@pytest.mark.thorough
 async def test_an_edit_of_the_target_after_a_death_sends_no_message_and_no_claim_elsewhere(servers: Servers) -> None:
     death = Point(name="redis boundary", number=1, side="after")
 
     await in_order(servers, [replace(plans.PENDING, trouble=Trouble.TARGET_EDITED, points=(death,))])
 
 
+@pytest.mark.thorough
 async def test_a_target_that_is_deleted_and_a_password_that_is_changed_meanwhile_are_waited_for(
     servers: Servers,
 ) -> None:
@@ -191,6 +212,7 @@ async def test_a_target_that_is_deleted_and_a_password_that_is_changed_meanwhile
     )
 
 
+@pytest.mark.thorough
 async def test_no_job_is_enqueued_while_the_workers_have_another_image_than_the_recovery_requires(
     servers: Servers,
 ) -> None:
@@ -200,6 +222,7 @@ async def test_no_job_is_enqueued_while_the_workers_have_another_image_than_the_
     await in_order(servers, [Case(trouble=Trouble.ROLLED_BACK, points=(point,)) for point in points])
 
 
+@pytest.mark.thorough
 async def test_workers_are_restarted_once_where_the_operator_dies_and_not_once_another_one_has_ended_the_recovery(
     servers: Servers,
 ) -> None:
@@ -222,6 +245,7 @@ async def test_workers_are_restarted_once_where_the_operator_dies_and_not_once_a
     )
 
 
+@pytest.mark.thorough
 async def test_keda_is_unpaused_and_a_stateful_set_scaled_back_wherever_the_operator_dies_or_is_told_to_stop(
     servers: Servers,
 ) -> None:
@@ -243,6 +267,7 @@ async def test_keda_is_unpaused_and_a_stateful_set_scaled_back_wherever_the_oper
     )
 
 
+@pytest.mark.thorough
 async def test_what_was_approved_runs_and_nothing_else_wherever_the_operator_dies_while_the_target_is_edited(
     servers: Servers,
 ) -> None:
@@ -253,6 +278,7 @@ async def test_what_was_approved_runs_and_nothing_else_wherever_the_operator_die
     await in_order(servers, [replace(plans.APPROVED, points=(one,)) for one in deaths])
 
 
+@pytest.mark.thorough
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]
@@ -261,6 +287,7 @@ async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_tha
     await in_order(servers, [*cases, Case(trouble=Trouble.CANCEL, points=(held,), every_queue=True)])
 
 
+@pytest.mark.thorough
 async def test_an_operator_that_dies_or_is_told_to_stop_while_it_restores_puts_each_message_back_once_or_not_at_all(
     servers: Servers,
 ) -> None:

@@ -31,6 +31,8 @@ from tests.sample_worker import ref
 from tests.turns import alone
 from tests.workers.fleet import connected
 
+pytestmark = pytest.mark.thorough
+
 
 def at(name: str) -> Callable[[Crossing], bool]:
     """Tell whether the operator is held there."""

@@ -1,8 +1,12 @@
 """A quarantine's time may run out while no operator is there."""
 
+import pytest
+
 from sandbox.processes import until
 from tests.chaos.scenario import Scenario
 from tests.chaos.servers import Servers
+
+pytestmark = pytest.mark.thorough
 
 
 async def test_a_quarantine_whose_time_ran_out_without_an_operator_goes_when_one_starts(servers: Servers) -> None:

@@ -190,6 +190,7 @@ DELAYS = st.sampled_from([0.0, 0.0, 1.5, 9.0, 13.0])
 SCHEDULE = st.lists(st.tuples(DELAYS, st.integers(0, 1), st.sampled_from(WHAT)), min_size=20, max_size=40)
 
 
+@pytest.mark.thorough
 @settings(max_examples=500, deadline=None)
 @given(schedule=SCHEDULE)
 def test_there_are_never_two_leaders(schedule: list[tuple[float, int, Happening]]) -> None:

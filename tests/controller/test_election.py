@@ -11,12 +11,15 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from http import HTTPStatus
 
+import pytest
 import pytest_asyncio
 
 from queue_recovery.controller.candidate import Timing
 from sandbox.cluster import Sandbox
 from sandbox.processes import until
 from tests.controller.replicas import LEASE, Pair, Replica, Replicas
+
+pytestmark = pytest.mark.thorough
 
 TIMING = Timing(LEASE)
 BUSY = 10.0

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import pytest_asyncio
 
 from sandbox.api import Api, ApiError
 from sandbox.cluster import Sandbox
 from sandbox.processes import Scope, until
 from tests.controller.replicas import ALONE, IMPATIENT, Replica, Replicas
+
+pytestmark = pytest.mark.thorough
 
 ROLES = ("queue-recovery", "queue-recovery-tenant")
 """The ClusterRoles that are bound in a namespace for an operator of named namespaces."""

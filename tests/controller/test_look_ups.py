@@ -267,6 +267,7 @@ async def test_a_system_without_a_thread_left_fails_the_look_up(
     assert threads.look_ups._begun == 0
 
 
+@pytest.mark.thorough
 async def test_a_leader_renews_its_lease_while_hosts_are_looked_up_and_ends_when_it_is_told_to(
     replicas: Replicas,
 ) -> None:

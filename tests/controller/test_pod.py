@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
 
+import pytest
 import pytest_asyncio
 
 from sandbox.api import Access, Api, ApiError
@@ -79,6 +80,7 @@ async def pod(replicas: Replicas, tmp_path: Path) -> AsyncIterator[Pod]:
         yield Pod(replicas, tmp_path, link)
 
 
+@pytest.mark.thorough
 async def test_it_works_without_a_users_name_and_cluster_dns_and_replaces_a_token_that_expires_on_both_connections(
     pod: Pod,
 ) -> None:

@@ -1,11 +1,14 @@
 """`/readyz` of a running operator: whether it can read what it has to."""
 
+import pytest
+
 from sandbox.cluster import Sandbox
 from sandbox.processes import until
 from tests.controller.link import Link
 from tests.controller.replicas import ALONE, IMPATIENT, Replicas
 
 
+@pytest.mark.thorough
 async def test_it_is_unready_while_the_api_server_is_away_and_ready_again_without_a_restart(
     replicas: Replicas,
 ) -> None:

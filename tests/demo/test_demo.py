@@ -6,10 +6,13 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from sandbox.janitor import marked_processes
 from sandbox.processes import ROOT, Process, until
+
+pytestmark = pytest.mark.thorough
 
 INTERRUPTED = 130
 

@@ -118,6 +118,7 @@ async def _team_of_its_own(
         yield team
 
 
+@pytest.mark.thorough
 async def test_a_namespace_that_is_deleted_goes_with_its_running_recovery_although_its_secret_goes_first(
     operator: Sandbox, broker: Broker, store: Database, databases: Iterator[int], namespace: str
 ) -> None:

@@ -1,5 +1,7 @@
 """Deployments as they are in production: several, stuck, broken, deleted and created again."""
 
+import pytest
+
 from sandbox.processes import until
 from tests.e2e.team import Team, condition, envelope
 
@@ -52,6 +54,7 @@ async def _break_image_in_the_drain(team: Team) -> None:
     assert "kubectl describe pod worker-" in message
 
 
+@pytest.mark.thorough
 async def test_workers_that_do_not_start_again_end_it_at_the_deadline_with_the_pods_reason(team: Team) -> None:
     await team.stubborn_workers(replicas=1)
     await team.target()

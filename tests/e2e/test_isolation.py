@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+import pytest
 from redis.asyncio import Redis
 
 from sandbox.processes import until
@@ -115,6 +116,7 @@ async def test_a_broker_that_may_evict_keys_gets_a_warning(team: Team) -> None:
     assert "allkeys-lru" in await until(warned, "the warning about evictions")
 
 
+@pytest.mark.thorough
 async def test_status_writes_and_scalings_do_not_grow_with_the_jobs(team: Team) -> None:
     await team.workers(replicas=1)
     await team.target(queue={"tasks": ["work.run"]})

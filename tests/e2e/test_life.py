@@ -4,6 +4,8 @@ import json
 import time
 from base64 import b64decode
 
+import pytest
+
 from sandbox.processes import until
 from tests.e2e.team import CELERY, Team, condition, envelope
 
@@ -117,6 +119,7 @@ async def test_a_quarantine_whose_retention_is_over_is_removed(team: Team) -> No
     assert len(await team.redis.keys("queuerecovery.dev:run:*")) == 1
 
 
+@pytest.mark.thorough
 async def test_the_largest_list_of_jobs_that_can_be_created_runs_through(team: Team) -> None:
     task = "t" * 60
     jobs = [{"task": task, "args": json.dumps([f"{n:0>400}"])} for n in range(1000)]
@@ -134,6 +137,7 @@ async def test_the_largest_list_of_jobs_that_can_be_created_runs_through(team: T
     ]
 
 
+@pytest.mark.thorough
 async def test_jobs_whose_status_might_not_be_stored_are_refused_and_all_others_can_be_named(
     team: Team,
 ) -> None:

@@ -66,6 +66,7 @@ async def test_no_job_runs_on_the_broken_image(team: Team, order: str) -> None:
     assert await images_of_new_tasks(team, jobs) == {FIXED.encode()}
 
 
+@pytest.mark.thorough
 async def test_a_fix_that_is_taken_back_while_jobs_are_enqueued_gets_no_further_job_until_it_is_there_again(
     team: Team,
 ) -> None:

@@ -17,6 +17,8 @@ from tests.e2e.team import Team, envelope
 from tests.held import RELEASE, held_by
 from tests.mongodb import Database
 
+pytestmark = pytest.mark.thorough
+
 _SURVEY = "patch queuetargets/status"
 """The last request of each survey of a target; one a second here."""
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from sandbox.processes import until
 from tests.e2e.team import CELERY, Team, envelope
 
@@ -35,6 +37,7 @@ async def test_only_what_is_selected_is_taken_and_a_job_whose_message_is_left_is
     assert "4 messages quarantined, 5 left in the queue; 1 of 3 jobs enqueued, 2 skipped" in status["message"]
 
 
+@pytest.mark.thorough
 async def test_real_workers_run_what_was_left_and_what_was_enqueued_and_nothing_of_the_rest(team: Team) -> None:
     job = await team.failed_job(task_id="poison")
     await team.target()

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import suppress
 
+import pytest
 from redis.asyncio import Redis
 
 from sandbox.processes import until
@@ -19,6 +20,7 @@ _MUCH_LATER = "2099-01-01T00:00:00+00:00"
 """The ETA of its messages: a worker that takes one holds it until then."""
 
 
+@pytest.mark.thorough
 async def test_a_worker_that_the_target_does_not_list_is_reported_and_nothing_is_lost_in_any_case(
     team: Team,
 ) -> None:

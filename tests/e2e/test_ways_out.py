@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -47,6 +48,7 @@ async def test_redis_away_never_delays_the_workers(team: Team, own_broker: Broke
     assert await _unlocked(team)
 
 
+@pytest.mark.thorough
 async def test_what_a_leader_leaves_that_is_killed_is_finished_by_the_one_that_stood_by(team: Team) -> None:
     await team.stubborn_workers(grace=15)
     await team.target()

@@ -21,6 +21,8 @@ from tests.e2e.incident import PLAIN, Incident
 from tests.e2e.team import Team
 from tests.mongodb import Database
 
+pytestmark = pytest.mark.thorough
+
 POOLS = {"prefork": (2, 1), "threads": (2, 1), "gevent": (2, 1), "solo": (1, 2)}
 """Jobs that a worker runs at once, and workers."""
 

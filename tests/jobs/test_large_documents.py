@@ -14,6 +14,8 @@ from tests.jobs.scripted_server import Command, Reply, scripted
 from tests.jobs.stores import FAILED, NOW, RUN, Collection, MakeStore, claim, looked_up, stamp
 from tests.memory import LIMIT_MIB, peak_of
 
+pytestmark = pytest.mark.thorough
+
 KIB = 1024
 
 

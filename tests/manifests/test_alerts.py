@@ -59,6 +59,7 @@ def test_the_alerts_fire_when_they_should_and_not_before(folder: Path) -> None:
     assert code == 0, said
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
 def test_an_alert_that_never_fires_fails_its_tests(folder: Path, alert: dict[str, Any]) -> None:
     never = {**alert, "expr": f"({alert['expr']}) and on () vector(1) > 2"}

@@ -72,6 +72,7 @@ def applied() -> list[tuple[str, ...]]:
     return sorted(tuple(command.split()) for command in named)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", applied(), ids=" ".join)
 def test_the_folders_that_a_page_applies_can_be_applied(
     cluster: Cluster, namespace: str, command: tuple[str, ...]

@@ -15,6 +15,8 @@ from tests.manifests.helm import CHART, helm
 from tests.manifests.objects import recovery
 from tests.manifests.uninstallation import LABEL, NAME, Installation
 
+pytestmark = pytest.mark.thorough
+
 _ROLE_BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings"
 
 

@@ -99,6 +99,7 @@ def held(start: State, *, one_by_one: bool = False) -> Found:
     return found
 
 
+@pytest.mark.thorough
 def test_two_operators_enqueue_the_job_once_wherever_they_are_held_up_or_die() -> None:
     found = held(TWO_OPERATORS._replace(deaths=3))  # every state with fewer deaths is among these
 
@@ -106,10 +107,12 @@ def test_two_operators_enqueue_the_job_once_wherever_they_are_held_up_or_die() -
     assert found.states > 5_000
 
 
+@pytest.mark.thorough
 def test_a_cancel_at_any_moment_leaves_each_job_enqueued_or_given_back() -> None:
     assert held(ONE_CANCELLED._replace(deaths=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "start",
     [OLD_MESSAGE_ENDS, beginning(operators=(0,), old=2)._replace(cancels=1, deaths=2, retries=False)],
@@ -120,11 +123,13 @@ def test_each_old_message_is_executed_kept_or_quarantined(start: State) -> None:
     assert held(start).endings == {(ENQUEUED,), (SKIPPED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+@pytest.mark.thorough
 def test_a_second_recovery_of_the_queue_waits_for_the_end_of_the_first() -> None:
     # Both enqueue the job where it has failed again in between; else the later one skips it.
     assert held(TWO_RECOVERIES).endings == {(ENQUEUED, ENQUEUED), (ENQUEUED, SKIPPED), (SKIPPED, ENQUEUED)}
 
 
+@pytest.mark.thorough
 def test_a_second_recovery_takes_up_what_a_cancelled_one_has_given_back() -> None:
     found = held(FIRST_OF_TWO_CANCELLED._replace(deaths=1))
 
@@ -132,6 +137,7 @@ def test_a_second_recovery_takes_up_what_a_cancelled_one_has_given_back() -> Non
     assert (CANCELLED_BEFORE, SKIPPED) not in found.endings
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("one_by_one", [True, False])
 def test_a_cancel_among_several_jobs_enqueues_some_of_them_and_gives_the_others_back(*, one_by_one: bool) -> None:
     found = held(TWO_JOBS, one_by_one=one_by_one)
@@ -153,14 +159,17 @@ def test_nothing_is_taken_for_a_run_that_has_markers_before_its_queue_is_taken(p
     assert (after, then.at) == (start, "end as failed")
 
 
+@pytest.mark.thorough
 def test_what_a_producer_sends_after_the_boundary_stays_in_its_workers_hands() -> None:
     assert held(PRODUCER._replace(cancels=1)).endings == {(SKIPPED,), (CANCELLED_BEFORE,)}
 
 
+@pytest.mark.thorough
 def test_workers_that_somebody_else_scales_are_drained_again() -> None:
     assert held(SOMEBODY_SCALES).endings == {(ENQUEUED,)}
 
 
+@pytest.mark.thorough
 def test_workers_that_somebody_replaces_are_drained_again() -> None:
     assert held(SOMEBODY_REPLACES._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
@@ -172,6 +181,7 @@ def test_an_autoscaler_is_paused_while_the_workers_are_at_0_and_unpaused_at_ever
     assert held(start._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "start",
     [REMOVED_AUTOSCALED, LEFT_PAUSED, LEFT_PAUSED_TO_ONE_THAT_STOPS_NONE],
@@ -181,6 +191,7 @@ def test_the_next_one_unpauses_what_one_has_paused_that_was_removed_by_force(sta
     held(start)
 
 
+@pytest.mark.thorough
 def test_a_job_that_the_application_enqueues_itself_gets_no_second_message() -> None:
     found = held(RIVAL)
 
@@ -195,6 +206,7 @@ def test_a_record_that_the_broker_has_lost_leaves_no_lock_and_no_stopped_workers
     assert (("In doubt", ()),) in held(BROKER_FORGETS).endings
 
 
+@pytest.mark.thorough
 def test_a_deletion_at_any_moment_waits_for_what_was_touched_and_for_nothing_else() -> None:
     gone_at_once = ("", ())
 
@@ -203,18 +215,21 @@ def test_a_deletion_at_any_moment_waits_for_what_was_touched_and_for_nothing_els
     assert endings == {(gone_at_once,), (ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+@pytest.mark.thorough
 def test_one_that_lost_its_finalizer_and_is_kept_by_anothers_is_ended_as_any_that_is_deleted() -> None:
     endings = held(HAS_ANOTHER_FINALIZER._replace(deaths=1)).endings
 
     assert endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+@pytest.mark.thorough
 def test_what_a_recovery_leaves_that_was_removed_by_force_is_taken_over_by_the_next_one() -> None:
     endings = held(REMOVED._replace(deaths=1)).endings
 
     assert {next_one for next_one, removed in endings if removed[0] in {"", "Cancelled"}} == {ENQUEUED, SKIPPED}
 
 
+@pytest.mark.thorough
 def test_a_copy_does_nothing_if_the_first_one_took_or_enqueued_anything_and_runs_otherwise() -> None:
     endings = held(COPIED._replace(deaths=1)).endings
 
@@ -223,10 +238,12 @@ def test_a_copy_does_nothing_if_the_first_one_took_or_enqueued_anything_and_runs
     assert (ENQUEUED, ENQUEUED) not in endings
 
 
+@pytest.mark.thorough
 def test_an_old_message_is_in_one_place_when_a_recovery_was_removed_by_force() -> None:
     held(beginning(operators=(0, 1))._replace(removals=1))
 
 
+@pytest.mark.thorough
 def test_a_next_one_that_is_cancelled_brings_the_workers_back_of_one_that_was_removed_by_force() -> None:
     endings = {next_one for next_one, _ in held(LEFT_AT_ZERO._replace(deaths=1)).endings}
 
@@ -239,12 +256,14 @@ def test_a_next_one_that_stops_no_workers_brings_those_back_of_one_that_was_remo
     assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
 
 
+@pytest.mark.thorough
 def test_the_next_one_enqueues_the_jobs_that_one_had_claimed_that_was_removed_by_force() -> None:
     endings = {next_one for next_one, _ in held(LEFT_CLAIMED._replace(deaths=1)).endings}
 
     assert endings == {ENQUEUED, CANCELLED_BEFORE, CANCELLED_AFTER}
 
 
+@pytest.mark.thorough
 def test_a_lock_that_comes_back_is_taken_over_and_the_job_of_the_ended_recovery_left_alone() -> None:
     endings = {next_one for next_one, _ in held(LOCK_COMES_BACK._replace(rivals=1)).endings}
 
@@ -252,6 +271,7 @@ def test_a_lock_that_comes_back_is_taken_over_and_the_job_of_the_ended_recovery_
     assert endings == {ENQUEUED, SKIPPED}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "start", [SELECTS, with_one_operator_that_dies_twice(SELECTS)], ids=["two operators", "deaths"]
 )
@@ -259,6 +279,7 @@ def test_messages_that_are_not_selected_are_in_the_queue_again_at_every_ending(s
     assert held(start).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "start", [SELECTS_IN_ORDER, with_one_operator_that_dies_twice(SELECTS_IN_ORDER)], ids=["two operators", "deaths"]
 )
@@ -266,6 +287,7 @@ def test_messages_that_are_not_selected_come_back_in_their_order_and_all_at_once
     assert held(start).endings == {(SKIPPED,), (CANCELLED_BEFORE,)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "start", [RESTORES, with_one_operator_that_dies_twice(RESTORES)], ids=["two operators", "deaths"]
 )
@@ -283,6 +305,7 @@ def test_a_recovery_ends_and_fails_when_the_broker_loses_a_list_that_it_sorts(st
     assert {first for (first, _), *_ in held(start).endings} == {"Succeeded", "Cancelled", "Failed"}
 
 
+@pytest.mark.thorough
 def test_a_pod_that_was_not_seen_to_end_counts_as_ended_after_its_grace_period() -> None:
     assert held(POD_VANISHES._replace(deaths=1)).endings == {(ENQUEUED,)}
     assert held(POD_VANISHES._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
@@ -292,6 +315,7 @@ def test_a_process_that_outlives_its_grace_period_strands_no_job_and_loses_no_me
     assert held(PROCESS_OUTLIVES_ITS_GRACE).endings == {(ENQUEUED,), (SKIPPED,)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("start", "violation"),
     [

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from sandbox.processes import ROOT
 
 
@@ -29,6 +31,7 @@ def digest(folder: Path, *, time: int, umask: int) -> str:
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
+@pytest.mark.thorough
 def test_it_is_the_same_wherever_and_whenever_it_is_built(tmp_path: Path) -> None:
     first = digest(tmp_path / "here", time=1_600_000_000, umask=0o022)
     second = digest(tmp_path / "some" / "where" / "else", time=1_700_000_000, umask=0o077)
