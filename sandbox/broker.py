@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import shutil
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+from typing_extensions import override
+
 from sandbox.processes import LOOPBACK, Process, Scope, free_port, until
+from sandbox.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +27,13 @@ def flavours() -> tuple[Flavour, ...]:
     return tuple(flavour for flavour in both if _program(flavour) is not None)
 
 
-class Broker:
+class Broker(Server):
     """A running server, and the failures to which a test can expose it."""
 
     def __init__(self, scope: Scope, process: Process, *, flavour: Flavour, port: int, options: Sequence[str]) -> None:
         self.flavour = flavour
         self.port = port
         self.process = process
-        """The current process; a restart replaces it."""
         self._scope = scope
         self._options = options
 
@@ -74,27 +75,9 @@ class Broker:
         """The folder of its data, if it writes any."""
         return _folder(self._scope, self.flavour, self.port)
 
-    async def stop(self) -> None:
-        """Shut the server down as an administrator would, and wait until it has ended."""
-        await self.process.stop()
-
-    async def kill(self) -> None:
-        """Kill the server as a crash would, and wait until it has ended."""
-        await self.process.kill()
-
-    async def restart(self) -> None:
-        """Start the server again on the same port with the same options; stop it first if it runs."""
-        if self.process.exit_code is None:
-            await self.stop()
-        self.process = await _start(self._scope, self.flavour, self.port, self._options)
-
-    def pause(self) -> None:
-        """Stop the server from answering, with its connections open, until `resume`."""
-        self.process.send_to_group(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let the server answer again."""
-        self.process.send_to_group(signal.SIGCONT)
+    @override
+    async def _started(self) -> Process:
+        return await _start(self._scope, self.flavour, self.port, self._options)
 
 
 async def _start(scope: Scope, flavour: Flavour, port: int, options: Sequence[str]) -> Process:

@@ -17,6 +17,7 @@ from sandbox.broker import Broker, Flavour
 from sandbox.build import Programs, find_programs
 from sandbox.images import Image, Images
 from sandbox.job_store import JobStore
+from sandbox.kubectl import run_kubectl
 from sandbox.kubelet.node import NAME as NODE
 from sandbox.processes import ROOT, Process, Scope, python_module, until
 
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from sandbox.control_plane import ControlPlane
 
 _TOKEN_SECONDS: Final = 24 * 3600
-
-
-class KubectlError(Exception):
-    """kubectl failed; the message is its output."""
 
 
 def default_images() -> Images:
@@ -124,25 +121,8 @@ class Sandbox:
             KubectlError: kubectl failed; the message is its standard error.
             TimeoutError: kubectl took longer.
         """
-        child = await asyncio.create_subprocess_exec(
-            self.kubectl_program,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self._scope.environment(KUBECONFIG=str(self.kubeconfig)),
-            cwd=ROOT,
-        )
-        try:
-            async with asyncio.timeout(seconds):
-                output, errors = await child.communicate((input or "").encode())
-        except BaseException:
-            child.kill()
-            await child.communicate()
-            raise
-        if child.returncode:
-            raise KubectlError(f"kubectl {' '.join(arguments)}: {errors.decode(errors='replace').strip()}")
-        return output.decode()
+        env = self._scope.environment(KUBECONFIG=str(self.kubeconfig))
+        return await run_kubectl([self.kubectl_program], arguments, given=input, seconds=seconds, env=env)
 
     @asynccontextmanager
     async def namespace(self, prefix: str = "test") -> AsyncIterator[str]:

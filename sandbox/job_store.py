@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote, urlsplit
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
+from typing_extensions import override
 
 from sandbox.processes import LOOPBACK, Process, Scope, free_port, until
+from sandbox.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ ENVIRONMENT: Final = {
 }
 
 
-class JobStore:
+class JobStore(Server):
     """A running server, and the failures to which a test can expose it. Its data lasts as long as its scope."""
 
     def __init__(
@@ -43,7 +44,6 @@ class JobStore:
     ) -> None:
         self.port = port
         self.process = process
-        """The current process; a restart replaces it."""
         self._scope = scope
         self._options = options
         self._password = password
@@ -80,29 +80,9 @@ class JobStore:
         url = _url(self.port)
         return url if self._password is None else as_user(url, _ADMINISTRATOR, self._password, database="admin")
 
-    async def stop(self) -> None:
-        """Shut the server down as an administrator would, and wait until it has ended."""
-        await self.process.stop()
-
-    async def kill(self) -> None:
-        """Kill the server as a crash would, and wait until it has ended."""
-        await self.process.kill()
-
-    async def restart(self) -> None:
-        """Start the server again on the same port with the same data; stop it first if it runs."""
-        if self.process.exit_code is None:
-            await self.stop()
-        self.process = await _start(
-            self._scope, self.port, authentication=self._password is not None, options=self._options
-        )
-
-    def pause(self) -> None:
-        """Stop the server from answering, with its connections open, until `resume`."""
-        self.process.send_to_group(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let the server answer again."""
-        self.process.send_to_group(signal.SIGCONT)
+    @override
+    async def _started(self) -> Process:
+        return await _start(self._scope, self.port, authentication=self._password is not None, options=self._options)
 
 
 async def add_user(

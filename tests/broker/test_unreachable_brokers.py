@@ -3,10 +3,6 @@
 import asyncio
 import errno
 import socket
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import NoReturn
 
 import pytest
 
@@ -15,8 +11,7 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection import connecting
 from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import free_port
-
-Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.unreachable import listening, resolve_no_name, silent_dns
 
 
 @pytest.fixture(autouse=True)
@@ -24,23 +19,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connecting, "_RETRIES", 0)
     monkeypatch.setattr(connecting, "_ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(connecting, "_CONNECT_SECONDS", 0.2)
-
-
-@asynccontextmanager
-async def listening(accept: Accept) -> AsyncIterator[int]:
-    """A server that is no Redis; gives its port."""
-    open_ones: list[asyncio.StreamWriter] = []
-
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_ones.append(writer)
-        await accept(reader, writer)
-
-    server = await asyncio.start_server(accepted, "127.0.0.1")
-    yield server.sockets[0].getsockname()[1]
-    for writer in open_ones:
-        writer.close()
-    server.close()
-    await server.wait_closed()
 
 
 async def said(url: str) -> str:
@@ -86,10 +64,7 @@ async def test_of_a_url_that_is_not_strict_neither_host_nor_port_is_shown() -> N
 async def test_a_host_that_has_not_been_resolved_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
 ) -> None:
-    def resolve(*_: object, **__: object) -> NoReturn:
-        raise error
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    resolve_no_name(monkeypatch, error)
 
     message = await said("redis://:hunter2@nowhere.example:6379/0")
 
@@ -100,16 +75,8 @@ async def test_a_host_that_has_not_been_resolved_is_not_shown(
 async def test_a_name_server_that_does_not_answer_is_told_from_a_broker_that_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given_up = threading.Event()
-
-    def resolve(*_: object, **__: object) -> NoReturn:
-        given_up.wait(10)
-        raise socket.gaierror(socket.EAI_AGAIN, "late")
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-
-    message = await said("redis://:hunter2@nowhere.example:6379/0")
-    given_up.set()
+    with silent_dns(monkeypatch):
+        message = await said("redis://:hunter2@nowhere.example:6379/0")
 
     assert message.startswith("DNS does not answer when asked for the broker's host")
 

@@ -6,15 +6,19 @@ operator cannot run any more is tried on a real node (`tests/node/test_uninstall
 
 from collections.abc import AsyncIterator, Iterator
 
+import pytest
 import pytest_asyncio
 
 from sandbox.broker import Broker
-from sandbox.cluster import KubectlError, Sandbox
+from sandbox.cluster import Sandbox
+from sandbox.kubectl import KubectlError
 from sandbox.processes import until
 from tests import readme
 from tests.e2e.conftest import open_team
 from tests.e2e.team import Team, envelope
 from tests.mongodb import Database
+
+pytestmark = pytest.mark.thorough
 
 LEFT = "crd,clusterrole,clusterrolebinding,namespace,rolebinding,deployment"
 _SECONDS = 120

@@ -3,9 +3,6 @@
 import asyncio
 import errno
 import socket
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import NoReturn
 
 import dns.resolver
@@ -17,26 +14,9 @@ from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import free_port
 from tests.jobs.scripted_server import scripted
 from tests.jobs.stores import connected
+from tests.unreachable import listening, resolve_no_name, silent_dns
 
 QUICK = Timeouts(find_server=400)
-Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def listening(accept: Accept) -> AsyncIterator[int]:
-    """Serve something other than MongoDB, and return the port."""
-    open_ones: list[asyncio.StreamWriter] = []
-
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        open_ones.append(writer)
-        await accept(reader, writer)
-
-    server = await asyncio.start_server(accepted, "127.0.0.1")
-    yield server.sockets[0].getsockname()[1]
-    for writer in open_ones:
-        writer.close()
-    server.close()
-    await server.wait_closed()
 
 
 async def message_about(address: str) -> str:
@@ -90,10 +70,7 @@ async def test_a_member_that_a_server_names_is_not_shown() -> None:
 async def test_a_host_that_has_not_been_resolved_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
 ) -> None:
-    def resolve(*_: object, **__: object) -> NoReturn:
-        raise error
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    resolve_no_name(monkeypatch, error)
 
     message = await message_about("mongodb://bob:hunter2@nowhere.example/")
 
@@ -104,16 +81,8 @@ async def test_a_host_that_has_not_been_resolved_is_not_shown(
 async def test_a_dns_server_that_does_not_answer_is_distinguished_from_a_job_store_that_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given_up = threading.Event()
-
-    def resolve(*_: object, **__: object) -> NoReturn:
-        given_up.wait(10)
-        raise socket.gaierror(socket.EAI_AGAIN, "late")
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-
-    message = await message_about("mongodb://bob:hunter2@nowhere.example/")
-    given_up.set()
+    with silent_dns(monkeypatch):
+        message = await message_about("mongodb://bob:hunter2@nowhere.example/")
 
     assert message.startswith("DNS does not answer when asked for the job store's host")
 

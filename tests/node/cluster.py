@@ -1,14 +1,14 @@
 """A cluster as its user reaches it: by kubectl, and by nothing else."""
 
-import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sandbox.kubectl import KubectlError, run_kubectl
 from sandbox.node.cluster import NodeCluster
-from sandbox.processes import ROOT, until
+from sandbox.processes import until
 
 T = TypeVar("T")
 
@@ -19,10 +19,6 @@ MONGODB_DATA = "/data/db"
 
 _EVERY = 0.5
 """Seconds from one answer of kubectl to the next question: each starts a process, and sometimes Python in a pod."""
-
-
-class KubectlError(Exception):
-    """kubectl ended with an error; the message is what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -59,25 +55,7 @@ class Cluster:
             KubectlError: it failed.
             TimeoutError: it took longer.
         """
-        child = await asyncio.create_subprocess_exec(
-            *self.command,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-            env=os.environ,
-        )
-        try:
-            async with asyncio.timeout(seconds):
-                output, errors = await child.communicate((given or "").encode())
-        except BaseException:
-            child.kill()
-            await child.communicate()
-            raise
-        if child.returncode:
-            raise KubectlError(f"kubectl {' '.join(arguments)}: {errors.decode(errors='replace').strip()}")
-        return output.decode()
+        return await run_kubectl(self.command, arguments, given=given, seconds=seconds, env=os.environ)
 
     async def read(self, *arguments: str) -> Object:
         """Return what `kubectl get` of these arguments shows, as an object."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from tests.node.cluster import Cluster, KubectlError, Object
+from sandbox.kubectl import KubectlError
+from tests.node.cluster import Cluster, Object
 
 NAMESPACE = "queue-recovery"
 LABEL = "app.kubernetes.io/name=queue-recovery"

@@ -3,8 +3,9 @@
 import asyncio
 import re
 
+from sandbox.kubectl import KubectlError
 from tests.node import operator
-from tests.node.cluster import Cluster, KubectlError
+from tests.node.cluster import Cluster
 from tests.node.operator import LABEL, NAMESPACE
 from tests.node.team import Team
 

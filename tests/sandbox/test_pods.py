@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.cluster import KubectlError
+from sandbox.kubectl import KubectlError
 from sandbox.processes import free_port, until
 
 if TYPE_CHECKING:

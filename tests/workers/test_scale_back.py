@@ -10,7 +10,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import SCALE_BACK_TO, ScaledDown
 from queue_recovery.workers.snapshot import note_labels
 from sandbox.api import Json
-from sandbox.cluster import KubectlError
+from sandbox.kubectl import KubectlError
 from sandbox.processes import until
 from tests.held import NOTE, RELEASE
 from tests.sample_worker import ref
