@@ -294,7 +294,7 @@ class Case:
         async def said() -> bool:
             return any(one.type == "Reconciling" and one.reason == reason for one in self.status.conditions)
 
-        await until(said, f"the reason {reason}", seconds=10)
+        await until(said, f"the reason {reason}")
         return self.status.message
 
     @property

@@ -391,7 +391,7 @@ async def test_wherever_the_operator_dies_it_asks_once_and_does_only_what_was_ap
         async def is_held(held: Case = made, task: "asyncio.Task[object]" = working) -> bool:
             return task.done() or "ApprovalOutdated" in [one.reason for one in held.status.conditions]
 
-        await until(is_held, "it to be held, or its end", seconds=10)
+        await until(is_held, "it to be held, or its end")
         edit(made, policy={})  # the approval was given, and binds without the requirement too
         await working
         assert made.status.phase == "Succeeded"

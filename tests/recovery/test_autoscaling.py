@@ -146,7 +146,7 @@ async def test_keda_that_somebody_unpauses_during_the_drain_is_paused_again() ->
     await case.waits(Reason.DRAINING)
     case.autoscalers.add("tts-scaler")
     case.workers.scale("worker", 1)
-    await until(paused_again, "KEDA to be paused again", seconds=10)
+    await until(paused_again, "KEDA to be paused again")
 
     assert case.autoscalers.scaled_objects["tts-scaler"].is_paused
     case.workers.end_pods()

@@ -34,7 +34,7 @@ async def ends(case: Case) -> bool:
     async def decided() -> bool:
         return working.done() or len(case.resource.written) > 1
 
-    await until(decided, "the recovery to end or to wait", seconds=10)
+    await until(decided, "the recovery to end or to wait")
     if not working.done():
         working.cancel()
         await asyncio.wait({working})

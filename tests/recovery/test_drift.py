@@ -51,7 +51,7 @@ async def ended_or_waits(case: Case) -> bool:
         waits = any(one.type == "Reconciling" and one.reason in reasons for one in case.status.conditions)
         return waits or case.status.completion_time is not None
 
-    await until(decided, "the recovery to end or to wait", seconds=10)
+    await until(decided, "the recovery to end or to wait")
     return case.status.completion_time is not None
 
 

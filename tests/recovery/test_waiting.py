@@ -73,7 +73,7 @@ async def test_a_suspended_recovery_without_a_plan_says_so_and_has_all_of_its_ti
     async def resumed() -> bool:
         return "fails at 2030-01-03T00:01:00Z unless this is resolved" in case.status.message
 
-    await until(resumed, "the new deadline", seconds=10)
+    await until(resumed, "the new deadline")
     assert suspended(case.status) == ("False", "Resumed", "2030-01-03T00:00:00Z")
     case.environment.targets["media"] = media
     case.environment.report_change()

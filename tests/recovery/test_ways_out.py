@@ -28,7 +28,7 @@ async def stopping(*, deadline_seconds: int = 1800, turn: Turn | None = None) ->
     async def scaled_to_zero() -> bool:
         return case.workers.replicas == {"worker": 0}
 
-    await until(scaled_to_zero, "the workers to be scaled to 0", seconds=10)
+    await until(scaled_to_zero, "the workers to be scaled to 0")
     return case, working
 
 
@@ -267,7 +267,7 @@ async def test_labels_that_another_client_removes_during_the_drain_are_written_a
     async def is_held() -> bool:
         return case.workers.deployments["worker"].note is not None
 
-    await until(is_held, "the labels to be written again", seconds=10)
+    await until(is_held, "the labels to be written again")
     case.resource.change(cancel=True)
     await working
 
