@@ -15,6 +15,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ledger import ending_of_copy
 from tests.recovery.fakes import NOW, Case
 
+_CALLS_OF_A_COPY = 4
 _LOST = RecoveryError(Reason.LEDGER_LOST, "it is gone")
 
 
@@ -245,6 +246,21 @@ async def test_after_a_death_at_any_call_a_copy_purges_and_enqueues_nothing_more
     await copy_of(case).reaches("Succeeded", "AlreadyExecuted")
 
     assert case.broker.queued() == queued == [case.task_id("a"), case.task_id("b")]
+
+
+async def test_a_hundred_copies_of_which_each_dies_at_another_call_purge_and_enqueue_nothing_more() -> None:
+    case = await succeeded()
+    case.broker.add("healthy")
+    before = len(case.workers.calls)
+    deaths = 0
+    for number in range(2, 102):
+        copy = copy_of(case, number)
+        deaths += await copy.dies_at(number % _CALLS_OF_A_COPY + 1)
+        await copy.reaches("Succeeded", "AlreadyExecuted")
+
+    assert deaths == 100
+    assert case.broker.queued() == [case.task_id("a"), "healthy"]
+    assert len(case.workers.calls) == before
 
 
 def test_the_key_has_the_name_and_survives_fields_that_a_later_version_adds() -> None:
