@@ -2,12 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 
-from queue_recovery.api.approval import ApprovalStatus
 from queue_recovery.api.conditions import ConditionType, find, is_true
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.phase import timestamp
@@ -15,46 +13,9 @@ from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
 from sandbox.processes import until
+from tests.recovery.approvals import assert_untouched, awaits, case, edit, with_message
 from tests.recovery.fake_database import TASK
-from tests.recovery.fakes import NOW, UID, Case, target
-
-REQUIRED = {"approval": "Required"}
-NOT_THE_AUTHOR = {**REQUIRED, "authorMayApprove": False}
-
-
-def case(policy: object = REQUIRED, /, *, uid: str = UID, **fields: object) -> Case:
-    made = Case(fields, jobs=["a", "b"], uid=uid)
-    made.broker.add("old-a")
-    edit(made, policy=policy)
-    return made
-
-
-def edit(made: Case, workers: list[str] | None = None, **spec: object) -> None:
-    """Write another version of the target; what is left out is as at the beginning, and an approval is required."""
-    fields: Mapping[str, object] = {"policy": REQUIRED, **spec}
-    made.environment.targets["media"] = target({"tts": workers or ["worker"]}, id_type="String", **fields)
-    made.environment.report_change()
-
-
-def with_message(**message: object) -> list[dict[str, object]]:
-    """Return the target's queues with another message."""
-    return [{"name": "tts", "workers": [{"name": "worker"}], "message": {"task": TASK, **message}}]
-
-
-async def awaits(made: Case) -> ApprovalStatus:
-    """Reconcile until the recovery awaits an approval; return what has to be approved."""
-    waiting = await made.reconciled()
-    assert waiting is not None, made.status.message
-    assert made.status.phase == "AwaitingApproval", made.status.message
-    assert made.status.approval is not None
-    return made.status.approval
-
-
-def assert_untouched(made: Case) -> None:
-    assert made.status.drain_start_time is None
-    assert made.broker.queued() == ["old-a"]
-    assert made.workers.replicas == {"worker": 2}
-    assert made.jobs.statuses == {"a": "failed", "b": "failed"}
+from tests.recovery.fakes import NOW, UID, Case
 
 
 async def test_it_stops_after_the_plan_and_says_how_to_approve_it() -> None:
@@ -123,104 +84,6 @@ async def test_a_copy_with_the_annotation_of_the_first_one_has_to_be_approved_ag
     assert (await awaits(copy)).digest != asked.digest
 
 
-def dies() -> None:
-    raise asyncio.CancelledError
-
-
-EDITS = {
-    "the queues, or the workers that would be stopped": {"workers": ["worker", "other"]},
-    "how the target enqueues jobs, the tasks of the jobs": {"queues": with_message(task="tts.other", args='["$(id)"]')},
-    "how the target enqueues jobs": {"queues": with_message(args='["$(id)", 1]')},
-    "the target's broker": {"broker": {"urlSecretRef": {"name": "other", "key": "url"}}},
-}
-
-
-@pytest.mark.parametrize("changed", EDITS)
-@pytest.mark.parametrize("when", ["before it is approved", "at the intent"])
-async def test_a_target_that_is_edited_asks_again_and_says_what_has_changed(changed: str, when: str) -> None:
-    made = case()
-    made.workers.add("other")
-    asked = await awaits(made)
-
-    def change() -> None:
-        made.workers.on_call.clear()
-        edit(made, **EDITS[changed])  # type: ignore[arg-type]
-
-    if when == "at the intent":
-        made.workers.on_call["follow"] = change
-    else:
-        change()
-    made.resource.annotate(approve=asked.digest)
-    again = await awaits(made)
-
-    assert again.digest != asked.digest
-    assert f"waiting for approval again, because this has changed: {changed} (" in made.status.message
-    assert made.workers.replicas["worker"] == 2
-    assert made.broker.queued() == ["old-a"]
-
-    made.resource.annotate(approve=again.digest)
-    await made.reaches("Succeeded")
-
-
-async def test_a_target_that_is_edited_twice_at_the_intent_stops_no_worker_of_the_version_between() -> None:
-    made = case()
-    made.workers.add("other")
-    asked = await awaits(made)
-    made.resource.annotate(approve=asked.digest)
-    seen: list[int] = []
-
-    def flip() -> None:
-        seen.append(len(seen))
-        if len(seen) < 5:
-            edit(made, ["other"] if len(seen) % 2 else None)
-
-    made.environment.on_call["target"] = flip
-    while made.status.phase != "Succeeded":
-        await made.reconciled()
-
-    assert {worker.name for worker in made.status.workers} == {"worker"}
-
-
-async def test_what_does_not_change_the_intent_does_not_ask_again() -> None:
-    made = case()
-    asked = await awaits(made)
-    made.broker.add("old-b")
-    made.resource.change(active_deadline_seconds=7200)
-    other = {"name": "mail", "workers": [{"name": "mail-worker"}]}
-    queue = {"name": "tts", "workers": [{"name": "worker"}], "message": {"task": TASK, "args": '["$(id)"]'}}
-    edit(made, queues=[other, queue], limits={"activeDeadlineSeconds": 3600})
-    made.workers.scale("worker", 5)
-
-    made.resource.annotate(approve=asked.digest)
-    status = await made.reaches("Succeeded")
-
-    assert status.approval is not None
-    assert status.approval.digest == asked.digest
-
-
-async def test_without_the_requirement_any_more_it_starts_by_itself() -> None:
-    made = case()
-    await awaits(made)
-    edit(made, policy={})
-
-    status = await made.reaches("Succeeded")
-
-    assert status.approval is None
-    assert (find(status.conditions, ConditionType.APPROVED) or status.conditions[0]).reason == "NotNeeded"
-
-
-async def test_a_requirement_that_is_dropped_at_the_intent_binds_the_recovery_to_nothing() -> None:
-    made = case()
-    asked = await awaits(made)
-    made.resource.annotate(approve=asked.digest)
-    made.workers.on_call["follow"] = lambda: edit(made, policy={}, queues=with_message(args='["$(id)", 1]'))
-
-    status = await made.reaches("Succeeded")
-
-    assert status.approval is None
-    assert made.jobs.statuses == {"a": "pending", "b": "pending"}
-
-
 async def test_a_restore_is_approved_with_what_it_would_put_back() -> None:
     first = Case()
     first.broker.add("one", "two")
@@ -242,21 +105,6 @@ async def test_a_restore_is_approved_with_what_it_would_put_back() -> None:
     assert made.broker.queued() == ["one", "two"]
 
 
-async def test_a_recovery_of_every_queue_asks_again_when_there_is_a_further_queue() -> None:
-    made = Case(queue="*")
-    made.broker.add("old-a")
-    edit(made)
-    asked = await awaits(made)
-    mail = {"name": "mail", "workers": [{"name": "worker"}]}
-    made.resource.annotate(approve=asked.digest)
-    made.workers.on_call["follow"] = lambda: edit(made, queues=[*with_message(args='["$(id)"]'), mail])
-
-    await made.reconciled()
-
-    assert made.status.plan is not None
-    assert made.status.plan.queues == ["tts"]
-
-
 async def test_one_that_ends_while_it_waits_asks_for_nothing_any_more() -> None:
     made = case()
     await awaits(made)
@@ -267,20 +115,6 @@ async def test_one_that_ends_while_it_waits_asks_for_nothing_any_more() -> None:
     approved = find(status.conditions, ConditionType.APPROVED)
     assert approved is not None
     assert (approved.status, approved.reason) == ("False", "CancelRequested")
-
-
-async def test_a_requirement_that_is_new_after_the_plan_is_met_first() -> None:
-    made = case({})
-    made.workers.on_call["follow"] = dies
-    with pytest.raises(asyncio.CancelledError):
-        await made.reconciled()
-    assert made.status.plan is not None
-    made.workers.on_call.clear()
-    edit(made)
-
-    await awaits(made)
-
-    assert_untouched(made)
 
 
 async def test_waiting_for_an_approval_takes_nothing_from_the_deadlines() -> None:
@@ -401,72 +235,7 @@ async def test_wherever_the_operator_dies_it_asks_once_and_does_only_what_was_ap
     assert started > 20
 
 
-async def test_a_job_that_names_another_task_by_then_is_skipped() -> None:
-    made = case()
-    asked = await awaits(made)
-    made.resource.annotate(approve=asked.digest)
-    made.broker.on_call["pushed"] = lambda: made.jobs.add("b", task="tts.other")
-
-    status = await made.reaches("Succeeded")
-
-    (skipped,) = status.skipped
-    assert (skipped.id, skipped.reason) == ("b", "NotApproved")
-    assert made.jobs.statuses == {"a": "pending", "b": "failed"}
-
-
 AUTHOR, APPROVER = "media-developer", "media-lead"
-
-
-async def test_the_author_may_be_kept_from_approving() -> None:
-    made = case(NOT_THE_AUTHOR)
-    made.resource.is_author_guarded = True
-    made.resource.annotate(author=AUTHOR)
-    asked = await awaits(made)
-    assert made.status.message.endswith(
-        f"queuerecovery.dev/approve={asked.digest} queuerecovery.dev/approver="
-        "\"$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')\""
-    )
-
-    made.resource.annotate(approve=asked.digest)
-    await awaits(made)
-    assert "the annotation queuerecovery.dev/approver is missing" in made.status.message
-    made.resource.annotate(approver=AUTHOR)
-    await awaits(made)
-    assert "the author of the recovery may not approve it" in made.status.message
-    assert_untouched(made)
-
-    made.resource.annotate(approver=APPROVER)
-    status = await made.reaches("Succeeded")
-    assert status.approval is not None
-    assert status.approval.approver == APPROVER
-
-
-@pytest.mark.parametrize(
-    ("author", "guarded", "said"),
-    [("", True, "no author is named"), (AUTHOR, False, "the policies of manifests/admission were not in force")],
-)
-async def test_without_proof_of_the_author_it_fails(author: str, guarded: bool, said: str) -> None:  # noqa: FBT001
-    made = case(NOT_THE_AUTHOR)
-    made.resource.is_author_guarded = guarded
-    made.resource.annotate(author=author, approver=APPROVER)
-
-    status = await made.reaches("Failed", "AuthorUnknown")
-
-    assert said in status.message
-    assert_untouched(made)
-
-
-async def test_a_proof_that_is_gone_at_the_intent_is_none() -> None:
-    made = case(NOT_THE_AUTHOR)
-    made.resource.is_author_guarded = True
-    made.resource.annotate(author=AUTHOR)
-    asked = await awaits(made)
-    made.resource.annotate(approve=asked.digest, approver=APPROVER)
-    made.workers.on_call["follow"] = lambda: setattr(made.resource, "is_author_guarded", False)
-
-    await made.reaches("Failed", "AuthorUnknown")
-
-    assert_untouched(made)
 
 
 async def test_jobs_of_too_many_tasks_are_refused_before_they_are_asked_for() -> None:
