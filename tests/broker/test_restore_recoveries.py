@@ -96,7 +96,8 @@ class Fixture:
     async def is_author_proven(self) -> bool:
         return False
 
-    async def write(self, status: QueueRecoveryStatus) -> None:
+    async def write(self, status: QueueRecoveryStatus, *, asked: DesiredState | None = None) -> None:
+        del asked
         self.spend()
         self.stored = QueueRecoveryStatus.model_validate_json(status.model_dump_json(by_alias=True))
 

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 from kubernetes.aio.client import ApiClient
 
+from queue_recovery.api.approval import APPROVE, AUTHOR
 from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.controller.cluster_identity import ClusterUID
@@ -98,6 +99,33 @@ async def test_another_one_of_the_name_is_not_the_one_that_is_read(recovery: Rec
     assert (await read_body(recovery.client, metadata["namespace"], "stuck", metadata["uid"]))["spec"]
     with pytest.raises(Gone):
         await read_body(recovery.client, metadata["namespace"], "stuck", "another")
+
+
+async def test_what_was_withdrawn_before_a_status_is_stored_that_depends_on_it_refuses_the_status(
+    recovery: Recovery,
+) -> None:
+    await recovery.create()
+    path = f"{recovery.path}/stuck"
+    await recovery.api.patch(path, {"metadata": {"annotations": {APPROVE: "d" * 32}}})
+    resource = await recovery.resource()
+    await resource.write(PLANNED)
+    asked = resource.desired
+    await recovery.api.patch(path, {"metadata": {"annotations": {APPROVE: None}}})
+
+    with pytest.raises(Superseded):
+        await resource.write(STARTED, asked=asked)
+
+    assert "drainStartTime" not in (await recovery.get())["status"]
+    await resource.write(STARTED, asked=resource.desired)
+
+
+async def test_annotations_are_read_up_to_a_length(recovery: Recovery) -> None:
+    await recovery.create()
+    await recovery.api.patch(f"{recovery.path}/stuck", {"metadata": {"annotations": {AUTHOR: "x" * 200_000}}})
+
+    resource = await recovery.resource()
+
+    assert len(resource.desired.annotations.author) == 1000
 
 
 async def test_the_finalizer_comes_with_the_first_status_that_tells_of_effects_and_not_before(

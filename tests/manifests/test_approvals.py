@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -242,7 +242,14 @@ async def test_the_operator_takes_the_author_as_proven_only_while_and_since_the_
     made(guarded, name, author=user("editor"))
     uid = guarded.read("qr", name, f"--namespace={NAMESPACE}")["metadata"]["uid"]
     binding = ("validatingadmissionpolicybinding", "queue-recovery-approvals")
-    since = datetime.fromisoformat(guarded.read(*binding)["metadata"]["creationTimestamp"])
+    policy = ("validatingadmissionpolicy", "queue-recovery-approvals")
+
+    def in_force_since() -> datetime:
+        return max(
+            datetime.fromisoformat(guarded.read(*one)["metadata"]["creationTimestamp"]) for one in (policy, binding)
+        )
+
+    since = in_force_since()
     configuration = Configuration(host=guarded.plane.admin.server)
     configuration.ssl_ca_cert = str(guarded.plane.admin.authority)
     token = guarded.kubectl("create", "token", "queue-recovery", "--namespace=queue-recovery").strip()
@@ -262,3 +269,15 @@ async def test_the_operator_takes_the_author_as_proven_only_while_and_since_the_
         await until(is_not_in_force, "the policy to be out of force")
         guarded.kubectl("apply", "-k", "manifests/admission")
         await until(partial(is_proven, since + IN_FORCE_WITHIN), "the policy to be in force again")
+
+        # Deleted and created again, as `kubectl replace --force` does: the binding is as old as before.
+        guarded.kubectl("delete", *policy)
+
+        async def is_another_second() -> bool:
+            return datetime.now(UTC) > since + timedelta(seconds=1)
+
+        await until(is_another_second, "the next policy to be younger")
+        guarded.kubectl("apply", "-k", "manifests/admission")
+        again = in_force_since()
+        await until(partial(is_proven, again + IN_FORCE_WITHIN), "the policy to be in force for the second time")
+        assert not await is_proven(again + IN_FORCE_WITHIN - timedelta(seconds=1))

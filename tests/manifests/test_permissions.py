@@ -15,6 +15,7 @@ EVERYWHERE = {
     "queuerecovery.dev/queuetargets: get list watch",
     "queuerecovery.dev/queuetargets/status: patch",
     "/namespaces kube-system: get",
+    "admissionregistration.k8s.io/validatingadmissionpolicies queue-recovery-approvals: get",
     "admissionregistration.k8s.io/validatingadmissionpolicybindings queue-recovery-approvals: get",
     "events.k8s.io/events: create patch",
 }

@@ -7,7 +7,7 @@ from typing import Final
 
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.recovery.ports.resource import DesiredState, Gone
+from queue_recovery.recovery.ports.resource import DesiredState, Gone, Superseded
 from tests.recovery.faults import Faults
 
 NAMESPACE: Final = "media"
@@ -49,10 +49,12 @@ class FakeResource(Faults):
     async def is_author_proven(self) -> bool:
         return self.is_author_guarded
 
-    async def write(self, status: QueueRecoveryStatus) -> None:
+    async def write(self, status: QueueRecoveryStatus, *, asked: DesiredState | None = None) -> None:
         self._called("write")
         if self.is_gone:
             raise Gone
+        if asked is not None and self.desired != asked:
+            raise Superseded
         self.status = status
         self.written.append(status)
 

@@ -193,6 +193,17 @@ async def test_an_approval_that_is_withdrawn_before_the_intent_is_none() -> None
     assert_untouched(made)
 
 
+async def test_an_approval_that_is_withdrawn_while_the_ledger_is_written_is_none() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest)
+    made.environment.fake_ledger.on_call["ledger_write"] = lambda: made.resource.annotate(approve="")
+
+    await awaits(made)
+
+    assert_untouched(made)
+
+
 async def test_a_recovery_with_nothing_to_do_needs_no_approval() -> None:
     made = Case()
     edit(made)
@@ -233,9 +244,6 @@ async def test_wherever_the_operator_dies_it_asks_once_and_does_only_what_was_ap
         assert made.workers.replicas == {"worker": 2}
     assert asked_again > 5
     assert started > 20
-
-
-AUTHOR, APPROVER = "media-developer", "media-lead"
 
 
 async def test_jobs_of_too_many_tasks_are_refused_before_they_are_asked_for() -> None:

@@ -8,6 +8,7 @@ from queue_recovery.api.conditions import ConditionType, find
 from tests.recovery.approvals import assert_untouched, awaits, case, edit, with_message
 from tests.recovery.fake_database import TASK
 from tests.recovery.fakes import Case
+from tests.recovery.faults import Faults
 
 
 def dies() -> None:
@@ -148,3 +149,41 @@ async def test_a_job_that_names_another_task_by_then_is_skipped() -> None:
     (skipped,) = status.skipped
     assert (skipped.id, skipped.reason) == ("b", "NotApproved")
     assert made.jobs.statuses == {"a": "pending", "b": "failed"}
+
+
+@pytest.mark.parametrize("call", ["count", "pause"])
+async def test_a_requirement_that_is_new_while_it_is_planned_or_waits_for_its_turn_is_met(call: str) -> None:
+    made = case({})
+    where: Faults = made.broker if call == "count" else made.environment
+
+    def require() -> None:
+        where.on_call.clear()
+        edit(made)
+
+    where.on_call[call] = require
+
+    await awaits(made)
+
+    assert_untouched(made)
+
+
+async def test_an_edit_of_how_jobs_are_enqueued_stops_the_jobs_of_a_slow_recovery_that_are_left() -> None:
+    made = case(reenqueue={"ratePerSecond": 1})
+    asked = await awaits(made)
+    made.resource.annotate(approve=asked.digest)
+    rounds = iter(range(10))
+
+    def change() -> None:
+        if next(rounds) == 1:  # after the drain's own pause
+            edit(made, queues=with_message(args='["$(id)", 1]'))
+
+    made.environment.on_call["pause"] = change
+    task = made.start()
+    await made.waits("ApprovalOutdated")
+
+    assert [one for one in made.jobs.statuses.values() if one == "pending"] == ["pending"]
+    made.environment.on_call.clear()
+    edit(made)
+    await task
+    assert made.status.phase == "Succeeded"
+    assert set(made.jobs.statuses.values()) == {"pending"}

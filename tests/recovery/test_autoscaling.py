@@ -142,8 +142,11 @@ async def test_keda_that_somebody_unpauses_during_the_drain_is_paused_again() ->
     async def paused_again() -> bool:
         return case.environment.log.count("pause autoscaler") > 1
 
+    async def stopping() -> bool:
+        return case.workers.replicas == {"worker": 0}
+
     working = case.start()
-    await case.waits(Reason.DRAINING)
+    await until(stopping, "the workers to be scaled to 0")
     case.autoscalers.add("tts-scaler")
     case.workers.scale("worker", 1)
     await until(paused_again, "KEDA to be paused again")

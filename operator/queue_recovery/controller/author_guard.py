@@ -1,15 +1,23 @@
 """Whether the API server compares the annotations that name a recovery's author and approver with the users.
 
 Any user who may change a recovery may write any name into its annotations, unless the policy of `manifests/admission`
-is in force. Two things prove that it is, and was when the recovery was created: its binding is older than the recovery,
-and a change of the author is refused.
+is in force. Two things prove that it is, and was when the recovery was created: both the policy and its binding are
+older than the recovery, and a change of the author is refused.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
-from kubernetes.aio.client import AdmissionregistrationV1Api, ApiClient, ApiException, CustomObjectsApi
+from kubernetes.aio.client import (
+    AdmissionregistrationV1Api,
+    ApiClient,
+    ApiException,
+    CustomObjectsApi,
+    V1ValidatingAdmissionPolicy,
+    V1ValidatingAdmissionPolicyBinding,
+)
 
 from queue_recovery.api.approval import AUTHOR
 from queue_recovery.api.base import GROUP, VERSION
@@ -23,6 +31,7 @@ POLICY: Final = "queue-recovery-approvals"
 IN_FORCE_WITHIN: Final = timedelta(minutes=1)
 """How long an API server may take until it enforces a policy that was created."""
 
+_Dated = V1ValidatingAdmissionPolicy | V1ValidatingAdmissionPolicyBinding
 _ABSENT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
 _NOBODY: Final = "queuerecovery.dev/nobody"
 
@@ -32,21 +41,24 @@ async def is_author_guarded(api: ApiClient, namespace: str, name: str, uid: str,
 
     Raises Gone, or RecoveryError (`KubernetesUnavailable`).
     """
-    since = await _bound_since(api)
-    if since is None or since + IN_FORCE_WITHIN > created:
-        return False
+    admission = AdmissionregistrationV1Api(api)
+    for reads in (
+        admission.read_validating_admission_policy,
+        admission.read_validating_admission_policy_binding,
+    ):
+        since = await _created(reads)
+        if since is None or since + IN_FORCE_WITHIN > created:
+            return False
     return await _refuses_another(api, namespace, name, uid)
 
 
-async def _bound_since(api: ApiClient) -> datetime | None:
+async def _created(reads: Callable[..., Awaitable[_Dated]]) -> datetime | None:
     try:
         with translated_failures(expected=_ABSENT):
-            binding = await AdmissionregistrationV1Api(api).read_validating_admission_policy_binding(
-                POLICY, _request_timeout=REQUEST_SECONDS
-            )
+            found = await reads(POLICY, _request_timeout=REQUEST_SECONDS)
     except ApiException:
         return None
-    return None if binding.metadata is None else binding.metadata.creation_timestamp
+    return None if found.metadata is None else found.metadata.creation_timestamp
 
 
 async def _refuses_another(api: ApiClient, namespace: str, name: str, uid: str) -> bool:

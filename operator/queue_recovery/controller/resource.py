@@ -16,7 +16,13 @@ from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.controller.author_guard import is_author_guarded
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports.resource import Annotations, DesiredState, Gone, Superseded
+from queue_recovery.recovery.ports.resource import (
+    LONGEST_ANNOTATION,
+    Annotations,
+    DesiredState,
+    Gone,
+    Superseded,
+)
 from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 
@@ -141,18 +147,21 @@ class KubernetesResource:
         """See `recovery.ports.Resource`."""
         return await is_author_guarded(self._client, self.namespace, self.name, self.uid, created=self.created)
 
-    async def write(self, status: QueueRecoveryStatus) -> None:
+    async def write(self, status: QueueRecoveryStatus, *, asked: DesiredState | None = None) -> None:
         """Store the status if the stored one is still that last read or written here.
 
         A status with effects that a deletion has to wait for is stored only on a resource with the finalizer, which is
         added first. The finalizer cannot be added to a resource that is being deleted: there such a status is stored
-        only if it has its ending. A change of anything else in the resource (a label, the spec) does no harm.
+        only if it has its ending. A change of anything else in the resource (a label, the spec) does no harm, but with
+        `asked` one of the desired state does: the write tests the resourceVersion with which that was read.
 
         Raises Superseded (also when the finalizer is needed and cannot be added), Gone, or RecoveryError.
         """
         before = self._status
         for _ in range(_TRIES):
             if self._takes_no_finalizer and needs_finalizer(status) and status.ending is None:
+                raise Superseded
+            if asked is not None and self._desired != asked:
                 raise Superseded
             try:
                 with translated_failures(not_found=Gone, expected=_REFUSED):
@@ -281,7 +290,11 @@ def annotations_of(body: Mapping[str, Any]) -> Annotations:
 
 
 def _said(annotations: _Annotations) -> Annotations:
-    return Annotations(approve=annotations.approve, approver=annotations.approver, author=annotations.author)
+    return Annotations(
+        approve=annotations.approve[:LONGEST_ANNOTATION],
+        approver=annotations.approver[:LONGEST_ANNOTATION],
+        author=annotations.author[:LONGEST_ANNOTATION],
+    )
 
 
 def _desired(body: _Body) -> DesiredState:

@@ -1,8 +1,8 @@
 """Approval: a recovery of a target that requires it does nothing but what was approved.
 
 What is approved has a digest (`approval_digest.py`). It is compared with the annotation that quotes it when the
-recovery is planned, and again right before the intent, with the target as it is then. From the intent on the approval
-is binding.
+recovery is planned, and again right before the intent, with the target as it is then. The write of the intent fails if
+anything else is asked for by then. From the intent on the approval is binding.
 """
 
 from collections.abc import Collection, Mapping
@@ -105,10 +105,10 @@ async def is_approved(recovery: Recovery) -> bool:
 
     Returns False also if the target was edited since this step has begun, which then has to begin again.
     """
-    if recovery.status.approval is None and not await requires_approval(recovery):
-        return True
     if await recovery.has_target_changed():
         return False
+    if recovery.status.approval is None and not await requires_approval(recovery):
+        return True
     asked = await _ask_again(recovery)
     if asked is not None and asked.approval is None:
         progress = (Reason.PLANNED, "the target requires no approval any more")

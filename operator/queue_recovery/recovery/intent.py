@@ -29,6 +29,7 @@ async def record_intent(recovery: Recovery) -> None:
 
     Raises RecoveryError (`Locked`, `Queued`) while other recoveries are ahead.
     """
+    asked = recovery.resource.desired
     recovery.is_plan_outdated |= recovery.has_waited_for_lock
     recovery.turn.check_queue_position()
     queues = await recovery.queues()
@@ -42,6 +43,7 @@ async def record_intent(recovery: Recovery) -> None:
             (ConditionType.RESTORED, "False", Reason.RESTORING, PUTTING_BACK),
             progress=(Reason.RESTORING, PUTTING_BACK),
             update=await _start(recovery),
+            asked=asked,
         )
         return
     if recovery.is_plan_outdated:
@@ -67,6 +69,7 @@ async def record_intent(recovery: Recovery) -> None:
             "workers": [worker_status(recovery, worker) for worker in workers],
             "scaled_objects": [paused_scaled_object(recovery, one) for one in scaled_objects],
         },
+        asked=asked,
     )
 
 

@@ -165,9 +165,14 @@ class Recovery(StoredStatus):
             self._target = as_started(read, self.status.target_snapshot)
         return self._target
 
+    def forget_target(self) -> None:
+        """Read the target again when it is needed next."""
+        self._target = None
+
     async def has_target_changed(self) -> bool:
         """Read the target again, and tell whether it was edited since it was read."""
-        before, self._target = self._target, None
+        before = self._target
+        self.forget_target()
         return await self.target() != before
 
     async def recoverable(self) -> Sequence[str]:

@@ -73,7 +73,10 @@ async def _enqueue(
 
     A batch with large arguments is claimed and pushed in parts, to bound the memory.
     """
-    uid, queues, approval = recovery.resource.uid, await recovery.queues(), recovery.status.approval
+    uid, approval = recovery.resource.uid, recovery.status.approval
+    if approval is not None:
+        recovery.forget_target()
+    queues = await recovery.queues()
     await check_still_as_approved(recovery, queues)
     listed_by_id = {job.id: job for job in batch if job.id is not None}
     skipped = {job.key: gone_since(job) for job in listed_by_id.values()}

@@ -8,7 +8,7 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Ending, JobTotals, QueueRecoveryStatus
 from queue_recovery.recovery.phase import acknowledge, end_suspension, set_ended, set_running, set_step, timestamp
 from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import Resource, Superseded
+from queue_recovery.recovery.ports.resource import DesiredState, Resource, Superseded
 
 Update = dict[str, object]
 """Fields of a status, by their names in Python."""
@@ -34,8 +34,12 @@ class StoredStatus:
         *conditions: tuple[ConditionType, ConditionStatus, str, str],
         progress: tuple[str, str],
         update: Update | None = None,
+        asked: DesiredState | None = None,
     ) -> None:
-        """Write the status: conditions of steps, the current progress (reason, message), and other fields."""
+        """Write the status: conditions of steps, the current progress (reason, message), and other fields.
+
+        With `asked`, only if the desired state is still this one; raises Superseded otherwise.
+        """
         now, generation = self.environment.now(), self.resource.desired.generation
         listed = {} if self.status.jobs.total else {"jobs": JobTotals.counted(len(self.spec.jobs))}
         status = self.status.model_copy(update={**listed, **(update or {})})
@@ -52,7 +56,7 @@ class StoredStatus:
                 f"{message}. spec.suspend is true: the recovery pauses before it enqueues the first job, once the "
                 "workers are back"
             )
-        await self._store(set_running(status, reason, message, now=now, generation=generation))
+        await self._store(set_running(status, reason, message, now=now, generation=generation), asked=asked)
 
     def _is_suspended_later(self, status: QueueRecoveryStatus) -> bool:
         """Tell whether `suspend` is set but takes effect later, because workers are never held at 0."""
@@ -95,7 +99,7 @@ class StoredStatus:
         """Record on a finished recovery that its newest spec was observed."""
         await self._store(acknowledge(self.status, self.resource.desired.generation))
 
-    async def _store(self, status: QueueRecoveryStatus) -> None:
+    async def _store(self, status: QueueRecoveryStatus, *, asked: DesiredState | None = None) -> None:
         if status != self.status:
-            await self.resource.write(status)
+            await self.resource.write(status, asked=asked)
             self.status = status

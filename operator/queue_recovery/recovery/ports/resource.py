@@ -7,10 +7,16 @@ from typing import Final, Protocol
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 
+LONGEST_ANNOTATION: Final = 1000
+"""Characters of an annotation that are read; no name of a user and no digest has as many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations:
-    """What users say in annotations; empty: nothing. Who may say it, the policies of `manifests/admission` decide."""
+    """What users say in annotations; empty: nothing. Who may say it, the policies of `manifests/admission` decide.
+
+    Waiting recoveries remember them, so each is cut at `LONGEST_ANNOTATION`.
+    """
 
     approve: str = ""
     """The digest of what is approved."""
@@ -67,14 +73,16 @@ class Resource(Protocol):
         """
         ...
 
-    async def write(self, status: QueueRecoveryStatus) -> None:
+    async def write(self, status: QueueRecoveryStatus, *, asked: DesiredState | None = None) -> None:
         """Store the status if the stored one is unchanged since the last read or write here.
+
+        With `asked`, only if the desired state is still this one, as stored at the moment of the write.
 
         A status with `drainStartTime` adds the finalizer, and the final status removes it. A resource that is already
         being deleted accepts no finalizer, so only an ending is stored for it.
 
-        Raises Superseded when another process has written the status, or when the finalizer cannot be added any more,
-        and Gone as `read`.
+        Raises Superseded when another process has written the status, when something else is asked for, or when the
+        finalizer cannot be added any more, and Gone as `read`.
         """
         ...
 
