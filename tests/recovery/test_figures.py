@@ -129,7 +129,7 @@ def test_what_nothing_replaces_is_named_with_the_undo(found: Unreplaced, *, quar
     assert unreplaced_note(QueueRecoveryStatus(messages=messages, quarantine=stored)) == note
 
 
-def test_a_deleted_recovery_says_where_its_messages_are_because_restore_from_cannot_name_it() -> None:
+def test_a_deleted_recovery_says_where_its_messages_are_and_how_restore_from_can_name_it() -> None:
     ending = Ending(phase="Cancelled", reason="Deleted", message="the recovery was deleted while it was running")
     before = QueueRecoveryStatus(
         ending=ending,
@@ -137,15 +137,17 @@ def test_a_deleted_recovery_says_where_its_messages_are_because_restore_from_can
         quarantine=Quarantine(name="q", messages=2, expiration_time="2030-01-08T00:00:00Z"),
     )
     where = 'in the quarantine "q" until 2030-01-08T00:00:00Z'
-    by_hand = "restoreFrom cannot name a deleted recovery; docs/quarantine.md describes how to put"
+    undo = (
+        "create this recovery again with the same name and spec, which does not run again, and name it in restoreFrom"
+    )
 
     assert said(before) == (
         "the recovery was deleted while it was running. Outcome: 2 messages quarantined, workers scaled back. "
-        f"The messages are {where}. {by_hand} them back by hand"
+        f"The messages are {where}. To put them back, {undo}"
     )
     assert unreplaced_note(before) == (
         "1 of 2 quarantined messages was not replaced by an enqueued job. "
-        f"The message is {where}. {by_hand} it back by hand"
+        f"The message is {where}. To put it back, {undo}"
     )
 
 

@@ -406,7 +406,7 @@ class Reason(StrEnum):
         "RecoveryNotFound",
         Outcome.FAILED,
         "The namespace has no QueueRecovery of the name in `restoreFrom`.",
-        "Name one that exists. Messages of a deleted one can be put back by hand: see `docs/quarantine.md`.",
+        "Name one that exists. To name a deleted one, create it again with the same name and spec: it does not run.",
     )
     RECOVERY_OF_ANOTHER_QUEUE = (
         "RecoveryOfAnotherQueue",
@@ -470,8 +470,8 @@ class Reason(StrEnum):
         Outcome.CANCELLED,
         "The recovery was deleted while it was running.",
         (
-            "`restoreFrom` cannot name it. If it has quarantined messages, the message says where they are; "
-            "`docs/quarantine.md` describes how to put them back by hand."
+            "If it has quarantined messages, create it again with the same name and spec: it does not run again, and "
+            "`restoreFrom` can name it."
         ),
     )
     SUSPENDED = (
@@ -575,7 +575,7 @@ class Reason(StrEnum):
         "Messages were quarantined that no enqueued job replaces, so their work is not done.",
         (
             "Nothing, if you want that. Otherwise put them back: create a recovery whose `restoreFrom` names this one. "
-            "A deleted one cannot be named: `docs/quarantine.md` describes how to put its messages back by hand."
+            "To name a deleted one, create it again with the same name and spec: it does not run again."
         ),
     )
 

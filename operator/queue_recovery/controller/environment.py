@@ -156,8 +156,8 @@ class KubernetesEnvironment:
             raise RecoveryError(
                 Reason.RECOVERY_NOT_FOUND,
                 f'namespace "{self._namespace}" has no QueueRecovery "{name}". List those that exist (kubectl get '
-                f"queuerecoveries -n {self._namespace}), or put its messages back by hand as "
-                "docs/quarantine.md describes",
+                f"queuerecoveries -n {self._namespace}). If it was deleted, create it again with the same name and "
+                "spec: it does not run again, and can be named",
             )
         return Earlier(uid=found.metadata.uid, spec=found.spec, status=found.status)
 

@@ -166,22 +166,22 @@ def _undo(status: QueueRecoveryStatus) -> str:
     if status.quarantine is None or not status.quarantine.messages:
         return ""
     if _is_deleted(status):
-        return f". {_undo_by_hand(status.quarantine, one=status.quarantine.messages == 1)}"
+        return f". {_undo_deletion(status.quarantine, one=status.quarantine.messages == 1)}"
     return ". To put the messages back, use restoreFrom"
 
 
 def _is_deleted(status: QueueRecoveryStatus) -> bool:
-    """Tell whether the recovery ends because it was deleted, so that restoreFrom cannot name it."""
+    """Tell whether the recovery ends because it was deleted, so that nothing can name it."""
     return status.ending is not None and status.ending.reason == Reason.DELETED
 
 
-def _undo_by_hand(quarantine: Quarantine, *, one: bool) -> str:
+def _undo_deletion(quarantine: Quarantine, *, one: bool) -> str:
     """Return where the messages of a deleted recovery are; `one`: there is only one."""
     subject, them = ("The message is", "it") if one else ("The messages are", "them")
     until = f" until {quarantine.expiration_time}" if quarantine.expiration_time else ""
     return (
-        f'{subject} in the quarantine "{quarantine.name}"{until}. restoreFrom cannot name a deleted recovery; '
-        f"docs/quarantine.md describes how to put {them} back by hand"
+        f'{subject} in the quarantine "{quarantine.name}"{until}. To put {them} back, create this recovery again with '
+        "the same name and spec, which does not run again, and name it in restoreFrom"
     )
 
 
@@ -200,6 +200,6 @@ def unreplaced_note(status: QueueRecoveryStatus) -> str | None:
     if status.quarantine is None:
         undo = "They are removed for good, because purge.retentionSeconds is 0"
     elif _is_deleted(status):
-        undo = _undo_by_hand(status.quarantine, one=found.count == 1)
+        undo = _undo_deletion(status.quarantine, one=found.count == 1)
     total = counted(status.messages.quarantined, "quarantined message")
     return f"{at_least}{found.count} of {total} {verb} not replaced by an enqueued job{which}. {undo}"
