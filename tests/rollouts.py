@@ -141,8 +141,7 @@ class RolloutsController:
         wanted, index = spec.get("replicas", 1), status["currentStepIndex"]
         canary = wanted
         if stable != current:
-            weights = [step["setWeight"] for step in _steps(found)[: index + 1] if "setWeight" in step]
-            canary = math.ceil(wanted * (0 if status["abort"] else [0, *weights][-1]) / 100)
+            canary = math.ceil(wanted * (0 if status["abort"] else _weight(_steps(found), index)) / 100)
         sizes = dict.fromkeys(sets, 0) | {stable: wanted - canary} | {current: canary}
         if not spec.get("paused"):
             for name, size in sizes.items():
@@ -169,7 +168,7 @@ class RolloutsController:
             if available >= found["spec"].get("replicas", 1):
                 status["stableRS"] = status["currentPodHash"]
         elif "pause" in steps[index]:
-            if status["controllerPause"] and not status["pauseConditions"]:
+            if status["controllerPause"] and not status.get("pauseConditions"):
                 status |= {"currentStepIndex": index + 1, "controllerPause": False}
             elif not status["controllerPause"]:
                 status |= {"pauseConditions": [{"reason": "CanaryPauseStep"}], "controllerPause": True}
@@ -237,6 +236,12 @@ class RolloutsController:
     @property
     def _rollouts(self) -> str:
         return f"/apis/{ROLLOUT.api_version}/namespaces/{self.namespace}/rollouts"
+
+
+def _weight(steps: list[Json], index: int) -> int:
+    weights = [0, *(step["setWeight"] for step in steps[: index + 1] if "setWeight" in step)]
+    weight: int = 100 if index == len(steps) else weights[-1]
+    return weight
 
 
 def _steps(found: Json) -> list[Json]:

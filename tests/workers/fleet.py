@@ -191,6 +191,10 @@ class Fleet:
         """Return a worker of its kind."""
         return ref(name, self.gvk.kind, api_version=self.gvk.api_version)
 
+    async def resume(self, name: str = "worker") -> None:
+        """Go on with the update of a Rollout that waits for that, as `kubectl argo rollouts promote` does."""
+        await self.api.patch(f"{self._path(name)}/status", {"status": {"pauseConditions": None}})
+
     def _path(self, name: str) -> str:
         return f"/apis/{self.gvk.api_version}/namespaces/{self.namespace}/{PLURALS[self.gvk]}/{name}"
 

@@ -40,6 +40,9 @@ STATEFUL_SET: Final = GroupVersionKind("apps/v1", "StatefulSet")
 ROLLOUT: Final = GroupVersionKind("argoproj.io/v1alpha1", "Rollout")
 """Of Argo Rollouts."""
 
+KNOWN_KINDS: Final = frozenset({DEPLOYMENT, STATEFUL_SET, ROLLOUT})
+"""Those of which it is known how they update and restart their pods."""
+
 ApiVersion = Annotated[str, Field(max_length=200, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/v[a-z0-9]+$")]
 """An API group and a version of it."""
 

@@ -45,6 +45,7 @@ async def plan(recovery: Recovery) -> None:
     jobs = listed(recovery.spec)
     check_size(recovery.spec, jobs)
     workers = workers_of(queues.values()) if recovery.changes_workers else []
+    check_kinds(recovery, workers)
     await recovery.environment.check_permissions(await recovery.target(), workers)
     await check_images(recovery, queues.values())
     broker = await recovery.broker()
@@ -124,7 +125,6 @@ async def _outlines(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequenc
     Raises AwaitingChange (`WorkerPaused`, `UpdateInProgress`, `VolumesWouldBeDeleted`).
     """
     found = await recovery.environment.workers.outline(workers)
-    check_kinds(recovery, found)
     check_not_paused(recovery, (worker.ref for worker in found if worker.paused))
     check_settled(recovery, found)
     for worker in found:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import KNOWN_KINDS, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import Worker, WorkerOutline
 from queue_recovery.recovery.recovery import Recovery
@@ -21,19 +22,19 @@ def check_settled(recovery: Recovery, workers: Sequence[Worker | WorkerOutline])
             promote, undo = command.replace("VERB", "promote --full"), command.replace("VERB", "undo")
             raise AwaitingChange(
                 Reason.UPDATE_IN_PROGRESS,
-                f"{worker.ref} is not stopped now: {worker.unsettled}, and with 0 replicas a version could be promoted "
-                f"that no pod has run. Promote it ({promote}) or undo it ({undo}); this recovery continues then",
+                f"{worker.ref} is not stopped now: {worker.unsettled}. Promote the update ({promote}) or undo it "
+                f"({undo}); this recovery continues then",
             )
 
 
-def check_kinds(recovery: Recovery, workers: Sequence[WorkerOutline]) -> None:
+def check_kinds(recovery: Recovery, workers: Sequence[WorkerRef]) -> None:
     """Raise RecoveryError (`WorkerKindUnsuited`) if the recovery has to know of a worker what cannot be known."""
     required = {each.worker for each in recovery.spec.restart.require_image or ()}
     for worker in workers:
-        if not worker.has_known_updates and (recovery.restarts_workers or worker.ref in required):
+        if worker.gvk not in KNOWN_KINDS and (recovery.restarts_workers or worker in required):
             field = "restart.annotate" if recovery.restarts_workers else "restart.requireImage"
             raise RecoveryError(
                 Reason.WORKER_KIND_UNSUITED,
-                f"{worker.ref} is of a kind for which it is not known how it updates its pods, so {field} cannot be "
-                "used. Create a recovery without it",
+                f"{worker} is of a kind for which it is not known how it updates its pods, so {field} cannot be used. "
+                "Create a recovery without it",
             )

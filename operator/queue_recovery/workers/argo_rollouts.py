@@ -8,6 +8,7 @@ pod has run; a step that counts pods of its own (`setCanaryScale`, `previewRepli
 """
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Final
 
 from queue_recovery.workers.objects import Pod, PodTemplate, ReplicaSet
@@ -23,6 +24,9 @@ from queue_recovery.workers.workloads import Workload
 TEMPLATE_HASH: Final = "rollouts-pod-template-hash"
 """The label of a ReplicaSet with the hash of its pod template."""
 
+EXPERIMENT: Final = "Experiment"
+"""The kind that runs pods of its own in a step of a canary, with the labels of the Rollout's."""
+
 
 def is_at_zero(rollout: Workload, replica_sets: Collection[ReplicaSet]) -> bool:
     """Return whether the controller has observed the 0 replicas, and so scales no ReplicaSet up any more."""
@@ -30,13 +34,18 @@ def is_at_zero(rollout: Workload, replica_sets: Collection[ReplicaSet]) -> bool:
 
 
 def unsettled(rollout: Workload) -> str | None:
-    """Describe what a scaling to 0 would disturb; None: nothing.
+    """Describe why a scaling to 0 would not be harmless; None: it would.
 
-    The first version has nothing beside it that could be promoted instead, so it is no update.
+    The first version has none beside it that could be promoted instead, so it is no update.
     """
+    if rollout.spec.paused:
+        return "it is paused, so its controller neither stops nor starts pods"
     if rollout.spec.replicas > 0 and not is_observed(rollout):
         return NOT_OBSERVED
-    return _update(rollout) if rollout.status.stable_rs else None
+    update = _update(rollout) if rollout.status.stable_rs else None
+    if update is None or rollout.status.abort:
+        return update
+    return f"{update}, and at 0 replicas the update would go on without pods"
 
 
 def waits_for(rollout: Workload, _: Collection[Pod]) -> str | None:
@@ -48,8 +57,8 @@ def waits_for(rollout: Workload, _: Collection[Pod]) -> str | None:
         return "its controller calls its spec invalid"
     if update := _update(rollout):
         return update
-    if spec.restart_at is not None and spec.restart_at != status.restarted_at:
-        return f"not every pod was restarted since {spec.restart_at}"
+    if spec.restart_at is not None and not _is_same_time(spec.restart_at, status.restarted_at):
+        return f"not every pod has been restarted since {spec.restart_at}"
     return replicas_wait_for(rollout)
 
 
@@ -75,3 +84,11 @@ def _update(rollout: Workload) -> str | None:
         where = f"a canary update at step {status.current_step_index} of {len(rollout.spec.strategy.canary.steps)}"
     paused = f", paused ({status.pause_conditions[0].reason})" if status.pause_conditions else ""
     return f"it is in {where}{paused}"
+
+
+def _is_same_time(wanted: str, done: str | None) -> bool:
+    """Return whether two times are the same; the controller writes what it was given in UTC."""
+    try:
+        return done is not None and datetime.fromisoformat(wanted) == datetime.fromisoformat(done)
+    except ValueError:
+        return wanted == done

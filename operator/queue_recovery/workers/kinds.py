@@ -67,11 +67,6 @@ class WorkloadKind:
         """Whether its ReplicaSets are read."""
         return self.pods_of is not PodsOf.ITSELF
 
-    @property
-    def has_known_updates(self) -> bool:
-        """Whether it can be determined that all of its pods are of its template."""
-        return self.pods_of is not PodsOf.SELECTOR
-
 
 def _deployment_is_at_zero(deployment: Workload, replica_sets: Collection[ReplicaSet]) -> bool:
     return (

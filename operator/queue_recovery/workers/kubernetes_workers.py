@@ -15,7 +15,7 @@ from queue_recovery.workers.kinds import kind_of
 from queue_recovery.workers.namespace import Conflict, NotFound, Patch
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
 from queue_recovery.workers.patches import NO_NOTE, restarting, scaling
-from queue_recovery.workers.scalable import check_conventions, pod_selectors
+from queue_recovery.workers.scalable import pod_selectors
 from queue_recovery.workers.snapshot import note_labels, note_of, worker
 from queue_recovery.workers.workloads import Workload
 
@@ -78,7 +78,6 @@ class KubernetesWorkers:
                 deletes_volumes=one.deletes_volumes,
                 applied_by=one.metadata.replicas_applied_by,
                 unsettled=kind_of(ref.gvk).unsettled(one),
-                has_known_updates=kind_of(ref.gvk).has_known_updates,
             )
             for ref, one in ((ref, by_ref[ref]) for ref in refs)
         ]
@@ -257,7 +256,6 @@ class KubernetesWorkers:
         """Observe the workers and return them by kind and name; raises RecoveryError."""
         self._changes.observe(refs, workloads)
         by_ref = {workload.ref: workload for workload in workloads}
-        check_conventions(by_ref[ref] for ref in refs if ref in by_ref)
         missing = [str(ref) for ref in refs if ref not in by_ref]
         if missing:
             them = "it" if len(missing) == 1 else "them"

@@ -1,6 +1,6 @@
 """Workers of kinds that are known by their `scale` subresource alone: what they need to be stopped safely."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import WorkerRef
@@ -9,13 +9,13 @@ from queue_recovery.workers.kinds import PodsOf, kind_of
 from queue_recovery.workers.label_selectors import parse_selector
 from queue_recovery.workers.namespace import Namespace, NotFound
 from queue_recovery.workers.objects import Selector
-from queue_recovery.workers.workloads import Scalable, Workload
+from queue_recovery.workers.workloads import Scalable
 
 
 async def pod_selectors(namespace: Namespace, refs: Sequence[WorkerRef]) -> Mapping[WorkerRef, Selector | None]:
     """Return for each worker the selector of its `scale` subresource; None: its pods are known otherwise.
 
-    Sends a request for each worker whose pods are known by that.
+    Sends two requests for each worker whose pods are known by that.
 
     Raises:
         RecoveryError: `WorkerNotScalable`.
@@ -23,21 +23,17 @@ async def pod_selectors(namespace: Namespace, refs: Sequence[WorkerRef]) -> Mapp
     return {ref: await _selector(namespace, ref) for ref in refs}
 
 
-def check_conventions(workers: Iterable[Workload]) -> None:
-    """Raise RecoveryError (`WorkerNotScalable`) for a worker without the fields that are needed of its kind."""
-    for worker in workers:
-        if isinstance(worker, Scalable) and worker.lacks is not None:
-            raise _not_scalable(worker.ref, f"it has no {worker.lacks}")
-
-
 async def _selector(namespace: Namespace, ref: WorkerRef) -> Selector | None:
     if kind_of(ref.gvk).pods_of is not PodsOf.SELECTOR:
         return None
-    scale = (await namespace.resources.find(ref.gvk)).scale
-    if scale is None:
+    resource = await namespace.resources.find(ref.gvk)
+    if resource.scale is None:
         raise _not_scalable(ref, f"{ref.gvk} has no subresource scale in {ref.api_version}")
     try:
-        text = (await namespace.read(scale, ref.name)).status.selector
+        found = await namespace.read(resource.single, ref.name)
+        if isinstance(found, Scalable) and found.lacks is not None:
+            raise _not_scalable(ref, f"it has no {found.lacks}")
+        text = (await namespace.read(resource.scale, ref.name)).status.selector
     except NotFound:
         return None  # so it is not listed either
     if not text:

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from queue_recovery.api.base import Model, ObjectName
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
-from queue_recovery.workers.argo_rollouts import template_of
+from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
 from queue_recovery.workers.kinds import PodsOf, kind_of
 from queue_recovery.workers.label_selectors import selects
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
@@ -206,7 +206,7 @@ def _is_selected(selector: Selector, owners: Collection[str], pod: Pod) -> bool:
 
 def _is_of_experiment(replica_set: ReplicaSet) -> bool:
     controller = replica_set.metadata.controller
-    return controller is not None and controller.kind == "Experiment"
+    return controller is not None and controller.kind == EXPERIMENT
 
 
 def _controller_uid(replica_set: ReplicaSet) -> str | None:

@@ -103,8 +103,6 @@ class WorkerOutline:
     """The field managers that set its replicas with each server-side apply."""
     unsettled: str | None = None
     """As that of a `Worker`."""
-    has_known_updates: bool = True
-    """Whether it can be determined which image its pods have, and so whether an update is complete."""
 
 
 class Workers(Protocol):
