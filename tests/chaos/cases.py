@@ -113,6 +113,8 @@ class Case:
     """Whether it finds the queue locked, and plans again once the lock is free."""
     stateful: bool = False
     """Whether its workers are a StatefulSet that KEDA scales."""
+    rollout: bool = False
+    """Whether its workers are a Rollout of Argo Rollouts."""
     real_workers: bool = False
 
     @property
@@ -126,6 +128,7 @@ class Case:
             "restart": self.restarts,
             "locked queue": self.waits,
             "StatefulSet and KEDA": self.stateful,
+            "Rollout": self.rollout,
             "Celery": self.real_workers,
         }
         return ", ".join(mark for mark, holds in marks.items() if holds)

@@ -59,6 +59,8 @@ RESTARTING: Final = replace(PLAIN, restarts=True)
 """A recovery that restarts workers has one effect more, and most of the broker's less."""
 STATEFUL: Final = replace(PLAIN, stateful=True)
 """A recovery of a StatefulSet that KEDA scales pauses KEDA, and unpauses it."""
+ROLLOUT: Final = replace(PLAIN, rollout=True)
+"""A recovery of a Rollout writes to an object of another group."""
 APPROVED: Final = replace(PLAIN, trouble=Trouble.APPROVED)
 """A recovery that has to be approved asks for it, and plans again."""
 WAITING: Final = replace(PLAIN, waits=True)
@@ -110,6 +112,11 @@ def stopping(seen: Iterable[Crossing]) -> list[Crossing]:
     own = steps(seen)
     places = [place for place, one in enumerate(own) if one.name.startswith("k8s keda ")]
     return own[places[0] : places[-1] + 1]
+
+
+def scaling(seen: Iterable[Crossing]) -> list[Crossing]:
+    """Return the steps that write to the workers."""
+    return [one for one in steps(seen) if one.name.startswith(("k8s scale ", "k8s disown"))]
 
 
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:

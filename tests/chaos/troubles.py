@@ -31,6 +31,7 @@ async def run(servers: Servers, case: Case) -> Result:
         "pending": case.pending,
         "restarts": case.restarts,
         "stateful": case.stateful,
+        "rollout": case.rollout,
     }
     async with servers.fixture(own_store=own_store, **kind) as fixture:
         case_run = CaseRun(servers=servers, fixture=fixture, case=case)

@@ -6,7 +6,7 @@ from queue_recovery.api.worker_ref import ROLLOUT
 from sandbox.cluster import Sandbox
 from sandbox.gitops_tools import ROLLOUTS, find_tool
 from sandbox.go_build import module_source
-from sandbox.processes import LOOPBACK, Process, free_port
+from sandbox.processes import Process, free_port
 
 PATH: Final = f"/apis/{ROLLOUT.api_version}/namespaces/{{}}/rollouts"
 
@@ -26,5 +26,4 @@ async def start_rollouts(sandbox: Sandbox) -> Process:
             f"--metricsPort={free_port()}",
             "--loglevel=warn",
         ],
-        environment={"HOST": LOOPBACK},
     )

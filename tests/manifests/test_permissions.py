@@ -92,6 +92,12 @@ def test_scaled_objects_are_granted_apart(cluster: Cluster, namespace: str) -> N
     assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | {"keda.sh/scaledobjects: get list patch"}
 
 
+def test_rollouts_are_granted_apart(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/rollouts")
+
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | {"argoproj.io/rollouts: get list patch watch"}
+
+
 async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: Cluster, namespace: str) -> None:
     token = cluster.kubectl("create", "token", "queue-recovery", "--namespace=queue-recovery").strip()
     configuration = Configuration(host=cluster.plane.admin.server)
