@@ -148,9 +148,9 @@ async def test_a_restart_disturbs_no_update_and_waits_for_its_end() -> None:
     ],
 )
 async def test_of_a_kind_whose_updates_are_not_known_neither_images_nor_restarts_are_promised(
-    spec: dict[str, object], field: str
+    spec: dict[str, dict[str, object]], field: str
 ) -> None:
-    case = of_a_rollout(**spec)
+    case = of_a_rollout(None, **spec)
     case.environment.targets["media"] = target(queues=[{"name": "tts", "workers": [CREW.model_dump(by_alias=True)]}])
     case.workers.change("tts", ref=CREW)
 

@@ -1,18 +1,21 @@
 """Any kind with a `scale` subresource is stopped and scaled back if it follows the conventions, else refused."""
 
 import pytest
+from aiohttp import web
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import ROLLOUT, GroupVersionKind, WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers.observed import NOT_OBSERVED
 from queue_recovery.workers.permissions import ServiceAccount, forbidden, permissions_for
+from queue_recovery.workers.snapshot import note_labels
 from queue_recovery.workers.workloads import Scalable
 from sandbox.api import ApiError, Json
 from sandbox.processes import until
 from tests import rollouts
 from tests.rollouts import CREW
-from tests.workers.fleet import PLURALS, RUN, Fleet, manifest, note
+from tests.workers.fleet import PLURALS, RUN, Fleet, manifest, note, workers_of
+from tests.workers.scripted_api import listed, scripted
 from tests.workers.test_scale_back import traces
 
 TEMPLATE: Json = manifest()["spec"]["template"]
@@ -125,10 +128,37 @@ async def test_a_kind_that_does_not_exist_or_cannot_be_scaled_is_named(crews: Cr
     assert refused.value.reason is reason
 
 
-async def test_an_ending_does_not_wait_for_a_kind_that_is_gone(fleet: Fleet) -> None:
-    fleet.gvk = GroupVersionKind("gone.example.com/v1", "Crew")
-
+async def test_a_worker_that_is_gone_is_not_waited_for_but_a_kind_that_is_not_served_is(crews: Crews) -> None:
+    fleet = crews.fleet
     assert await fleet.workers.scale_back(fleet.ref(), "uid", RUN) is None
+
+    fleet.gvk = GroupVersionKind("gone.example.com/v1", "Crew")
+    with pytest.raises(RecoveryError) as refused:
+        await fleet.workers.scale_back(fleet.ref(), "uid", RUN)
+    assert refused.value.reason is Reason.WORKER_NOT_FOUND
+
+
+async def test_while_an_api_server_starts_a_worker_that_it_does_not_serve_yet_is_not_taken_for_gone() -> None:
+    metadata = {"name": "worker", "uid": "r", "resourceVersion": "7", "labels": note_labels(note(3))}
+    held = {"apiVersion": ROLLOUT.api_version, "kind": ROLLOUT.kind, "metadata": metadata, "spec": {"replicas": 0}}
+    written: list[Json] = []
+    answers = iter([web.Response(status=404), web.json_response(held)])
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path == f"/apis/{ROLLOUT.api_version}":
+            return web.json_response({"resources": [{"name": "rollouts", "kind": ROLLOUT.kind, "namespaced": True}]})
+        if request.path.endswith("/rollouts"):
+            return listed(held)
+        if request.method == "PATCH":
+            written.append(await request.json())
+            return web.json_response(held)
+        return next(answers)
+
+    async with scripted(handle) as api:
+        ref = WorkerRef(api_version=ROLLOUT.api_version, kind=ROLLOUT.kind, name="worker")
+        assert await workers_of(api.client).scale_back(ref, "r", RUN) == 3
+
+    assert [one["spec"]["replicas"] for one in written] == [3]
 
 
 def test_fields_that_only_look_like_those_of_other_kinds_are_not_read() -> None:

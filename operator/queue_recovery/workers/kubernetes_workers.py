@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.worker_ref import GroupVersionKind, WorkerRef
+from queue_recovery.api.worker_ref import APPS, GroupVersionKind, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker, WorkerOutline
 from queue_recovery.recovery.wording import named
@@ -63,13 +63,13 @@ class KubernetesWorkers:
         This sends one request at most for each kind, and none where the workers are watched.
         """
         found: list[Workload] = []
+        await pod_selectors(self._namespace, refs)
         for kind in await self._found(refs):
             informer = self._informers.workloads(kind)
             if informer.is_current:
                 found += informer.present
             else:
                 found += (await self._namespace.fetch(self._resources.found[kind].collection)).items
-        await pod_selectors(self._namespace, refs)
         by_ref = self._by_ref(refs, found)
         return [
             WorkerOutline(
@@ -179,13 +179,9 @@ class KubernetesWorkers:
         Raises:
             RecoveryError: `Forbidden`.
             RecoveryError: `WorkerChanged` when each try conflicts with another write, `KubernetesUnavailable`.
+            RecoveryError: `WorkerNotFound` when the API server does not serve the kind of the worker.
         """
-        try:
-            kind = (await self._resources.find(ref.gvk)).single
-        except RecoveryError as error:
-            if error.reason is Reason.WORKER_NOT_FOUND:
-                return None  # the kind itself is gone
-            raise
+        kind = (await self._resources.find(ref.gvk)).single
         known, name = self._held_by(ref, run_uids), ref.name
         for _ in range(ATTEMPTS):
             try:
@@ -209,7 +205,9 @@ class KubernetesWorkers:
             except Conflict:
                 continue
             except NotFound:
-                return None
+                if await self._is_gone(ref):
+                    return None
+                continue
             if note is None or note.uid in run_uids:
                 # Also without a note: a process may have died after it had scaled back.
                 await release_fields(self._namespace, kind, written)
@@ -222,6 +220,17 @@ class KubernetesWorkers:
         for kind in kinds:
             await self._resources.find(kind)
         return kinds
+
+    async def _is_gone(self, ref: WorkerRef) -> bool:
+        """Return whether a worker that was not found does not exist.
+
+        The API server gives the same answer while it does not serve the worker's kind. So its collection is listed, and
+        a kind that is not served is an error: the worker may be at 0.
+        """
+        if ref.gvk.group == APPS:
+            return True
+        listed = await self._namespace.fetch(self._resources.found[ref.gvk].collection)
+        return all(one.metadata.name != ref.name for one in listed.items)
 
     async def _merge(self, ref: WorkerRef, body: Patch) -> Workload:
         single = (await self._resources.find(ref.gvk)).single

@@ -144,7 +144,8 @@ class Resources:
             raise RecoveryError(
                 Reason.WORKER_NOT_FOUND,
                 f'the API server has no namespaced kind "{gvk.kind}" in {gvk.api_version}. Install it, or correct '
-                "apiVersion and kind of the worker in the target",
+                "apiVersion and kind of the worker in the target; a recovery that has stopped such a worker waits for "
+                'that, see "A recovery that cannot end" in README.md',
             )
         (plural, *_) = names
         has_scale = any(one.name == f"{plural}/scale" for one in listed)
