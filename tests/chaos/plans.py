@@ -37,6 +37,7 @@ _BETWEEN: Final = {
         (*FORGED, Trouble.TARGET_EDITED, Trouble.TARGET_DELETED, Trouble.ROTATED), ("redis open", "redis release")
     ),
     Trouble.ROLLED_BACK: ("redis open", "redis push"),
+    Trouble.UPDATED: ("redis open", "redis boundary"),
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""
 
@@ -69,7 +70,8 @@ WAITING: Final = replace(PLAIN, waits=True)
 
 def kind_for(trouble: Trouble) -> Case:
     """Return the kind of recovery whose every effect a trouble happens to."""
-    return {Trouble.TARGET_EDITED: PENDING, Trouble.APPROVED: APPROVED}.get(trouble, PLAIN)
+    kinds = {Trouble.TARGET_EDITED: PENDING, Trouble.APPROVED: APPROVED, Trouble.UPDATED: ROLLOUT}
+    return kinds.get(trouble, PLAIN)
 
 
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}

@@ -120,6 +120,26 @@ class Scenario(Team):
         template = {"spec": {"containers": [container]}}
         await self.api.patch(f"{self.path('Deployment')}/worker", {"spec": {"template": template}})
 
+    async def begin_update(self) -> None:
+        """Give the workers' Rollout another template, and wait until its canary waits for a person."""
+        template = {"metadata": {"annotations": {"version": "2"}}}
+        await self.api.patch(f"{self.path(ROLLOUT.kind)}/worker", {"spec": {"template": template}})
+
+        async def is_paused() -> bool:
+            return bool((await self.get(ROLLOUT.kind, "worker"))["status"].get("pauseConditions"))
+
+        await until(is_paused, "the canary to be paused")
+
+    async def promote_update(self) -> None:
+        """Go on with the canary to its end."""
+        path = f"{self.path(ROLLOUT.kind)}/worker/status"
+        await self.api.patch(path, {"status": {"pauseConditions": None}})
+
+    async def wanted(self) -> int:
+        """Return how many replicas the workers are to have."""
+        replicas: int = (await self.get(self.worker_kind, "worker"))["spec"]["replicas"]
+        return replicas
+
     async def remove_by_force(self) -> None:
         """Delete the recovery without its being ended."""
         self.former = self.uid
@@ -330,7 +350,7 @@ class Scenario(Team):
         kind = self.worker_kind
         self._manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "worker"}, "spec": spec}
         if self.rollout:
-            self._manifest = rollout(self._manifest)
+            self._manifest = rollout(self._manifest, {"setWeight": 50}, {"pause": {}})
         await self.apply(self._manifest)
         if self.stateful:
             await self.apply(scaled_object(SCALER, kind=kind, minimum=REPLICAS))

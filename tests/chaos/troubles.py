@@ -253,6 +253,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.ROLLED_BACK: neighbours.image_is_rolled_back,
     Trouble.APPROVED: approvals.are_given,
     Trouble.UNLABELLED: neighbours.labels_are_removed,
+    Trouble.UPDATED: neighbours.update_begins,
     Trouble.FORGED_JOB: neighbours.record_is_forged,
     Trouble.FORGED_COUNTER: neighbours.record_is_forged,
     Trouble.FORGED_MARKER: neighbours.record_is_forged,
