@@ -104,7 +104,7 @@ def seen(spec: Json, status: Json, replica_sets: Sequence[ReplicaSet] = (), pods
         ),
         ({}, {**CANARY, "abort": True, "pauseConditions": []}, ABORTED, ABORTED),
         # The first version, whose pods may never have become available: there is nothing that it updates.
-        ({}, {"stableRS": "", "availableReplicas": 0}, "it is in a canary update at step 2 of 2", None),
+        ({}, {"stableRS": "", "availableReplicas": 0}, "0 of 2 updated replicas are available", None),
         ({"paused": True}, {}, None, "it is paused, so its controller neither stops nor starts pods"),
         (
             {"restartAt": "2030-01-01T00:00:00Z"},

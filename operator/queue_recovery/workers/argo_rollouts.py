@@ -34,15 +34,12 @@ def is_at_zero(rollout: Workload, replica_sets: Collection[ReplicaSet]) -> bool:
 
 
 def unsettled(rollout: Workload) -> str | None:
-    """Describe why a scaling to 0 would not be harmless; None: it would.
-
-    The first version has none beside it that could be promoted instead, so it is no update.
-    """
+    """Describe why a scaling to 0 would do harm; None: it would not."""
     if rollout.spec.paused:
         return "it is paused, so its controller neither stops nor starts pods"
     if rollout.spec.replicas > 0 and not is_observed(rollout):
         return NOT_OBSERVED
-    update = _update(rollout) if rollout.status.stable_rs else None
+    update = _update(rollout)
     if update is None or rollout.status.abort:
         return update
     return f"{update}, and at 0 replicas the update would go on without pods"
@@ -72,9 +69,12 @@ def template_of(found: Workload, own: Collection[ReplicaSet]) -> PodTemplate:
 
 
 def _update(rollout: Workload) -> str | None:
-    """Describe an update that is neither promoted nor undone."""
+    """Describe an update that is neither promoted nor undone.
+
+    The first version has none beside it that could be promoted instead, so it is no update.
+    """
     status = rollout.status
-    if status.stable_rs == status.current_pod_hash:
+    if status.stable_rs in {"", status.current_pod_hash}:
         return None
     if status.abort:
         return "its update was aborted, so its pods are not of its template"

@@ -60,7 +60,8 @@ class KubernetesWorkers:
     async def outline(self, refs: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
         """Return these workers in outline, in this order; raises as `look`.
 
-        This sends one request at most for each kind, and none where the workers are watched.
+        This sends one request at most for each kind, none where the workers are watched, and two more for each worker
+        whose pods are known by its `scale` subresource.
         """
         found: list[Workload] = []
         await pod_selectors(self._namespace, refs)
