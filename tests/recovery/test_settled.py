@@ -49,8 +49,8 @@ async def test_before_an_update_has_ended_nothing_is_touched_and_then_the_recove
     assert (case.status.phase, case.workers.replicas) == ("Succeeded", {"tts": 2})
 
 
-@pytest.mark.parametrize("call", ["follow", "open"])
-async def test_an_update_that_begins_after_the_plan_is_not_disturbed_either(call: str) -> None:
+@pytest.mark.parametrize(("call", "has_begun"), [("follow", False), ("open", True)])
+async def test_an_update_that_begins_after_the_plan_is_not_disturbed_either(call: str, *, has_begun: bool) -> None:
     case = of_a_rollout()
     called = case.workers if call == "follow" else case.broker
 
@@ -63,6 +63,7 @@ async def test_an_update_that_begins_after_the_plan_is_not_disturbed_either(call
 
     await case.waits(Reason.UPDATE_IN_PROGRESS)
 
+    assert (case.status.drain_start_time is not None, "open" in case.environment.log) == (has_begun, has_begun)
     assert "scale_to_zero" not in case.environment.log
     assert case.broker.queued() == ["old"]
     update(case, None)
