@@ -44,7 +44,7 @@ programs: $(READY)
 	@$(BIN)/python -m sandbox.promtool
 	@$(BIN)/python -m sandbox.gitops_health
 
-gitops-test: $(READY) ## real Argo CD, Flux and KEDA beside a recovery; builds them first, once
+gitops-test: $(READY) ## real Argo CD, Flux, KEDA and Argo Rollouts beside a recovery; builds them first, once
 	@$(BIN)/python -m sandbox.build
 	@$(BIN)/python -m sandbox.gitops_tools
 	$(BIN)/pytest tests/gitops --timeout=600

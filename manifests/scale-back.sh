@@ -1,7 +1,7 @@
 #!/bin/sh
-# Scale back the workers that a recovery has scaled to 0, where no operator does so any more: set each Deployment and
-# StatefulSet to the replicas that the recovery noted in its labels, and remove these labels, as the operator does. Then give
-# the KEDA ScaledObjects that a recovery has paused their former pause back.
+# Scale back the workers that a recovery has scaled to 0, where no operator does so any more: set each Deployment,
+# StatefulSet, Rollout or other worker to the replicas that the recovery noted in its labels, and remove these labels, as the
+# operator does. Then give the KEDA ScaledObjects that a recovery has paused their former pause back.
 #
 #   sh manifests/scale-back.sh [-n NAMESPACE]     (without -n: in all namespaces)
 #
@@ -14,7 +14,18 @@ set -eu
 # The note is labels: the API server allows neither spaces nor line breaks in them, so a line can be split into words.
 label=queuerecovery.dev/scale-back-to
 uid_label=queuerecovery.dev/held-by-uid
-list='{{range .items}}{{.kind}} {{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}'
+list='{{range .items}}{{.kind}} {{.metadata.namespace}} {{.metadata.name}} {{.apiVersion}}{{"\n"}}{{end}}'
+
+# Print the kinds that a worker may be of, as kubectl names them: Deployments, StatefulSets, and each kind outside Kubernetes'
+# own groups that has the subresource scale.
+scalable() {
+  printf deployments,statefulsets
+  kubectl api-versions | grep '\..*/' | grep -v -e '\.k8s\.io/' -e '^queuerecovery\.dev/' | while read -r version; do
+    kubectl get --raw "/apis/$version" </dev/null | grep -o '"name":"[a-z0-9.-]*/scale"' | while IFS='"/' read -r _ _ _ plural _; do
+      echo "$plural.${version%/*}"
+    done
+  done | sort -u | while read -r kind; do printf ,%s "$kind"; done
+}
 
 # Print resourceVersion and replicas of the $1 $2/$3, and its label, if any, after "=".
 show() {
@@ -42,11 +53,12 @@ release_fields() {
   echo "$2/$3: managedFields still names queue-recovery. A server-side apply of other values needs --force-conflicts" >&2
 }
 
-# Scale back the workers that are listed as lines on standard input: kind, namespace and name.
+# Scale back the workers that are listed as lines on standard input: kind, namespace, name and apiVersion.
 scale_back() {
   status=0
-  while read -r kind namespace name; do
-    if ! seen=$(show "$kind" "$namespace" "$name"); then
+  while read -r kind namespace name version; do
+    resource=$kind.${version#*/}.${version%/*}
+    if ! seen=$(show "$resource" "$namespace" "$name"); then
       echo "$namespace/$name: cannot be read. Run this again" >&2
       status=1
       continue
@@ -58,13 +70,13 @@ EOT
     [ -n "$recorded" ] || continue
     recorded=${recorded#=}
     if ! is_count "$recorded"; then
-      echo "$namespace/$name: the value \"$recorded\" of its label $label is no number of replicas. Scale the $kind yourself, and remove the label: kubectl label $kind $name -n $namespace $label-" >&2
+      echo "$namespace/$name: the value \"$recorded\" of its label $label is no number of replicas. Scale the $kind yourself, and remove the label: kubectl label $resource $name -n $namespace $label-" >&2
       status=1
       continue
     fi
     [ "$replicas" -gt 0 ] || replicas=$recorded
     # With the resourceVersion, the patch conflicts if the object has changed since it was read.
-    if kubectl patch "$kind" "$name" -n "$namespace" --type=merge --field-manager=queue-recovery -p '{
+    if kubectl patch "$resource" "$name" -n "$namespace" --type=merge --field-manager=queue-recovery -p '{
       "metadata": {
         "resourceVersion": "'"$version"'",
         "labels": {
@@ -77,7 +89,7 @@ EOT
       "spec": {"replicas": '"$replicas"'}
     }' >/dev/null </dev/null; then
       echo "$namespace/$name: scaled back to $replicas"
-      release_fields "$kind" "$namespace" "$name" </dev/null
+      release_fields "$resource" "$namespace" "$name" </dev/null
     else
       echo "$namespace/$name: not changed. Run this again" >&2
       status=1
@@ -127,10 +139,10 @@ unpausing() {
   done
 }
 
-# Give the ScaledObjects their former pause back that are listed as lines on standard input: kind, namespace and name.
+# Give the ScaledObjects their former pause back that are listed as lines on standard input: kind, namespace, name and apiVersion.
 unpause() {
   status=0
-  while read -r kind namespace name; do
+  while read -r kind namespace name _; do
     if ! seen=$(show_pause "$namespace" "$name"); then
       echo "$namespace/$name: cannot be read. Run this again" >&2
       status=1
@@ -150,17 +162,18 @@ unpause() {
   return $status
 }
 
-found=$(kubectl get deployments,statefulsets "$@" -l $label -o go-template="$list")
+code=0
+kinds=$(scalable)
+found=$(kubectl get "$kinds" "$@" -l $label -o go-template="$list") || code=1
 paused=
 if kubectl get --raw /apis/keda.sh/v1alpha1 >/dev/null 2>&1; then
   paused=$(kubectl get scaledobjects.keda.sh "$@" -l $uid_label -o go-template="$list")
 fi
 if [ -z "$found$paused" ]; then
-  echo "no Deployment is scaled down for a recovery"
-  exit 0
+  [ $code -ne 0 ] || echo "no worker is scaled down for a recovery"
+  exit $code
 fi
 
-code=0
 [ -z "$found" ] || printf '%s\n' "$found" | scale_back || code=1
 [ -z "$paused" ] || printf '%s\n' "$paused" | unpause || code=1
 exit $code

@@ -90,13 +90,26 @@ delete_left_over() {
   fi
 }
 
-# Print each Deployment that is still scaled down for a recovery: namespace/name, and its former replicas.
+# Print the kinds that a worker may be of, as kubectl names them: Deployments, StatefulSets, and each kind outside Kubernetes'
+# own groups that has the subresource scale.
+scalable() {
+  printf deployments,statefulsets
+  kubectl api-versions | grep '\..*/' | grep -v -e '\.k8s\.io/' -e '^queuerecovery\.dev/' | while read -r version; do
+    kubectl get --raw "/apis/$version" </dev/null | grep -o '"name":"[a-z0-9.-]*/scale"' | while IFS='"/' read -r _ _ _ plural _; do
+      echo "$plural.${version%/*}"
+    done
+  done | sort -u | while read -r kind; do printf ,%s "$kind"; done
+}
+
+# Print each worker that is still scaled down for a recovery: namespace/name, and its former replicas.
 waiting() {
-  kubectl get deployments,statefulsets --all-namespaces -l queuerecovery.dev/scale-back-to \
+  kubectl get "$kinds" --all-namespaces -l queuerecovery.dev/scale-back-to \
     -o go-template='{{range .items}}  {{.metadata.namespace}}/{{.metadata.name}}: scale back to {{index .metadata.labels "queuerecovery.dev/scale-back-to"}}{{"\n"}}{{end}}'
 }
 
 say "from the cluster of kubectl's context $(kubectl config current-context 2>/dev/null || echo '(none)')"
+
+kinds=$(scalable)
 
 # Each answer is assigned before it is tested: so a kubectl that fails ends this script, and does not count as "none".
 definition=$(defined)
@@ -110,7 +123,7 @@ while :; do
     [ -n "$stopped" ] || break
     if [ -n "$again" ]; then
       show "$stopped"
-      stop "these Deployments are still scaled down for a recovery that does not exist any more. Scale them back
+      stop "these workers are still scaled down for a recovery that does not exist any more. Scale them back
 (sh manifests/scale-back.sh) and run this again. Nothing has been removed yet"
     fi
     # They may belong to a recovery that has begun since the recoveries were listed; the next list has it.
@@ -160,7 +173,7 @@ stopped=$(waiting)
 if [ -n "$left$stopped" ]; then
   show "$left" "$stopped"
   [ -n "$left" ] ||
-    stop "these Deployments are still scaled down for a recovery that does not exist any more. Scale them back
+    stop "these workers are still scaled down for a recovery that does not exist any more. Scale them back
 (sh manifests/scale-back.sh) and run this again. Nothing but the operator's Deployment has been removed yet"
   stop "these recoveries began while the operator was being removed, and wait for it now. Pause what creates them, such as
 a Git tool, apply the operator again (kubectl apply -k manifests/), wait until it is ready, and run this again. Where it
@@ -178,7 +191,7 @@ fi
 say "removing its roles and bindings"
 # Names of RoleBindings may have any characters, also newlines. Quoted, those have backslashes.
 bindings=$(kubectl get rolebindings --all-namespaces \
-  -o go-template='{{range .items}}{{if and (eq .roleRef.kind "ClusterRole") (eq .roleRef.name "'$role'" "'$role-tenant'" "'$role-tenant-keda'")}}{{.metadata.namespace}} {{printf "%q" .metadata.name}}{{"\n"}}{{end}}{{end}}')
+  -o go-template='{{range .items}}{{if and (eq .roleRef.kind "ClusterRole") (eq .roleRef.name "'$role'" "'$role-tenant'" "'$role-tenant-keda'" "'$role-tenant-rollouts'")}}{{.metadata.namespace}} {{printf "%q" .metadata.name}}{{"\n"}}{{end}}{{end}}')
 printf '%s\n' "$bindings" | while read -r in quoted; do
   name=${quoted#\"}
   case $quoted in
@@ -189,8 +202,8 @@ the ClusterRole; delete it yourself" ;;
   esac
 done
 delete clusterrolebindings,clusterroles -l $label
-kinds=$(kubectl api-resources --api-group=admissionregistration.k8s.io -o name)
-case $kinds in
+policies=$(kubectl api-resources --api-group=admissionregistration.k8s.io -o name)
+case $policies in
 *validatingadmissionpolicies*)
   delete validatingadmissionpolicybindings,validatingadmissionpolicies -l $label --ignore-not-found
   ;;

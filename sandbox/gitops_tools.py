@@ -1,4 +1,4 @@
-"""The real GitOps tools and KEDA for `make gitops-test`; `python -m sandbox.gitops_tools` builds all of them."""
+"""The real GitOps tools, KEDA and Argo Rollouts for `make gitops-test`; `python -m sandbox.gitops_tools` builds all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,15 @@ KEDA: Final = GoProgram(
     package="github.com/kedacore/keda/v2/cmd/operator",
     names=(),
 )
-TOOLS: Final = (ARGOCD, FLUX, KEDA)
+ROLLOUTS: Final = GoProgram(
+    slug="rollouts",
+    title="Argo Rollouts' controller",
+    minutes="ten minutes",
+    module=_HERE / "rollouts_binary",
+    package="github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+    names=(),
+)
+TOOLS: Final = (ARGOCD, FLUX, KEDA, ROLLOUTS)
 
 
 def find_tool(program: GoProgram) -> Path:

@@ -1,6 +1,6 @@
 """A worker as a look at the API server describes it, for tests that change a few of its fields."""
 
-from queue_recovery.api.worker_ref import WorkerKind, WorkerRef
+from queue_recovery.api.worker_ref import DEPLOYMENT, WorkerRef
 from queue_recovery.recovery.ports import Worker
 
 WORKER = Worker(
@@ -23,6 +23,6 @@ WORKER = Worker(
 )
 
 
-def ref(name: str = "worker", kind: WorkerKind = "Deployment") -> WorkerRef:
+def ref(name: str = "worker", kind: str = DEPLOYMENT.kind, *, api_version: str = DEPLOYMENT.api_version) -> WorkerRef:
     """Return a worker's kind and name."""
-    return WorkerRef(kind=kind, name=name)
+    return WorkerRef(api_version=api_version, kind=kind, name=name)

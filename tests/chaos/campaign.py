@@ -29,6 +29,7 @@ _KINDS = (
     plans.RESTARTING,
     plans.WAITING,
     plans.STATEFUL,
+    plans.ROLLOUT,
     plans.APPROVED,
 )
 
@@ -91,6 +92,7 @@ def _cases(
         yield from plans.matrix(trouble, plans.more(seen[plans.WAITING], plain), plans.WAITING)
         if trouble not in {Trouble.REPLACED, Trouble.ROLLED_BACK, Trouble.UNLABELLED}:  # of Deployments
             yield from plans.matrix(trouble, plans.stopping(seen[plans.STATEFUL]), plans.STATEFUL)
+            yield from plans.matrix(trouble, plans.scaling(seen[plans.ROLLOUT]), plans.ROLLOUT)
         elsewhere = plans.more(seen[plans.PENDING_ELSEWHERE], seen[plans.EVERY_QUEUE])
         yield from plans.matrix(trouble, elsewhere, plans.PENDING_ELSEWHERE)
     if Trouble.DEATH in troubles:

@@ -68,6 +68,8 @@ class Trouble(StrEnum):
     """The broker has a new password, and the Secret has it once the operator is refused."""
     ROLLED_BACK = "image rolled back"
     """The workers' Deployment has another image than the recovery requires, until no job is enqueued any more."""
+    UPDATED = "update begins"
+    """A canary of the workers' Rollout begins, and is promoted once the recovery waits for it."""
     APPROVED = "approved"
     """It is killed; the plan is approved and the target edited at once, as often as the recovery asks."""
     UNLABELLED = "labels removed"
@@ -87,8 +89,8 @@ class Trouble(StrEnum):
 FORGED: Final = {Trouble.FORGED_JOB, Trouble.FORGED_COUNTER, Trouble.FORGED_MARKER}
 """They happen to the run's record, which is not in the model."""
 
-NOT_IN_THE_MODEL: Final = {*FORGED, Trouble.ROLLED_BACK}
-"""Their traces are not compared with the model, which knows neither the record's text nor images."""
+NOT_IN_THE_MODEL: Final = {*FORGED, Trouble.ROLLED_BACK, Trouble.UPDATED}
+"""Their traces are not compared with the model, which knows neither the record's text nor images nor updates."""
 
 OF_THE_STORE: Final = {Trouble.CRASH, Trouble.FAILOVER, Trouble.CONFLICT, Trouble.NO_MAJORITY}
 """They happen to the job store, and so only its effects; each case has a server to itself."""
@@ -113,6 +115,8 @@ class Case:
     """Whether it finds the queue locked, and plans again once the lock is free."""
     stateful: bool = False
     """Whether its workers are a StatefulSet that KEDA scales."""
+    rollout: bool = False
+    """Whether its workers are a Rollout of Argo Rollouts."""
     real_workers: bool = False
 
     @property
@@ -126,6 +130,7 @@ class Case:
             "restart": self.restarts,
             "locked queue": self.waits,
             "StatefulSet and KEDA": self.stateful,
+            "Rollout": self.rollout,
             "Celery": self.real_workers,
         }
         return ", ".join(mark for mark, holds in marks.items() if holds)

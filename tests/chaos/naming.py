@@ -98,7 +98,7 @@ def _object(method: str, path: str, body: Any) -> str:  # noqa: ANN401  # JSON
             return "target status"
         case [_, "queuerecoveries", _]:
             return _finalizer(body)
-        case [_, "deployments" | "statefulsets" | "scaledobjects" as resource, _]:
+        case [_, "deployments" | "statefulsets" | "rollouts" | "scaledobjects" as resource, _]:
             return f"keda {_pausing(body)}" if resource == "scaledobjects" else _scaling(body)
         case other:
             return f"{method} {other[-2]}"
@@ -127,7 +127,7 @@ def _finalizer(patch: Sequence[Mapping[str, Any]]) -> str:
 def _scaling(patch: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     if not isinstance(patch, Mapping):
         return "disown"
-    if "template" in patch.get("spec", {}):
+    if {"template", "restartAt"} & patch.get("spec", {}).keys():
         return "restart"
     if "spec" in patch:
         return "scale back" if patch["spec"]["replicas"] else "scale to 0"

@@ -111,6 +111,24 @@ async def image_is_rolled_back(case_run: CaseRun) -> bool:
     return reached
 
 
+async def update_begins(case_run: CaseRun) -> bool:
+    """Begin a canary; once the recovery waits for it, its workers have their replicas, and it is promoted."""
+    scenario = case_run.scenario
+    async with case_run.operator(*case_run.case.points) as operator:
+        reached = await case_run.is_hit(operator)
+        await scenario.begin_update()
+        operator.send(signal.SIGUSR1)
+        await scenario.watched.becomes(
+            lambda one: one.ended or one.waits_for(Reason.UPDATE_IN_PROGRESS), "it to wait for the update, or end"
+        )
+        replicas = await scenario.wanted()
+        if not scenario.watched.ended and replicas != REPLICAS:
+            case_run.wrong.append(f"it waits for the update while the workers have {replicas} replicas")
+        await scenario.promote_update()
+        await judge(case_run)
+    return reached
+
+
 async def labels_are_removed(case_run: CaseRun) -> bool:
     """Remove the operator's labels from the workers' Deployment."""
     scenario = case_run.scenario

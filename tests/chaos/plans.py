@@ -37,6 +37,7 @@ _BETWEEN: Final = {
         (*FORGED, Trouble.TARGET_EDITED, Trouble.TARGET_DELETED, Trouble.ROTATED), ("redis open", "redis release")
     ),
     Trouble.ROLLED_BACK: ("redis open", "redis push"),
+    Trouble.UPDATED: ("redis open", "redis boundary"),
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""
 
@@ -59,6 +60,8 @@ RESTARTING: Final = replace(PLAIN, restarts=True)
 """A recovery that restarts workers has one effect more, and most of the broker's less."""
 STATEFUL: Final = replace(PLAIN, stateful=True)
 """A recovery of a StatefulSet that KEDA scales pauses KEDA, and unpauses it."""
+ROLLOUT: Final = replace(PLAIN, rollout=True)
+"""A recovery of a Rollout writes to an object of another group."""
 APPROVED: Final = replace(PLAIN, trouble=Trouble.APPROVED)
 """A recovery that has to be approved asks for it, and plans again."""
 WAITING: Final = replace(PLAIN, waits=True)
@@ -67,7 +70,8 @@ WAITING: Final = replace(PLAIN, waits=True)
 
 def kind_for(trouble: Trouble) -> Case:
     """Return the kind of recovery whose every effect a trouble happens to."""
-    return {Trouble.TARGET_EDITED: PENDING, Trouble.APPROVED: APPROVED}.get(trouble, PLAIN)
+    kinds = {Trouble.TARGET_EDITED: PENDING, Trouble.APPROVED: APPROVED, Trouble.UPDATED: ROLLOUT}
+    return kinds.get(trouble, PLAIN)
 
 
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
@@ -110,6 +114,11 @@ def stopping(seen: Iterable[Crossing]) -> list[Crossing]:
     own = steps(seen)
     places = [place for place, one in enumerate(own) if one.name.startswith("k8s keda ")]
     return own[places[0] : places[-1] + 1]
+
+
+def scaling(seen: Iterable[Crossing]) -> list[Crossing]:
+    """Return the steps that write to the workers."""
+    return [one for one in steps(seen) if one.name.startswith(("k8s scale ", "k8s disown"))]
 
 
 def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> Iterator[Case]:

@@ -12,11 +12,13 @@ import yaml
 from typing_extensions import override
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import ROLLOUT
 from sandbox.api import ApiError, Json
 from sandbox.processes import ROOT, DeadlineError, until
 from tests.chaos.watched import Watched
 from tests.e2e.team import CELERY, Team, envelope
 from tests.keda import Keda, scaled_object
+from tests.rollouts import RolloutsController, rollout
 
 SEP = "\x06\x16"
 CONSUMER = ["python", "tests/chaos/consumer.py"]
@@ -71,6 +73,8 @@ class Scenario(Team):
     """Whether the recovery restarts the workers and takes no message, and a listed job has no message."""
     stateful: bool = False
     """Whether the workers are a StatefulSet that KEDA scales."""
+    rollout: bool = False
+    """Whether the workers are a Rollout of Argo Rollouts."""
     watched: Watched = field(default_factory=Watched)
     listed: list[Listed] = field(default_factory=list)
     queue: dict[str, bytes] = field(default_factory=dict)
@@ -116,6 +120,26 @@ class Scenario(Team):
         template = {"spec": {"containers": [container]}}
         await self.api.patch(f"{self.path('Deployment')}/worker", {"spec": {"template": template}})
 
+    async def begin_update(self) -> None:
+        """Give the workers' Rollout another template, and wait until its canary waits for a person."""
+        template = {"metadata": {"annotations": {"version": "2"}}}
+        await self.api.patch(f"{self.path(ROLLOUT.kind)}/worker", {"spec": {"template": template}})
+
+        async def is_paused() -> bool:
+            return bool((await self.get(ROLLOUT.kind, "worker"))["status"].get("pauseConditions"))
+
+        await until(is_paused, "the canary to be paused")
+
+    async def promote_update(self) -> None:
+        """Go on with the canary to its end."""
+        path = f"{self.path(ROLLOUT.kind)}/worker/status"
+        await self.api.patch(path, {"status": {"pauseConditions": None}})
+
+    async def wanted(self) -> int:
+        """Return how many replicas the workers are to have."""
+        replicas: int = (await self.get(self.worker_kind, "worker"))["spec"]["replicas"]
+        return replicas
+
     async def remove_by_force(self) -> None:
         """Delete the recovery without its being ended."""
         self.former = self.uid
@@ -127,7 +151,18 @@ class Scenario(Team):
     @property
     def worker_kind(self) -> str:
         """The kind of the workers."""
+        if self.rollout:
+            return ROLLOUT.kind
         return "StatefulSet" if self.stateful else "Deployment"
+
+    @asynccontextmanager
+    async def controlled(self) -> AsyncIterator[None]:
+        """Let the workers' controller run while the block does, if it is not one of Kubernetes itself."""
+        if not self.rollout:
+            yield
+            return
+        async with RolloutsController(self.api, self.namespace).running():
+            yield
 
     @asynccontextmanager
     async def scaled(self) -> AsyncIterator[None]:
@@ -175,11 +210,9 @@ class Scenario(Team):
         """Create everything but the recovery."""
         await self.let_the_operator_in()
         message = {"task": "work.run", "args": '["$(id)"]'}
+        kind = {"kind": self.worker_kind, **({"apiVersion": ROLLOUT.api_version} if self.rollout else {})}
         await self.target(
-            queues=[
-                {"name": q, "workers": [{"kind": self.worker_kind, "name": "worker"}], "message": message}
-                for q in QUEUES
-            ]
+            queues=[{"name": q, "workers": [{**kind, "name": "worker"}], "message": message} for q in QUEUES]
         )
         await self._neighbours()
         await self._jobs_and_messages()
@@ -316,6 +349,8 @@ class Scenario(Team):
         spec = {"replicas": REPLICAS, "selector": {"matchLabels": {"app": "worker"}}, "template": template}
         kind = self.worker_kind
         self._manifest = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "worker"}, "spec": spec}
+        if self.rollout:
+            self._manifest = rollout(self._manifest, {"setWeight": 50}, {"pause": {}})
         await self.apply(self._manifest)
         if self.stateful:
             await self.apply(scaled_object(SCALER, kind=kind, minimum=REPLICAS))

@@ -19,11 +19,11 @@ from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
 from sandbox.job_store import JobStore
 from sandbox.processes import LOOPBACK
+from tests import keda, rollouts
 from tests.chaos.operators import Operators
 from tests.chaos.points import PRODUCER
 from tests.chaos.proxy import Proxy
 from tests.chaos.scenario import Scenario
-from tests.keda import CRD
 from tests.mongodb import Database, open_database, through
 
 _DATABASES = 10_000
@@ -80,7 +80,8 @@ class Servers:
         async with AsyncExitStack() as stack:
             sandbox = await stack.enter_async_context(Sandbox.start())
             await sandbox.kubectl("apply", "-k", "crds/")
-            await sandbox.kubectl("apply", "-f", "-", input=json.dumps(CRD))
+            await sandbox.kubectl("apply", "-f", "-", input=json.dumps(keda.CRD))
+            await sandbox.kubectl("apply", "-f", "-", input=json.dumps(rollouts.CRD))
             await sandbox.kubectl("wait", "--for=condition=Established", "customresourcedefinitions", "--all")
             permissions = (f"manifests/operator/{name}.yaml" for name in ("namespace", "rbac", "tenant_role"))
             await sandbox.kubectl("apply", *(f"--filename={path}" for path in permissions))
@@ -103,6 +104,7 @@ class Servers:
         pending: bool = False,
         restarts: bool = False,
         stateful: bool = False,
+        rollout: bool = False,
     ) -> AsyncIterator[Fixture]:
         """Make room for one case, and set it up; a case that ends or breaks its job store has one to itself."""
         number = next(self._databases)
@@ -127,11 +129,13 @@ class Servers:
                 pending=pending,
                 restarts=restarts,
                 stateful=stateful,
+                rollout=rollout,
             )
             await scenario.secrets(
                 redis=f"redis://127.0.0.1:{networks.redis.port}/{number}",
                 mongo=through(store_url, networks.mongo.port),
             )
+            await stack.enter_async_context(scenario.controlled())
             await scenario.set_up()
             yield Fixture(
                 scenario=scenario,

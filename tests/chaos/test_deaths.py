@@ -268,6 +268,34 @@ async def test_keda_is_unpaused_and_a_stateful_set_scaled_back_wherever_the_oper
 
 
 @pytest.mark.thorough
+async def test_a_rollout_is_scaled_back_wherever_the_operator_dies_or_is_told_to_stop(servers: Servers) -> None:
+    stop = Point(name="k8s scale to 0", number=1, side="after")
+    start = Point(name="k8s scale back", number=1, side="before")
+    held = stop.model_copy(update={"side": "before", "fault": Fault.HOLD})
+
+    await in_order(
+        servers,
+        [
+            replace(plans.ROLLOUT, trouble=Trouble.DEATH, points=(start,)),
+            replace(plans.ROLLOUT, trouble=Trouble.CANCEL, points=(held,)),
+            replace(plans.ROLLOUT, trouble=Trouble.REMOVED, points=(stop,)),
+        ],
+    )
+
+
+@pytest.mark.thorough
+async def test_an_update_that_begins_meanwhile_gets_its_pods_and_every_message_is_taken_after_it(
+    servers: Servers,
+) -> None:
+    points = [
+        Point(name="k8s scale to 0", number=1, side="after", fault=Fault.HOLD),
+        Point(name="redis boundary", number=1, side="before", fault=Fault.HOLD),
+    ]
+
+    await in_order(servers, [replace(plans.ROLLOUT, trouble=Trouble.UPDATED, points=(one,)) for one in points])
+
+
+@pytest.mark.thorough
 async def test_what_was_approved_runs_and_nothing_else_wherever_the_operator_dies_while_the_target_is_edited(
     servers: Servers,
 ) -> None:

@@ -31,6 +31,7 @@ async def run(servers: Servers, case: Case) -> Result:
         "pending": case.pending,
         "restarts": case.restarts,
         "stateful": case.stateful,
+        "rollout": case.rollout,
     }
     async with servers.fixture(own_store=own_store, **kind) as fixture:
         case_run = CaseRun(servers=servers, fixture=fixture, case=case)
@@ -252,6 +253,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.ROLLED_BACK: neighbours.image_is_rolled_back,
     Trouble.APPROVED: approvals.are_given,
     Trouble.UNLABELLED: neighbours.labels_are_removed,
+    Trouble.UPDATED: neighbours.update_begins,
     Trouble.FORGED_JOB: neighbours.record_is_forged,
     Trouble.FORGED_COUNTER: neighbours.record_is_forged,
     Trouble.FORGED_MARKER: neighbours.record_is_forged,

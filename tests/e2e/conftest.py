@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from sandbox.api import Api
 from sandbox.broker import Broker
 from sandbox.cluster import Sandbox
-from tests import keda
+from tests import keda, rollouts
 from tests.e2e.team import Team
 from tests.mongodb import Database, open_database
 
@@ -38,7 +38,8 @@ async def operator(sandbox: Sandbox) -> Sandbox:
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     container["env"] += [{"name": f"QUEUE_RECOVERY_{name}", "value": value} for name, value in _SETTINGS.items()]
     await sandbox.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
-    await sandbox.kubectl("apply", "-f", "-", input=json.dumps(keda.CRD))
+    for definition in (keda.CRD, rollouts.CRD):
+        await sandbox.kubectl("apply", "-f", "-", input=json.dumps(definition))
     await sandbox.kubectl("apply", "-k", "manifests/admission")
     await sandbox.kubectl("rollout", "status", "--namespace=queue-recovery", "deployment/queue-recovery")
     return sandbox

@@ -106,6 +106,7 @@ _PATHS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "ScaledObject": "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects",
     "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
+    "Rollout": "/apis/argoproj.io/v1alpha1/namespaces/{}/rollouts",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "QueueTarget": "/apis/queuerecovery.dev/v1alpha1/namespaces/{}/queuetargets",
@@ -142,7 +143,7 @@ class Team:
 
     async def let_the_operator_in(self) -> None:
         """Bind its permissions to the namespace."""
-        for folder in ("tenant", "keda"):
+        for folder in ("tenant", "keda", "rollouts"):
             await self.apply(yaml.safe_load((ROOT / "manifests" / folder / "role_binding.yaml").read_text()))
 
     async def workers(

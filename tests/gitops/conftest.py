@@ -15,6 +15,7 @@ from tests.e2e.conftest import broker, databases, operator, store, team
 from tests.e2e.team import Team
 from tests.gitops.autoscaler import start_keda
 from tests.gitops.repository import Repository
+from tests.gitops.rollouts import start_rollouts
 from tests.gitops.tool import Tool
 
 __all__ = ["broker", "databases", "operator", "store", "team"]
@@ -64,3 +65,9 @@ async def start(team: Team, repository: Repository, tmp_path: Path) -> AsyncIter
 async def keda(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Process:
     """KEDA's operator."""
     return await start_keda(sandbox, tmp_path_factory.mktemp("keda"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def rollouts(sandbox: Sandbox) -> Process:
+    """Argo Rollouts' controller."""
+    return await start_rollouts(sandbox)

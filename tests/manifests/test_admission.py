@@ -9,7 +9,7 @@ import pytest
 
 from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_REPLICAS, PAUSED_REPLICAS_BEFORE
 from sandbox.api import Json
-from tests import keda
+from tests import keda, rollouts
 from tests.manifests.conftest import Cluster, Refused
 
 OPERATOR = "--as=system:serviceaccount:queue-recovery:queue-recovery"
@@ -87,7 +87,19 @@ REFUSED_OF_SCALED_OBJECTS = {
     "a label": {"metadata": {"labels": {"team": "other"}}},
     "a finalizer": {"metadata": {"finalizers": ["example.org/kept"]}},
 }
+ALLOWED_OF_ROLLOUTS = {
+    **{what: body for what, body in ALLOWED.items() if what != "the time of a restart"},
+    "the time of a restart": {"spec": {"restartAt": "2030-01-01T00:00:00Z"}},
+}
+REFUSED_OF_ROLLOUTS = {
+    **{what: body for what, body in REFUSED.items() if what != "the strategy"},
+    "the time of a restart in the template": ALLOWED["the time of a restart"],
+    "the strategy": {"spec": {"strategy": {"canary": {"steps": [{"setWeight": 100}]}}}},
+    "a field that is removed": {"spec": {"strategy": None}},
+    "a field that is added": {"spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}}},
+}
 OTHER_KINDS = {
+    "rollout": (ALLOWED_OF_ROLLOUTS, REFUSED_OF_ROLLOUTS),
     "statefulset": (ALLOWED, REFUSED_OF_STATEFUL_SETS),
     "scaledobject": (ALLOWED_OF_SCALED_OBJECTS, REFUSED_OF_SCALED_OBJECTS),
 }
@@ -104,6 +116,7 @@ def is_in_force(cluster: Cluster) -> bool:
         ("deployment", REFUSED["an image"]),
         ("statefulset", REFUSED["an image"]),
         ("scaledobject", REFUSED_OF_SCALED_OBJECTS["a trigger"]),
+        ("rollout", REFUSED["an image"]),
     ):
         try:
             cluster.kubectl(*patch(refused, OPERATOR, kind=kind))
@@ -116,14 +129,17 @@ def is_in_force(cluster: Cluster) -> bool:
 @pytest.fixture(scope="module")
 def policed(cluster: Cluster) -> Iterator[Cluster]:
     """A namespace that grants the operator access, with an object of each kind, under the policies."""
-    cluster.kubectl("apply", "-f", "-", given=keda.CRD)
-    cluster.kubectl("wait", "--for=condition=Established", "crd/scaledobjects.keda.sh")
+    for definition in (keda.CRD, rollouts.CRD):
+        cluster.kubectl("apply", "-f", "-", given=definition)
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{definition['metadata']['name']}")
     cluster.kubectl("create", "namespace", "policed")
     cluster.kubectl("apply", "--namespace=policed", "-k", "manifests/tenant")
     cluster.kubectl("apply", "--namespace=policed", "-k", "manifests/keda")
+    cluster.kubectl("apply", "--namespace=policed", "-k", "manifests/rollouts")
     scaled = keda.scaled_object("worker", {"owner": "media", PAUSED_REPLICAS: "3"})
     scaled["metadata"]["labels"] = {"team": "media"}
-    for one in (_DEPLOYMENT, _STATEFUL_SET, scaled):
+    rollout = rollouts.rollout(_DEPLOYMENT, {"setWeight": 50})
+    for one in (_DEPLOYMENT, _STATEFUL_SET, rollout, scaled):
         cluster.kubectl("apply", "--namespace=policed", "-f", "-", given=one)
     cluster.kubectl("apply", "-k", "manifests/admission")
     deadline = time.monotonic() + _PATIENCE
@@ -131,7 +147,7 @@ def policed(cluster: Cluster) -> Iterator[Cluster]:
         assert time.monotonic() < deadline, "the policy does not come into force"
     yield cluster
     cluster.kubectl("delete", "-k", "manifests/admission")
-    cluster.kubectl("delete", "crd", "scaledobjects.keda.sh")
+    cluster.kubectl("delete", "crd", "scaledobjects.keda.sh", "rollouts.argoproj.io")
     cluster.kubectl("delete", "namespace", "policed", "--wait=false")
 
 

@@ -6,6 +6,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.workers.permissions import Permissions, permissions_for
+from sandbox.processes import ROOT
 from tests.manifests.conftest import Cluster
 
 OPERATOR = "queue-recovery:queue-recovery"
@@ -91,6 +92,31 @@ def test_scaled_objects_are_granted_apart(cluster: Cluster, namespace: str) -> N
     cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/keda")
 
     assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | {"keda.sh/scaledobjects: get list patch"}
+
+
+def test_rollouts_are_granted_apart(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/rollouts")
+
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | {"argoproj.io/rollouts: get list patch watch"}
+
+
+def test_the_documented_role_of_another_kind_is_what_that_kind_needs(cluster: Cluster, namespace: str) -> None:
+    page = (ROOT / "docs" / "gitops.md").read_text().partition("## Other kinds")[2]
+    for one in yaml.safe_load_all(page.partition("```yaml")[2].partition("```")[0]):
+        cluster.kubectl(
+            "apply", f"--namespace={namespace}", "-f-", given={**one, "metadata": {"name": one["metadata"]["name"]}}
+        )
+    clone_set = WorkerRef(api_version="apps.kruise.io/v1alpha1", kind="CloneSet", name="tts-worker")
+    needed = permissions_for([], [clone_set], {clone_set.gvk: "clonesets"})
+
+    verbs: dict[str, set[str]] = {}
+    for one in needed:
+        if one.group == clone_set.gvk.group:
+            verbs.setdefault(f"{one.group}/{one.resource}", set()).add(one.verb)
+
+    assert permissions(cluster, OPERATOR, namespace) - EVERYWHERE == {
+        f"{resource}: {' '.join(sorted(names))}" for resource, names in verbs.items()
+    }
 
 
 async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: Cluster, namespace: str) -> None:

@@ -59,9 +59,7 @@ async def test_a_recovery_that_begins_while_the_operator_is_removed_stops_it_bef
 
 async def test_a_recovery_that_begins_after_the_last_look_at_the_others_is_ended_too(installed: Installation) -> None:
     ending = asyncio.ensure_future(_ends(installed))
-    code, output = await installed.uninstall(
-        before="get deployments,statefulsets --all-namespaces", others=installed.begins
-    )
+    code, output = await installed.uninstall(before="get deployments,statefulsets", others=installed.begins)
     ending.cancel()
 
     assert code == 0, output

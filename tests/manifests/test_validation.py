@@ -89,6 +89,10 @@ from tests.manifests.objects import recovery, target
             {"restart": {"requireImage": [{"name": "worker", "image": tag} for tag in ("a:1", "a:2")]}},
             "spec.restart.requireImage[1]: Duplicate value",
         ),
+        (
+            {"restart": {"requireImage": [{"kind": "ReplicaSet", "name": "worker", "image": "a"}]}},
+            "spec.restart.requireImage: Invalid value: of the group apps, a worker is a Deployment or a StatefulSet",
+        ),
         ({"restart": {"annotate": True}}, "spec.restart.annotate: Invalid value: annotate restarts workers that keep"),
         (
             {"purge": {"mode": "None"}, "restart": {"annotate": True, "strategy": "Manual"}},
@@ -132,6 +136,27 @@ def _keys(**options: str) -> dict[str, object]:
     [
         ({"queues": []}, "spec.queues in body should have at least 1 items"),
         ({"queues": [{"name": "tts", "workers": []}]}, "workers in body should have at least 1 items"),
+        (
+            {"queues": [{"name": "tts", "workers": [{"kind": "Rollout", "name": "w"}]}]},
+            "set apiVersion, as in {apiVersion: argoproj.io/v1alpha1, kind: Rollout}",
+        ),
+        (
+            {"queues": [{"name": "tts", "workers": [{"apiVersion": "apps/v1beta1", "name": "w"}]}]},
+            "spec.queues[0].workers: Invalid value: of the group apps, a worker is a Deployment or a StatefulSet",
+        ),
+        (
+            {
+                "queues": [
+                    {"name": "tts", "workers": [{"apiVersion": "v1", "kind": "ReplicationController", "name": "w"}]}
+                ]
+            },
+            "spec.queues[0].workers[0].apiVersion in body should match",
+        ),
+        ({"queues": [_queue(workers=[{"kind": "rollouts", "name": "w"}])]}, "workers[0].kind in body should match"),
+        (
+            {"queues": [_queue(workers=[{"name": "w"}, {"apiVersion": "apps/v1", "kind": "Deployment", "name": "w"}])]},
+            "spec.queues[0].workers[1]: Duplicate value",
+        ),
         ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
         ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),
         ({"queues": [_queue(), _queue("*")]}, "spec.queues: Invalid value: no queue may be named `*`"),

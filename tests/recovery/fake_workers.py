@@ -77,6 +77,7 @@ class FakeWorkers(Faults):
                 paused=worker.paused,
                 deletes_volumes=self.deletes_volumes,
                 applied_by=self.applied_by,
+                unsettled=worker.unsettled,
             )
             for worker in self._seen(refs)
         ]
@@ -102,12 +103,12 @@ class FakeWorkers(Faults):
 
     async def restart(self, worker: Worker, restarted_at: str) -> None:
         self._called("restart")
-        now = self.deployments.get(worker.name)
-        if now != worker:
+        key = self._key(worker.ref)
+        if self.deployments.get(key) != worker:
             raise RecoveryError(Reason.WORKER_CHANGED, f"{worker.name} has changed")
         if worker.restarted_at != restarted_at:
             self.restarted.append(worker.name)
-            self.change(worker.name, restarted_at=restarted_at, generation=worker.generation + 1)
+            self.change(key, restarted_at=restarted_at, generation=worker.generation + 1)
 
     async def scale_back(
         self, ref: WorkerRef, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None

@@ -10,17 +10,17 @@ from typing import Any
 from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.reasons import Outcome
-from queue_recovery.api.worker_ref import WorkerKind
+from queue_recovery.api.worker_ref import DEPLOYMENT, ROLLOUT, STATEFUL_SET, GroupVersionKind, WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, Worker, Workers
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.informers import Informers
-from queue_recovery.workers.kinds import KINDS
 from queue_recovery.workers.kubernetes_workers import KubernetesWorkers
 from queue_recovery.workers.permissions import ServiceAccount
 from sandbox.api import Access, Api, Json
 from sandbox.cluster import Sandbox
 from sandbox.processes import until
+from tests.rollouts import CREW
 from tests.sample_worker import ref
 
 RUN = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
@@ -32,6 +32,8 @@ CLIENT_SIDE = "--server-side=false"
 """Options of `kubectl apply`."""
 
 _APPLY_PATCH = "application/apply-patch+yaml"
+
+PLURALS = {DEPLOYMENT: "deployments", STATEFUL_SET: "statefulsets", ROLLOUT: "rollouts", CREW: "crews"}
 
 QUICK = "import signal; signal.pause()"
 """Ends at once when it is asked to."""
@@ -123,7 +125,7 @@ class Fleet:
     namespace: str
     api: Api
     workers: Workers
-    kind: WorkerKind = "Deployment"
+    gvk: GroupVersionKind = DEPLOYMENT
     """The kind of the workers that it applies and looks at."""
 
     async def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as in subprocess.run
@@ -152,7 +154,7 @@ class Fleet:
         return await until(seen, f"the rollout of {name}")
 
     async def look(self, name: str = "worker") -> Worker:
-        (seen,) = await self.workers.look([ref(name, self.kind)])
+        (seen,) = await self.workers.look([self.ref(name)])
         return seen
 
     async def hold(self, name: str = "worker", *, run: str = RUN) -> Worker:
@@ -185,8 +187,16 @@ class Fleet:
     async def patch(self, body: Json, name: str = "worker") -> Json:
         return await self.api.patch(self._path(name), body)
 
+    def ref(self, name: str = "worker") -> WorkerRef:
+        """Return a worker of its kind."""
+        return ref(name, self.gvk.kind, api_version=self.gvk.api_version)
+
+    async def resume(self, name: str = "worker") -> None:
+        """Go on with the update of a Rollout that waits for that, as `kubectl argo rollouts promote` does."""
+        await self.api.patch(f"{self._path(name)}/status", {"status": {"pauseConditions": None}})
+
     def _path(self, name: str) -> str:
-        return f"/apis/apps/v1/namespaces/{self.namespace}/{KINDS[self.kind].resource}/{name}"
+        return f"/apis/{self.gvk.api_version}/namespaces/{self.namespace}/{PLURALS[self.gvk]}/{name}"
 
     async def pods(self) -> list[Json]:
         found: list[Json] = (await self.api.get(f"/api/v1/namespaces/{self.namespace}/pods"))["items"]

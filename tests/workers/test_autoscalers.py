@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import DEPLOYMENT, ROLLOUT, GroupVersionKind
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, Autoscaler, PausedBy, ScaledObject
 from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_BEFORE, PAUSED_REPLICAS, PAUSED_REPLICAS_BEFORE
@@ -32,6 +33,7 @@ class Keda:
     labels: dict[str, str] = field(default_factory=dict)
     uid: str = "so"
     kind: str = "Deployment"
+    api_version: str = ""
     version: int = 7
     hpas: list[Json] = field(default_factory=list)
     refuses: HTTPStatus | None = None
@@ -47,7 +49,7 @@ class Keda:
             "annotations": self.annotations,
             "labels": self.labels,
         }
-        target = {"name": "worker", **({"kind": self.kind} if self.kind else {})}
+        target = {"name": "worker", "apiVersion": self.api_version, **({"kind": self.kind} if self.kind else {})}
         return {"metadata": metadata, "spec": {"scaleTargetRef": target, "triggers": []}}
 
     def apis(self) -> AbstractAsyncContextManager[ScriptedApi]:
@@ -96,6 +98,28 @@ FORMER = {
     "both": {PAUSED: "true", PAUSED_REPLICAS: "0"},
     "another annotation": {"owner": "media"},
 }
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "scales"),
+    [
+        ("argoproj.io/v1alpha1", "Rollout", ROLLOUT),
+        ("argoproj.io/v1", "Rollout", ROLLOUT),
+        ("example.com/v1", "Rollout", None),
+        ("apps/v1", "Deployment", DEPLOYMENT),
+        ("", "", DEPLOYMENT),
+        ("argoproj.io/v1alpha1", "Deployment", None),
+    ],
+)
+async def test_what_it_scales_is_known_by_group_kind_and_name(
+    api_version: str, kind: str, scales: GroupVersionKind | None
+) -> None:
+    keda = Keda(kind=kind, api_version=api_version)
+    workers = [ref("worker", one.kind, api_version=one.api_version) for one in (DEPLOYMENT, ROLLOUT)]
+    async with keda.apis() as api:
+        found = {one.gvk for one in workers if (await autoscalers(api).look([one])).scaled_objects}
+
+    assert found == ({scales} if scales else set())
 
 
 @pytest.mark.parametrize("former", FORMER)

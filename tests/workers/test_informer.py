@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from queue_recovery.api.worker_ref import WorkerKind
+from queue_recovery.api.worker_ref import DEPLOYMENT as DEPLOYMENT_KIND
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers import informer
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.informers import Informers
 from queue_recovery.workers.kubernetes_workers import KubernetesWorkers
-from queue_recovery.workers.objects import Deployment
 from queue_recovery.workers.snapshot import note_labels
+from queue_recovery.workers.workloads import Deployment
 from sandbox.processes import until
 from tests.sample_worker import ref
 from tests.workers.fleet import RUN, SECONDS, note, workers_of
@@ -37,7 +37,7 @@ from tests.workers.scripted_api import (
 _ENDED = [{"name": "main", "state": {"terminated": {"exitCode": 0}}}]
 
 
-DEPLOYMENTS: tuple[WorkerKind, ...] = ("Deployment",)
+DEPLOYMENTS = (DEPLOYMENT_KIND,)
 
 
 @dataclass
@@ -236,7 +236,7 @@ async def test_a_follower_after_a_failed_watch_gets_a_new_list() -> None:
         informers = Informers(Connections.all_by(api.client), "media")
         async with aclosing(KubernetesWorkers(informers).follow([ref("worker")])) as busy:
             await anext(busy)
-            running = informers.workloads["Deployment"]._running
+            running = informers.workloads(DEPLOYMENT_KIND)._running
             assert running is not None
             running.cancel()
             await asyncio.wait({running})
@@ -269,9 +269,9 @@ async def test_the_answer_to_a_write_brings_back_no_deployment_that_has_gone_sin
         informers = Informers(Connections.all_by(api.client), "media")
         async with informers.followed(DEPLOYMENTS, lambda: None, fresh=True):
             gone = Deployment.model_validate({**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "uid": "another"}})
-            informers.workloads["Deployment"].observe_write(gone)
+            informers.workloads(DEPLOYMENT_KIND).observe_write(gone)
 
-            assert [one.metadata.uid for one in informers.workloads["Deployment"].objects] == [
+            assert [one.metadata.uid for one in informers.workloads(DEPLOYMENT_KIND).objects] == [
                 DEPLOYMENT["metadata"]["uid"]
             ]
 

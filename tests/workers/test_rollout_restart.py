@@ -3,6 +3,7 @@
 import pytest
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.worker_ref import STATEFUL_SET
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import RESTARTED_AT, Worker
 from sandbox.processes import until
@@ -107,7 +108,7 @@ async def test_what_kubectl_rollout_restart_writes_is_what_the_operator_reads(fl
 
 
 async def test_a_stateful_set_is_restarted_as_a_deployment_is(fleet: Fleet) -> None:
-    fleet.kind = "StatefulSet"
+    fleet.gvk = STATEFUL_SET
     await fleet.apply(stateful(manifest(replicas=1)))
     await fleet.await_rollout()
     before = await pods(fleet)

@@ -56,7 +56,7 @@ async def test_a_label_that_is_no_number_of_replicas_changes_nothing_and_is_name
     for name, replicas in _NO_REPLICAS.items():
         await fleet.apply(_held(name, replicas))
 
-    code, output = await _run(fleet)
+    code, output = await run_script(fleet)
 
     assert code == 1
     assert [line.partition(":")[0] for line in output.splitlines() if "is no number of replicas" in line] == sorted(
@@ -75,7 +75,7 @@ def _held(name: str, replicas: str) -> Json:
     return deployment
 
 
-async def _run(fleet: Fleet) -> tuple[int, str]:
+async def run_script(fleet: Fleet) -> tuple[int, str]:
     """Run the script for the namespace; return its exit code and what it wrote."""
     return await readme.run(
         f"sh manifests/scale-back.sh -n {fleet.namespace}",

@@ -8,7 +8,9 @@ import pytest
 
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
 from queue_recovery.workers import snapshot
-from queue_recovery.workers.objects import Deployment, Pod, ReplicaSet, Selector
+from queue_recovery.workers.label_selectors import selects
+from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
+from queue_recovery.workers.workloads import Deployment
 
 Json = dict[str, Any]
 
@@ -200,7 +202,7 @@ def test_what_no_recovery_writes_is_no_note(labels: dict[str, str | None]) -> No
     ],
 )
 def test_a_selector_selects_as_kubernetes_says(selector: Json, labels: dict[str, str], *, selected: bool) -> None:
-    assert snapshot.selects(Selector.model_validate(selector), labels) is selected
+    assert selects(Selector.model_validate(selector), labels) is selected
 
 
 def test_an_address_that_a_pod_shares_with_its_node_is_not_its_own() -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from queue_recovery.api.worker_ref import STATEFUL_SET
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.workers import snapshot
-from queue_recovery.workers.kinds import NOT_OBSERVED
-from queue_recovery.workers.objects import Pod, StatefulSet
+from queue_recovery.workers.objects import Pod
+from queue_recovery.workers.observed import NOT_OBSERVED
+from queue_recovery.workers.workloads import StatefulSet
 from sandbox.api import Json
 from tests.sample_worker import ref
 from tests.workers.fleet import RUN, Fleet, SlowWorkers, manifest, note, stateful
@@ -92,7 +94,7 @@ def test_its_rollout_is_judged_as_kubectl_does(status: Json, strategy: Json, wai
 
 
 async def test_it_is_held_drained_and_scaled_back_and_nothing_of_that_stays(fleet: Fleet, tmp_path: Path) -> None:
-    fleet.kind = "StatefulSet"
+    fleet.gvk = STATEFUL_SET
     slow = SlowWorkers(tmp_path)
     before = await fleet.roll_out(stateful(manifest(script=slow.script)))
     await slow.running(2)
@@ -112,7 +114,7 @@ async def test_it_is_held_drained_and_scaled_back_and_nothing_of_that_stays(flee
 
 async def test_a_deployment_of_the_same_name_is_another_worker(fleet: Fleet) -> None:
     await fleet.apply(manifest(replicas=1))
-    fleet.kind = "StatefulSet"
+    fleet.gvk = STATEFUL_SET
     await fleet.apply(stateful(manifest(replicas=2)))
 
     await fleet.hold()

@@ -122,14 +122,26 @@ class Reason(StrEnum):
     WORKER_NOT_FOUND = (
         "WorkerNotFound",
         Outcome.NOT_YET,
-        "A Deployment or StatefulSet that the target lists in `workers` does not exist.",
+        "A worker that the target lists in `workers` does not exist, or its kind does not.",
         "Create it, or correct `workers` in the target.",
+    )
+    WORKER_NOT_SCALABLE = (
+        "WorkerNotScalable",
+        Outcome.NOT_YET,
+        "A worker is of a kind that cannot be stopped safely. The message says which field or subresource it lacks.",
+        "List the workloads that it manages as `workers` instead ([gitops.md](gitops.md#other-kinds)).",
+    )
+    UPDATE_IN_PROGRESS = (
+        "UpdateInProgress",
+        Outcome.NOT_YET,
+        "A Rollout is in a canary or blue-green update. At 0 replicas, a version that no pod ran could be promoted.",
+        "Promote the update or undo it; the recovery goes on by itself ([gitops.md](gitops.md#argo-rollouts)).",
     )
     WORKER_PAUSED = (
         "WorkerPaused",
         Outcome.NOT_YET,
-        "A worker's Deployment is paused, so its rollout would never complete.",
-        "`kubectl rollout resume deployment/NAME`.",
+        "A worker's Deployment or Rollout is paused, so its rollout would never complete.",
+        "`kubectl rollout resume deployment/NAME`. For a Rollout, set `spec.paused` to false.",
     )
     AUTOSCALER_ACTIVE = (
         "AutoscalerActive",
@@ -326,6 +338,12 @@ class Reason(StrEnum):
         Outcome.FAILED,
         "`restart.requireImage` names a worker that is none of the queue's workers.",
         "Create a recovery that names a worker of the message, or add the worker to the target first.",
+    )
+    WORKER_KIND_UNSUITED = (
+        "WorkerKindUnsuited",
+        Outcome.FAILED,
+        "`requireImage` or `annotate` is used with a worker of a kind whose way to update its pods is not known.",
+        "Create a recovery without it. Deployments, StatefulSets and Rollouts have both.",
     )
     JOB_STORE_NOT_CONFIGURED = (
         "JobStoreNotConfigured",

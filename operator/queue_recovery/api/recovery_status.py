@@ -23,7 +23,7 @@ from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
 from queue_recovery.api.replicas import MOST_OWNERS, MOST_SCALED_OBJECTS, PausedScaledObject, ReplicaOwner
 from queue_recovery.api.servers import JobCollection, KeyOptions
 from queue_recovery.api.target import Limits
-from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.api.worker_ref import WORKER_KEYS, WorkerRef
 
 
 class Phase(Explained):
@@ -186,7 +186,7 @@ class WorkerStatus(WorkerRef):
     @property
     def ref(self) -> WorkerRef:
         """The worker."""
-        return WorkerRef(kind=self.kind, name=self.name)
+        return WorkerRef(api_version=self.api_version, kind=self.kind, name=self.name)
 
 
 class JobTotals(Model):
@@ -273,7 +273,7 @@ class QueueRecoveryStatus(Model):
         max_length=MOST_WORKERS,
         exclude_if=is_empty,
         description="The workers as they were before the drain or the restart.",
-        json_schema_extra=list_map("kind", "name"),
+        json_schema_extra=list_map(*WORKER_KEYS),
     )
     scaled_objects: list[PausedScaledObject] = Field(
         [],

@@ -25,4 +25,4 @@ class RequiredImage(WorkerRef):
     @property
     def worker(self) -> WorkerRef:
         """The worker that must have the image."""
-        return WorkerRef(kind=self.kind, name=self.name)
+        return WorkerRef(api_version=self.api_version, kind=self.kind, name=self.name)

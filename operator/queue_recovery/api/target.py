@@ -18,7 +18,7 @@ from queue_recovery.api.base import (
 )
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.servers import BrokerSpec, JobStoreSpec
-from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.api.worker_ref import WORKER_KEYS, WorkerRef, kinds_rule
 
 OPERATOR_KEYS = "queuerecovery.dev:"
 """What every key that the operator itself writes to a broker begins with, behind the application's prefix."""
@@ -45,8 +45,9 @@ class QueueSpec(Model):
     workers: list[WorkerRef] = Field(
         min_length=1,
         max_length=20,
-        description="All Deployments and StatefulSets whose pods consume the queue. A recovery stops and starts them.",
-        json_schema_extra=list_map("kind", "name"),
+        description="All Deployments, StatefulSets and other workloads whose pods consume the queue. A recovery stops "
+        "and starts them.",
+        json_schema_extra=list_map(*WORKER_KEYS),
     )
     message: MessageSpec | None = Field(
         None,
@@ -59,6 +60,8 @@ class QueueSpec(Model):
         "the list is not empty, it also restricts the jobs that are looked up in the job store.",
         json_schema_extra=LIST_SET,
     )
+
+    model_config = with_rules([kinds_rule("workers")])
 
 
 class Limits(Model):

@@ -202,7 +202,9 @@ class KubernetesEnvironment:
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         """Check the operator's permissions here; raises RecoveryError (`Forbidden`)."""
-        needed = permissions_for(target.secrets, workers)
+        refs = list(workers)
+        plurals = await self._caches.informers.plurals(refs)
+        needed = permissions_for(target.secrets, refs, plurals)
         missing = await self._caches.permissions.missing(needed)
         for permission in needed:
             self._observe(f"permission to {permission}", permission in missing)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import MOST_WORKERS
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.api.worker_ref import APPS, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import MOST_CHARACTERS
 from queue_recovery.recovery.recovery import Recovery
@@ -38,8 +38,14 @@ def check_not_paused(recovery: Recovery, paused: Iterable[WorkerRef]) -> None:
         raise AwaitingChange(
             Reason.WORKER_PAUSED,
             f"{ref} is paused, so its pods would not start again. Resume it: "
-            f"kubectl rollout resume {ref.resource} -n {recovery.resource.namespace}",
+            f"{_resume(ref, recovery.resource.namespace)}",
         )
+
+
+def _resume(ref: WorkerRef, namespace: str) -> str:
+    if ref.gvk.group == APPS:
+        return f"kubectl rollout resume {ref.resource} -n {namespace}"
+    return f'kubectl patch {ref.resource} -n {namespace} --type=merge -p \'{{"spec":{{"paused":false}}}}\''
 
 
 def workers_of(queues: Iterable[QueueSpec]) -> list[WorkerRef]:

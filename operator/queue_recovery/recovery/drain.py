@@ -9,7 +9,7 @@ from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.autoscaling import pause, yet_to_pause
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.frozen_jobs import freeze_all, skipped_as_frozen
 from queue_recovery.recovery.jobs import listed
 from queue_recovery.recovery.locks import acquire_locks, check_notes
@@ -18,6 +18,7 @@ from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.replica_owners import remedies
 from queue_recovery.recovery.scale_back import scale_back
+from queue_recovery.recovery.settled import check_settled
 from queue_recovery.recovery.vanished import missed, vanished
 from queue_recovery.recovery.wording import quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
@@ -103,6 +104,7 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
             before, workers = workers, await changes.next(waiting)
             if recovery.scales_workers:
                 _refuse_unlabelled(recovery, workers)
+                await _step_back(recovery, workers)
             if _generations(workers) != _generations(before):
                 scaled = recovery.environment.now()
 
@@ -110,6 +112,7 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
 async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, int]:
     """Scale the workers to 0 that are not; return the new generation of each, by UID."""
     await check_notes(recovery, workers)
+    check_settled(recovery, workers)
     remembered = await _remember(recovery, workers)
     awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(recovery, worker)]
     unpaused = await yet_to_pause(recovery, [worker.ref for worker in workers])
@@ -127,6 +130,15 @@ async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mappi
         )
         written[worker.uid] = await recovery.environment.workers.scale_to_zero(worker, note)
     return written
+
+
+async def _step_back(recovery: Recovery, workers: Sequence[Worker]) -> None:
+    """Scale the workers back and raise AwaitingChange if an update of one began meanwhile; nothing is taken yet."""
+    try:
+        check_settled(recovery, [worker for worker in workers if worker.replicas == 0])
+    except AwaitingChange:
+        await scale_back(recovery)
+        raise
 
 
 def _is_held(recovery: Recovery, worker: Worker) -> bool:
@@ -212,7 +224,7 @@ def _managers(revived: Sequence[Worker]) -> str:
 
 
 def _remedy(revived: Sequence[Worker]) -> str:
-    known = remedies({worker.scaled_by for worker in revived if worker.scaled_by}, revived[0].ref.kind)
+    known = remedies({worker.scaled_by for worker in revived if worker.scaled_by}, revived[0].ref)
     return known or "If it is a GitOps tool or an autoscaler, pause it"
 
 
@@ -249,6 +261,7 @@ def worker_status(recovery: Recovery, worker: Worker) -> WorkerStatus:
         # A user may have scaled it since the other recovery was removed; that number is kept.
         replicas = note.replicas if is_own else replicas or note.replicas
     return WorkerStatus(
+        api_version=worker.ref.api_version,
         kind=worker.ref.kind,
         name=worker.name,
         uid=worker.uid,

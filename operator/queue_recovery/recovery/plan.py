@@ -31,6 +31,7 @@ from queue_recovery.recovery.ports import Count, StoredJob, Unlisted, WorkerOutl
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.replica_owners import replica_owners
+from queue_recovery.recovery.settled import check_kinds, check_settled
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
 from queue_recovery.recovery.status import Update
 
@@ -44,6 +45,7 @@ async def plan(recovery: Recovery) -> None:
     jobs = listed(recovery.spec)
     check_size(recovery.spec, jobs)
     workers = workers_of(queues.values()) if recovery.changes_workers else []
+    check_kinds(recovery, workers)
     await recovery.environment.check_permissions(await recovery.target(), workers)
     await check_images(recovery, queues.values())
     broker = await recovery.broker()
@@ -118,9 +120,13 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
 
 
 async def _outlines(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
-    """Return the workers in outline; raises AwaitingChange (`WorkerPaused`, `VolumesWouldBeDeleted`)."""
+    """Return the workers in outline.
+
+    Raises AwaitingChange (`WorkerPaused`, `UpdateInProgress`, `VolumesWouldBeDeleted`).
+    """
     found = await recovery.environment.workers.outline(workers)
     check_not_paused(recovery, (worker.ref for worker in found if worker.paused))
+    check_settled(recovery, found)
     for worker in found:
         if worker.deletes_volumes and recovery.scales_workers:
             raise AwaitingChange(

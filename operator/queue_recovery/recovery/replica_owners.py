@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from queue_recovery.api.replicas import MOST_OWNERS, ReplicaOwner
-from queue_recovery.api.worker_ref import WorkerKind
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.ports import WorkerOutline
 from queue_recovery.recovery.wording import quoted
 
 _REMEDIES: Final = {
-    "argocd-controller": "In the Argo CD Application, set spec.ignoreDifferences to [{group: apps, kind: KIND, "
+    "argocd-controller": "In the Argo CD Application, set spec.ignoreDifferences to [{group: GROUP, kind: KIND, "
     "jsonPointers: [/spec/replicas]}] and add RespectIgnoreDifferences=true to spec.syncPolicy.syncOptions",
     "kustomize-controller": "In Git, from which Flux applies it, remove spec.replicas from the KIND",
     "helm": "Remove replicas from the chart's KIND template",
@@ -17,7 +17,7 @@ _REMEDIES: Final = {
     "kubectl": "Remove spec.replicas from the manifest that kubectl applies",
     "keda": "Let the operator pause KEDA: kubectl apply -n NAMESPACE -k manifests/keda",
 }
-"""What makes a tool leave replicas alone, by its field manager; KIND stands for the worker's kind."""
+"""What makes a tool leave replicas alone, by its field manager; GROUP and KIND are the worker's."""
 
 
 _APPLY_AGAIN: Final = frozenset({"argocd-controller", "kustomize-controller", "helm-controller"})
@@ -27,7 +27,7 @@ _APPLY_AGAIN: Final = frozenset({"argocd-controller", "kustomize-controller", "h
 def replica_owners(workers: Iterable[WorkerOutline]) -> list[ReplicaOwner]:
     """Return the GitOps tools that will set the replicas of these workers again, the first of them."""
     found = [
-        ReplicaOwner(kind=worker.ref.kind, name=worker.ref.name, manager=manager)
+        ReplicaOwner(api_version=worker.ref.api_version, kind=worker.ref.kind, name=worker.ref.name, manager=manager)
         for worker in workers
         for manager in worker.applied_by
         if manager in _APPLY_AGAIN
@@ -35,16 +35,17 @@ def replica_owners(workers: Iterable[WorkerOutline]) -> list[ReplicaOwner]:
     return found[:MOST_OWNERS]
 
 
-def remedies(managers: Collection[str], kind: WorkerKind) -> str:
-    """Return what makes these managers leave the replicas of that kind alone; empty: none of them is known."""
-    return "; ".join(_REMEDIES[name].replace("KIND", kind) for name in sorted(managers) if name in _REMEDIES)
+def remedies(managers: Collection[str], worker: WorkerRef) -> str:
+    """Return what makes these managers leave the replicas of such a worker alone; empty: none of them is known."""
+    known = "; ".join(_REMEDIES[name] for name in sorted(managers) if name in _REMEDIES)
+    return known.replace("GROUP", worker.gvk.group).replace("KIND", worker.kind)
 
 
 def owners_note(owners: Sequence[ReplicaOwner]) -> str:
     """Describe who may scale the workers up during the drain, and what to do."""
     managers = sorted({owner.manager for owner in owners})
     workers = quoted(sorted({owner.name for owner in owners}))
-    what = remedies(managers, owners[0].kind) or "Remove spec.replicas from what it applies"
+    what = remedies(managers, owners[0]) or "Remove spec.replicas from what it applies"
     return (
         f"field manager {quoted(managers)} sets the replicas of {workers} with each server-side apply, and may scale "
         f"them up during the drain, which then begins again. {what}"

@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import Field
 
 from queue_recovery.api.base import GROUP, Model
+from queue_recovery.api.worker_ref import DEPLOYMENT
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID
 from queue_recovery.recovery.ports.autoscalers import PausedBy
 from queue_recovery.workers.namespace import Patch
@@ -35,9 +36,16 @@ _FALSE: Final = frozenset({"0", "f", "F", "false", "False", "FALSE"})
 class ScaleTargetRef(Model):
     """What an autoscaler scales."""
 
+    api_version: str = ""
+    """Empty: that of Deployments, as KEDA reads it."""
     kind: str = ""
     """Empty: a Deployment, as KEDA reads it."""
     name: str = ""
+
+    @property
+    def group(self) -> str:
+        """The API group of what is scaled."""
+        return (self.api_version or DEPLOYMENT.api_version).partition("/")[0]
 
 
 class HPASpec(Model):

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 from kubernetes.aio.client import ApiException, AutoscalingV2Api, CustomObjectsApi
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.api.worker_ref import DEPLOYMENT, WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.autoscalers import Autoscaler, Autoscaling, PausedBy, ScaledObject
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
@@ -26,10 +26,13 @@ from queue_recovery.workers.autoscaler_objects import (
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.held_objects import ATTEMPTS, fenced, release_fields
-from queue_recovery.workers.namespace import Conflict, Namespace, NotFound, Writable
+from queue_recovery.workers.namespace import Conflict, Namespace, NotFound
 from queue_recovery.workers.objects import ObjectList, ObjectT
+from queue_recovery.workers.resources import Writable, by_name
 
 _KEDA: Final = ("keda.sh", "v1alpha1")
+
+_SCALED_OBJECTS: Final = (*_KEDA, "scaledobjects")
 
 _ASK_AGAIN_SECONDS: Final = 60.0
 """After which a list is asked for again that the API server does not know, or denies."""
@@ -49,8 +52,8 @@ class KubernetesAutoscalers:
         ordinary, writes = CustomObjectsApi(connections.ordinary), CustomObjectsApi(connections.writes)
         self._listed = ordinary.list_namespaced_custom_object_without_preload_content
         self._scaled_object = Writable(
-            partial(_by_name, writes.get_namespaced_custom_object_without_preload_content),
-            partial(_by_name, writes.patch_namespaced_custom_object_without_preload_content),
+            partial(by_name, writes.get_namespaced_custom_object_without_preload_content, _SCALED_OBJECTS),
+            partial(by_name, writes.patch_namespaced_custom_object_without_preload_content, _SCALED_OBJECTS),
             KedaScaledObject,
         )
         self._ask_again: dict[type, float] = {}
@@ -130,16 +133,10 @@ class KubernetesAutoscalers:
             raise to_recovery_error(error) from None
 
 
-def _by_name(
-    call: Callable[..., Awaitable[ClientResponse]], name: str, namespace: str, *body: object, **options: object
-) -> Awaitable[ClientResponse]:
-    """Call a method of the client for custom objects as one for a built-in kind."""
-    return call(*_KEDA, namespace, "scaledobjects", name, *body, **options)
-
-
 def _scaled(target: ScaleTargetRef, workers: Sequence[WorkerRef]) -> WorkerRef | None:
     """Return the worker that an autoscaler scales."""
-    return next((one for one in workers if (one.kind, one.name) == (target.kind or "Deployment", target.name)), None)
+    wanted = (target.group, target.kind or DEPLOYMENT.kind, target.name)
+    return next((one for one in workers if (one.gvk.group, one.kind, one.name) == wanted), None)
 
 
 def _changed(name: str) -> RecoveryError:

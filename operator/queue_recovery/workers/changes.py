@@ -1,18 +1,19 @@
 """The changes of workers that wake a recovery which waits for one."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from queue_recovery.api.worker_ref import WorkerKind, WorkerRef
+from queue_recovery.api.worker_ref import GroupVersionKind, WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote
 from queue_recovery.workers.informer import Informer
-from queue_recovery.workers.objects import Workload
+from queue_recovery.workers.kinds import kind_of
 from queue_recovery.workers.patches import NO_NOTE
 from queue_recovery.workers.snapshot import note_labels
+from queue_recovery.workers.workloads import Workload
 
 _PAUSE_SECONDS: Final = 10.0
 """Before a watch that the API server has refused is tried again."""
@@ -27,6 +28,8 @@ class ObservedWorker:
     generation: int
     note: Mapping[str, str | None]
     """The labels of a note, as they are."""
+    unsettled: str | None
+    """Why it must not be scaled to 0; None: it may."""
 
 
 Observed = ObservedWorker | None
@@ -36,7 +39,7 @@ Observed = ObservedWorker | None
 class WorkerChanges:
     """What was last observed of some workers, and whether it has changed since."""
 
-    def __init__(self, informers: Mapping[WorkerKind, Informer[Workload]]) -> None:
+    def __init__(self, informers: Callable[[GroupVersionKind], Informer[Workload]]) -> None:
         """Take the informers of the namespace's workers."""
         self._informers = informers
         self._observed: dict[WorkerRef, Observed] = {}
@@ -64,8 +67,8 @@ class WorkerChanges:
     async def changed(self) -> None:
         """Return once one of the workers has changed since it was last observed.
 
-        That is: it was created, deleted or replaced, or its generation or its note is another. While the API server
-        refuses the watch, it is tried again.
+        That is: it was created, deleted or replaced, or its generation, its note, or whether it may be scaled to 0 is
+        another. While the API server refuses the watch, it is tried again.
         """
         await self._ready.wait()
         while True:
@@ -78,7 +81,7 @@ class WorkerChanges:
 
     async def _await_change(self) -> None:
         changed = asyncio.Event()
-        followed = [self._informers[kind] for kind in sorted({ref.kind for ref in self._observed})]
+        followed = [self._informers(kind) for kind in sorted({ref.gvk for ref in self._observed})]
         async with AsyncExitStack() as stack:
             for informer in followed:
                 await stack.enter_async_context(informer.followed(changed.set))
@@ -102,7 +105,9 @@ def is_relevant(before: Observed, now: Observed) -> bool:
         return before is not now
     if before.uid != now.uid:
         return True
-    return before.version < now.version and (before.generation, before.note) != (now.generation, now.note)
+    if before.version >= now.version:
+        return False
+    return (before.generation, before.note, before.unsettled) != (now.generation, now.note, now.unsettled)
 
 
 def _observe_all(refs: Sequence[WorkerRef], workloads: Collection[Workload]) -> dict[WorkerRef, Observed]:
@@ -113,4 +118,5 @@ def _observe_all(refs: Sequence[WorkerRef], workloads: Collection[Workload]) -> 
 def _observe(workload: Workload) -> ObservedWorker:
     metadata = workload.metadata
     labels = {name: metadata.labels.get(name) for name in NO_NOTE}
-    return ObservedWorker(metadata.uid, metadata.version, metadata.generation, labels)
+    unsettled = kind_of(workload.gvk).unsettled(workload)
+    return ObservedWorker(metadata.uid, metadata.version, metadata.generation, labels, unsettled)

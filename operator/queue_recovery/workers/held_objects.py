@@ -5,9 +5,10 @@ from typing import Final
 
 from queue_recovery.api.reasons import Outcome
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.workers.namespace import Conflict, Namespace, NotFound, Writable
+from queue_recovery.workers.namespace import Conflict, Namespace, NotFound
 from queue_recovery.workers.objects import ObjectT
 from queue_recovery.workers.patches import FENCE, field_release
+from queue_recovery.workers.resources import Writable
 
 ATTEMPTS: Final = 10
 """How often a write is tried that conflicts with another one."""

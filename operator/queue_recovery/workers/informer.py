@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from typing import Final, Generic
 
-from queue_recovery.workers.namespace import Deleted, Interrupted, Kind, Namespace, Reached, Updated
+from queue_recovery.workers.namespace import Deleted, Interrupted, Namespace, Reached, Updated
 from queue_recovery.workers.objects import ObjectList, ObjectT
+from queue_recovery.workers.resources import Kind
 
 _PAUSE_SECONDS: Final = 1.0
 """Between two lists, and between two watches that ended at once, so as not to overload a server in trouble."""

@@ -1,73 +1,100 @@
-"""What differs between the kinds of workers: who controls their pods, when they are at 0, and what a rollout waits for.
+"""What differs between the kinds of workers: whose pods are theirs, when they are at 0, and what a rollout waits for.
 
-Pure. A further kind is a row of `KINDS`, and its requests in `namespace.py`.
+Pure. A kind that differs from the convention has a row of its own in `KINDS`; all others are `SCALABLE`.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
-from queue_recovery.api.worker_ref import WorkerKind
+from queue_recovery.api.worker_ref import DEPLOYMENT, ROLLOUT, STATEFUL_SET, GroupVersionKind
+from queue_recovery.recovery.ports import RESTARTED_AT
 from queue_recovery.recovery.wording import counted
-from queue_recovery.workers.objects import ReplicaSet, Workload
+from queue_recovery.workers import argo_rollouts
+from queue_recovery.workers.objects import Pod, ReplicaSet
+from queue_recovery.workers.observed import (
+    NOT_OBSERVED,
+    has_observed_zero,
+    is_observed,
+    replica_sets_are_at_zero,
+    replicas_wait_for,
+)
+from queue_recovery.workers.workloads import Workload
 
-NOT_OBSERVED: Final = "its controller has not observed the change yet"
+
+class PodsOf(Enum):
+    """Which pods are those of a worker."""
+
+    REPLICA_SETS = auto()
+    """Those that its ReplicaSets control."""
+    ITSELF = auto()
+    """Those that it controls."""
+    SELECTOR = auto()
+    """Those that its `scale` subresource selects, and those that it or a ReplicaSet of it controls."""
 
 
-@dataclass(frozen=True)
+def _restart_by_annotation(restarted_at: str) -> Mapping[str, object]:
+    """Return the spec with which `kubectl rollout restart` restarts pods."""
+    return {"template": {"metadata": {"annotations": {RESTARTED_AT: restarted_at}}}}
+
+
+def _restart_at(restarted_at: str) -> Mapping[str, object]:
+    """Return the spec with which `kubectl argo rollouts restart` does; another template would start an update."""
+    return {"restartAt": restarted_at}
+
+
+def _is_never_in_an_update(_: Workload) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkloadKind:
     """One kind of worker."""
 
-    resource: str
-    """The plural in the API group `apps`."""
-    pods_of: str
-    """The kind of the object that controls its pods."""
+    pods_of: PodsOf
     is_at_zero: Callable[[Workload, Collection[ReplicaSet]], bool]
     """Whether its controller has observed its 0 replicas, and so creates no more pods; takes its own ReplicaSets."""
-    waits_for: Callable[[Workload], str | None]
-    """What its rollout waits for, judged as `kubectl rollout status` does; None: complete."""
+    waits_for: Callable[[Workload, Collection[Pod]], str | None]
+    """What its rollout waits for, judged as its command-line tool does; takes its live pods. None: complete."""
+    unsettled: Callable[[Workload], str | None] = _is_never_in_an_update
+    """Why scaling it to 0 now would change the outcome of an update; None: it would not."""
+    restart: Callable[[str], Mapping[str, object]] | None = _restart_by_annotation
+    """Returns the spec that restarts its pods at a time; None: no such spec is known."""
+
+    @property
+    def has_replica_sets(self) -> bool:
+        """Whether its ReplicaSets are read."""
+        return self.pods_of is not PodsOf.ITSELF
 
 
 def _deployment_is_at_zero(deployment: Workload, replica_sets: Collection[ReplicaSet]) -> bool:
     return (
-        _has_observed_zero(deployment)
+        has_observed_zero(deployment)
         and deployment.status.terminating_replicas == 0
-        and all(
-            one.spec.replicas == 0
-            and one.status.observed_generation >= one.metadata.generation
-            and one.status.replicas == 0
-            for one in replica_sets
-        )
+        and replica_sets_are_at_zero(replica_sets)
     )
 
 
 def _stateful_set_is_at_zero(stateful_set: Workload, _: Collection[ReplicaSet]) -> bool:
-    return _has_observed_zero(stateful_set)
+    return has_observed_zero(stateful_set)
 
 
-def _has_observed_zero(found: Workload) -> bool:
-    status = found.status
-    return found.spec.replicas == 0 and status.observed_generation >= found.metadata.generation and status.replicas == 0
+def _scalable_is_at_zero(found: Workload, replica_sets: Collection[ReplicaSet]) -> bool:
+    return has_observed_zero(found) and replica_sets_are_at_zero(replica_sets)
 
 
-def _deployment_waits_for(deployment: Workload) -> str | None:
-    wanted, status = deployment.spec.replicas, deployment.status
-    if deployment.metadata.generation > status.observed_generation:
+def _deployment_waits_for(deployment: Workload, _: Collection[Pod]) -> str | None:
+    if not is_observed(deployment):
         return NOT_OBSERVED
-    if any(condition.reason == "ProgressDeadlineExceeded" for condition in status.conditions):
+    if any(condition.reason == "ProgressDeadlineExceeded" for condition in deployment.status.conditions):
         return "it exceeded its progress deadline"
-    if status.updated_replicas < wanted:
-        return f"{status.updated_replicas} of {wanted} new replicas have been updated"
-    if status.replicas > status.updated_replicas:
-        return f"{counted(status.replicas - status.updated_replicas, 'old replica')} pending termination"
-    if status.available_replicas < status.updated_replicas:
-        return f"{status.available_replicas} of {status.updated_replicas} updated replicas are available"
-    return None
+    return replicas_wait_for(deployment)
 
 
-def _stateful_set_waits_for(stateful_set: Workload) -> str | None:
+def _stateful_set_waits_for(stateful_set: Workload, _: Collection[Pod]) -> str | None:
     wanted, status = stateful_set.spec.replicas, stateful_set.status
-    if stateful_set.metadata.generation > status.observed_generation:
+    if not is_observed(stateful_set):
         return NOT_OBSERVED
     if status.replicas > wanted:
         return f"{counted(status.replicas - wanted, 'old replica')} pending termination"
@@ -85,7 +112,41 @@ def _update_waits_for(stateful_set: Workload) -> str | None:
     return None if is_complete else f"{status.updated_replicas} of {due} replicas have been updated"
 
 
-KINDS: Final[Mapping[WorkerKind, WorkloadKind]] = {
-    "Deployment": WorkloadKind("deployments", "ReplicaSet", _deployment_is_at_zero, _deployment_waits_for),
-    "StatefulSet": WorkloadKind("statefulsets", "StatefulSet", _stateful_set_is_at_zero, _stateful_set_waits_for),
+def _scalable_waits_for(found: Workload, live: Collection[Pod]) -> str | None:
+    if not is_observed(found):
+        return NOT_OBSERVED
+    wanted = found.spec.replicas
+    staying = [pod for pod in live if pod.metadata.deletion_timestamp is None]
+    if len(live) > len(staying):
+        return f"{counted(len(live) - len(staying), 'old replica')} pending termination"
+    if len(staying) > wanted:
+        return f"{counted(len(staying) - wanted, 'old replica')} pending termination"
+    ready = sum(pod.is_ready for pod in staying)
+    return None if ready >= wanted else f"{ready} of {wanted} replicas are ready"
+
+
+KINDS: Final[Mapping[GroupVersionKind, WorkloadKind]] = {
+    DEPLOYMENT: WorkloadKind(
+        pods_of=PodsOf.REPLICA_SETS, is_at_zero=_deployment_is_at_zero, waits_for=_deployment_waits_for
+    ),
+    STATEFUL_SET: WorkloadKind(
+        pods_of=PodsOf.ITSELF, is_at_zero=_stateful_set_is_at_zero, waits_for=_stateful_set_waits_for
+    ),
+    ROLLOUT: WorkloadKind(
+        pods_of=PodsOf.REPLICA_SETS,
+        is_at_zero=argo_rollouts.is_at_zero,
+        waits_for=argo_rollouts.waits_for,
+        unsettled=argo_rollouts.unsettled,
+        restart=_restart_at,
+    ),
 }
+
+SCALABLE: Final = WorkloadKind(
+    pods_of=PodsOf.SELECTOR, is_at_zero=_scalable_is_at_zero, waits_for=_scalable_waits_for, restart=None
+)
+"""Any other kind that has a `scale` subresource, as far as it follows the conventions of Kubernetes."""
+
+
+def kind_of(gvk: GroupVersionKind) -> WorkloadKind:
+    """Return how workers of a kind are judged."""
+    return KINDS.get(gvk, SCALABLE)

@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.worker_ref import WorkerKind, WorkerRef
+from queue_recovery.api.worker_ref import APPS, GroupVersionKind, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker, WorkerOutline
 from queue_recovery.recovery.wording import named
 from queue_recovery.workers.changes import WorkerChanges
 from queue_recovery.workers.held_objects import ATTEMPTS, fenced, release_fields
-from queue_recovery.workers.informers import Informers
+from queue_recovery.workers.informers import Informers, have_replica_sets
+from queue_recovery.workers.kinds import kind_of
 from queue_recovery.workers.namespace import Conflict, NotFound, Patch
-from queue_recovery.workers.objects import Pod, ReplicaSet, Workload
+from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
 from queue_recovery.workers.patches import NO_NOTE, restarting, scaling
+from queue_recovery.workers.scalable import pod_selectors
 from queue_recovery.workers.snapshot import note_labels, note_of, worker
+from queue_recovery.workers.workloads import Workload
 
 
 class KubernetesWorkers:
@@ -29,6 +32,7 @@ class KubernetesWorkers:
         self._informers = informers
         self._namespace = informers.namespace
         self._changes = WorkerChanges(informers.workloads)
+        self._resources = informers.resources
 
     async def look(self, refs: Sequence[WorkerRef]) -> Sequence[Worker]:
         """Return these workers as they are now, in this order.
@@ -39,31 +43,34 @@ class KubernetesWorkers:
         Raises:
             RecoveryError: `WorkerNotFound`, `Forbidden`, `KubernetesUnavailable`.
         """
-        informers, kinds = self._informers, _kinds(refs)
+        informers, kinds = self._informers, await self._found(refs)
+        selectors = await pod_selectors(self._namespace, refs)
         if informers.are_current(kinds):
             listed = await informers.refreshed_workloads(kinds)
             pods = await informers.refreshed(informers.pods)
             # A watch without a follower may have ended in the meantime, and its informer is empty then.
             if informers.are_current(kinds):
-                return self._describe(refs, listed, informers.replica_sets.present, pods)
+                return self._describe(selectors, listed, informers.replica_sets.present, pods)
         # In this order and one after the other: see `snapshot.worker`.
-        fetch = self._namespace.fetch
-        workloads = [one for kind in kinds for one in (await fetch(self._namespace.workloads[kind])).items]
-        replica_sets = (await fetch(self._namespace.replica_sets)).items if "Deployment" in kinds else []
-        return self._describe(refs, workloads, replica_sets, (await fetch(self._namespace.pods)).items)
+        fetch, resources = self._namespace.fetch, self._resources
+        workloads = [one for kind in kinds for one in (await fetch(resources.found[kind].collection)).items]
+        replica_sets = (await fetch(resources.replica_sets)).items if have_replica_sets(kinds) else []
+        return self._describe(selectors, workloads, replica_sets, (await fetch(resources.pods)).items)
 
     async def outline(self, refs: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
         """Return these workers in outline, in this order; raises as `look`.
 
-        This sends one request at most for each kind, and none where the workers are watched.
+        This sends one request at most for each kind, none where the workers are watched, and two more for each worker
+        whose pods are known by its `scale` subresource.
         """
         found: list[Workload] = []
-        for kind in _kinds(refs):
-            informer = self._informers.workloads[kind]
+        await pod_selectors(self._namespace, refs)
+        for kind in await self._found(refs):
+            informer = self._informers.workloads(kind)
             if informer.is_current:
                 found += informer.present
             else:
-                found += (await self._namespace.fetch(self._namespace.workloads[kind])).items
+                found += (await self._namespace.fetch(self._resources.found[kind].collection)).items
         by_ref = self._by_ref(refs, found)
         return [
             WorkerOutline(
@@ -71,6 +78,7 @@ class KubernetesWorkers:
                 paused=one.spec.paused,
                 deletes_volumes=one.deletes_volumes,
                 applied_by=one.metadata.replicas_applied_by,
+                unsettled=kind_of(ref.gvk).unsettled(one),
             )
             for ref, one in ((ref, by_ref[ref]) for ref in refs)
         ]
@@ -90,7 +98,8 @@ class KubernetesWorkers:
             RecoveryError: `WorkerNotFound` (also when one is deleted in the meantime), `Forbidden`.
             RecoveryError: `KubernetesUnavailable`.
         """
-        informers, kinds, changed = self._informers, _kinds(refs), asyncio.Event()
+        informers, kinds, changed = self._informers, await self._found(refs), asyncio.Event()
+        selectors = await pod_selectors(self._namespace, refs)
         last: Sequence[Worker] = ()
         async with informers.followed(kinds, changed.set, fresh=fresh):
             earlier = {pod.metadata.uid for pod in informers.pods.gone}
@@ -102,14 +111,15 @@ class KubernetesWorkers:
                 changed.clear()
                 informers.check(kinds)
                 now = self._describe(
-                    refs,
+                    selectors,
                     informers.present(kinds),
                     informers.replica_sets.present,
                     informers.pods.objects,
                     gone(),
                 )
                 if now != last and all(worker.drained for worker in now):
-                    now = self._describe(refs, *await informers.refresh(kinds), gone())
+                    selectors = await pod_selectors(self._namespace, refs)
+                    now = self._describe(selectors, *await informers.refresh(kinds), gone())
                 if now != last:
                     last = now
                     yield now
@@ -137,14 +147,16 @@ class KubernetesWorkers:
         return written.metadata.generation
 
     async def restart(self, worker: Worker, restarted_at: str) -> None:
-        """Write the annotation, if the worker is unchanged and does not have it; raises as `scale_to_zero`."""
-        kind = self._namespace.writable[worker.ref.kind]
+        """Write that time, if the worker is unchanged and does not have it; raises as `scale_to_zero`."""
+        kind, spec = (await self._resources.find(worker.ref.gvk)).single, kind_of(worker.ref.gvk).restart
+        if spec is None:
+            raise ValueError(f"it is not known how to restart a {worker.ref.gvk}")
         try:
             if worker.restarted_at == restarted_at:
                 # A process may have died before it had released the fields.
                 written = await self._namespace.read(kind, worker.name)
             else:
-                patch = restarting(worker.uid, worker.resource_version, restarted_at)
+                patch = restarting(worker.uid, worker.resource_version, spec(restarted_at))
                 written = await self._merge(worker.ref, patch)
                 self._changes.observe_write(written, worker.generation, worker.note)
         except (Conflict, NotFound):
@@ -168,8 +180,10 @@ class KubernetesWorkers:
         Raises:
             RecoveryError: `Forbidden`.
             RecoveryError: `WorkerChanged` when each try conflicts with another write, `KubernetesUnavailable`.
+            RecoveryError: `WorkerNotFound` when the API server does not serve the kind of the worker.
         """
-        known, kind, name = self._held_by(ref, run_uids), self._namespace.writable[ref.kind], ref.name
+        kind = (await self._resources.find(ref.gvk)).single
+        known, name = self._held_by(ref, run_uids), ref.name
         for _ in range(ATTEMPTS):
             try:
                 # The first try may use the informer's copy: a write to an outdated version conflicts.
@@ -188,25 +202,46 @@ class KubernetesWorkers:
                 else:
                     replicas = None
                     written = await fenced(self._namespace, kind, found)
-                    self._informers.workloads[ref.kind].observe_write(written)
+                    self._informers.workloads(ref.gvk).observe_write(written)
             except Conflict:
                 continue
             except NotFound:
-                return None
+                if await self._is_gone(ref):
+                    return None
+                continue
             if note is None or note.uid in run_uids:
                 # Also without a note: a process may have died after it had scaled back.
                 await release_fields(self._namespace, kind, written)
             return replicas
         raise _changed(ref)
 
+    async def _found(self, refs: Sequence[WorkerRef]) -> Sequence[GroupVersionKind]:
+        """Return the kinds of these workers, each of which the API server knows; raises RecoveryError."""
+        kinds = sorted({ref.gvk for ref in refs})
+        for kind in kinds:
+            await self._resources.find(kind)
+        return kinds
+
+    async def _is_gone(self, ref: WorkerRef) -> bool:
+        """Return whether a worker that was not found does not exist.
+
+        The API server gives the same answer while it does not serve the worker's kind. So its collection is listed, and
+        a kind that is not served is an error: the worker may be at 0.
+        """
+        if ref.gvk.group == APPS:
+            return True
+        listed = await self._namespace.fetch(self._resources.found[ref.gvk].collection)
+        return all(one.metadata.name != ref.name for one in listed.items)
+
     async def _merge(self, ref: WorkerRef, body: Patch) -> Workload:
-        written = await self._namespace.merge(self._namespace.writable[ref.kind], ref.name, body)
-        self._informers.workloads[ref.kind].observe_write(written)
+        single = (await self._resources.find(ref.gvk)).single
+        written = await self._namespace.merge(single, ref.name, body)
+        self._informers.workloads(ref.gvk).observe_write(written)
         return written
 
     def _held_by(self, ref: WorkerRef, run_uids: Collection[str]) -> Workload | None:
         """Return the informer's copy of a worker that one of these recoveries holds."""
-        informer = self._informers.workloads[ref.kind]
+        informer = self._informers.workloads(ref.gvk)
         for one in informer.present if informer.is_current else ():
             note = note_of(one)
             if one.metadata.name == ref.name and note is not None and note.uid in run_uids:
@@ -215,14 +250,17 @@ class KubernetesWorkers:
 
     def _describe(
         self,
-        refs: Sequence[WorkerRef],
+        refs: Mapping[WorkerRef, Selector | None],
         workloads: Collection[Workload],
         replica_sets: Collection[ReplicaSet],
         pods: Collection[Pod],
         gone: Collection[Pod] = (),
     ) -> Sequence[Worker]:
-        by_ref = self._by_ref(refs, workloads)
-        return [worker(by_ref[ref], workloads, replica_sets, pods, gone) for ref in refs]
+        by_ref = self._by_ref([*refs], workloads)
+        return [
+            worker(by_ref[ref], workloads, replica_sets, pods, gone, selector=selector)
+            for ref, selector in refs.items()
+        ]
 
     def _by_ref(self, refs: Sequence[WorkerRef], workloads: Collection[Workload]) -> Mapping[WorkerRef, Workload]:
         """Observe the workers and return them by kind and name; raises RecoveryError."""
@@ -237,10 +275,6 @@ class KubernetesWorkers:
                 "target",
             )
         return by_ref
-
-
-def _kinds(refs: Sequence[WorkerRef]) -> Sequence[WorkerKind]:
-    return sorted({ref.kind for ref in refs})
 
 
 def _is_as_left(found: Workload, scaled_down: ScaledDown) -> bool:

@@ -1,34 +1,23 @@
 """The objects of one namespace in the API server: collections are listed and watched, single objects are written."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Generic
 
 from aiohttp import ClientResponse
-from kubernetes.aio.client import ApiException, AppsV1Api, CoreV1Api
+from kubernetes.aio.client import ApiException
 from pydantic import ValidationError
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.worker_ref import WorkerKind
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers.api_errors import API_ERRORS, CONNECTION_ERRORS, to_recovery_error
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer, opened
 from queue_recovery.workers.connections import Connections
-from queue_recovery.workers.objects import (
-    Bookmark,
-    Changed,
-    Deployment,
-    EventType,
-    ObjectList,
-    ObjectT,
-    ObjectT_co,
-    Pod,
-    ReplicaSet,
-    StatefulSet,
-    Workload,
-)
+from queue_recovery.workers.objects import Bookmark, EventType, ObjectList, ObjectT
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
+from queue_recovery.workers.resources import Kind, Resources, Writable
 
 FIELD_MANAGER: Final = "queue-recovery"
 """The manager in `managedFields` of what the operator writes."""
@@ -53,25 +42,6 @@ class NotFound(Exception):
 
 class Interrupted(Exception):
     """A watch cannot be resumed: list again."""
-
-
-@dataclass(frozen=True)
-class Kind(Generic[ObjectT_co]):
-    """One collection of the namespace."""
-
-    lists: Callable[..., Awaitable[ClientResponse]]
-    watches: Callable[..., Awaitable[ClientResponse]]
-    listed: type[ObjectList[ObjectT_co]]
-    changed: type[Changed[ObjectT_co]]
-
-
-@dataclass(frozen=True)
-class Writable(Generic[ObjectT_co]):
-    """One kind of object that is read and patched by name."""
-
-    reads: Callable[..., Awaitable[ClientResponse]]
-    patches: Callable[..., Awaitable[ClientResponse]]
-    object: type[ObjectT_co]
 
 
 @dataclass(frozen=True)
@@ -105,46 +75,7 @@ class Namespace:
     def __init__(self, connections: Connections, name: str, account: ServiceAccount) -> None:
         self.name = name
         self._account = account
-        writes = AppsV1Api(connections.writes)
-        listed, watched = AppsV1Api(connections.ordinary), AppsV1Api(connections.watches)
-        self.workloads: Mapping[WorkerKind, Kind[Workload]] = {
-            "Deployment": Kind(
-                listed.list_namespaced_deployment_without_preload_content,
-                watched.list_namespaced_deployment_without_preload_content,
-                ObjectList[Deployment],
-                Changed[Deployment],
-            ),
-            "StatefulSet": Kind(
-                listed.list_namespaced_stateful_set_without_preload_content,
-                watched.list_namespaced_stateful_set_without_preload_content,
-                ObjectList[StatefulSet],
-                Changed[StatefulSet],
-            ),
-        }
-        self.writable: Mapping[WorkerKind, Writable[Workload]] = {
-            "Deployment": Writable(
-                writes.read_namespaced_deployment_without_preload_content,
-                writes.patch_namespaced_deployment_without_preload_content,
-                Deployment,
-            ),
-            "StatefulSet": Writable(
-                writes.read_namespaced_stateful_set_without_preload_content,
-                writes.patch_namespaced_stateful_set_without_preload_content,
-                StatefulSet,
-            ),
-        }
-        self.replica_sets = Kind(
-            listed.list_namespaced_replica_set_without_preload_content,
-            watched.list_namespaced_replica_set_without_preload_content,
-            ObjectList[ReplicaSet],
-            Changed[ReplicaSet],
-        )
-        self.pods = Kind(
-            CoreV1Api(connections.ordinary).list_namespaced_pod_without_preload_content,
-            CoreV1Api(connections.watches).list_namespaced_pod_without_preload_content,
-            ObjectList[Pod],
-            Changed[Pod],
-        )
+        self.resources = Resources(connections)
 
     async def fetch(self, kind: Kind[ObjectT]) -> ObjectList[ObjectT]:
         """Return a collection as it is now."""
@@ -239,6 +170,12 @@ class Namespace:
         try:
             yield
         except API_ERRORS as error:
+            if isinstance(error, ApiException) and error.status == HTTPStatus.NOT_FOUND:
+                raise RecoveryError(
+                    Reason.WORKER_NOT_FOUND,
+                    "the API server does not know the kind of one of the workers any more. Install its "
+                    "CustomResourceDefinition, or correct workers in the target",
+                ) from None
             remedy = forbidden(self.name, self._account)
             raise to_recovery_error(error, forbidden=remedy, refused=Reason.WORKER_WRITE_REFUSED) from None
 

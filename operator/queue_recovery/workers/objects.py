@@ -6,7 +6,6 @@ from typing import Generic, TypeVar
 from pydantic import Field
 
 from queue_recovery.api.base import Model
-from queue_recovery.api.worker_ref import WorkerKind, WorkerRef
 from queue_recovery.recovery.ports import RESTARTED_AT
 
 
@@ -112,80 +111,9 @@ class PodTemplate(Model):
     spec: PodSpec = PodSpec()
 
 
-class RollingUpdate(Model):
-    partition: int = 0
-    """Of a StatefulSet: pods with a lower number keep the former template."""
-
-
-class UpdateStrategy(Model):
-    type: str = "RollingUpdate"
-    rolling_update: RollingUpdate = RollingUpdate()
-
-
-class ClaimRetention(Model):
-    when_scaled: str = "Retain"
-
-
-class WorkloadSpec(Model):
-    replicas: int = 1
-    paused: bool = False
-    """Of a Deployment; a StatefulSet cannot be paused."""
-    selector: Selector
-    template: PodTemplate = PodTemplate()
-    update_strategy: UpdateStrategy = UpdateStrategy()
-    """Of a StatefulSet, like the next two."""
-    volume_claim_templates: Sequence[object] = ()
-    persistent_volume_claim_retention_policy: ClaimRetention = ClaimRetention()
-
-
-class WorkloadCondition(Model):
-    type: str
-    reason: str = ""
-
-
-class WorkloadStatus(Model):
-    observed_generation: int = 0
-    replicas: int = 0
-    updated_replicas: int = 0
-    available_replicas: int = 0
-    ready_replicas: int = 0
-    terminating_replicas: int = 0
-    """Of a Deployment. Absent on servers before 1.33, where it reads as 0."""
-    current_revision: str = ""
-    """Of a StatefulSet, like `update_revision`: those of its pods' templates before and after an update."""
-    update_revision: str = ""
-    conditions: Sequence[WorkloadCondition] = ()
-
-
-class Workload(KubernetesObject):
-    """A worker. A list does not say of which kind its items are, so each kind has its own default."""
-
-    kind: WorkerKind
-    spec: WorkloadSpec
-    status: WorkloadStatus = WorkloadStatus()
-
-    @property
-    def ref(self) -> WorkerRef:
-        """Return its kind and name."""
-        return WorkerRef(kind=self.kind, name=self.metadata.name)
-
-    @property
-    def deletes_volumes(self) -> bool:
-        """Return whether its controller deletes the volumes of its pods when it is scaled to 0."""
-        retention = self.spec.persistent_volume_claim_retention_policy
-        return bool(self.spec.volume_claim_templates) and retention.when_scaled == "Delete"
-
-
-class Deployment(Workload):
-    kind: WorkerKind = "Deployment"
-
-
-class StatefulSet(Workload):
-    kind: WorkerKind = "StatefulSet"
-
-
 class ReplicaSetSpec(Model):
     replicas: int = 1
+    template: PodTemplate = PodTemplate()
 
 
 class ReplicaSetStatus(Model):
@@ -239,6 +167,11 @@ class PodStatus(Model):
 
 class Pod(KubernetesObject):
     status: PodStatus = PodStatus()
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether it is ready."""
+        return any(one.type == "Ready" and one.status == "True" for one in self.status.conditions)
 
 
 ObjectT = TypeVar("ObjectT", bound=KubernetesObject)

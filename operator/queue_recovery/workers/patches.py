@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from queue_recovery.api.base import GROUP
-from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, RESTARTED_AT, SCALE_BACK_TO
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
 from queue_recovery.workers.namespace import FIELD_MANAGER, Patch
 from queue_recovery.workers.objects import KubernetesObject
 
@@ -27,10 +27,9 @@ def scaling(uid: str, resource_version: str, note: Mapping[str, str | None], rep
     return {"metadata": metadata, "spec": {"replicas": replicas}}
 
 
-def restarting(uid: str, resource_version: str, restarted_at: str) -> Patch:
-    """Return the patch that restarts the pods as `kubectl rollout restart` does; it conflicts as `scaling` does."""
-    template = {"metadata": {"annotations": {RESTARTED_AT: restarted_at}}}
-    return {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": {"template": template}}
+def restarting(uid: str, resource_version: str, spec: Mapping[str, object]) -> Patch:
+    """Return the patch that restarts the pods by this spec; it conflicts as `scaling` does."""
+    return {"metadata": {"uid": uid, "resourceVersion": resource_version}, "spec": dict(spec)}
 
 
 def field_release(held: KubernetesObject) -> list[Patch]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,15 +20,21 @@ from typing_extensions import override
 from queue_recovery.api.base import Model
 from queue_recovery.api.ledger import LEDGER
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.api.worker_ref import APPS, DEPLOYMENT, ROLLOUT, STATEFUL_SET, GroupVersionKind, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.wording import named
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
 from queue_recovery.workers.calls import REQUEST_SECONDS, answer
-from queue_recovery.workers.kinds import KINDS
+from queue_recovery.workers.kinds import PodsOf, kind_of
 
 TENANT_ROLE: Final = "queue-recovery-tenant"
 """The ClusterRole that a namespace grants to the operator by a RoleBinding."""
+
+ROLLOUTS_ROLE: Final = f"{TENANT_ROLE}-rollouts"
+"""The same for Rollouts, which not every namespace has."""
+
+APPS_PLURALS: Final[Mapping[GroupVersionKind, str]] = {DEPLOYMENT: "deployments", STATEFUL_SET: "statefulsets"}
+"""The resources of the kinds that every cluster has."""
 
 _GRANTED_SECONDS: Final = 10.0
 """How long a granted permission is remembered: many recoveries ask at once."""
@@ -61,17 +67,30 @@ class Permission:
         return f"{self.verb} {self.resource}{group}{name}"
 
 
-def permissions_for(secrets: Iterable[str], workers: Iterable[WorkerRef]) -> list[Permission]:
+def permissions_for(
+    secrets: Iterable[str],
+    workers: Iterable[WorkerRef],
+    plurals: Mapping[GroupVersionKind, str] = APPS_PLURALS,
+) -> list[Permission]:
     """Return what is needed to read these Secrets, to scale these workers, and to write the ledger.
 
     Informers list and watch the whole namespace, which permissions on single names do not allow.
+
+    Args:
+        secrets: names of Secrets.
+        workers: the workers.
+        plurals: the resources of their kinds.
     """
     refs = list(workers)
-    listed = {KINDS[ref.kind].resource for ref in refs} | {"replicasets" for ref in refs if ref.kind == "Deployment"}
+    kinds = {ref.gvk: kind_of(ref.gvk) for ref in refs}
+    listed = {(gvk.group, plurals[gvk]) for gvk in kinds}
+    listed |= {(APPS, "replicasets") for kind in kinds.values() if kind.has_replica_sets}
+    scaled = [ref for ref in refs if kinds[ref.gvk].pods_of is PodsOf.SELECTOR]
     return [
         *(Permission("get", "secrets", name=name) for name in secrets),
-        *(Permission(verb, resource, "apps") for resource in sorted(listed) for verb in ("list", "watch")),
-        *(Permission(verb, KINDS[ref.kind].resource, "apps", ref.name) for ref in refs for verb in ("get", "patch")),
+        *(Permission(verb, resource, group) for group, resource in sorted(listed) for verb in ("list", "watch")),
+        *(Permission(verb, plurals[ref.gvk], ref.gvk.group, ref.name) for ref in refs for verb in ("get", "patch")),
+        *(Permission("get", f"{plurals[ref.gvk]}/scale", ref.gvk.group, ref.name) for ref in scaled),
         *(Permission(verb, "pods") for verb in ("list", "watch")),
         *(Permission(verb, "configmaps", name=LEDGER) for verb in ("get", "patch")),
         Permission("create", "configmaps"),
@@ -119,10 +138,14 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permiss
         account: the operator's ServiceAccount.
         missing: what `Permissions.missing` has returned, if it was asked.
     """
-    grant = (
-        f"kubectl create rolebinding queue-recovery --clusterrole={TENANT_ROLE} "
+    roles = _roles(missing)
+    grant = " && ".join(
+        f"kubectl create rolebinding {role.replace(TENANT_ROLE, 'queue-recovery')} --clusterrole={role} "
         f"--serviceaccount={account.namespace}:{account.name} -n {namespace}"
+        for role in roles
     )
+    if not roles:
+        grant = 'bind a role of your own, as "Other kinds" in docs/gitops.md describes'
     if not missing:
         return RecoveryError(
             Reason.FORBIDDEN,
@@ -135,6 +158,13 @@ def forbidden(namespace: str, account: ServiceAccount, missing: Sequence[Permiss
         Reason.FORBIDDEN,
         f'the operator lacks permissions in namespace "{namespace}". Grant them: {grant} (missing: {lacks})',
     )
+
+
+def _roles(missing: Sequence[Permission]) -> list[str]:
+    """Return the ClusterRoles that have these permissions; those of other kinds are in none."""
+    groups = {each.group for each in missing}
+    roles = [TENANT_ROLE] if not groups or groups & {"", APPS} else []
+    return [*roles, *([ROLLOUTS_ROLE] if ROLLOUT.group in groups else [])]
 
 
 class Permissions:
@@ -195,7 +225,8 @@ class Permissions:
             namespace=self._namespace,
             verb=permission.verb,
             group=permission.group,
-            resource=permission.resource,
+            resource=permission.resource.partition("/")[0],
+            subresource=permission.resource.partition("/")[2] or None,
             name=permission.name or None,
         )
         review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))

@@ -1,13 +1,17 @@
 """The state of a worker, from its object, ReplicaSets and pods. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
+from functools import partial
 
 from pydantic import Field, ValidationError
 
 from queue_recovery.api.base import Model, ObjectName
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
-from queue_recovery.workers.kinds import KINDS
-from queue_recovery.workers.objects import Pod, ReplicaSet, Requirement, Selector, Workload
+from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
+from queue_recovery.workers.kinds import PodsOf, kind_of
+from queue_recovery.workers.label_selectors import selects
+from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
+from queue_recovery.workers.workloads import Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
 
@@ -63,28 +67,25 @@ def worker(
     replica_sets: Collection[ReplicaSet],
     pods: Collection[Pod],
     gone: Collection[Pod] = (),
+    *,
+    selector: Selector | None = None,
 ) -> Worker:
     """Return the state of a worker.
 
     Args:
-        workload: the Deployment or StatefulSet.
+        workload: the Deployment, StatefulSet, Rollout, or another one.
         workloads: all of its kind in the namespace, and maybe others.
-        replica_sets: for a Deployment, all ReplicaSets of the namespace, read no earlier than the Deployment.
+        replica_sets: unless it is a StatefulSet, all ReplicaSets of the namespace, read no earlier than the worker.
         pods: all pods of the namespace, read no earlier than these: a controller that has observed its 0 replicas
             creates no more pods, so all live pods are in the list.
         gone: pods of the namespace that were deleted and may not have ended (`ended_unseen`).
+        selector: that of its `scale` subresource, if its pods are known by that.
     """
-    kind, metadata, spec = KINDS[workload.kind], workload.metadata, workload.spec
+    kind, metadata, spec = kind_of(workload.gvk), workload.metadata, workload.spec
     own = [one for one in replica_sets if _controller_uid(one) == metadata.uid]
-    if kind.pods_of == "ReplicaSet":
-        own_uids, controllers = {one.metadata.uid for one in own}, {one.metadata.uid for one in replica_sets}
-    else:
-        own_uids, controllers = {metadata.uid}, {one.metadata.uid for one in workloads}
-    foreign = controllers - own_uids
-
-    def belongs(pod: Pod) -> bool:
-        return _belongs(pod, kind.pods_of, spec.selector, own_uids, foreign)
-
+    belongs = _pods_of(workload, workloads, own, replica_sets, selector or Selector())
+    templates = [spec.template, *(one.spec.template for one in own if kind.has_replica_sets)]
+    current = template_of(workload, own)
     live = [pod for pod in pods if pod.status.phase not in _ENDED and belongs(pod)]
     return Worker(
         ref=workload.ref,
@@ -102,12 +103,13 @@ def worker(
         stopping=stopping(live),
         stops_by=max((pod.metadata.deletion_timestamp or "" for pod in live), default="") or None,
         vanished=tuple(sorted(pod.metadata.name for pod in gone if belongs(pod))),
-        grace_seconds=spec.template.spec.termination_grace_period_seconds,
+        grace_seconds=max(one.spec.termination_grace_period_seconds for one in templates),
         drained=not live and kind.is_at_zero(workload, own),
         rollout=rollout(workload, live),
         scaled_by=metadata.scaled_by,
-        images={container.name: container.image for container in spec.template.spec.containers},
-        restarted_at=spec.template.metadata.annotations.restarted_at,
+        images={container.name: container.image for container in current.spec.containers},
+        restarted_at=spec.restart_at or spec.template.metadata.annotations.restarted_at,
+        unsettled=kind.unsettled(workload),
     )
 
 
@@ -138,9 +140,9 @@ def stopping(live: Collection[Pod]) -> str:
 def rollout(workload: Workload, live: Collection[Pod]) -> str | None:
     """Describe what the rollout waits for and why pods do not start; None: complete.
 
-    Judged as `kubectl rollout status` does.
+    Judged as `kubectl rollout status` does, or the command-line tool of the kind.
     """
-    waits_for = KINDS[workload.kind].waits_for(workload)
+    waits_for = kind_of(workload.gvk).waits_for(workload, live)
     starting = sorted((pod for pod in live if pod.metadata.deletion_timestamp is None), key=lambda p: p.metadata.name)
     for pod in starting:
         if waits_for and (why := start_failure(pod)):
@@ -165,15 +167,30 @@ def start_failure(pod: Pod) -> str | None:
     return None if reason is None else f"cannot be scheduled ({reason})"
 
 
-def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
-    """Return whether a label selector selects an object with these labels."""
-    return selector.match_labels.items() <= labels.items() and all(
-        _holds(requirement, labels) for requirement in selector.match_expressions
-    )
+def _pods_of(
+    workload: Workload,
+    workloads: Collection[Workload],
+    own: Collection[ReplicaSet],
+    replica_sets: Collection[ReplicaSet],
+    selector: Selector,
+) -> Callable[[Pod], bool]:
+    """Return the rule by which pods are those of a worker."""
+    uid = workload.metadata.uid
+    match kind_of(workload.gvk).pods_of:
+        case PodsOf.ITSELF:
+            foreign = {one.metadata.uid for one in workloads} - {uid}
+            return partial(_is_controlled, workload.kind, workload.spec.selector, {uid}, foreign)
+        case PodsOf.REPLICA_SETS:
+            # Those of an Experiment, a step of a Rollout, consume the queue as the Rollout's own do.
+            foreign = {one.metadata.uid for one in replica_sets if one not in own and not _is_of_experiment(one)}
+            owners = {one.metadata.uid for one in own}
+            return partial(_is_controlled, "ReplicaSet", workload.spec.selector, owners, foreign)
+        case PodsOf.SELECTOR:
+            return partial(_is_selected, selector, {uid, *(one.metadata.uid for one in own)})
 
 
-def _belongs(
-    pod: Pod, controller_kind: str, selector: Selector, own: Collection[str], foreign: Collection[str]
+def _is_controlled(
+    controller_kind: str, selector: Selector, own: Collection[str], foreign: Collection[str], pod: Pod
 ) -> bool:
     controller = pod.metadata.controller
     if controller is None or controller.kind != controller_kind or controller.uid in foreign:
@@ -182,21 +199,16 @@ def _belongs(
     return controller.uid in own or selects(selector, pod.metadata.labels)
 
 
+def _is_selected(selector: Selector, owners: Collection[str], pod: Pod) -> bool:
+    controller = pod.metadata.controller
+    return (controller is not None and controller.uid in owners) or selects(selector, pod.metadata.labels)
+
+
+def _is_of_experiment(replica_set: ReplicaSet) -> bool:
+    controller = replica_set.metadata.controller
+    return controller is not None and controller.kind == EXPERIMENT
+
+
 def _controller_uid(replica_set: ReplicaSet) -> str | None:
     controller = replica_set.metadata.controller
     return None if controller is None else controller.uid
-
-
-def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
-    value = labels.get(requirement.key)
-    match requirement.operator:
-        case "In":
-            return value in requirement.values
-        case "NotIn":
-            return value not in requirement.values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case _:
-            return True

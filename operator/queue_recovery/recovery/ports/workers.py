@@ -1,4 +1,4 @@
-"""The interface to the workers: Deployments and StatefulSets."""
+"""The interface to the workers: Deployments, StatefulSets, Rollouts and others that can be scaled."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +81,9 @@ class Worker:
     images: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The images of its pod template, by the container's name."""
     restarted_at: str | None = None
-    """When its pods were last restarted by the annotation `RESTARTED_AT`, as any client wrote it; None: never."""
+    """When its pods were last restarted, as any client wrote it; None: never."""
+    unsettled: str | None = None
+    """Why it must not be scaled to 0 now: an update would have another outcome. None: it may be."""
 
     @property
     def name(self) -> str:
@@ -99,6 +101,8 @@ class WorkerOutline:
     """Whether its controller deletes the volumes of its pods when it is scaled to 0."""
     applied_by: tuple[str, ...] = ()
     """The field managers that set its replicas with each server-side apply."""
+    unsettled: str | None = None
+    """As that of a `Worker`."""
 
 
 class Workers(Protocol):
@@ -133,7 +137,8 @@ class Workers(Protocol):
     async def changed(self) -> None:
         """Return once a worker has changed since it was last read.
 
-        A change is a creation, a deletion, another generation, or another recovery that holds it. Uses a watch; sends
+        A change is a creation, a deletion, another generation, another recovery that holds it, or the end of an
+        update. Uses a watch; sends
         no request before a worker was read, and never raises.
         """
         ...
@@ -146,10 +151,10 @@ class Workers(Protocol):
         ...
 
     async def restart(self, worker: Worker, restarted_at: str) -> None:
-        """Restart the pods by the annotation `RESTARTED_AT`, if the Deployment is unchanged since it was read.
+        """Restart the pods, as the command-line tool of its kind does, if the worker is unchanged since it was read.
 
         With the value that it has already, no pod is restarted. Raises RecoveryError (`WorkerChanged`) if the
-        Deployment has changed: read it again.
+        worker has changed: read it again.
         """
         ...
 
