@@ -82,7 +82,7 @@ def test_argo_cd_syncs_both_folders_and_leaves_replicas_alone() -> None:
 
     assert set(applications) == {APPLICATION, RECOVERIES}
     assert applications[APPLICATION]["ignoreDifferences"] == [
-        {"group": "apps", "kind": "Deployment", "jsonPointers": ["/spec/replicas"]}
+        {"group": "apps", "kind": kind, "jsonPointers": ["/spec/replicas"]} for kind in ("Deployment", "StatefulSet")
     ]
     assert "RespectIgnoreDifferences=true" in applications[APPLICATION]["syncPolicy"]["syncOptions"]
 
