@@ -45,6 +45,18 @@ def test_the_api_server_takes_the_application_and_the_recovery(
         cluster.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f-", given=one)
 
 
+def test_applied_again_on_the_clients_side_nothing_differs_as_it_would_if_a_list_had_defaults(
+    cluster: Cluster, namespace: str, everything: Objects
+) -> None:
+    ours = [of(kind, everything) for kind in ("QueueTarget", "QueueRecovery")]
+    for one in ours:
+        one["metadata"]["namespace"] = namespace
+        cluster.kubectl("apply", "-f-", given=one)
+
+    for one in ours:
+        assert "unchanged" in cluster.kubectl("apply", "-f-", given=one)
+
+
 def test_the_recovery_requires_the_image_that_is_committed_beside_it(everything: Objects) -> None:
     worker = of("Deployment", everything)
     [container] = worker["spec"]["template"]["spec"]["containers"]

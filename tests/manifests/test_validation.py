@@ -87,7 +87,7 @@ from tests.manifests.objects import recovery, target
         ({"restart": {"requireImage": [{"name": "worker", "image": "[ab]*"}]}}, "requireImage[0].image"),
         (
             {"restart": {"requireImage": [{"name": "worker", "image": tag} for tag in ("a:1", "a:2")]}},
-            "spec.restart.requireImage[1]: Duplicate value",
+            "spec.restart.requireImage: Invalid value: each worker may be listed once",
         ),
         (
             {"restart": {"requireImage": [{"kind": "ReplicaSet", "name": "worker", "image": "a"}]}},
@@ -155,7 +155,7 @@ def _keys(**options: str) -> dict[str, object]:
         ({"queues": [_queue(workers=[{"kind": "rollouts", "name": "w"}])]}, "workers[0].kind in body should match"),
         (
             {"queues": [_queue(workers=[{"name": "w"}, {"apiVersion": "apps/v1", "kind": "Deployment", "name": "w"}])]},
-            "spec.queues[0].workers[1]: Duplicate value",
+            "spec.queues[0].workers: Invalid value: each worker may be listed once",
         ),
         ({"queues": [_queue(), _queue()]}, 'spec.queues[1]: Duplicate value: {"name":"tts"}'),
         ({"queues": [_queue(tasks=["a", "a"])]}, 'spec.queues[0].tasks[1]: Duplicate value: "a"'),

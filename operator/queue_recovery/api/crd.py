@@ -86,7 +86,7 @@ def definition(resource: Resource) -> dict[str, Any]:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [_column(column) for column in resource.columns],
-                    "schema": {"openAPIV3Schema": _with_described_defaults(resource_schema(resource))},
+                    "schema": {"openAPIV3Schema": _served(resource_schema(resource))},
                 }
             ],
         },
@@ -112,11 +112,29 @@ def default_as_text(field: Schema) -> str:
     return "" if isinstance(default, dict) else json.dumps(default)
 
 
-def _with_described_defaults(schema: Schema) -> Schema:
+def _served(schema: Schema) -> Schema:
+    """Return a resource's schema as the API server gets it, with less defaults and with a description of each."""
+    described = _described(schema)
+    parts = described["properties"]
+    return described | {"properties": parts | {"spec": _without_defaults_in_lists(parts["spec"])}}
+
+
+def _without_defaults_in_lists(schema: Schema) -> Schema:
+    """Remove the defaults of what is in a list; the operator's models have them too.
+
+    Tools that compare what is in Git with what is stored, such as `kubectl apply` and Argo CD, compare a list of a
+    custom resource as a whole. So a default that the API server adds in one looks like a change to them each time.
+    """
+    if "items" in schema:
+        return schema | {"items": _without_defaults(schema["items"])}
+    return _with_parts(schema, _without_defaults_in_lists)
+
+
+def _described(schema: Schema) -> Schema:
     """Return a schema whose descriptions state the defaults, because `kubectl explain` omits them."""
     if told := default_as_text(schema):
         schema = schema | {"description": f"{schema['description']} Default: {told}."}
-    return _with_parts(schema, _with_described_defaults)
+    return _with_parts(schema, _described)
 
 
 def _status(model: type[BaseModel]) -> Schema:

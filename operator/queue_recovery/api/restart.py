@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from queue_recovery.api.base import Model, list_map, with_rules
+from queue_recovery.api.base import Model, with_rules
 from queue_recovery.api.required_image import RequiredImage
-from queue_recovery.api.worker_ref import WORKER_KEYS, kinds_rule
+from queue_recovery.api.worker_ref import workers_rules
 
 
 class RestartSpec(Model):
@@ -23,7 +23,6 @@ class RestartSpec(Model):
         max_length=20,
         description="The images with the fix. The recovery touches nothing until these workers have them, and "
         "enqueues no job while one of them has not, or while its rollout is not complete.",
-        json_schema_extra=list_map(*WORKER_KEYS),
     )
     annotate: bool = Field(
         default=False,
@@ -34,7 +33,7 @@ class RestartSpec(Model):
 
     model_config = with_rules(
         [
-            kinds_rule("requireImage", optional=True),
+            *workers_rules("requireImage", optional=True),
             {
                 "rule": "!self.annotate || self.strategy == 'Recreate'",
                 "fieldPath": ".annotate",

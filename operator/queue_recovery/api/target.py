@@ -18,7 +18,7 @@ from queue_recovery.api.base import (
 )
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.servers import BrokerSpec, JobStoreSpec
-from queue_recovery.api.worker_ref import WORKER_KEYS, WorkerRef, kinds_rule
+from queue_recovery.api.worker_ref import WorkerRef, workers_rules
 
 OPERATOR_KEYS = "queuerecovery.dev:"
 """What every key that the operator itself writes to a broker begins with, behind the application's prefix."""
@@ -47,7 +47,6 @@ class QueueSpec(Model):
         max_length=20,
         description="All Deployments, StatefulSets and other workloads whose pods consume the queue. A recovery stops "
         "and starts them.",
-        json_schema_extra=list_map(*WORKER_KEYS),
     )
     message: MessageSpec | None = Field(
         None,
@@ -61,7 +60,7 @@ class QueueSpec(Model):
         json_schema_extra=LIST_SET,
     )
 
-    model_config = with_rules([kinds_rule("workers")])
+    model_config = with_rules(workers_rules("workers"))
 
 
 class Limits(Model):

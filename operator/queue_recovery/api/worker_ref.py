@@ -86,13 +86,31 @@ WORKER_KEYS: Final = ("apiVersion", "kind", "name")
 """What identifies a worker in a list."""
 
 
-def kinds_rule(field: str, *, optional: bool = False) -> JsonValue:
-    """Return the rule that of `apps`, a list names only Deployments and StatefulSets."""
-    rule = f"self.{field}.all(w, !w.apiVersion.startsWith('apps/') || w.apiVersion == 'apps/v1' && w.kind in KINDS)"
-    rule = rule.replace("KINDS", f"['{DEPLOYMENT.kind}', '{STATEFUL_SET.kind}']")
-    return {
-        "rule": f"!has(self.{field}) || {rule}" if optional else rule,
-        "fieldPath": f".{field}",
-        "message": "of the group apps, a worker is a Deployment or a StatefulSet of apps/v1; for a kind of another "
-        "group, set apiVersion, as in {apiVersion: argoproj.io/v1alpha1, kind: Rollout}",
-    }
+def workers_rules(field: str, *, optional: bool = False) -> list[JsonValue]:
+    """Return the rules of a list of workers: of `apps` only Deployments and StatefulSets, and each worker once.
+
+    A list with these keys would do the latter, but each key of one needs a default (see `crd.py`).
+    """
+    if_there = f"!has(self.{field}) || " if optional else ""
+    is_apps = "(!has(w.apiVersion) || w.apiVersion == 'apps/v1')"
+    is_known = f"(!has(w.kind) || w.kind in ['{DEPLOYMENT.kind}', '{STATEFUL_SET.kind}'])"
+    is_other = "has(w.apiVersion) && !w.apiVersion.startsWith('apps/')"
+    same = " && ".join(f"{_value('v', key)} == {_value('w', key)}" for key in ("apiVersion", "kind"))
+    return [
+        {
+            "rule": f"{if_there}self.{field}.all(w, {is_other} || {is_apps} && {is_known})",
+            "fieldPath": f".{field}",
+            "message": "of the group apps, a worker is a Deployment or a StatefulSet of apps/v1; for a kind of another "
+            "group, set apiVersion, as in {apiVersion: argoproj.io/v1alpha1, kind: Rollout}",
+        },
+        {
+            "rule": f"{if_there}self.{field}.all(w, self.{field}.exists_one(v, v.name == w.name && {same}))",
+            "fieldPath": f".{field}",
+            "message": "each worker may be listed once",
+        },
+    ]
+
+
+def _value(worker: str, key: str) -> str:
+    default = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.kind}[key]
+    return f"(has({worker}.{key}) ? {worker}.{key} : '{default}')"
