@@ -204,6 +204,7 @@ class Waiting(Model):
 
 class Terminated(Model):
     exit_code: int = 0
+    reason: str = ""
 
 
 class Running(Model):
@@ -218,6 +219,7 @@ class ContainerState(Model):
 
 class ContainerStatus(Model):
     ready: bool = False
+    restart_count: int = 0
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 

@@ -1,10 +1,11 @@
 """The state of a worker, from its object, ReplicaSets and pods. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pydantic import Field, ValidationError
 
 from queue_recovery.api.base import Model, ObjectName
+from queue_recovery.diagnosis.evidence import ContainerEnd
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
 from queue_recovery.workers.kinds import KINDS
 from queue_recovery.workers.objects import Pod, ReplicaSet, Requirement, Selector, Workload
@@ -106,9 +107,20 @@ def worker(
         drained=not live and kind.is_at_zero(workload, own),
         rollout=rollout(workload, live),
         scaled_by=metadata.scaled_by,
+        ends=tuple(_ends(live)),
         images={container.name: container.image for container in spec.template.spec.containers},
         restarted_at=spec.template.metadata.annotations.restarted_at,
     )
+
+
+def _ends(live: Collection[Pod]) -> Iterator[ContainerEnd]:
+    """Yield how the containers of pods have ended, of those that were restarted or have ended."""
+    for container in (one for pod in live for one in pod.status.container_statuses):
+        last = container.state.terminated or container.last_state.terminated
+        if last is not None or container.restart_count:
+            reason = "" if last is None else last.reason
+            code = 0 if last is None else last.exit_code
+            yield ContainerEnd(restarts=container.restart_count, reason=reason, exit_code=code)
 
 
 def ended_unseen(last: Pod) -> bool:

@@ -1,0 +1,48 @@
+"""A diagnosis in a sentence, as a plan's message says it. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from queue_recovery.api.diagnosis import Diagnosis, ErrorSignature
+
+_NAMED: Final = 3
+
+_SAID: Final = {
+    "Deterministic": "the errors are not transient, so a retry does not help",
+    "Transient": "the errors are transient, so a retry helps and nothing has to be purged",
+    "Mixed": "some errors are transient and some are not",
+    "Unknown": "whether the errors are transient is not known",
+}
+
+
+def sentence(diagnosis: Diagnosis) -> str:
+    """Say why the jobs fail and whether a retry helps; empty: nothing is known of it."""
+    if not (diagnosis.errors or diagnosis.redelivered or diagnosis.missing):
+        return ""
+    shown = [_error(one) for one in diagnosis.errors[:_NAMED]]
+    more = diagnosis.errors_total - len(shown)
+    said = ""
+    if shown:
+        said = f"{_SAID[diagnosis.verdict]}: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}"
+    return ". ".join(filter(None, [said, _redelivered(diagnosis), _missing(diagnosis.missing)]))
+
+
+def _error(error: ErrorSignature) -> str:
+    name = error.exception or "an error of an unknown class"
+    task = f' in "{error.task}"' if error.task else ""
+    jobs = f"{error.jobs} {'job' if error.jobs == 1 else 'jobs'}"
+    attempts = f", {error.attempts} attempts" if error.attempts > error.jobs else ""
+    return f"{name}{task} ({jobs}{attempts}; {error.rule})"
+
+
+def _redelivered(diagnosis: Diagnosis) -> str:
+    if not diagnosis.redelivered:
+        return ""
+    one = diagnosis.redelivered == 1
+    killed = diagnosis.workers is not None and diagnosis.workers.out_of_memory > 0
+    why = "; containers of the workers were OOMKilled" if killed else ""
+    return f"{diagnosis.redelivered} {'message was' if one else 'messages were'} delivered again without a retry{why}"
+
+
+def _missing(missing: Sequence[str]) -> str:
+    return f"not looked at: {', '.join(missing)}" if missing else ""

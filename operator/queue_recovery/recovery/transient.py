@@ -1,0 +1,43 @@
+"""Hold a recovery whose evidence says that the errors are transient: what it would purge has only to be retried."""
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import Plan
+from queue_recovery.diagnosis.sentences import sentence
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.recovery import Recovery
+
+
+async def hold_transient(recovery: Recovery, plan: Plan) -> None:
+    """Write the plan of a recovery that is held, and raise RecoveryError (`TransientErrors`); otherwise do nothing.
+
+    It holds no lock and no turn. The starting deadline goes on: what has waited long does not start by itself hours
+    later.
+    """
+    if recovery.spec.suspend or not await _is_held(recovery, plan):
+        return
+    recovery.turn.leave()
+    message = _message(recovery, plan)
+    await recovery.save(progress=(Reason.TRANSIENT_ERRORS, message), update={"plan": plan})
+    raise RecoveryError(Reason.TRANSIENT_ERRORS, message)
+
+
+async def is_held(recovery: Recovery) -> bool:
+    """Tell whether the plan in the status is of a recovery that is held."""
+    return recovery.status.plan is not None and await _is_held(recovery, recovery.status.plan)
+
+
+async def _is_held(recovery: Recovery, plan: Plan) -> bool:
+    if plan.diagnosis is None or plan.diagnosis.verdict != "Transient" or not plan.purge:
+        return False
+    return (await recovery.target()).policy.diagnosis == "Hold"
+
+
+def _message(recovery: Recovery, plan: Plan) -> str:
+    target, namespace = recovery.spec.target_ref.name, recovery.resource.namespace
+    why = sentence(plan.diagnosis) if plan.diagnosis is not None else ""
+    patch = '{"spec":{"policy":{"diagnosis":"Ignore"}}}'
+    return (
+        f"{why}. Nothing is purged meanwhile. Wait for what the jobs depend on, or correct it, and let Celery retry; "
+        "enqueue jobs that have failed for good with a recovery whose purge.mode is None. To purge all the same, run: "
+        f"kubectl patch qt/{target} -n {namespace} --type=merge -p '{patch}'"
+    )
