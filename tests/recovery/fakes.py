@@ -91,6 +91,8 @@ class FakeEnvironment(Faults):
         """The broker of all targets."""
         self.jobs = FakeJobStore(self.log)
         self.fake_results = FakeResults(self.log)
+        self.results_from: Results = self.fake_results
+        """The results of all targets."""
         self.fake_ledger = FakeLedger(self.log)
         self.targets: dict[str, QueueTargetSpec] = {"media": target()}
         self.connected: list[QueueTargetSpec] = []
@@ -172,7 +174,7 @@ class FakeEnvironment(Faults):
     async def results(self, target: QueueTargetSpec) -> Results:
         del target
         self._called("results")
-        return self.fake_results
+        return self.results_from
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         del target, workers

@@ -1,25 +1,37 @@
 """The classes of exceptions that are known, and from which others they are derived. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from queue_recovery.diagnosis.tables import TABLES
 from queue_recovery.diagnosis.tables.table import Row, Table
 
-_BASES: Final[dict[str, tuple[str, ...]]] = {
-    table.path(name): tuple(map(table.path, bases)) for table in TABLES for name, bases in table.bases.items()
+_BASES: Final[Mapping[str, Sequence[str]]] = {
+    table.path(name): [table.path(base) for base in bases] for table in TABLES for name, bases in table.bases.items()
 }
 
-_ROWS: Final[dict[str, list[tuple[Table, Row]]]] = defaultdict(list)
-_NAMED: Final[dict[str, list[str]]] = defaultdict(list)
-"""Known classes by the last part of their path."""
+_GENERATED: Final[Mapping[str, str]] = {module: base for table in TABLES for module, base in table.generated.items()}
 
-for _table in TABLES:
-    for _row in _table.rows:
-        _ROWS[_table.path(_row.exception)].append((_table, _row))
-for _path in dict.fromkeys([*_BASES, *_ROWS, *(base for bases in _BASES.values() for base in bases)]):
-    _NAMED[_path.rpartition(".")[2]].append(_path)
+
+def _rows() -> Mapping[str, Sequence[tuple[Table, Row]]]:
+    rows = defaultdict(list)
+    for table in TABLES:
+        for row in table.rows:
+            rows[table.path(row.exception)].append((table, row))
+    return dict(rows)
+
+
+def _by_last_name() -> Mapping[str, Sequence[str]]:
+    named = defaultdict(list)
+    for path in dict.fromkeys([*_BASES, *_ROWS, *chain.from_iterable(_BASES.values())]):
+        named[path.rpartition(".")[2]].append(path)
+    return dict(named)
+
+
+_ROWS: Final = _rows()
+_NAMED: Final = _by_last_name()
 
 
 def rows_of(path: str) -> Sequence[tuple[Table, Row]]:
@@ -33,19 +45,14 @@ def candidates(name: str, *, is_full_name: bool) -> Sequence[str]:
     Libraries export classes under shorter paths than the one where they are defined, such as
     `requests.ConnectionError`; then those of the same package count. A name without a module may be any of them.
     """
-    package, _, rest = name.partition(".")
-    last = name.rpartition(".")[2]
+    module, _, last = name.rpartition(".")
     known = _NAMED.get(last, ())
-    if name in known and (rest or is_full_name):
-        return [name]
-    if is_full_name:
-        return [path for path in known if rest and path.partition(".")[0] == package]
-    return known
-
-
-def is_known(path: str) -> bool:
-    """Tell whether a class has this full path, or is exported under it."""
-    return bool(candidates(path, is_full_name=True))
+    if not module:
+        return [path for path in known if "." not in path] if is_full_name else known
+    if module in _GENERATED:
+        return [_GENERATED[module]]
+    package = name.partition(".")[0]
+    return [name] if name in known else [path for path in known if path.partition(".")[0] == package and "." in path]
 
 
 def levels(path: str) -> Iterator[Sequence[str]]:

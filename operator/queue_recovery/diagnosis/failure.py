@@ -23,9 +23,8 @@ _CLASS: Final = re.compile(_PATH)
 _RAISED: Final = re.compile(rf"({_PATH})(?::(?:\s|$)|\(|$)")
 """How a text begins that names an exception: as `traceback` prints it, or as `repr` does."""
 
-_TRACEBACK: Final = "Traceback (most recent call last):"
-_FRAME: Final = '  File "'
-_ENVIRON: Final = re.compile(r'  File "(?:<frozen os>|[^"\n]{0,200}/os\.py)", line \d{1,6}, in __getitem__')
+_FRAME: Final = '\n  File "'
+_ENVIRON: Final = re.compile(r'\n  File "(?:<frozen os>|[^"\n]{0,200}/os\.py)", line \d{1,6}, in __getitem__')
 """The frame of `os.environ[...]`; Python's own `os` is frozen since 3.11."""
 
 _PYTHONS_OWN: Final = frozenset({"builtins", "exceptions", "__builtin__"})
@@ -63,22 +62,25 @@ def _in_object(value: Mapping[str, object]) -> Failure | None:
     module = _text(value.get("exc_module", value.get("module")))
     message = _message(value.get("exc_message", value.get("message")))
     trace = _text(value.get("traceback"))
+    traced = None if trace is None else _in_text(trace)
     if kind is None and message is None:
-        return None if trace is None else _in_text(trace)
+        return traced
     name = _class_name(kind or "")
     if name and module and "." not in name:
         name = name if module in _PYTHONS_OWN else _class_name(f"{module}.{name}")
+    if traced is not None and name and traced.exception == name:
+        return traced  # it has the whole message; that of a retry ends with `Retry`
     return Failure(
         exception=name,
         message=_one_line(message or ""),
         is_full_name="." in name or module in _PYTHONS_OWN,
-        of_environment=trace is not None and _is_of_environment(trace),
     )
 
 
 def _in_text(text: str) -> Failure | None:
-    is_trace = text[:_LONGEST_TEXT].lstrip().startswith(_TRACEBACK)
-    part = text[-_LONGEST_TEXT:] if is_trace else text[:_LONGEST_TEXT]
+    end = text[-_LONGEST_TEXT:]
+    is_trace = _FRAME in end  # it may begin with a cause, which has no header of its own
+    part = end if is_trace else text[:_LONGEST_TEXT]
     line = _raised_in(part) if is_trace else part.strip()
     if not line:
         return None
@@ -93,15 +95,14 @@ def _in_text(text: str) -> Failure | None:
         exception=name.removeprefix("builtins."),
         message=_one_line(rest),
         # A traceback leaves the module out for Python's own classes only.
-        is_full_name="." in name or is_trace,
+        is_full_name="." in name or name != found[1] or is_trace,
         of_environment=is_trace and _is_of_environment(part),
     )
 
 
 def _raised_in(trace: str) -> str:
     """Return the exception at the end of a traceback, with a message of any number of lines."""
-    after = trace[trace.rfind(_FRAME) + 1 :] if _FRAME in trace else trace
-    lines = after.splitlines()[1:]
+    lines = trace[trace.rfind(_FRAME) + len(_FRAME) :].splitlines()[1:]
     first = next((number for number, line in enumerate(lines) if line and not line[0].isspace()), None)
     return "" if first is None else "\n".join(lines[first:])
 

@@ -25,6 +25,8 @@ class Judgement:
 
     verdict: RuleVerdict
     rule: str
+    by_message: bool = False
+    """Whether the message was part of the decision."""
 
 
 def judge(failure: Failure, rules: Sequence[DiagnosisRule] = ()) -> Judgement:
@@ -66,9 +68,12 @@ def _search(pattern: str, text: str) -> bool | None:
 
 def _by_tables(failure: Failure, known: Sequence[str]) -> Judgement:
     found = [_nearest(path, failure.message) for path in known]
-    judgements = [one for one in found if one is not None]
-    if not judgements or len(judgements) < len(found):
-        return Judgement("Unknown", NO_RULE)
+    # Where several classes have the name, a message that only one of them has tells which it is.
+    judgements = [one for one in found if one is not None and one.by_message]
+    if not judgements:
+        judgements = [one for one in found if one is not None]
+        if not judgements or len(judgements) < len(found):
+            return Judgement("Unknown", NO_RULE)
     first = _agreed(judgements)
     # Any application may have a class of that name; those of Python are not named again.
     is_certain = failure.is_full_name or any("." not in path for path in known)
@@ -89,7 +94,7 @@ def _nearest(path: str, message: str) -> Judgement | None:
 def _row(path: str, message: str) -> Judgement | None:
     for table, row in rows_of(path):
         if not row.message or search(row.message, message):
-            return Judgement(row.verdict, table.rule(row))
+            return Judgement(row.verdict, table.rule(row), by_message=bool(row.message))
     return None
 
 

@@ -13,7 +13,7 @@ from queue_recovery.api.diagnosis import (
     Verdict,
     WorkerEnds,
 )
-from queue_recovery.diagnosis.classes import is_known
+from queue_recovery.diagnosis.classes import candidates
 from queue_recovery.diagnosis.evidence import ContainerEnd, Evidence, MessageFacts
 from queue_recovery.diagnosis.failure import Failure
 from queue_recovery.diagnosis.fingerprint import fingerprint, looks_like_a_class
@@ -87,9 +87,15 @@ def _time(moment: datetime | None) -> str | None:
 
 
 def _shown_class(failure: Failure, named: Sequence[str]) -> str | None:
+    """Return the name of a class that is known, or named by the target, or looks like one; otherwise nothing.
+
+    Anything else may be a part of a message.
+    """
     name = failure.exception
-    is_shown = name in named or is_known(name) or looks_like_a_class(name)
-    return name if name and is_shown else None
+    known = candidates(name, is_full_name=failure.is_full_name) if name else ()
+    if len(known) == 1 and "." in name:
+        return known[0]
+    return name if name and (known or name in named or looks_like_a_class(name)) else None
 
 
 def _hosts(retried: Sequence[MessageFacts]) -> list[str]:

@@ -44,20 +44,18 @@ class Table:
     source: str
     """Where it is documented, and where the classes are defined."""
     bases: Mapping[str, tuple[str, ...]] = field(hash=False)
-    """The classes from which a class is derived directly, and nothing of `Exception` and above."""
+    """The classes of the library that matter, each with those from which it is derived; not `Exception` and above. A
+    name without a dot that is no key here is Python's own."""
     rows: tuple[Row, ...]
+    """Of one class, the first row counts whose message matches."""
+    generated: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Modules whose classes are made at run time, and the one class from which all of them are derived."""
 
     def path(self, name: str) -> str:
         """Return the full path of a class; one with a dot is a path already."""
-        return f"{self.module}.{name}" if self.module and "." not in name and name not in _PYTHONS_OWN else name
+        return f"{self.module}.{name}" if self.module and "." not in name and name in self.bases else name
 
     def rule(self, row: Row) -> str:
         """Return the name of a row's rule."""
         last = row.exception.rpartition(".")[2]
         return f"{self.library}/{last}" + (f":{row.name}" if row.name else "")
-
-
-_PYTHONS_OWN: Final = frozenset(
-    {"Exception", "OSError", "ValueError", "RuntimeError", "KeyError", "LookupError", "NotImplementedError"}
-)
-"""Python's own classes from which libraries derive theirs; a table names them as they are."""
