@@ -10,18 +10,20 @@ from redis.asyncio import Redis
 
 from queue_recovery.api.diagnosis import Diagnosis
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.layout.envelope import facts_of
 from queue_recovery.broker.redis_results import RedisResults
+from queue_recovery.diagnosis.evidence import MOST_FACTS
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.plan import plan
 from sandbox.broker import Broker as Server
 from sandbox.processes import Scope, until
+from tests.broker.application import Application
 from tests.broker.conftest import on_one_server
 from tests.broker.failing_app import ROWS, app
 from tests.broker.stored_recovery import stored_recovery
 from tests.recovery.fakes import Case, target
-
-pytestmark = on_one_server
 
 CASES = {f"{row}-{way}": row for row, (_, ways) in ROWS.items() for way in range(len(ways))}
 
@@ -50,6 +52,7 @@ async def diagnosed(made: Case) -> Diagnosis:
     return made.status.plan.diagnosis
 
 
+@on_one_server
 async def test_the_table_as_tasks_that_fail_on_a_worker(
     scope: Scope, broker: RedisBroker, results: RedisResults, server: Server, redis: Redis
 ) -> None:
@@ -94,6 +97,56 @@ async def test_the_table_as_tasks_that_fail_on_a_worker(
     assert held.status.plan.diagnosis.retried == held.status.plan.diagnosis.most_retries == 1
     assert len(held.status.plan.diagnosis.retried_by) == 1
     assert "alice" not in held.status.model_dump_json()
+
+
+@on_one_server
+async def test_headers_tell_what_has_happened_to_messages(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    application.send("tts", "killed")
+    application.hold("tts", 1)
+    [tag] = await redis.hkeys("unacked")
+    assert isinstance(tag, bytes)
+    application.give_back(tag.decode())
+    application.send("tts", "fresh")
+    application.send("tts", "retried", retries=4)
+
+    found = (await broker.count("tts")).facts
+
+    assert {(one.task_id, one.retries, one.redelivered) for one in found} == {
+        ("killed", 0, True),
+        ("retried", 4, False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "host"),
+    [
+        ({"retries": 1, "origin": "gen17@tts-worker-7d9c"}, "tts-worker-7d9c"),
+        ({"retries": 1, "origin": "gen17@the card of alice"}, None),
+        ({"retries": 1, "origin": "alice"}, None),
+        ({"retries": 1, "origin": "gen1@" + "a" * 10_000}, None),
+        ({"retries": 1, "origin": 5}, None),
+        ({"retries": True, "redelivered": "yes", "origin": "gen1@a"}, "a"),
+        ({"retries": 10**30}, None),
+        (None, None),
+    ],
+)
+def test_of_headers_that_anybody_may_have_written_only_those_in_form_count(headers: object, host: object) -> None:
+    found = facts_of({"headers": headers, "properties": {"delivery_info": []}})
+
+    assert found.sent_by == host
+    assert not found.redelivered
+    assert found.retries in {0, 1}
+
+
+@on_one_server
+async def test_the_facts_of_a_deep_queue_are_bounded(broker: RedisBroker, application: Application) -> None:
+    for number in range(MOST_FACTS + 50):
+        application.send("tts", f"retried-{number}", retries=1)
+    select = PurgeSelect(min_retries=1)
+
+    assert len((await broker.count("tts", select=select)).facts) == MOST_FACTS
 
 
 async def _are_final(redis: Redis) -> bool:

@@ -1,6 +1,7 @@
 """Celery's results are read by id, in bounded portions, and nothing but JSON in Celery's shape is believed."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,8 @@ from queue_recovery.broker.inspection.results import key_prefix, result_of
 from queue_recovery.broker.redis_results import RedisResults
 from queue_recovery.recovery.errors import RecoveryError
 from sandbox.broker import Broker as Server
+from sandbox.processes import ROOT
+from tests.broker import documented
 
 FAILURE = {
     "status": "FAILURE",
@@ -121,6 +124,19 @@ async def test_results_are_read_in_batches_and_those_that_cannot_be_read_are_lef
 
     assert sorted(found) == sorted(ids)
     await results.aclose()
+
+
+async def test_the_documented_rights_are_enough(server: Server, redis: Redis) -> None:
+    page = (ROOT / "docs/diagnosis.md").read_text()
+    [more] = re.findall(r"^    ACL SETUSER queue-recovery (.*)$", page, re.MULTILINE)
+    words = ["queue-recovery", "on", *documented.rules(), *more.split()]
+    await redis.execute_command("ACL", "SETUSER", *words)  # type: ignore[no-untyped-call]
+    await redis.set("celery-task-meta-a", stored())
+    results = RedisResults.connect(server.url.replace("redis://", "redis://queue-recovery:PASSWORD@"))
+
+    assert list(await results.read(["a"])) == ["a"]
+    await results.aclose()
+    await redis.acl_deluser("queue-recovery")
 
 
 async def test_a_user_who_may_not_read_them_is_told_so(server: Server, redis: Redis) -> None:

@@ -100,7 +100,7 @@ def test_the_nearest_row_decides(stored: object, verdict: str, rule: str) -> Non
     assert not rule or found[1] == rule
 
 
-def test_a_key_error_of_the_environment_is_a_missing_setting_whatever_its_name() -> None:
+def test_a_key_error_of_the_environment_is_a_missing_setting_no_matter_what_its_name_is() -> None:
     trace = "Traceback (most recent call last):\n  File \"<frozen os>\", line 679, in __getitem__\nKeyError: 'voice'\n"
 
     assert judged({**raised("KeyError", "voice"), "traceback": trace}) == ("Deterministic", "python/os.environ")

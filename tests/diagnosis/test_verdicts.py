@@ -162,11 +162,17 @@ def test_redelivered_messages_are_told_with_how_the_workers_have_ended() -> None
     assert found.workers is not None
     assert (found.workers.restarts, found.workers.out_of_memory, found.workers.exit_codes) == (6, 2, [137, 1])
     assert sentence(found) == (
-        "1 message was delivered again without a retry; containers of the workers were OOMKilled"
+        "1 message was delivered again without a retry, and containers of the workers were OOMKilled"
     )
 
 
-def test_a_status_stays_small_whatever_fails() -> None:
+def test_messages_that_a_clean_stop_gave_back_are_counted_and_not_talked_about() -> None:
+    found = diagnosed(message(redelivered=True), ends=[ContainerEnd(restarts=1, reason="Error", exit_code=1)])
+
+    assert (found.redelivered, sentence(found)) == (1, "")
+
+
+def test_a_status_stays_small_no_matter_how_much_fails() -> None:
     jobs = [failed({**OWN, "exc_type": f"V{n}Error"}, name=f"{n}" * 500) for n in range(1000)]
     found = diagnosed(*jobs)
 

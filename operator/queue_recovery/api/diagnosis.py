@@ -68,7 +68,12 @@ class DiagnosisRule(Model):
             {
                 "rule": "has(self.exception) || has(self.message)",
                 "message": "a rule has exception, message, or both",
-            }
+            },
+            {
+                # An expression that does not compile is an error of the rule's evaluation, which `||` would hide.
+                "rule": "!has(self.message) || (''.matches(self.message) ? true : true)",
+                "message": "not a regular expression",
+            },
         ]
     )
 

@@ -17,8 +17,6 @@ _SAID: Final = {
 
 def sentence(diagnosis: Diagnosis) -> str:
     """Say why the jobs fail and whether a retry helps; empty: nothing is known of it."""
-    if not (diagnosis.errors or diagnosis.redelivered or diagnosis.missing):
-        return ""
     shown = [_error(one) for one in diagnosis.errors[:_NAMED]]
     more = diagnosis.errors_total - len(shown)
     said = ""
@@ -36,12 +34,12 @@ def _error(error: ErrorSignature) -> str:
 
 
 def _redelivered(diagnosis: Diagnosis) -> str:
-    if not diagnosis.redelivered:
+    """Say that messages may have killed their workers; a clean stop gives messages back too, so that is not enough."""
+    count, killed = diagnosis.redelivered, diagnosis.workers is not None and diagnosis.workers.out_of_memory > 0
+    if not (count and killed):
         return ""
-    one = diagnosis.redelivered == 1
-    killed = diagnosis.workers is not None and diagnosis.workers.out_of_memory > 0
-    why = "; containers of the workers were OOMKilled" if killed else ""
-    return f"{diagnosis.redelivered} {'message was' if one else 'messages were'} delivered again without a retry{why}"
+    messages = "1 message was" if count == 1 else f"{count} messages were"
+    return f"{messages} delivered again without a retry, and containers of the workers were OOMKilled"
 
 
 def _missing(missing: Sequence[str]) -> str:

@@ -36,7 +36,8 @@ class Signature:
     failure: Failure
     """The first of them."""
     attempts: int = 0
-    jobs: int = 0
+    members: set[int] = field(default_factory=set)
+    """The jobs, by their numbers; one job may have failed in several ways."""
     succeeded: int = 0
     first_seen: datetime | None = None
     last_seen: datetime | None = None
@@ -44,9 +45,16 @@ class Signature:
     messages: Counter[int] = field(default_factory=Counter)
     """Hashes of the very messages."""
 
-    def add(self, name: str, failure: Failure, *, attempts: int, succeeded: bool, seen: datetime | None) -> None:
+    @property
+    def jobs(self) -> int:
+        """How many jobs failed like this."""
+        return len(self.members)
+
+    def add(
+        self, number: int, name: str, failure: Failure, *, attempts: int, succeeded: bool, seen: datetime | None
+    ) -> None:
         """Count a job that failed like this."""
-        self.jobs += 1
+        self.members.add(number)
         self.attempts += attempts
         self.succeeded += succeeded
         self.messages[hash(failure.message)] += 1
@@ -95,16 +103,17 @@ class Signatures:
             return
         self.known += 1
         retries = max(message.retries if message else 0, (result.retries or 0) if result else 0)
-        for number, failure in enumerate(failures):
+        for place, failure in enumerate(failures):
             signature = self._signature(task, failure)
             if signature is not None:
                 signature.add(
+                    self.looked_at,
                     job.name,
                     failure,
                     # Which attempts failed in another way is not known.
                     attempts=retries + 1 if len(failures) == 1 else 1,
                     succeeded=result is not None and result.succeeded,
-                    seen=result.seen if result is not None and number == 0 else None,
+                    seen=result.seen if result is not None and place == 0 else None,
                 )
 
     def judged(self, rules: Sequence[DiagnosisRule]) -> Iterator[Judged]:

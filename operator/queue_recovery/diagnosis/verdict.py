@@ -59,7 +59,7 @@ def _overall(judged: Sequence[Judged], looked_at: int) -> Verdict:
     verdicts = {one.verdict for one in certain}
     if len(verdicts) > 1:
         return "Mixed"
-    if 2 * sum(one.signature.jobs for one in certain) < looked_at:
+    if 2 * len(set[int]().union(*(one.signature.members for one in certain))) < looked_at:
         return "Unknown"
     return next(iter(verdicts), "Unknown")
 

@@ -67,9 +67,10 @@ class Found:
         return len(self.jobs) - len(self.skipped)
 
     @property
-    def enqueued(self) -> Sequence[ListedJob]:
-        """The jobs that would be enqueued."""
-        return [job for job in self.jobs if job.key not in self.skipped]
+    def failed(self) -> Sequence[ListedJob]:
+        """The jobs that have failed: those that would be enqueued, and those whose messages are still in the queue."""
+        skipped = {key for key, row in self.skipped.items() if row.reason != Reason.STILL_QUEUED}
+        return [job for job in self.jobs if job.key not in skipped]
 
     @property
     def is_nothing(self) -> bool:

@@ -75,7 +75,7 @@ async def plan(recovery: Recovery) -> None:
         replica_owners=replica_owners(outlines) if recovery.scales_workers else [],
         limits=(await recovery.target()).limits,
         canvas=found.count.canvas if found.has_canvas else None,
-        diagnosis=await diagnose(recovery, found.enqueued, stored, found.count.facts),
+        diagnosis=await diagnose(recovery, found.failed, stored, found.count.facts),
         examples=_examples(found) if examples else None,
     )
     # Another recovery that holds a lock may return messages to the queue.

@@ -22,8 +22,8 @@ TABLE: Final = Table(
     library="botocore",
     module="botocore.exceptions",
     version="1.44.8",
-    source="https://docs.aws.amazon.com/boto3/latest/guide/retries.html, `botocore/retries/standard.py`, "
-    "`botocore/exceptions.py`",
+    source="https://docs.aws.amazon.com/boto3/latest/guide/retries.html, `botocore.retries.standard`, "
+    "`botocore.exceptions`",
     bases={
         "BotoCoreError": (),
         "ClientError": (),

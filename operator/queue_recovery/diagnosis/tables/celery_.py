@@ -10,8 +10,8 @@ TABLE: Final = Table(
     library="celery",
     module="celery.exceptions",
     version="5.7.0",
-    source="https://docs.celeryq.dev/en/stable/reference/celery.exceptions.html, `celery/exceptions.py`, "
-    "`billiard/exceptions.py`",
+    source="https://docs.celeryq.dev/en/stable/reference/celery.exceptions.html, `celery.exceptions`, "
+    "`billiard.exceptions`",
     bases={
         "CeleryError": (),
         "ImproperlyConfigured": ("CeleryError",),

@@ -11,7 +11,7 @@ TABLE: Final = Table(
     library="google-api-core",
     module="google.api_core.exceptions",
     version="2.44.0",
-    source="https://googleapis.dev/python/google-api-core/latest/retry.html, `google/api_core/exceptions.py`, "
+    source="https://googleapis.dev/python/google-api-core/latest/retry.html, `google.api_core.exceptions`, "
     "https://grpc.io/docs/guides/status-codes/",
     bases={
         "GoogleAPIError": (),

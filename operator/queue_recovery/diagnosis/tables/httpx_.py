@@ -9,7 +9,7 @@ TABLE: Final = Table(
     library="httpx",
     module="httpx",
     version="0.28.1",
-    source="https://www.python-httpx.org/exceptions/, `httpx/_exceptions.py`",
+    source="https://www.python-httpx.org/exceptions/, `httpx._exceptions`",
     bases={
         "HTTPError": (),
         "RequestError": ("HTTPError",),

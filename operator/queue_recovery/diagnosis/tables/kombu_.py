@@ -8,7 +8,7 @@ TABLE: Final = Table(
     library="kombu",
     module="kombu.exceptions",
     version="5.7.0",
-    source="https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.exceptions.html, `kombu/exceptions.py`",
+    source="https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.exceptions.html, `kombu.exceptions`",
     bases={
         "KombuError": (),
         "OperationalError": ("KombuError",),

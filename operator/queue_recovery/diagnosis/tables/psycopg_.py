@@ -76,7 +76,7 @@ PSYCOPG: Final = Table(
     library="psycopg",
     module="psycopg",
     version="3.3.9",
-    source="https://www.psycopg.org/psycopg3/docs/api/errors.html, `psycopg/errors.py`; messages: PostgreSQL's libpq",
+    source="https://www.psycopg.org/psycopg3/docs/api/errors.html, `psycopg.errors`, PostgreSQL's libpq for messages",
     bases={**_bases("psycopg"), "psycopg_pool.PoolTimeout": ("OperationalError",)},
     rows=(
         *_rows("psycopg"),
@@ -88,7 +88,7 @@ PSYCOPG2: Final = Table(
     library="psycopg2",
     module="psycopg2",
     version="2.9",
-    source="https://www.psycopg.org/docs/errors.html; messages: PostgreSQL's libpq",
+    source="https://www.psycopg.org/docs/errors.html, PostgreSQL's libpq for messages",
     bases=_bases("psycopg2"),
     rows=_rows("psycopg2"),
 )

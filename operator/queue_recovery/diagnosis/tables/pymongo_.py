@@ -8,7 +8,7 @@ TABLE: Final = Table(
     library="pymongo",
     module="pymongo.errors",
     version="4.20.0",
-    source="https://pymongo.readthedocs.io/en/stable/api/pymongo/errors.html, `pymongo/errors.py`, `bson/errors.py`",
+    source="https://pymongo.readthedocs.io/en/stable/api/pymongo/errors.html, `pymongo.errors`, `bson.errors`",
     bases={
         "PyMongoError": (),
         "ProtocolError": ("PyMongoError",),

@@ -5,13 +5,14 @@ from typing import Final
 from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
 
 _CODE: Final = "a fault in the code, or data of a wrong shape"
+_NONE: Final = "None in place of a value: what was looked up may have been missing for a moment"
 _NETWORK: Final = "a connection"
 
 TABLE: Final = Table(
     library="python",
     module="",
     version="3.13",
-    source="https://docs.python.org/3/library/exceptions.html, and the pages of the modules",
+    source="https://docs.python.org/3/library/exceptions.html",
     bases={
         "ModuleNotFoundError": ("ImportError",),
         "UnboundLocalError": ("NameError",),
@@ -70,15 +71,9 @@ TABLE: Final = Table(
         "subprocess.TimeoutExpired": ("subprocess.SubprocessError",),
     },
     rows=(
-        Row(
-            "TypeError",
-            UNKNOWN,
-            "None in place of a value: what was looked up may have been missing for a moment",
-            r"NoneType",
-            "none",
-        ),
+        Row("TypeError", UNKNOWN, _NONE, r"NoneType", "none"),
         Row("TypeError", DETERMINISTIC, _CODE),
-        Row("AttributeError", UNKNOWN, "the same", r"NoneType", "none"),
+        Row("AttributeError", UNKNOWN, _NONE, r"NoneType", "none"),
         Row("AttributeError", DETERMINISTIC, _CODE),
         Row("NameError", DETERMINISTIC, "a fault in the code"),
         Row("ImportError", DETERMINISTIC, "the image lacks a module, or has another version of it"),

@@ -8,7 +8,7 @@ TABLE: Final = Table(
     library="redis",
     module="redis.exceptions",
     version="8.1.0",
-    source="https://redis.readthedocs.io/en/stable/exceptions.html, `redis/exceptions.py`",
+    source="https://redis.readthedocs.io/en/stable/exceptions.html, `redis.exceptions`",
     bases={
         "RedisError": (),
         "ConnectionError": ("RedisError",),

@@ -11,7 +11,7 @@ TABLE: Final = Table(
     library="requests",
     module="requests.exceptions",
     version="2.34.2",
-    source="https://requests.readthedocs.io/en/latest/api/#exceptions, `requests/exceptions.py`",
+    source="https://requests.readthedocs.io/en/latest/api/#exceptions, `requests.exceptions`",
     bases={
         "RequestException": ("OSError",),
         "InvalidJSONError": ("RequestException",),

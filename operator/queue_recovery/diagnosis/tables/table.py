@@ -2,7 +2,7 @@
 
 To add a library, write a table like those beside this file, and list it in `TABLES`. A row says of one class, and of
 all that are derived from it and have no row of their own, whether a retry helps. Leave out what is not certain: no row
-means Unknown. `bases` has the classes from which others are derived; `tests/diagnosis/test_tables.py` compares it with
+means Unknown. `bases` has the classes from which others are derived; `tests.diagnosis.test_tables` compares it with
 the library where that is installed.
 """
 

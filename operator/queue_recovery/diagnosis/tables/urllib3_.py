@@ -9,7 +9,7 @@ TABLE: Final = Table(
     library="urllib3",
     module="urllib3.exceptions",
     version="2.8.0",
-    source="https://urllib3.readthedocs.io/en/stable/reference/urllib3.exceptions.html, `urllib3/exceptions.py`",
+    source="https://urllib3.readthedocs.io/en/stable/reference/urllib3.exceptions.html, `urllib3.exceptions`",
     bases={
         "HTTPError": (),
         "PoolError": ("HTTPError",),
