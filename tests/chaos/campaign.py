@@ -30,6 +30,7 @@ _KINDS = (
     plans.WAITING,
     plans.STATEFUL,
     plans.APPROVED,
+    plans.TRANSIENT,
 )
 
 

@@ -70,10 +70,10 @@ def test_where_nothing_is_known_there_is_no_diagnosis() -> None:
         ([REFUSED, OWN], "Transient"),
         ([REFUSED, OWN, OWN], "Unknown"),
         ([WRONG, None], "Deterministic"),
-        ([REFUSED, None, None], "Unknown"),
+        ([REFUSED, None, None], "Transient"),
     ],
 )
-def test_one_verdict_is_that_of_the_errors_of_at_least_half_of_the_jobs(errors: list[object], verdict: str) -> None:
+def test_the_verdict_is_that_of_half_of_the_jobs_whose_errors_are_known(errors: list[object], verdict: str) -> None:
     assert diagnosed(*map(failed, errors)).verdict == verdict
 
 

@@ -227,6 +227,25 @@ async def test_a_recovery_that_purges_nothing_is_not_held(fields: dict[str, obje
     assert diagnosis(made).verdict == "Transient"
 
 
+async def test_the_errors_of_few_jobs_hold_no_recovery() -> None:
+    made = case(TRANSIENT, None, None)
+
+    await made.reaches("Succeeded")
+
+    found = diagnosis(made)
+    assert (found.verdict, found.known, found.of) == ("Transient", 1, 3)
+
+
+async def test_a_message_says_of_how_many_no_error_is_known() -> None:
+    made = case(DETERMINISTIC, None, suspend=True)
+
+    await made.reconciled()
+
+    assert (
+        "(1 job; python/TypeError). The errors of 1 other job or retried message are not known" in made.status.message
+    )
+
+
 async def test_where_nothing_is_known_nothing_changes() -> None:
     made = case(None)
 

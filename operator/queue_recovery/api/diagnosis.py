@@ -159,7 +159,7 @@ class WorkerEnds(Model):
 class Diagnosis(Model):
     """Why jobs fail, as far as it is known, and whether a retry helps."""
 
-    verdict: Verdict = Field(description="Of all known errors together. Unknown also if most errors are not known.")
+    verdict: Verdict = Field(description="Of all known errors together. Unknown if most of these have no verdict.")
     known: int = Field(0, ge=0, description="Listed jobs, and retried or redelivered messages, whose error is known.")
     of: int = Field(0, ge=0, description="How many of them were looked at.")
     errors: list[ErrorSignature] = Field(

@@ -22,6 +22,8 @@ def sentence(diagnosis: Diagnosis) -> str:
     said = ""
     if shown:
         said = f"{_SAID[diagnosis.verdict]}: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}"
+        if diagnosis.known < diagnosis.of:
+            said = f"{said}. {_unknown(diagnosis.of - diagnosis.known)}"
     return ". ".join(filter(None, [said, _redelivered(diagnosis), _missing(diagnosis.missing)]))
 
 
@@ -31,6 +33,11 @@ def _error(error: ErrorSignature) -> str:
     jobs = f"{error.jobs} {'job' if error.jobs == 1 else 'jobs'}"
     attempts = f", {error.attempts} attempts" if error.attempts > error.jobs else ""
     return f"{name}{task} ({jobs}{attempts}; {error.rule})"
+
+
+def _unknown(count: int) -> str:
+    others = "1 other job or retried message" if count == 1 else f"{count} other jobs or retried messages"
+    return f"The errors of {others} are not known"
 
 
 def _redelivered(diagnosis: Diagnosis) -> str:

@@ -39,7 +39,7 @@ def diagnosis_of(
     ordered = sorted(judged, key=lambda one: -one.signature.jobs)
     retried = [one for one in messages if one.retries]
     return Diagnosis(
-        verdict=_overall(ordered, len(evidence.jobs)),
+        verdict=_overall(ordered, known),
         known=known,
         of=len(evidence.jobs),
         errors=[_shown(one, named) for one in ordered[:MOST_ERRORS]],
@@ -53,13 +53,18 @@ def diagnosis_of(
     )
 
 
-def _overall(judged: Sequence[Judged], looked_at: int) -> Verdict:
-    """Return the one verdict of all errors that have one, if these are the errors of at least half of the jobs."""
+def _overall(judged: Sequence[Judged], known: int) -> Verdict:
+    """Return the one verdict of all errors that have one, if these are the errors of at least half of the jobs.
+
+    Args:
+        judged: the errors.
+        known: how many jobs have a known error.
+    """
     certain = [one for one in judged if one.verdict != "Unknown"]
     verdicts = {one.verdict for one in certain}
     if len(verdicts) > 1:
         return "Mixed"
-    if 2 * len(set[int]().union(*(one.signature.members for one in certain))) < looked_at:
+    if 2 * len(set[int]().union(*(one.signature.members for one in certain))) < known:
         return "Unknown"
     return next(iter(verdicts), "Unknown")
 

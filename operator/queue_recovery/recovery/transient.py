@@ -4,6 +4,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.diagnosis.sentences import sentence
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.preparing import deadline_note
 from queue_recovery.recovery.recovery import Recovery
 
 
@@ -17,7 +18,8 @@ async def hold_transient(recovery: Recovery, plan: Plan) -> None:
         return
     recovery.turn.leave()
     message = _message(recovery, plan)
-    await recovery.save(progress=(Reason.TRANSIENT_ERRORS, message), update={"plan": plan})
+    noted = f"{deadline_note(recovery)}{message}"  # as the message of the error will be
+    await recovery.save(progress=(Reason.TRANSIENT_ERRORS, noted), update={"plan": plan})
     raise RecoveryError(Reason.TRANSIENT_ERRORS, message)
 
 
@@ -27,7 +29,9 @@ async def is_held(recovery: Recovery) -> bool:
 
 
 async def _is_held(recovery: Recovery, plan: Plan) -> bool:
-    if plan.diagnosis is None or plan.diagnosis.verdict != "Transient" or not plan.purge:
+    """Tell whether the recovery would purge messages although the errors of at least half of the jobs are transient."""
+    found = plan.diagnosis
+    if found is None or found.verdict != "Transient" or not plan.purge or 2 * found.known < found.of:
         return False
     return (await recovery.target()).policy.diagnosis == "Hold"
 
