@@ -94,6 +94,7 @@ async def test_the_table_as_tasks_that_fail_on_a_worker(
     assert held.status.plan.diagnosis is not None
     (error,) = held.status.plan.diagnosis.errors
     assert (error.exception, error.task, error.examples) == ("ConnectionRefusedError", "tts.retried", ["retried"])
+    assert error.attempts == 1
     assert held.status.plan.diagnosis.retried == held.status.plan.diagnosis.most_retries == 1
     assert len(held.status.plan.diagnosis.retried_by) == 1
     assert "alice" not in held.status.model_dump_json()
@@ -117,6 +118,8 @@ async def test_headers_tell_what_has_happened_to_messages(
         ("killed", 0, True),
         ("retried", 4, False),
     }
+    select = PurgeSelect(min_retries=3)
+    assert [one.task_id for one in (await broker.count("tts", select=select)).facts] == ["retried"]
 
 
 @pytest.mark.parametrize(

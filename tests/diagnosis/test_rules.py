@@ -1,12 +1,14 @@
 """Which rule decides over a failure: the target's in their order, then the nearest class in a table."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_recovery.api.diagnosis import DiagnosisRule
 from queue_recovery.diagnosis.failure import failure_in
-from queue_recovery.diagnosis.rules import invalid_patterns, judge
+from queue_recovery.diagnosis.rules import is_valid, judge
 
 
 def judged(stored: object, *rules: dict[str, str]) -> tuple[str, str]:
@@ -78,6 +80,11 @@ DECIDED = [
     (raised("celery.exceptions.NotRegistered", "tts.render"), "Deterministic", "celery/NotRegistered"),
     (raised("kombu.exceptions.ContentDisallowed", "x"), "Deterministic", "kombu/SerializerNotInstalled"),
     (raised("kombu.exceptions.DecodeError", "x"), "Deterministic", "kombu/SerializationError"),
+    (raised("AttributeError", "'ChannelPromise' object has no attribute '__value__'"), "Unknown", ""),
+    (raised("FileNotFoundError", 2, "No such file or directory: '/var/run/docker.sock'"), "Unknown", ""),
+    (raised("httpx.LocalProtocolError", "Invalid input in state ConnectionState.CLOSED"), "Unknown", ""),
+    (raised("psycopg.errors.FeatureNotSupported", "cached plan must not change result type"), "Unknown", "no-rule"),
+    (raised("pymongo.errors.InvalidOperation", "Cannot use MongoClient after close"), "Unknown", ""),
     # A class is exported under another path than its own.
     (raised("requests.ReadTimeout", "x"), "Transient", "requests/Timeout"),
     (raised("app.errors.ReadTimeout", "x"), "Unknown", "no-rule"),
@@ -144,7 +151,32 @@ def test_the_first_rule_of_the_target_that_matches_decides_before_any_table() ->
 def test_an_expression_that_is_none_is_named() -> None:
     rules = [DiagnosisRule(message=one, verdict="Unknown") for one in ("fine", "(", "[a")]
 
-    assert invalid_patterns(rules) == [1, 2]
+    assert list(map(is_valid, rules)) == [True, False, False]
+
+
+HOSTILE = [
+    "." * 100,
+    ".*" * 49 + "!",
+    "(?i)" + ".?" * 47 + "!",
+    "(.?)+" * 19 + "!",
+    "(((.*)*)*)*" * 8 + "z",
+    "(.+.+)+" * 14 + "!",
+    "(?i)[a-zà-ÿ]+" * 7 + "!",
+]
+
+
+@pytest.mark.parametrize("pattern", HOSTILE)
+def test_no_expression_that_a_tenant_may_write_takes_long(pattern: str) -> None:
+    rule = DiagnosisRule(message=pattern, verdict="Unknown")
+    failures = [failure_in(text * 250) for text in ("a", "é漢 ", "aé漢😀", "k\u017f")]
+
+    began = time.process_time()
+    is_valid(rule)
+    for failure in failures:
+        assert failure is not None
+        judge(failure, [rule])
+
+    assert time.process_time() - began < 0.1
 
 
 @given(st.text(max_size=200), st.sampled_from([raised("TypeError", "x"), "VoiceError: x", raised("OSError", "x")]))

@@ -40,9 +40,9 @@ def judge(failure: Failure, rules: Sequence[DiagnosisRule] = ()) -> Judgement:
     return _by_tables(failure, known)
 
 
-def invalid_patterns(rules: Sequence[DiagnosisRule]) -> list[int]:
-    """Return the numbers of the rules whose regular expression is none; they match nothing."""
-    return [number for number, rule in enumerate(rules) if rule.message and _search(rule.message, "") is None]
+def is_valid(rule: DiagnosisRule) -> bool:
+    """Tell whether a rule's regular expression is one, and compile it; one that is none matches nothing."""
+    return rule.message is None or _search(rule.message, "") is not None
 
 
 def _matches(rule: DiagnosisRule, failure: Failure, known: Iterable[str]) -> bool:

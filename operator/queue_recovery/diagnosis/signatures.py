@@ -58,7 +58,7 @@ class Signature:
         self.attempts += attempts
         self.succeeded += succeeded
         self.messages[hash(failure.message)] += 1
-        if len(self.examples) < MOST_JOBS:
+        if name and len(self.examples) < MOST_JOBS:
             self.examples.append(name)
         if seen is not None:
             self.first_seen = min(seen, self.first_seen or seen)
@@ -102,7 +102,9 @@ class Signatures:
         if not failures:
             return
         self.known += 1
-        retries = max(message.retries if message else 0, (result.retries or 0) if result else 0)
+        # A message that was retried five times waits for its sixth attempt; a result is that of the last one.
+        of_result = 0 if result is None or result.retries is None else result.retries + 1
+        attempts = max(1, message.retries if message else 0, of_result)
         for place, failure in enumerate(failures):
             signature = self._signature(task, failure)
             if signature is not None:
@@ -111,7 +113,7 @@ class Signatures:
                     job.name,
                     failure,
                     # Which attempts failed in another way is not known.
-                    attempts=retries + 1 if len(failures) == 1 else 1,
+                    attempts=attempts if len(failures) == 1 else 1,
                     succeeded=result is not None and result.succeeded,
                     seen=result.seen if result is not None and place == 0 else None,
                 )

@@ -8,7 +8,7 @@ from typing import Final
 from queue_recovery.api.diagnosis import Diagnosis
 from queue_recovery.diagnosis.evidence import ContainerEnd, Evidence, JobEvidence, MessageFacts, TaskResult
 from queue_recovery.diagnosis.failure import Failure
-from queue_recovery.diagnosis.rules import invalid_patterns
+from queue_recovery.diagnosis.rules import is_valid
 from queue_recovery.diagnosis.signatures import Judged, Signatures
 from queue_recovery.diagnosis.verdict import diagnosis_of
 from queue_recovery.recovery.best_effort import log_unexpected
@@ -68,10 +68,10 @@ class _Gathering:
     ) -> Evidence:
         """Return all that can be read."""
         target = await self._recovery.target()
-        self._missing += [
-            f"diagnosis.rules[{number}]: no valid regular expression"
-            for number in invalid_patterns(target.diagnosis.rules)
-        ]
+        for number, rule in enumerate(target.diagnosis.rules):
+            if not is_valid(rule):
+                self._missing.append(f"diagnosis.rules[{number}]: no valid regular expression")
+            await asyncio.sleep(0)
         listed = [job for job in jobs if job.id is not None]
         errors = await self._errors(listed)
         ids = [one.task_id for job in listed if (one := stored.get(job.id or "")) is not None and one.task_id]
@@ -93,8 +93,7 @@ class _Gathering:
             )
         found += [
             JobEvidence(name=one.task_id or "", task=one.task, result=results.get(one.task_id or ""), message=one)
-            for one in facts
-            if one.task_id is None or one.task_id in by_id
+            for one in [*by_id.values(), *(one for one in facts if not one.task_id)]
         ]
         return Evidence(jobs=found, ends=await self._ends(found), missing=self._missing)
 

@@ -14,7 +14,7 @@ _AWAY: Final = (
     "|InternalFailure|InternalServerError|502|503|504"
 )
 _REQUEST: Final = (
-    "ValidationException|ValidationError|InvalidParameterValue|InvalidParameterCombination|MissingParameter"
+    "ValidationException|ValidationError|InvalidParameterCombination|MissingParameter"
     "|MalformedXML|SerializationException|UnknownOperationException"
 )
 

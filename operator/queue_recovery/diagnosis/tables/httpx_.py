@@ -46,7 +46,8 @@ TABLE: Final = Table(
         ),
         Row("NetworkError", TRANSIENT, "a connection"),
         Row("RemoteProtocolError", TRANSIENT, "the server closed the connection, or sent something malformed"),
-        Row("LocalProtocolError", DETERMINISTIC, "the client itself violated the protocol, such as by a header"),
+        Row("LocalProtocolError", DETERMINISTIC, "a header that HTTP does not allow", r"(?i)illegal header", "header"),
+        Row("LocalProtocolError", UNKNOWN, "also raised on a connection that the server has closed"),
         Row("UnsupportedProtocol", DETERMINISTIC, "the URL is wrong"),
         Row("InvalidURL", DETERMINISTIC, "the URL is wrong"),
         Row(

@@ -68,7 +68,7 @@ def _rows(module: str) -> tuple[Row, ...]:
         Row(f"{errors}.CheckViolation", DETERMINISTIC, "data of a wrong shape"),
         Row("IntegrityError", UNKNOWN, "another transaction may have been first, or the other row is not there yet"),
         Row("InterfaceError", UNKNOWN, "a connection that is closed, until the process makes another one"),
-        Row("NotSupportedError", DETERMINISTIC, "the server cannot do that"),
+        Row("NotSupportedError", UNKNOWN, "also raised by a cached plan after a migration"),
     )
 
 

@@ -51,6 +51,7 @@ TABLE: Final = Table(
         Row("ConfigurationError", UNKNOWN, "also raised when a name server does not answer"),
         Row("InvalidURI", DETERMINISTIC, "the URI is wrong"),
         Row("InvalidName", DETERMINISTIC, "a name that MongoDB does not accept"),
+        Row("InvalidOperation", UNKNOWN, "the client of this process is closed", r"after close", "closed"),
         Row("InvalidOperation", DETERMINISTIC, "a fault in the code"),
         Row("DuplicateKeyError", UNKNOWN, "an attempt before this one, or another client, may have been first"),
         Row("bson.errors.InvalidDocument", DETERMINISTIC, "data that MongoDB cannot store"),

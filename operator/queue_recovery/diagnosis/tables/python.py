@@ -74,6 +74,7 @@ TABLE: Final = Table(
         Row("TypeError", UNKNOWN, _NONE, r"NoneType", "none"),
         Row("TypeError", DETERMINISTIC, _CODE),
         Row("AttributeError", UNKNOWN, _NONE, r"NoneType", "none"),
+        Row("AttributeError", UNKNOWN, "kombu's, after a connection was lost", r"'ChannelPromise'", "promise"),
         Row("AttributeError", DETERMINISTIC, _CODE),
         Row("NameError", DETERMINISTIC, "a fault in the code"),
         Row("ImportError", DETERMINISTIC, "the image lacks a module, or has another version of it"),
@@ -88,6 +89,9 @@ TABLE: Final = Table(
             "named like an environment variable: a setting is missing",
             r"^'?[A-Z][A-Z0-9]*(_[A-Z0-9]+)+'?$",
             "setting",
+        ),
+        Row(
+            "FileNotFoundError", UNKNOWN, "the socket of a server that is away", r"(?i)sock(et)?\b|\.s\.PGSQL", "socket"
         ),
         Row("FileNotFoundError", DETERMINISTIC, "a file, or a program, is missing"),
         Row("IsADirectoryError", DETERMINISTIC, "a wrong path"),
@@ -125,6 +129,7 @@ TABLE: Final = Table(
         ),
         Row("urllib.error.URLError", UNKNOWN, "any other cause, such as a name or a certificate"),
         Row("json.decoder.JSONDecodeError", UNKNOWN, "a server in trouble answers with HTML, or with nothing"),
+        Row("_pickle.UnpicklingError", UNKNOWN, "it may have been cut on its way", r"truncated", "cut"),
         Row("_pickle.UnpicklingError", DETERMINISTIC, "data of a wrong shape"),
         Row("struct.error", DETERMINISTIC, "data of a wrong shape"),
         Row("sqlite3.OperationalError", TRANSIENT, "another process writes", r"database (table )?is locked", "locked"),

@@ -77,7 +77,7 @@ class Count:
     left: Sequence[MessageName] = ()
     """Some of the messages that would be left."""
     facts: Sequence[MessageFacts] = ()
-    """Of messages that were retried or redelivered, up to `MOST_FACTS`, whether they would be taken or left."""
+    """Of messages that would be taken and were retried or redelivered, up to `MOST_FACTS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
