@@ -130,7 +130,7 @@ async def test_headers_tell_what_has_happened_to_messages(
         ({"retries": 1, "origin": "alice"}, None),
         ({"retries": 1, "origin": "gen1@" + "a" * 10_000}, None),
         ({"retries": 1, "origin": 5}, None),
-        ({"retries": True, "redelivered": "yes", "origin": "gen1@a"}, "a"),
+        ({"retries": True, "redelivered": "yes", "origin": "gen1@a"}, None),
         ({"retries": 10**30}, None),
         (None, None),
     ],
@@ -138,9 +138,8 @@ async def test_headers_tell_what_has_happened_to_messages(
 def test_of_headers_that_anybody_may_have_written_only_those_in_form_count(headers: object, host: object) -> None:
     found = facts_of({"headers": headers, "properties": {"delivery_info": []}})
 
-    assert found.sent_by == host
-    assert not found.redelivered
-    assert found.retries in {0, 1}
+    assert (None if found is None else found.sent_by) == host
+    assert found is None or (found.retries, found.redelivered) == (1, False)
 
 
 @on_one_server

@@ -73,7 +73,7 @@ async def test_a_dry_run_says_in_a_sentence_why_the_jobs_fail() -> None:
     await made.reconciled()
 
     assert (
-        'the errors are not transient, so a retry does not help: TypeError in "tts.render" (1 job; python/TypeError)'
+        'The errors are not transient, so a retry does not help: TypeError in "tts.render" (1 job; python/TypeError)'
     ) in made.status.message
 
 
@@ -184,7 +184,7 @@ async def test_it_fails_at_its_starting_deadline_and_says_why_it_was_held() -> N
 async def test_a_dry_run_is_not_held_and_is_once_it_is_resumed() -> None:
     made = case(TRANSIENT, suspend=True)
     await made.reconciled()
-    assert "the errors are transient, so a retry helps" in made.status.message
+    assert "The errors are transient, so a retry helps" in made.status.message
     assert made.status.message.startswith("suspended: would purge 1 message")
 
     made.resource.change(suspend=False)
@@ -204,7 +204,7 @@ async def test_an_approval_is_asked_for_once_it_is_not_held_any_more() -> None:
     await running
 
     assert made.status.phase == "AwaitingApproval"
-    assert "the errors are transient" in made.status.message
+    assert "The errors are transient" in made.status.message
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ MOST_FACTS: Final = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class MessageFacts:
-    """What the headers of a message say of its past."""
+    """What the headers say of the past of a message that was retried or redelivered."""
 
     task_id: str | None
     task: str | None
@@ -23,11 +23,6 @@ class MessageFacts:
     """Whether it was given back to the queue and delivered again: its worker stopped, or was killed."""
     sent_by: str | None
     """The host that has sent it: of a retry, the worker; None: not known, or no name of a host."""
-
-    @property
-    def is_telling(self) -> bool:
-        """Whether something has happened to it."""
-        return self.retries > 0 or self.redelivered
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from queue_recovery.api.diagnosis import Diagnosis, ErrorSignature
 _NAMED: Final = 3
 
 _SAID: Final = {
-    "Deterministic": "the errors are not transient, so a retry does not help",
-    "Transient": "the errors are transient, so a retry helps and nothing has to be purged",
-    "Mixed": "some errors are transient and some are not",
-    "Unknown": "whether the errors are transient is not known",
+    "Deterministic": "The errors are not transient, so a retry does not help",
+    "Transient": "The errors are transient, so a retry helps and nothing has to be purged",
+    "Mixed": "Some errors are transient and some are not",
+    "Unknown": "Whether the errors are transient is not known",
 }
 
 
@@ -50,4 +50,4 @@ def _redelivered(diagnosis: Diagnosis) -> str:
 
 
 def _missing(missing: Sequence[str]) -> str:
-    return f"not looked at: {', '.join(missing)}" if missing else ""
+    return f"Not looked at: {', '.join(missing)}" if missing else ""

@@ -98,8 +98,8 @@ def _shown_class(failure: Failure, named: Sequence[str]) -> str | None:
     """
     name = failure.exception
     known = candidates(name, is_full_name=failure.is_full_name) if name else ()
-    if len(known) == 1 and "." in name:
-        return known[0]
+    if known and "." in name:
+        return name if name in known else known[0]  # what is between package and class may be anything
     return name if name and (known or name in named or looks_like_a_class(name)) else None
 
 

@@ -39,6 +39,7 @@ async def _is_held(recovery: Recovery, plan: Plan) -> bool:
 def _message(recovery: Recovery, plan: Plan) -> str:
     target, namespace = recovery.spec.target_ref.name, recovery.resource.namespace
     why = sentence(plan.diagnosis) if plan.diagnosis is not None else ""
+    why = f"{why[:1].lower()}{why[1:]}"
     patch = '{"spec":{"policy":{"diagnosis":"Ignore"}}}'
     return (
         f"{why}. Nothing is purged meanwhile. Wait for what the jobs depend on, or correct it, and let Celery retry; "

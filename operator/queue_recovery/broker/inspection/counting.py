@@ -62,7 +62,7 @@ async def count(
             of_job = selection.job_ids & {task_id(envelope) or ""}
             left_ids.update(of_job)
             are_retried = are_retried or bool(of_job and retries(envelope))
-        if takes and len(facts) < MOST_FACTS and (found := facts_of(envelope)).is_telling:
+        if takes and len(facts) < MOST_FACTS and (found := facts_of(envelope)) is not None:
             facts.append(found)
         return takes
 

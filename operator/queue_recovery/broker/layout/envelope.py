@@ -262,24 +262,25 @@ def retries(envelope: object) -> int | None:
             return None
 
 
-def facts_of(envelope: object) -> MessageFacts:
-    """Return what the headers say of a message's past."""
+def facts_of(envelope: object) -> MessageFacts | None:
+    """Return what the headers say of a message's past, or None if it was neither retried nor redelivered.
+
+    kombu notes in the headers that it has restored a message (`redis.Channel._do_restore_message`).
+    """
+    headers = envelope.get("headers") if isinstance(envelope, dict) else None
+    # Most messages end here, and all of a deep queue may be looked at.
+    if not isinstance(headers, dict) or not (headers.get("retries") or headers.get("redelivered")):
+        return None
+    count, redelivered = retries(envelope) or 0, headers.get("redelivered") is True
+    if not (count or redelivered):
+        return None
     return MessageFacts(
         task_id=task_id(envelope),
         task=task_name(envelope),
-        retries=retries(envelope) or 0,
-        redelivered=_is_redelivered(envelope),
+        retries=count,
+        redelivered=redelivered,
         sent_by=_sender(envelope),
     )
-
-
-def _is_redelivered(envelope: object) -> bool:
-    """Tell whether kombu has restored a message: it says so in both places (`virtual.Channel._restore`)."""
-    match envelope:
-        case {"headers": {"redelivered": True}} | {"properties": {"delivery_info": {"redelivered": True}}}:
-            return True
-        case _:
-            return False
 
 
 def _sender(envelope: object) -> str | None:
