@@ -94,6 +94,7 @@ DECIDED = [
     ("HTTPError: 429 Client Error: Too Many Requests for url: x", "Transient", "requests/HTTPError:retry"),
     ("NotRegistered: 'tts.render'", "Unknown", "ambiguous"),
     ("InvalidURL: x", "Unknown", "ambiguous"),
+    ("ProtocolError: x", "Unknown", "no-rule"),
     ("VoiceError: x", "Unknown", "no-rule"),
     ("it failed", "Unknown", "no-rule"),
 ]

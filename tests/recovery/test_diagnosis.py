@@ -162,8 +162,11 @@ async def test_what_has_become_transient_while_it_waited_for_a_lock_holds_it_wit
     del made.broker.locks["tts"]
     await made.waits(Reason.TRANSIENT_ERRORS)
 
-    assert Turn(admission, "media").awaits is None
     assert_untouched(made)
+    made.jobs.add("later")
+    later = Case(jobs=["later"], environment=made.environment, uid=str(UUID(int=2)), name="later")
+    await asyncio.wait_for(later.reconciled(Turn(admission, "media")), 5)
+    assert later.status.phase == "Succeeded"
     running.cancel()
 
 
