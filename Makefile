@@ -27,6 +27,7 @@ check: $(READY) $(WHEELS)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m queue_recovery.api.crd --check crds
 	$(BIN)/python -m queue_recovery.api.reference --check docs
+	$(BIN)/python -m queue_recovery.diagnosis.page --check docs
 	$(BIN)/python -m manifests.chart --check manifests/helm
 
 check-workflows: $(READY) ## actionlint and more on .github/workflows; `make test` does it too
@@ -75,6 +76,7 @@ sandbox: $(READY) ## a cluster, a broker and a job store; Ctrl-C removes them
 generate: $(READY) ## what is made from the models, and the Helm chart
 	$(BIN)/python -m queue_recovery.api.crd crds
 	$(BIN)/python -m queue_recovery.api.reference docs
+	$(BIN)/python -m queue_recovery.diagnosis.page docs
 	$(BIN)/python -m manifests.chart manifests/helm
 
 sbom: $(RELEASE)/.ready ## what the image is built from, as CycloneDX in sbom.json

@@ -19,7 +19,7 @@ from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
-from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Run, Workers
+from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Results, Run, Workers
 from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import DesiredState
@@ -136,6 +136,9 @@ class Fixture:
 
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
         raise AssertionError(f"a restore looks up no job in {target.job_store}")
+
+    async def results(self, target: QueueTargetSpec) -> Results:
+        raise AssertionError(f"a restore reads no result of {target.diagnosis}")
 
     async def cluster_uid(self) -> str | None:
         return "uid of this-cluster"

@@ -31,6 +31,7 @@ _KINDS = (
     plans.STATEFUL,
     plans.ROLLOUT,
     plans.APPROVED,
+    plans.TRANSIENT,
 )
 
 

@@ -72,6 +72,8 @@ class Trouble(StrEnum):
     """A canary of the workers' Rollout begins, and is promoted once the recovery waits for it."""
     APPROVED = "approved"
     """It is killed; the plan is approved and the target edited at once, as often as the recovery asks."""
+    TRANSIENT = "transient errors"
+    """It is killed; the jobs' errors are transient, and once it is held the target says to ignore that."""
     UNLABELLED = "labels removed"
     """Somebody removes the operator's labels from the workers' Deployment."""
     FORGED_JOB = "forged job"

@@ -22,6 +22,7 @@ _AT_POINTS: Final = {
     Trouble.TARGET_EDITED: Fault.DIE,
     Trouble.TARGET_DELETED: Fault.DIE,
     Trouble.APPROVED: Fault.DIE,
+    Trouble.TRANSIENT: Fault.DIE,
 }
 
 _ONE_SIDED: Final = {
@@ -41,7 +42,7 @@ _BETWEEN: Final = {
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""
 
-OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK, Trouble.APPROVED}
+OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK, Trouble.APPROVED, Trouble.TRANSIENT}
 """They happen to recoveries of one kind only."""
 
 _WAITING: Final = "AwaitingRollout"
@@ -64,13 +65,20 @@ ROLLOUT: Final = replace(PLAIN, rollout=True)
 """A recovery of a Rollout writes to an object of another group."""
 APPROVED: Final = replace(PLAIN, trouble=Trouble.APPROVED)
 """A recovery that has to be approved asks for it, and plans again."""
+TRANSIENT: Final = replace(PLAIN, trouble=Trouble.TRANSIENT)
+"""A recovery whose errors are transient is held after its plan, and plans again."""
 WAITING: Final = replace(PLAIN, waits=True)
 """A recovery that has waited for the queue's lock plans again."""
 
 
 def kind_for(trouble: Trouble) -> Case:
     """Return the kind of recovery whose every effect a trouble happens to."""
-    kinds = {Trouble.TARGET_EDITED: PENDING, Trouble.APPROVED: APPROVED, Trouble.UPDATED: ROLLOUT}
+    kinds = {
+        Trouble.TARGET_EDITED: PENDING,
+        Trouble.APPROVED: APPROVED,
+        Trouble.TRANSIENT: TRANSIENT,
+        Trouble.UPDATED: ROLLOUT,
+    }
     return kinds.get(trouble, PLAIN)
 
 

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from sandbox.api import Json
 from sandbox.processes import DeadlineError, until
-from tests.chaos import approvals, neighbours, next_ones
+from tests.chaos import approvals, neighbours, next_ones, transient
 from tests.chaos.cases import NOT_IN_THE_MODEL, OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
 from tests.chaos.endings import ends
 from tests.chaos.instance import conformance
@@ -63,6 +63,8 @@ async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
         return scenario.recovering(purge={"mode": "None"}, restart={"annotate": True})
     if case.trouble is Trouble.APPROVED:
         await approvals.require(scenario)
+    if case.trouble is Trouble.TRANSIENT:
+        await transient.hold(scenario)
     if not case.restore:
         required: Json = {"restart": REQUIRES_IMAGE} if case.trouble is Trouble.ROLLED_BACK else {}
         return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention}, **required)
@@ -252,6 +254,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.ROTATED: neighbours.password_is_rotated,
     Trouble.ROLLED_BACK: neighbours.image_is_rolled_back,
     Trouble.APPROVED: approvals.are_given,
+    Trouble.TRANSIENT: transient.is_ignored,
     Trouble.UNLABELLED: neighbours.labels_are_removed,
     Trouble.UPDATED: neighbours.update_begins,
     Trouble.FORGED_JOB: neighbours.record_is_forged,

@@ -72,3 +72,39 @@ async def test_certificates_of_the_job_store_are_read_from_the_secrets_that_the_
 
     assert error.value.reason == "InvalidCertificate"
     assert secrets.names_read == ["mongodb", "ca", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("results", "read"),
+    [
+        ({}, ["redis"]),
+        ({"urlSecretRef": {"name": "results", "key": "url"}}, ["results"]),
+        (
+            {
+                "urlSecretRef": {"name": "results", "key": "url"},
+                "tls": {"clientCertificateSecretRef": {"name": "mine"}},
+            },
+            ["results", "mine"],
+        ),
+    ],
+)
+async def test_results_are_reached_as_the_broker_is_or_with_a_url_of_their_own_and_nowhere_on_loopback(
+    results: object, read: list[str]
+) -> None:
+    target = QueueTargetSpec.model_validate(
+        {
+            "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+            "diagnosis": {"results": results},
+            "queues": [{"name": "tts", "workers": [{"name": "tts"}]}],
+        }
+    )
+    values = {name: {"url": "redis://127.0.0.1:1/"} for name in ("redis", "results")}
+    async with ApiClient() as api:
+        secrets = GivenSecrets(api, {**values, "mine": {"tls.crt": "no PEM", "tls.key": "no PEM"}})
+        environment = environment_of(api, destinations=Settings().destinations, secrets=secrets)
+        with pytest.raises(RecoveryError) as error:
+            await (await environment.results(target)).read(["a"])
+
+    assert error.value.reason == ("AddressNotAllowed" if len(read) == 1 else "InvalidBrokerURL")
+    assert secrets.names_read == read
+    assert "results" not in target.secrets

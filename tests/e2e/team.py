@@ -210,6 +210,7 @@ class Team:
         fields: Json | None = None,
         limits: Json | None = None,
         policy: Json | None = None,
+        diagnosis: Json | None = None,
     ) -> None:
         """Create the target `team` with the queue `work`, or with those that are given."""
         spec: Json = {
@@ -228,6 +229,8 @@ class Team:
             spec["limits"] = limits
         if policy:
             spec["policy"] = policy
+        if diagnosis:
+            spec["diagnosis"] = diagnosis
         if store:
             collection: Json = {"database": self.jobs.database.name, "collection": self.jobs.name}
             if fields:

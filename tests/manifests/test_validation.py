@@ -127,6 +127,10 @@ def _queue(name: str = "tts", **more: object) -> dict[str, object]:
     return {"name": name, "workers": [{"name": "w"}], **more}
 
 
+def _rule(verdict: str = "Transient", **fields: str) -> dict[str, object]:
+    return {"diagnosis": {"rules": [{"verdict": verdict, **fields}]}}
+
+
 def _keys(**options: str) -> dict[str, object]:
     return {"broker": {"urlSecretRef": {"name": "redis", "key": "url"}, "transportOptions": options}}
 
@@ -180,6 +184,18 @@ def _keys(**options: str) -> dict[str, object]:
         (_keys(unackedKey="queuerecovery.dev:quarantine:x:1:unacked"), "transportOptions.unackedKey"),
         (_keys(globalKeyPrefix="queuerecovery.", unackedIndexKey="dev:x"), "transportOptions.unackedIndexKey"),
         ({"jobStore": {}}, "spec.jobStore.mongodb: Required value"),
+        (_rule(), "spec.diagnosis.rules[0]: Invalid value: a rule has exception, message, or both"),
+        (_rule(message="(quota"), "error parsing regexp: missing closing )"),
+        (_rule(message="[0-9]{3}"), "spec.diagnosis.rules[0].message in body should match"),
+        (_rule(message=r"\w+"), "spec.diagnosis.rules[0].message in body should match"),
+        (_rule(message="x" * 101), "spec.diagnosis.rules[0].message: Too long"),
+        (_rule(exception="no class"), "spec.diagnosis.rules[0].exception in body should match"),
+        (_rule(exception="ValueError", verdict="Mixed"), 'supported values: "Transient", "Deterministic", "Unknown"'),
+        (
+            {"diagnosis": {"rules": [{"message": "x", "verdict": "Unknown"}] * 21}},
+            "spec.diagnosis.rules: Too many: 21",
+        ),
+        ({"diagnosis": {"results": {"tls": {}}}}, "spec.diagnosis.results.tls: Invalid value: tls is for the server"),
         ({"broker": {"url": "redis://redis"}}, 'unknown field "spec.broker.url"'),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -188,3 +204,11 @@ def test_a_target_that_makes_no_sense_is_refused_with_its_place(
     cluster: Cluster, name: str, spec: dict[str, object], message: str
 ) -> None:
     assert message in cluster.refusal("create", "-f", "-", given=target(name, **spec))
+
+
+def test_rules_of_a_diagnosis_are_accepted_as_the_page_has_them(cluster: Cluster, name: str) -> None:
+    rules = [
+        {"exception": "requests.exceptions.RequestException", "verdict": "Unknown"},
+        {"message": r"(?i)^quota of [a-z]+ \(.*\) is used up$", "verdict": "Transient"},
+    ]
+    cluster.kubectl("create", "-f", "-", given=target(name, diagnosis={"rules": rules, "results": {}}))

@@ -66,6 +66,7 @@ class FakeBroker(FakeDatabase):
             left_ids=frozenset(one.task_id for one in left),
             taken=[one.name for one in taken[:names]],
             left=[one.name for one in left[:names]],
+            facts=tuple(self.facts),
         )
 
     async def queued_task_ids(self, among: Collection[str], *queues: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from queue_recovery.api.select import PurgeSelect
+from queue_recovery.diagnosis.evidence import MessageFacts
 from queue_recovery.recovery.ports import Consumer, Holder, MessageName, Restore, Restored, Run, SeenJob, Task
 from tests.recovery.faults import Faults
 
@@ -72,6 +73,8 @@ class FakeDatabase(Faults):
         self.records: dict[str, Record] = {}
         """By the uid of the run."""
         self.connections: list[Consumer] = []
+        self.facts: list[MessageFacts] = []
+        """What the headers of messages say of their past, as every count returns it."""
         self.frozen: list[str] = []
         """The keys of the frozen jobs, as the last `take` named them."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from queue_recovery.api.servers import IdType
+from queue_recovery.diagnosis.failure import Failure, failure_in
 from queue_recovery.jobs.documents import fits, typed
 from queue_recovery.recovery.ports import Claim, StoredJob
 from tests.recovery.faults import Faults
@@ -30,6 +31,8 @@ class FakeJobStore(Faults):
         super().__init__(log)
         self.id_type: IdType = "String"
         self.jobs: dict[str, StoredJob] = {}
+        self.stored_errors: dict[str, object] = {}
+        """What documents hold in the field of their error, by the job's id."""
         self.stamps: dict[tuple[str, str], Stamp] = {}
         """By the recovery's UID and the job's id."""
 
@@ -65,6 +68,13 @@ class FakeJobStore(Faults):
         for job_id in ids:
             if job_id in self.jobs:
                 yield self.jobs[job_id]
+
+    async def errors(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Failure]]:
+        self._called("errors")
+        for job_id in ids:
+            failure = failure_in(self.stored_errors.get(job_id))
+            if failure is not None:
+                yield job_id, failure
 
     async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
         del now

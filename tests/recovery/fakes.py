@@ -23,7 +23,7 @@ from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import listed, task_id
 from queue_recovery.recovery.phase import is_terminal
-from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Workers
+from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Results, Workers
 from queue_recovery.recovery.ports.environment import Earlier, Environment
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import Resource
@@ -38,6 +38,7 @@ from tests.recovery.fake_database import TASK
 from tests.recovery.fake_job_store import FakeJobStore
 from tests.recovery.fake_ledger import FakeLedger
 from tests.recovery.fake_resource import FakeResource
+from tests.recovery.fake_results import FakeResults
 from tests.recovery.fake_workers import FakeWorkers
 from tests.recovery.faults import Faults
 from tests.turns import alone
@@ -89,6 +90,9 @@ class FakeEnvironment(Faults):
         self.connects_to: Broker = self.fake_broker
         """The broker of all targets."""
         self.jobs = FakeJobStore(self.log)
+        self.fake_results = FakeResults(self.log)
+        self.results_from: Results = self.fake_results
+        """The results of all targets."""
         self.fake_ledger = FakeLedger(self.log)
         self.targets: dict[str, QueueTargetSpec] = {"media": target()}
         self.connected: list[QueueTargetSpec] = []
@@ -166,6 +170,11 @@ class FakeEnvironment(Faults):
         self.connected.append(target)
         self._called("job_store")
         return self.jobs
+
+    async def results(self, target: QueueTargetSpec) -> Results:
+        del target
+        self._called("results")
+        return self.results_from
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:
         del target, workers
@@ -280,7 +289,17 @@ class Case:
 
     def _at_each_call(self, act: Callable[[], None]) -> None:
         ledger = self.environment.fake_ledger
-        fakes = (self.resource, self.environment, self.broker, self.jobs, self.workers, self.autoscalers, ledger)
+        results = self.environment.fake_results
+        fakes = (
+            self.resource,
+            self.environment,
+            self.broker,
+            self.jobs,
+            self.workers,
+            self.autoscalers,
+            ledger,
+            results,
+        )
         for fake in fakes:
             fake.on_any_call = act
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from queue_recovery.diagnosis.evidence import ContainerEnd
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
 from queue_recovery.workers import snapshot
 from queue_recovery.workers.label_selectors import selects
@@ -294,3 +295,17 @@ def test_who_sets_the_replicas_with_each_apply_is_known_from_the_managed_fields(
     state["metadata"]["managedFields"] = entries
 
     assert Deployment.model_validate(state).metadata.replicas_applied_by == ("kustomize-controller",)
+
+
+def test_how_containers_have_ended_is_known_of_those_that_have() -> None:
+    killed = {"restartCount": 3, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+    running = {"restartCount": 0, "state": {"running": {}}}
+    restarted = {"restartCount": 1, "state": {"running": {}}}
+    status = {"phase": "Running", "containerStatuses": [killed, running, restarted]}
+
+    found = at_zero(pods=[{**pod(), "status": status}])
+
+    assert found.ends == (
+        ContainerEnd(restarts=3, reason="OOMKilled", exit_code=137),
+        ContainerEnd(restarts=1, reason="", exit_code=0),
+    )

@@ -39,6 +39,12 @@ class TargetPolicy(Model):
         "fail.",
     )
 
+    diagnosis: Literal["Hold", "Ignore"] = Field(
+        "Hold",
+        description="Hold: a recovery that would purge messages waits before it starts while `status.plan.diagnosis` "
+        "says that the errors are transient. Ignore: it goes on.",
+    )
+
     model_config = with_rules(
         [
             {

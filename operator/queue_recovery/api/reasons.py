@@ -155,6 +155,12 @@ class Reason(StrEnum):
         "A StatefulSet deletes the volumes of its pods when it is scaled to 0 (`whenScaled: Delete`).",
         "Set `persistentVolumeClaimRetentionPolicy.whenScaled` to `Retain`, or use `restart.strategy: Manual`.",
     )
+    TRANSIENT_ERRORS = (
+        "TransientErrors",
+        Outcome.NOT_YET,
+        "The jobs fail with errors that a retry cures (`status.plan.diagnosis`), so no message has to be purged.",
+        "Correct what the jobs depend on, and let Celery retry. To purge all the same, see docs/diagnosis.md.",
+    )
     APPROVAL_OUTDATED = (
         "ApprovalOutdated",
         Outcome.NOT_YET,

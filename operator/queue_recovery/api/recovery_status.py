@@ -18,6 +18,7 @@ from queue_recovery.api.base import (
 )
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.conditions import Condition
+from queue_recovery.api.diagnosis import Diagnosis
 from queue_recovery.api.examples import Examples, SkippedJob, Unreplaced
 from queue_recovery.api.quarantined import MOST_LISTED, QuarantinedMessage
 from queue_recovery.api.replicas import MOST_OWNERS, MOST_SCALED_OBJECTS, PausedScaledObject, ReplicaOwner
@@ -94,6 +95,9 @@ class Plan(Model):
         None,
         description="Chords, groups, chains and callbacks that depend on messages to be taken; left out when there are "
         "none.",
+    )
+    diagnosis: Diagnosis | None = Field(
+        None, description="Why the jobs fail, and whether a retry helps; left out where nothing is known of it."
     )
     examples: Examples | None = Field(
         None,

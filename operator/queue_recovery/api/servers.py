@@ -128,6 +128,11 @@ class JobFields(Model):
     kwargs: DocumentField = Field(
         "", description="Field that holds the keyword arguments: an object, or a JSON object as text."
     )
+    error: DocumentField = Field(
+        "",
+        description="Field that holds the job's last error, for the diagnosis: text such as `TypeError: ...` or a "
+        "traceback, or an object with `type` and `message`. It is read, and never shown.",
+    )
 
 
 class JobStatuses(Model):

@@ -17,6 +17,7 @@ from queue_recovery.api.base import (
     with_rules,
 )
 from queue_recovery.api.conditions import Condition
+from queue_recovery.api.diagnosis import DiagnosisSpec
 from queue_recovery.api.servers import BrokerSpec, JobStoreSpec
 from queue_recovery.api.worker_ref import WorkerRef, workers_rules
 
@@ -110,6 +111,9 @@ class QueueTargetSpec(Model):
         "recoveries but not change the target cannot hold a queue for longer.",
     )
     policy: TargetPolicy = Field(TargetPolicy(), description="What recoveries need besides permissions.")
+    diagnosis: DiagnosisSpec = Field(
+        DiagnosisSpec(), description="How the operator finds out why jobs fail, and whether a retry helps."
+    )
 
     model_config = with_rules(
         [
@@ -131,7 +135,7 @@ class QueueTargetSpec(Model):
 
     @property
     def secrets(self) -> list[str]:
-        """The names of all Secrets to which the target refers."""
+        """The names of the Secrets without which no recovery runs: all but those of `diagnosis`."""
         broker, sentinels = self.broker, self.broker.transport_options.sentinel_kwargs
         store = self.job_store.mongodb if self.job_store else None
         refs = [broker.url_secret_ref, sentinels.password_secret_ref, store and store.url_secret_ref]

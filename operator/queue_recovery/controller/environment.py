@@ -10,12 +10,15 @@ from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 from pydantic import BaseModel
 
 from queue_recovery.api.base import GROUP, VERSION, is_full_name
+from queue_recovery.api.diagnosis import ResultsSpec
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.servers import TransportOptions
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.broker.redis_broker import RedisBroker
+from queue_recovery.broker.redis_results import RedisResults
 from queue_recovery.controller.cluster_identity import ClusterUID
 from queue_recovery.controller.existence import namespace_is_terminating, recovery_exists
 from queue_recovery.controller.ledger import ConfigMapLedger
@@ -25,7 +28,7 @@ from queue_recovery.jobs import connecting
 from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import is_terminal
-from queue_recovery.recovery.ports import Broker, JobStore
+from queue_recovery.recovery.ports import Broker, JobStore, Results
 from queue_recovery.recovery.ports.environment import Earlier
 from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
@@ -231,13 +234,39 @@ class KubernetesEnvironment:
         finally:
             await broker.aclose()
 
+    async def results(self, target: QueueTargetSpec) -> Results:
+        """Read the URL of Celery's results and prepare a connection; without a URL of their own, the broker's."""
+        spec = target.diagnosis.results or ResultsSpec()
+        options, ref, tls, where = TransportOptions(), spec.url_secret_ref, spec.tls, "spec.diagnosis.results"
+        password = None
+        if ref is None:
+            broker, where = target.broker, "spec.broker"
+            options, ref, tls = broker.transport_options, broker.url_secret_ref, broker.tls
+            password = await self._sentinel_password(options)
+        url = await self._secrets.value(ref, f"{where}.urlSecretRef")
+        certificates = None if tls is None else await self._secrets.certificates(tls, f"{where}.tls")
+        return self._caches.results.acquire(
+            (url, spec.global_key_prefix, options.model_dump_json(), certificates, password),
+            lambda: RedisResults.connect(
+                url,
+                global_key_prefix=spec.global_key_prefix,
+                options=options,
+                certificates=certificates,
+                sentinel_password=password,
+                destinations=self._destinations,
+            ),
+        )
+
+    async def _sentinel_password(self, options: TransportOptions) -> str | None:
+        ref = options.sentinel_kwargs.password_secret_ref
+        where = "spec.broker.transportOptions.sentinelKwargs.passwordSecretRef"
+        return None if ref is None else await self._secrets.value(ref, where)
+
     async def _redis(self, target: QueueTargetSpec) -> RedisBroker:
         spec = target.broker
-        of_sentinels = spec.transport_options.sentinel_kwargs.password_secret_ref
         url = await self._secrets.value(spec.url_secret_ref, "spec.broker.urlSecretRef")
         certificates = None if spec.tls is None else await self._secrets.certificates(spec.tls, "spec.broker.tls")
-        login = "spec.broker.transportOptions.sentinelKwargs.passwordSecretRef"
-        password = None if of_sentinels is None else await self._secrets.value(of_sentinels, login)
+        password = await self._sentinel_password(spec.transport_options)
         return self._caches.brokers.acquire(
             (url, spec.transport_options.model_dump_json(), certificates, password),
             lambda: RedisBroker.connect(

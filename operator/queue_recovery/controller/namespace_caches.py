@@ -1,6 +1,7 @@
 """What all recoveries and targets of one namespace share."""
 
 from queue_recovery.broker.redis_broker import RedisBroker
+from queue_recovery.broker.redis_results import RedisResults
 from queue_recovery.controller.client_pool import ClientPool
 from queue_recovery.controller.observed_versions import ObservedVersions
 from queue_recovery.jobs.store import MongoJobStore
@@ -25,4 +26,5 @@ class NamespaceCaches:
         self.autoscalers = KubernetesAutoscalers(connections, self.informers.namespace)
         self.permissions = Permissions(connections.ordinary, namespace)
         self.brokers: ClientPool[RedisBroker] = ClientPool()
+        self.results: ClientPool[RedisResults] = ClientPool()
         self.job_stores: ClientPool[MongoJobStore] = ClientPool()

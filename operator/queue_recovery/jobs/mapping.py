@@ -16,7 +16,7 @@ def check(fields: JobFields) -> None:
     Raises:
         RecoveryError: `InvalidJobFields`.
     """
-    paths = [fields.status, fields.task_id, fields.task, fields.args, fields.kwargs]
+    paths = [fields.status, fields.task_id, fields.task, fields.args, fields.kwargs, fields.error]
     for path in filter(None, paths):
         if any(not name or name.startswith("$") or "\0" in name for name in path.split(".")):
             raise _refused(f'"{path}" is not a valid field path')

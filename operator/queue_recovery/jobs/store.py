@@ -11,6 +11,7 @@ from pymongo.errors import BulkWriteError
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import MongoDB
+from queue_recovery.diagnosis.failure import Failure, failure_in
 from queue_recovery.jobs import documents, reading
 from queue_recovery.jobs.claims import (
     STAMPS,
@@ -111,7 +112,7 @@ class MongoJobStore:
         """
         unreadable: list[str] = []
         large: list[str] = []
-        paths = [self._top(path) for path in self._fields.model_dump().values() if path]
+        paths = [self._top(path) for path in self._fields.model_dump(exclude={"error"}).values() if path]
         async for job_id, document in self._find(ids, paths):
             if document is None:
                 large.append(job_id)
@@ -135,6 +136,15 @@ class MongoJobStore:
                 f"JSON cannot hold the task or the arguments in the documents of {quoted(unreadable)}. "
                 "Correct the documents, or write these jobs out in a new recovery",
             )
+
+    async def errors(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Failure]]:
+        """Return the failures that documents hold, by job id; raises RecoveryError as `check` does."""
+        path = self._fields.error
+        async for job_id, document in self._find(ids, [self._top(path)]):
+            failure = None if document is None else failure_in(documents.field(document, path))
+            if failure is not None:
+                yield job_id, failure
+            await asyncio.sleep(0)  # a document may hold half a megabyte of text
 
     async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:
         """Claim each job that is still as it was seen.

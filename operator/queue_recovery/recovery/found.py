@@ -8,6 +8,7 @@ from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
+from queue_recovery.diagnosis.sentences import sentence
 from queue_recovery.recovery.jobs import ListedJob
 from queue_recovery.recovery.ports import Count, SeenJob, Unlisted
 from queue_recovery.recovery.replica_owners import owners_note
@@ -66,6 +67,12 @@ class Found:
         return len(self.jobs) - len(self.skipped)
 
     @property
+    def failed(self) -> Sequence[ListedJob]:
+        """The jobs that have failed: those that would be enqueued, and those whose messages are still in the queue."""
+        skipped = {key for key, row in self.skipped.items() if row.reason != Reason.STILL_QUEUED}
+        return [job for job in self.jobs if job.key not in skipped]
+
+    @property
     def is_nothing(self) -> bool:
         """Whether there is nothing to do, even after the workers have stopped."""
         return self.purge == 0 and self.enqueue == 0 and not self.count.are_retried
@@ -119,7 +126,9 @@ def describe(
     unmatched = f"purge.select matches none of the {counted(messages, 'message')} in the queue"
     is_unmatched = _is_unmatched(spec, plan, skipped)
     owned = owners_note(plan.replica_owners) if plan.replica_owners and not does_nothing else ""
+    why = sentence(plan.diagnosis) if plan.diagnosis is not None and not does_nothing else ""
     hints = {
+        why: bool(why),
         WRONG_KEYS: is_empty,
         unmatched: is_unmatched,
         RUNNING: takes and is_over and not is_unmatched,

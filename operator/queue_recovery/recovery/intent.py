@@ -20,6 +20,7 @@ from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restore import PUTTING_BACK
 from queue_recovery.recovery.settled import check_settled
 from queue_recovery.recovery.target_snapshot import snapshot_of
+from queue_recovery.recovery.transient import is_held
 from queue_recovery.recovery.worker_changes import WorkerChanges
 
 
@@ -30,6 +31,9 @@ async def record_intent(recovery: Recovery) -> None:
 
     Raises RecoveryError (`Locked`, `Queued`) while other recoveries are ahead.
     """
+    if await is_held(recovery):
+        await plan(recovery)  # the evidence may be another one now
+        return
     asked = recovery.resource.desired
     recovery.is_plan_outdated |= recovery.has_waited_for_lock
     recovery.turn.check_queue_position()

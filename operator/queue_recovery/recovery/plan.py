@@ -12,6 +12,7 @@ from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.autoscaling import scaled_objects_of
 from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, workers_of
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
+from queue_recovery.recovery.evidence import diagnose
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.images import check_images
@@ -34,6 +35,7 @@ from queue_recovery.recovery.replica_owners import replica_owners
 from queue_recovery.recovery.settled import check_kinds, check_settled
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
 from queue_recovery.recovery.status import Update
+from queue_recovery.recovery.transient import hold_transient
 
 
 async def plan(recovery: Recovery) -> None:
@@ -75,6 +77,7 @@ async def plan(recovery: Recovery) -> None:
         replica_owners=replica_owners(outlines) if recovery.scales_workers else [],
         limits=(await recovery.target()).limits,
         canvas=found.count.canvas if found.has_canvas else None,
+        diagnosis=await diagnose(recovery, found.failed, stored, found.count.facts),
         examples=_examples(found) if examples else None,
     )
     # Another recovery that holds a lock may return messages to the queue.
@@ -90,6 +93,7 @@ async def plan(recovery: Recovery) -> None:
     if ends:
         await recovery.save(progress=(reason, message), update={"plan": made, **_ended(found, message)})
         return
+    await hold_transient(recovery, made)
     tasks = [task_name(job, stored.get(job.id or ""), queues[job.queue]) for job in jobs]
     asked = await ask(recovery, queues, made, tasks={name for name in tasks if name is not None})
     await save_plan(recovery, asked, (reason, message), {"plan": made})

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from queue_recovery.recovery.phase import awaits_approval
+from queue_recovery.recovery.decide import UNLESS_RESOLVED
+from queue_recovery.recovery.phase import awaits_approval, timestamp
 from queue_recovery.recovery.ports.resource import NO_ANNOTATIONS, Annotations, DesiredState
 from queue_recovery.recovery.recovery import Recovery
 
@@ -44,6 +45,14 @@ def waiting(recovery: Recovery, seen: DesiredState) -> Requeue:
         seconds=recovery.seconds_left,
         for_turn=recovery.turn.awaits is not None,
     )
+
+
+def deadline_note(recovery: Recovery) -> str:
+    """Return the start of a message: that the recovery is suspended, or its deadline; empty for an ending."""
+    if is_preparing(recovery) and recovery.spec.suspend and recovery.status.plan is None:
+        return "suspended, but no plan can be made yet: "
+    until = None if recovery.status.ending else recovery.deadline
+    return "" if until is None else f"fails at {timestamp(until)}{UNLESS_RESOLVED}"
 
 
 @contextmanager

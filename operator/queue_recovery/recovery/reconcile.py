@@ -11,18 +11,18 @@ from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.api.recovery_status import Ending
 from queue_recovery.recovery.approval import await_approval
 from queue_recovery.recovery.backoff import FIRST_DELAY, LONGEST_DELAY, jittered, longer
-from queue_recovery.recovery.decide import UNLESS_RESOLVED, Action, decide, forced_ending
+from queue_recovery.recovery.decide import Action, decide, forced_ending
 from queue_recovery.recovery.drain import drain
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.finish import end, end_cut_off, end_removed
 from queue_recovery.recovery.holding import hold
 from queue_recovery.recovery.intent import record_intent
 from queue_recovery.recovery.origins import with_origin
-from queue_recovery.recovery.phase import is_terminal, timestamp
+from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.ports.resource import DesiredState, Gone, Resource, Superseded
-from queue_recovery.recovery.preparing import Requeue, bounded, is_preparing, waiting
+from queue_recovery.recovery.preparing import Requeue, bounded, deadline_note, is_preparing, waiting
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reaction import Reaction, reaction
 from queue_recovery.recovery.recovery import Recovery, failed
@@ -150,7 +150,7 @@ async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Req
 async def _after_others(recovery: Recovery, error: RecoveryError, seen: DesiredState) -> float | Requeue:
     """Report the recoveries that are ahead, and wait for the turn unless it has come."""
     with suppress(RecoveryError):
-        await recovery.wait_for(error.reason, f"{_prefix(recovery)}{error.message}")
+        await recovery.wait_for(error.reason, f"{deadline_note(recovery)}{error.message}")
     recovery.turn.stop_preparing()
     return FIRST_DELAY if recovery.turn.awaits is None else waiting(recovery, seen)
 
@@ -207,7 +207,7 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
         else:
             return delay
     with suppress(RecoveryError):
-        await recovery.wait_for(error.reason, f"{_prefix(recovery)}{error.message}")
+        await recovery.wait_for(error.reason, f"{deadline_note(recovery)}{error.message}")
     recovery.turn.stop_preparing()
     if recovery.status.drain_start_time is None:
         recovery.turn.release_drain_slot()
@@ -226,14 +226,6 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
         await recovery.forget()
         return FIRST_DELAY
     return longer(delay)
-
-
-def _prefix(recovery: Recovery) -> str:
-    """Return the start of a message: that the recovery is suspended, or its deadline; empty for an ending."""
-    if is_preparing(recovery) and recovery.spec.suspend and recovery.status.plan is None:
-        return "suspended, but no plan can be made yet: "
-    until = None if recovery.status.ending else recovery.deadline
-    return "" if until is None else f"fails at {timestamp(until)}{UNLESS_RESOLVED}"
 
 
 async def _sleep(recovery: Recovery, seconds: float | None, *, until: "asyncio.Future[None] | None" = None) -> None:

@@ -132,6 +132,7 @@ class Waiting(Model):
 
 class Terminated(Model):
     exit_code: int = 0
+    reason: str = ""
 
 
 class Running(Model):
@@ -146,6 +147,7 @@ class ContainerState(Model):
 
 class ContainerStatus(Model):
     ready: bool = False
+    restart_count: int = 0
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 

@@ -1,11 +1,12 @@
 """The state of a worker, from its object, ReplicaSets and pods. Pure."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from pydantic import Field, ValidationError
 
 from queue_recovery.api.base import Model, ObjectName
+from queue_recovery.diagnosis.evidence import ContainerEnd
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO, ScaleBackNote, Worker
 from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
 from queue_recovery.workers.kinds import PodsOf, kind_of
@@ -107,10 +108,21 @@ def worker(
         drained=not live and kind.is_at_zero(workload, own),
         rollout=rollout(workload, live),
         scaled_by=metadata.scaled_by,
+        ends=tuple(_ends(live)),
         images={container.name: container.image for container in current.spec.containers},
         restarted_at=spec.restart_at or spec.template.metadata.annotations.restarted_at,
         unsettled=kind.unsettled(workload),
     )
+
+
+def _ends(live: Collection[Pod]) -> Iterator[ContainerEnd]:
+    """Yield how the containers of pods have ended, of those that were restarted or have ended."""
+    for container in (one for pod in live for one in pod.status.container_statuses):
+        last = container.state.terminated or container.last_state.terminated
+        if last is not None or container.restart_count:
+            reason = "" if last is None else last.reason
+            code = 0 if last is None else last.exit_code
+            yield ContainerEnd(restarts=container.restart_count, reason=reason, exit_code=code)
 
 
 def ended_unseen(last: Pod) -> bool:

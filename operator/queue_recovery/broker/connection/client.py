@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
@@ -108,6 +108,24 @@ class Client:
                 if isinstance(answer, RedisError):
                     raise answer  # as the server has it, without the command that the driver would add
             return [text(answer) or None for answer in answers]
+
+    async def strings(self, keys: Sequence[str], most: int) -> list[bytes | None]:
+        """Return the first bytes of each string in one round trip; None for one that is absent, or no string."""
+        # All answers are in memory until the last has arrived.
+        async with self._commanding(most + _SMALL):
+            pipeline = self.redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.execute_command("GETRANGE", key, 0, most - 1)
+            answers = await pipeline.execute(raise_on_error=False)
+            found: list[bytes | None] = []
+            for answer in answers:
+                if isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
+                    found.append(None)
+                elif isinstance(answer, RedisError):
+                    raise answer
+                else:
+                    found.append(text(answer) or None)
+            return found
 
     async def hmget_each(self, keys: Sequence[str], *fields: str) -> list[list[bytes | None]]:
         """Return the same fields of each key in one round trip; None for a value that is absent or too long."""

@@ -6,9 +6,10 @@ from queue_recovery.broker.connection.batches import PageSize
 from queue_recovery.broker.connection.values import size_of
 from queue_recovery.broker.inspection.canvas import CanvasCount
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import name_of, read_message, retries, task_id
+from queue_recovery.broker.layout.envelope import facts_of, name_of, read_message, retries, task_id
 from queue_recovery.broker.layout.unacked import entries_of, refuse_shared
 from queue_recovery.broker.run.selection import Selection
+from queue_recovery.diagnosis.evidence import MOST_FACTS, MessageFacts
 from queue_recovery.recovery.ports import Count, MessageName
 
 _END = 500
@@ -46,6 +47,7 @@ async def count(
     left: list[MessageName] = []
     left_ids: set[str] = set()
     are_retried = False
+    facts: list[MessageFacts] = []
 
     def examine(envelope: object) -> bool:
         """Record a message, and tell whether it would be taken."""
@@ -60,6 +62,8 @@ async def count(
             of_job = selection.job_ids & {task_id(envelope) or ""}
             left_ids.update(of_job)
             are_retried = are_retried or bool(of_job and retries(envelope))
+        if takes and len(facts) < MOST_FACTS and (found := facts_of(envelope)) is not None:
+            facts.append(found)
         return takes
 
     messages = _at_ends if selection.takes_all else _in_lists
@@ -86,6 +90,7 @@ async def count(
         are_retried=are_retried,
         taken=tuple(taken),
         left=tuple(left),
+        facts=tuple(facts),
     )
 
 

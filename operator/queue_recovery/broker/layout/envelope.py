@@ -14,6 +14,7 @@ import orjson
 
 from queue_recovery.api.quarantined import MOST_RETRIES
 from queue_recovery.broker.connection.values import END, Large, Value
+from queue_recovery.diagnosis.evidence import MessageFacts
 from queue_recovery.recovery.ports import MessageName
 
 LONGEST_NAME: Final = 255
@@ -29,6 +30,8 @@ a list of that many lists takes a few milliseconds and 5 MiB."""
 _PROPERTIES: Final = b'"properties"'
 
 _SPACE: Final = b" \t\r\n"
+
+_ORIGIN: Final = re.compile(r"gen\d{1,10}@([a-z0-9][-.a-z0-9]{0,252})")
 
 _BEGIN: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*(?=\{)")
 """What precedes the envelope in an entry."""
@@ -255,6 +258,36 @@ def retries(envelope: object) -> int | None:
     match envelope:
         case {"headers": {"retries": int() as found}} if not isinstance(found, bool) and 0 <= found <= MOST_RETRIES:
             return found
+        case _:
+            return None
+
+
+def facts_of(envelope: object) -> MessageFacts | None:
+    """Return what the headers say of a message's past, or None if it was neither retried nor redelivered.
+
+    kombu notes in the headers that it has restored a message (`redis.Channel._do_restore_message`).
+    """
+    headers = envelope.get("headers") if isinstance(envelope, dict) else None
+    # Most messages end here, and all of a deep queue may be looked at.
+    if not isinstance(headers, dict) or not (headers.get("retries") or headers.get("redelivered")):
+        return None
+    count, redelivered = retries(envelope) or 0, headers.get("redelivered") is True
+    if not (count or redelivered):
+        return None
+    return MessageFacts(
+        task_id=task_id(envelope),
+        task=task_name(envelope),
+        retries=count,
+        redelivered=redelivered,
+        sent_by=_sender(envelope),
+    )
+
+
+def _sender(envelope: object) -> str | None:
+    """Return the host in `origin`, which is `gen<process>@<host>` (`kombu.utils.text`, `celery.utils.nodenames`)."""
+    match envelope:
+        case {"headers": {"origin": str() as origin}} if found := _ORIGIN.fullmatch(origin[: 2 * LONGEST_NAME]):
+            return found[1]
         case _:
             return None
 

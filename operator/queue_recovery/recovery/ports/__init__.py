@@ -9,6 +9,7 @@ from queue_recovery.recovery.ports.autoscalers import Autoscaler, Autoscalers, A
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Held, Holder, Unacked, Unlisted
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
 from queue_recovery.recovery.ports.queue_run import QueueRun
+from queue_recovery.recovery.ports.results import Results
 from queue_recovery.recovery.ports.run import (
     Closed,
     MessageName,
@@ -60,6 +61,7 @@ __all__ = [
     "Restorable",
     "Restore",
     "Restored",
+    "Results",
     "Run",
     "ScaleBackNote",
     "ScaledDown",

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
+from queue_recovery.diagnosis.evidence import MessageFacts
 from queue_recovery.recovery.ports.queue_run import QueueRun
 from queue_recovery.recovery.ports.run import MessageName, QuarantinedHeaders, Restorable, Restore, Run, SeenJob
 
@@ -75,6 +76,8 @@ class Count:
     """Some of the messages that would be taken."""
     left: Sequence[MessageName] = ()
     """Some of the messages that would be left."""
+    facts: Sequence[MessageFacts] = ()
+    """Of messages that would be taken and were retried or redelivered, up to `MOST_FACTS`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from queue_recovery.recovery.ports.autoscalers import Autoscalers
 from queue_recovery.recovery.ports.broker import Broker
 from queue_recovery.recovery.ports.job_store import JobStore
 from queue_recovery.recovery.ports.ledger import Ledger
+from queue_recovery.recovery.ports.results import Results
 from queue_recovery.recovery.ports.workers import Workers
 
 
@@ -91,6 +92,10 @@ class Environment(Protocol):
 
     async def job_store(self, target: QueueTargetSpec) -> JobStore:
         """Return the job store of a target that has one; raises as `broker`, and `InvalidJobStoreURL`."""
+        ...
+
+    async def results(self, target: QueueTargetSpec) -> Results:
+        """Return Celery's results of a target that says where they are; raises as `broker`."""
         ...
 
     async def check_permissions(self, target: QueueTargetSpec, workers: Iterable[WorkerRef]) -> None:

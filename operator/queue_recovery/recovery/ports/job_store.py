@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from queue_recovery.diagnosis.failure import Failure
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredJob:
@@ -63,6 +65,10 @@ class JobStore(Protocol):
         Raises RecoveryError (`InvalidArguments`) at the end, naming the jobs whose mapped task, args or kwargs are too
         large or cannot be written as JSON.
         """
+        ...
+
+    def errors(self, ids: Sequence[str]) -> AsyncIterator[tuple[str, Failure]]:
+        """Yield the failures that documents hold, by job id; without those that are too large to be read."""
         ...
 
     async def claim(self, run_uid: str, claims: Sequence[Claim], *, now: datetime) -> frozenset[str]:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from queue_recovery.api.base import GROUP
 from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.diagnosis.evidence import ContainerEnd
 
 MOST_CHARACTERS: Final = 63
 """The longest value of a label."""
@@ -80,6 +81,8 @@ class Worker:
     """The field manager that has set its replicas last; None: the server does not say."""
     images: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The images of its pod template, by the container's name."""
+    ends: tuple[ContainerEnd, ...] = ()
+    """How the containers of these pods were restarted and have ended, of those that were."""
     restarted_at: str | None = None
     """When its pods were last restarted, as any client wrote it; None: never."""
     unsettled: str | None = None

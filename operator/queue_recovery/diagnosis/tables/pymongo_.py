@@ -1,0 +1,61 @@
+"""The exceptions of PyMongo and bson."""
+
+from typing import Final
+
+from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
+
+TABLE: Final = Table(
+    library="pymongo",
+    module="pymongo.errors",
+    version="4.20.0",
+    source="https://pymongo.readthedocs.io/en/stable/api/pymongo/errors.html, `pymongo.errors`, `bson.errors`",
+    bases={
+        "PyMongoError": (),
+        "ProtocolError": ("PyMongoError",),
+        "ConnectionFailure": ("PyMongoError",),
+        "WaitQueueTimeoutError": ("ConnectionFailure",),
+        "AutoReconnect": ("ConnectionFailure",),
+        "NetworkTimeout": ("AutoReconnect",),
+        "NotPrimaryError": ("AutoReconnect",),
+        "ServerSelectionTimeoutError": ("AutoReconnect",),
+        "ConfigurationError": ("PyMongoError",),
+        "InvalidURI": ("ConfigurationError",),
+        "OperationFailure": ("PyMongoError",),
+        "CursorNotFound": ("OperationFailure",),
+        "ExecutionTimeout": ("OperationFailure",),
+        "WriteConcernError": ("OperationFailure",),
+        "WTimeoutError": ("WriteConcernError",),
+        "WriteError": ("OperationFailure",),
+        "DuplicateKeyError": ("WriteError",),
+        "BulkWriteError": ("OperationFailure",),
+        "InvalidOperation": ("PyMongoError",),
+        "InvalidName": ("PyMongoError",),
+        "CollectionInvalid": ("PyMongoError",),
+        "DocumentTooLarge": ("bson.errors.InvalidDocument",),
+        "bson.errors.BSONError": (),
+        "bson.errors.InvalidBSON": ("bson.errors.BSONError",),
+        "bson.errors.InvalidDocument": ("bson.errors.BSONError",),
+        "bson.errors.InvalidId": ("bson.errors.BSONError",),
+        "bson.errors.InvalidStringData": ("bson.errors.BSONError",),
+    },
+    rows=(
+        Row("ConnectionFailure", TRANSIENT, "a connection, a failover, or no primary for the moment"),
+        Row(
+            "ServerSelectionTimeoutError",
+            UNKNOWN,
+            "a name or a certificate",
+            r"Name or service not known|nodename nor servname|No address associated|CERTIFICATE_VERIFY_FAILED",
+            "name",
+        ),
+        Row("CursorNotFound", TRANSIENT, "the server has dropped the cursor: read again"),
+        Row("ConfigurationError", UNKNOWN, "also raised when a name server does not answer"),
+        Row("InvalidURI", DETERMINISTIC, "the URI is wrong"),
+        Row("InvalidName", DETERMINISTIC, "a name that MongoDB does not accept"),
+        Row("InvalidOperation", UNKNOWN, "the client of this process is closed", r"after close", "closed"),
+        Row("InvalidOperation", DETERMINISTIC, "a fault in the code"),
+        Row("DuplicateKeyError", UNKNOWN, "an attempt before this one, or another client, may have been first"),
+        Row("bson.errors.InvalidDocument", DETERMINISTIC, "data that MongoDB cannot store"),
+        Row("bson.errors.InvalidId", DETERMINISTIC, "data of a wrong shape"),
+        Row("bson.errors.InvalidStringData", DETERMINISTIC, "data of a wrong shape"),
+    ),
+)

@@ -1,0 +1,62 @@
+"""The exceptions of redis-py."""
+
+from typing import Final
+
+from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
+
+TABLE: Final = Table(
+    library="redis",
+    module="redis.exceptions",
+    version="8.1.0",
+    source="https://redis.readthedocs.io/en/stable/exceptions.html, `redis.exceptions`",
+    bases={
+        "RedisError": (),
+        "ConnectionError": ("RedisError",),
+        "TimeoutError": ("RedisError",),
+        "AuthenticationError": ("ConnectionError",),
+        "AuthorizationError": ("ConnectionError",),
+        "BusyLoadingError": ("ConnectionError",),
+        "MaxConnectionsError": ("ConnectionError",),
+        "InvalidResponse": ("RedisError",),
+        "ResponseError": ("RedisError",),
+        "DataError": ("RedisError",),
+        "PubSubError": ("RedisError",),
+        "WatchError": ("RedisError",),
+        "NoScriptError": ("ResponseError",),
+        "OutOfMemoryError": ("ResponseError",),
+        "ExecAbortError": ("ResponseError",),
+        "ReadOnlyError": ("ResponseError",),
+        "NoPermissionError": ("ResponseError",),
+        "ModuleError": ("ResponseError",),
+        "LockError": ("RedisError", "ValueError"),
+        "LockNotOwnedError": ("LockError",),
+        "ClusterError": ("RedisError",),
+        "ClusterDownError": ("ClusterError", "ResponseError"),
+        "MasterDownError": ("ClusterDownError",),
+        "AskError": ("ResponseError",),
+        "MovedError": ("AskError",),
+        "TryAgainError": ("ResponseError",),
+        "ClusterCrossSlotError": ("ResponseError",),
+    },
+    rows=(
+        Row(
+            "ConnectionError",
+            UNKNOWN,
+            "the name is wrong, or its Service is away",
+            r"Name or service not known|nodename nor servname|No address associated",
+            "name",
+        ),
+        Row("ConnectionError", TRANSIENT, "a connection"),
+        Row("TimeoutError", TRANSIENT, "a time-out"),
+        Row("AuthenticationError", UNKNOWN, "a wrong password, or one that is being replaced"),
+        Row("AuthorizationError", UNKNOWN, "a wrong password, or one that is being replaced"),
+        Row("WatchError", TRANSIENT, "another client has changed the key: try again"),
+        Row("ReadOnlyError", TRANSIENT, "the server is a replica, as after a failover"),
+        Row("ClusterDownError", TRANSIENT, "the cluster is down"),
+        Row("TryAgainError", TRANSIENT, "slots are being moved"),
+        Row("DataError", DETERMINISTIC, "a value of a type that cannot be stored"),
+        Row("ClusterCrossSlotError", DETERMINISTIC, "the keys of a command are in several slots"),
+        Row("ResponseError", DETERMINISTIC, "a key of another type", r"^WRONGTYPE", "type"),
+        Row("ResponseError", DETERMINISTIC, "the server has no such command", r"^(ERR )?unknown command", "command"),
+    ),
+)

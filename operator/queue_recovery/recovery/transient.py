@@ -1,0 +1,48 @@
+"""Hold a recovery whose evidence says that the errors are transient: what it would purge has only to be retried."""
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_status import Plan
+from queue_recovery.diagnosis.sentences import sentence
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.preparing import deadline_note
+from queue_recovery.recovery.recovery import Recovery
+
+
+async def hold_transient(recovery: Recovery, plan: Plan) -> None:
+    """Write the plan of a recovery that is held, and raise RecoveryError (`TransientErrors`); otherwise do nothing.
+
+    It holds no lock and no turn. The starting deadline goes on: what has waited long does not start by itself hours
+    later.
+    """
+    if recovery.spec.suspend or not await _is_held(recovery, plan):
+        return
+    recovery.turn.leave()
+    message = _message(recovery, plan)
+    noted = f"{deadline_note(recovery)}{message}"  # as the message of the error will be
+    await recovery.save(progress=(Reason.TRANSIENT_ERRORS, noted), update={"plan": plan})
+    raise RecoveryError(Reason.TRANSIENT_ERRORS, message)
+
+
+async def is_held(recovery: Recovery) -> bool:
+    """Tell whether the plan in the status is of a recovery that is held."""
+    return recovery.status.plan is not None and await _is_held(recovery, recovery.status.plan)
+
+
+async def _is_held(recovery: Recovery, plan: Plan) -> bool:
+    """Tell whether the recovery would purge messages although the errors of at least half of the jobs are transient."""
+    found = plan.diagnosis
+    if found is None or found.verdict != "Transient" or not plan.purge or 2 * found.known < found.of:
+        return False
+    return (await recovery.target()).policy.diagnosis == "Hold"
+
+
+def _message(recovery: Recovery, plan: Plan) -> str:
+    target, namespace = recovery.spec.target_ref.name, recovery.resource.namespace
+    why = sentence(plan.diagnosis) if plan.diagnosis is not None else ""
+    why = f"{why[:1].lower()}{why[1:]}"
+    patch = '{"spec":{"policy":{"diagnosis":"Ignore"}}}'
+    return (
+        f"{why}. Nothing is purged meanwhile. Wait for what the jobs depend on, or correct it, and let Celery retry; "
+        "enqueue jobs that have failed for good with a recovery whose purge.mode is None. To purge all the same, run: "
+        f"kubectl patch qt/{target} -n {namespace} --type=merge -p '{patch}'"
+    )
