@@ -3,16 +3,16 @@
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.diagnosis.sentences import sentence
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import AwaitingChange
 from queue_recovery.recovery.preparing import deadline_note
 from queue_recovery.recovery.recovery import Recovery
 
 
 async def hold_transient(recovery: Recovery, plan: Plan) -> None:
-    """Write the plan of a recovery that is held, and raise RecoveryError (`TransientErrors`); otherwise do nothing.
+    """Write the plan of a recovery that is held, and raise AwaitingChange (`TransientErrors`); otherwise do nothing.
 
-    It holds no lock and no turn. The starting deadline goes on: what has waited long does not start by itself hours
-    later.
+    It holds no lock and no turn. Evidence is read again at each resync only, because a plan reads all of `unacked`. The
+    starting deadline goes on: what has waited long does not start by itself hours later.
     """
     if recovery.spec.suspend or not await _is_held(recovery, plan):
         return
@@ -20,7 +20,7 @@ async def hold_transient(recovery: Recovery, plan: Plan) -> None:
     message = _message(recovery, plan)
     noted = f"{deadline_note(recovery)}{message}"  # as the message of the error will be
     await recovery.save(progress=(Reason.TRANSIENT_ERRORS, noted), update={"plan": plan})
-    raise RecoveryError(Reason.TRANSIENT_ERRORS, message)
+    raise AwaitingChange(Reason.TRANSIENT_ERRORS, message)
 
 
 async def is_held(recovery: Recovery) -> bool:
