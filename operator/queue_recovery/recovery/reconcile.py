@@ -141,7 +141,7 @@ async def _turn(recovery: Recovery, action: Action, delay: float) -> float | Req
         react = reaction(error, action)
         if react is Reaction.AWAIT_TURN:
             return await _after_others(recovery, error, seen)
-        return await _after(recovery, react, error, delay)
+        return await _after(recovery, react, error, delay, seen)
     if is_true(recovery.status.conditions, ConditionType.RESTARTED):
         recovery.turn.release_drain_slot()
     return FIRST_DELAY
@@ -194,7 +194,7 @@ async def _is_cut_off(recovery: Recovery, error: RecoveryError, delay: float) ->
     return False
 
 
-async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, delay: float) -> float:
+async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, delay: float, seen: DesiredState) -> float:
     """React to an error; return the delay for the next one.
 
     Objects in Kubernetes are read again when they have changed, and not because time has passed.
@@ -212,7 +212,8 @@ async def _after(recovery: Recovery, react: Reaction, error: RecoveryError, dela
     if recovery.status.drain_start_time is None:
         recovery.turn.release_drain_slot()
     if react is Reaction.AWAIT_CHANGE:
-        await _sleep(recovery, RESYNC, until=recovery.news())
+        if recovery.resource.desired == seen:  # a change that came just as the step ended is not reported again
+            await _sleep(recovery, RESYNC, until=recovery.news())
         await recovery.forget()
         return FIRST_DELAY
     if react is Reaction.POLL_LOCK:
