@@ -1,6 +1,7 @@
 """A recovery that is applied beside its fix: before it, with it, after it, and while the fix is taken back."""
 
 from collections.abc import Mapping
+from time import process_time
 
 import pytest
 
@@ -99,6 +100,44 @@ async def test_no_job_is_enqueued_while_pods_of_the_image_before_may_run() -> No
     assert made.status.phase == "Succeeded"
 
 
+@pytest.mark.parametrize("call", ["start", "pass_boundary"])
+async def test_no_job_is_enqueued_while_a_strategy_keeps_pods_of_the_image_before(call: str) -> None:
+    made = case(FIXED, purge={"mode": "None"})
+    outdated = "1 of 2 replicas are of its template, because updateStrategy.type is OnDelete"
+
+    def keep_pods() -> None:
+        made.broker.on_call.clear()
+        made.workers.change("worker", outdated=outdated)
+
+    if call == "start":
+        keep_pods()
+    else:
+        made.broker.on_call[call] = keep_pods
+    working = made.start()
+
+    said = await made.waits("AwaitingImage")
+    assert f'Deployment "worker": {outdated}. Set partition to 0; if the type is OnDelete, delete the pods' in said
+    assert made.jobs.statuses == {"a": "failed", "b": "failed"}
+    assert (made.status.drain_start_time is None) == (call == "start")
+
+    made.workers.change("worker", outdated=None)
+    made.environment.report_change()
+    await working
+    assert made.status.phase == "Succeeded"
+
+
+async def test_where_all_pods_are_stopped_those_of_the_image_before_do_not_keep_it_from_starting() -> None:
+    made = case(FIXED)
+    made.workers.change("worker", outdated="1 of 2 replicas are of its template")
+
+    def replace_pods() -> None:
+        made.workers.change("worker", outdated=None)
+
+    made.workers.on_call["scale_back"] = replace_pods
+
+    await made.reaches("Succeeded")
+
+
 async def test_a_dry_run_plans_without_the_fix_and_the_recovery_waits_for_it_once_it_is_resumed() -> None:
     made = case(BROKEN, suspend=True)
     await made.reconciled()
@@ -147,6 +186,14 @@ DIGEST = "sha256:" + "ab" * 32
         ({"proxy": FIXED, "main": BROKEN}, {"image": FIXED, "container": "main"}, f'has "{BROKEN}" (container "main")'),
         ({"main": FIXED}, {"image": FIXED, "container": "app"}, 'has no container "app", only "main"'),
         ({"main": "a" * 2000}, {"image": "*a" * 200 + "b"}, 'asks for "*a*a'),
+        ({"main": "a"}, {"image": "a*a"}, 'has "a" (container "main")'),
+        ({"main": "aba"}, {"image": "a*b*ba"}, 'has "aba" (container "main")'),
+        ({"main": "a-b-b"}, {"image": "a**b*b"}, ""),
+        ({"main": "tts"}, {"image": "*"}, ""),
+        ({"main": "a" * 8192}, {"image": "a*"}, ""),
+        ({"main": "a" * 8193}, {"image": "a*"}, "has images of more than 8192 characters together"),
+        ({"main": "a" * 5000, "proxy": "a" * 5000}, {"image": "a*"}, "images of more than 8192 characters"),
+        ({"main": FIXED, "proxy": "a" * 9000}, {"image": FIXED, "container": "main"}, ""),
     ],
 )
 def test_an_image_is_compared_as_the_pod_template_names_it(
@@ -159,3 +206,24 @@ def test_an_image_is_compared_as_the_pod_template_names_it(
 
     assert missing in said
     assert bool(missing) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("a" * 1_200_000, "*" + "a" * 497 + "b*"),
+        ("a" * 8192, "*" + "a" * 249 + "b" + "a" * 249),
+        ("ab" * 4096, "*ab" * 150 + "c"),
+    ],
+)
+def test_the_patterns_and_images_of_a_tenant_do_not_occupy_the_event_loop(text: str, pattern: str) -> None:
+    made = Case()
+    names = [f"worker-{number}" for number in range(20)]
+    workers = [made.workers.add(name, images={"main": text}) for name in names]
+    required = [RequiredImage(name=name, image=pattern) for name in names]
+
+    started = process_time()
+    missing = describe_missing(required, workers)
+
+    assert process_time() - started < 0.06
+    assert missing.count("restart.requireImage asks for") == 20

@@ -134,7 +134,7 @@ class Reason(StrEnum):
     UPDATE_IN_PROGRESS = (
         "UpdateInProgress",
         Outcome.NOT_YET,
-        "A Rollout is in a canary or blue-green update. At 0 replicas, a version that no pod ran could be promoted.",
+        "A Rollout, or a StatefulSet with a `partition`, is in an update, which would be completed at 0 replicas.",
         "Promote the update or undo it; the recovery goes on by itself ([gitops.md](gitops.md#argo-rollouts)).",
     )
     WORKER_PAUSED = (
@@ -142,6 +142,12 @@ class Reason(StrEnum):
         Outcome.NOT_YET,
         "A worker's Deployment or Rollout is paused, so its rollout would never complete.",
         "`kubectl rollout resume deployment/NAME`. For a Rollout, set `spec.paused` to false.",
+    )
+    PODS_WOULD_NOT_RESTART = (
+        "PodsWouldNotRestart",
+        Outcome.NOT_YET,
+        "`restart.annotate` would leave pods of a StatefulSet running (`updateStrategy: OnDelete`, or a `partition`).",
+        "Set `updateStrategy` to `RollingUpdate` with `partition: 0`; the recovery goes on by itself.",
     )
     AUTOSCALER_ACTIVE = (
         "AutoscalerActive",

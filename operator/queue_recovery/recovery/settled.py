@@ -1,29 +1,50 @@
-"""Updates that a drain would disturb: nothing is touched before they have ended."""
+"""What a drain would do harm to, an update or volumes: nothing is touched while there is such a thing."""
 
 from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.worker_ref import KNOWN_KINDS, WorkerRef
+from queue_recovery.api.worker_ref import KNOWN_KINDS, STATEFUL_SET, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import Worker, WorkerOutline
 from queue_recovery.recovery.recovery import Recovery
 
 
-def check_settled(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:
-    """Raise AwaitingChange (`UpdateInProgress`) while an update of one of the workers is neither promoted nor undone.
+def check_may_stop(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:
+    """Raise AwaitingChange (`UpdateInProgress`, `VolumesWouldBeDeleted`) while a scaling to 0 would do harm.
 
     With `restart.strategy: Manual` the user decides.
     """
-    if not recovery.scales_workers:
-        return
+    if recovery.scales_workers:
+        _check_settled(recovery, workers)
+        _check_volumes(workers)
+
+
+def _check_settled(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:
     for worker in workers:
         if worker.unsettled is not None:
-            command = f"kubectl argo rollouts VERB {worker.ref.name} -n {recovery.resource.namespace}"
-            promote, undo = command.replace("VERB", "promote --full"), command.replace("VERB", "undo")
             raise AwaitingChange(
                 Reason.UPDATE_IN_PROGRESS,
-                f"{worker.ref} is not stopped now: {worker.unsettled}. Promote the update ({promote}) or undo it "
-                f"({undo}); this recovery continues then",
+                f"{worker.ref} is not stopped now: {worker.unsettled}. "
+                f"{_remedy(worker.ref, recovery.resource.namespace)}; this recovery continues then",
+            )
+
+
+def _remedy(ref: WorkerRef, namespace: str) -> str:
+    if ref.gvk == STATEFUL_SET:
+        return f"Set partition to 0, or undo the update (kubectl rollout undo {ref.resource} -n {namespace})"
+    command = f"kubectl argo rollouts VERB {ref.name} -n {namespace}"
+    promote, undo = command.replace("VERB", "promote --full"), command.replace("VERB", "undo")
+    return f"Promote the update ({promote}) or undo it ({undo})"
+
+
+def _check_volumes(workers: Sequence[Worker | WorkerOutline]) -> None:
+    for worker in workers:
+        if worker.deletes_volumes:
+            raise AwaitingChange(
+                Reason.VOLUMES_WOULD_BE_DELETED,
+                f"{worker.ref} would lose the volumes of its pods, because whenScaled of its "
+                "persistentVolumeClaimRetentionPolicy is Delete. Set it to Retain, or stop the workers yourself "
+                "(restart.strategy: Manual)",
             )
 
 
