@@ -1,5 +1,7 @@
 """KEDA is paused while the workers are at 0, and no longer; an autoscaler that cannot be paused is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from queue_recovery.api.reasons import Reason
@@ -154,6 +156,29 @@ async def test_keda_that_somebody_unpauses_during_the_drain_is_paused_again() ->
     assert case.autoscalers.scaled_objects["tts-scaler"].is_paused
     case.workers.end_pods()
     await working
+    assert not case.autoscalers.scaled_objects["tts-scaler"].is_paused
+
+
+async def test_labels_that_somebody_removes_are_written_again_when_the_drain_begins_again() -> None:
+    case = scaled_by_keda()
+    case.workers.pods_hang = True
+
+    async def stopped() -> bool:
+        return case.workers.replicas == {"worker": 0}
+
+    async def labelled_again() -> bool:
+        return case.autoscalers.scaled_objects["tts-scaler"].is_labelled
+
+    working = case.start()
+    await until(stopped, "the workers to be scaled to 0")
+    scaler = case.autoscalers.scaled_objects["tts-scaler"]
+    case.autoscalers.scaled_objects["tts-scaler"] = replace(scaler, is_labelled=False)
+    case.workers.scale("worker", 1)
+    await until(labelled_again, "the labels to be written again")
+    case.workers.end_pods()
+    await working
+
+    assert case.environment.log.count("pause autoscaler") == 2
     assert not case.autoscalers.scaled_objects["tts-scaler"].is_paused
 
 

@@ -171,7 +171,7 @@ class Reason(StrEnum):
         "Forbidden",
         Outcome.NOT_YET,
         "The operator lacks permissions that it needs in this namespace.",
-        "Grant them: `kubectl apply -n NAMESPACE -k manifests/tenant`.",
+        "Grant them: `kubectl apply -n NAMESPACE -k manifests/tenant`. The message names any other permission.",
     )
     LOCKED = (
         "Locked",

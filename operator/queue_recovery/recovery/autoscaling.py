@@ -52,6 +52,7 @@ async def free_scaled_objects_of(recovery: Recovery, workers: Sequence[WorkerRef
 async def yet_to_pause(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[ScaledObject]:
     """Record in the status which ScaledObjects are paused, and return those that are not; raises as the above.
 
+    One whose labels somebody has removed is paused again, which writes them.
     From this write on every ending unpauses them.
     """
     found = await free_scaled_objects_of(recovery, workers)
@@ -60,7 +61,7 @@ async def yet_to_pause(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequ
     if now != recorded:
         doing = Reason.DRAINING, "pausing the autoscalers of the workers"
         await recovery.save(progress=doing, update={"scaled_objects": list(now.values())})
-    return [one for one in found if not (one.is_paused and _is_ours(recovery, one))]
+    return [one for one in found if not (one.is_paused and one.is_labelled and _is_ours(recovery, one))]
 
 
 async def pause(recovery: Recovery, scaled_objects: Sequence[ScaledObject]) -> None:
