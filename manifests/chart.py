@@ -84,12 +84,10 @@ def templated(kind: str, text: str) -> str:
     """Return an object as a template."""
     text = re.sub(r"\{\{|\}\}", r'{{ "\g<0>" }}', text)
     text = _changed(_labelled(text), kind, CHANGES.get(kind, ()))
-    return re.sub(
-        r"((?:^ +namespace: |system:serviceaccount:))queue-recovery(?=:|\s*$)",
-        r"\g<1>{{ .Release.Namespace }}",
-        text,
-        flags=re.MULTILINE,
-    )
+    # Quoted: a namespace may be named 123, true or null.
+    place = r"(^ +namespace: )queue-recovery(?=\s*$)"
+    text = re.sub(place, r"\g<1>{{ .Release.Namespace | quote }}", text, flags=re.MULTILINE)
+    return text.replace("system:serviceaccount:queue-recovery:", "system:serviceaccount:{{ .Release.Namespace }}:")
 
 
 def _enclosed(control: str, text: str) -> str:
@@ -114,7 +112,9 @@ def template(folder: Folder, path: Path) -> str:
 def tenants() -> str:
     """Return the template of what each namespace that the release names has."""
     objects = [
-        re.sub(r"^  name: .*\n", r"\g<0>  namespace: {{ . }}\n", templated(kind, text), count=1, flags=re.MULTILINE)
+        re.sub(
+            r"^  name: .*\n", r"\g<0>  namespace: {{ . | quote }}\n", templated(kind, text), count=1, flags=re.MULTILINE
+        )
         for path in files(TENANT)
         for kind, text in documents(path)
     ]

@@ -25,14 +25,14 @@ _SCHEDULING: Final = r"""\g<0>      {{- with .Values.imagePullSecrets }}
         {{- toYaml . | nindent 8 }}
       {{- end }}
       {{- with .Values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
 """
 _USER: Final = r"""        {{- if not .Values.openshift.enabled }}
 \g<0>        {{- end }}
 """
 _IMAGE: Final = """        {{- with .Values.image }}
-        image: {{ .repository }}{{ with .digest }}@{{ . }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+        image: "{{ .repository }}{{ with .digest }}@{{ . }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}"
         {{- with .pullPolicy }}
         imagePullPolicy: {{ . }}
         {{- end }}

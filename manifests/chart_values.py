@@ -30,8 +30,8 @@ class _Part(BaseModel):
 class Image(_Part):
     """The operator's image."""
 
-    repository: str = Field(min_length=1)
-    tag: str = Field(description="Empty: the chart's appVersion.")
+    repository: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")
+    tag: str = Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$", description="Empty: the chart's appVersion.")
     digest: str = Field(pattern=r"^(sha256:[0-9a-f]{64})?$", description="If it is set, the tag is not used.")
     pull_policy: str = Field(pattern="^(Always|IfNotPresent|Never)?$", description="Empty: Kubernetes' default.")
 
@@ -79,7 +79,7 @@ class Values(_Part):
     node_selector: dict[str, str]
     tolerations: list[dict[str, Any]]
     affinity: dict[str, Any]
-    priority_class_name: str
+    priority_class_name: str = Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$")
     crds: Switch = Field(description="The CustomResourceDefinitions. They stay when the release is uninstalled.")
     cluster_roles: Switch = Field(description="The ClusterRoles; false for a second operator in the same cluster.")
     admission: Switch = Field(description="The policies of manifests/admission.")

@@ -14,6 +14,7 @@ set -eu
 # The note is labels: the API server allows neither spaces nor line breaks in them, so a line can be split into words.
 label=queuerecovery.dev/scale-back-to
 uid_label=queuerecovery.dev/held-by-uid
+by=queuerecovery.dev/paused-by
 list='{{range .items}}{{.kind}} {{.metadata.namespace}} {{.metadata.name}} {{.apiVersion}}{{"\n"}}{{end}}'
 
 # Print the kinds that a worker may be of, as kubectl names them: Deployments, StatefulSets, and each kind outside Kubernetes'
@@ -98,10 +99,15 @@ EOT
   return $status
 }
 
+# Print the ScaledObjects that a recovery has paused, as its label or its annotation says: somebody may have removed one.
+list_paused() {
+  kubectl get scaledobjects.keda.sh "$@" -o go-template='{{range .items}}{{$ours := false}}{{range $name, $value := .metadata.labels}}{{if eq $name "'$uid_label'"}}{{$ours = true}}{{end}}{{end}}{{range $name, $value := .metadata.annotations}}{{if eq $name "'$by'"}}{{$ours = true}}{{end}}{{end}}{{if $ours}}{{.kind}} {{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}{{end}}'
+}
+
 # Print the resourceVersion of the ScaledObject $1/$2, and the names of those of its labels and annotations that matter. A
 # value may be any text, so only names are printed.
 show_pause() {
-  kubectl get scaledobjects.keda.sh "$2" -n "$1" </dev/null -o go-template='{{.metadata.resourceVersion}}{{range $name, $value := .metadata.labels}}{{if or (eq $name "queuerecovery.dev/held-by") (eq $name "queuerecovery.dev/held-by-uid") (eq $name "queuerecovery.dev/fence")}} label:{{$name}}{{end}}{{end}}{{range $name, $value := .metadata.annotations}}{{if and (eq $name "autoscaling.keda.sh/paused") (eq $value "true")}} paused{{end}}{{if eq $name "autoscaling.keda.sh/paused-replicas"}} paused-replicas{{end}}{{if eq $name "queuerecovery.dev/paused-before"}} paused-before{{end}}{{if eq $name "queuerecovery.dev/paused-replicas-before"}} paused-replicas-before{{end}}{{end}}{{"\n"}}'
+  kubectl get scaledobjects.keda.sh "$2" -n "$1" </dev/null -o go-template='{{.metadata.resourceVersion}}{{range $name, $value := .metadata.labels}}{{if or (eq $name "queuerecovery.dev/held-by") (eq $name "queuerecovery.dev/held-by-uid") (eq $name "queuerecovery.dev/fence")}} label:{{$name}}{{end}}{{end}}{{range $name, $value := .metadata.annotations}}{{if and (eq $name "autoscaling.keda.sh/paused") (eq $value "true")}} paused{{end}}{{if eq $name "autoscaling.keda.sh/paused-replicas"}} paused-replicas{{end}}{{if eq $name "'$by'"}} paused-by{{end}}{{if eq $name "queuerecovery.dev/paused-before"}} paused-before{{end}}{{if eq $name "queuerecovery.dev/paused-replicas-before"}} paused-replicas-before{{end}}{{end}}{{"\n"}}'
 }
 
 # Whether the first word is among the others.
@@ -118,7 +124,10 @@ unpausing() {
   printf '{"op": "test", "path": "/metadata/resourceVersion", "value": "%s"}' "$1"
   shift
   for word in "$@"; do
-    case $word in label:*) printf ', {"op": "remove", "path": "/metadata/labels/queuerecovery.dev~1%s"}' "${word##*/}" ;; esac
+    case $word in
+    label:*) printf ', {"op": "remove", "path": "/metadata/labels/queuerecovery.dev~1%s"}' "${word##*/}" ;;
+    paused-by) printf ', {"op": "remove", "path": "/metadata/annotations/queuerecovery.dev~1paused-by"}' ;;
+    esac
   done
   for name in paused paused-replicas; do
     ours=queuerecovery.dev~1$name-before theirs=autoscaling.keda.sh~1$name
@@ -149,7 +158,7 @@ unpause() {
       continue
     fi
     # It has been unpaused since the list was made.
-    case $seen in *" label:$uid_label"*) ;; *) continue ;; esac
+    case $seen in *" label:$uid_label"* | *' paused-by'*) ;; *) continue ;; esac
     # shellcheck disable=SC2086  # words
     if kubectl patch scaledobjects.keda.sh "$name" -n "$namespace" --type=json --field-manager=queue-recovery -p "[$(unpausing $seen)]" >/dev/null </dev/null; then
       echo "$namespace/$name: $kind has its former pause back"
@@ -162,18 +171,23 @@ unpause() {
   return $status
 }
 
+# Workers come first, and what one list denies does not keep the others from being scaled back.
 code=0
 kinds=$(scalable)
-found=$(kubectl get "$kinds" "$@" -l $label -o go-template="$list") || code=1
+found=$(kubectl get "$kinds" "$@" -l $label -o go-template="$list") || {
+  echo "Not every kind of worker can be listed, so some may still be scaled down. Run this again as a user who may get, list and patch them" >&2
+  code=1
+}
+[ -z "$found" ] || printf '%s\n' "$found" | scale_back || code=1
+
 paused=
 if kubectl get --raw /apis/keda.sh/v1alpha1 >/dev/null 2>&1; then
-  paused=$(kubectl get scaledobjects.keda.sh "$@" -l $uid_label -o go-template="$list")
-fi
-if [ -z "$found$paused" ]; then
-  [ $code -ne 0 ] || echo "no worker is scaled down for a recovery"
-  exit $code
+  paused=$(list_paused "$@") || {
+    echo "ScaledObjects cannot be listed, so KEDA may still be paused. Run this again as a user who may get, list and patch them" >&2
+    code=1
+  }
+  [ -z "$paused" ] || printf '%s\n' "$paused" | unpause || code=1
 fi
 
-[ -z "$found" ] || printf '%s\n' "$found" | scale_back || code=1
-[ -z "$paused" ] || printf '%s\n' "$paused" | unpause || code=1
+[ -n "$found$paused" ] || [ $code -ne 0 ] || echo "no worker is scaled down for a recovery"
 exit $code

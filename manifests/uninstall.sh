@@ -101,8 +101,14 @@ scalable() {
   done | sort -u | while read -r kind; do printf ,%s "$kind"; done
 }
 
-# Print each worker that is still scaled down for a recovery: namespace/name, and its former replicas.
+# Print each worker that is still scaled down for a recovery (namespace/name, and its former replicas), and each
+# ScaledObject that is still paused for one, if there is KEDA and they may be listed.
 waiting() {
+  keda=$(kubectl get crd scaledobjects.keda.sh --ignore-not-found -o name)
+  if [ -n "$keda" ] && kubectl auth can-i list scaledobjects.keda.sh --all-namespaces >/dev/null 2>&1; then
+    kubectl get scaledobjects.keda.sh --all-namespaces \
+      -o go-template='{{range .items}}{{$ours := false}}{{range $name, $value := .metadata.labels}}{{if eq $name "queuerecovery.dev/held-by-uid"}}{{$ours = true}}{{end}}{{end}}{{range $name, $value := .metadata.annotations}}{{if eq $name "queuerecovery.dev/paused-by"}}{{$ours = true}}{{end}}{{end}}{{if $ours}}  {{.metadata.namespace}}/{{.metadata.name}}: unpause this ScaledObject{{"\n"}}{{end}}{{end}}'
+  fi
   kubectl get "$kinds" --all-namespaces -l queuerecovery.dev/scale-back-to \
     -o go-template='{{range .items}}  {{.metadata.namespace}}/{{.metadata.name}}: scale back to {{index .metadata.labels "queuerecovery.dev/scale-back-to"}}{{"\n"}}{{end}}'
 }
@@ -123,7 +129,7 @@ while :; do
     [ -n "$stopped" ] || break
     if [ -n "$again" ]; then
       show "$stopped"
-      stop "these workers are still scaled down for a recovery that does not exist any more. Scale them back
+      stop "these are still scaled down or paused for a recovery that has ended or does not exist any more. Give them back
 (sh manifests/scale-back.sh) and run this again. Nothing has been removed yet"
     fi
     # They may belong to a recovery that has begun since the recoveries were listed; the next list has it.
@@ -173,7 +179,7 @@ stopped=$(waiting)
 if [ -n "$left$stopped" ]; then
   show "$left" "$stopped"
   [ -n "$left" ] ||
-    stop "these workers are still scaled down for a recovery that does not exist any more. Scale them back
+    stop "these are still scaled down or paused for a recovery that has ended or does not exist any more. Give them back
 (sh manifests/scale-back.sh) and run this again. Nothing but the operator's Deployment has been removed yet"
   stop "these recoveries began while the operator was being removed, and wait for it now. Pause what creates them, such as
 a Git tool, apply the operator again (kubectl apply -k manifests/), wait until it is ready, and run this again. Where it

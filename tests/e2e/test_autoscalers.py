@@ -5,7 +5,7 @@ import json
 import pytest
 
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID
-from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_REPLICAS, PAUSED_REPLICAS_BEFORE
+from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_BY, PAUSED_REPLICAS, PAUSED_REPLICAS_BEFORE
 from sandbox.api import Json
 from sandbox.processes import until
 from tests import readme
@@ -72,11 +72,11 @@ async def test_without_an_operator_the_script_gives_keda_its_former_pause_back(t
     await team.apply(scaled_object(annotations={PAUSED_REPLICAS: "1"}))
     await team.recovery()
     held = await paused(team)
+    uid = held["metadata"]["labels"][HELD_BY_UID]
     assert (held["metadata"]["annotations"], held["metadata"]["labels"][HELD_BY]) == (
-        {PAUSED: "true", PAUSED_REPLICAS_BEFORE: "1"},
+        {PAUSED: "true", PAUSED_REPLICAS_BEFORE: "1", PAUSED_BY: f"stuck/{uid}"},
         "stuck",
     )
-    assert HELD_BY_UID in held["metadata"]["labels"]
     async with team.workers_end():
         await team.reached("Succeeded")
     odd = scaled_object("odd", {PAUSED: '"no" \\ boolean'})
@@ -108,8 +108,9 @@ async def test_without_an_operator_the_script_gives_keda_its_former_pause_back(t
 async def _hold(team: Team, former: dict[str, str], name: str) -> None:
     """Pause a ScaledObject as the operator does, for a recovery that nobody finishes."""
     before = {f"queuerecovery.dev/{key.partition('/')[2]}-before": value for key, value in former.items()}
-    annotations = {**dict.fromkeys(former), PAUSED: "true", **before}
-    labels = {HELD_BY: "gone", HELD_BY_UID: "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"}
+    uid = "0d5f7c1e-7f5e-4e0e-9d43-2a1c5f2d9b11"
+    annotations = {**dict.fromkeys(former), PAUSED: "true", PAUSED_BY: f"gone/{uid}", **before}
+    labels = {HELD_BY: "gone", HELD_BY_UID: uid}
     body = {"metadata": {"annotations": annotations, "labels": labels}}
     await team.kubectl(
         "patch", "scaledobject", name, "--type=merge", "--field-manager=queue-recovery", "-p", json.dumps(body)

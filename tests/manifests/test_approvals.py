@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
+from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.author_guard import IN_FORCE_WITHIN, is_author_guarded
+from queue_recovery.recovery.errors import RecoveryError
 from sandbox.processes import until
 from tests import readme
 from tests.manifests.conftest import Cluster, Refused
@@ -236,6 +238,27 @@ def test_the_pages_command_makes_a_group_the_approvers(guarded: Cluster, name: s
     assert "annotated" in guarded.kubectl(*annotate, f"{APPROVE}={DIGEST}", *member)
 
 
+def connection(guarded: Cluster, account: str, namespace: str) -> ApiClient:
+    """Return a connection with the identity of a ServiceAccount."""
+    configuration = Configuration(host=guarded.plane.admin.server)
+    configuration.ssl_ca_cert = str(guarded.plane.admin.authority)
+    token = guarded.kubectl("create", "token", account, f"--namespace={namespace}").strip()
+    configuration.api_key = {"authorization": f"Bearer {token}"}
+    return ApiClient(configuration)
+
+
+async def test_an_operator_that_may_not_read_the_binding_says_so_and_what_it_needs(guarded: Cluster, name: str) -> None:
+    made(guarded, name, author=user("editor"))
+    uid = guarded.read("qr", name, f"--namespace={NAMESPACE}")["metadata"]["uid"]
+    async with connection(guarded, "editor", NAMESPACE) as api:
+        with pytest.raises(RecoveryError) as caught:
+            await is_author_guarded(api, NAMESPACE, name, uid, created=datetime.now(UTC))
+
+    assert caught.value.reason == Reason.FORBIDDEN
+    assert "the operator may not read whether the policies of manifests/admission are in force" in caught.value.message
+    assert "get on validatingadmissionpolicies and validatingadmissionpolicybindings" in caught.value.message
+
+
 async def test_the_operator_takes_the_author_as_proven_only_while_and_since_the_policy_is_in_force(
     guarded: Cluster, name: str
 ) -> None:
@@ -250,11 +273,7 @@ async def test_the_operator_takes_the_author_as_proven_only_while_and_since_the_
         )
 
     since = in_force_since()
-    configuration = Configuration(host=guarded.plane.admin.server)
-    configuration.ssl_ca_cert = str(guarded.plane.admin.authority)
-    token = guarded.kubectl("create", "token", "queue-recovery", "--namespace=queue-recovery").strip()
-    configuration.api_key = {"authorization": f"Bearer {token}"}
-    async with ApiClient(configuration) as api:
+    async with connection(guarded, "queue-recovery", "queue-recovery") as api:
 
         async def is_proven(created: datetime) -> bool:
             return await is_author_guarded(api, NAMESPACE, name, uid, created=created)

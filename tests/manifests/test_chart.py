@@ -108,6 +108,20 @@ def test_in_another_namespace_nothing_is_left_in_the_usual_one(home: Path) -> No
     ] == list(places(moved))
 
 
+def test_names_that_yaml_reads_as_something_else_stay_text(home: Path) -> None:
+    names = ["123", "true", "null", "1e3"]
+    values = {"namespaces": names, "priorityClassName": "123", "image.tag": "1e3", "networkPolicy.enabled": True}
+
+    objects = rendered(values, home, namespace="456")
+
+    found = {one["metadata"].get("namespace", "456") for one in objects.values()}
+    found |= {subject["namespace"] for one in objects.values() for subject in one.get("subjects", ())}
+    assert found == {"456", *names}
+    template = objects["Deployment", "456", "queue-recovery"]["spec"]["template"]["spec"]
+    assert template["priorityClassName"] == "123"
+    assert template["containers"][0]["image"].endswith(":1e3")
+
+
 def pod(home: Path, values: Mapping[str, object]) -> Any:  # noqa: ANN401 -- a part of any object
     return rendered(values, home)[OPERATOR]["spec"]["template"]["spec"]
 
@@ -204,6 +218,9 @@ REFUSED: dict[str, tuple[object, str]] = {
     "settings.logLevel": ("VERBOSE", "at '/settings/logLevel'"),
     "settings.maxDraining": (0, "at '/settings/maxDraining'"),
     "image.name": ("x", "at '/image': additional properties 'name' not allowed"),
+    "image.repository": ("registry.example.com/qr #", "at '/image/repository'"),
+    "image.tag": ("1\nx", "at '/image/tag'"),
+    "priorityClassName": ("high: {}", "at '/priorityClassName'"),
     "image.digest": ("latest", "at '/image/digest'"),
     "namespaces": (["Media"], "at '/namespaces/0'"),
     "monitoring.enabled": ("yes", "at '/monitoring/enabled'"),

@@ -123,6 +123,24 @@ async def test_a_deployment_that_no_recovery_scales_back_stops_it_until_it_is_sc
     assert code == 0, output
 
 
+@pytest.mark.parametrize("mark", ["labels", "annotations"])
+async def test_a_scaled_object_that_no_recovery_unpauses_stops_it_until_it_is_unpaused(
+    installed: Installation, mark: str
+) -> None:
+    await installed.pause_keda(mark)
+    before = installed.left()
+
+    code, output = await installed.uninstall()
+    assert code == 1, output
+    assert f"  {installed.team}/worker-scaler: unpause this ScaledObject" in output.splitlines()
+    assert "sh manifests/scale-back.sh" in output
+    assert installed.left() == before
+
+    await installed.run_script("scale-back.sh")
+    code, output = await installed.uninstall()
+    assert code == 0, output
+
+
 async def test_a_deployment_that_is_scaled_down_while_the_permissions_are_removed_is_named(
     installed: Installation,
 ) -> None:

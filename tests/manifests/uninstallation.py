@@ -11,10 +11,13 @@ from typing import Any
 
 import yaml
 
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID
+from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_BY
 from sandbox.api import Api, ApiError, Json
 from sandbox.processes import until
 from tests import readme
 from tests.held import NOTE
+from tests.keda import CRD, scaled_object
 from tests.manifests.conftest import Cluster
 from tests.manifests.objects import recovery
 
@@ -75,6 +78,8 @@ class Installation:
     async def forget(self) -> None:
         """Leave nothing that stops an uninstallation, also after a test that has failed."""
         await self.api.delete(f"/apis/apps/v1/namespaces/{self.team}/deployments", {})
+        with suppress(ApiError):  # their definition may not be there
+            await self.api.delete(self._scaled_objects, {})
         with suppress(ApiError):  # their definition may be gone
             for name in await self.recoveries():
                 await self._release(name)
@@ -170,6 +175,30 @@ class Installation:
             {"metadata": {"labels": dict.fromkeys(NOTE)}, "spec": {"replicas": 2}},
         )
 
+    async def pause_keda(self, mark: str) -> None:
+        """Create a ScaledObject that a recovery has paused which is gone, with that mark: its labels or annotations."""
+        await asyncio.to_thread(partial(self.cluster.kubectl, "apply", "-f", "-", given=CRD))
+        marks = {"labels": {HELD_BY: "gone", HELD_BY_UID: "uid"}, "annotations": {PAUSED_BY: "gone/uid"}}
+        scaler = scaled_object()
+        scaler["metadata"][mark] = marks[mark]
+        scaler["metadata"]["annotations"] = {**scaler["metadata"]["annotations"], PAUSED: "true"}
+
+        async def created() -> bool:
+            try:
+                await self.api.create(self._scaled_objects, scaler)
+            except ApiError:
+                return False
+            return True
+
+        await until(created, "the API server to serve ScaledObjects", of=self.cluster.plane.apiserver)
+
+    async def run_script(self, name: str) -> None:
+        """Run a script of the manifests."""
+        code, output = await readme.run(
+            f"sh manifests/{name}", kubeconfig=self.cluster.kubeconfig, kubectl=self.cluster.program
+        )
+        assert code == 0, output
+
     async def recoveries(self, namespace: str = "") -> list[str]:
         """Return the names of the recoveries in a namespace; without one, of the team's."""
         return await self.names(self._recoveries_of(namespace or self.team))
@@ -186,6 +215,10 @@ class Installation:
     @property
     def _recoveries(self) -> str:
         return self._recoveries_of(self.team)
+
+    @property
+    def _scaled_objects(self) -> str:
+        return f"/apis/keda.sh/v1alpha1/namespaces/{self.team}/scaledobjects"
 
     def _recoveries_of(self, namespace: str) -> str:
         return f"/apis/queuerecovery.dev/v1alpha1/namespaces/{namespace}/queuerecoveries"

@@ -20,6 +20,8 @@ class FakeAutoscalers(Faults):
         self.from_zero: list[Autoscaler] = []
         self.unpaused: list[tuple[str, ...]] = []
         """The arguments of `unpause`: name, UID, UIDs of recoveries."""
+        self.denial: RecoveryError | None = None
+        """How the API server answers every change; None: it accepts it."""
 
     def add(self, name: str, *, is_paused: bool = False, paused_by: PausedBy | None = None) -> ScaledObject:
         """Add or replace a ScaledObject that scales the worker."""
@@ -31,6 +33,7 @@ class FakeAutoscalers(Faults):
             resource_version=str(version),
             is_paused=is_paused or paused_by is not None,
             paused_by=paused_by,
+            is_labelled=paused_by is not None,
         )
         return self.scaled_objects[name]
 
@@ -41,6 +44,8 @@ class FakeAutoscalers(Faults):
 
     async def pause(self, scaled_object: ScaledObject, by: PausedBy) -> None:
         self._called("pause autoscaler")
+        if self.denial is not None:
+            raise self.denial
         if self.scaled_objects.get(scaled_object.name) != scaled_object:
             raise RecoveryError(Reason.WORKER_CHANGED, f"{scaled_object.name} has changed")
         self.add(scaled_object.name, paused_by=by)
@@ -52,6 +57,11 @@ class FakeAutoscalers(Faults):
         if found is None:
             return
         version = str(int(found.resource_version) + 1)
-        if found.paused_by is not None and found.paused_by.uid in run_uids:
-            found = replace(found, is_paused=False, paused_by=None)
+        is_theirs = found.paused_by is not None and found.paused_by.uid in run_uids
+        if self.denial is not None:
+            if is_theirs:
+                raise self.denial
+            return
+        if is_theirs:
+            found = replace(found, is_paused=False, paused_by=None, is_labelled=False)
         self.scaled_objects[name] = replace(found, resource_version=version)

@@ -303,9 +303,9 @@ class Case:
         for fake in fakes:
             fake.on_any_call = act
 
-    def start(self) -> "asyncio.Task[Requeue | None]":
+    def start(self, turn: Turn | None = None) -> "asyncio.Task[Requeue | None]":
         """Reconcile in the background."""
-        return asyncio.ensure_future(self.reconciled())
+        return asyncio.ensure_future(self.reconciled(turn))
 
     async def waits(self, reason: str) -> str:
         """Wait until the status has this reason for waiting; return its message."""

@@ -1,5 +1,9 @@
 """KEDA is paused while the workers are at 0, and no longer; an autoscaler that cannot be paused is refused."""
 
+import asyncio
+import itertools
+from dataclasses import replace
+
 import pytest
 
 from queue_recovery.api.reasons import Reason
@@ -157,6 +161,29 @@ async def test_keda_that_somebody_unpauses_during_the_drain_is_paused_again() ->
     assert not case.autoscalers.scaled_objects["tts-scaler"].is_paused
 
 
+async def test_labels_that_somebody_removes_are_written_again_when_the_drain_begins_again() -> None:
+    case = scaled_by_keda()
+    case.workers.pods_hang = True
+
+    async def stopped() -> bool:
+        return case.workers.replicas == {"worker": 0}
+
+    async def labelled_again() -> bool:
+        return case.autoscalers.scaled_objects["tts-scaler"].is_labelled
+
+    working = case.start()
+    await until(stopped, "the workers to be scaled to 0")
+    scaler = case.autoscalers.scaled_objects["tts-scaler"]
+    case.autoscalers.scaled_objects["tts-scaler"] = replace(scaler, is_labelled=False)
+    case.workers.scale("worker", 1)
+    await until(labelled_again, "the labels to be written again")
+    case.workers.end_pods()
+    await working
+
+    assert case.environment.log.count("pause autoscaler") == 2
+    assert not case.autoscalers.scaled_objects["tts-scaler"].is_paused
+
+
 async def test_one_that_another_recovery_has_paused_is_waited_for_before_anything_is_touched() -> None:
     case = scaled_by_keda()
     case.autoscalers.add("tts-scaler", paused_by=PausedBy(uid="other", name="other"))
@@ -240,3 +267,29 @@ async def test_more_scaled_objects_than_a_status_holds_are_refused_before_anythi
     await case.reaches("Failed", Reason.TOO_MANY_WORKERS)
 
     assert effects(case) == []
+
+
+async def test_scaled_objects_that_are_replaced_again_and_again_fail_the_recovery_before_the_status_is_full() -> None:
+    case = scaled_by_keda()
+    case.workers.pods_hang = True
+    numbers = itertools.count()
+
+    def replace_all() -> None:
+        case.autoscalers.scaled_objects.clear()
+        for _ in range(60):
+            case.autoscalers.add(f"tts-{next(numbers)}")
+        if case.workers.replicas == {"worker": 0}:
+            case.workers.scale("worker", 1)
+
+    case.autoscalers.on_call["look at autoscalers"] = replace_all
+    case.workers.on_call["scale_to_zero"] = lambda: asyncio.get_running_loop().call_soon(
+        case.workers.scale, "worker", 1
+    )
+
+    status = await case.reaches("Failed", Reason.TOO_MANY_WORKERS)
+
+    assert len(status.scaled_objects) <= 200
+    assert "since the start, 240 ScaledObjects of different names have scaled the workers" in status.message
+    assert not any(one.is_paused for one in case.autoscalers.scaled_objects.values())
+    assert case.workers.deployments["worker"].note is None
+    assert case.broker.locks == {}

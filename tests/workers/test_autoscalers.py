@@ -13,7 +13,13 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import DEPLOYMENT, ROLLOUT, GroupVersionKind
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, Autoscaler, PausedBy, ScaledObject
-from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_BEFORE, PAUSED_REPLICAS, PAUSED_REPLICAS_BEFORE
+from queue_recovery.workers.autoscaler_objects import (
+    PAUSED,
+    PAUSED_BEFORE,
+    PAUSED_BY,
+    PAUSED_REPLICAS,
+    PAUSED_REPLICAS_BEFORE,
+)
 from queue_recovery.workers.autoscalers import KubernetesAutoscalers
 from queue_recovery.workers.connections import Connections
 from queue_recovery.workers.namespace import Namespace
@@ -39,6 +45,8 @@ class Keda:
     refuses: HTTPStatus | None = None
     """How the list of ScaledObjects is answered; None: as it should be."""
     is_gone: bool = False
+    denies: HTTPStatus | None = None
+    """How each change is answered; None: it is accepted."""
 
     @property
     def object(self) -> Json:
@@ -68,6 +76,8 @@ class Keda:
         return web.json_response(self.object)
 
     def _patched(self, body: Json) -> web.Response:
+        if self.denies is not None:
+            return web.Response(status=self.denies)
         metadata = body["metadata"]
         if metadata.get("resourceVersion", str(self.version)) != str(self.version):
             return web.Response(status=HTTPStatus.CONFLICT)
@@ -131,7 +141,8 @@ async def test_a_pause_leaves_the_replicas_to_the_recovery_and_the_former_one_co
         assert keda.annotations[PAUSED] == "true"
         assert PAUSED_REPLICAS not in keda.annotations
         assert keda.labels == {HELD_BY: BY.name, HELD_BY_UID: BY.uid}
-        assert (await look(api)).paused_by == BY
+        assert keda.annotations[PAUSED_BY] == f"{BY.name}/{BY.uid}"
+        assert ((found := await look(api)).paused_by, found.is_labelled) == (BY, True)
         await autoscalers(api).unpause("tts", "so", RUN)
 
     assert (keda.annotations, keda.labels) == (FORMER[former], {})
@@ -158,13 +169,105 @@ async def test_what_a_user_changes_of_the_pause_meanwhile_stays() -> None:
     assert keda.annotations == {PAUSED: "false", PAUSED_REPLICAS: "5"}
 
 
+async def test_a_users_pause_at_replicas_that_comes_meanwhile_is_given_back_also_after_another_pause() -> None:
+    keda = Keda(annotations={PAUSED_REPLICAS: "5"})
+    async with keda.apis() as api:
+        await autoscalers(api).pause(await look(api), BY)
+        keda.annotations[PAUSED_REPLICAS] = "3"
+
+        await autoscalers(api).pause(await look(api), BY)
+        assert PAUSED_REPLICAS not in keda.annotations
+        await autoscalers(api).unpause("tts", "so", RUN)
+
+    assert keda.annotations == {PAUSED_REPLICAS: "3"}
+
+
+REMOVALS = {
+    "both labels": (HELD_BY, HELD_BY_UID),
+    "the label with the UID": (HELD_BY_UID,),
+    "the annotation": (PAUSED_BY,),
+}
+
+
+@pytest.mark.parametrize("removed", REMOVALS)
+async def test_a_pause_of_which_somebody_has_removed_one_mark_is_still_ours(removed: str) -> None:
+    keda = Keda(annotations={PAUSED_REPLICAS: "3"})
+    async with keda.apis() as api:
+        await autoscalers(api).pause(await look(api), BY)
+        for name in REMOVALS[removed]:
+            (keda.labels if name in keda.labels else keda.annotations).pop(name)
+
+        found = await look(api)
+        await autoscalers(api).unpause("tts", "so", RUN)
+
+    assert (found.paused_by, found.is_paused, found.is_labelled) == (BY, True, removed == "the annotation")
+    assert (keda.annotations, keda.labels) == ({PAUSED_REPLICAS: "3"}, {})
+
+
+async def test_labels_that_somebody_has_removed_are_written_again_with_the_next_pause() -> None:
+    keda = Keda(annotations={PAUSED_REPLICAS: "3"})
+    async with keda.apis() as api:
+        await autoscalers(api).pause(await look(api), BY)
+        keda.labels.clear()
+
+        await autoscalers(api).pause(await look(api), BY)
+        assert keda.labels == {HELD_BY: BY.name, HELD_BY_UID: BY.uid}
+        await autoscalers(api).unpause("tts", "so", RUN)
+
+    assert (keda.annotations, keda.labels) == ({PAUSED_REPLICAS: "3"}, {})
+
+
+DENIED = {HTTPStatus.FORBIDDEN: Reason.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY: Reason.WORKER_WRITE_REFUSED}
+
+
+@pytest.mark.parametrize("status", DENIED)
+async def test_where_no_change_is_allowed_one_that_was_never_paused_is_left_alone(status: HTTPStatus) -> None:
+    keda = Keda(denies=status)
+    async with keda.apis() as api:
+        await autoscalers(api).unpause("tts", "so", RUN)
+        with pytest.raises(RecoveryError) as caught:
+            await autoscalers(api).pause(await look(api), BY)
+
+    assert caught.value.reason == DENIED[status]
+
+
+@pytest.mark.parametrize("status", DENIED)
+async def test_a_pause_of_ours_that_may_not_be_changed_is_an_error(status: HTTPStatus) -> None:
+    keda = Keda()
+    async with keda.apis() as api:
+        await autoscalers(api).pause(await look(api), BY)
+        keda.denies = status
+        with pytest.raises(RecoveryError) as caught:
+            await autoscalers(api).unpause("tts", "so", RUN)
+
+    assert caught.value.reason == DENIED[status]
+
+
+async def test_a_change_that_is_denied_names_the_role_for_keda_and_its_webhook() -> None:
+    async with Keda(denies=HTTPStatus.FORBIDDEN).apis() as api:
+        with pytest.raises(RecoveryError) as caught:
+            await autoscalers(api).pause(await look(api), BY)
+
+    assert "kubectl apply -n media -k manifests/keda" in caught.value.message
+    assert "KEDA's own webhook denies" in caught.value.message
+    assert "queue-recovery-tenant" not in caught.value.message
+
+
+async def test_a_fence_that_fails_for_a_moment_is_an_error() -> None:
+    async with Keda(denies=HTTPStatus.INTERNAL_SERVER_ERROR).apis() as api:
+        with pytest.raises(RecoveryError) as caught:
+            await autoscalers(api).unpause("tts", "so", RUN)
+
+    assert caught.value.reason == Reason.KUBERNETES_UNAVAILABLE
+
+
 async def test_a_recovery_that_takes_over_keeps_what_there_was_before_the_first_pause() -> None:
     keda = Keda(annotations={PAUSED_REPLICAS: "3"})
     async with keda.apis() as api:
         await autoscalers(api).pause(await look(api), PausedBy(uid=OTHER_RUN, name="gone"))
         await autoscalers(api).pause(await look(api), BY)
 
-        assert keda.annotations == {PAUSED: "true", PAUSED_REPLICAS_BEFORE: "3"}
+        assert keda.annotations == {PAUSED: "true", PAUSED_REPLICAS_BEFORE: "3", PAUSED_BY: f"{BY.name}/{BY.uid}"}
         await autoscalers(api).unpause("tts", "so", RUN)
 
     assert keda.annotations == {PAUSED_REPLICAS: "3"}

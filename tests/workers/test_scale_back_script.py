@@ -1,15 +1,21 @@
 """`manifests/scale-back.sh`, where others write to the Deployment at the same time, or into its labels."""
 
+import json
 from pathlib import Path
 
 from queue_recovery.recovery.ports import SCALE_BACK_TO
+from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_BY
 from queue_recovery.workers.snapshot import note_labels
-from sandbox.api import Json
+from sandbox.api import ApiError, Json
+from sandbox.processes import until
 from tests import readme
-from tests.workers.fleet import Fleet, manifest, note
+from tests.keda import CRD, scaled_object
+from tests.workers.fleet import RUN, Fleet, manifest, note
 from tests.workers.test_scale_back import traces
 
 _NO_REPLICAS = {"letters": "x", "none": "", "leading-zero": "03", "above-int32": "2147483648", "above-int64": "9" * 20}
+
+_SCALED_OBJECTS = "/apis/keda.sh/v1alpha1/namespaces/{}/scaledobjects"
 
 _OVERTAKEN = """#!/bin/sh
 # kubectl, whose first edit of managedFields meets another order than the one that was read.
@@ -66,6 +72,63 @@ async def test_a_label_that_is_no_number_of_replicas_changes_nothing_and_is_name
         deployment = await fleet.deployment(name)
         assert (name, deployment["spec"]["replicas"]) == (name, 0)
         assert deployment["metadata"]["labels"][SCALE_BACK_TO] == replicas
+
+
+async def test_a_user_who_may_not_list_scaled_objects_scales_the_workers_back_and_is_told_of_the_rest(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    await _install_keda(fleet)
+    for name, labels, annotations in (
+        ("labelled", note_labels(note(1)), {}),
+        ("annotated", {}, {PAUSED_BY: f"tts-wrong-shape/{RUN}"}),
+        ("of-the-user", {}, {}),
+    ):
+        scaler = scaled_object(name, {PAUSED: "true", **annotations})
+        scaler["metadata"]["labels"] = {key: value for key, value in labels.items() if key != SCALE_BACK_TO}
+        await fleet.api.create(_SCALED_OBJECTS.format(fleet.namespace), scaler)
+    await fleet.apply(_held("worker", "1"))
+    await fleet.sandbox.kubectl(
+        "create", "role", "scaler", f"-n={fleet.namespace}", "--verb=*", "--resource=deployments.apps,statefulsets.apps"
+    )
+    await fleet.sandbox.kubectl(
+        "create", "rolebinding", "scaler", f"-n={fleet.namespace}", "--role=scaler", "--user=alice"
+    )
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/sh\nexec {fleet.sandbox.kubectl_program} --as=alice "$@"\n')
+    kubectl.chmod(0o700)
+
+    code, output = await readme.run(
+        f"sh manifests/scale-back.sh -n {fleet.namespace}", kubeconfig=fleet.sandbox.kubeconfig, kubectl=kubectl
+    )
+
+    assert code == 1
+    assert f"{fleet.namespace}/worker: scaled back to 1" in output.splitlines()
+    assert "ScaledObjects cannot be listed, so KEDA may still be paused" in output
+    assert (await fleet.deployment())["spec"]["replicas"] == 1
+
+    code, output = await _run(fleet)
+
+    assert (code, sorted(output.splitlines())) == (
+        0,
+        [f"{fleet.namespace}/{name}: ScaledObject has its former pause back" for name in ("annotated", "labelled")],
+    )
+    found = await fleet.api.get(_SCALED_OBJECTS.format(fleet.namespace))
+    marks = {one["metadata"]["name"]: one["metadata"].get("annotations", {}) for one in found["items"]}
+    assert marks == {"annotated": {}, "labelled": {}, "of-the-user": {PAUSED: "true"}}
+
+
+async def _install_keda(fleet: Fleet) -> None:
+    """Apply the definition of ScaledObjects, and wait until they are served."""
+    await fleet.sandbox.kubectl("apply", "-f", "-", input=json.dumps(CRD))
+
+    async def served() -> bool:
+        try:
+            await fleet.api.get(_SCALED_OBJECTS.format(fleet.namespace))
+        except ApiError:
+            return False
+        return True
+
+    await until(served, "the API server to serve ScaledObjects")
 
 
 def _held(name: str, replicas: str) -> Json:

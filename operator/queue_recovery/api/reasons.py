@@ -183,7 +183,7 @@ class Reason(StrEnum):
         "Forbidden",
         Outcome.NOT_YET,
         "The operator lacks permissions that it needs in this namespace.",
-        "Grant them: `kubectl apply -n NAMESPACE -k manifests/tenant`.",
+        "Grant them: `kubectl apply -n NAMESPACE -k manifests/tenant`. The message names any other permission.",
     )
     LOCKED = (
         "Locked",
@@ -342,7 +342,7 @@ class Reason(StrEnum):
     TOO_MANY_WORKERS = (
         "TooManyWorkers",
         Outcome.FAILED,
-        "The queues have more than 200 workers, or these have more ScaledObjects, than a status can hold.",
+        "The queues have more than 200 workers, or these have, or had since the start, more ScaledObjects.",
         "Recover the queues one by one, or have the target split.",
     )
     WORKER_NOT_IN_TARGET = (

@@ -21,6 +21,8 @@ from kubernetes.aio.client import (
 
 from queue_recovery.api.approval import AUTHOR
 from queue_recovery.api.base import GROUP, VERSION
+from queue_recovery.api.reasons import Reason
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
@@ -32,14 +34,20 @@ IN_FORCE_WITHIN: Final = timedelta(minutes=1)
 """How long an API server may take until it enforces a policy that was created."""
 
 _Dated = V1ValidatingAdmissionPolicy | V1ValidatingAdmissionPolicyBinding
-_ABSENT: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN)
+_MAY_NOT_READ: Final = RecoveryError(
+    Reason.FORBIDDEN,
+    "the target does not let the author approve, and the operator may not read whether the policies of "
+    "manifests/admission are in force. Grant its ServiceAccount get on validatingadmissionpolicies and "
+    "validatingadmissionpolicybindings of the group admissionregistration.k8s.io, by a ClusterRole and a "
+    f'ClusterRoleBinding; the name "{POLICY}" is enough',
+)
 _NOBODY: Final = "queuerecovery.dev/nobody"
 
 
 async def is_author_guarded(api: ApiClient, namespace: str, name: str, uid: str, *, created: datetime) -> bool:
     """Tell whether the author of the recovery was guarded at its creation, and still is.
 
-    Raises Gone, or RecoveryError (`KubernetesUnavailable`).
+    Raises Gone, or RecoveryError (`Forbidden`, `KubernetesUnavailable`).
     """
     admission = AdmissionregistrationV1Api(api)
     for reads in (
@@ -54,7 +62,7 @@ async def is_author_guarded(api: ApiClient, namespace: str, name: str, uid: str,
 
 async def _created(reads: Callable[..., Awaitable[_Dated]]) -> datetime | None:
     try:
-        with translated_failures(expected=_ABSENT):
+        with translated_failures(forbidden=_MAY_NOT_READ, expected=(HTTPStatus.NOT_FOUND,)):
             found = await reads(POLICY, _request_timeout=REQUEST_SECONDS)
     except ApiException:
         return None

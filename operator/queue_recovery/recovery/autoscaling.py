@@ -50,17 +50,25 @@ async def free_scaled_objects_of(recovery: Recovery, workers: Sequence[WorkerRef
 
 
 async def yet_to_pause(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[ScaledObject]:
-    """Record in the status which ScaledObjects are paused, and return those that are not; raises as the above.
+    """Record in the status which ScaledObjects are paused, and return those that are not; raises as those above.
 
+    One whose labels somebody has removed is paused again, which writes them.
     From this write on every ending unpauses them.
     """
     found = await free_scaled_objects_of(recovery, workers)
     recorded = {one.name: one for one in recovery.status.scaled_objects}
     now = {**recorded, **{one.name: _recorded_again(recovery, one, recorded.get(one.name)) for one in found}}
+    if len(now) > MOST_SCALED_OBJECTS:
+        # One that is not found may be there: the operator may not list it, or it scales something else now.
+        raise RecoveryError(
+            Reason.TOO_MANY_WORKERS,
+            f"since the start, {len(now)} ScaledObjects of different names have scaled the workers, and one recovery "
+            f"pauses at most {MOST_SCALED_OBJECTS}. Stop what replaces them, then create a new recovery",
+        )
     if now != recorded:
         doing = Reason.DRAINING, "pausing the autoscalers of the workers"
         await recovery.save(progress=doing, update={"scaled_objects": list(now.values())})
-    return [one for one in found if not (one.is_paused and _is_ours(recovery, one))]
+    return [one for one in found if not (one.is_paused and one.is_labelled and _is_ours(recovery, one))]
 
 
 async def pause(recovery: Recovery, scaled_objects: Sequence[ScaledObject]) -> None:

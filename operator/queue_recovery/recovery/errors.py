@@ -5,12 +5,15 @@ then what to do. It contains no secret, no payload and no text of a driver's exc
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from queue_recovery.api.reasons import Outcome, Reason
 from queue_recovery.recovery.wording import named
 
 _HOLDERS_NAMED = 5
+
+DENIED: Final = frozenset({Reason.FORBIDDEN, Reason.WORKER_WRITE_REFUSED})
+"""The reasons of a write that a missing permission, a policy or a webhook denies, for now or for good."""
 
 Server = Literal["broker", "job store"]
 """A server of a target, as messages name it."""

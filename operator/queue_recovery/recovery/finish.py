@@ -27,7 +27,7 @@ from queue_recovery.recovery.ports.run import DEFAULT_RETENTION_SECONDS
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restore import restored_counts
 from queue_recovery.recovery.rollout_restart import describe_unfinished, is_restarting, refuse_late_restarts
-from queue_recovery.recovery.scale_back import scale_back
+from queue_recovery.recovery.scale_back import describe_still_paused, mark_scaled_back, scale_back_at_end
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ async def end(recovery: Recovery) -> None:
         await recovery.finish(status)
         return
     if _holds_workers(recovery):
-        await _refuse_late_takes(recovery)
-        await scale_back(recovery)
-        _mark_scaled_back(recovery)
+        if not recovery.scaled_back:
+            await _refuse_late_takes(recovery)
+        await scale_back_at_end(recovery)
     if is_restarting(recovery) and not recovery.scaled_back:
         await refuse_late_restarts(recovery)
-        _mark_scaled_back(recovery)
+        mark_scaled_back(recovery)
     status = await _close(recovery)
     await record_outcome(recovery, status)
     await recovery.finish(status)
@@ -58,12 +58,8 @@ async def end(recovery: Recovery) -> None:
 
 def _holds_workers(recovery: Recovery) -> bool:
     restarted = is_true(recovery.status.conditions, ConditionType.RESTARTED)
-    return recovery.scales_workers and not recovery.scaled_back and not restarted
-
-
-def _mark_scaled_back(recovery: Recovery) -> None:
-    recovery.scaled_back = True
-    recovery.turn.release_drain_slot()  # the rest waits for servers without a deadline, and others need the slot
+    is_done = recovery.scaled_back and recovery.still_paused == frozenset()
+    return recovery.scales_workers and not is_done and not restarted
 
 
 async def _close(recovery: Recovery) -> QueueRecoveryStatus:
@@ -95,8 +91,8 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
     ending = final_ending(
         status, len(in_doubt), has_lost=has_lost, lost=closed.lost, scales_workers=recovery.scales_workers
     )
-    if restart := describe_unfinished(recovery):
-        ending = ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. {restart}"})
+    for left in filter(None, (describe_unfinished(recovery), describe_still_paused(recovery))):
+        ending = ending.model_copy(update={"message": f"{ending.message.rstrip('.')}. {left}"})
     return status.model_copy(update={"ending": ending})
 
 
@@ -136,7 +132,6 @@ async def end_removed(recovery: Recovery) -> None:
     if _holds_workers(recovery):
         await _refuse_late_takes(recovery)
         await _scale_back_with_retries(recovery)
-        _mark_scaled_back(recovery)
     with best_effort(recovery, "ending a recovery that was removed by force"), suppress(Gone):
         await end(recovery)
 
@@ -147,18 +142,23 @@ async def _scale_back_with_retries(recovery: Recovery) -> None:
     delay, said = FIRST_DELAY, ""
     while True:
         try:
-            await scale_back(recovery)
+            await scale_back_at_end(recovery)
         except Exception as error:  # noqa: BLE001  # no other process would try again
             with best_effort(recovery, "reading the namespace"):
                 if await recovery.environment.is_terminating():
+                    recovery.still_paused = frozenset()  # they go with the namespace
+                    mark_scaled_back(recovery)
                     return
             why = str(error) if isinstance(error, RecoveryError) else f"unexpected {type(error).__name__}"
             if why != said:
-                _LOG.warning("the recovery was removed by force, and its workers are still at 0: %s", why, extra=about)
+                what = "KEDA is still paused" if recovery.scaled_back else "its workers are still at 0"
+                _LOG.warning("the recovery was removed by force, and %s: %s", what, why, extra=about)
                 if not isinstance(error, RecoveryError):
                     log_unexpected(recovery, "scaling back", error)
             said = why
         else:
+            if left := describe_still_paused(recovery):
+                _LOG.warning("the recovery was removed by force. %s", left, extra=about)
             if said:
                 _LOG.info("the recovery was removed by force, and its workers are scaled back", extra=about)
             return

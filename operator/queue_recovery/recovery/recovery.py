@@ -47,6 +47,8 @@ class Recovery(StoredStatus):
     """Whether another recovery has held the lock since: it may have enqueued planned jobs, or returned messages."""
     scaled_back: bool = field(default=False, init=False)
     """Whether the ending has scaled the workers back, or refused late restarts."""
+    still_paused: frozenset[str] | None = field(default=None, init=False)
+    """Names of the ScaledObjects that the ending could not unpause; None: it has not tried."""
     cluster_uid: str | None = field(default=None, init=False)
     """UID of the cluster; None: not read, or the operator may not read it."""
     _target: QueueTargetSpec | None = field(default=None, init=False)

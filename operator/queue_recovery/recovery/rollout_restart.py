@@ -2,19 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from queue_recovery.api.conditions import ConditionType, find
-from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.checks import check_not_paused, check_replaces_pods
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import DENIED, RecoveryError
 from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.locks import check_notes
 from queue_recovery.recovery.phase import moment
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
-
-_DENIED: Final = frozenset({Reason.FORBIDDEN, Reason.WORKER_WRITE_REFUSED})
 
 
 async def rollout_restart(recovery: Recovery) -> bool:
@@ -74,7 +70,7 @@ async def refuse_late_restarts(recovery: Recovery) -> None:
         try:
             await recovery.environment.workers.scale_back(worker.ref, worker.uid, recovery.resource.uid)
         except RecoveryError as error:
-            if error.reason not in _DENIED:
+            if error.reason not in DENIED:
                 raise
 
 

@@ -5,7 +5,7 @@ HorizontalPodAutoscaler, and leaves the replicas alone. The annotation `paused-r
 itself sets the replicas, also after the recovery has set them back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pydantic import Field
@@ -26,6 +26,12 @@ PAUSED_BEFORE: Final = f"{GROUP}/paused-before"
 
 PAUSED_REPLICAS_BEFORE: Final = f"{GROUP}/paused-replicas-before"
 """The same of `PAUSED_REPLICAS`."""
+
+PAUSED_BY: Final = f"{GROUP}/paused-by"
+"""The annotation with the name and the UID of the recovery, as `NAME/UID`.
+
+It says the same as the labels, by which the object is found: somebody may remove one of the two.
+"""
 
 _BEFORE: Final = {PAUSED: PAUSED_BEFORE, PAUSED_REPLICAS: PAUSED_REPLICAS_BEFORE}
 
@@ -71,26 +77,35 @@ def is_frozen(found: KedaScaledObject) -> bool:
     return PAUSED_REPLICAS not in annotations and annotations.get(PAUSED, "false") not in _FALSE
 
 
-def paused_by(found: KedaScaledObject) -> PausedBy | None:
-    """Return the recovery that has paused a ScaledObject."""
+def labelled_by(found: KedaScaledObject) -> PausedBy | None:
+    """Return the recovery that has paused a ScaledObject, as its labels say."""
     labels = found.metadata.labels
     uid, name = labels.get(HELD_BY_UID), labels.get(HELD_BY)
     return PausedBy(uid=uid, name=name) if uid and name else None
 
 
+def all_paused_by(found: KedaScaledObject) -> Sequence[PausedBy]:
+    """Return the recovery that has paused a ScaledObject, as its labels say and as its annotation says."""
+    name, _, uid = found.metadata.annotations.get(PAUSED_BY, "").partition("/")
+    annotated = PausedBy(uid=uid, name=name) if uid and name else None
+    return [one for one in (labelled_by(found), annotated) if one is not None]
+
+
 def pausing(found: KedaScaledObject, by: PausedBy) -> Patch:
     """Return the patch that pauses a ScaledObject, and notes who has and how it was before."""
     annotations = found.metadata.annotations
-    changed: dict[str, str | None] = {PAUSED: "true", PAUSED_REPLICAS: None}
-    if paused_by(found) is None:
+    changed: dict[str, str | None] = {PAUSED: "true", PAUSED_REPLICAS: None, PAUSED_BY: f"{by.name}/{by.uid}"}
+    if not all_paused_by(found):
         changed |= {_BEFORE[name]: annotations.get(name) for name in _BEFORE}
+    elif PAUSED_REPLICAS in annotations:
+        changed[PAUSED_REPLICAS_BEFORE] = annotations[PAUSED_REPLICAS]  # the user's, since the first pause removed it
     return _patch(found, changed, {HELD_BY: by.name, HELD_BY_UID: by.uid})
 
 
 def unpausing(found: KedaScaledObject) -> Patch:
     """Return the patch that gives a ScaledObject its former pause back, unless somebody has changed it since."""
     annotations = found.metadata.annotations
-    changed: dict[str, str | None] = dict.fromkeys(_BEFORE.values())
+    changed: dict[str, str | None] = dict.fromkeys((PAUSED_BY, *_BEFORE.values()))
     if annotations.get(PAUSED) == "true":
         changed[PAUSED] = annotations.get(PAUSED_BEFORE)
     if PAUSED_REPLICAS not in annotations:

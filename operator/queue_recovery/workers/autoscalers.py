@@ -1,7 +1,8 @@
 """The autoscalers of one namespace, as `recovery.ports.Autoscalers` describes them."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -11,15 +12,16 @@ from kubernetes.aio.client import ApiException, AutoscalingV2Api, CustomObjectsA
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import DEPLOYMENT, WorkerRef
-from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.errors import DENIED, RecoveryError
 from queue_recovery.recovery.ports.autoscalers import Autoscaler, Autoscaling, PausedBy, ScaledObject
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error
 from queue_recovery.workers.autoscaler_objects import (
     HorizontalPodAutoscaler,
     KedaScaledObject,
     ScaleTargetRef,
+    all_paused_by,
     is_frozen,
-    paused_by,
+    labelled_by,
     pausing,
     unpausing,
 )
@@ -71,7 +73,8 @@ class KubernetesAutoscalers:
                     uid=one.metadata.uid,
                     resource_version=one.metadata.resource_version,
                     is_paused=is_frozen(one),
-                    paused_by=paused_by(one),
+                    paused_by=next(iter(all_paused_by(one)), None),
+                    is_labelled=labelled_by(one) is not None,
                 )
                 for one in scaled_objects
                 if _scaled(one.spec.scale_target_ref, workers) is not None
@@ -90,10 +93,11 @@ class KubernetesAutoscalers:
         """See `recovery.ports.Autoscalers`."""
         name = scaled_object.name
         try:
-            found = await self._namespace.read(self._scaled_object, name)
-            if found.metadata.resource_version != scaled_object.resource_version:
-                raise _changed(name)
-            await self._namespace.merge(self._scaled_object, name, pausing(found, by))
+            with self._keda_named(name):
+                found = await self._namespace.read(self._scaled_object, name)
+                if found.metadata.resource_version != scaled_object.resource_version:
+                    raise _changed(name)
+                await self._namespace.merge(self._scaled_object, name, pausing(found, by))
         except (Conflict, NotFound):
             raise _changed(name) from None
 
@@ -101,22 +105,47 @@ class KubernetesAutoscalers:
         """See `recovery.ports.Autoscalers`; raises RecoveryError (`WorkerChanged`) when each try conflicts."""
         for _ in range(ATTEMPTS):
             try:
-                found = await self._namespace.read(self._scaled_object, name)
-                by = paused_by(found)
-                if by is not None and by.uid in run_uids:
-                    written = await self._namespace.merge(self._scaled_object, name, unpausing(found))
-                elif found.metadata.uid == uid:
-                    written = await fenced(self._namespace, self._scaled_object, found)
-                else:
-                    return
+                with self._keda_named(name):
+                    await self._unpause(name, uid, run_uids)
             except Conflict:
                 continue
             except NotFound:
-                return
-            if by is None or by.uid in run_uids:
-                await release_fields(self._namespace, self._scaled_object, written)
+                pass
             return
         raise _changed(name)
+
+    async def _unpause(self, name: str, uid: str, run_uids: Collection[str]) -> None:
+        found = await self._namespace.read(self._scaled_object, name)
+        by = all_paused_by(found)
+        if any(one.uid in run_uids for one in by):
+            written = await self._namespace.merge(self._scaled_object, name, unpausing(found))
+            await release_fields(self._namespace, self._scaled_object, written)
+        elif found.metadata.uid == uid:
+            try:
+                written = await fenced(self._namespace, self._scaled_object, found)
+            except RecoveryError as error:
+                if error.reason not in DENIED:
+                    raise
+                return  # a late pause is denied as well
+            if not by:
+                await release_fields(self._namespace, self._scaled_object, written)
+
+    @contextmanager
+    def _keda_named(self, name: str) -> Iterator[None]:
+        """Raise what the API server denies of a ScaledObject with what grants it: it is not in the tenant's role."""
+        try:
+            yield
+        except RecoveryError as error:
+            if error.reason is not Reason.FORBIDDEN:
+                raise
+            where = self._namespace.name
+            raise RecoveryError(
+                Reason.FORBIDDEN,
+                f'the API server denies the change of ScaledObject "{name}" in namespace "{where}" (403). Grant '
+                f"access: kubectl apply -n {where} -k manifests/keda. If that is done, an admission policy or KEDA's "
+                "own webhook denies the change; this shows which, and why: "
+                f"kubectl label scaledobjects.keda.sh {name} -n {where} test=test --dry-run=server",
+            ) from None
 
     async def _list(
         self, kind: type[ObjectList[ObjectT]], call: Callable[..., Awaitable[ClientResponse]], *where: str

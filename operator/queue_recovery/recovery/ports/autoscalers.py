@@ -9,7 +9,7 @@ from queue_recovery.api.worker_ref import WorkerRef
 
 @dataclass(frozen=True, kw_only=True)
 class PausedBy:
-    """The recovery that has paused a ScaledObject, as the labels say."""
+    """The recovery that has paused a ScaledObject, as noted on it."""
 
     uid: str
     name: str
@@ -27,6 +27,8 @@ class ScaledObject:
     """Whether KEDA leaves the replicas as they are. A pause at a number of replicas does not count: KEDA sets it."""
     paused_by: PausedBy | None
     """None: if it is paused, the user has paused it."""
+    is_labelled: bool
+    """Whether its labels say so too, by which others find it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +61,16 @@ class Autoscalers(Protocol):
     async def pause(self, scaled_object: ScaledObject, by: PausedBy) -> None:
         """Pause a ScaledObject, and note on it who has, and how it was before.
 
-        Does so only if it is unchanged since it was read: RecoveryError (`WorkerChanged`), read it again.
+        Does so only if it is unchanged since it was read: RecoveryError (`WorkerChanged`), read it again. Raises also
+        RecoveryError (`Forbidden`, `WorkerWriteRefused`) where the change is denied.
         """
         ...
 
     async def unpause(self, name: str, uid: str, *run_uids: str) -> None:
         """Give the ScaledObject the pause back that it had, if one of these recoveries has paused it.
 
-        Otherwise its resourceVersion changes, so that a late `pause` fails. One that is gone, or another one of the
-        same name (by `uid`) that no recovery of these has paused, is left alone.
+        Otherwise its resourceVersion changes, so that a late `pause` fails; where this is denied, so is that `pause`.
+        One that is gone, or another one of the same name (by `uid`) that no recovery of these has paused, is left
+        alone. Raises RecoveryError (`Forbidden`, `WorkerWriteRefused`) if it may be paused and the change is denied.
         """
         ...

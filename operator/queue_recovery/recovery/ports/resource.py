@@ -69,7 +69,7 @@ class Resource(Protocol):
     async def is_author_proven(self) -> bool:
         """Tell whether the API server has compared author and approver with the users, since before the creation.
 
-        Raises Gone, or RecoveryError (`KubernetesUnavailable`).
+        Raises Gone, or RecoveryError (`Forbidden`, `KubernetesUnavailable`).
         """
         ...
 
