@@ -462,6 +462,15 @@ class Reason(StrEnum):
         "The broker lost what the operator had written to it, so nothing more is enqueued.",
         "Recover the jobs that have no message with a new recovery. Check the broker's persistence and failover.",
     )
+    NOT_CONSUMED = (
+        "NotConsumed",
+        Outcome.FAILED,
+        "The workers were restarted, and no message was consumed within `restart.consumptionDeadlineSeconds`.",
+        (
+            "Look at the logs of the pods and at `celery inspect active`; compare the workers' broker URL and queues "
+            "with the target. If long tasks hold all slots, wait for them."
+        ),
+    )
     ALREADY_CLOSED = (
         "AlreadyClosed",
         Outcome.FAILED,
@@ -547,6 +556,16 @@ class Reason(StrEnum):
         "The workers are not all available yet. The message says what is missing.",
         "If it lasts, look at the pods: `kubectl describe pods`.",
     )
+    REDELIVERING = (
+        "Redelivering",
+        Outcome.PROGRESS,
+        "The messages in `unacked` whose consumer is gone are being given back to the queue.",
+    )
+    VERIFYING = (
+        "Verifying",
+        Outcome.PROGRESS,
+        "The workers are restarted, and a message has to be consumed before the recovery goes on.",
+    )
     REENQUEUING = ("Reenqueuing", Outcome.PROGRESS, "The jobs are being claimed and enqueued.")
     RESTORING = (
         "Restoring",
@@ -592,6 +611,18 @@ class Reason(StrEnum):
         Outcome.WARNING,
         "All workers of a queue have 0 replicas, as they had before: nothing consumes what was enqueued.",
         "Scale them up, unless an autoscaler does that when it sees messages.",
+    )
+    MAY_BE_HELD = (
+        "MayBeHeld",
+        Outcome.WARNING,
+        "Messages were left in `unacked`, because a running worker may hold them.",
+        "Nothing, if the workers are busy. Otherwise create another recovery with `redeliver` and `restart.annotate`.",
+    )
+    CONSUMPTION_UNKNOWN = (
+        "ConsumptionUnknown",
+        Outcome.WARNING,
+        "The workers were restarted, and it could not be determined whether they consume the queue.",
+        "Do what the message says: nothing moved, and the broker does not show who waits for messages.",
     )
     NOT_REPLACED = (
         "NotReplaced",
