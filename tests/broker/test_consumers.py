@@ -46,7 +46,7 @@ async def test_a_connection_that_waits_is_seen_as_long_as_it_lasts(
     broker: RedisBroker, server: Server, redis: Redis
 ) -> None:
     async def seen(count: int) -> bool:
-        return [one.address for one in await broker.consumers()] == ["127.0.0.1"] * count
+        return [one.address for one in await broker.consumers() or ()] == ["127.0.0.1"] * count
 
     async with Redis.from_url(server.url) as worker:
         waiting = asyncio.ensure_future(worker.brpop(["tts"], timeout=0))
