@@ -10,7 +10,7 @@ _MUCH_LATER = "2099-01-01T00:00:00+00:00"
 """The ETA of messages that a worker holds until then."""
 
 _LONG_AGO = 60
-"""Seconds by which deliveries are dated back, because a worker that was just started says nothing about the last few."""
+"""Seconds by which deliveries are dated back: a start says nothing about what was delivered right before it."""
 
 
 async def pod_of(team: Team, name: str) -> str:

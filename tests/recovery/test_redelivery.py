@@ -231,3 +231,20 @@ async def test_a_dry_run_says_what_would_be_given_back() -> None:
     assert "would give back 2 of 3 messages in unacked; 1 would stay" in case.status.message
     assert case.broker.queued() == ["waiting"]
     await working
+
+
+async def test_a_message_that_a_worker_has_taken_again_by_the_next_look_is_not_counted_as_left() -> None:
+    case = redelivering()
+    taken = iter([True])
+
+    def take_one() -> None:
+        if case.broker.queued()[0] == "first" and next(taken, False):
+            case.broker.add("first", delivered=NOW)
+            del case.broker.queues["tts"][0]
+
+    case.broker.on_call["held"] = take_one
+
+    status = await case.reaches("Succeeded")
+
+    assert status.redelivered is not None
+    assert (status.redelivered.found, status.redelivered.redelivered, status.redelivered.left) == (3, 2, 1)

@@ -163,18 +163,21 @@ async def _count(recovery: Recovery) -> tuple[int, int, Oldest]:
 
 
 async def _give_back(recovery: Recovery, run: QueueRun) -> tuple[int, Oldest]:
-    """Give back what is stranded; return how many messages stay, and since when the workers run."""
-    left, oldest = 0, dict[str, datetime | None]()
-    for _ in range(_MOST_PASSES):
-        left, given = 0, 0
+    """Give back what is stranded; return how many messages stay, and since when the workers run.
+
+    What was given back may be in `unacked` again by the next pass, held by a worker that has taken it.
+    """
+    found, oldest = await run.redelivered(), dict[str, datetime | None]()
+    for number in range(_MOST_PASSES):
+        stranded = 0
         async for judged in _judged(recovery):
             await run.redeliver(judged.stranded)
-            given += len(judged.stranded)
-            left += judged.left
+            stranded += len(judged.stranded)
+            found += 0 if number else len(judged.stranded) + judged.left
             oldest = {**judged.oldest}
-        if not given:
+        if not stranded:
             break
-    return left, oldest
+    return max(0, found - await run.redelivered()), oldest
 
 
 async def _oldest_processes(recovery: Recovery) -> Oldest:
