@@ -37,8 +37,8 @@ async def test_what_a_killed_worker_has_left_runs_once_at_once_and_what_others_h
     await team.redis.lpush("work", *busy, *(envelope(name, args=(name,)) for name in names))
     await holds(team, len(names))
     left = await team.redis.hgetall("unacked")
-    for tag, score in await team.redis.zrange("unacked_index", 0, -1, withscores=True):
-        await team.redis.zadd("unacked_index", {tag: score - _LONG_AGO})
+    for tag in left:
+        await team.redis.zincrby("unacked_index", -_LONG_AGO, tag)
     await team.workers("second", replicas=1, command=CELERY)
     pod = await pod_of(team, "worker")
     await team.sandbox.signal_container(team.namespace, pod, "worker", signal.SIGKILL)

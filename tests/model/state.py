@@ -93,8 +93,7 @@ class Status(NamedTuple):
     ending: Literal["", "Succeeded", "Failed", "Cancelled", "In doubt", "Already executed"] = ""
     over: bool = False
     enqueued: tuple[int, ...] = ()
-    """The jobs that its figures say were enqueued; of a restore, those whose messages were put back, and of a redelivery
-    those whose messages were given back."""
+    """The jobs that its figures say were enqueued; of a restore or a redelivery, those whose messages went back."""
     replicas: int = 1
     """What the Deployment is to be scaled back to."""
     taken_over: int = NO_RECOVERY

@@ -81,7 +81,7 @@ LEFT_SORTING = _LEFT._replace(
 REDELIVERS = beginning(jobs=0, old=2)._replace(
     redelivers=True, takes_none=True, hands=(), retries=False, crashes=1, cancels=1
 )
-"""A worker that was killed has left the first message in `unacked`, and the second one waits; one may be killed again."""
+"""A worker that was killed has left the first message in `unacked`, and the second waits; one may be killed again."""
 POD_VANISHES = beginning()._replace(vanishings=1)
 PROCESS_OUTLIVES_ITS_GRACE = POD_VANISHES._replace(outlives=True, retries=False)
 

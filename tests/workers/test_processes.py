@@ -61,7 +61,7 @@ def test_the_oldest_process_is_never_said_to_be_younger_than_it_can_be(pods: lis
 
 
 def test_pods_connect_from_their_own_addresses_or_from_those_of_their_nodes() -> None:
-    status = {
+    status: Json = {
         "podIP": "10.1.0.7",
         "podIPs": [{"ip": "10.1.0.7"}, {"ip": "fd00::7"}],
         "hostIP": "192.0.2.1",

@@ -110,8 +110,11 @@ class Reason(StrEnum):
     UNKNOWN_CONSUMER = (
         "UnknownConsumer",
         Outcome.NOT_YET,
-        "Messages of the queue are still being taken although its workers are stopped: there is another consumer.",
-        "Find it with the broker's CLIENT LIST, stop it, and add it to `workers` in the target.",
+        "A consumer that is none of the target's workers takes messages of the queue, or may hold some.",
+        (
+            "Find it with the broker's CLIENT LIST, stop it, and add it to `workers` in the target. With `redeliver`, "
+            "and if it consumes other queues only: `unknownConsumers: Ignore`."
+        ),
     )
     POD_VANISHED = (
         "PodVanished",
@@ -597,7 +600,7 @@ class Reason(StrEnum):
     NOTHING_TO_DO = (
         "NothingToDo",
         Outcome.WARNING,
-        "Nothing is to be purged and nothing enqueued, so the recovery ends and stops no worker.",
+        "Nothing is to be purged, given back or enqueued, so the recovery ends and stops no worker.",
         "If you expected messages, check `globalKeyPrefix`, `sep` and the database. `status.skipped` names the jobs.",
     )
     REPLICAS_APPLIED = (
