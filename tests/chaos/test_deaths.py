@@ -245,6 +245,7 @@ async def test_workers_are_restarted_once_where_the_operator_dies_and_not_once_a
     )
 
 
+@pytest.mark.thorough
 async def test_what_nobody_holds_is_given_back_once_or_not_at_all_where_the_operator_dies_or_is_told_to_stop(
     servers: Servers,
 ) -> None:

@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 from sandbox.processes import until
 from tests.e2e.team import CELERY, SLEEPER, Team, condition, envelope
 
@@ -94,6 +96,7 @@ async def test_a_worker_that_runs_and_consumes_nothing_is_restarted_and_shown_to
     await until(all_but_one_ran, "what waited to run")
 
 
+@pytest.mark.thorough
 async def test_a_restart_that_does_not_help_says_so(team: Team) -> None:
     await team.target(store=False)
     await team.workers(replicas=1, command=SLEEPER)

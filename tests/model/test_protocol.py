@@ -310,7 +310,9 @@ def test_a_recovery_ends_and_fails_when_the_broker_loses_a_list_that_it_sorts(st
 
 
 @pytest.mark.parametrize(
-    "start", [REDELIVERS, with_one_operator_that_dies_twice(REDELIVERS)], ids=["two operators", "deaths"]
+    "start",
+    [pytest.param(REDELIVERS, marks=pytest.mark.thorough), with_one_operator_that_dies_twice(REDELIVERS)],
+    ids=["two operators", "deaths"],
 )
 def test_what_nobody_holds_is_given_back_and_nothing_leaves_a_workers_hands(start: State) -> None:
     endings = {first for (first, *_) in held(start).endings}
