@@ -135,6 +135,18 @@ async def test_an_empty_queue_is_shown_to_be_consumed_by_a_worker_that_waits_for
     assert "the queue is empty, and 1 connection of its workers waits for messages" in status.message
 
 
+async def test_a_worker_that_connects_after_somebody_unknown_is_seen_too() -> None:
+    case = restarting()
+    case.workers.add("worker", connects_from=frozenset(["10.1.0.7"]))
+    case.broker.connections = [Consumer(id="1", address="10.9.9.9", age_seconds=0)]
+    worker = Consumer(id="2", address="10.1.0.7", age_seconds=0)
+    case.environment.on_pause = lambda: setattr(case.broker, "connections", [worker])
+
+    status = await case.reaches("Succeeded")
+
+    assert "1 connection of its workers waits for messages" in status.message
+
+
 async def test_an_empty_queue_for_which_no_worker_waits_is_not_consumed() -> None:
     status = await restarting().reaches("Failed", "NotConsumed")
 

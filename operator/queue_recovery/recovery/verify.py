@@ -67,9 +67,9 @@ async def _await_consumption(recovery: Recovery, queues: Mapping[str, QueueSpec]
             if is_consumed(first[name], now[name]) or is_consumed(before[name], now[name]):
                 shown[name] = CONSUMED
         empty = {name: queue for name, queue in queues.items() if name not in shown and not now[name].waiting}
-        if empty:
-            shown |= await _waited_for(recovery, empty)
-        missing = [name for name in queues if shown.get(name) is None]
+        waits = await _waited_for(recovery, empty) if empty else {}
+        shown |= {name: how for name, how in waits.items() if how}
+        missing = [name for name in queues if name not in shown]
         if not missing:
             return shown
         left = (until - recovery.environment.now()).total_seconds()
@@ -80,26 +80,22 @@ async def _await_consumption(recovery: Recovery, queues: Mapping[str, QueueSpec]
     since = _began(recovery, ConditionType.PURGED).timestamp()
     stuck = {}
     for name in missing:
-        shown[name], stuck[name] = conclude(now[name], since, seconds, is_visible=name not in shown)
+        shown[name], stuck[name] = conclude(now[name], since, seconds, is_visible=waits.get(name) is not None)
     _refuse(recovery, queues, {name: why for name, why in stuck.items() if why})
     return shown
 
 
 async def _waited_for(recovery: Recovery, queues: Mapping[str, QueueSpec]) -> Mapping[str, Shown]:
-    """Return, for empty queues, that workers wait for messages; None where the broker does not show whether they do.
-
-    Queues whose workers do not wait are omitted.
-    """
+    """Return, for empty queues, that workers wait for messages; empty: they do not; None: the broker does not show."""
     consumers = await (await recovery.broker()).consumers()
     if consumers is None:
         return dict.fromkeys(queues)
     looked = {worker.ref: worker for worker in await _look(recovery, queues)}
     age = (recovery.environment.now() - _began(recovery, ConditionType.PURGED)).total_seconds()
-    found = {
+    return {
         name: shown_by_waiting(consumers, {a for ref in queue.workers for a in looked[ref].connects_from}, age)
         for name, queue in queues.items()
     }
-    return {name: how for name, how in found.items() if how != ""}
 
 
 def _began(recovery: Recovery, kind: ConditionType) -> datetime:
