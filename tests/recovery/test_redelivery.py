@@ -248,3 +248,18 @@ async def test_a_message_that_a_worker_has_taken_again_by_the_next_look_is_not_c
 
     assert status.redelivered is not None
     assert (status.redelivered.found, status.redelivered.redelivered, status.redelivered.left) == (3, 2, 1)
+
+
+async def test_the_ledger_says_that_it_is_executed_before_anything_is_given_back() -> None:
+    case = redelivering()
+    seen = []
+
+    def look() -> None:
+        seen.extend(entry.executed for entry in case.environment.fake_ledger.entries.values())
+
+    case.broker.on_call["redeliver"] = look
+
+    await case.reaches("Succeeded")
+
+    assert seen
+    assert all(seen)

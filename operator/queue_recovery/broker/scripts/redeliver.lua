@@ -17,8 +17,7 @@ for i = 2, #KEYS do
   if found ~= wanted and found ~= 'none' then return {'WRONGTYPE', KEYS[i]} end
 end
 
-redis.call('HDEL', run, '') -- a full server then accepts the rest too
-local count = 0
+local count = 0 -- the first write frees memory, so a full server accepts the rest too
 for i = 2, #ARGV, 4 do
   local tag, time, list, after = ARGV[i], ARGV[i + 1], KEYS[3 + tonumber(ARGV[i + 2])], ARGV[i + 3]
   local entry = redis.call('HGET', unacked, tag)
