@@ -252,7 +252,7 @@ async def test_a_message_that_a_worker_has_taken_again_by_the_next_look_is_not_c
 
 async def test_the_ledger_says_that_it_is_executed_before_anything_is_given_back() -> None:
     case = redelivering()
-    seen = []
+    seen: list[bool] = []
 
     def look() -> None:
         seen.extend(entry.executed for entry in case.environment.fake_ledger.entries.values())
