@@ -73,8 +73,11 @@ class RedisQueueRun:
 
     async def redeliver(self, messages: Sequence[HeldMessage]) -> None:
         """See `ports.QueueRun`."""
-        for queue, run in self._runs.items():
-            await redeliver(self._database, run, [one for one in messages if one.queue == queue])
+        by_queue: dict[str, list[HeldMessage]] = {}
+        for one in messages:
+            by_queue.setdefault(one.queue, []).append(one)
+        for queue, own in by_queue.items():
+            await redeliver(self._database, self._runs[queue], own)
 
     async def redelivered(self) -> int:
         """See `ports.QueueRun`."""
