@@ -97,7 +97,7 @@ def test_a_recovery_prints_queue_phase_reason_purged_progress_and_age_and_more_w
     names = [(column.name, column.wide) for column in QUEUE_RECOVERY.columns]
 
     assert [name for name, wide in names if not wide] == ["Queue", "Phase", "Reason", "Purged", "Re-enqueued", "Age"]
-    assert [name for name, wide in names if wide] == ["Target", "Message", "Quarantine"]
+    assert [name for name, wide in names if wide] == ["Target", "Message", "Quarantine", "Redelivered"]
 
 
 def test_a_target_prints_what_people_ask_redis_for() -> None:

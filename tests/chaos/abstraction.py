@@ -23,6 +23,7 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
     "redis release": frozenset({"release"}),
     "redis put_back_unacked": frozenset({"put back unacked"}),
     "redis stage": frozenset({"stage"}),
+    "redis redeliver": frozenset({"give back what is stranded"}),
     "mongo claim": frozenset({"claim"}),
     "mongo fence": frozenset({"settle"}),
     "mongo revert": frozenset({"settle"}),
@@ -57,6 +58,7 @@ THEIRS: Final[Mapping[str, frozenset[str]]] = {
 WRITES: Final = frozenset(
     {"write the intent", "write that it is drained", "write that it is purged", "write that nothing is taken"}
     | {"write that it drains again", "write that it is restored", "write the jobs", "wait for the rollout"}
+    | {"write that it is redelivered"}
     | {"give it up", "end as cancelled", "end as failed", "finish"}
 )
 """The actions that a write of the status may be which says something new (`said`)."""
@@ -66,11 +68,15 @@ READS: Final = frozenset(
     | {"begin to take", "scan", "scan once more", "look again"}
     | {"look what to sort", "look what to sort at the end", "look what to sort of theirs", "look what to put back"}
     | {"look at the autoscaler", "confirm before the pause"}
+    | {"read unacked", "look at the processes"}
 )
 """The actions that only read, as long as they change nothing that others can see; a trace does not show them."""
 
 OF_COPIES: Final = frozenset({"begin the entry", "mark the entry", "record the outcome"})
 """The actions of a recovery that is a copy or has one; no case that is compared with the model has copies in it."""
+
+OF_BROKEN_ONES: Final = frozenset({"read after the look", "push what was removed"})
+"""The actions of a protocol from which a part is taken out."""
 
 NOT_MODELLED: Final[Mapping[str, str]] = {
     "(target) ": "the health of a target",
@@ -93,13 +99,14 @@ NOT_MODELLED: Final[Mapping[str, str]] = {
 
 BATCHES: Final = frozenset(
     {"redis freeze", "redis move_unacked", "redis sort", "redis rejoin", "redis put_back_unacked"}
-    | {"redis give_back_unacked", "mongo fence", "mongo revert", "mongo release"}
+    | {"redis redeliver", "redis give_back_unacked", "mongo fence", "mongo revert", "mongo release"}
 )
 """Effects of which several in a row are one action of the model: a part of the work each."""
 
 _CONDITIONS: Final = {
     "Restored": "restored",
     "Reenqueued": "reenqueued",
+    "Redelivered": "redelivered",
     "Restarted": "restarted",
     "Purged": "purged",
     "Drained": "drained",

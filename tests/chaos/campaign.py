@@ -27,6 +27,7 @@ _KINDS = (
     plans.PENDING_ELSEWHERE,
     plans.RESTORING,
     plans.RESTARTING,
+    plans.REDELIVERING,
     plans.WAITING,
     plans.STATEFUL,
     plans.ROLLOUT,
@@ -88,6 +89,7 @@ def _cases(
         if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE, Trouble.LIST_LOST}:
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
             yield from plans.matrix(trouble, plans.more(seen[plans.RESTARTING], plain), plans.RESTARTING)
+            yield from plans.matrix(trouble, plans.steps(seen[plans.REDELIVERING]), plans.REDELIVERING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
         yield from plans.matrix(trouble, plans.sorting(seen[plans.PENDING]), plans.PENDING)
         yield from plans.matrix(trouble, plans.more(seen[plans.WAITING], plain), plans.WAITING)

@@ -113,6 +113,8 @@ class Case:
     """Whether some of the listed jobs wait for their messages, as another recovery has enqueued them."""
     restarts: bool = False
     """Whether it restarts the workers and takes no message."""
+    redelivers: bool = False
+    """Whether it gives back what killed workers have left in `unacked`, and takes no message."""
     waits: bool = False
     """Whether it finds the queue locked, and plans again once the lock is free."""
     stateful: bool = False
@@ -130,6 +132,7 @@ class Case:
             "restore": self.restore,
             "pending jobs": self.pending,
             "restart": self.restarts,
+            "redelivery": self.redelivers,
             "locked queue": self.waits,
             "StatefulSet and KEDA": self.stateful,
             "Rollout": self.rollout,

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,7 +51,7 @@ def work(redis: Connection) -> None:
         message = json.loads(text)
         tag, task = message["properties"]["delivery_tag"], message["headers"]["id"]
         redis.ask("HSET", "unacked", tag, json.dumps([message, "", "work"]))
-        redis.ask("ZADD", "unacked_index", "1700000000", tag)
+        redis.ask("ZADD", "unacked_index", f"{time.time()}", tag)
         job, *rest = json.loads(base64.b64decode(message["body"]))[0]
         if rest and not isinstance(rest[0], str):
             held[tag] = (key, text)

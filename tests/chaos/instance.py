@@ -27,6 +27,7 @@ def conformance(case: Case, scenario: Scenario) -> Conformance:
     elif case.trouble in _REMOVED:
         recoveries = {scenario.uid: 1}  # it was over before it was to be removed
     start = _restoring() if scenario.earlier else _taking(scenario, recoveries=max(recoveries.values()) + 1)
+    start = _redelivering(start) if scenario.redelivers else start
     jobs = {
         name: number
         for number, job in enumerate(scenario.listed)
@@ -54,6 +55,11 @@ def conformance(case: Case, scenario: Scenario) -> Conformance:
 def _restoring() -> State:
     back = tuple(number for number, name in enumerate(_RESTORED) if name in CHOSEN)
     return in_order(back=back, messages=len(_RESTORED), old=2)._replace(in_order=False)
+
+
+def _redelivering(start: State) -> State:
+    """Return the same state of a recovery that gives back what is in `unacked`, and lists no jobs."""
+    return start._replace(redelivers=True, takes_none=True, jobs=())
 
 
 def _taking(scenario: Scenario, *, recoveries: int) -> State:

@@ -13,6 +13,7 @@ from tests.chaos.effects import PRODUCED
 from tests.chaos.followed_invariants import followed
 from tests.chaos.forged_invariants import forged
 from tests.chaos.observation import OPERATOR, QUARANTINE, QUEUED, RUN, Observation
+from tests.chaos.redelivered_invariants import redelivered
 from tests.chaos.restored_invariants import restored
 from tests.chaos.scenario import REPLICAS, SEP, Listed, Scenario
 
@@ -39,6 +40,8 @@ def _own(scenario: Scenario, observed: Observation) -> Iterator[str]:
         return restored(scenario, observed)
     if scenario.restarts:
         return _restarted(scenario, observed)
+    if scenario.redelivers:
+        return redelivered(scenario, observed)
     if scenario.forged:
         return forged(scenario, observed)
     return followed(scenario, observed) if scenario.former else _recovered(scenario, observed)

@@ -59,6 +59,8 @@ PENDING_ELSEWHERE: Final = replace(PENDING, every_queue=True)
 RESTORING: Final = replace(PLAIN, restore=True)
 RESTARTING: Final = replace(PLAIN, restarts=True)
 """A recovery that restarts workers has one effect more, and most of the broker's less."""
+REDELIVERING: Final = replace(PLAIN, redelivers=True)
+"""A recovery that gives back what nobody holds has an effect of its own, and most of the broker's less."""
 STATEFUL: Final = replace(PLAIN, stateful=True)
 """A recovery of a StatefulSet that KEDA scales pauses KEDA, and unpauses it."""
 ROLLOUT: Final = replace(PLAIN, rollout=True)
@@ -85,7 +87,14 @@ def kind_for(trouble: Trouble) -> Case:
 _OF_THE_DRAIN: Final = {"redis open", "k8s scale to 0"}
 """The effects before the last look at the workers: what replaces them later runs while messages are taken."""
 _FIRST_LIST: Final = frozenset({"", "0"})
-_OF_THE_LEDGER: Final = ("k8s ledger ", "redis boundary", "redis push", "redis stage", "k8s restart")
+_OF_THE_LEDGER: Final = (
+    "k8s ledger ",
+    "redis boundary",
+    "redis push",
+    "redis stage",
+    "redis redeliver",
+    "k8s restart",
+)
 """What effects begin with after which the ledger has to say more than before."""
 _OF_A_LOST_RELEASE: Final = {"redis push", "redis release"}
 """The effects at which a failover goes back to the lock and the record: without the markers, and with all of them."""

@@ -39,6 +39,10 @@ WRITTEN_OUT = "written-out"
 """The job that is listed without an id."""
 SCALER = "worker-scaler"
 """The ScaledObject of workers that KEDA scales."""
+_LONG_AGO = 60
+"""Seconds before the start of the workers; a start says nothing about the last few."""
+STRANDED = ("left-1", "left-2")
+"""The messages in `unacked` that no live worker holds."""
 NAME, EARLIER, NEXT = "stuck", "earlier", "next"
 CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
 """What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
@@ -71,6 +75,8 @@ class Scenario(Team):
     """Whether some of the listed jobs wait for their messages, which no worker looks for."""
     restarts: bool = False
     """Whether the recovery restarts the workers and takes no message, and a listed job has no message."""
+    redelivers: bool = False
+    """Whether the recovery gives back what nobody holds in `unacked`, which was delivered before the workers ran."""
     stateful: bool = False
     """Whether the workers are a StatefulSet that KEDA scales."""
     rollout: bool = False
@@ -95,6 +101,11 @@ class Scenario(Team):
     """UID of the recovery of the same queue before this one: it was removed by force, or has ended."""
     forged: bool = False
     """Whether another client has written into the record of that one."""
+
+    def __post_init__(self) -> None:
+        """Date deliveries back that no running worker is to hold."""
+        if self.redelivers:
+            self.delivered -= _LONG_AGO
 
     async def delete(self) -> None:
         """Delete the recovery."""
@@ -320,7 +331,7 @@ class Scenario(Team):
             await self._hold("pending-1", self.queue["pending-1"])
         if self.restarts:
             await self._list(await self.failed_job(task_id="lost"))
-        for tag in ("left-1", "left-2"):
+        for tag in STRANDED:
             entry = json.dumps([json.loads(envelope(tag)), "", "work"]).encode()
             await self._hold(tag, entry)
             self.queue[tag] = entry

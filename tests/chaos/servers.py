@@ -103,6 +103,7 @@ class Servers:
         own_store: bool = False,
         pending: bool = False,
         restarts: bool = False,
+        redelivers: bool = False,
         stateful: bool = False,
         rollout: bool = False,
     ) -> AsyncIterator[Fixture]:
@@ -128,6 +129,7 @@ class Servers:
                 real_workers=real_workers,
                 pending=pending,
                 restarts=restarts,
+                redelivers=redelivers,
                 stateful=stateful,
                 rollout=rollout,
             )

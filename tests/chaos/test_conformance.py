@@ -5,7 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from queue_recovery.broker.scripts import Script
-from tests.chaos.abstraction import BATCHES, NOT_MODELLED, OF_COPIES, OWN, READS, THEIRS, WRITES, is_modelled
+from tests.chaos.abstraction import (
+    BATCHES,
+    NOT_MODELLED,
+    OF_BROKEN_ONES,
+    OF_COPIES,
+    OWN,
+    READS,
+    THEIRS,
+    WRITES,
+    is_modelled,
+)
 from tests.chaos.conformance import Conformance
 from tests.chaos.points import About, Crossing, Moment
 from tests.model.protocol import EFFECTS
@@ -185,8 +195,12 @@ def _is_known(name: str) -> bool:
     return True
 
 
-def test_each_action_of_the_model_is_seen_or_only_reads_or_is_of_copies() -> None:
-    seen = {action for actions in [*OWN.values(), *THEIRS.values(), WRITES, READS, OF_COPIES] for action in actions}
+def test_each_action_of_the_model_is_seen_or_only_reads_or_is_of_copies_or_of_a_broken_protocol() -> None:
+    seen = {
+        action
+        for actions in [*OWN.values(), *THEIRS.values(), WRITES, READS, OF_COPIES, OF_BROKEN_ONES]
+        for action in actions
+    }
 
     assert seen == EFFECTS.keys()
 

@@ -246,6 +246,29 @@ async def test_workers_are_restarted_once_where_the_operator_dies_and_not_once_a
 
 
 @pytest.mark.thorough
+async def test_what_nobody_holds_is_given_back_once_or_not_at_all_where_the_operator_dies_or_is_told_to_stop(
+    servers: Servers,
+) -> None:
+    moves: dict[Trouble, tuple[str, Fault]] = {
+        Trouble.DEATH: ("after", Fault.DIE),
+        Trouble.OVERTAKEN: ("before", Fault.STOP),
+        Trouble.CREATED_AGAIN: ("after", Fault.DIE),
+    }
+
+    await in_order(
+        servers,
+        [
+            replace(
+                plans.REDELIVERING,
+                trouble=trouble,
+                points=(Point.model_validate({"name": "redis redeliver", "number": 1, "side": side, "fault": fault}),),
+            )
+            for trouble, (side, fault) in moves.items()
+        ],
+    )
+
+
+@pytest.mark.thorough
 async def test_keda_is_unpaused_and_a_stateful_set_scaled_back_wherever_the_operator_dies_or_is_told_to_stop(
     servers: Servers,
 ) -> None:

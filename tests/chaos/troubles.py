@@ -30,6 +30,7 @@ async def run(servers: Servers, case: Case) -> Result:
         "real_workers": case.real_workers,
         "pending": case.pending,
         "restarts": case.restarts,
+        "redelivers": case.redelivers,
         "stateful": case.stateful,
         "rollout": case.rollout,
     }
@@ -61,6 +62,8 @@ async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
         return scenario.waiting()
     if case.restarts:
         return scenario.recovering(purge={"mode": "None"}, restart={"annotate": True})
+    if case.redelivers:
+        return scenario.recovering(jobs=[], purge={"mode": "None"}, redeliver={})
     if case.trouble is Trouble.APPROVED:
         await approvals.require(scenario)
     if case.trouble is Trouble.TRANSIENT:

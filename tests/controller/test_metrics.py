@@ -152,7 +152,7 @@ async def test_every_outcome_is_exported_at_0_before_the_first_recovery_ends() -
     skipped = {reason.value for reason in Reason if reason.outcome is Outcome.SKIPPED}
     assert set(re.findall(r'^queue_recovery_jobs_skipped_total{reason="(\w+)"} 0.0$', page, re.MULTILINE)) == skipped
     assert "InDoubt" in skipped
-    for counter in ("messages_quarantined", "jobs_enqueued"):
+    for counter in ("messages_quarantined", "messages_redelivered", "jobs_enqueued"):
         assert f"\nqueue_recovery_{counter}_total 0.0\n" in page
 
 

@@ -123,3 +123,19 @@ def test_a_warning_of_a_deep_queue_says_how_many_messages_were_looked_at_and_how
 @pytest.mark.parametrize("canvas", [None, Canvas(looked_at=5), Canvas(looked_at=5, unreadable=5)])
 def test_a_plan_without_a_canvas_warns_of_none(canvas: Canvas | None) -> None:
     assert [event.reason for event in events_between(NEW, planned(5, canvas))] == ["Planned"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (ConditionType.RESTARTED, Reason.WORKERS_AT_ZERO),
+        (ConditionType.REDELIVERED, Reason.MAY_BE_HELD),
+        (ConditionType.CONSUMED, Reason.CONSUMPTION_UNKNOWN),
+    ],
+)
+def test_a_result_of_a_step_that_is_worth_a_warning_is_told_once(kind: ConditionType, reason: Reason) -> None:
+    before = doing(Reason.REENQUEUING, "enqueuing")
+    after = set_step(before, kind, "True", reason, "look at it", now=NOW, generation=1)
+
+    assert list(events_between(before, after)) == [Event(type="Warning", reason=reason, note="look at it")]
+    assert list(events_between(after, after)) == []

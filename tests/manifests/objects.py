@@ -9,7 +9,7 @@ FIXED = "Forbidden: immutable once created; only suspend, cancel and a longer ac
 
 
 def recovery(name: str, **spec: object) -> dict[str, Any]:
-    jobs: dict[str, Any] = {} if "restoreFrom" in spec else {"jobs": []}
+    jobs: dict[str, Any] = {} if spec.keys() & {"restoreFrom", "redeliver"} else {"jobs": []}
     return {
         "apiVersion": "queuerecovery.dev/v1alpha1",
         "kind": "QueueRecovery",

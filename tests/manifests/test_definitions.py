@@ -20,6 +20,7 @@ CHANGES: dict[str, object] = {
     "restart": {"strategy": "Manual"},
     "reenqueue": {"ratePerSecond": 1},
     "restoreFrom": {"name": "earlier"},
+    "redeliver": {},
     "startingDeadlineSeconds": 1,
     "activeDeadlineSeconds": 1,
 }
@@ -45,7 +46,7 @@ def test_a_recovery_of_three_lines_gets_the_defaults_of_the_contract(cluster: Cl
         "queue": "tts",
         "jobs": [],
         "purge": {"mode": "Quarantine", "retentionSeconds": 604800, "takeUnreadable": False},
-        "restart": {"annotate": False, "strategy": "Recreate"},
+        "restart": {"annotate": False, "strategy": "Recreate", "consumptionDeadlineSeconds": 60},
         "reenqueue": {"ratePerSecond": 0},
         "startingDeadlineSeconds": 900,
         "activeDeadlineSeconds": 1800,
@@ -63,6 +64,15 @@ def test_a_part_that_is_given_in_part_gets_the_rest_of_its_defaults(cluster: Clu
     stored = cluster.read("queuerecovery", name)
 
     assert stored["spec"]["purge"] == {"mode": "None", "retentionSeconds": 604800, "takeUnreadable": False}
+
+
+def test_a_recovery_that_gives_messages_back_lists_no_jobs_and_gets_the_defaults(cluster: Cluster, name: str) -> None:
+    cluster.kubectl("apply", "-f", "-", given=recovery(name, purge={"mode": "None"}, redeliver={}))
+
+    stored = cluster.read("queuerecovery", name)
+
+    assert stored["spec"]["redeliver"] == {"unknownConsumers": "Wait"}
+    assert "jobs" not in stored["spec"]
 
 
 def test_what_was_never_checked_says_so_with_any_status_that_was_sent(cluster: Cluster, name: str) -> None:
@@ -192,7 +202,7 @@ def test_kubectl_prints_what_the_contract_says(cluster: Cluster, name: str) -> N
 
     assert head.split() == ["NAME", "QUEUE", "PHASE", "REASON", "PURGED", "RE-ENQUEUED", "AGE"]
     assert row.split()[:-1] == [name, "tts", "Reenqueuing", "Reenqueuing", "12", "2/3"]
-    assert wide_head.split()[7:] == ["TARGET", "MESSAGE", "QUARANTINE"]
+    assert wide_head.split()[7:] == ["TARGET", "MESSAGE", "QUARANTINE", "REDELIVERED"]
     assert wide_row.split()[7:] == ["media", "enqueuing", "queuerecovery.dev:quarantine:it"]
 
 

@@ -102,6 +102,23 @@ from tests.manifests.objects import recovery, target
             {"restoreFrom": {"name": "earlier"}, "restart": {"annotate": True}},
             "spec.restart: Invalid value: restoreFrom only puts",
         ),
+        ({"redeliver": {}}, "spec.purge.mode: Invalid value: redeliver takes no message out of the queue"),
+        (
+            {"redeliver": {}, "purge": {"mode": "None"}, "jobs": [{"id": "a"}]},
+            "spec.jobs: Invalid value: redeliver gives the messages back and enqueues nothing",
+        ),
+        (
+            {"redeliver": {}, "restoreFrom": {"name": "earlier"}},
+            "spec.redeliver: Invalid value: restoreFrom puts messages of a quarantine back",
+        ),
+        (
+            {"redeliver": {"unknownConsumers": "Kill"}, "purge": {"mode": "None"}},
+            'supported values: "Wait", "Ignore"',
+        ),
+        (
+            {"restart": {"consumptionDeadlineSeconds": 90}},
+            "spec.restart.consumptionDeadlineSeconds: Invalid value: consumptionDeadlineSeconds is for workers that",
+        ),
         ({"activeDeadlineSeconds": 0}, "spec.activeDeadlineSeconds"),
         ({"targetRef": {"name": "Media"}}, "spec.targetRef.name"),
         ({"targetRef": {"name": "media", "namespace": "other"}}, 'unknown field "spec.targetRef.namespace"'),

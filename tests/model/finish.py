@@ -129,7 +129,7 @@ def _booked(view: View, state: State) -> Outcome:
     run = state.runs[view.recovery]
     was_purged = run.was_purged or run.state == "purged"
     process = view.process._replace(booked=run.markers)
-    if view.status.step in {"purged", "restarted", "reenqueued"} and not was_purged:
+    if view.status.step in {"purged", "restarted", "redelivered", "reenqueued"} and not was_purged:
         at = "release" if view.has("end: releases the lock in doubt too") else "finish"
         return view.stay(process._replace(at=at, doubtful=True), state)
     left = tuple(number for number in range(len(state.jobs)) if number not in run.markers)

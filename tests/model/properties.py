@@ -32,7 +32,7 @@ Violation = Literal[
 ]
 
 _OPEN = frozenset({"preparing", "purged", "closing"})
-_TAKEN = frozenset({"purged", "restarted", "reenqueued"})
+_TAKEN = frozenset({"purged", "restarted", "redelivered", "reenqueued"})
 
 
 def violated_already(state: State, *, alone: bool) -> Iterator[Violation]:
@@ -82,6 +82,8 @@ def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Viola
     taken = [message for run in state.runs for message in run.moved + run.taken]
     if any(message.job in state.back for message in taken):
         yield "message taken that was not selected"
+    if state.redelivers:
+        return
     old = any(message.task == OLD and message.job not in state.back for message in waiting)
     if old and any(status.step in _TAKEN for status in state.statuses):
         yield "old message left behind"
@@ -142,7 +144,9 @@ def _hides_a_loss(state: State) -> bool:
 
 
 def _brought(state: State, recovery: int) -> set[int]:
-    """Return the jobs that a recovery has enqueued, or whose messages it has put back."""
+    """Return the jobs that a recovery has enqueued, or whose messages it has put back or given back."""
+    if recovery == 0 and state.redelivers:
+        return {message.job for message in state.given}
     if recovery == 0 and state.restores_from != NO_RECOVERY:
         return {message.job for message in state.queue + state.unacked + state.executed if message.task == OLD}
     return {message.job for message in state.sent if message.task == f"new{recovery}"}

@@ -6,7 +6,7 @@ An effect is atomic; between two of them the process may be held up for as long 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model import autoscaling, finish, ledger, restore, sorting, takeover, taking
+from tests.model import autoscaling, finish, ledger, redelivery, restore, sorting, takeover, taking
 from tests.model.state import NO_RECOVERY, Claimed, Job, added, put
 from tests.model.view import Outcome, View
 
@@ -17,6 +17,7 @@ NEEDS_BROKER: Final = frozenset(
     | {"look what to sort", "sort", "bring back"}
     | {"look what to sort at the end", "sort at the end", "bring back at the end"}
     | {"look what to put back", "put back unacked", "stage"}
+    | {"read unacked", "give back what is stranded"}
 )
 """Places where a process waits while the broker is away."""
 
@@ -241,6 +242,7 @@ EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     "write the jobs": _write_jobs,
     **taking.EFFECTS,
     **sorting.EFFECTS,
+    **redelivery.EFFECTS,
     **restore.EFFECTS,
     **takeover.EFFECTS,
     **autoscaling.EFFECTS,

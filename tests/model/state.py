@@ -84,14 +84,16 @@ class Entry(NamedTuple):
 class Status(NamedTuple):
     """What a recovery's resource says. A write succeeds only over the status that the writer knows."""
 
-    step: Literal["planned", "draining", "drained", "purged", "restarted", "reenqueued", "restored"] = "planned"
+    step: Literal["planned", "draining", "drained", "purged", "restarted", "redelivered", "reenqueued", "restored"] = (
+        "planned"
+    )
     attempt: int = 1
     held: bool = False
     """While `drained`: the Deployment's generation is still the one that was noted."""
     ending: Literal["", "Succeeded", "Failed", "Cancelled", "In doubt", "Already executed"] = ""
     over: bool = False
     enqueued: tuple[int, ...] = ()
-    """The jobs that its figures say were enqueued; of a restore, those whose messages were put back."""
+    """The jobs that its figures say were enqueued; of a restore or a redelivery, those whose messages went back."""
     replicas: int = 1
     """What the Deployment is to be scaled back to."""
     taken_over: int = NO_RECOVERY
@@ -123,6 +125,8 @@ class Process(NamedTuple):
     """The autoscaler's resourceVersion is still the one that was seen before the pause."""
     tags: tuple[Message, ...] = ()
     """Entries of `unacked` that a scan found, or the message to be sorted next."""
+    again: tuple[Message, ...] = ()
+    """Of the entries that a scan found, those that were delivered again since."""
     remaining: int = 0
     """How many messages were not sorted when that one was read."""
     looks: tuple[Claimed, ...] = ()
@@ -169,6 +173,10 @@ class State(NamedTuple):
     """The recovery whose resource is gone."""
     takes_none: bool = False
     """The first recovery takes no messages, so that it stops no workers."""
+    redelivers: bool = False
+    """The first recovery gives back what workers that were killed have left in `unacked`; it takes no messages."""
+    given: tuple[Message, ...] = ()
+    """What it has given back; only the properties read it."""
     restores_from: int = NO_RECOVERY
     """The recovery whose quarantine the first one puts back; it takes no messages and stops no workers."""
     back: tuple[int, ...] = ()
@@ -206,6 +214,7 @@ class State(NamedTuple):
     vanishings: int = 0
     expirations: int = 0
     failovers: int = 0
+    crashes: int = 0
     evictions: int = 0
 
     def with_run(self, recovery: int, run: Run) -> "State":

@@ -88,10 +88,12 @@ def _worker(state: State) -> Iterator[Move]:
             taken = state._replace(
                 queue=removed(state.queue, message), unacked=added(state.unacked, message), hands=(message,)
             )
-            yield Move(f"the worker takes {message}", taken)
+            yield Move(f"the worker takes {message}", _delivered_again(taken, message))
         return
     message = state.hands[0]
     free = state._replace(hands=())
+    if state.crashes and not is_over(state):
+        yield Move("the worker is killed, and started again", free._replace(crashes=state.crashes - 1), sure=False)
     if message.task == OLD and state.retries:
         yield Move(f"the worker fails and retries {message}", _given_back(free, message))
         return
@@ -102,6 +104,17 @@ def _worker(state: State) -> Iterator[Move]:
     job = state.jobs[message.job]
     yield Move(f"the worker executes {message}", done.with_job(message.job, job._replace(status="done")))
     yield Move(f"the worker fails at {message}", done.with_job(message.job, job._replace(status="failed")))
+
+
+def _delivered_again(state: State, message: Message) -> State:
+    """Return the state after a delivery: a process that has read an entry of that message has read another one."""
+    if not state.redelivers:
+        return state
+    processes = tuple(
+        one._replace(again=added(one.again, message)) if message in one.tags and message not in one.again else one
+        for one in state.processes
+    )
+    return state._replace(processes=processes)
 
 
 def _given_back(state: State, message: Message) -> State:

@@ -78,6 +78,10 @@ LEFT_SORTING = _LEFT._replace(
     evictions=1,
 )
 """Nobody works any more on a recovery that was removed by force while it sorted."""
+REDELIVERS = beginning(jobs=0, old=2)._replace(
+    redelivers=True, takes_none=True, hands=(), retries=False, crashes=1, cancels=1
+)
+"""A worker that was killed has left the first message in `unacked`, and the second waits; one may be killed again."""
 POD_VANISHES = beginning()._replace(vanishings=1)
 PROCESS_OUTLIVES_ITS_GRACE = POD_VANISHES._replace(outlives=True, retries=False)
 
@@ -303,6 +307,18 @@ def test_restored_messages_come_back_in_their_order_and_all_at_once(start: State
 )
 def test_a_recovery_ends_and_fails_when_the_broker_loses_a_list_that_it_sorts(start: State) -> None:
     assert {first for (first, _), *_ in held(start).endings} == {"Succeeded", "Cancelled", "Failed"}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(REDELIVERS, marks=pytest.mark.thorough), with_one_operator_that_dies_twice(REDELIVERS)],
+    ids=["two operators", "deaths"],
+)
+def test_what_nobody_holds_is_given_back_and_nothing_leaves_a_workers_hands(start: State) -> None:
+    endings = {first for (first, *_) in held(start).endings}
+
+    # A sweep may come first, and the second message may be left by a worker that is killed.
+    assert {("Succeeded", (0,)), ("Succeeded", ()), ("Succeeded", (0, 1)), CANCELLED_BEFORE} <= endings
 
 
 @pytest.mark.thorough
@@ -621,6 +637,36 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         {"restore: only while the run is open"},
         RESTORES,
         "message hidden for good",
+    ),
+    (
+        "what a running process holds is given back",
+        {"redeliver: only what no running process can hold"},
+        REDELIVERS,
+        "message taken from a worker's hands",
+    ),
+    (
+        "the workers are looked at before the messages: one is taken in between",
+        {"redeliver: looks at the workers after the messages"},
+        REDELIVERS,
+        "message taken from a worker's hands",
+    ),
+    (
+        "an entry is given back that was delivered again since it was read",
+        {"redeliver: only the delivery that was read"},
+        REDELIVERS,
+        "message taken from a worker's hands",
+    ),
+    (
+        "a late process gives back after the end",
+        {"redeliver: only while the run is open"},
+        REDELIVERS,
+        "wrong figures",
+    ),
+    (
+        "an entry is removed, and its message pushed in another step",
+        {"redeliver: in one step"},
+        REDELIVERS,
+        "message lost",
     ),
     (
         "a quarantine expires while it is restored",

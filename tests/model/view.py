@@ -40,6 +40,11 @@ Part = Literal[
     "bring back: all of it in one step",
     "bring back: before what producers have sent",
     "restore: only while the run is open",
+    "redeliver: only what no running process can hold",
+    "redeliver: looks at the workers after the messages",
+    "redeliver: only the delivery that was read",
+    "redeliver: only while the run is open",
+    "redeliver: in one step",
     "retention: not while a restore works on it",
     "drain: a pod that was not seen to end has its grace period",
     "claim: before the push",
@@ -71,6 +76,7 @@ _FIRST: Final = {
     "drained": "begin to take",
     "purged": "restore",
     "restarted": "prepare",
+    "redelivered": "prepare",
 }
 """Where each step of a recovery begins, by what its status says is done."""
 
@@ -184,7 +190,11 @@ class View(NamedTuple):
     @property
     def first(self) -> str:
         """Where the step begins that comes after the one which the status says is done."""
-        return _FIRST[self.status.step]
+        return self._first(self.status)
+
+    def _first(self, status: Status) -> str:
+        redelivers = self.state.redelivers and self.recovery == 0 and status.step == "restarted"
+        return "read unacked" if redelivers else _FIRST[status.step]
 
     def save(self, status: Status) -> Outcome:
         """Write the status and begin the next step, or read it if another process has written it meanwhile."""
@@ -202,9 +212,9 @@ class View(NamedTuple):
         if status.over:
             return "remove the finalizer" if self.state.finalizers[self.recovery] else "done"
         if not status.ending:
-            return "mark the entry" if self.state.is_copy and status.step in _MARKED else _FIRST[status.step]
+            return "mark the entry" if self.state.is_copy and status.step in _MARKED else self._first(status)
         if status.step == "planned":
             return "finish"
-        if self.stops_none or status.step in {"restarted", "reenqueued", "restored"}:
+        if self.stops_none or status.step in {"restarted", "redelivered", "reenqueued", "restored"}:
             return "close"
         return "refuse late takers" if self.has("end: workers before the final status") else "close"

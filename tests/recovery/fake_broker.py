@@ -1,6 +1,6 @@
 """Queues in memory, as `recovery.ports.Broker`."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.recovery.ports import (
@@ -8,8 +8,11 @@ from queue_recovery.recovery.ports import (
     Consumer,
     Count,
     Held,
+    HeldMessage,
     Holder,
+    ListEnd,
     QuarantinedHeaders,
+    QueueEnds,
     QueueRun,
     Restorable,
     Restore,
@@ -33,12 +36,12 @@ class FakeBroker(FakeDatabase):
 
     async def depths(self, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
         self._called("depths")
-        return {queue: len(self.queued(queue)) for queue in queues}, sum(map(len, self.held.values()))
+        return {queue: len(self.queued(queue)) for queue in queues}, sum(map(len, self.held_by_workers.values()))
 
     async def unacked(self, queues: Collection[str]) -> Unacked:
         self._called("unacked")
-        held = {queue: Held(count=len(self.held.get(queue, [])), since=None) for queue in queues}
-        return Unacked(total=sum(map(len, self.held.values())), queues=held, not_counted=0)
+        held = {queue: Held(count=len(self.held_by_workers.get(queue, [])), since=None) for queue in queues}
+        return Unacked(total=sum(map(len, self.held_by_workers.values())), queues=held, not_counted=0)
 
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         del queue, take_unreadable
@@ -55,7 +58,7 @@ class FakeBroker(FakeDatabase):
         self._called("count")
         unrecoverable = {job.task_id for job in jobs if not job.recoverable and job.task_id}
         ready = [message for queue in queues for message in self.queues.get(queue, [])]
-        unacked = [message for queue in queues for message in self.held.get(queue, [])]
+        unacked = [message for queue in queues for message in self.held_by_workers.get(queue, [])]
         left = [one for one in [*ready, *unacked] if not one.matches(select) or one.task_id in unrecoverable]
         taken = [one for one in [*ready, *unacked] if one not in left]
         return Count(
@@ -71,11 +74,39 @@ class FakeBroker(FakeDatabase):
 
     async def queued_task_ids(self, among: Collection[str], *queues: str) -> frozenset[str]:
         self._called("queued_task_ids")
-        lists = [self.queues, self.held]
+        lists = [self.queues, self.held_by_workers]
         there = {one.task_id for queue in queues for stored in lists for one in stored.get(queue, [])}
         return frozenset(there.intersection(among))
 
-    async def consumers(self) -> Sequence[Consumer]:
+    async def held(self, *queues: str) -> AsyncIterator[Sequence[HeldMessage]]:
+        self._called("held")
+        found = [(queue, one) for queue in queues for one in self.held_by_workers.get(queue, [])]
+        found.sort(key=lambda pair: self.delivered.get(pair[1].task_id, 0.0), reverse=True)
+        for queue, one in found:
+            delivered = self.delivered.get(one.task_id)
+            yield [
+                HeldMessage(
+                    queue=queue,
+                    delivered=delivered,
+                    tag=one.task_id.encode(),
+                    time=str(delivered).encode(),
+                    priority=0,
+                    after=b"",
+                    size=100,
+                )
+            ]
+
+    async def ends(self, *queues: str) -> Mapping[str, QueueEnds]:
+        self._called("ends")
+        self.looks += 1
+        newest = float(self.looks) if self.is_consumed else None
+        lengths = {queue: len(self.queued(queue)) for queue in queues}
+        return {
+            queue: QueueEnds(lists={queue: ListEnd(length=length, length_after=length)}, newest=newest)
+            for queue, length in lengths.items()
+        }
+
+    async def consumers(self) -> Sequence[Consumer] | None:
         self._called("consumers")
         return self.connections
 

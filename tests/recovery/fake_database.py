@@ -49,6 +49,7 @@ class Record:
     seen: dict[str, SeenJob | None] = field(default_factory=dict)
     pushed: dict[str, Task] = field(default_factory=dict)
     restored: Restored | None = None
+    redelivered: int = 0
     lost: int = 0
     """Messages that the broker has lost while they were sorted."""
     expires: datetime | None = None
@@ -68,19 +69,33 @@ class FakeDatabase(Faults):
         """Begin with an empty database."""
         super().__init__(log)
         self.queues: dict[str, list[Message]] = {}
-        self.held: dict[str, list[Message]] = {}
+        self.held_by_workers: dict[str, list[Message]] = {}
         self.locks: dict[str, Holder] = {}
         self.records: dict[str, Record] = {}
         """By the uid of the run."""
-        self.connections: list[Consumer] = []
         self.facts: list[MessageFacts] = []
         """What the headers of messages say of their past, as every count returns it."""
+        self.delivered: dict[str, float] = {}
+        """When messages that workers hold were delivered, by task id; others have no time."""
+        self.looks = 0
+        self.is_consumed = True
+        """Whether a message is delivered between two looks at the queues' ends."""
+        self.connections: list[Consumer] | None = []
         self.frozen: list[str] = []
         """The keys of the frozen jobs, as the last `take` named them."""
 
-    def add(self, *task_ids: str, queue: str = "tts", task: str = TASK, held: bool = False) -> None:
-        """Enqueue messages; with `held` a worker holds them in `unacked`."""
-        lists = self.held if held else self.queues
+    def add(
+        self,
+        *task_ids: str,
+        queue: str = "tts",
+        task: str = TASK,
+        held: bool = False,
+        delivered: datetime | None = None,
+    ) -> None:
+        """Enqueue messages; with `held`, or the time of their delivery, a worker holds them in `unacked`."""
+        lists = self.held_by_workers if held or delivered is not None else self.queues
+        if delivered is not None:
+            self.delivered |= dict.fromkeys(task_ids, delivered.timestamp())
         lists.setdefault(queue, []).extend(Message(task_id, task) for task_id in task_ids)
 
     def queued(self, queue: str = "tts") -> list[str]:
@@ -102,7 +117,7 @@ class FakeDatabase(Faults):
 
     def lose_data(self) -> None:
         """Lose everything, as a server without persistence does when it is restarted."""
-        for stored in (self.queues, self.held, self.locks, self.records):
+        for stored in (self.queues, self.held_by_workers, self.locks, self.records):
             stored.clear()
 
     def restored_by(self, restore: Restore) -> list[Message]:

@@ -7,7 +7,7 @@ from operator import add
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports import Closed, Restored, Run, SeenJob, Taken, Task, Unreplaced
+from queue_recovery.recovery.ports import Closed, HeldMessage, Restored, Run, SeenJob, Taken, Task, Unreplaced
 from tests.recovery.fake_database import QUARANTINE, FakeDatabase, Record
 
 
@@ -45,7 +45,10 @@ class FakeRun:
         for run, record in self._open_records():
             unrecoverable = {job.task_id for job in record.seen.values() if job and not job.recoverable and job.task_id}
             record.left = 0
-            for lists, taken in ((self._database.queues, record.ready), (self._database.held, record.unacked)):
+            for lists, taken in (
+                (self._database.queues, record.ready),
+                (self._database.held_by_workers, record.unacked),
+            ):
                 messages = lists.get(run.queue, [])
                 left = [one for one in messages if not one.matches(run.select) or one.task_id in unrecoverable]
                 taken.extend(one for one in messages if one not in left)
@@ -90,6 +93,24 @@ class FakeRun:
             record.restored = Restored(restored=len(back), left=len(source.quarantine))
         return reduce(add, [record.restored for _, record in self._open_records() if record.restored is not None])
 
+    async def redeliver(self, messages: Sequence[HeldMessage]) -> None:
+        self._database.called("redeliver")
+        for run, record in self._open_records():
+            if record.state != "purged":
+                raise RecoveryError(Reason.BROKER_LOST_DATA, "no boundary was passed")
+            held = self._database.held_by_workers.setdefault(run.queue, [])
+            for message in messages:
+                if message.queue != run.queue:
+                    continue
+                for one in [one for one in held if one.task_id.encode() == message.tag]:
+                    held.remove(one)
+                    self._database.queues.setdefault(run.queue, []).insert(0, one)
+                    record.redelivered += 1
+
+    async def redelivered(self) -> int:
+        self._database.called("redelivered")
+        return sum(record.redelivered for _, record in self._open_records())
+
     async def refuse(self) -> None:
         self._database.called("refuse")
 
@@ -108,6 +129,7 @@ class FakeRun:
                     seen=frozenset(record.seen),
                     restored=record.restored,
                     lost=record.lost,
+                    redelivered=record.redelivered,
                 )
             )
         total = reduce(add, closed)

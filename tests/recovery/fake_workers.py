@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import WorkerRef
@@ -10,6 +11,9 @@ from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import ScaleBackNote, ScaledDown, Worker, WorkerOutline
 from tests.recovery.faults import Faults
 from tests.sample_worker import WORKER
+
+STARTS_AFTER = 10
+"""Seconds between a restart and the start of the new processes."""
 
 
 class FakeWorkers(Faults):
@@ -107,7 +111,9 @@ class FakeWorkers(Faults):
             raise RecoveryError(Reason.WORKER_CHANGED, f"{worker.name} has changed")
         if worker.restarted_at != restarted_at:
             self.restarted.append(worker.name)
-            self.change(key, restarted_at=restarted_at, generation=worker.generation + 1)
+            started = datetime.fromisoformat(restarted_at) + timedelta(seconds=STARTS_AFTER)
+            generation = worker.generation + 1
+            self.change(key, restarted_at=restarted_at, generation=generation, oldest_process=started)
 
     async def scale_back(
         self, ref: WorkerRef, uid: str, *run_uids: str, scaled_down: ScaledDown | None = None

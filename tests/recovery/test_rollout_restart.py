@@ -35,7 +35,7 @@ async def test_without_jobs_the_workers_are_restarted_and_nothing_else_is_done()
     assert (case.workers.restarted, case.workers.replicas) == (["worker"], {"worker": 2})
     assert case.workers.deployments["worker"].restarted_at == START
     assert (case.broker.queued(), case.broker.locks) == (["waiting"], {})
-    assert status.message == "workers restarted; no job is listed"
+    assert status.message == 'workers restarted; "tts": messages are consumed; no job is listed'
 
 
 async def test_no_job_is_enqueued_before_the_rollout_is_complete() -> None:

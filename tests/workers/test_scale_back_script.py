@@ -106,7 +106,7 @@ async def test_a_user_who_may_not_list_scaled_objects_scales_the_workers_back_an
     assert "ScaledObjects cannot be listed, so KEDA may still be paused" in output
     assert (await fleet.deployment())["spec"]["replicas"] == 1
 
-    code, output = await _run(fleet)
+    code, output = await run_script(fleet)
 
     assert (code, sorted(output.splitlines())) == (
         0,

@@ -43,6 +43,13 @@ RECOVERY_COLUMNS = (
     Column(name="Target", path=".spec.targetRef.name", wide=True, description="The target of the queue."),
     Column(name="Message", path=".status.message", wide=True, description="The same in a sentence, and what to do."),
     Column(name="Quarantine", path=".status.quarantine.name", wide=True, description="Where the messages are stored."),
+    Column(
+        name="Redelivered",
+        path=".status.redelivered.redelivered",
+        type="integer",
+        wide=True,
+        description="Messages in unacked that were given back to the queue.",
+    ),
 )
 
 TARGET_COLUMNS = (

@@ -44,6 +44,11 @@ class ConditionType(Explained):
     PURGED = "Purged", "The messages that the queue had are quarantined, apart from those that are to be left."
     RESTARTED = "Restarted", "The workers are scaled back or restarted, and their rollout is complete."
     REENQUEUED = "Reenqueued", "Every listed job was enqueued, or skipped for a reason."
+    REDELIVERED = "Redelivered", "The messages in `unacked` whose consumer is gone are back in the queue."
+    CONSUMED = (
+        "Consumed",
+        "Messages of the queue are consumed since the restart. Unknown where that could not be determined.",
+    )
     RESTORED = "Restored", "The messages that `restoreFrom` asks for are back in the queue."
     BROKER_REACHABLE = (
         "BrokerReachable",

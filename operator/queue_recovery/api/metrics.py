@@ -56,6 +56,12 @@ MESSAGES_QUARANTINED = Metric(
     (),
     "Messages that were taken out of queues and stored.",
 )
+MESSAGES_REDELIVERED = Metric(
+    "queue_recovery_messages_redelivered_total",
+    MetricKind.COUNTER,
+    (),
+    "Messages in unacked that were given back to their queues, because their consumer is gone.",
+)
 JOBS_ENQUEUED = Metric(
     "queue_recovery_jobs_enqueued_total",
     MetricKind.COUNTER,
@@ -102,6 +108,7 @@ METRICS = (
     PHASE_DURATION,
     ACTIVE,
     MESSAGES_QUARANTINED,
+    MESSAGES_REDELIVERED,
     JOBS_ENQUEUED,
     JOBS_SKIPPED,
     TARGET_UP,

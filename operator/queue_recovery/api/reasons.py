@@ -110,8 +110,11 @@ class Reason(StrEnum):
     UNKNOWN_CONSUMER = (
         "UnknownConsumer",
         Outcome.NOT_YET,
-        "Messages of the queue are still being taken although its workers are stopped: there is another consumer.",
-        "Find it with the broker's CLIENT LIST, stop it, and add it to `workers` in the target.",
+        "A consumer that is none of the target's workers takes messages of the queue, or may hold some.",
+        (
+            "Find it with the broker's CLIENT LIST, stop it, and add it to `workers` in the target. With `redeliver`, "
+            "and if it consumes other queues only: `unknownConsumers: Ignore`."
+        ),
     )
     POD_VANISHED = (
         "PodVanished",
@@ -468,6 +471,15 @@ class Reason(StrEnum):
         "The broker lost what the operator had written to it, so nothing more is enqueued.",
         "Recover the jobs that have no message with a new recovery. Check the broker's persistence and failover.",
     )
+    NOT_CONSUMED = (
+        "NotConsumed",
+        Outcome.FAILED,
+        "The workers were restarted, and no message was consumed within `restart.consumptionDeadlineSeconds`.",
+        (
+            "Look at the logs of the pods and at `celery inspect active`; compare the workers' broker URL and queues "
+            "with the target. If long tasks hold all slots, wait for them."
+        ),
+    )
     ALREADY_CLOSED = (
         "AlreadyClosed",
         Outcome.FAILED,
@@ -553,6 +565,16 @@ class Reason(StrEnum):
         "The workers are not all available yet. The message says what is missing.",
         "If it lasts, look at the pods: `kubectl describe pods`.",
     )
+    REDELIVERING = (
+        "Redelivering",
+        Outcome.PROGRESS,
+        "The messages in `unacked` whose consumer is gone are being given back to the queue.",
+    )
+    VERIFYING = (
+        "Verifying",
+        Outcome.PROGRESS,
+        "The workers are restarted, and a message has to be consumed before the recovery goes on.",
+    )
     REENQUEUING = ("Reenqueuing", Outcome.PROGRESS, "The jobs are being claimed and enqueued.")
     RESTORING = (
         "Restoring",
@@ -584,7 +606,7 @@ class Reason(StrEnum):
     NOTHING_TO_DO = (
         "NothingToDo",
         Outcome.WARNING,
-        "Nothing is to be purged and nothing enqueued, so the recovery ends and stops no worker.",
+        "Nothing is to be purged, given back or enqueued, so the recovery ends and stops no worker.",
         "If you expected messages, check `globalKeyPrefix`, `sep` and the database. `status.skipped` names the jobs.",
     )
     REPLICAS_APPLIED = (
@@ -598,6 +620,18 @@ class Reason(StrEnum):
         Outcome.WARNING,
         "All workers of a queue have 0 replicas, as they had before: nothing consumes what was enqueued.",
         "Scale them up, unless an autoscaler does that when it sees messages.",
+    )
+    MAY_BE_HELD = (
+        "MayBeHeld",
+        Outcome.WARNING,
+        "Messages were left in `unacked`, because a running worker may hold them.",
+        "Nothing, if the workers are busy. Otherwise create another recovery with `redeliver` and `restart.annotate`.",
+    )
+    CONSUMPTION_UNKNOWN = (
+        "ConsumptionUnknown",
+        Outcome.WARNING,
+        "The workers were restarted, and it could not be determined whether they consume the queue.",
+        "Do what the message says: nothing moved, and the broker does not show who waits for messages.",
     )
     NOT_REPLACED = (
         "NotReplaced",

@@ -14,6 +14,7 @@ from queue_recovery.api.base import (
     Timestamp,
     with_rules,
 )
+from queue_recovery.api.redeliver import RedeliverSpec
 from queue_recovery.api.restart import RestartSpec
 from queue_recovery.api.restore_from import RestoreFrom
 from queue_recovery.api.select import PurgeSelect
@@ -175,6 +176,24 @@ _RESTORES_ONLY: Rules = [
 ]
 """The API server fills in defaults, so a field with its default value counts as left out."""
 
+_REDELIVERS_ONLY: Rules = [
+    {
+        "rule": "!has(self.redeliver) || self.purge.mode == 'None'",
+        "fieldPath": ".purge.mode",
+        "message": "redeliver takes no message out of the queue: set purge.mode to None",
+    },
+    {
+        "rule": "!has(self.redeliver) || !has(self.jobs) || self.jobs.size() == 0",
+        "fieldPath": ".jobs",
+        "message": "redeliver gives the messages back and enqueues nothing: remove the jobs",
+    },
+    {
+        "rule": "!has(self.redeliver) || !has(self.restoreFrom)",
+        "fieldPath": ".redeliver",
+        "message": "restoreFrom puts messages of a quarantine back, redeliver those in unacked: use two recoveries",
+    },
+]
+
 
 class QueueRecoverySpec(Model):
     """What to recover: written during an incident, by hand or through Git."""
@@ -197,6 +216,13 @@ class QueueRecoverySpec(Model):
         None,
         description="Instead of `jobs` and `purge`: put messages that an earlier recovery quarantined back into the "
         "queue, where workers consume them next. No worker is stopped.",
+    )
+    redeliver: RedeliverSpec | None = Field(
+        None,
+        description="With `purge.mode: None`, instead of `jobs`: give the messages in `unacked` whose consumer is gone "
+        "back to the queue at once, where workers consume them next. What a running worker may hold stays. With "
+        "`restart.annotate` the workers are restarted first, so that none holds a message from before. To use the "
+        "defaults, write `redeliver: {}`.",
     )
     starting_deadline_seconds: int = Field(
         900,
@@ -242,11 +268,11 @@ class QueueRecoverySpec(Model):
             ),
             _fixed("activeDeadlineSeconds", ">="),
             {
-                "rule": "has(self.jobs) || has(self.restoreFrom)",
+                "rule": "has(self.jobs) || has(self.restoreFrom) || has(self.redeliver)",
                 "message": "list the jobs to enqueue in jobs, or name the recovery to undo in restoreFrom; to purge "
                 "the queue and enqueue nothing, write `jobs: []`",
             },
-            *(_fixed_optional(name) for name in ("jobs", "restoreFrom", "notAfter")),
+            *(_fixed_optional(name) for name in ("jobs", "restoreFrom", "redeliver", "notAfter")),
             {
                 "rule": f"self.queue != '{EVERY_QUEUE}' || !has(self.jobs) || self.jobs.all(job, has(job.queue))",
                 "fieldPath": ".jobs",
@@ -258,6 +284,7 @@ class QueueRecoverySpec(Model):
                 "message": f"jobs go to the recovery's queue: remove `queue` from them, or use queue `{EVERY_QUEUE}`",
             },
             *_RESTORES_ONLY,
+            *_REDELIVERS_ONLY,
             {
                 "rule": "!self.restart.annotate || self.purge.mode == 'None'",
                 "fieldPath": ".restart.annotate",

@@ -40,6 +40,11 @@ class Phase(Explained):
     PURGING = "Purging", "The queue's messages are being moved into the quarantine."
     RESTARTING = "Restarting", "The workers are scaled back or restarted, and their rollout is in progress."
     REENQUEUING = "Reenqueuing", "The jobs are being claimed and enqueued. `suspend` waits between them."
+    REDELIVERING = (
+        "Redelivering",
+        "With `redeliver`: the messages in `unacked` whose consumer is gone are being given back to the queue.",
+    )
+    VERIFYING = "Verifying", "With `restart.annotate`: the restarted workers have to consume messages again."
     RESTORING = "Restoring", "With `restoreFrom`: messages of an earlier recovery are being put back into the queue."
     SUCCEEDED = "Succeeded", "Every job was enqueued, or skipped for a reason that `status.skipped` names."
     FAILED = "Failed", "The recovery could not go on. The message says why, and what to do."
@@ -75,6 +80,9 @@ class Plan(Model):
         "listed jobs that would be skipped because of their status.",
     )
     restore: int = Field(0, ge=0, exclude_if=is_empty, description="Messages that `restoreFrom` would put back.")
+    redeliver: int = Field(
+        0, ge=0, exclude_if=is_empty, description="Messages in `unacked` that `redeliver` would give back."
+    )
     enqueue: int = Field(ge=0, description="Jobs that would be enqueued.")
     skip: int = Field(ge=0, description="Jobs that would be skipped.")
     scaled_objects: list[ObjectName] = Field(
@@ -167,6 +175,14 @@ class Restored(Model):
     found: int = Field(ge=0, description="Messages in its quarantine.")
     restored: int = Field(0, ge=0, description="Messages put back into the queue.")
     left: int = Field(ge=0, description="Messages that are still in its quarantine.")
+
+
+class Redelivered(Model):
+    """What became of the messages in `unacked`: found = redelivered + left."""
+
+    found: int = Field(0, ge=0, description="Messages of the queue in `unacked`.")
+    redelivered: int = Field(0, ge=0, description="Messages given back to the queue: their consumer is gone.")
+    left: int = Field(0, ge=0, description="Messages left in `unacked`, because a running worker may hold them.")
 
 
 class WorkerStatus(WorkerRef):
@@ -290,6 +306,9 @@ class QueueRecoveryStatus(Model):
     messages: Messages | None = Field(None, description="What became of the queue's messages.")
     restored: Restored | None = Field(
         None, description="With `restoreFrom`: what became of the earlier recovery's messages."
+    )
+    redelivered: Redelivered | None = Field(
+        None, description="With `redeliver`: what became of the queue's messages in `unacked`."
     )
     quarantine: Quarantine | None = Field(
         None, description="Where the quarantined messages are stored; left out at the end if there are none."

@@ -30,6 +30,13 @@ class RestartSpec(Model):
         "restart` does, by the annotation `kubectl.kubernetes.io/restartedAt` of the pod template. For workers that "
         "run and consume nothing. Workers with 0 replicas are left alone.",
     )
+    consumption_deadline_seconds: int = Field(
+        60,
+        ge=1,
+        le=86400,
+        description="With `annotate`: how long after the restart it may take until a message of the queue is consumed, "
+        "or until a worker waits for messages of an empty queue. After that the recovery fails, and enqueues nothing.",
+    )
 
     model_config = with_rules(
         [
@@ -39,6 +46,12 @@ class RestartSpec(Model):
                 "fieldPath": ".annotate",
                 "message": "with annotate the operator restarts the workers, with strategy Manual you do: remove one "
                 "of them",
+            },
+            {
+                "rule": "self.annotate || self.consumptionDeadlineSeconds == 60",
+                "fieldPath": ".consumptionDeadlineSeconds",
+                "message": "consumptionDeadlineSeconds is for workers that annotate restarts: remove it, or set "
+                "annotate to true",
             },
         ]
     )

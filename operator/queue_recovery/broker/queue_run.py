@@ -14,9 +14,10 @@ from queue_recovery.broker.run.locks import open_runs, release
 from queue_recovery.broker.run.publisher import Publisher
 from queue_recovery.broker.run.pushing import push
 from queue_recovery.broker.run.record import read_open_record
+from queue_recovery.broker.run.redelivering import redeliver
 from queue_recovery.broker.run.taking import pass_boundary, take
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports import Closed, Restored, Run, SeenJob, Taken, Task, Unreplaced
+from queue_recovery.recovery.ports import Closed, HeldMessage, Restored, Run, SeenJob, Taken, Task, Unreplaced
 
 
 class RedisQueueRun:
@@ -69,6 +70,18 @@ class RedisQueueRun:
         """See `ports.QueueRun`."""
         restored = [await restore(self._database, run) for run in self._runs.values()]
         return reduce(operator.add, restored)
+
+    async def redeliver(self, messages: Sequence[HeldMessage]) -> None:
+        """See `ports.QueueRun`."""
+        by_queue: dict[str, list[HeldMessage]] = {}
+        for one in messages:
+            by_queue.setdefault(one.queue, []).append(one)
+        for queue, own in by_queue.items():
+            await redeliver(self._database, self._runs[queue], own)
+
+    async def redelivered(self) -> int:
+        """See `ports.QueueRun`."""
+        return sum([(await read_open_record(self._database, run.uid)).redelivered for run in self._runs.values()])
 
     async def refuse(self) -> None:
         """See `ports.QueueRun`."""

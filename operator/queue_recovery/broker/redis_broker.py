@@ -1,6 +1,6 @@
 """A broker database on Redis or Valkey, as the steps of a recovery use it."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
@@ -13,7 +13,9 @@ from queue_recovery.broker.connection.tls import unverified
 from queue_recovery.broker.connection.url import parse_url
 from queue_recovery.broker.inspection import counting
 from queue_recovery.broker.inspection.attribution import attribute
+from queue_recovery.broker.inspection.ends import ends
 from queue_recovery.broker.inspection.foreign import check_keys
+from queue_recovery.broker.inspection.held import held
 from queue_recovery.broker.inspection.unlisted import unlisted
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.keys import Layout
@@ -29,8 +31,10 @@ from queue_recovery.recovery.ports import (
     BrokerHealth,
     Consumer,
     Count,
+    HeldMessage,
     Holder,
     QuarantinedHeaders,
+    QueueEnds,
     Restorable,
     Restore,
     Run,
@@ -135,9 +139,18 @@ class RedisBroker:
         """See `ports.Broker`."""
         return await counting.queued_task_ids(self.database, queues, among)
 
-    async def consumers(self) -> Sequence[Consumer]:
+    def held(self, *queues: str) -> AsyncIterator[Sequence[HeldMessage]]:
         """See `ports.Broker`."""
-        return await consumers(await self.database.client.clients(), self.database.client.database)
+        return held(self.database, queues)
+
+    async def ends(self, *queues: str) -> Mapping[str, QueueEnds]:
+        """See `ports.Broker`."""
+        return await ends(self.database, queues)
+
+    async def consumers(self) -> Sequence[Consumer] | None:
+        """See `ports.Broker`."""
+        listed = await self.database.client.clients()
+        return await consumers(listed, self.database.client.database) if listed else None
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:
         """See `ports.Broker`."""

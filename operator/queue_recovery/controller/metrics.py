@@ -34,6 +34,7 @@ class Metrics:
         self.leader = self._gauge(rows.LEADER)
         self._finished = self._counter(rows.RECOVERIES_FINISHED)
         self._quarantined = self._counter(rows.MESSAGES_QUARANTINED)
+        self._redelivered = self._counter(rows.MESSAGES_REDELIVERED)
         self._enqueued = self._counter(rows.JOBS_ENQUEUED)
         self._skipped = self._counter(rows.JOBS_SKIPPED)
         # Counters begin at 0: increase() does not count the first value of a new series.
@@ -95,6 +96,7 @@ class Metrics:
     def _ended(self, status: QueueRecoveryStatus) -> None:
         self._finished.labels(str(status.phase)).inc()
         self._quarantined.inc(status.messages.quarantined if status.messages else 0)
+        self._redelivered.inc(status.redelivered.redelivered if status.redelivered else 0)
         self._enqueued.inc(status.jobs.enqueued)
         for job in status.skipped:
             self._skipped.labels(job.reason).inc()

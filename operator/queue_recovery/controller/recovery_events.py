@@ -15,12 +15,19 @@ from queue_recovery.recovery.wording import counted
 
 _WARNINGS: Final = frozenset(str(reason) for reason in Reason if reason.outcome.warns)
 
+_STEP_WARNINGS: Final = (
+    (ConditionType.RESTARTED, Reason.WORKERS_AT_ZERO),
+    (ConditionType.REDELIVERED, Reason.MAY_BE_HELD),
+    (ConditionType.CONSUMED, Reason.CONSUMPTION_UNKNOWN),
+)
+"""The results of steps that are worth a warning."""
+
 
 def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> Iterator[Event]:
     """Yield the events of a change of status.
 
-    These are a new phase, a new reason, canvas that is lost, replicas that a tool applies, workers at 0, and messages
-    that no job replaces.
+    These are a new phase, a new reason, canvas that is lost, replicas that a tool applies, a step's result that is
+    worth a warning, and messages that no job replaces.
     """
     doing = find(after.conditions, ConditionType.READY)
     if doing is None or after.phase is None:
@@ -36,15 +43,16 @@ def events_between(before: QueueRecoveryStatus, after: QueueRecoveryStatus) -> I
         yield _event(Reason.BREAKS_CANVAS, note)
     if after.plan is not None and after.plan != before.plan and after.plan.replica_owners:
         yield _event(Reason.REPLICAS_APPLIED, owners_note(after.plan.replica_owners))
-    restarted = find(after.conditions, ConditionType.RESTARTED)
-    if _is_at_zero(restarted) and not _is_at_zero(find(before.conditions, ConditionType.RESTARTED)):
-        yield _event(Reason.WORKERS_AT_ZERO, restarted.message)
+    for kind, reason in _STEP_WARNINGS:
+        step = find(after.conditions, kind)
+        if _has(step, reason) and not _has(find(before.conditions, kind), reason):
+            yield _event(reason, step.message)
     if is_terminal(after) and not is_terminal(before) and (note := unreplaced_note(after)):
         yield _event(Reason.NOT_REPLACED, note)
 
 
-def _is_at_zero(restarted: Condition | None) -> TypeGuard[Condition]:
-    return restarted is not None and restarted.reason == Reason.WORKERS_AT_ZERO
+def _has(step: Condition | None, reason: Reason) -> TypeGuard[Condition]:
+    return step is not None and step.reason == reason
 
 
 def _event(reason: str, note: str) -> Event:

@@ -48,7 +48,8 @@ def approval_of(
         tasks: of the listed jobs, by name.
         source: with `restoreFrom`, the UID under which the messages are stored.
     """
-    stops = (spec.purge.mode == "Quarantine" or spec.restart.annotate) and spec.restore_from is None
+    depends = spec.purge.mode == "Quarantine" or spec.restart.annotate or spec.redeliver is not None
+    stops = depends and spec.restore_from is None
     workers: dict[str, JsonValue] = {
         name: [ref.resource for ref in workers_of([queue] if stops else [])] for name, queue in queues.items()
     }

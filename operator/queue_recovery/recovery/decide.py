@@ -21,6 +21,7 @@ class Action(Enum):
 
     PLAN = auto()
     PLAN_RESTORE = auto()
+    PLAN_REDELIVERY = auto()
     HOLD = auto()
     AWAIT_APPROVAL = auto()
     RESUME = auto()
@@ -28,18 +29,38 @@ class Action(Enum):
     DRAIN = auto()
     PURGE = auto()
     RESTART = auto()
+    REDELIVER = auto()
+    VERIFY = auto()
     REENQUEUE = auto()
     RESTORE = auto()
     END = auto()
     NOTHING = auto()
 
 
-_STEPS = (
-    (ConditionType.DRAINED, Action.DRAIN),
-    (ConditionType.PURGED, Action.PURGE),
-    (ConditionType.RESTARTED, Action.RESTART),
-    (ConditionType.REENQUEUED, Action.REENQUEUE),
-)
+_STEPS = {
+    ConditionType.DRAINED: Action.DRAIN,
+    ConditionType.PURGED: Action.PURGE,
+    ConditionType.RESTARTED: Action.RESTART,
+    ConditionType.REDELIVERED: Action.REDELIVER,
+    ConditionType.CONSUMED: Action.VERIFY,
+    ConditionType.REENQUEUED: Action.REENQUEUE,
+}
+"""The steps in their order; not every recovery has all of them."""
+
+
+def _steps_of(spec: QueueRecoverySpec) -> list[ConditionType]:
+    """Return the steps of a recovery in their order."""
+    left_out = {
+        ConditionType.REDELIVERED: spec.redeliver is None,
+        ConditionType.CONSUMED: not spec.restart.annotate or spec.purge.mode != "None",
+    }
+    return [kind for kind in _STEPS if not left_out.get(kind)]
+
+
+def next_after(spec: QueueRecoverySpec, kind: ConditionType) -> ConditionType:
+    """Return the step that follows another one."""
+    steps = _steps_of(spec)
+    return steps[steps.index(kind) + 1]
 
 
 def decide(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
@@ -61,15 +82,27 @@ def _first_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
     if _is_suspended(status) and not spec.suspend:
         return Action.RESUME
     if status.plan is None:
-        return Action.PLAN if spec.restore_from is None else Action.PLAN_RESTORE
+        return _plan_of(spec)
     if spec.suspend:
         return Action.HOLD
     return Action.AWAIT_APPROVAL if awaits_approval(status) else Action.RECORD_INTENT
 
 
+def _plan_of(spec: QueueRecoverySpec) -> Action:
+    if spec.restore_from is not None:
+        return Action.PLAN_RESTORE
+    return Action.PLAN if spec.redeliver is None else Action.PLAN_REDELIVERY
+
+
 def _next_step(spec: QueueRecoverySpec, status: QueueRecoveryStatus) -> Action:
-    action = next((step for kind, step in _STEPS if not is_true(status.conditions, kind)), Action.END)
+    action = next((_STEPS[kind] for kind in _steps_of(spec) if not _is_done(status, kind)), Action.END)
     return Action.HOLD if spec.suspend and action is Action.REENQUEUE else action
+
+
+def _is_done(status: QueueRecoveryStatus, kind: ConditionType) -> bool:
+    """Tell whether a step is done; that it cannot be determined whether messages are consumed is a result, too."""
+    found = find(status.conditions, kind)
+    return found is not None and (found.status == "True" or (kind, found.status) == (ConditionType.CONSUMED, "Unknown"))
 
 
 def forced_ending(

@@ -6,7 +6,7 @@ from datetime import datetime
 from queue_recovery.api.examples import MessageExample
 from queue_recovery.api.examples import Unreplaced as UnreplacedStatus
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.recovery_status import Ending, JobTotals, Messages, Quarantine, QueueRecoveryStatus
+from queue_recovery.api.recovery_status import Ending, JobTotals, Messages, Quarantine, QueueRecoveryStatus, Redelivered
 from queue_recovery.recovery import skips
 from queue_recovery.recovery.jobs import ListedJob
 from queue_recovery.recovery.phase import timestamp
@@ -84,6 +84,15 @@ def final_messages(
     return status.model_copy(update={"messages": messages, "quarantine": quarantine})
 
 
+def final_redelivered(status: QueueRecoveryStatus, given: int) -> QueueRecoveryStatus:
+    """Return the status with the final number of messages that were given back to the queue."""
+    before = status.redelivered
+    if before is None and not given:
+        return status
+    left = before.left if before else max(0, (status.plan.unacked if status.plan else 0) - given)
+    return status.model_copy(update={"redelivered": Redelivered(found=given + left, redelivered=given, left=left)})
+
+
 def final_ending(
     status: QueueRecoveryStatus, in_doubt: int, *, has_lost: bool, lost: int, scales_workers: bool
 ) -> Ending:
@@ -154,6 +163,8 @@ def _outcome(status: QueueRecoveryStatus, *, scales_workers: bool) -> str:
         done.append("no message quarantined")
     if status.jobs.total:
         done.append(f"{status.jobs.enqueued} of {counted(status.jobs.total, 'job')} enqueued")
+    if status.redelivered is not None:
+        done.append(f"{counted(status.redelivered.redelivered, 'message')} given back to the queue")
     if status.restored is not None:
         done.append(f"{counted(status.restored.restored, 'message')} put back")
     if scales_workers:

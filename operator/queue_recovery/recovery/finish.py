@@ -17,7 +17,7 @@ from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
 from queue_recovery.recovery.backoff import FIRST_DELAY, jittered, longer
 from queue_recovery.recovery.best_effort import best_effort, log_unexpected
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages
+from queue_recovery.recovery.figures import final_ending, final_jobs, final_messages, final_redelivered
 from queue_recovery.recovery.frozen_jobs import store_of
 from queue_recovery.recovery.jobs import ListedJob, listed, task_id
 from queue_recovery.recovery.ledger import as_copy, record_outcome
@@ -87,6 +87,7 @@ async def _close(recovery: Recovery) -> QueueRecoveryStatus:
             await recovery.save(progress=_REMOVING, update={"messages": status.messages})
     elif status.restored is not None:
         status = status.model_copy(update=restored_counts(status, closed.restored))
+    status = final_redelivered(status, closed.redelivered)
     await run.release(expires=expires, retain=retain)
     ending = final_ending(
         status, len(in_doubt), has_lost=has_lost, lost=closed.lost, scales_workers=recovery.scales_workers

@@ -10,6 +10,7 @@ from queue_recovery.recovery.found import describe
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import is_preparing
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.stranded import describe_redelivery
 from queue_recovery.recovery.wording import counted, quoted
 
 _GO_ON = "To continue, set spec.suspend to false; to end the recovery, set spec.cancel to true"
@@ -46,4 +47,6 @@ def describe_plan(spec: QueueRecoverySpec, plan: Plan) -> str:
         first = f"the first {listed} of them " if listed < plan.restore else ""
         said = f"would put back {plan.restore} of {counted(plan.ready, 'message')}"
         return f"{said}, {first}listed in status.plan.quarantined" if listed else said
+    if spec.redeliver is not None:
+        return describe_redelivery(spec, plan)
     return describe(spec, plan, plan.examples.skip if plan.examples else [])[1]

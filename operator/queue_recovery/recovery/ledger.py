@@ -153,13 +153,14 @@ def ending_of_copy(earlier: LedgerEntry) -> Ending:
 
 
 def _has_done_nothing(status: QueueRecoveryStatus) -> bool:
-    """Return whether a recovery did not succeed, took no message, put none back and enqueued no job. Pure."""
+    """Return whether a recovery did not succeed, moved no message and enqueued no job. Pure."""
     ending = status.ending
     if ending is None or ending.phase == "Succeeded" or ending.reason == Reason.BROKER_LOST_DATA:
         return False
     taken = status.messages.quarantined if status.messages else 0
     put_back = status.restored.restored if status.restored else 0
-    return not (taken or put_back or status.jobs.enqueued)
+    given_back = status.redelivered.redelivered if status.redelivered else 0
+    return not (taken or put_back or given_back or status.jobs.enqueued)
 
 
 async def _executed_before(recovery: Recovery) -> LedgerEntry | None:

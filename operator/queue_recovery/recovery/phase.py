@@ -9,6 +9,8 @@ from queue_recovery.api.recovery_status import Phase, QueueRecoveryStatus
 _STEPS = (
     (ConditionType.RESTORED, Phase.RESTORING),
     (ConditionType.REENQUEUED, Phase.REENQUEUING),
+    (ConditionType.CONSUMED, Phase.VERIFYING),
+    (ConditionType.REDELIVERED, Phase.REDELIVERING),
     (ConditionType.RESTARTED, Phase.RESTARTING),
     (ConditionType.PURGED, Phase.PURGING),
     (ConditionType.DRAINED, Phase.DRAINING),
@@ -106,7 +108,7 @@ def set_ended(status: QueueRecoveryStatus, *, now: datetime, generation: int) ->
     ended = ending.model_copy(update={"message": ""})  # the final status has the message now
     status = status.model_copy(update={"completion_time": timestamp(now), "ending": ended})
     for kind in (ConditionType.APPROVED, *(kind for kind, _ in _STEPS)):
-        if (step := find(status.conditions, kind)) is not None and step.status != "True":
+        if (step := find(status.conditions, kind)) is not None and step.status == "False":
             # What it says is under way has ended too.
             status = set_step(status, kind, "False", ending.reason, _NOT_COMPLETED, now=now, generation=generation)
     status = end_suspension(status, ending.reason, now=now, generation=generation)

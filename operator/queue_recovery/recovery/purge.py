@@ -15,6 +15,7 @@ from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import skipped_jobs
 from queue_recovery.recovery.status import Update
+from queue_recovery.recovery.steps import begun_after
 from queue_recovery.recovery.vanished import refuse_survivors
 from queue_recovery.recovery.wording import counted
 
@@ -31,17 +32,18 @@ async def purge(recovery: Recovery) -> None:
                 progress=(Reason.RESTARTING, "restarting the workers"),
             )
             return
+        begun = begun_after(recovery, ConditionType.RESTARTED)
         await recovery.save(
             (ConditionType.PURGED, "True", Reason.NOT_NEEDED, "purge.mode is None, so every message stays"),
             (ConditionType.RESTARTED, "True", Reason.NOT_NEEDED, "purge.mode is None, so no worker was stopped"),
-            (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, "not every listed job is enqueued"),
-            progress=(Reason.REENQUEUING, "enqueuing the listed jobs"),
+            begun.condition,
+            progress=begun.progress,
         )
         return
     if not await mark_executed(recovery):
         return
     jobs = [job for job in listed(recovery.spec) if job.id is not None]  # the jobs that the drain has frozen
-    refuse_survivors(await (await recovery.broker()).consumers(), recovery.last_seen, recovery.environment.now())
+    refuse_survivors(await (await recovery.broker()).consumers() or (), recovery.last_seen, recovery.environment.now())
     try:
         taken = await with_progress(
             recovery,

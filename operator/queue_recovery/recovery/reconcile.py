@@ -26,10 +26,12 @@ from queue_recovery.recovery.preparing import Requeue, bounded, deadline_note, i
 from queue_recovery.recovery.purge import purge
 from queue_recovery.recovery.reaction import Reaction, reaction
 from queue_recovery.recovery.recovery import Recovery, failed
+from queue_recovery.recovery.redeliver import plan_redelivery, redeliver
 from queue_recovery.recovery.reenqueue import reenqueue
 from queue_recovery.recovery.restart import restart
 from queue_recovery.recovery.restore import plan_restore, restore
 from queue_recovery.recovery.turn import Turn
+from queue_recovery.recovery.verify import verify
 
 LOCK_DELAY: Final = 1.0
 """Seconds between two reads of a lock that another recovery holds; each is one GET."""
@@ -41,10 +43,13 @@ _STEPS: dict[Action, Callable[[Recovery], Awaitable[None]]] = {
     Action.PLAN: plan,
     Action.RESUME: Recovery.resume,
     Action.PLAN_RESTORE: plan_restore,
+    Action.PLAN_REDELIVERY: plan_redelivery,
     Action.RECORD_INTENT: record_intent,
     Action.DRAIN: drain,
     Action.PURGE: purge,
     Action.RESTART: restart,
+    Action.REDELIVER: redeliver,
+    Action.VERIFY: verify,
     Action.REENQUEUE: reenqueue,
     Action.RESTORE: restore,
     Action.END: end,

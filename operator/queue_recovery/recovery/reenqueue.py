@@ -164,6 +164,19 @@ async def _report(
     )
 
 
+def _results(recovery: Recovery, jobs: str) -> list[str]:
+    """Return the results of a recovery that purges nothing, in the order of its steps."""
+    restarted = recovery.restarts_workers
+    redelivered = find(recovery.status.conditions, ConditionType.REDELIVERED)
+    consumed = find(recovery.status.conditions, ConditionType.CONSUMED)
+    return [
+        *(["workers restarted"] if restarted else []),
+        *([redelivered.message] if redelivered is not None else []),
+        *([consumed.message] if consumed is not None and consumed.reason != Reason.WORKERS_AT_ZERO else []),
+        *([jobs] if recovery.spec.redeliver is None else []),
+    ]
+
+
 def _outcome(recovery: Recovery, message: str, enqueued: int) -> str:
     messages = recovery.status.messages
     restarted = find(recovery.status.conditions, ConditionType.RESTARTED)
@@ -175,8 +188,8 @@ def _outcome(recovery: Recovery, message: str, enqueued: int) -> str:
         if messages.found == 0 and (plan is None or plan.ready + plan.unacked == 0):
             message = f"{message}. {WRONG_KEYS}"
             message += f". {ENQUEUED_THERE}" if enqueued else ""
-    elif recovery.restarts_workers and not is_asleep:
-        message = f"workers restarted; {message}"
+    elif recovery.spec.redeliver is not None or (recovery.restarts_workers and not is_asleep):
+        message = "; ".join(_results(recovery, message))
     if is_asleep:
         message += (
             ". No worker consumes the queue, because its Deployments have 0 replicas. See the condition Restarted"

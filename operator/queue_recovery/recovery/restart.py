@@ -12,6 +12,7 @@ from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.rollout_restart import check_restartable, rollout_restart
 from queue_recovery.recovery.scale_back import scale_back
+from queue_recovery.recovery.steps import begun_after
 from queue_recovery.recovery.wording import named, quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges, awaited_rollout
 
@@ -30,12 +31,11 @@ async def restart(recovery: Recovery) -> None:
         reason, message = Reason.WORKERS_AT_ZERO, f"{_no_consumers(recovery, alone)} ({message})"
     if recovery.restarts_workers and len(asleep) < len(workers):
         message = f"workers restarted; {message}"
-    next_message = "enqueuing the listed jobs" if recovery.spec.jobs else "no job is listed"
-    unfinished = "not every listed job is enqueued" if recovery.spec.jobs else next_message
+    begun = begun_after(recovery, ConditionType.RESTARTED)
     await recovery.save(
         (ConditionType.RESTARTED, "True", reason, message),
-        (ConditionType.REENQUEUED, "False", Reason.REENQUEUING, unfinished),
-        progress=(Reason.REENQUEUING, next_message),
+        begun.condition,
+        progress=begun.progress,
     )
 
 

@@ -12,6 +12,7 @@ from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
 from queue_recovery.workers.kinds import PodsOf, kind_of
 from queue_recovery.workers.label_selectors import selects
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
+from queue_recovery.workers.processes import connects_from, oldest_process
 from queue_recovery.workers.workloads import Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -115,6 +116,8 @@ def worker(
         deletes_volumes=workload.deletes_volumes,
         keeps_pods=kind.keeps_pods(workload),
         outdated=outdated(workload),
+        oldest_process=oldest_process(live),
+        connects_from=connects_from(live),
     )
 
 

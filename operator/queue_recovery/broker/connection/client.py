@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from queue_recovery.api.reasons import Outcome
-from queue_recovery.broker.connection.batches import MOST_BYTES, PageSize
+from queue_recovery.broker.connection.batches import MOST_BYTES, MOST_ENTRIES, PageSize
 from queue_recovery.broker.connection.failures import to_recovery_error, translated_failures
 from queue_recovery.broker.connection.replies import LARGEST_REPLY, ReplyTooLargeError, replies_up_to
 from queue_recovery.broker.connection.shapes import MAYBE_WORDS, SHAPES, WORDS, shaped, text
@@ -158,6 +158,22 @@ class Client:
         sizes = cast("Sequence[int]", found[2::3])
         entries = zip(fields, scores, sizes, strict=True)
         return cast("int", total), [Indexed(field, float(score), size) for field, score, size in entries]
+
+    async def delivered(self, index: str, key: str, rest: int | None = None) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Return fields of a hash with their scores in its index as text, those of the highest score first.
+
+        Args:
+            index: the sorted set.
+            key: the hash.
+            rest: how many members of the lowest scores are left, as the last call returned it; None: begin.
+
+        Returns:
+            How many members are left, and the next fields. Those that are too long are left out.
+        """
+        words: list[Word] = ["" if rest is None else rest, MOST_ENTRIES, LONGEST_WORD]
+        left, *found = await self._read(Reading.DELIVERED, [index, key], words)
+        fields, scores = cast("Sequence[bytes]", found[::3]), cast("Sequence[bytes]", found[1::3])
+        return cast("int", left), list(zip(fields, scores, strict=True))
 
     async def record(self, key: str) -> dict[bytes, bytes] | None:
         """Return a hash that the operator wrote; None if it is larger than any that the operator writes."""

@@ -34,6 +34,7 @@ async def close(db: Database, run: Run) -> Closed:
         seen=record.seen if record else frozenset(),
         restored=record.restored if record and record.earlier and was_purged else None,
         lost=record.lost if record else 0,
+        redelivered=record.redelivered if record else 0,
     )
 
 

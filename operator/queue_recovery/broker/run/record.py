@@ -30,7 +30,7 @@ _COUNTERS = (TAKEN_FIELD, UNSORTED_FIELD, LEFT_FIELD, LARGE_FIELD, LARGE_LEFT_FI
 _COUNTED = re.compile(r"\d{1,9}:(unacked|ready:\d{1,3})")
 """What follows a counter's prefix: the ending of a key."""
 
-_NUMBERS = ("attempt", "complete", "undecodable", "expires", "lost")
+_NUMBERS = ("attempt", "complete", "undecodable", "expires", "lost", "redelivered")
 _NUMBER = re.compile(r"\d{1,11}")
 
 
@@ -131,6 +131,11 @@ class Record:
     def lost(self) -> int:
         """How many messages the broker has lost while they were sorted."""
         return int(self.fields.get("lost", 0))
+
+    @property
+    def redelivered(self) -> int:
+        """How many messages in `unacked` were given back to the queue."""
+        return int(self.fields.get("redelivered", 0))
 
     @property
     def left(self) -> int:

@@ -19,6 +19,7 @@ class Script(StrEnum):
     PUSH = "push"
     CLOSE = "close"
     GIVE_BACK_UNACKED = "give_back_unacked"
+    REDELIVER = "redeliver"
     RELEASE = "release"
     PUT_BACK_UNACKED = "put_back_unacked"
     STAGE = "stage"
@@ -39,6 +40,7 @@ class Reading(StrEnum):
     SET = "read_set"
     KINDS = "read_kinds"
     OLDEST = "read_oldest"
+    DELIVERED = "read_delivered"
 
 
 @cache

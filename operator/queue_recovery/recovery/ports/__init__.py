@@ -7,6 +7,7 @@ the effect is already there.
 
 from queue_recovery.recovery.ports.autoscalers import Autoscaler, Autoscalers, Autoscaling, PausedBy, ScaledObject
 from queue_recovery.recovery.ports.broker import Broker, BrokerHealth, Consumer, Count, Held, Holder, Unacked, Unlisted
+from queue_recovery.recovery.ports.held import HeldMessage, ListEnd, QueueEnds
 from queue_recovery.recovery.ports.job_store import Claim, JobStore, StoredJob
 from queue_recovery.recovery.ports.queue_run import QueueRun
 from queue_recovery.recovery.ports.results import Results
@@ -52,11 +53,14 @@ __all__ = [
     "Consumer",
     "Count",
     "Held",
+    "HeldMessage",
     "Holder",
     "JobStore",
+    "ListEnd",
     "MessageName",
     "PausedBy",
     "QuarantinedHeaders",
+    "QueueEnds",
     "QueueRun",
     "Restorable",
     "Restore",

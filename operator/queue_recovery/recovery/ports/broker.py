@@ -1,6 +1,6 @@
 """The interface to the broker."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.diagnosis.evidence import MessageFacts
+from queue_recovery.recovery.ports.held import HeldMessage, QueueEnds
 from queue_recovery.recovery.ports.queue_run import QueueRun
 from queue_recovery.recovery.ports.run import MessageName, QuarantinedHeaders, Restorable, Restore, Run, SeenJob
 
@@ -167,8 +168,19 @@ class Broker(Protocol):
         """Return which of these Celery task ids have a message in the queues' lists or in `unacked`."""
         ...
 
-    async def consumers(self) -> Sequence[Consumer]:
-        """Return the connections that wait for messages of any queue; none if the server lists none, or too many."""
+    def held(self, *queues: str) -> AsyncIterator[Sequence[HeldMessage]]:
+        """Yield the queues' messages in `unacked`, in portions, those that were delivered last first; reads only.
+
+        Raises RecoveryError (`SharedRoute`).
+        """
+        ...
+
+    async def ends(self, *queues: str) -> Mapping[str, QueueEnds]:
+        """Return what changes of each queue when a message is consumed; the number of commands is bounded."""
+        ...
+
+    async def consumers(self) -> Sequence[Consumer] | None:
+        """Return the connections that wait for messages of any queue; None if the server lists none, or too many."""
         ...
 
     async def holders(self, *queues: str) -> Mapping[str, Holder]:

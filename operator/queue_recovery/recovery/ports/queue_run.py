@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from queue_recovery.recovery.ports.held import HeldMessage
 from queue_recovery.recovery.ports.run import Closed, Restored, SeenJob, Taken, Task, Unreplaced
 
 
@@ -78,6 +79,23 @@ class QueueRun(Protocol):
         earlier call stopped, and returns the totals of all calls.
 
         Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
+        """
+        ...
+
+    async def redeliver(self, messages: Sequence[HeldMessage]) -> None:
+        """Give messages in `unacked` back to the tail of its list each, those that are to be consumed last first.
+
+        The run has to have passed a boundary. A message that is gone by now, or was delivered again since it was read,
+        is left alone, so this may be repeated.
+
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`, `WrongKeyType`).
+        """
+        ...
+
+    async def redelivered(self) -> int:
+        """Return how many messages `redeliver` has given back so far.
+
+        Raises RecoveryError (`BrokerLostData`, `AlreadyClosed`).
         """
         ...
 

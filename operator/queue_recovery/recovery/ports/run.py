@@ -180,6 +180,8 @@ class Closed:
     """The result of a restore; None for other runs."""
     lost: int = 0
     """Messages that the broker has lost while they were sorted. The other counts are of those that are there."""
+    redelivered: int = 0
+    """Messages in `unacked` that were given back to their queues."""
 
     @property
     def was_purged(self) -> bool:
@@ -196,6 +198,7 @@ class Closed:
             seen=self.seen | other.seen,
             restored=_total(self.restored, other.restored),
             lost=self.lost + other.lost,
+            redelivered=self.redelivered + other.redelivered,
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Protocol
 
 from queue_recovery.api.base import GROUP
@@ -93,6 +94,11 @@ class Worker:
     """Why another template leaves some of its pods as they are; None: it replaces all."""
     outdated: str | None = None
     """Which of its pods are not of its template although its rollout is complete; None: all are."""
+    oldest_process: datetime | None = None
+    """The earliest time at which a running process of its pods may have been started, by its node's clock; None: it
+    has no pod that has not ended."""
+    connects_from: frozenset[str] = frozenset()
+    """The addresses from which these pods may connect to the broker: their own, and those of their nodes."""
 
     @property
     def name(self) -> str:

@@ -1,0 +1,79 @@
+"""Which messages in `unacked` no running worker can hold. Pure.
+
+An entry of `unacked` does not name its consumer, but the time of its delivery is that of the consumer's clock, and the
+time at which a process was started is that of the same clock. So what was delivered before the oldest running process
+was started is held by none of them, no matter how far the clocks of the nodes are apart.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.recovery_status import Plan
+from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.ports import Consumer, Worker
+from queue_recovery.recovery.wording import counted, named
+
+ALLOWANCE_SECONDS: Final = 5
+"""Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
+
+
+def oldest_process(refs: Collection[WorkerRef], workers: Mapping[WorkerRef, Worker]) -> datetime | None:
+    """Return when the oldest running process of these workers was started; None: none of them has a pod."""
+    starts = [workers[ref].oldest_process for ref in refs]
+    return min((start for start in starts if start is not None), default=None)
+
+
+def is_stranded(delivered: float | None, oldest: datetime | None) -> bool:
+    """Tell whether no running process can hold a message.
+
+    Args:
+        delivered: when the message was delivered, in seconds since the epoch; None: not known.
+        oldest: when the oldest process that may hold it was started, as read after the message; None: there is none.
+    """
+    if oldest is None:
+        return True
+    return delivered is not None and delivered < oldest.timestamp() - ALLOWANCE_SECONDS
+
+
+def refuse_unknown(consumers: Sequence[Consumer], workers: Collection[Worker]) -> None:
+    """Raise RecoveryError (`UnknownConsumer`) while a consumer comes from no pod of these workers.
+
+    CLIENT LIST does not say which queue it consumes, so it may hold any message.
+    """
+    known = {address for worker in workers for address in worker.connects_from}
+    unknown = sorted({one.address for one in consumers if one.address not in known})
+    if unknown:
+        come = "a connection comes" if len(unknown) == 1 else "connections come"
+        raise RecoveryError(
+            Reason.UNKNOWN_CONSUMER,
+            f"{come} from {named(unknown)} and {'waits' if len(unknown) == 1 else 'wait'} for messages in the broker's "
+            "database, but from no pod of the target's workers, and may hold these messages. Find it with the broker's "
+            "CLIENT LIST and stop it, or add its Deployment to the target. If it only consumes other queues, or is a "
+            "proxy of the workers, create a recovery with redeliver.unknownConsumers: Ignore",
+        )
+
+
+def describe_redelivery(spec: QueueRecoverySpec, plan: Plan) -> str:
+    """Describe the plan of a redelivery. Pure."""
+    share = f"{plan.redeliver} of {counted(plan.unacked, 'message')} in unacked"
+    if spec.restart.annotate:
+        return f"would restart the workers, then give back what none of them holds ({share} by now)"
+    left = f"; {plan.leave} would stay, because a running worker may hold them" if plan.leave else ""
+    return f"would give back {share}{left}. No message is removed and no worker is stopped"
+
+
+def describe_left(left: int, oldest: Mapping[str, datetime | None]) -> str:
+    """Describe the messages that stay, and what to do; `oldest`: by queue, when its oldest process was started."""
+    since = min((start for start in oldest.values() if start is not None), default=None)
+    running = "" if since is None else f", the oldest of which runs since {since:%Y-%m-%dT%H:%M:%SZ}"
+    stay = "stays" if left == 1 else "stay"
+    may_hold = f"{counted(left, 'message')} {stay} in unacked, because a running worker may hold {_them(left)}{running}"
+    return f"{may_hold}. If these workers are stuck, create a recovery with redeliver and restart.annotate: true"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"

@@ -1,0 +1,71 @@
+"""When the processes of a worker's pods were started, and from where they connect."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from queue_recovery.workers.objects import Pod
+from queue_recovery.workers.processes import connects_from, oldest_process
+
+Json = dict[str, Any]
+
+FIRST, SECOND, THIRD, FOURTH = (f"2026-05-01T0{hour}:00:00Z" for hour in range(1, 5))
+
+
+def running(since: str) -> Json:
+    return {"state": {"running": {"startedAt": since}}}
+
+
+def waiting(ended: str | None = None) -> Json:
+    last = {} if ended is None else {"lastState": {"terminated": {"exitCode": 137, "finishedAt": ended}}}
+    return {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, **last}
+
+
+def ended(at: str) -> Json:
+    return {"state": {"terminated": {"exitCode": 0, "finishedAt": at}}}
+
+
+def pod(*containers: Json, created: str = FIRST, **status: object) -> Pod:
+    return Pod.model_validate(
+        {
+            "metadata": {"name": "p", "uid": "p", "resourceVersion": "1", "creationTimestamp": created},
+            "status": {"phase": "Running", "containerStatuses": list(containers), **status},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("pods", "oldest"),
+    [
+        pytest.param([], None, id="no pod"),
+        pytest.param([pod(running(THIRD))], THIRD, id="running"),
+        pytest.param([pod(running(THIRD)), pod(running(SECOND))], SECOND, id="the oldest of two pods"),
+        pytest.param([pod(running(THIRD), running(SECOND))], SECOND, id="the oldest of two containers"),
+        pytest.param([pod(running(FOURTH) | {"lastState": ended(SECOND)["state"]})], FOURTH, id="restarted in place"),
+        pytest.param([pod(waiting(THIRD), startTime=SECOND)], THIRD, id="it may have been restarted since it ended"),
+        pytest.param([pod(ended(THIRD), startTime=SECOND)], THIRD, id="it may be started again"),
+        pytest.param([pod(waiting(), startTime=SECOND)], SECOND, id="it may have been started since the kubelet knows"),
+        pytest.param([pod()], FIRST, id="the kubelet has reported nothing"),
+        pytest.param([pod(startTime=SECOND)], SECOND, id="the kubelet has reported no container"),
+        pytest.param([pod({"state": {"running": {}}})], FIRST, id="without a time"),
+        pytest.param(
+            [pod(running(THIRD), initContainerStatuses=[ended(SECOND)])], THIRD, id="an init container is over"
+        ),
+        pytest.param([pod(running(THIRD), initContainerStatuses=[running(SECOND)])], SECOND, id="a sidecar"),
+        pytest.param([pod(running(THIRD), ephemeralContainerStatuses=[running(SECOND)])], SECOND, id="a debugger"),
+    ],
+)
+def test_the_oldest_process_is_never_said_to_be_younger_than_it_can_be(pods: list[Pod], oldest: str | None) -> None:
+    assert oldest_process(pods) == (None if oldest is None else datetime.fromisoformat(oldest))
+
+
+def test_pods_connect_from_their_own_addresses_or_from_those_of_their_nodes() -> None:
+    status: Json = {
+        "podIP": "10.1.0.7",
+        "podIPs": [{"ip": "10.1.0.7"}, {"ip": "fd00::7"}],
+        "hostIP": "192.0.2.1",
+        "hostIPs": [{"ip": "192.0.2.1"}, {"ip": "2001:db8::1"}],
+    }
+
+    assert connects_from([pod(**status), pod()]) == {"10.1.0.7", "fd00::7", "192.0.2.1", "2001:db8::1"}
