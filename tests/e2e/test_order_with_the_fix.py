@@ -81,7 +81,7 @@ async def test_a_fix_that_is_taken_back_while_jobs_are_enqueued_gets_no_further_
     await until(first_is_enqueued, "the first job to be enqueued")
     await roll_out(team, BROKEN)
     said = await team.waits("AwaitingImage")
-    assert "no job is enqueued until then" in said
+    assert "no further job is enqueued until the image is there" in said
     await team.kubectl("rollout", "status", "deployment/worker")
     assert (await team.job(second))["status"] == "failed"
 

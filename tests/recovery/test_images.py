@@ -79,7 +79,7 @@ async def test_between_two_jobs_too_the_fix_has_to_be_there() -> None:
 
     said = await made.waits("AwaitingImage")
 
-    assert "no job is enqueued until then" in said
+    assert "no further job is enqueued until the image is there" in said
     assert made.jobs.statuses == {"a": "pending", "b": "failed"}
     made.environment.on_pause = lambda: None
     deploy(made, FIXED)

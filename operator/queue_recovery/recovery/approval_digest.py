@@ -74,7 +74,10 @@ def refusal(policy: TargetPolicy, digest: str, given: Annotations) -> str | None
     if not given.approver:
         return f"the target does not let the author approve, and the annotation {APPROVER} is missing"
     if given.approver == given.author:
-        return "the author of the recovery may not approve it"
+        return (
+            f"the author of the recovery may not approve it, and the annotation {APPROVER} names the author: the "
+            "approver writes his own name there"
+        )
     return None
 
 

@@ -64,7 +64,9 @@ async def await_images(recovery: Recovery) -> None:
 
 def _waits_for(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> Awaited | None:
     if missing := describe_missing(required, workers) or describe_outdated(required, workers):
-        return Awaited(reason=Reason.AWAITING_IMAGE, message=f"no job is enqueued until then: {missing}")
+        return Awaited(
+            reason=Reason.AWAITING_IMAGE, message=f"no further job is enqueued until the image is there: {missing}"
+        )
     return awaited_rollout(workers)
 
 
