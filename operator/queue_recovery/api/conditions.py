@@ -63,6 +63,7 @@ class ConditionType(Explained):
         "TransportVerified",
         "The operator verifies broker and job store by TLS. A warning only; recoveries run.",
     )
+    STUCK = "Stuck", "A queue of the target is stuck, as far as the operator can tell. A warning only; recoveries run."
 
 
 def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:

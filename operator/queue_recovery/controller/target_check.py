@@ -6,6 +6,8 @@ from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
+from queue_recovery.controller.stuck_status import stuck_verdict, with_stuck
+from queue_recovery.controller.stuck_watch import StuckQueues, StuckWatch, looks_at
 from queue_recovery.controller.target_conditions import (
     NO_BROKER,
     Verdict,
@@ -21,16 +23,30 @@ from queue_recovery.recovery.ports.environment import Environment
 
 
 async def check_target(
-    spec: QueueTargetSpec, old: QueueTargetStatus, environment: Environment, *, generation: int
+    spec: QueueTargetSpec,
+    old: QueueTargetStatus,
+    environment: Environment,
+    *,
+    generation: int,
+    watch: StuckWatch | None = None,
 ) -> QueueTargetStatus:
     """Check everything that a recovery of this target would need.
 
     Errors of servers are conditions, and not raised. What it costs the broker is bounded, however many messages are in
     its queues and in `unacked`.
+
+    Args:
+        spec: of the target.
+        old: its status so far.
+        environment: its namespace.
+        generation: of the spec.
+        watch: the earlier looks at its queues; None: there are none.
     """
     now = timestamp(environment.now())
     transports: dict[str, str | None] = {}
-    broker, depths, eviction = await _check_broker(spec, environment, transports)
+    watch = watch or StuckWatch()
+    watch.begin(generation, old.queues)
+    broker, depths, eviction, stuck = await _check_broker(spec, environment, transports, watch)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
         ConditionType.BROKER_REACHABLE: broker,
@@ -44,13 +60,14 @@ async def check_target(
             "the operator has its permissions in this namespace",
         ),
         ConditionType.EVICTION_SAFE: eviction,
+        ConditionType.STUCK: NO_BROKER if stuck is None else stuck_verdict(stuck),
     }
     verdicts[ConditionType.TRANSPORT_VERIFIED] = transport_verdict(transports, servers=2 if spec.job_store else 1)
     return QueueTargetStatus(
         observed_generation=generation,
         checked_time=now,
         depth=depths.line,
-        queues=list(depths.queues),
+        queues=[with_stuck(queue, stuck or {}) for queue in depths.queues],
         unacked=depths.unacked,
         unacked_not_counted=depths.unacked_not_counted,
         oldest_unacked_time=depths.oldest_unacked_time,
@@ -60,8 +77,11 @@ async def check_target(
 
 
 async def _check_broker(
-    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None]
-) -> tuple[Verdict, QueueDepths, Verdict]:
+    spec: QueueTargetSpec,
+    environment: Environment,
+    transports: dict[str, str | None],
+    watch: StuckWatch,
+) -> tuple[Verdict, QueueDepths, Verdict, StuckQueues | None]:
     queues = [queue.name for queue in spec.queues]
     try:
         broker = await environment.broker(spec)
@@ -70,12 +90,15 @@ async def _check_broker(
             health = await broker.check()
             ready, held = await broker.depths(queues)
             unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
+            now = environment.now()
+            looks = await looks_at(broker, ready, unacked)
+            stuck = await watch.look(spec, looks, broker, environment.workers, now)
         finally:
             await broker.aclose()
     except RecoveryError as error:
-        return ("False", error.reason, with_origin(error, spec).message), QueueDepths(), NO_BROKER
+        return ("False", error.reason, with_origin(error, spec).message), QueueDepths(), NO_BROKER, None
     reachable: Verdict = ("True", Reason.REACHABLE, "the broker answers")
-    return reachable, queue_depths(ready, unacked, now=environment.now()), eviction_verdict(health.eviction_policy)
+    return reachable, queue_depths(ready, unacked, now=now), eviction_verdict(health.eviction_policy), stuck
 
 
 async def _check_job_store(

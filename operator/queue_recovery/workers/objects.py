@@ -1,6 +1,7 @@
 """The parts of Kubernetes objects that are read here; the rest is ignored."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import Field
@@ -42,6 +43,7 @@ class Metadata(Model):
     annotations: Mapping[str, str] = {}
     owner_references: Sequence[OwnerReference] = ()
     managed_fields: Sequence[ManagedFields] = ()
+    creation_timestamp: datetime | None = None
     deletion_timestamp: str | None = None
     """When the object was deleted, plus its grace period."""
 
@@ -133,10 +135,11 @@ class Waiting(Model):
 class Terminated(Model):
     exit_code: int = 0
     reason: str = ""
+    finished_at: datetime | None = None
 
 
 class Running(Model):
-    pass
+    started_at: datetime | None = None
 
 
 class ContainerState(Model):
@@ -156,15 +159,18 @@ class PodCondition(Model):
     type: str
     status: str
     reason: str = ""
+    last_transition_time: datetime | None = None
 
 
 class PodStatus(Model):
     phase: str = ""
+    start_time: datetime | None = None
     host_ip: str | None = Field(None, alias="hostIP")
     pod_ip: str | None = Field(None, alias="podIP")
     conditions: Sequence[PodCondition] = ()
     init_container_statuses: Sequence[ContainerStatus] = ()
     container_statuses: Sequence[ContainerStatus] = ()
+    ephemeral_container_statuses: Sequence[ContainerStatus] = ()
 
 
 class Pod(KubernetesObject):

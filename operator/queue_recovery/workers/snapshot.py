@@ -12,6 +12,7 @@ from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
 from queue_recovery.workers.kinds import PodsOf, kind_of
 from queue_recovery.workers.label_selectors import selects
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
+from queue_recovery.workers.processes import oldest_process, ready_since
 from queue_recovery.workers.workloads import Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -112,6 +113,8 @@ def worker(
         images={container.name: container.image for container in current.spec.containers},
         restarted_at=spec.restart_at or spec.template.metadata.annotations.restarted_at,
         unsettled=kind.unsettled(workload),
+        oldest_process=oldest_process(live),
+        ready_since=ready_since(live),
     )
 
 
@@ -122,7 +125,8 @@ def _ends(live: Collection[Pod]) -> Iterator[ContainerEnd]:
         if last is not None or container.restart_count:
             reason = "" if last is None else last.reason
             code = 0 if last is None else last.exit_code
-            yield ContainerEnd(restarts=container.restart_count, reason=reason, exit_code=code)
+            finished = None if last is None else last.finished_at
+            yield ContainerEnd(restarts=container.restart_count, reason=reason, exit_code=code, finished=finished)
 
 
 def ended_unseen(last: Pod) -> bool:

@@ -25,6 +25,7 @@ SHAPES: Mapping[Reading, Shape] = {
     Reading.SET: ((bytes,), (bytes,)),
     Reading.KINDS: ((), (int, bytes, int)),
     Reading.OLDEST: ((int,), (bytes, bytes, int)),
+    Reading.NEXT: SIZED,
 }
 """What the scripts that read answer."""
 

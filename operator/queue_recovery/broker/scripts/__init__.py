@@ -39,6 +39,7 @@ class Reading(StrEnum):
     SET = "read_set"
     KINDS = "read_kinds"
     OLDEST = "read_oldest"
+    NEXT = "read_next"
 
 
 @cache

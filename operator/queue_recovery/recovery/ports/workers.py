@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Protocol
 
 from queue_recovery.api.base import GROUP
@@ -87,6 +88,11 @@ class Worker:
     """When its pods were last restarted, as any client wrote it; None: never."""
     unsettled: str | None = None
     """Why it must not be scaled to 0 now: an update would have another outcome. None: it may be."""
+    oldest_process: datetime | None = None
+    """The earliest time at which a running process of its pods may have been started, by its node's clock; None: it
+    has no pod that has not ended."""
+    ready_since: tuple[datetime, ...] = field(default=(), compare=False)
+    """Since when those of its pods are ready that are not being stopped, the longest first."""
 
     @property
     def name(self) -> str:

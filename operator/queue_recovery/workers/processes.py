@@ -1,0 +1,51 @@
+"""When the processes of a worker's live pods may have been started, and since when they are ready. Pure."""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+from queue_recovery.workers.objects import ContainerStatus, Pod
+
+_UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def oldest_process(live: Collection[Pod]) -> datetime | None:
+    """Return the earliest time at which a running process of these pods may have been started; None: no pods.
+
+    A container that was restarted in place has a new process. One that waits for its restart may have one by now,
+    which the kubelet has not reported: that was started after the last one ended. All of these times are those of the
+    clock of the pod's node, which is the clock of its processes too.
+    """
+    return min((start for pod in live for start in _starts(pod)), default=None)
+
+
+def ready_since(live: Collection[Pod]) -> tuple[datetime, ...]:
+    """Return since when those of these pods are ready that are not being stopped, the longest first."""
+    return tuple(
+        sorted(
+            condition.last_transition_time or _UNKNOWN
+            for pod in live
+            if pod.metadata.deletion_timestamp is None
+            for condition in pod.status.conditions
+            if condition.type == "Ready" and condition.status == "True"
+        )
+    )
+
+
+def _starts(pod: Pod) -> Iterator[datetime]:
+    since = pod.status.start_time or pod.metadata.creation_timestamp or _UNKNOWN
+    # An init container that has ended does not run again; one that runs beside the others is a sidecar.
+    sidecars = [one for one in pod.status.init_container_statuses if one.state.terminated is None]
+    containers = [*pod.status.container_statuses, *sidecars, *pod.status.ephemeral_container_statuses]
+    if not containers:
+        yield since
+    for container in containers:
+        yield _started(container) or since
+
+
+def _started(container: ContainerStatus) -> datetime | None:
+    state, last = container.state, container.last_state
+    if state.running is not None:
+        return state.running.started_at
+    ended = state.terminated or last.terminated
+    return None if ended is None else ended.finished_at
