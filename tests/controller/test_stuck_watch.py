@@ -8,7 +8,7 @@ import pytest
 
 from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.stuck_watch import StuckWatch
 from queue_recovery.controller.target_check import check_target
@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 class Checked:
     """A target with a queue `tts`, that is checked every 30 seconds."""
 
-    spec: QueueTargetSpec = field(default_factory=target)
+    queues: dict[str, list[str]] = field(default_factory=lambda: {"tts": ["worker"]})
     namespace: FakeEnvironment = field(default_factory=FakeEnvironment)
     watch: StuckWatch = field(default_factory=StuckWatch)
     status: QueueTargetStatus = field(default_factory=QueueTargetStatus)
@@ -35,6 +35,7 @@ class Checked:
 
     def __post_init__(self) -> None:
         """Begin with a worker that has been ready for long."""
+        self.spec = target(self.queues, diagnosis={"stuck": {"deafSeconds": 120}})
         self.namespace.deployments.add("worker", oldest_process=NOW - HOUR, ready_since=(NOW - HOUR,))
 
     async def check(self, times: int = 1) -> Condition:
@@ -122,7 +123,7 @@ async def test_deaf_workers_are_told() -> None:
 
 
 async def test_the_most_urgent_causes_are_described_and_the_others_counted() -> None:
-    case = Checked(spec=target({f"q{number}": ["worker"] for number in range(5)}))
+    case = Checked(queues={f"q{number}": ["worker"] for number in range(5)})
     for number in range(1, 5):
         case.strand(f"q{number}")
     case.namespace.fake_broker.add("a", queue="q0")

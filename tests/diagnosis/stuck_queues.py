@@ -13,7 +13,7 @@ from queue_recovery.diagnosis.stuck_memory import Memory, Told, remember, with_e
 from queue_recovery.diagnosis.stuck_rules import Case
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SPEC = StuckSpec()
+SPEC = StuckSpec(deaf_seconds=120)
 SECOND = timedelta(seconds=1)
 
 

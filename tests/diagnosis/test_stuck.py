@@ -1,5 +1,6 @@
 """Each cause of a stuck queue is told when looks prove it, and not told for what only looks like it."""
 
+from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
@@ -61,6 +62,7 @@ def test_workers_that_take_nothing_are_deaf_once_the_time_is_over() -> None:
     assert told == [[], [], [], [], ["DeafWorkers"], ["DeafWorkers"]]
     assert "4 messages wait and none was taken for 150 seconds" in watched.messages["DeafWorkers"]
     assert "although 1 pod of the workers is ready" in watched.messages["DeafWorkers"]
+    assert "If they do not run a task that takes so long without prefetching" in watched.messages["DeafWorkers"]
     assert "restart.annotate: true" in watched.messages["DeafWorkers"]
 
 
@@ -102,6 +104,7 @@ def test_deaf_workers_are_told_beside_what_their_predecessors_have_left() -> Non
         ("no pod is ready, as in a crash loop", worker(pods=0)),
         ("a rolling update has just replaced all pods", worker(started=140)),
         ("the pods have been ready for a moment only", worker(ready=140)),
+        ("a long task may hide in a worker that prefetches nothing", replace(worker(), may_hold_nothing=True)),
         ("the workers could not be looked at", None),
     ],
 )

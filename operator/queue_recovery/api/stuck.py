@@ -15,12 +15,13 @@ class StuckSpec(Model):
     """From when on a queue counts as stuck. With 0 the operator does not look for that cause."""
 
     deaf_seconds: int = Field(
-        120,
+        300,
         ge=0,
         le=86400,
         description="Messages wait and none is taken for this long, although a pod of the workers has been ready for "
-        "as long and the workers hold no message of the queue. Workers with `--disable-prefetch` that acknowledge "
-        "early hold none while they work: for these, a time longer than their longest task, or 0.",
+        "as long and the workers hold no message of the queue. Not told of workers whose command has `--pool=solo` or "
+        "`--disable-prefetch`: with early acknowledgement they hold none while they work. If the application's "
+        "configuration says so instead, set a time longer than their longest task, or 0.",
     )
     stranded_messages: int = Field(
         1,

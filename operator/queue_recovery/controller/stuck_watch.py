@@ -125,6 +125,7 @@ def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> W
         oldest_process=min(starts, default=None),
         ready_pods=len(ready),
         ready_since=min(ready, default=None),
+        may_hold_nothing=any(one.may_hold_nothing for one in of_queue),
         ends=[end for one in of_queue for end in one.ends],
         is_held=any(one.note is not None for one in of_queue),
     )

@@ -85,6 +85,8 @@ class WorkersLook:
     ready_pods: int = 0
     ready_since: datetime | None = None
     """Since when one of their pods has been ready; None: none is ready, or it is being stopped."""
+    may_hold_nothing: bool = False
+    """Whether one of them may hold no message while it runs a task."""
     ends: Sequence[ContainerEnd] = ()
     """How their containers have ended."""
     is_held: bool = False

@@ -97,7 +97,7 @@ def deaf(case: Case) -> Finding | None:
     """Tell of workers that take nothing."""
     still, least = still_for(case.memory), timedelta(seconds=case.spec.deaf_seconds)
     workers = case.workers
-    if not least or still < least or workers is None or workers.ready_since is None:
+    if not least or still < least or workers is None or workers.ready_since is None or workers.may_hold_nothing:
         return None
     # A worker may be working on what it holds.
     if case.at - workers.ready_since < least or len(_stranded_of(case)) < case.look.held:
@@ -107,7 +107,8 @@ def deaf(case: Case) -> Finding | None:
         reason=Reason.DEAF_WORKERS,
         message=f"{_messages(case.look.ready)} {'waits' if case.look.ready == 1 else 'wait'} and none was taken for "
         f"{still.total_seconds():.0f} seconds, although {pods} ready and no process of theirs holds any of the queue. "
-        "Restart the workers: create a recovery with purge.mode: None and restart.annotate: true",
+        "If they do not run a task that takes so long without prefetching, restart them: create a recovery with "
+        "purge.mode: None and restart.annotate: true",
     )
 
 

@@ -91,6 +91,8 @@ class Selector(Model):
 class Container(Model):
     name: str
     image: str = ""
+    command: Sequence[str] = ()
+    args: Sequence[str] = ()
 
 
 class PodSpec(Model):

@@ -1,10 +1,13 @@
 """When the processes of a worker's live pods may have been started, and since when they are ready. Pure."""
 
+import re
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from queue_recovery.workers.objects import ContainerStatus, Pod
+from queue_recovery.workers.objects import Container, ContainerStatus, Pod
+
+_HOLDS_NOTHING: Final = re.compile(r"(-P|--pool)[ =]*solo\b|--disable-prefetch\b")
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,6 +33,15 @@ def ready_since(live: Collection[Pod]) -> tuple[datetime, ...]:
             if condition.type == "Ready" and condition.status == "True"
         )
     )
+
+
+def may_hold_nothing(containers: Collection[Container]) -> bool:
+    """Tell whether Celery's options say that a worker holds no message while it runs one that it acknowledged early.
+
+    The pool `solo` runs a task in the loop that takes messages; `--disable-prefetch` takes none while all of the pool
+    is in use (`celery/bin/worker.py`). What the application's configuration says is not known here.
+    """
+    return any(_HOLDS_NOTHING.search(" ".join([*one.command, *one.args])) for one in containers)
 
 
 def _starts(pod: Pod) -> Iterator[datetime]:

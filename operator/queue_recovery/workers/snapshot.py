@@ -12,7 +12,7 @@ from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
 from queue_recovery.workers.kinds import PodsOf, kind_of
 from queue_recovery.workers.label_selectors import selects
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
-from queue_recovery.workers.processes import oldest_process, ready_since
+from queue_recovery.workers.processes import may_hold_nothing, oldest_process, ready_since
 from queue_recovery.workers.workloads import Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -115,6 +115,7 @@ def worker(
         unsettled=kind.unsettled(workload),
         oldest_process=oldest_process(live),
         ready_since=ready_since(live),
+        may_hold_nothing=may_hold_nothing(current.spec.containers),
     )
 
 

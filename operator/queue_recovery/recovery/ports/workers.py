@@ -93,6 +93,8 @@ class Worker:
     has no pod that has not ended."""
     ready_since: tuple[datetime, ...] = field(default=(), compare=False)
     """Since when those of its pods are ready that are not being stopped, the longest first."""
+    may_hold_nothing: bool = field(default=False, compare=False)
+    """Whether its command says that it may hold no message while it runs a task."""
 
     @property
     def name(self) -> str:
