@@ -55,6 +55,34 @@ async def test_what_happened_to_a_message_is_seen_in_its_headers(broker: RedisBr
     assert again.delivered > seen.delivered
 
 
+async def test_messages_of_one_job_have_the_same_work_with_any_ids(
+    broker: RedisBroker, application: Application
+) -> None:
+    application.send("tts", "a")
+    application.send("tts", "a", priority=3)
+    application.send("tts", "b", priority=6)
+    lists = (await broker.next_messages(["tts"]))["tts"]
+    first, second, other = (lists[priority].messages[0] for priority in (0, 3, 6))
+
+    assert first.work is not None
+    assert first.work == second.work != other.work
+
+
+async def test_the_headers_of_a_large_message_are_seen_though_its_body_is_not(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    application.send("tts", "a" * 200_000, retries=7)
+    application.send("tts", "b", retries=1)
+    [message] = await redis.lrange("tts", -1, -1)
+    await redis.lset("tts", -1, message.decode().replace("a" * 200_000, "a"))
+    [large, _] = (await broker.next_messages(["tts"]))["tts"][0].messages
+    application.hold("tts", 1)
+    [held] = (await broker.unacked(["tts"])).queues["tts"].sightings
+
+    assert (large.id, large.task, large.retries, large.work) == (digest(b"a"), "tts.render", 7, None)
+    assert (held.id, held.task, held.retries, held.work) == (digest(b"a"), "tts.render", 7, None)
+
+
 @pytest.mark.parametrize(
     ("eta", "expected"),
     [

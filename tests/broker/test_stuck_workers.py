@@ -121,8 +121,8 @@ async def test_what_a_killed_worker_held_is_stranded_and_a_new_worker_is_not_dea
     assert await incident.look(after=ENOUGH) == {}, "a long task"
     await worker.kill()
     # Ten seconds ago, as if it had run for so long.
-    for tag, score in await incident.redis.zrange("unacked_index", 0, -1, withscores=True):
-        await incident.redis.zadd("unacked_index", {tag: score - 10})
+    for tag in await incident.redis.hkeys("unacked"):
+        await incident.redis.zincrby("unacked_index", -10, tag)
     await incident.start()
 
     assert await incident.look() == {}

@@ -86,7 +86,7 @@ class Watched:
         """Look so many seconds after the last look; return what is told."""
         if self.memory is not None:
             self.time += after * SECOND
-        memory = remember(self.memory, seen, self.time, told=self.told_before)
+        memory = remember(self.memory, seen, self.time, job_task="tts.render", told=self.told_before)
         workers: WorkersLook | None = NO_PODS
         if needs_workers(self.spec, memory, seen):
             self.looked_at_workers += 1

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from queue_recovery.api.reasons import Outcome, Reason
@@ -203,7 +203,7 @@ def test_a_job_whose_messages_have_other_ids_each_time_is_the_same_poison() -> N
     for number in range(4):
         ends = [killed(30 * number - 10, reason="Error", exit_code=1)]
         watched.workers = worker(started=30 * number - 8, ends=ends)
-        told = watched.look(queue(held(f"id-{number}", 30 * number - 5, job=b"j1")))
+        told = watched.look(queue(held(f"id-{number}", 30 * number - 5, work=b"j1")))
 
     assert told == ["PoisonMessage"]
     assert "were killed or ended with an error" in watched.messages["PoisonMessage"]
@@ -237,11 +237,19 @@ def test_one_crash_does_not_make_poison_of_a_message_that_a_rolling_update_gave_
         assert watched.look(queue(held("a", -5 if number == 1 else 45, redelivered=True))) in ([], ["StrandedMessages"])
 
 
+def test_the_same_arguments_of_another_task_are_not_the_same_job() -> None:
+    watched = Watched()
+    for number in range(6):
+        watched.workers = worker(started=30 * number - 8, ends=[killed(30 * number - 10)])
+        seen = replace(held(f"id-{number}", 30 * number - 5, work=b"j1"), task="tts.clean")
+        assert watched.look(queue(seen)) == []
+
+
 def test_a_job_that_is_enqueued_often_is_no_poison() -> None:
     watched = Watched(workers=worker(ends=[killed(15)]))
 
     for number in range(10):
-        assert watched.look(queue(held(f"id-{number}", 30 * number - 5, job=b"j1"))) == []
+        assert watched.look(queue(held(f"id-{number}", 30 * number - 5, work=b"j1"))) == []
 
 
 def test_many_messages_with_a_far_eta_are_a_hoard() -> None:
@@ -381,8 +389,8 @@ def test_a_look_that_cannot_see_the_workers_ends_nothing() -> None:
 SIGHTINGS = st.builds(
     Sighting,
     id=st.none() | st.binary(max_size=2),
-    job=st.none() | st.binary(max_size=1),
-    task=st.none() | st.text(max_size=200),
+    work=st.none() | st.binary(max_size=1),
+    task=st.none() | st.just("tts.render") | st.text(max_size=5),
     retries=st.integers(0, 10**6),
     redelivered=st.booleans(),
     eta=st.none() | st.datetimes(timezones=st.just(UTC)),
@@ -393,7 +401,7 @@ LOOKS = st.builds(
     QueueLook,
     ready=st.integers(0, 10**6),
     held=st.integers(0, 1000),
-    sightings=st.lists(SIGHTINGS, max_size=5),
+    sightings=st.lists(SIGHTINGS, max_size=3),
     lists=st.dictionaries(
         st.integers(0, 9), st.builds(Tail, next=st.binary(max_size=1), undecodable=st.integers(0, 5)), max_size=2
     ),
@@ -402,8 +410,8 @@ LOOKS = st.builds(
 )
 
 
-@settings(max_examples=50)
-@given(st.lists(LOOKS, max_size=8), st.integers(-(10**6), 10**6))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(LOOKS, max_size=5), st.integers(-(10**6), 10**6))
 def test_anything_that_a_tenant_writes_is_looked_at_without_an_error(looks: list[QueueLook], step: int) -> None:
     watched = Watched(workers=worker(ends=[killed(0)]))
 

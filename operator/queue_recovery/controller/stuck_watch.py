@@ -58,10 +58,17 @@ class StuckWatch:
             workers: those of its namespace. They are looked at only if that can prove something.
             at: the time of this look.
         """
-        now, queues = timestamp(at), len(looks)
+        now = timestamp(at)
         memories: dict[str, Memory] = {}
-        for name, look in looks.items():
-            memories[name] = remember(self._memories.get(name), look, at, queues=queues, told=self._told.get(name))
+        for queue in spec.queues:
+            memories[queue.name] = remember(
+                self._memories.get(queue.name),
+                looks[queue.name],
+                at,
+                queues=len(looks),
+                job_task=None if queue.message is None else queue.message.task,
+                told=self._told.get(queue.name),
+            )
             await asyncio.sleep(0)
         stuck = spec.diagnosis.stuck
         doubted = [queue for queue in spec.queues if needs_workers(stuck, memories[queue.name], looks[queue.name])]

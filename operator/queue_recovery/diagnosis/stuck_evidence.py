@@ -24,8 +24,8 @@ class Sighting:
 
     id: bytes | None
     """Digest of its Celery task id."""
-    job: bytes | None = None
-    """Digest of its job's id, where the target's `message` says where that is."""
+    work: bytes | None = None
+    """Digest of its body, which has the arguments: two messages of one job have the same."""
     task: str | None = None
     retries: int = 0
     redelivered: bool = False

@@ -112,6 +112,7 @@ def remember(
     at: datetime,
     *,
     queues: int = 1,
+    job_task: str | None = None,
     told: Mapping[Reason, Told] | None = None,
 ) -> Memory:
     """Return what this look and those before show together.
@@ -121,6 +122,7 @@ def remember(
         look: what this one has seen.
         at: its time.
         queues: how many queues the target has.
+        job_task: the task whose arguments are made of a job's id, so that the same ones mean the same job.
         told: what the status shows already, for the first look.
     """
     held = frozenset(map(delivery, look.sightings))
@@ -136,7 +138,7 @@ def remember(
             is_complete=look.is_complete,
             rise=Rise(since=at, base=look.ready, last=look.ready),
             undecodable_last=undecodable,
-            tracks=_bounded(_tracks({}, look, at), most),
+            tracks=_bounded(_tracks({}, look, at, job_task), most),
             told=told or {},
         )
     is_still = (
@@ -158,7 +160,7 @@ def remember(
         rise=_rise(memory.rise, look.ready, at),
         undecodable=min(undecodable, memory.undecodable_last),
         undecodable_last=undecodable,
-        tracks=_bounded(_tracks(memory.tracks, look, at), most),
+        tracks=_bounded(_tracks(memory.tracks, look, at, job_task), most),
     )
 
 
@@ -178,11 +180,11 @@ def _rise(rise: Rise | None, ready: int, at: datetime) -> Rise:
     return replace(rise, last=ready, times=rise.times + (ready > rise.last))
 
 
-def _tracks(before: Mapping[bytes, Track], look: QueueLook, at: datetime) -> dict[bytes, Track]:
+def _tracks(before: Mapping[bytes, Track], look: QueueLook, at: datetime, job_task: str | None) -> dict[bytes, Track]:
     tracks = dict(before)
     seen: set[bytes] = set()
     for sighting in look.sampled:
-        for key in _keys(sighting):
+        for key in _keys(sighting, job_task):
             tracks[key] = _seen(tracks.get(key), sighting, at)
             seen.add(key)
     messages_seen = sum(len(tail.messages) for tail in look.lists.values())
@@ -197,12 +199,13 @@ def _tracks(before: Mapping[bytes, Track], look: QueueLook, at: datetime) -> dic
     return tracks
 
 
-def _keys(sighting: Sighting) -> Iterator[bytes]:
+def _keys(sighting: Sighting, job_task: str | None) -> Iterator[bytes]:
     """Yield under which names a message is remembered, if anything about it may tell of a cause."""
     if sighting.id is not None and (sighting.retries or sighting.redelivered):
         yield _OF_MESSAGE + sighting.id
-    if sighting.job is not None and sighting.held and not sighting.retries:
-        yield OF_JOB + sighting.job
+    is_of_job = sighting.task is not None and sighting.task == job_task
+    if is_of_job and sighting.work is not None and sighting.held and not sighting.retries:
+        yield OF_JOB + sighting.work
 
 
 def _seen(track: Track | None, sighting: Sighting, at: datetime) -> Track:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from queue_recovery.broker.connection.values import LARGEST, Indexed
+from queue_recovery.broker.connection.values import LARGEST, Indexed, Large
 from queue_recovery.broker.inspection.sightings import sighting_of
 from queue_recovery.broker.layout.bindings import Allowance, Bindings, Exhausted
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import Entry, read_entry
+from queue_recovery.broker.layout.envelope import Entry, read_entry, with_headers
 from queue_recovery.diagnosis.stuck_evidence import Sighting
 from queue_recovery.recovery.ports import Held, Unacked
 
@@ -59,7 +59,8 @@ async def attribute(db: Database, queues: Collection[str]) -> Unacked:
             known += 1
             if entry is not None and found in sightings:
                 delivered = delivery_time(readable[field])
-                sightings[found].append(sighting_of(entry.envelope, delivered=delivered, held=True))
+                envelope = with_headers(entry.envelope, value.end) if isinstance(value, Large) else entry.envelope
+                sightings[found].append(sighting_of(envelope, delivered=delivered, held=True))
         rest = rest[len(values) :]
     held = {queue: _held(sightings[queue]) for queue in queues}
     return Unacked(total=total, queues=held, not_counted=max(0, total - known))

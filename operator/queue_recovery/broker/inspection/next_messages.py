@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from queue_recovery.api.stuck import MOST_NEXT
-from queue_recovery.broker.connection.values import Value, size_of
+from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.inspection.sightings import sighting_of
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import is_decodable, read_message
+from queue_recovery.broker.layout.envelope import is_decodable, read_message, with_headers
 from queue_recovery.diagnosis.stuck_evidence import Tail, digest
 
 _SHORT: Final = 2**12
@@ -35,7 +35,7 @@ async def _tail(values: Sequence[Value]) -> Tail:
             await asyncio.sleep(0)
         message = read_message(value)
         undecodable += not is_decodable(value, message)
-        messages.append(sighting_of(message))
+        messages.append(sighting_of(with_headers(message, value.end) if isinstance(value, Large) else message))
     return Tail(next=_digest(values[0]), messages=messages, undecodable=undecodable)
 
 

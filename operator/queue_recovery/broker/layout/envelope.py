@@ -30,6 +30,8 @@ a list of that many lists takes a few milliseconds and 5 MiB."""
 
 _PROPERTIES: Final = b'"properties"'
 
+_HEADERS: Final = b'"headers"'
+
 _SPACE: Final = b" \t\r\n"
 
 _LONGEST_TIME: Final = 40
@@ -254,6 +256,32 @@ def is_decodable(value: Value, message: object) -> bool:
             return True
         case _:
             return False
+
+
+def body_of(envelope: object) -> str | None:
+    """Return the body as it is stored, which is only compared; None: there is none, or it was not read."""
+    match envelope:
+        case {"body": str() as found}:
+            return found
+        case _:
+            return None
+
+
+def with_headers(envelope: object, end: bytes) -> object:
+    """Return an envelope of which only the end was read, with its headers if these are in it too.
+
+    kombu writes the headers right before the properties (`prepare_message`), and the body before both, in base64.
+
+    Args:
+        envelope: as `read_entry` or `read_message` returned it.
+        end: what was read.
+    """
+    before = end[: max(0, end.rfind(_PROPERTIES))].rstrip(_SPACE).removesuffix(b",").rstrip(_SPACE)
+    first = before.find(_HEADERS)
+    if first < 0 or not isinstance(envelope, dict):
+        return envelope
+    headers = read_json(before[first + len(_HEADERS) :].lstrip(_SPACE).removeprefix(b":"))
+    return {**envelope, "headers": headers} if isinstance(headers, dict) else envelope
 
 
 def eta(envelope: object) -> datetime | None:
