@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from queue_recovery.api.base import Message, Model, Timestamp
+from queue_recovery.api.base import Model, Sentence, Timestamp
 
 MOST_DELIVERIES = 20
 """Deliveries of a message that are remembered."""
@@ -76,7 +76,7 @@ class QueueStuck(Model):
 
     reason: str = Field(max_length=128, description="Why, as one CamelCase word; docs/stuck.md lists them.")
     since: Timestamp = Field(description="When the operator first saw it.")
-    message: Message = Field(description="What was seen, and what to do.")
+    message: Sentence = Field(description="What was seen, and what to do.")
 
 
 MOST_CAUSES = 7
