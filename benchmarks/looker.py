@@ -47,7 +47,7 @@ async def look(url: str, looks: int) -> None:
         nonlocal at
         at += _BETWEEN
         ready, _ = await broker.depths(_QUEUES)
-        seen = await looks_at(broker, ready, await broker.unacked(_QUEUES))
+        seen = await looks_at(spec, broker, ready, await broker.unacked(_QUEUES))
         await watch.look(spec, seen, broker, cast("Workers", _NoWorkers()), at)
 
     for _ in range(3):

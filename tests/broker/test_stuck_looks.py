@@ -74,13 +74,22 @@ async def test_the_headers_of_a_large_message_are_seen_though_its_body_is_not(
     application.send("tts", "a" * 200_000, retries=7)
     application.send("tts", "b", retries=1)
     [message] = await redis.lrange("tts", -1, -1)
-    await redis.lset("tts", -1, bytes(message).decode().replace("a" * 200_000, "a"))
+    assert isinstance(message, bytes)
+    await redis.lset("tts", -1, message.decode().replace("a" * 200_000, "a"))
     [large, _] = (await broker.next_messages(["tts"]))["tts"][0].messages
     application.hold("tts", 1)
     [held] = (await broker.unacked(["tts"])).queues["tts"].sightings
 
     assert (large.id, large.task, large.retries, large.work) == (digest(b"a"), "tts.render", 7, None)
     assert (held.id, held.task, held.retries, held.work) == (digest(b"a"), "tts.render", 7, None)
+
+
+async def test_deliveries_of_queues_that_are_not_listed_are_seen_apart(broker: RedisBroker, redis: Redis) -> None:
+    await hold(redis, *(json.dumps([{}, "", queue]).encode() for queue in ("tts", "mail", "mail")), since=1700000000)
+
+    found = await broker.unacked(["tts"])
+
+    assert [one and one.timestamp() for one in found.elsewhere] == [1700000001, 1700000002]
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,18 @@ async def test_the_most_urgent_causes_are_described_and_the_others_counted() -> 
     assert case.stuck() == [["DeafWorkers"], *[["StrandedMessages"]] * 4]
 
 
+async def test_a_long_task_of_one_queue_makes_no_worker_deaf_that_consumes_another_one_too() -> None:
+    case = Checked(queues={"long": ["worker"], "tts": ["worker"], "apart": ["other"]})
+    case.namespace.deployments.add("other", oldest_process=NOW - HOUR, ready_since=(NOW - HOUR,))
+    case.strand("long", delivered=NOW - timedelta(seconds=1))
+    for queue in ("tts", "apart"):
+        case.namespace.fake_broker.add("a", queue=queue)
+
+    await case.check(8)
+
+    assert case.stuck() == [[], [], ["DeafWorkers"]]
+
+
 @pytest.mark.parametrize("how", ["lock", "worker"])
 async def test_nothing_is_told_of_a_queue_that_a_recovery_holds(how: str) -> None:
     case = Checked()

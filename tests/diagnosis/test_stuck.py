@@ -124,6 +124,25 @@ def test_a_long_task_makes_nobody_deaf_because_its_worker_holds_messages() -> No
         assert watched.look(queue(held("prefetched", -1), ready=3, next_one="a")) == []
 
 
+@pytest.mark.parametrize(
+    ("why", "beside", "told"),
+    [
+        ("another queue of theirs has messages that they hold", {"shared": [at(-10)]}, []),
+        ("such a message has no time", {"shared": [None]}, []),
+        ("what they hold of another queue is stranded", {"shared": [at(-4000)]}, ["DeafWorkers"]),
+        ("a queue that is not listed has a message that they may hold", {"elsewhere": [at(-10)]}, []),
+        ("what others hold has come since", {"elsewhere": [at(170)]}, ["DeafWorkers"]),
+    ],
+)
+def test_a_long_task_of_another_queue_makes_nobody_deaf(why: str, beside: dict[str, object], told: list[str]) -> None:
+    del why
+    watched = Watched()
+    for _ in range(7):
+        last = watched.look(replace(queue(ready=3, next_one="a"), **beside))  # type: ignore[arg-type]
+
+    assert last == told
+
+
 def test_an_empty_queue_tells_of_nothing_and_costs_no_look_at_the_workers() -> None:
     watched = Watched()
 

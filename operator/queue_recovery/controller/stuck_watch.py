@@ -93,22 +93,33 @@ class StuckWatch:
 _NOT_NEEDED = WorkersLook(oldest_process=None)
 
 
-async def looks_at(broker: Broker, ready: Mapping[str, int], unacked: Unacked) -> Mapping[str, QueueLook]:
+async def looks_at(
+    spec: QueueTargetSpec, broker: Broker, ready: Mapping[str, int], unacked: Unacked
+) -> Mapping[str, QueueLook]:
     """Return what is seen of each queue, of which the depths and the messages that workers hold are known."""
     waiting = [queue for queue, count in ready.items() if count]
     lists = await broker.next_messages(waiting) if waiting else {}
     held = {queue: unacked.queues.get(queue, _NOBODY) for queue in ready}
-    return {
-        queue: QueueLook(
-            ready=count,
-            held=held[queue].count,
-            sightings=held[queue].sightings,
-            lists=lists.get(queue, {}),
+    looks: dict[str, QueueLook] = {}
+    for queue in spec.queues:
+        looks[queue.name] = QueueLook(
+            ready=ready[queue.name],
+            held=held[queue.name].count,
+            sightings=held[queue.name].sightings,
+            lists=lists.get(queue.name, {}),
             total=unacked.total,
             not_counted=unacked.not_counted,
+            shared=[one.delivered for other in _with_same_workers(spec, queue) for one in held[other].sightings],
+            elsewhere=unacked.elsewhere,
         )
-        for queue, count in ready.items()
-    }
+        await asyncio.sleep(0)
+    return looks
+
+
+def _with_same_workers(spec: QueueTargetSpec, queue: QueueSpec) -> Sequence[str]:
+    """Return the other queues that one of the queue's workers consumes."""
+    workers = frozenset(queue.workers)
+    return [other.name for other in spec.queues if other is not queue and not workers.isdisjoint(other.workers)]
 
 
 async def _look_at_workers(workers: Workers, queues: Collection[QueueSpec]) -> Mapping[str, WorkersLook | None]:

@@ -91,7 +91,7 @@ async def _check_broker(
             ready, held = await broker.depths(queues)
             unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
             now = environment.now()
-            looks = await looks_at(broker, ready, unacked)
+            looks = await looks_at(spec, broker, ready, unacked)
             stuck = await watch.look(spec, looks, broker, environment.workers, now)
         finally:
             await broker.aclose()

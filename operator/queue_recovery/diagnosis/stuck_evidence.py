@@ -64,6 +64,10 @@ class QueueLook:
     """Messages in `unacked` of all queues of the database."""
     not_counted: int = 0
     """How many of these are counted for no queue."""
+    shared: Sequence[datetime | None] = ()
+    """When messages were delivered of other queues that the same workers consume; None: not known."""
+    elsewhere: Sequence[datetime | None] = ()
+    """The same of queues of which it is not known who consumes them."""
 
     @property
     def is_complete(self) -> bool:

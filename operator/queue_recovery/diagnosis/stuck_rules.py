@@ -99,8 +99,7 @@ def deaf(case: Case) -> Finding | None:
     workers = case.workers
     if not least or still < least or workers is None or workers.ready_since is None or workers.may_hold_nothing:
         return None
-    # A worker may be working on what it holds.
-    if case.at - workers.ready_since < least or len(_stranded_of(case)) < case.look.held:
+    if case.at - workers.ready_since < least or _may_be_working(case, case.at - least):
         return None
     pods = f"{_pods(workers.ready_pods)} of the workers {'is' if workers.ready_pods == 1 else 'are'}"
     return Finding(
@@ -188,16 +187,30 @@ def share(look: QueueLook) -> int:
     return look.held if look.is_complete or counted <= 0 else look.held * look.total // counted
 
 
+def _may_be_working(case: Case, since: datetime) -> bool:
+    """Tell whether the workers may have been running tasks since then, and hold what they have prefetched meanwhile.
+
+    A message of a queue that is not listed may be theirs. If it was delivered later, these workers do take messages, or
+    others do.
+    """
+    if len(_stranded_of(case)) < case.look.held:
+        return True
+    before = [one for one in case.look.elsewhere if one is None or one <= since + ALLOWANCE]
+    return not all(_is_stranded(case, delivered) for delivered in (*case.look.shared, *before))
+
+
+def _is_stranded(case: Case, delivered: datetime | None) -> bool:
+    """Tell whether no running process of the workers can have taken what was delivered then."""
+    oldest = None if case.workers is None else case.workers.oldest_process
+    return oldest is not None and delivered is not None and delivered < oldest - ALLOWANCE
+
+
 def _stranded_of(case: Case) -> Sequence[datetime]:
     """Return when the messages were delivered that two looks saw and no running process can have taken."""
-    oldest = None if case.workers is None else case.workers.oldest_process
     return [
         one.delivered
         for one in case.look.sightings
-        if oldest is not None
-        and one.delivered is not None
-        and one.delivered < oldest - ALLOWANCE
-        and delivery(one) in case.memory.still_held
+        if one.delivered is not None and _is_stranded(case, one.delivered) and delivery(one) in case.memory.still_held
     ]
 
 

@@ -45,6 +45,7 @@ async def attribute(db: Database, queues: Collection[str]) -> Unacked:
     readable = {entry.field: entry.score for entry in affordable(indexed)}
     bindings = Bindings(db, queues, Allowance(reads=_MOST_BINDING_READS, routes=_MOST_ROUTES))
     sightings: dict[str, list[Sighting]] = {queue: [] for queue in queues}
+    elsewhere: list[datetime | None] = []
     known = 0
     rest = list(readable)
     while rest:
@@ -57,13 +58,15 @@ async def attribute(db: Database, queues: Collection[str]) -> Unacked:
             if found is None:
                 continue
             known += 1
+            delivered = delivery_time(readable[field])
             if entry is not None and found in sightings:
-                delivered = delivery_time(readable[field])
                 envelope = with_headers(entry.envelope, value.end) if isinstance(value, Large) else entry.envelope
                 sightings[found].append(sighting_of(envelope, delivered=delivered, held=True))
+            elif entry is not None:
+                elsewhere.append(delivered)
         rest = rest[len(values) :]
     held = {queue: _held(sightings[queue]) for queue in queues}
-    return Unacked(total=total, queues=held, not_counted=max(0, total - known))
+    return Unacked(total=total, queues=held, not_counted=max(0, total - known), elsewhere=elsewhere)
 
 
 def _held(sightings: Sequence[Sighting]) -> Held:

@@ -101,6 +101,8 @@ class Unacked:
     queues: Mapping[str, Held]
     not_counted: int
     """Entries whose queue is not known, because only the oldest are read. Counts may be too low by this number."""
+    elsewhere: Sequence[datetime | None] = field(default=(), compare=False, repr=False)
+    """When those were delivered that are known to belong to none of the queues."""
 
 
 @dataclass(frozen=True, kw_only=True)
