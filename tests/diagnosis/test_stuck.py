@@ -143,6 +143,16 @@ def test_a_long_task_of_another_queue_makes_nobody_deaf(why: str, beside: dict[s
     assert last == told
 
 
+def test_workers_that_give_a_message_back_unchanged_over_and_over_are_not_deaf() -> None:
+    """`Reject(requeue=True)`: some looks see it in the list, others in `unacked`."""
+    watched = Watched()
+
+    for number in range(12):
+        given_back = queue(ready=2, next_one="a")
+        taken = queue(held("a", watched.seconds - 1, redelivered=True), ready=2, next_one="a")
+        assert watched.look(taken if number % 4 == 3 else given_back) == []
+
+
 def test_an_empty_queue_tells_of_nothing_and_costs_no_look_at_the_workers() -> None:
     watched = Watched()
 
@@ -344,8 +354,8 @@ def test_messages_that_nobody_can_decode_are_told_at_the_second_look() -> None:
 def test_one_message_that_cannot_be_decoded_and_was_taken_is_not_told() -> None:
     watched = Watched()
 
-    watched.look(queue(ready=5, next_one="a", undecodable=1))
-    assert watched.look(queue(ready=4, next_one="b")) == []
+    for number in range(6):
+        assert watched.look(queue(ready=5, next_one=f"{number}", undecodable=number % 2)) == []
 
 
 @pytest.mark.parametrize("reason", ORDER)

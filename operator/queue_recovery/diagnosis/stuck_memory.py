@@ -42,7 +42,6 @@ class Track:
 
     task: str | None
     last_seen: datetime
-    first_retries: int
     retries: int
     grown: datetime | None = None
     """The last look that saw more retries than the one before."""
@@ -101,7 +100,7 @@ class Memory:
     told: Mapping[Reason, Told] = field(default_factory=dict)
 
 
-def delivery(sighting: Sighting) -> int:
+def _delivery(sighting: Sighting) -> int:
     """Return what tells one delivery of a message from others."""
     return hash((sighting.id, sighting.delivered))
 
@@ -125,7 +124,7 @@ def remember(
         job_task: the task whose arguments are made of a job's id, so that the same ones mean the same job.
         told: what the status shows already, for the first look.
     """
-    held = frozenset(map(delivery, look.sightings))
+    held = frozenset(map(_delivery, look.sightings))
     lists = {priority: tail.next for priority, tail in look.lists.items()}
     undecodable = max((tail.undecodable for tail in look.lists.values()), default=0)
     most = max(_LEAST_TRACKS, MOST_TRACKS // queues)
@@ -215,7 +214,6 @@ def _seen(track: Track | None, sighting: Sighting, at: datetime) -> Track:
         return Track(
             task=sighting.task,
             last_seen=at,
-            first_retries=sighting.retries,
             retries=sighting.retries,
             deliveries=1 + was_before,
             last_delivered=delivered,

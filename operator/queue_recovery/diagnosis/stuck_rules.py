@@ -8,7 +8,7 @@ from typing import Final
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.stuck import StuckSpec
 from queue_recovery.diagnosis.stuck_evidence import QueueLook, WorkersLook
-from queue_recovery.diagnosis.stuck_memory import OF_JOB, Memory, Track, delivery
+from queue_recovery.diagnosis.stuck_memory import OF_JOB, Memory, Track
 
 ALLOWANCE: Final = timedelta(seconds=5)
 """Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
@@ -75,11 +75,7 @@ def retry_loop(case: Case) -> Finding | None:
     found = [
         track
         for track in case.memory.tracks.values()
-        if least
-        and track.retries >= least
-        and track.retries > track.first_retries
-        and track.grown is not None
-        and case.at - track.grown <= RECENT
+        if least and track.retries >= least and track.grown is not None and case.at - track.grown <= RECENT
     ]
     if not found:
         return None
@@ -206,12 +202,8 @@ def _is_stranded(case: Case, delivered: datetime | None) -> bool:
 
 
 def _stranded_of(case: Case) -> Sequence[datetime]:
-    """Return when the messages were delivered that two looks saw and no running process can have taken."""
-    return [
-        one.delivered
-        for one in case.look.sightings
-        if one.delivered is not None and _is_stranded(case, one.delivered) and delivery(one) in case.memory.still_held
-    ]
+    """Return when the messages of the queue were delivered that no running process can have taken."""
+    return [one.delivered for one in case.look.sightings if one.delivered and _is_stranded(case, one.delivered)]
 
 
 def may_be_poison(track: Track) -> bool:
