@@ -212,3 +212,35 @@ async def test_workers_that_cannot_be_looked_at_are_told_by_another_condition_al
     found = find(case.status.conditions, ConditionType.WORKERS_FOUND)
     assert found is not None
     assert found.status == "False"
+
+
+@pytest.mark.parametrize(
+    ("visible", "eta_hours", "expected"),
+    [
+        (None, 5, None),
+        (3600, 5, ("False", "EtaBeyondTimeout")),
+        (3600 * 6, 5, ("True", "EtasWithinTimeout")),
+        (3600, None, ("True", "EtasWithinTimeout")),
+    ],
+)
+async def test_an_eta_beyond_the_visibility_timeout_is_a_warning(
+    visible: int | None, eta_hours: int | None, expected: tuple[str, str] | None
+) -> None:
+    case = Checked()
+    options = {} if visible is None else {"visibilityTimeoutSeconds": visible}
+    broker = {"urlSecretRef": {"name": "redis", "key": "url"}, "transportOptions": options}
+    case.spec = target(case.queues, broker=broker)
+    delivered, eta = NOW - timedelta(seconds=1), None if eta_hours is None else NOW + eta_hours * HOUR
+    case.namespace.fake_broker.add("a", held=True)
+    case.namespace.fake_broker.sightings["tts"] = [Sighting(id=b"a", delivered=delivered, held=True, eta=eta)]
+
+    await case.check()
+
+    found = find(case.status.conditions, ConditionType.ETAS_VISIBLE)
+    assert (found and (found.status, found.reason)) == expected
+    ready = find(case.status.conditions, ConditionType.READY)
+    assert ready is not None
+    assert ready.status == "True"
+    if expected and expected[0] == "False":
+        assert found is not None
+        assert 'messages of "tts" with an ETA of up to 18001 seconds' in found.message

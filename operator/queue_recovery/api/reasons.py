@@ -729,3 +729,14 @@ class Reason(StrEnum):
         "Messages that are consumed next are not Celery's. A worker that takes one of them may exit.",
         "Purge the queue: a recovery with `purge.takeUnreadable: true`. Find out which program wrote them.",
     )
+    ETAS_WITHIN_TIMEOUT = (
+        "EtasWithinTimeout",
+        Outcome.TARGET,
+        "No message that workers hold has an ETA beyond Celery's visibility timeout.",
+    )
+    ETA_BEYOND_TIMEOUT = (
+        "EtaBeyondTimeout",
+        Outcome.TARGET,
+        "Workers hold a message for longer than Celery's visibility timeout, so it is delivered and run again.",
+        "Raise `visibility_timeout` in the application and the target, or schedule such tasks in a database.",
+    )

@@ -1,6 +1,6 @@
 """What a target's status and events say of stuck queues. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from queue_recovery.api.conditions import Condition, ConditionType, is_true
@@ -10,7 +10,8 @@ from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.stuck_watch import StuckQueues
 from queue_recovery.controller.target_conditions import Verdict
 from queue_recovery.diagnosis.stuck import ORDER
-from queue_recovery.recovery.wording import named
+from queue_recovery.diagnosis.stuck_evidence import QueueLook
+from queue_recovery.recovery.wording import named, quoted
 
 _NAMED: Final = 3
 """Causes that the condition's message describes."""
@@ -28,6 +29,28 @@ def stuck_verdict(stuck: StuckQueues) -> Verdict:
     shown = [f'queue "{queue}": {cause.message} ({cause.reason})' for cause, queue in causes]
     more = "" if len(shown) <= _NAMED else f". And {len(shown) - _NAMED} more: see status.queues"
     return "True", causes[0][0].reason, ". ".join(shown[:_NAMED]) + more
+
+
+def longest_etas(looks: Mapping[str, QueueLook]) -> Mapping[str, int]:
+    """Return how many seconds after its delivery the latest ETA of a held message is, by queue."""
+    waits = {
+        queue: [(one.eta - one.delivered).total_seconds() for one in look.sightings if one.eta and one.delivered]
+        for queue, look in looks.items()
+    }
+    return {queue: int(max(seconds)) for queue, seconds in waits.items() if seconds}
+
+
+def eta_verdict(longest: Mapping[str, int], timeout: int) -> Verdict:
+    """Return the condition `EtasVisible`, from the longest ETA of each queue and Celery's visibility timeout."""
+    beyond = {queue: seconds for queue, seconds in longest.items() if seconds > timeout}
+    if not beyond:
+        return "True", Reason.ETAS_WITHIN_TIMEOUT, "no held message has an ETA beyond visibilityTimeoutSeconds"
+    message = (
+        f"workers hold messages of {quoted(sorted(beyond))} with an ETA of up to {max(beyond.values())} seconds, and "
+        f"visibilityTimeoutSeconds is {timeout}: Celery delivers them again each time that it is over, so they run "
+        "more than once. Raise visibility_timeout above the longest ETA, or schedule these tasks in a database"
+    )
+    return "False", Reason.ETA_BEYOND_TIMEOUT, message
 
 
 def with_stuck(depth: QueueDepth, stuck: StuckQueues) -> QueueDepth:

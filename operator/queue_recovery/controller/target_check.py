@@ -1,12 +1,13 @@
 """One check of a target: all that `kubectl get queuetargets` shows."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
-from queue_recovery.controller.stuck_status import stuck_verdict, with_stuck
+from queue_recovery.controller.stuck_status import eta_verdict, longest_etas, stuck_verdict, with_stuck
 from queue_recovery.controller.stuck_watch import StuckQueues, StuckWatch, looks_at
 from queue_recovery.controller.target_conditions import (
     NO_BROKER,
@@ -46,10 +47,10 @@ async def check_target(
     transports: dict[str, str | None] = {}
     watch = watch or StuckWatch()
     watch.begin(generation, old.queues)
-    broker, depths, eviction, stuck = await _check_broker(spec, environment, transports, watch)
+    broker = await _check_broker(spec, environment, transports, watch)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
-        ConditionType.BROKER_REACHABLE: broker,
+        **broker.verdicts,
         ConditionType.JOB_STORE_REACHABLE: await _check_job_store(spec, environment, transports),
         ConditionType.WORKERS_FOUND: await _verdict_of(
             environment.workers.outline(workers), Reason.WORKERS_FOUND, "all workers exist"
@@ -59,29 +60,33 @@ async def check_target(
             Reason.PERMITTED,
             "the operator has its permissions in this namespace",
         ),
-        ConditionType.EVICTION_SAFE: eviction,
-        ConditionType.STUCK: NO_BROKER if stuck is None else stuck_verdict(stuck),
     }
     verdicts[ConditionType.TRANSPORT_VERIFIED] = transport_verdict(transports, servers=2 if spec.job_store else 1)
     return QueueTargetStatus(
         observed_generation=generation,
         checked_time=now,
-        depth=depths.line,
-        queues=[with_stuck(queue, stuck or {}) for queue in depths.queues],
-        unacked=depths.unacked,
-        unacked_not_counted=depths.unacked_not_counted,
-        oldest_unacked_time=depths.oldest_unacked_time,
+        depth=broker.depths.line,
+        queues=[with_stuck(queue, broker.stuck) for queue in broker.depths.queues],
+        unacked=broker.depths.unacked,
+        unacked_not_counted=broker.depths.unacked_not_counted,
+        oldest_unacked_time=broker.depths.oldest_unacked_time,
         ledger=old.ledger,
         conditions=conditions_of(with_ready(verdicts), old, generation=generation, now=now),
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the check of a broker has found."""
+
+    verdicts: Mapping[ConditionType, Verdict]
+    depths: QueueDepths = field(default_factory=QueueDepths)
+    stuck: StuckQueues = field(default_factory=dict)
+
+
 async def _check_broker(
-    spec: QueueTargetSpec,
-    environment: Environment,
-    transports: dict[str, str | None],
-    watch: StuckWatch,
-) -> tuple[Verdict, QueueDepths, Verdict, StuckQueues | None]:
+    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None], watch: StuckWatch
+) -> _Found:
     queues = [queue.name for queue in spec.queues]
     try:
         broker = await environment.broker(spec)
@@ -96,9 +101,18 @@ async def _check_broker(
         finally:
             await broker.aclose()
     except RecoveryError as error:
-        return ("False", error.reason, with_origin(error, spec).message), QueueDepths(), NO_BROKER, None
-    reachable: Verdict = ("True", Reason.REACHABLE, "the broker answers")
-    return reachable, queue_depths(ready, unacked, now=now), eviction_verdict(health.eviction_policy), stuck
+        refused: Verdict = ("False", error.reason, with_origin(error, spec).message)
+        unknown = dict.fromkeys((ConditionType.EVICTION_SAFE, ConditionType.STUCK), NO_BROKER)
+        return _Found(verdicts={ConditionType.BROKER_REACHABLE: refused, **unknown})
+    verdicts: dict[ConditionType, Verdict] = {
+        ConditionType.BROKER_REACHABLE: ("True", Reason.REACHABLE, "the broker answers"),
+        ConditionType.EVICTION_SAFE: eviction_verdict(health.eviction_policy),
+        ConditionType.STUCK: stuck_verdict(stuck),
+    }
+    timeout = spec.broker.transport_options.visibility_timeout_seconds
+    if timeout is not None:
+        verdicts[ConditionType.ETAS_VISIBLE] = eta_verdict(longest_etas(looks), timeout)
+    return _Found(verdicts=verdicts, depths=queue_depths(ready, unacked, now=now), stuck=stuck)
 
 
 async def _check_job_store(

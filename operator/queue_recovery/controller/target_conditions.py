@@ -7,7 +7,12 @@ from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionT
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetStatus
 
-_WARNINGS: Final = {ConditionType.EVICTION_SAFE, ConditionType.TRANSPORT_VERIFIED, ConditionType.STUCK}
+_WARNINGS: Final = {
+    ConditionType.EVICTION_SAFE,
+    ConditionType.TRANSPORT_VERIFIED,
+    ConditionType.STUCK,
+    ConditionType.ETAS_VISIBLE,
+}
 """A target may be ready no matter what these say."""
 
 _WITH_TLS: Final = {"the broker": "rediss://", "the job store": "tls=true"}
