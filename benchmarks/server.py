@@ -89,12 +89,13 @@ class Server:
                 async with server.peer:
                     yield server
 
-    async def fill(self, count: int, where: str) -> None:
-        """Replace its data by messages of 1 KiB in the `list` or in `unacked`.
+    async def fill(self, count: int, where: str, *, keep: bool = False) -> None:
+        """Replace its data by messages of 1 KiB in the `list` or in `unacked`; with `keep`, add them.
 
         A third of those in `unacked` are of the queue.
         """
-        await self._redis.flushall()
+        if not keep:
+            await self._redis.flushall()
         for first in range(1, count + 1, _FILL_AT_ONCE):
             last = min(count, first + _FILL_AT_ONCE - 1)
             await self._redis.eval(_FILL, 0, first, last, _BODY, where)
@@ -106,6 +107,11 @@ class Server:
         if done["taken"] + done["left"] != expected:
             raise RuntimeError(f"the operator has taken {done['taken']} and left {done['left']} of {expected}")
         way.note(seconds=done["seconds"], memory=done["memory"])
+
+    async def watch_looks(self, way: Way, looks: int) -> None:
+        """Look at a target so often, and add the figures and the others' waits."""
+        output = await self._watch_process(way, ["-m", "benchmarks.looker", self.broker.url, str(looks)], 0)
+        way.note(**json.loads(output))
 
     async def watch_busy(self, way: Way, busy: float, seconds: float = 0) -> None:
         """Let a process compute for this time without the server; add the others' waits."""

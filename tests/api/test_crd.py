@@ -103,7 +103,7 @@ def test_a_recovery_prints_queue_phase_reason_purged_progress_and_age_and_more_w
 def test_a_target_prints_what_people_ask_redis_for() -> None:
     names = [column.name for column in QUEUE_TARGET.columns if not column.wide]
 
-    assert names == ["Ready", "Broker", "Job store", "Depth", "Oldest unacked", "Age"]
+    assert names == ["Ready", "Broker", "Job store", "Depth", "Stuck", "Oldest unacked", "Age"]
 
 
 def test_every_field_of_a_recovery_is_fixed_but_suspend_and_cancel() -> None:

@@ -170,3 +170,19 @@ async def test_a_page_is_made_once_for_all_who_ask_within_a_second(monkeypatch: 
 
     assert len(made) == 1
     assert set(pages) == {await metrics.page()}
+
+
+async def test_stuck_queues_are_counted_by_reason_until_they_are_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRESH_SECONDS", 0)
+    cause = {"reason": "RetryLoop", "since": "2026-01-01T00:00:00Z", "message": "m"}
+    stuck = QueueTargetStatus.model_validate(
+        {"queues": [{"name": name, "ready": 0, "stuck": [cause]} for name in ("tts", "mail")]}
+    )
+    metrics, named = Metrics(), Metrics(with_names=True)
+    for one in (metrics, named):
+        one.target_checked("media", "media", stuck)
+
+    assert b'queues_stuck{namespace="",queue="",reason="RetryLoop",target=""} 2.0' in await metrics.page()
+    assert b'queues_stuck{namespace="media",queue="tts",reason="RetryLoop",target="media"} 1.0' in await named.page()
+    metrics.target_checked("media", "media", status(tts=1))
+    assert b"queues_stuck{" not in await metrics.page()

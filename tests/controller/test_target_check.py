@@ -10,6 +10,7 @@ from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.target_check import check_target
+from queue_recovery.diagnosis.stuck_evidence import Tail
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth, Held, Unacked
 from queue_recovery.recovery.ports.environment import Environment
@@ -39,7 +40,12 @@ def server(unverified: str | None, held: Unacked | None = None) -> SimpleNamespa
     async def unacked(_: object) -> Unacked | None:
         return held  # None: nobody has to ask
 
-    return SimpleNamespace(unverified=unverified, check=check, depths=depths, unacked=unacked, aclose=nothing)
+    async def next_messages(_: object) -> dict[str, dict[int, Tail]]:
+        return {"tts": {0: Tail(next=b"a")}}
+
+    return SimpleNamespace(
+        unverified=unverified, check=check, depths=depths, unacked=unacked, next_messages=next_messages, aclose=nothing
+    )
 
 
 def environment(
@@ -137,6 +143,7 @@ async def test_missing_permissions_are_one_condition_and_all_that_was_not_looked
         "Permitted": ("False", "Forbidden"),
         "EvictionSafe": ("Unknown", "NotChecked"),
         "TransportVerified": ("Unknown", "NotChecked"),
+        "Stuck": ("Unknown", "NotChecked"),
         "Ready": ("False", "Forbidden"),
     }
     messages = {condition.type: condition.message for condition in status.conditions}

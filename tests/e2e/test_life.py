@@ -73,9 +73,11 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
 
     async def shown() -> bool:
         row = (await team.kubectl("get", "qt", "--no-headers")).split()
-        return row[:6] == ["team", "Usable", "Reachable", "Reachable", "work=4+2", "60m"]
+        # Before the workers' pods were started.
+        return row[:7] == ["team", "Usable", "Reachable", "Reachable", "work=4+2", "StrandedMessages", "60m"]
 
-    await until(shown, "the depth of the queue in kubectl get qt")
+    await until(shown, "the depth of the queue, and why it is stuck, in kubectl get qt")
+    await team.told("StrandedMessages", "team")
     status = (await team.get("QueueTarget", "team"))["status"]
     assert status["unacked"] == 3
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
@@ -86,7 +88,10 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
         "Permitted": "True",
         "EvictionSafe": "True",
         "TransportVerified": "False",  # redis:// and mongodb:// without TLS
+        "Stuck": "True",
     }
+    [cause] = status["queues"][0]["stuck"]
+    assert cause["message"].startswith("2 messages in unacked were delivered")
 
 
 async def test_a_target_has_an_event_when_something_goes_wrong_and_when_it_is_right_again(team: Team) -> None:

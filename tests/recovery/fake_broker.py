@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from queue_recovery.api.select import PurgeSelect
+from queue_recovery.diagnosis.stuck_evidence import Tail
 from queue_recovery.recovery.ports import (
     BrokerHealth,
     Consumer,
@@ -40,8 +41,18 @@ class FakeBroker(FakeDatabase):
 
     async def unacked(self, queues: Collection[str]) -> Unacked:
         self._called("unacked")
-        held = {queue: Held(count=len(self.held_by_workers.get(queue, [])), since=None) for queue in queues}
+        held = {
+            queue: Held(
+                count=len(self.held_by_workers.get(queue, [])), since=None, sightings=self.sightings.get(queue, ())
+            )
+            for queue in queues
+        }
         return Unacked(total=sum(map(len, self.held_by_workers.values())), queues=held, not_counted=0)
+
+    async def next_messages(self, queues: Sequence[str]) -> Mapping[str, Mapping[int, Tail]]:
+        self._called("next_messages")
+        waiting = {queue: self.queued(queue) for queue in queues}
+        return {queue: {0: Tail(next=ids[0].encode())} for queue, ids in waiting.items() if ids}
 
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         del queue, take_unreadable

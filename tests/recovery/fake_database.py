@@ -6,6 +6,7 @@ from typing import Literal
 
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.diagnosis.evidence import MessageFacts
+from queue_recovery.diagnosis.stuck_evidence import Sighting
 from queue_recovery.recovery.ports import Consumer, Holder, MessageName, Restore, Restored, Run, SeenJob, Task
 from tests.recovery.faults import Faults
 
@@ -73,6 +74,8 @@ class FakeDatabase(Faults):
         self.locks: dict[str, Holder] = {}
         self.records: dict[str, Record] = {}
         """By the uid of the run."""
+        self.sightings: dict[str, list[Sighting]] = {}
+        """What a look at a target sees of the messages that workers hold, by queue."""
         self.facts: list[MessageFacts] = []
         """What the headers of messages say of their past, as every count returns it."""
         self.delivered: dict[str, float] = {}

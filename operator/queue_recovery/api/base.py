@@ -109,6 +109,9 @@ def _cut(limit: int) -> Callable[[str], str]:
 Message = Annotated[str, Field(max_length=4096), BeforeValidator(_cut(4096)), PlainSerializer(_cut(4096))]
 """What a status says to people; cut where it is too long."""
 
+Sentence = Annotated[str, Field(max_length=600), BeforeValidator(_cut(600)), PlainSerializer(_cut(600))]
+"""The same for what may be repeated a few hundred times."""
+
 Note = Annotated[str, Field(max_length=160), BeforeValidator(_cut(160)), PlainSerializer(_cut(160))]
 """The same in few words, for what may be repeated a thousand times."""
 

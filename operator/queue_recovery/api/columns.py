@@ -74,6 +74,11 @@ TARGET_COLUMNS = (
         description="Messages of each queue: ready, and unacked.",
     ),
     Column(
+        name="Stuck",
+        path=_reason(ConditionType.STUCK),
+        description="Why a queue is stuck, or that none is.",
+    ),
+    Column(
         name="Oldest unacked",
         path=".status.oldestUnackedTime",
         type="date",

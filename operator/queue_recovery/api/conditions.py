@@ -68,6 +68,11 @@ class ConditionType(Explained):
         "TransportVerified",
         "The operator verifies broker and job store by TLS. A warning only; recoveries run.",
     )
+    ETAS_VISIBLE = (
+        "EtasVisible",
+        "No held message has an ETA beyond `visibilityTimeoutSeconds`. A warning only; absent without that field.",
+    )
+    STUCK = "Stuck", "A queue of the target is stuck, as far as the operator can tell. A warning only; recoveries run."
 
 
 def find(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:

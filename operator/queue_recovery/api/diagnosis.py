@@ -6,6 +6,7 @@ from pydantic import Field
 
 from queue_recovery.api.base import Model, SecretKeyRef, ShownName, Timestamp, is_empty, with_rules
 from queue_recovery.api.servers import BrokerTLS
+from queue_recovery.api.stuck import StuckSpec
 
 RuleVerdict = Literal["Transient", "Deterministic", "Unknown"]
 """What a rule may say of an error."""
@@ -106,7 +107,7 @@ class ResultsSpec(Model):
 
 
 class DiagnosisSpec(Model):
-    """How the operator finds out why jobs fail."""
+    """How the operator finds out why jobs fail, and whether a queue is stuck."""
 
     rules: list[DiagnosisRule] = Field(
         [],
@@ -119,6 +120,7 @@ class DiagnosisSpec(Model):
         description="Where Celery's results are, if they are in Redis; `{}`: in the broker's database. Without it no "
         "result is read. They are read by task id, never written, and a pickle is never loaded.",
     )
+    stuck: StuckSpec = Field(StuckSpec(), description="From when on a queue counts as stuck: docs/stuck.md.")
 
 
 class ErrorSignature(Model):

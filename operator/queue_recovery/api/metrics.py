@@ -101,6 +101,12 @@ OLDEST_UNACKED = Metric(
     "How long ago the oldest unacked message of a queue was delivered; absent if there is none. Without names: the "
     "oldest of all queues.",
 )
+QUEUES_STUCK = Metric(
+    "queue_recovery_queues_stuck",
+    MetricKind.GAUGE,
+    ("namespace", "target", "queue", "reason"),
+    "Queues that are stuck, by reason (docs/stuck.md); absent if none is. Without names: of all targets.",
+)
 
 METRICS = (
     LEADER,
@@ -115,5 +121,6 @@ METRICS = (
     QUEUE_DEPTH,
     UNACKED,
     OLDEST_UNACKED,
+    QUEUES_STUCK,
 )
 """All of them, in the order in which the reference lists them."""

@@ -726,3 +726,57 @@ class Reason(StrEnum):
         "A URL cannot be used yet, so it is unknown whether the transport is verified.",
         "See the conditions `BrokerReachable` and `JobStoreReachable`.",
     )
+    NOT_STUCK = ("NotStuck", Outcome.TARGET, "Nothing that was seen of the target's queues says that one is stuck.")
+    DEAF_WORKERS = (
+        "DeafWorkers",
+        Outcome.TARGET,
+        "Messages wait and none is taken, although workers are ready and hold no message of the queue.",
+        "Restart the workers: a recovery with `purge.mode: None` and `restart.annotate: true`. It purges nothing.",
+    )
+    STRANDED_MESSAGES = (
+        "StrandedMessages",
+        Outcome.TARGET,
+        "Workers were killed that held messages. Celery gives these back only after its visibility timeout.",
+        "Give them back at once: a recovery with `purge.mode: None` and `redeliver: {}`. It purges nothing.",
+    )
+    RETRY_LOOP = (
+        "RetryLoop",
+        Outcome.TARGET,
+        "Messages of the queue are retried again and again.",
+        "Fix the task and purge the queue: a recovery that lists the jobs. If their errors are transient, wait.",
+    )
+    POISON_MESSAGE = (
+        "PoisonMessage",
+        Outcome.TARGET,
+        "A message is delivered again and again while containers of the workers are killed: it may be what kills them.",
+        "Purge the queue with a recovery that selects it. Raise the memory limit if the containers are `OOMKilled`.",
+    )
+    HOARDED_MESSAGES = (
+        "HoardedMessages",
+        Outcome.TARGET,
+        "Workers hold many more messages than they can run: with an ETA far ahead, or because they prefetch too many.",
+        "Schedule far ETAs in a database instead, or lower `worker_prefetch_multiplier`. No recovery is needed.",
+    )
+    RISING_DEPTH = (
+        "RisingDepth",
+        Outcome.TARGET,
+        "More messages arrive than workers take, for a long time.",
+        "Scale the workers up, or find out why their tasks take longer. No recovery is needed.",
+    )
+    UNDECODABLE_MESSAGES = (
+        "UndecodableMessages",
+        Outcome.TARGET,
+        "Messages that are consumed next are not Celery's. A worker that takes one of them may exit.",
+        "Purge the queue: a recovery with `purge.takeUnreadable: true`. Find out which program wrote them.",
+    )
+    ETAS_WITHIN_TIMEOUT = (
+        "EtasWithinTimeout",
+        Outcome.TARGET,
+        "No message that workers hold has an ETA beyond Celery's visibility timeout.",
+    )
+    ETA_BEYOND_TIMEOUT = (
+        "EtaBeyondTimeout",
+        Outcome.TARGET,
+        "Workers hold a message for longer than Celery's visibility timeout, so it is delivered and run again.",
+        "Raise `visibility_timeout` in the application and the target, or schedule such tasks in a database.",
+    )

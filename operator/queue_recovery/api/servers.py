@@ -65,6 +65,13 @@ class KeyOptions(Model):
 class TransportOptions(KeyOptions):
     """The application's `broker_transport_options` that name keys and servers."""
 
+    visibility_timeout_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=31536000,
+        description="`visibility_timeout`. With it, the condition `EtasVisible` warns of messages with a longer ETA, "
+        "which Celery delivers again and again.",
+    )
     master_name: str = Field(
         "", max_length=200, description="`master_name`: the name under which the Sentinels of the URL know the primary."
     )

@@ -13,12 +13,14 @@ from queue_recovery.api.base import (
     QueueName,
     TaskName,
     Timestamp,
+    is_empty,
     list_map,
     with_rules,
 )
 from queue_recovery.api.conditions import Condition
 from queue_recovery.api.diagnosis import DiagnosisSpec
 from queue_recovery.api.servers import BrokerSpec, JobStoreSpec
+from queue_recovery.api.stuck import MOST_CAUSES, QueueStuck
 from queue_recovery.api.worker_ref import WorkerRef, workers_rules
 
 OPERATOR_KEYS = "queuerecovery.dev:"
@@ -164,6 +166,13 @@ class QueueDepth(Model):
         description="When the oldest unacked message was delivered, by the worker's clock; left out when there are "
         "none.",
     )
+    stuck: list[QueueStuck] = Field(
+        [],
+        max_length=MOST_CAUSES,
+        exclude_if=is_empty,
+        description="Why the queue is stuck; left out when it is not.",
+        json_schema_extra=list_map("reason"),
+    )
 
 
 class QueueTargetStatus(Model):
@@ -199,7 +208,7 @@ class QueueTargetStatus(Model):
         [],
         max_length=16,
         description="Ready, BrokerReachable, JobStoreReachable, WorkersFound, Permitted, EvictionSafe, "
-        "TransportVerified.",
+        "TransportVerified, Stuck, EtasVisible.",
         json_schema_extra=list_map("type"),
     )
 

@@ -16,6 +16,7 @@ from queue_recovery.broker.inspection.attribution import attribute
 from queue_recovery.broker.inspection.ends import ends
 from queue_recovery.broker.inspection.foreign import check_keys
 from queue_recovery.broker.inspection.held import held
+from queue_recovery.broker.inspection.next_messages import next_messages
 from queue_recovery.broker.inspection.unlisted import unlisted
 from queue_recovery.broker.layout.database import Database
 from queue_recovery.broker.layout.keys import Layout
@@ -25,6 +26,7 @@ from queue_recovery.broker.queue_run import RedisQueueRun
 from queue_recovery.broker.run import locks
 from queue_recovery.broker.run.publisher import Publisher
 from queue_recovery.broker.run.selection import Jobs, Selection
+from queue_recovery.diagnosis.stuck_evidence import Tail
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.destinations import ANYWHERE, Destinations
 from queue_recovery.recovery.ports import (
@@ -118,6 +120,10 @@ class RedisBroker:
     async def unacked(self, queues: Collection[str]) -> Unacked:
         """See `ports.Broker`."""
         return await attribute(self.database, queues)
+
+    async def next_messages(self, queues: Sequence[str]) -> Mapping[str, Mapping[int, Tail]]:
+        """See `ports.Broker`."""
+        return await next_messages(self.database, queues)
 
     async def check_queue(self, queue: str, *, take_unreadable: bool = False) -> None:
         """See `ports.Broker`. Tries the ACL's key patterns on the queue's lists."""

@@ -1,11 +1,14 @@
 """One check of a target: all that `kubectl get queuetargets` shows."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
 
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
+from queue_recovery.controller.stuck_status import eta_verdict, longest_etas, stuck_verdict, with_stuck
+from queue_recovery.controller.stuck_watch import StuckQueues, StuckWatch, looks_at
 from queue_recovery.controller.target_conditions import (
     NO_BROKER,
     Verdict,
@@ -21,19 +24,33 @@ from queue_recovery.recovery.ports.environment import Environment
 
 
 async def check_target(
-    spec: QueueTargetSpec, old: QueueTargetStatus, environment: Environment, *, generation: int
+    spec: QueueTargetSpec,
+    old: QueueTargetStatus,
+    environment: Environment,
+    *,
+    generation: int,
+    watch: StuckWatch | None = None,
 ) -> QueueTargetStatus:
     """Check everything that a recovery of this target would need.
 
     Errors of servers are conditions, and not raised. What it costs the broker is bounded, however many messages are in
     its queues and in `unacked`.
+
+    Args:
+        spec: of the target.
+        old: its status so far.
+        environment: its namespace.
+        generation: of the spec.
+        watch: the earlier looks at its queues; None: there are none.
     """
     now = timestamp(environment.now())
     transports: dict[str, str | None] = {}
-    broker, depths, eviction = await _check_broker(spec, environment, transports)
+    watch = watch or StuckWatch()
+    watch.begin(generation, old.queues)
+    broker = await _check_broker(spec, environment, transports, watch)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
-        ConditionType.BROKER_REACHABLE: broker,
+        **broker.verdicts,
         ConditionType.JOB_STORE_REACHABLE: await _check_job_store(spec, environment, transports),
         ConditionType.WORKERS_FOUND: await _verdict_of(
             environment.workers.outline(workers), Reason.WORKERS_FOUND, "all workers exist"
@@ -43,25 +60,33 @@ async def check_target(
             Reason.PERMITTED,
             "the operator has its permissions in this namespace",
         ),
-        ConditionType.EVICTION_SAFE: eviction,
     }
     verdicts[ConditionType.TRANSPORT_VERIFIED] = transport_verdict(transports, servers=2 if spec.job_store else 1)
     return QueueTargetStatus(
         observed_generation=generation,
         checked_time=now,
-        depth=depths.line,
-        queues=list(depths.queues),
-        unacked=depths.unacked,
-        unacked_not_counted=depths.unacked_not_counted,
-        oldest_unacked_time=depths.oldest_unacked_time,
+        depth=broker.depths.line,
+        queues=[with_stuck(queue, broker.stuck) for queue in broker.depths.queues],
+        unacked=broker.depths.unacked,
+        unacked_not_counted=broker.depths.unacked_not_counted,
+        oldest_unacked_time=broker.depths.oldest_unacked_time,
         ledger=old.ledger,
         conditions=conditions_of(with_ready(verdicts), old, generation=generation, now=now),
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What the check of a broker has found."""
+
+    verdicts: Mapping[ConditionType, Verdict]
+    depths: QueueDepths = field(default_factory=QueueDepths)
+    stuck: StuckQueues = field(default_factory=dict)
+
+
 async def _check_broker(
-    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None]
-) -> tuple[Verdict, QueueDepths, Verdict]:
+    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None], watch: StuckWatch
+) -> _Found:
     queues = [queue.name for queue in spec.queues]
     try:
         broker = await environment.broker(spec)
@@ -70,12 +95,24 @@ async def _check_broker(
             health = await broker.check()
             ready, held = await broker.depths(queues)
             unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
+            now = environment.now()
+            looks = await looks_at(spec, broker, ready, unacked)
+            stuck = await watch.look(spec, looks, broker, environment.workers, now)
         finally:
             await broker.aclose()
     except RecoveryError as error:
-        return ("False", error.reason, with_origin(error, spec).message), QueueDepths(), NO_BROKER
-    reachable: Verdict = ("True", Reason.REACHABLE, "the broker answers")
-    return reachable, queue_depths(ready, unacked, now=environment.now()), eviction_verdict(health.eviction_policy)
+        refused: Verdict = ("False", error.reason, with_origin(error, spec).message)
+        unknown = dict.fromkeys((ConditionType.EVICTION_SAFE, ConditionType.STUCK), NO_BROKER)
+        return _Found(verdicts={ConditionType.BROKER_REACHABLE: refused, **unknown})
+    verdicts: dict[ConditionType, Verdict] = {
+        ConditionType.BROKER_REACHABLE: ("True", Reason.REACHABLE, "the broker answers"),
+        ConditionType.EVICTION_SAFE: eviction_verdict(health.eviction_policy),
+        ConditionType.STUCK: stuck_verdict(stuck),
+    }
+    timeout = spec.broker.transport_options.visibility_timeout_seconds
+    if timeout is not None:
+        verdicts[ConditionType.ETAS_VISIBLE] = eta_verdict(longest_etas(looks), timeout)
+    return _Found(verdicts=verdicts, depths=queue_depths(ready, unacked, now=now), stuck=stuck)
 
 
 async def _check_job_store(

@@ -7,8 +7,13 @@ from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionT
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetStatus
 
-_WARNINGS: Final = {ConditionType.EVICTION_SAFE, ConditionType.TRANSPORT_VERIFIED}
-"""A target may be ready although these are False."""
+_WARNINGS: Final = {
+    ConditionType.EVICTION_SAFE,
+    ConditionType.TRANSPORT_VERIFIED,
+    ConditionType.STUCK,
+    ConditionType.ETAS_VISIBLE,
+}
+"""A target may be ready no matter what these say."""
 
 _WITH_TLS: Final = {"the broker": "rediss://", "the job store": "tls=true"}
 """How a URL asks for TLS, by server."""
@@ -77,7 +82,7 @@ def with_ready(found: Mapping[ConditionType, Verdict]) -> dict[ConditionType, Ve
         if kind is not ConditionType.PERMITTED:
             verdicts[kind] = NO_PERMISSION
     if verdicts[ConditionType.BROKER_REACHABLE] == NO_PERMISSION:
-        verdicts[ConditionType.EVICTION_SAFE] = NO_PERMISSION
+        verdicts[ConditionType.EVICTION_SAFE] = verdicts[ConditionType.STUCK] = NO_PERMISSION
     if denied and verdicts[ConditionType.TRANSPORT_VERIFIED][0] == "Unknown":
         verdicts[ConditionType.TRANSPORT_VERIFIED] = NO_PERMISSION
     bad = [verdict for kind, verdict in verdicts.items() if verdict[0] == "False" and kind not in _WARNINGS]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller.event_poster import Event
+from queue_recovery.controller.stuck_status import stuck_events_between
 
 _SECONDS_BETWEEN = 10.0
 """Between events of one target: its owner can cause one by each change of the spec."""
@@ -65,6 +66,9 @@ def target_events_between(before: QueueTargetStatus, after: QueueTargetStatus) -
     Pure.
     """
     for condition in after.conditions:
+        if condition.type == ConditionType.STUCK:
+            yield from stuck_events_between(before, after, condition)
+            continue
         old = find(before.conditions, ConditionType(condition.type))
         if condition.type == ConditionType.READY:
             worth = condition.status == "True" and (old is None or old.status != "True")

@@ -24,7 +24,7 @@ class TargetGauges:
     def __init__(self, registry: CollectorRegistry, *, with_names: bool) -> None:
         """Make them; without names there is one series over all targets and queues."""
         self._with_names = with_names
-        self._rows = (rows.TARGET_UP, rows.QUEUE_DEPTH, rows.UNACKED, rows.OLDEST_UNACKED)
+        self._rows = (rows.TARGET_UP, rows.QUEUE_DEPTH, rows.UNACKED, rows.OLDEST_UNACKED, rows.QUEUES_STUCK)
         self._gauges = {row.name: Gauge(row.name, row.help, row.labels, registry=registry) for row in self._rows}
 
     def show(self, targets: Mapping[tuple[str, str], QueueTargetStatus]) -> None:
@@ -32,6 +32,7 @@ class TargetGauges:
         up: dict[Labels, bool] = {}
         depth: Counts[Labels] = Counts()
         unacked: Counts[Labels] = Counts()
+        stuck: Counts[Labels] = Counts()
         oldest: dict[Labels, float] = {}
         for key, status in targets.items():
             target = key if self._with_names else ("", "")
@@ -43,6 +44,7 @@ class TargetGauges:
                 place = (*target, queue.name if self._with_names else "")
                 depth[*place, "ready"] += queue.ready
                 depth[*place, "unacked"] += queue.unacked
+                stuck.update((*place, cause.reason) for cause in queue.stuck)
                 if queue.oldest_unacked_time is not None:
                     age = max(0.0, time.time() - moment(queue.oldest_unacked_time).timestamp())
                     oldest[place] = max(age, oldest.get(place, age))
@@ -50,6 +52,7 @@ class TargetGauges:
         self._set(rows.QUEUE_DEPTH, depth)
         self._set(rows.UNACKED, unacked)
         self._set(rows.OLDEST_UNACKED, oldest)
+        self._set(rows.QUEUES_STUCK, stuck)
 
     def _set(self, row: Metric, values: Mapping[Labels, float]) -> None:
         gauge = self._gauges[row.name]

@@ -20,6 +20,7 @@ from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.stuck_watch import StuckWatch
 from queue_recovery.controller.target_check import check_target
 from queue_recovery.controller.target_events import Announce, Announcer
 from queue_recovery.recovery.errors import RecoveryError
@@ -77,6 +78,8 @@ class _Monitored:
     """The target as last received."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
+    watch: StuckWatch = field(default_factory=StuckWatch)
+    """The last looks at its queues."""
 
 
 class TargetMonitor:
@@ -159,7 +162,7 @@ class TargetMonitor:
             # A new environment reads all again. It is held until the next check: caches live as long as one uses them.
             environment = self._environment(key[0])
             try:
-                reachable = spec is not None and await self._refresh(key, target.body, spec, environment)
+                reachable = spec is not None and await self._refresh(key, target, spec, environment)
                 if spec is not None and reachable and time.monotonic() - expired >= self._retention_interval:
                     await environment.expire_quarantines(spec)
                     expired = time.monotonic()
@@ -175,11 +178,13 @@ class TargetMonitor:
                     await target.wake.wait()
 
     async def _refresh(
-        self, key: Key, body: Mapping[str, Any], spec: QueueTargetSpec, environment: KubernetesEnvironment
+        self, key: Key, target: _Monitored, spec: QueueTargetSpec, environment: KubernetesEnvironment
     ) -> bool:
         """Check a target and write its status; return whether its broker can be reached."""
+        body = target.body
         old = QueueTargetStatus.model_validate(body.get("status", {}))
-        status = await check_target(spec, old, environment, generation=body["metadata"]["generation"])
+        generation = body["metadata"]["generation"]
+        status = await check_target(spec, old, environment, generation=generation, watch=target.watch)
         self._metrics.target_checked(*key, status)
         if await self._store(body, status):
             self._announcer.stored(*key, body["metadata"]["uid"], old, status)

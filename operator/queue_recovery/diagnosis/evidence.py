@@ -60,6 +60,8 @@ class ContainerEnd:
     reason: str
     """As the kubelet reports it, such as `OOMKilled`; empty: it has not ended."""
     exit_code: int
+    finished: datetime | None = None
+    """When it ended last, by its node's clock."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,6 +91,8 @@ class Selector(Model):
 class Container(Model):
     name: str
     image: str = ""
+    command: Sequence[str] = ()
+    args: Sequence[str] = ()
 
 
 class PodSpec(Model):
@@ -159,6 +161,7 @@ class PodCondition(Model):
     type: str
     status: str
     reason: str = ""
+    last_transition_time: datetime | None = None
 
 
 class Address(Model):

@@ -1,10 +1,13 @@
-"""When the processes of a worker's live pods may have been started, and from where they connect. Pure."""
+"""The processes of a worker's live pods: their start, their addresses, and since when they are ready. Pure."""
 
+import re
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from queue_recovery.workers.objects import ContainerStatus, Pod
+from queue_recovery.workers.objects import Container, ContainerStatus, Pod
+
+_HOLDS_NOTHING: Final = re.compile(r"(-P|--pool)[ =]*solo\b|--disable-prefetch\b")
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -24,6 +27,28 @@ def connects_from(live: Collection[Pod]) -> frozenset[str]:
     found = [address for pod in live for address in (pod.status.pod_ip, pod.status.host_ip)]
     found += [one.ip for pod in live for one in (*pod.status.pod_ips, *pod.status.host_ips)]
     return frozenset(address for address in found if address)
+
+
+def ready_since(live: Collection[Pod]) -> tuple[datetime, ...]:
+    """Return since when those of these pods are ready that are not being stopped, the longest first."""
+    return tuple(
+        sorted(
+            condition.last_transition_time or _UNKNOWN
+            for pod in live
+            if pod.metadata.deletion_timestamp is None
+            for condition in pod.status.conditions
+            if condition.type == "Ready" and condition.status == "True"
+        )
+    )
+
+
+def may_hold_nothing(containers: Collection[Container]) -> bool:
+    """Tell whether Celery's options say that a worker holds no message while it runs one that it acknowledged early.
+
+    The pool `solo` runs a task in the loop that takes messages; `--disable-prefetch` takes none while all of the pool
+    is in use (`celery/bin/worker.py`). What the application's configuration says is not known here.
+    """
+    return any(_HOLDS_NOTHING.search(" ".join([*one.command, *one.args])) for one in containers)
 
 
 def _starts(pod: Pod) -> Iterator[datetime]:

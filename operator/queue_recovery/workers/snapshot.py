@@ -12,7 +12,7 @@ from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
 from queue_recovery.workers.kinds import PodsOf, kind_of
 from queue_recovery.workers.label_selectors import selects
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
-from queue_recovery.workers.processes import connects_from, oldest_process
+from queue_recovery.workers.processes import connects_from, may_hold_nothing, oldest_process, ready_since
 from queue_recovery.workers.workloads import Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -118,6 +118,8 @@ def worker(
         outdated=outdated(workload),
         oldest_process=oldest_process(live),
         connects_from=connects_from(live),
+        ready_since=ready_since(live),
+        may_hold_nothing=may_hold_nothing(current.spec.containers),
     )
 
 
@@ -128,7 +130,8 @@ def _ends(live: Collection[Pod]) -> Iterator[ContainerEnd]:
         if last is not None or container.restart_count:
             reason = "" if last is None else last.reason
             code = 0 if last is None else last.exit_code
-            yield ContainerEnd(restarts=container.restart_count, reason=reason, exit_code=code)
+            finished = None if last is None else last.finished_at
+            yield ContainerEnd(restarts=container.restart_count, reason=reason, exit_code=code, finished=finished)
 
 
 def ended_unseen(last: Pod) -> bool:

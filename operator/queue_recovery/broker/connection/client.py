@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, NoPermissionError, RedisError, ResponseError
 
 from queue_recovery.api.reasons import Outcome
 from queue_recovery.broker.connection.batches import MOST_BYTES, MOST_ENTRIES, PageSize
@@ -244,6 +244,24 @@ class Client:
                 if value is not None:
                     yield key, value
             rest = rest[len(values) :]
+
+    async def next_of_each(self, lists: Sequence[str], most: int) -> AsyncIterator[tuple[str, list[Value]]]:
+        """Return the last messages of each list, up to `most`, the last first; a key of another type has none."""
+        rest = lists
+        while rest:
+            answer = await self._read(Reading.NEXT, [], [most, _LARGEST_NEWEST, END, MOST_BYTES, *rest])
+            read = 0
+            while answer:
+                count = cast("int", answer[0])
+                until = 2 + 2 * count
+                if not 0 <= count <= most or until > len(answer) or read == len(rest):
+                    raise to_recovery_error(InvalidResponse("an answer has another number of elements"))
+                yield rest[read], [value for value in _shown(answer[2:until]) if value is not None]
+                answer = answer[until:]
+                read += 1
+            if not read:
+                return
+            rest = rest[read:]
 
     async def by_rank(self, key: str, first: int, last: int) -> list[bytes]:
         """Return members of a sorted set by rank, those of the highest score first (ZREVRANGE)."""

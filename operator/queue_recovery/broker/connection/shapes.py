@@ -26,6 +26,7 @@ SHAPES: Mapping[Reading, Shape] = {
     Reading.KINDS: ((), (int, bytes, int)),
     Reading.OLDEST: ((int,), (bytes, bytes, int)),
     Reading.DELIVERED: ((int,), (bytes, bytes, int)),
+    Reading.NEXT: SIZED,
 }
 """What the scripts that read answer."""
 

@@ -5,15 +5,16 @@ so the oldest entries are read: those that matter when a queue is stuck.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from queue_recovery.broker.connection.values import LARGEST, Indexed, Value
+from queue_recovery.broker.connection.values import LARGEST, Indexed, Large
+from queue_recovery.broker.inspection.sightings import sighting_of
 from queue_recovery.broker.layout.bindings import Allowance, Bindings, Exhausted
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import read_entry
+from queue_recovery.broker.layout.envelope import Entry, read_entry, with_headers
+from queue_recovery.diagnosis.stuck_evidence import Sighting
 from queue_recovery.recovery.ports import Held, Unacked
 
 _MOST_ENTRIES: Final = 1000
@@ -43,8 +44,8 @@ async def attribute(db: Database, queues: Collection[str]) -> Unacked:
     total, indexed = await db.client.oldest(db.layout.unacked_index, db.layout.unacked, _MOST_ENTRIES)
     readable = {entry.field: entry.score for entry in affordable(indexed)}
     bindings = Bindings(db, queues, Allowance(reads=_MOST_BINDING_READS, routes=_MOST_ROUTES))
-    counts: Counter[str] = Counter()
-    since: dict[str, datetime] = {}
+    sightings: dict[str, list[Sighting]] = {queue: [] for queue in queues}
+    elsewhere: list[datetime | None] = []
     known = 0
     rest = list(readable)
     while rest:
@@ -52,17 +53,25 @@ async def attribute(db: Database, queues: Collection[str]) -> Unacked:
         for number, (field, value) in enumerate(zip(rest, values, strict=False)):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-            found = await _queue_of(bindings, value)
+            entry = None if value is None else read_entry(value)
+            found = "" if value is None else await _queue_of(bindings, entry)  # or acknowledged meanwhile
             if found is None:
                 continue
             known += 1
             delivered = delivery_time(readable[field])
-            counts[found] += 1
-            if delivered is not None:
-                since[found] = min(delivered, since.get(found, delivered))
+            if entry is not None and found in sightings:
+                envelope = with_headers(entry.envelope, value.end) if isinstance(value, Large) else entry.envelope
+                sightings[found].append(sighting_of(envelope, delivered=delivered, held=True))
+            elif entry is not None:
+                elsewhere.append(delivered)
         rest = rest[len(values) :]
-    held = {queue: Held(count=counts[queue], since=since.get(queue)) for queue in queues}
-    return Unacked(total=total, queues=held, not_counted=max(0, total - known))
+    held = {queue: _held(sightings[queue]) for queue in queues}
+    return Unacked(total=total, queues=held, not_counted=max(0, total - known), elsewhere=elsewhere)
+
+
+def _held(sightings: Sequence[Sighting]) -> Held:
+    since = min((one.delivered for one in sightings if one.delivered is not None), default=None)
+    return Held(count=len(sightings), since=since, sightings=sightings)
 
 
 def affordable(entries: Iterable[Indexed]) -> Iterator[Indexed]:
@@ -85,11 +94,8 @@ def delivery_time(score: float) -> datetime | None:
     return datetime.fromtimestamp(score, UTC) if 0 < score < _LATEST else None
 
 
-async def _queue_of(bindings: Bindings, value: Value | None) -> str | None:
-    """Return the queue of an entry; empty if it is another queue's or gone, None if that is not known."""
-    if value is None:
-        return ""  # acknowledged meanwhile
-    entry = read_entry(value)
+async def _queue_of(bindings: Bindings, entry: Entry | None) -> str | None:
+    """Return the queue of an entry; empty if it is another queue's, None if that is not known."""
     if entry is None:
         return None
     try:

@@ -8,6 +8,7 @@ An envelope is what kombu's virtual transports write (`kombu/transport/virtual/b
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import orjson
@@ -29,7 +30,11 @@ a list of that many lists takes a few milliseconds and 5 MiB."""
 
 _PROPERTIES: Final = b'"properties"'
 
+_HEADERS: Final = b'"headers"'
+
 _SPACE: Final = b" \t\r\n"
+
+_LONGEST_TIME: Final = 40
 
 _ORIGIN: Final = re.compile(r"gen\d{1,10}@([a-z0-9][-.a-z0-9]{0,252})")
 
@@ -235,6 +240,64 @@ def is_envelope(message: object) -> bool:
     return isinstance(message, dict) and "body" in message and isinstance(message.get("properties"), dict)
 
 
+def is_decodable(value: Value, message: object) -> bool:
+    """Tell whether kombu can deliver a message; what was not parsed counts as such.
+
+    It reads these fields without a default (`kombu/transport/virtual/base.py`: `Message`; `redis.py`: `QoS.append`).
+
+    Args:
+        value: what is in the list.
+        message: the same, as `read_message` returns it.
+    """
+    if isinstance(value, Large) or not is_simple(value):
+        return True
+    match message:
+        case {"properties": {"delivery_tag": _, "delivery_info": {"exchange": _, "routing_key": _}}}:
+            return True
+        case _:
+            return False
+
+
+def body_of(envelope: object) -> str | None:
+    """Return the body as it is stored, which is only compared; None: there is none, or it was not read."""
+    match envelope:
+        case {"body": str() as found}:
+            return found
+        case _:
+            return None
+
+
+def with_headers(envelope: object, end: bytes) -> object:
+    """Return an envelope of which only the end was read, with its headers if these are in it too.
+
+    kombu writes the headers right before the properties (`prepare_message`), and the body before both, in base64.
+
+    Args:
+        envelope: as `read_entry` or `read_message` returned it.
+        end: what was read.
+    """
+    before = end[: max(0, end.rfind(_PROPERTIES))].rstrip(_SPACE).removesuffix(b",").rstrip(_SPACE)
+    first = before.find(_HEADERS)
+    if first < 0 or not isinstance(envelope, dict):
+        return envelope
+    headers = read_json(before[first + len(_HEADERS) :].lstrip(_SPACE).removeprefix(b":"))
+    return {**envelope, "headers": headers} if isinstance(headers, dict) else envelope
+
+
+def eta(envelope: object) -> datetime | None:
+    """Return the time before which a task is not run, or None if it has none, or one that cannot be read."""
+    match envelope:
+        case {"headers": {"eta": str() as found}} if len(found) <= _LONGEST_TIME:
+            pass
+        case _:
+            return None
+    try:
+        parsed = datetime.fromisoformat(found)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
 def task_id(envelope: object) -> str | None:
     """Return the Celery task id; with protocol 1 it is in the properties only."""
     match envelope:
@@ -262,16 +325,22 @@ def retries(envelope: object) -> int | None:
             return None
 
 
-def facts_of(envelope: object) -> MessageFacts | None:
-    """Return what the headers say of a message's past, or None if it was neither retried nor redelivered.
+def is_redelivered(envelope: object) -> bool:
+    """Tell whether kombu has restored a message: it notes that in the headers (`Channel._do_restore_message`)."""
+    match envelope:
+        case {"headers": {"redelivered": True}}:
+            return True
+        case _:
+            return False
 
-    kombu notes in the headers that it has restored a message (`redis.Channel._do_restore_message`).
-    """
+
+def facts_of(envelope: object) -> MessageFacts | None:
+    """Return what the headers say of a message's past, or None if it was neither retried nor redelivered."""
     headers = envelope.get("headers") if isinstance(envelope, dict) else None
     # Most messages end here, and all of a deep queue may be looked at.
     if not isinstance(headers, dict) or not (headers.get("retries") or headers.get("redelivered")):
         return None
-    count, redelivered = retries(envelope) or 0, headers.get("redelivered") is True
+    count, redelivered = retries(envelope) or 0, is_redelivered(envelope)
     if not (count or redelivered):
         return None
     return MessageFacts(

@@ -41,6 +41,7 @@ class Reading(StrEnum):
     KINDS = "read_kinds"
     OLDEST = "read_oldest"
     DELIVERED = "read_delivered"
+    NEXT = "read_next"
 
 
 @cache

@@ -1,13 +1,14 @@
 """The interface to the broker."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from queue_recovery.api.canvas import Canvas
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.diagnosis.evidence import MessageFacts
+from queue_recovery.diagnosis.stuck_evidence import Sighting, Tail
 from queue_recovery.recovery.ports.held import HeldMessage, QueueEnds
 from queue_recovery.recovery.ports.queue_run import QueueRun
 from queue_recovery.recovery.ports.run import MessageName, QuarantinedHeaders, Restorable, Restore, Run, SeenJob
@@ -88,6 +89,8 @@ class Held:
     count: int
     since: datetime | None
     """When the oldest was delivered, by the worker's clock; None: there is none, or it has no time."""
+    sightings: Sequence[Sighting] = field(default=(), compare=False, repr=False)
+    """What was seen of each of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,8 @@ class Unacked:
     queues: Mapping[str, Held]
     not_counted: int
     """Entries whose queue is not known, because only the oldest are read. Counts may be too low by this number."""
+    elsewhere: Sequence[datetime | None] = field(default=(), compare=False, repr=False)
+    """When those were delivered that are known to belong to none of the queues."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +143,13 @@ class Broker(Protocol):
 
         The number of commands is bounded, no matter how many entries there are. A key of the wrong type counts as
         empty.
+        """
+        ...
+
+    async def next_messages(self, queues: Sequence[str]) -> Mapping[str, Mapping[int, Tail]]:
+        """Return what is consumed next of each queue, by the priority of its lists, without empty ones.
+
+        The number of commands is bounded. A key of the wrong type counts as empty.
         """
         ...
 

@@ -99,6 +99,10 @@ class Worker:
     has no pod that has not ended."""
     connects_from: frozenset[str] = frozenset()
     """The addresses from which these pods may connect to the broker: their own, and those of their nodes."""
+    ready_since: tuple[datetime, ...] = field(default=(), compare=False)
+    """Since when those of its pods are ready that are not being stopped, the longest first."""
+    may_hold_nothing: bool = field(default=False, compare=False)
+    """Whether its command says that it may hold no message while it runs a task."""
 
     @property
     def name(self) -> str:

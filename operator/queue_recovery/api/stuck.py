@@ -1,0 +1,83 @@
+"""When a queue counts as stuck, and how a target's status tells of it."""
+
+from pydantic import Field
+
+from queue_recovery.api.base import Model, Sentence, Timestamp
+
+MOST_DELIVERIES = 20
+"""Deliveries of a message that are remembered."""
+
+MOST_NEXT = 5
+"""Messages that are read of those that are consumed next, of each list."""
+
+
+class StuckSpec(Model):
+    """From when on a queue counts as stuck. With 0 the operator does not look for that cause."""
+
+    deaf_seconds: int = Field(
+        300,
+        ge=0,
+        le=86400,
+        description="Messages wait and none is taken for this long, although a pod of the workers has been ready for "
+        "as long and the workers hold no message of the queue. Not told of workers whose command has `--pool=solo` or "
+        "`--disable-prefetch`: with early acknowledgement they hold none while they work. If the application's "
+        "configuration says so instead, set a time longer than their longest task, or 0.",
+    )
+    stranded_messages: int = Field(
+        1,
+        ge=0,
+        le=1000,
+        description="So many messages in `unacked` were delivered before the oldest running process of the workers was "
+        "started, so none of them holds these. 1,000 at most, because only the 1,000 oldest entries are read.",
+    )
+    retry_loop_retries: int = Field(
+        10,
+        ge=0,
+        le=1000000,
+        description="A message has been retried so often, and its retries grow.",
+    )
+    poison_deliveries: int = Field(
+        3,
+        ge=0,
+        le=MOST_DELIVERIES,
+        description="A message was delivered so often without a retry, or a job with new messages, and between all of "
+        "these deliveries containers of the workers were killed or ended with an error.",
+    )
+    hoarded_messages: int = Field(
+        5000,
+        ge=0,
+        le=100000000,
+        description="The workers hold so many messages for each of their ready pods. If more than 1,000 messages are "
+        "in `unacked`, the queue's share is estimated from the 1,000 oldest.",
+    )
+    rising_seconds: int = Field(
+        1800,
+        ge=0,
+        le=604800,
+        description="The number of waiting messages has only risen for this long, by `risingMessages` or more.",
+    )
+    rising_messages: int = Field(
+        1000,
+        ge=1,
+        le=100000000,
+        description="By how many messages a queue rises within `risingSeconds`, at least.",
+    )
+    undecodable_messages: int = Field(
+        1,
+        ge=0,
+        le=MOST_NEXT,
+        description="So many of the 5 messages that are consumed next are not Celery's, seen by two looks. A worker "
+        "that takes such a message may exit.",
+    )
+
+
+class QueueStuck(Model):
+    """Why a queue is stuck."""
+
+    reason: str = Field(max_length=128, description="Why, as one CamelCase word; docs/stuck.md lists them.")
+    since: Timestamp = Field(description="When the operator first saw it.")
+    message: Sentence = Field(description="What was seen, and what to do.")
+
+
+MOST_CAUSES = 7
+"""Causes that one queue can have."""

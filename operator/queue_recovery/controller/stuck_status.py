@@ -1,0 +1,79 @@
+"""What a target's status and events say of stuck queues. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from queue_recovery.api.conditions import Condition, ConditionType, is_true
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.target import QueueDepth, QueueTargetStatus
+from queue_recovery.controller.event_poster import Event
+from queue_recovery.controller.stuck_watch import StuckQueues
+from queue_recovery.controller.target_conditions import Verdict
+from queue_recovery.diagnosis.stuck import ORDER
+from queue_recovery.diagnosis.stuck_evidence import QueueLook
+from queue_recovery.recovery.wording import named, quoted
+
+_NAMED: Final = 3
+"""Causes that the condition's message describes."""
+
+
+def stuck_verdict(stuck: StuckQueues) -> Verdict:
+    """Return the condition `Stuck`: its reason is the most urgent one."""
+    urgency = [reason.value for reason in ORDER]
+    causes = sorted(
+        ((cause, queue) for queue, of_queue in stuck.items() for cause in of_queue),
+        key=lambda one: (urgency.index(one[0].reason), one[1]),
+    )
+    if not causes:
+        return "False", Reason.NOT_STUCK, "nothing that was seen says that a queue is stuck"
+    shown = [f'queue "{queue}": {cause.message} ({cause.reason})' for cause, queue in causes]
+    more = "" if len(shown) <= _NAMED else f". And {len(shown) - _NAMED} more: see status.queues"
+    return "True", causes[0][0].reason, ". ".join(shown[:_NAMED]) + more
+
+
+def longest_etas(looks: Mapping[str, QueueLook]) -> Mapping[str, int]:
+    """Return how many seconds after its delivery the latest ETA of a held message is, by queue."""
+    waits = {
+        queue: [(one.eta - one.delivered).total_seconds() for one in look.sightings if one.eta and one.delivered]
+        for queue, look in looks.items()
+    }
+    return {queue: int(max(seconds)) for queue, seconds in waits.items() if seconds}
+
+
+def eta_verdict(longest: Mapping[str, int], timeout: int) -> Verdict:
+    """Return the condition `EtasVisible`, from the longest ETA of each queue and Celery's visibility timeout."""
+    beyond = {queue: seconds for queue, seconds in longest.items() if seconds > timeout}
+    if not beyond:
+        return "True", Reason.ETAS_WITHIN_TIMEOUT, "no held message has an ETA beyond visibilityTimeoutSeconds"
+    message = (
+        f"workers hold messages of {quoted(sorted(beyond))} with an ETA of up to {max(beyond.values())} seconds, and "
+        f"visibilityTimeoutSeconds is {timeout}: Celery delivers them again each time that it is over, so they run "
+        "more than once. Raise visibility_timeout above the longest ETA, or schedule these tasks in a database"
+    )
+    return "False", Reason.ETA_BEYOND_TIMEOUT, message
+
+
+def with_stuck(depth: QueueDepth, stuck: StuckQueues) -> QueueDepth:
+    """Return a queue's depth with the causes why it is stuck."""
+    return depth.model_copy(update={"stuck": list(stuck.get(depth.name, ()))})
+
+
+def stuck_events_between(before: QueueTargetStatus, after: QueueTargetStatus, condition: Condition) -> Iterator[Event]:
+    """Yield an event for the causes that appeared between two checks, or one if the last of them is over.
+
+    `condition`: `Stuck` after these checks.
+    """
+    new = _causes(after) - _causes(before)
+    if condition.status == "True" and new:
+        queues = sorted({f'"{queue}"' for queue, _ in new})
+        yield Event(
+            type="Warning",
+            reason=next(reason.value for reason in ORDER if any(reason.value == one for _, one in new)),
+            note=f"Stuck: newly {named(queues)}. {condition.message}",
+        )
+    elif condition.status == "False" and is_true(before.conditions, ConditionType.STUCK):
+        yield Event(type="Normal", reason=condition.reason, note=f"Stuck: {condition.message}")
+
+
+def _causes(status: QueueTargetStatus) -> frozenset[tuple[str, str]]:
+    return frozenset((queue.name, cause.reason) for queue in status.queues for cause in queue.stuck)

@@ -1,0 +1,161 @@
+"""Watches the queues of one target: looks at each, remembers the last looks, and tells which queues are stuck."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.stuck import QueueStuck
+from queue_recovery.api.target import QueueDepth, QueueSpec, QueueTargetSpec
+from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.diagnosis.stuck import ORDER, find, needs_workers, tell
+from queue_recovery.diagnosis.stuck_evidence import QueueLook, WorkersLook
+from queue_recovery.diagnosis.stuck_memory import Memory, Told, remember, with_ends
+from queue_recovery.diagnosis.stuck_rules import Case
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.phase import timestamp
+from queue_recovery.recovery.ports import Broker, Held, Unacked, Worker, Workers
+
+StuckQueues = Mapping[str, Sequence[QueueStuck]]
+"""Why queues are stuck, by queue; queues that are not are omitted."""
+
+_NOBODY = Held(count=0, since=None)
+
+
+class StuckWatch:
+    """The last looks at the queues of one target, in memory.
+
+    Another process begins again, with what the status says.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a look."""
+        self._memories: dict[str, Memory] = {}
+        self._generation: int | None = None
+        self._told: Mapping[str, Mapping[Reason, Told]] = {}
+
+    def begin(self, generation: int, old: Sequence[QueueDepth]) -> None:
+        """Begin a check.
+
+        Args:
+            generation: of the target. A changed one may name another broker, so what was seen counts no more.
+            old: what the status says of the queues.
+        """
+        if generation != self._generation:
+            self._generation = generation
+            self._memories.clear()
+        self._told = {queue.name: _told(queue.stuck) for queue in old}
+
+    async def look(
+        self, spec: QueueTargetSpec, looks: Mapping[str, QueueLook], broker: Broker, workers: Workers, at: datetime
+    ) -> StuckQueues:
+        """Return which queues are stuck; raises RecoveryError if the broker cannot be used.
+
+        Args:
+            spec: of the target.
+            looks: what was seen of each queue.
+            broker: the target's.
+            workers: those of its namespace. They are looked at only if that can prove something.
+            at: the time of this look.
+        """
+        now = timestamp(at)
+        memories: dict[str, Memory] = {}
+        for queue in spec.queues:
+            memories[queue.name] = remember(
+                self._memories.get(queue.name),
+                looks[queue.name],
+                at,
+                queues=len(looks),
+                job_task=None if queue.message is None else queue.message.task,
+                told=self._told.get(queue.name),
+            )
+            await asyncio.sleep(0)
+        stuck = spec.diagnosis.stuck
+        doubted = [queue for queue in spec.queues if needs_workers(stuck, memories[queue.name], looks[queue.name])]
+        seen = await _look_at_workers(workers, doubted)
+        cases: dict[str, Case] = {}
+        for name, look in looks.items():
+            found = seen.get(name, _NOT_NEEDED)
+            memory = memories[name] if found is None else with_ends(memories[name], found)
+            cases[name] = Case(spec=stuck, memory=memory, look=look, workers=found, at=at)
+        findings = {name: find(case) for name, case in cases.items()}
+        suspected = [name for name, case in cases.items() if findings[name] or case.memory.told]
+        holders = await broker.holders(*suspected) if suspected else {}
+        self._memories = {
+            name: tell(case, findings[name], now)
+            for name, case in cases.items()
+            # What a recovery does to a queue looks like a cause, and ends what was one.
+            if name not in holders and not (case.workers is not None and case.workers.is_held)
+        }
+        return {name: shown for name, memory in self._memories.items() if (shown := _shown(memory))}
+
+
+_NOT_NEEDED = WorkersLook(oldest_process=None)
+
+
+async def looks_at(
+    spec: QueueTargetSpec, broker: Broker, ready: Mapping[str, int], unacked: Unacked
+) -> Mapping[str, QueueLook]:
+    """Return what is seen of each queue, of which the depths and the messages that workers hold are known."""
+    waiting = [queue for queue, count in ready.items() if count]
+    lists = await broker.next_messages(waiting) if waiting else {}
+    held = {queue: unacked.queues.get(queue, _NOBODY) for queue in ready}
+    looks: dict[str, QueueLook] = {}
+    for queue in spec.queues:
+        looks[queue.name] = QueueLook(
+            ready=ready[queue.name],
+            held=held[queue.name].count,
+            sightings=held[queue.name].sightings,
+            lists=lists.get(queue.name, {}),
+            total=unacked.total,
+            not_counted=unacked.not_counted,
+            shared=[one.delivered for other in _with_same_workers(spec, queue) for one in held[other].sightings],
+            elsewhere=unacked.elsewhere,
+        )
+        await asyncio.sleep(0)
+    return looks
+
+
+def _with_same_workers(spec: QueueTargetSpec, queue: QueueSpec) -> Sequence[str]:
+    """Return the other queues that one of the queue's workers consumes."""
+    workers = frozenset(queue.workers)
+    return [other.name for other in spec.queues if other is not queue and not workers.isdisjoint(other.workers)]
+
+
+async def _look_at_workers(workers: Workers, queues: Collection[QueueSpec]) -> Mapping[str, WorkersLook | None]:
+    """Return what the workers of these queues look like; None: they could not be looked at."""
+    refs = sorted({ref for queue in queues for ref in queue.workers})
+    if not refs:
+        return {}
+    try:
+        found = dict(zip(refs, await workers.look(refs), strict=True))
+    except RecoveryError:
+        # Another condition tells of it.
+        return dict.fromkeys((queue.name for queue in queues), None)
+    return {queue.name: _together(queue.workers, found) for queue in queues}
+
+
+def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> WorkersLook:
+    of_queue = [found[ref] for ref in refs]
+    starts = [one.oldest_process for one in of_queue if one.oldest_process is not None]
+    ready = [since for one in of_queue for since in one.ready_since]
+    return WorkersLook(
+        oldest_process=min(starts, default=None),
+        ready_pods=len(ready),
+        ready_since=min(ready, default=None),
+        may_hold_nothing=any(one.may_hold_nothing for one in of_queue),
+        ends=[end for one in of_queue for end in one.ends],
+        is_held=any(one.note is not None for one in of_queue),
+    )
+
+
+def _told(stuck: Sequence[QueueStuck]) -> Mapping[Reason, Told]:
+    """Return what an earlier process has told."""
+    known = {reason.value: reason for reason in ORDER}
+    return {known[one.reason]: Told(since=one.since, message=one.message) for one in stuck if one.reason in known}
+
+
+def _shown(memory: Memory) -> Sequence[QueueStuck]:
+    return [
+        QueueStuck(reason=reason.value, since=told.since, message=told.message) for reason, told in memory.told.items()
+    ]

@@ -1,0 +1,236 @@
+"""The rules by which a queue is stuck: one for each cause, each proves it or says nothing. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.stuck import StuckSpec
+from queue_recovery.diagnosis.stuck_evidence import QueueLook, WorkersLook
+from queue_recovery.diagnosis.stuck_memory import OF_JOB, Memory, Track
+
+ALLOWANCE: Final = timedelta(seconds=5)
+"""Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
+
+RECENT: Final = timedelta(minutes=10)
+"""How long ago a message was last retried at most, for a loop that goes on."""
+
+_LEAST_RISES: Final = 3
+"""Looks that saw the queue rise: a burst is one."""
+
+_LONGEST_NAME: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Why a queue is stuck."""
+
+    reason: Reason
+    message: str
+    """What was seen, in numbers, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """All that is known of one queue at one look."""
+
+    spec: StuckSpec
+    memory: Memory
+    look: QueueLook
+    workers: WorkersLook | None
+    """None: they could not be looked at."""
+    at: datetime
+
+
+def poison(case: Case) -> Finding | None:
+    """Tell of messages that may kill the workers that run them."""
+    least = case.spec.poison_deliveries
+    if not least or case.workers is None:
+        return None
+    found = {
+        key: track
+        for key, track in case.memory.tracks.items()
+        if may_be_poison(track) and track.deliveries >= least and _deaths(track, case.memory) >= max(1, least - 1)
+    }
+    if not found:
+        return None
+    worst = max(found.values(), key=lambda one: one.deliveries)
+    # The messages of a job may be among those that were found by their own ids.
+    count = sum(not key.startswith(OF_JOB) for key in found) or len(found)
+    killed = any(end.reason == "OOMKilled" for end in case.workers.ends)
+    how = "were OOMKilled" if killed else "were killed or ended with an error"
+    return Finding(
+        reason=Reason.POISON_MESSAGE,
+        message=f"{_messages(count)} {_were(count)} delivered again and again without a retry, one of them "
+        f"{worst.deliveries} times{_of_task(worst)}, and in between containers of the workers {how}. One of these "
+        "messages may be what kills them. Purge it with a recovery that selects it (purge.select), or raise the memory "
+        "limit",
+    )
+
+
+def retry_loop(case: Case) -> Finding | None:
+    """Tell of messages whose retries grow."""
+    least = case.spec.retry_loop_retries
+    found = [
+        track
+        for track in case.memory.tracks.values()
+        if least and track.retries >= least and track.grown is not None and case.at - track.grown <= RECENT
+    ]
+    if not found:
+        return None
+    worst = max(found, key=lambda one: one.retries)
+    count = len(found)
+    return Finding(
+        reason=Reason.RETRY_LOOP,
+        message=f"{_messages(count)} {'has' if count == 1 else 'have'} been retried {_times(least)} or more and "
+        f"{'goes' if count == 1 else 'go'} on, one of them {_times(worst.retries)}{_of_task(worst)}. If the error is "
+        "not transient, fix the task and create a recovery that purges the queue and lists the jobs",
+    )
+
+
+def deaf(case: Case) -> Finding | None:
+    """Tell of workers that take nothing."""
+    still, least = still_for(case.memory), timedelta(seconds=case.spec.deaf_seconds)
+    workers = case.workers
+    if not least or still < least or workers is None or workers.ready_since is None or workers.may_hold_nothing:
+        return None
+    if case.at - workers.ready_since < least or _may_be_working(case, case.at - least):
+        return None
+    pods = f"{_pods(workers.ready_pods)} of the workers {'is' if workers.ready_pods == 1 else 'are'}"
+    return Finding(
+        reason=Reason.DEAF_WORKERS,
+        message=f"{_messages(case.look.ready)} {'waits' if case.look.ready == 1 else 'wait'} and none was taken for "
+        f"{still.total_seconds():.0f} seconds, although {pods} ready and no process of theirs holds any of the queue. "
+        "If they do not run a task that takes so long without prefetching, restart them: create a recovery with "
+        "purge.mode: None and restart.annotate: true",
+    )
+
+
+def undecodable(case: Case) -> Finding | None:
+    """Tell of messages that are not Celery's."""
+    count, least = case.memory.undecodable, case.spec.undecodable_messages
+    if not least or count < least:
+        return None
+    return Finding(
+        reason=Reason.UNDECODABLE_MESSAGES,
+        message=f"{_messages(count)} of those that are consumed next {'is' if count == 1 else 'are'} not Celery's, in "
+        "two looks in a row. A worker that takes one may exit. Find out which program wrote them, and purge the queue "
+        "with a recovery that has purge.takeUnreadable: true",
+    )
+
+
+def stranded(case: Case) -> Finding | None:
+    """Tell of messages that no running process can hold."""
+    found, least = _stranded_of(case), case.spec.stranded_messages
+    if not least or len(found) < least or case.workers is None or case.workers.oldest_process is None:
+        return None
+    count, more = len(found), "" if case.look.is_complete else "at least "
+    it = "it" if count == 1 else "them"
+    first, started = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (min(found), case.workers.oldest_process))
+    return Finding(
+        reason=Reason.STRANDED_MESSAGES,
+        message=f"{more}{_messages(count)} in unacked {_were(count)} delivered (since {first}) before the oldest "
+        f"running process of the workers was started ({started}), so no worker holds {it}. Celery gives {it} back only "
+        f"after its visibility timeout. To give {it} back now, create a recovery with purge.mode: None and "
+        "redeliver: {}",
+    )
+
+
+def hoarded(case: Case) -> Finding | None:
+    """Tell of workers that hold more than they can run."""
+    held, least = share(case.look), case.spec.hoarded_messages
+    pods = 0 if case.workers is None else case.workers.ready_pods
+    if not least or not pods or held < least * pods:
+        return None
+    ahead = sum(one.eta is not None and one.eta > case.at for one in case.look.sightings)
+    about = "" if case.look.is_complete else "about "
+    whose = (
+        f"{ahead} of the {case.look.held} oldest of them have an ETA in the future. Schedule far ETAs in a database"
+        if 2 * ahead > case.look.held
+        else "Lower worker_prefetch_multiplier"
+    )
+    return Finding(
+        reason=Reason.HOARDED_MESSAGES,
+        message=f"{_pods(pods)} of the workers {'holds' if pods == 1 else 'hold'} {about}{_messages(held)} in unacked, "
+        f"more than they can run. {whose}. No recovery is needed",
+    )
+
+
+def rising(case: Case) -> Finding | None:
+    """Tell of a queue that has only risen."""
+    rise, spec = case.memory.rise, case.spec
+    if not spec.rising_seconds or rise is None or rise.times < _LEAST_RISES:
+        return None
+    lasted, risen = case.at - rise.since, rise.last - rise.base
+    if lasted < timedelta(seconds=spec.rising_seconds) or risen < spec.rising_messages:
+        return None
+    return Finding(
+        reason=Reason.RISING_DEPTH,
+        message=f"the queue has only risen for {lasted.total_seconds():.0f} seconds, from {rise.base} to {rise.last} "
+        "waiting messages. Scale the workers up, or find out why their tasks take longer. No recovery is needed",
+    )
+
+
+def still_for(memory: Memory) -> timedelta:
+    """Return how long messages have been waiting of which none was taken."""
+    return timedelta() if memory.still_since is None else memory.last - memory.still_since
+
+
+def share(look: QueueLook) -> int:
+    """Return how many messages of `unacked` are the queue's, estimated where not all are counted."""
+    counted = look.total - look.not_counted
+    return look.held if look.is_complete or counted <= 0 else look.held * look.total // counted
+
+
+def _may_be_working(case: Case, since: datetime) -> bool:
+    """Tell whether the workers may have been running tasks since then, and hold what they have prefetched meanwhile.
+
+    A message of a queue that is not listed may be theirs. If it was delivered later, these workers do take messages, or
+    others do.
+    """
+    if len(_stranded_of(case)) < case.look.held:
+        return True
+    before = [one for one in case.look.elsewhere if one is None or one <= since + ALLOWANCE]
+    return not all(_is_stranded(case, delivered) for delivered in (*case.look.shared, *before))
+
+
+def _is_stranded(case: Case, delivered: datetime | None) -> bool:
+    """Tell whether no running process of the workers can have taken what was delivered then."""
+    oldest = None if case.workers is None else case.workers.oldest_process
+    return oldest is not None and delivered is not None and delivered < oldest - ALLOWANCE
+
+
+def _stranded_of(case: Case) -> Sequence[datetime]:
+    """Return when the messages of the queue were delivered that no running process can have taken."""
+    return [one.delivered for one in case.look.sightings if one.delivered and _is_stranded(case, one.delivered)]
+
+
+def may_be_poison(track: Track) -> bool:
+    """Tell whether a message, or the messages of a job, were delivered more than once without a retry."""
+    return track.retries == 0 and track.deliveries > 1
+
+
+def _deaths(track: Track, memory: Memory) -> int:
+    """Return between how many deliveries of a message a container of the workers was killed or ended with an error."""
+    return sum(any(begin - ALLOWANCE <= end <= until + ALLOWANCE for end in memory.ends) for begin, until in track.gaps)
+
+
+def _of_task(track: Track) -> str:
+    return "" if track.task is None else f' (task "{track.task[:_LONGEST_NAME]}")'
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
