@@ -75,7 +75,7 @@ class Trouble(StrEnum):
     TRANSIENT = "transient errors"
     """It is killed; the jobs' errors are transient, and once it is held the target says to ignore that."""
     UNLABELLED = "labels removed"
-    """Somebody removes the operator's labels from the workers' Deployment."""
+    """Somebody removes the operator's labels from the workers, and from what KEDA scales them by."""
     FORGED_JOB = "forged job"
     """Another client of the broker writes a frozen job into the run's record that is none."""
     FORGED_COUNTER = "forged counter"

@@ -12,7 +12,7 @@ from sandbox.processes import DeadlineError, until
 from tests.chaos.cases import CaseRun, Trouble, judge
 from tests.chaos.endings import ends
 from tests.chaos.observation import OPERATOR, names_in
-from tests.chaos.scenario import IMAGE, NEXT, REPLICAS, Scenario
+from tests.chaos.scenario import IMAGE, NEXT, REPLICAS, SCALER, Scenario
 from tests.chaos.watched import Watched
 from tests.mongodb import through
 
@@ -130,11 +130,14 @@ async def update_begins(case_run: CaseRun) -> bool:
 
 
 async def labels_are_removed(case_run: CaseRun) -> bool:
-    """Remove the operator's labels from the workers' Deployment."""
+    """Remove the operator's labels from the workers, and from what KEDA scales them by."""
     scenario = case_run.scenario
     async with case_run.operator(*case_run.case.points) as operator:
         reached = await case_run.is_hit(operator)
-        await scenario.api.patch(f"{scenario.path('Deployment')}/worker", {"metadata": {"labels": _NO_LABELS}})
+        unlabelled = {"metadata": {"labels": _NO_LABELS}}
+        await scenario.api.patch(f"{scenario.path(scenario.worker_kind)}/worker", unlabelled)
+        if scenario.stateful:
+            await scenario.api.patch(f"{scenario.path('ScaledObject')}/{SCALER}", unlabelled)
         operator.send(signal.SIGUSR1)
         await judge(case_run)
     return reached

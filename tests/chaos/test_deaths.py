@@ -155,8 +155,16 @@ async def test_labels_that_somebody_removes_while_the_workers_are_at_0_keep_none
     servers: Servers,
 ) -> None:
     drain = Point(name="k8s scale to 0", number=1, side="after", fault=Fault.HOLD)
+    # In the drain, KEDA would be paused again; later only the annotation says whose pause it is.
+    boundary = Point(name="redis boundary", number=1, side="before", fault=Fault.HOLD)
 
-    await in_order(servers, [Case(trouble=Trouble.UNLABELLED, points=(drain,))])
+    await in_order(
+        servers,
+        [
+            Case(trouble=Trouble.UNLABELLED, points=(drain,)),
+            replace(plans.STATEFUL, trouble=Trouble.UNLABELLED, points=(boundary,)),
+        ],
+    )
 
 
 @pytest.mark.thorough

@@ -20,6 +20,7 @@ from tests.held import NOTE
 from tests.keda import CRD, scaled_object
 from tests.manifests.conftest import Cluster
 from tests.manifests.objects import recovery
+from tests.rollouts import define
 
 NAME = "queue-recovery"
 LABEL = f"app.kubernetes.io/name={NAME}"
@@ -177,20 +178,12 @@ class Installation:
 
     async def pause_keda(self, mark: str) -> None:
         """Create a ScaledObject that a recovery has paused which is gone, with that mark: its labels or annotations."""
-        await asyncio.to_thread(partial(self.cluster.kubectl, "apply", "-f", "-", given=CRD))
+        await define(self.api, CRD)
         marks = {"labels": {HELD_BY: "gone", HELD_BY_UID: "uid"}, "annotations": {PAUSED_BY: "gone/uid"}}
         scaler = scaled_object()
         scaler["metadata"][mark] = marks[mark]
         scaler["metadata"]["annotations"] = {**scaler["metadata"]["annotations"], PAUSED: "true"}
-
-        async def created() -> bool:
-            try:
-                await self.api.create(self._scaled_objects, scaler)
-            except ApiError:
-                return False
-            return True
-
-        await until(created, "the API server to serve ScaledObjects", of=self.cluster.plane.apiserver)
+        await self.api.create(self._scaled_objects, scaler)
 
     async def run_script(self, name: str) -> None:
         """Run a script of the manifests."""

@@ -6,6 +6,7 @@ It stands for KEDA: while it is not paused, it scales workers up from 0 when mes
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from tests.model import finish
 from tests.model.state import NO_RECOVERY, State, Status
 from tests.model.view import Outcome, View
 
@@ -40,6 +41,8 @@ def _confirm(view: View) -> Outcome:
 def _pause(view: View) -> Outcome:
     if not view.process.unpaused and view.has("pause: only as it was seen"):
         return view.go("open")
+    if view.state.denied:
+        return view.go("open", finish.restored(view))
     process = view.process._replace(at="scale", unpaused=False)
     return view.stay(process, view.state.with_pause(view.recovery))
 
@@ -47,8 +50,8 @@ def _pause(view: View) -> Outcome:
 def unpaused(view: View) -> State:
     """Return the state after the autoscaler was unpaused, if the status says that this recovery pauses it."""
     state, status = view.state, view.status
-    if not status.pauses:
-        return state
+    if not status.pauses or state.denied:
+        return state  # a late pause is denied as well
     if state.paused != NO_RECOVERY and state.paused in {view.recovery, status.paused_before}:
         return state.with_pause(NO_RECOVERY)
     fences = view.has("unpause: moves the version on without a pause too")
@@ -56,10 +59,14 @@ def unpaused(view: View) -> State:
 
 
 def _unpause(view: View) -> Outcome:
+    if view.state.denied and view.state.paused == view.recovery:
+        return None  # until the deadline
     return view.go("wait for the rollout", unpaused(view))
 
 
 def _unpause_at_the_end(view: View) -> Outcome:
+    if view.state.denied and not view.has("end: does not wait for an autoscaler that may not be changed"):
+        return None
     return view.go("close", unpaused(view))
 
 

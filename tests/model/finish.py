@@ -103,7 +103,9 @@ def _release(view: View) -> Outcome:
 
 
 def _finish(view: View) -> Outcome:
-    status = view.status._replace(over=True, enqueued=view.process.booked)
+    says = view.has("end: says which autoscaler may still be paused")
+    still_paused = says and view.state.denied and view.state.paused == view.recovery
+    status = view.status._replace(over=True, enqueued=view.process.booked, still_paused=still_paused)
     if view.process.doubtful:
         status = status._replace(ending="In doubt")
     elif view.run.lost and view.has("end: fails if it has written something off"):

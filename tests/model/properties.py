@@ -127,7 +127,7 @@ def _has_found_nothing(status: Status) -> bool:
 def _left_behind(state: State) -> Iterator[Violation]:
     if state.replicas == 0 or state.note != NO_RECOVERY:
         yield "workers left at 0"
-    if state.paused != NO_RECOVERY:
+    if state.paused != NO_RECOVERY and not state.statuses[state.paused].still_paused:
         yield "autoscaler left paused"
     if state.lock not in {NO_RECOVERY, state.vanished}:
         yield "lock left behind"

@@ -102,6 +102,8 @@ class Status(NamedTuple):
     """It names the autoscaler, which is paused for the drain."""
     paused_before: int = NO_RECOVERY
     """The recovery that is gone and had paused the autoscaler."""
+    still_paused: bool = False
+    """Its final message says that the autoscaler may still be paused."""
 
     @property
     def touched(self) -> bool:
@@ -185,6 +187,8 @@ class State(NamedTuple):
     """An autoscaler scales the workers up from 0 while messages wait in the queue and it is not paused."""
     paused: int = NO_RECOVERY
     """The recovery that has paused it."""
+    denied: bool = False
+    """The API server denies every change of it."""
     is_copy: bool = False
     """The first recovery is created with the name and the spec of the last one, once that is gone."""
     entry: Entry = Entry()
@@ -216,6 +220,7 @@ class State(NamedTuple):
     failovers: int = 0
     crashes: int = 0
     evictions: int = 0
+    denials: int = 0
 
     def with_run(self, recovery: int, run: Run) -> "State":
         """Return the state with this record in Redis."""

@@ -128,9 +128,11 @@ def _chances(state: State) -> Iterator[Move]:
     if is_over(state):
         return
     if state.cancels and not state.statuses[0].ending:
-        # With the broker away for good it is the deadline that comes, sooner or later.
+        # With the broker away for good, or where changes are denied, it is the deadline that comes, sooner or later.
         cancelled = state._replace(cancels=0, cancelled=True)
-        yield Move("the user cancels the first recovery", cancelled, sure=state.broker_away)
+        yield Move("the user cancels the first recovery", cancelled, sure=state.broker_away or state.denied)
+    if state.denials:
+        yield Move("changes of the autoscaler are denied", state._replace(denials=0, denied=True), sure=False)
     yield from _removals(state)
     yield from _of_the_last(state)
     if state.outages:

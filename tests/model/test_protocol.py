@@ -23,6 +23,8 @@ PRODUCER = beginning(jobs=0, old=0)._replace(producers=1, retries=False)
 SOMEBODY_SCALES = beginning()._replace(scalings=2)
 SOMEBODY_REPLACES = beginning()._replace(replacements=1)
 AUTOSCALED = beginning()._replace(autoscales=True)
+DENIED = AUTOSCALED._replace(denials=1, cancels=1)
+"""The API server denies every change of the autoscaler from some moment on."""
 RIVAL = beginning(old=0)._replace(rivals=1, cancels=1)
 BROKER_GOES = beginning(old=0)._replace(outages=1, cancels=1)
 BROKER_FORGETS = beginning()._replace(losses=1)
@@ -183,6 +185,17 @@ def test_workers_that_somebody_replaces_are_drained_again() -> None:
 )
 def test_an_autoscaler_is_paused_while_the_workers_are_at_0_and_unpaused_at_every_ending(start: State) -> None:
     assert held(start._replace(cancels=1)).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+def test_an_ending_does_not_wait_for_an_autoscaler_that_may_not_be_changed_and_says_what_is_still_paused() -> None:
+    one_operator = DENIED._replace(processes=(Process(0),), deaths=1)
+
+    assert held(one_operator).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
+
+
+@pytest.mark.thorough
+def test_nor_does_it_with_two_operators() -> None:
+    assert held(DENIED).endings == {(ENQUEUED,), (CANCELLED_BEFORE,), (CANCELLED_AFTER,)}
 
 
 @pytest.mark.thorough
@@ -447,6 +460,18 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         "an ending that finds no pause leaves the autoscaler's resourceVersion as it is",
         {"unpause: moves the version on without a pause too"},
         AUTOSCALED._replace(cancels=1),
+        "autoscaler left paused",
+    ),
+    (
+        "an ending that waits for an autoscaler that it may not change",
+        {"end: does not wait for an autoscaler that may not be changed"},
+        DENIED,
+        "recovery without end",
+    ),
+    (
+        "an ending that does not say which autoscaler may still be paused",
+        {"end: says which autoscaler may still be paused"},
+        DENIED,
         "autoscaler left paused",
     ),
     (

@@ -64,6 +64,8 @@ Part = Literal[
     "end: keeps the stamp of what it gives back",
     "end: keeps the run",
     "end: releases the lock in doubt too",
+    "end: does not wait for an autoscaler that may not be changed",
+    "end: says which autoscaler may still be paused",
 ]
 """What makes the protocol hold; a test takes one out and sees it break."""
 

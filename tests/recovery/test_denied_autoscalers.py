@@ -163,3 +163,16 @@ async def test_one_that_is_removed_by_force_logs_what_it_may_not_unpause_and_is_
     assert case.workers.replicas == {"worker": 2}
     (said,) = [record.getMessage() for record in caplog.records if "tts-scaler" in record.getMessage()]
     assert said.startswith('the recovery was removed by force. ScaledObject "tts-scaler" may still be paused')
+
+
+async def test_one_that_is_cut_off_from_its_broker_says_what_may_still_be_paused_too() -> None:
+    case, working = await stopping()
+    case.autoscalers.denial = DENIED[0]
+    case.environment.terminating = True
+    case.broker.fail_always("close", RecoveryError(Reason.SECRET_NOT_FOUND, "it is gone"))
+
+    case.resource.change(deleting=True)
+    await working
+
+    assert "the broker is no longer reachable" in case.status.message
+    assert 'ScaledObject "tts-scaler" may still be paused' in case.status.message

@@ -217,6 +217,17 @@ async def test_labels_that_somebody_has_removed_are_written_again_with_the_next_
     assert (keda.annotations, keda.labels) == ({PAUSED_REPLICAS: "3"}, {})
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", f"{BY.name}/", f"/{RUN}", f"{BY.name}/{RUN}\n", f"two words/{RUN}", f"{'x' * 64}/{RUN}", "x/" + "u" * 64],
+)
+async def test_an_annotation_that_no_operator_has_written_names_no_recovery(text: str) -> None:
+    async with Keda(annotations={PAUSED: "true", PAUSED_BY: text}).apis() as api:
+        found = await look(api)
+
+    assert (found.is_paused, found.paused_by) == (True, None)
+
+
 DENIED = {HTTPStatus.FORBIDDEN: Reason.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY: Reason.WORKER_WRITE_REFUSED}
 
 

@@ -1,15 +1,15 @@
 """`manifests/scale-back.sh`, where others write to the Deployment at the same time, or into its labels."""
 
-import json
 from pathlib import Path
 
 from queue_recovery.recovery.ports import SCALE_BACK_TO
 from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_BY
 from queue_recovery.workers.snapshot import note_labels
-from sandbox.api import ApiError, Json
-from sandbox.processes import until
+from sandbox.api import Json
 from tests import readme
 from tests.keda import CRD, scaled_object
+from tests.rollouts import CRD as ROLLOUTS
+from tests.rollouts import define
 from tests.workers.fleet import RUN, Fleet, manifest, note
 from tests.workers.test_scale_back import traces
 
@@ -77,7 +77,7 @@ async def test_a_label_that_is_no_number_of_replicas_changes_nothing_and_is_name
 async def test_a_user_who_may_not_list_scaled_objects_scales_the_workers_back_and_is_told_of_the_rest(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    await _install_keda(fleet)
+    await define(fleet.api, CRD, ROLLOUTS)  # the user may not list either kind
     for name, labels, annotations in (
         ("labelled", note_labels(note(1)), {}),
         ("annotated", {}, {PAUSED_BY: f"tts-wrong-shape/{RUN}"}),
@@ -115,20 +115,6 @@ async def test_a_user_who_may_not_list_scaled_objects_scales_the_workers_back_an
     found = await fleet.api.get(_SCALED_OBJECTS.format(fleet.namespace))
     marks = {one["metadata"]["name"]: one["metadata"].get("annotations", {}) for one in found["items"]}
     assert marks == {"annotated": {}, "labelled": {}, "of-the-user": {PAUSED: "true"}}
-
-
-async def _install_keda(fleet: Fleet) -> None:
-    """Apply the definition of ScaledObjects, and wait until they are served."""
-    await fleet.sandbox.kubectl("apply", "-f", "-", input=json.dumps(CRD))
-
-    async def served() -> bool:
-        try:
-            await fleet.api.get(_SCALED_OBJECTS.format(fleet.namespace))
-        except ApiError:
-            return False
-        return True
-
-    await until(served, "the API server to serve ScaledObjects")
 
 
 def _held(name: str, replicas: str) -> Json:

@@ -34,13 +34,6 @@ IN_FORCE_WITHIN: Final = timedelta(minutes=1)
 """How long an API server may take until it enforces a policy that was created."""
 
 _Dated = V1ValidatingAdmissionPolicy | V1ValidatingAdmissionPolicyBinding
-_MAY_NOT_READ: Final = RecoveryError(
-    Reason.FORBIDDEN,
-    "the target does not let the author approve, and the operator may not read whether the policies of "
-    "manifests/admission are in force. Grant its ServiceAccount get on validatingadmissionpolicies and "
-    "validatingadmissionpolicybindings of the group admissionregistration.k8s.io, by a ClusterRole and a "
-    f'ClusterRoleBinding; the name "{POLICY}" is enough',
-)
 _NOBODY: Final = "queuerecovery.dev/nobody"
 
 
@@ -62,7 +55,7 @@ async def is_author_guarded(api: ApiClient, namespace: str, name: str, uid: str,
 
 async def _created(reads: Callable[..., Awaitable[_Dated]]) -> datetime | None:
     try:
-        with translated_failures(forbidden=_MAY_NOT_READ, expected=(HTTPStatus.NOT_FOUND,)):
+        with translated_failures(forbidden=_may_not_read(), expected=(HTTPStatus.NOT_FOUND,)):
             found = await reads(POLICY, _request_timeout=REQUEST_SECONDS)
     except ApiException:
         return None
@@ -91,3 +84,13 @@ async def _refuses_another(api: ApiClient, namespace: str, name: str, uid: str) 
     except ApiException as error:
         return f"'{POLICY}'" in str(error.body)
     return False
+
+
+def _may_not_read() -> RecoveryError:
+    return RecoveryError(
+        Reason.FORBIDDEN,
+        "the target does not let the author approve, and the operator may not read whether the policies of "
+        "manifests/admission are in force. Grant its ServiceAccount get on validatingadmissionpolicies and "
+        "validatingadmissionpolicybindings of the group admissionregistration.k8s.io, by a ClusterRole and a "
+        f'ClusterRoleBinding; the name "{POLICY}" is enough',
+    )

@@ -112,6 +112,8 @@ async def end_cut_off(recovery: Recovery, error: RecoveryError) -> None:
             "the broker is no longer reachable, so the next recovery of this queue has to release the lock: "
             f"{error.message}"
         )
+        if left := describe_still_paused(recovery):
+            message = f"{message}. {left}"
         ending = recovery.status.ending and recovery.status.ending.model_copy(update={"message": message})
         status = recovery.status.model_copy(update={"ending": ending})
     await record_outcome(recovery, status, are_figures_final=is_closed)

@@ -5,6 +5,7 @@ HorizontalPodAutoscaler, and leaves the replicas alone. The annotation `paused-r
 itself sets the replicas, also after the recovery has set them back.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -32,6 +33,9 @@ PAUSED_BY: Final = f"{GROUP}/paused-by"
 
 It says the same as the labels, by which the object is found: somebody may remove one of the two.
 """
+
+_NAME_AND_UID: Final = re.compile(r"(?P<name>[a-z0-9][-.a-z0-9]{0,62})/(?P<uid>[-A-Za-z0-9]{1,63})\Z")
+"""Any user who may change the object may write any text of any size, where the API server limits labels."""
 
 _BEFORE: Final = {PAUSED: PAUSED_BEFORE, PAUSED_REPLICAS: PAUSED_REPLICAS_BEFORE}
 
@@ -86,8 +90,8 @@ def labelled_by(found: KedaScaledObject) -> PausedBy | None:
 
 def all_paused_by(found: KedaScaledObject) -> Sequence[PausedBy]:
     """Return the recovery that has paused a ScaledObject, as its labels say and as its annotation says."""
-    name, _, uid = found.metadata.annotations.get(PAUSED_BY, "").partition("/")
-    annotated = PausedBy(uid=uid, name=name) if uid and name else None
+    noted = _NAME_AND_UID.match(found.metadata.annotations.get(PAUSED_BY, ""))
+    annotated = None if noted is None else PausedBy(name=noted["name"], uid=noted["uid"])
     return [one for one in (labelled_by(found), annotated) if one is not None]
 
 
