@@ -1,6 +1,7 @@
 """A recovery that is applied beside its fix: before it, with it, after it, and while the fix is taken back."""
 
 from collections.abc import Mapping
+from time import process_time
 
 import pytest
 
@@ -147,6 +148,14 @@ DIGEST = "sha256:" + "ab" * 32
         ({"proxy": FIXED, "main": BROKEN}, {"image": FIXED, "container": "main"}, f'has "{BROKEN}" (container "main")'),
         ({"main": FIXED}, {"image": FIXED, "container": "app"}, 'has no container "app", only "main"'),
         ({"main": "a" * 2000}, {"image": "*a" * 200 + "b"}, 'asks for "*a*a'),
+        ({"main": "a"}, {"image": "a*a"}, 'has "a" (container "main")'),
+        ({"main": "aba"}, {"image": "a*b*ba"}, 'has "aba" (container "main")'),
+        ({"main": "a-b-b"}, {"image": "a**b*b"}, ""),
+        ({"main": "tts"}, {"image": "*"}, ""),
+        ({"main": "a" * 8192}, {"image": "a*"}, ""),
+        ({"main": "a" * 8193}, {"image": "a*"}, "has images of more than 8192 characters together"),
+        ({"main": "a" * 5000, "proxy": "a" * 5000}, {"image": "a*"}, "images of more than 8192 characters"),
+        ({"main": FIXED, "proxy": "a" * 9000}, {"image": FIXED, "container": "main"}, ""),
     ],
 )
 def test_an_image_is_compared_as_the_pod_template_names_it(
@@ -159,3 +168,24 @@ def test_an_image_is_compared_as_the_pod_template_names_it(
 
     assert missing in said
     assert bool(missing) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("a" * 1_200_000, "*" + "a" * 497 + "b*"),
+        ("a" * 8192, "*" + "a" * 249 + "b" + "a" * 249),
+        ("ab" * 4096, "*ab" * 150 + "c"),
+    ],
+)
+def test_the_patterns_and_images_of_a_tenant_do_not_occupy_the_event_loop(text: str, pattern: str) -> None:
+    made = Case()
+    names = [f"worker-{number}" for number in range(20)]
+    workers = [made.workers.add(name, images={"main": text}) for name in names]
+    required = [RequiredImage(name=name, image=pattern) for name in names]
+
+    started = process_time()
+    missing = describe_missing(required, workers)
+
+    assert process_time() - started < 0.06
+    assert missing.count("restart.requireImage asks for") == 20
