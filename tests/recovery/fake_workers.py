@@ -23,8 +23,6 @@ class FakeWorkers(Faults):
         """Whether pods of a Deployment at 0 replicas run until `end_pods`."""
         self.applied_by: tuple[str, ...] = ()
         """The field managers that set the replicas of all Deployments by server-side apply."""
-        self.deletes_volumes = False
-        """Whether the volumes of all workers would be deleted with their pods."""
         self.scaled_back: list[tuple[str, ...]] = []
         """The arguments of `scale_back`, whether there was a note or not: name, UID, UIDs of recoveries."""
         self.restarted: list[str] = []
@@ -75,7 +73,7 @@ class FakeWorkers(Faults):
             WorkerOutline(
                 ref=worker.ref,
                 paused=worker.paused,
-                deletes_volumes=self.deletes_volumes,
+                deletes_volumes=worker.deletes_volumes,
                 applied_by=self.applied_by,
                 unsettled=worker.unsettled,
             )

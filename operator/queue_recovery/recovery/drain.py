@@ -18,7 +18,7 @@ from queue_recovery.recovery.ports import ScaleBackNote, Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.replica_owners import remedies
 from queue_recovery.recovery.scale_back import scale_back
-from queue_recovery.recovery.settled import check_settled
+from queue_recovery.recovery.settled import check_may_stop
 from queue_recovery.recovery.vanished import missed, vanished
 from queue_recovery.recovery.wording import quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
@@ -112,7 +112,7 @@ async def _stop(recovery: Recovery) -> Sequence[Worker]:
 async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mapping[str, int]:
     """Scale the workers to 0 that are not; return the new generation of each, by UID."""
     await check_notes(recovery, workers)
-    check_settled(recovery, workers)
+    check_may_stop(recovery, workers)
     remembered = await _remember(recovery, workers)
     awake = [worker for worker in workers if worker.replicas > 0 or not _is_held(recovery, worker)]
     unpaused = await yet_to_pause(recovery, [worker.ref for worker in workers])
@@ -133,9 +133,9 @@ async def _scale_to_zero(recovery: Recovery, workers: Sequence[Worker]) -> Mappi
 
 
 async def _step_back(recovery: Recovery, workers: Sequence[Worker]) -> None:
-    """Scale the workers back and raise AwaitingChange if an update of one began meanwhile; nothing is taken yet."""
+    """Scale the workers back and raise AwaitingChange if to stop one would do harm now; nothing is taken yet."""
     try:
-        check_settled(recovery, [worker for worker in workers if worker.replicas == 0])
+        check_may_stop(recovery, [worker for worker in workers if worker.replicas == 0])
     except AwaitingChange:
         await scale_back(recovery)
         raise

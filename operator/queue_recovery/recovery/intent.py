@@ -18,7 +18,7 @@ from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.restore import PUTTING_BACK
-from queue_recovery.recovery.settled import check_settled
+from queue_recovery.recovery.settled import check_may_stop
 from queue_recovery.recovery.target_snapshot import snapshot_of
 from queue_recovery.recovery.worker_changes import WorkerChanges
 
@@ -57,7 +57,7 @@ async def record_intent(recovery: Recovery) -> None:
     workers = await _first_look(recovery, refs) if refs else []
     await check_notes(recovery, workers)
     check_notes_are_whole(recovery, workers)
-    check_settled(recovery, workers)
+    check_may_stop(recovery, workers)
     await check_images(recovery, queues.values())
     if not (await is_approved(recovery) and await begin_entry(recovery)):
         return

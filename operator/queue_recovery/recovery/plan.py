@@ -11,7 +11,7 @@ from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.autoscaling import scaled_objects_of
 from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, workers_of
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
 from queue_recovery.recovery.images import check_images
@@ -31,7 +31,7 @@ from queue_recovery.recovery.ports import Count, StoredJob, Unlisted, WorkerOutl
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.replica_owners import replica_owners
-from queue_recovery.recovery.settled import check_kinds, check_settled
+from queue_recovery.recovery.settled import check_kinds, check_may_stop
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
 from queue_recovery.recovery.status import Update
 
@@ -126,15 +126,7 @@ async def _outlines(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequenc
     """
     found = await recovery.environment.workers.outline(workers)
     check_not_paused(recovery, (worker.ref for worker in found if worker.paused))
-    check_settled(recovery, found)
-    for worker in found:
-        if worker.deletes_volumes and recovery.scales_workers:
-            raise AwaitingChange(
-                Reason.VOLUMES_WOULD_BE_DELETED,
-                f"{worker.ref} would lose the volumes of its pods, because whenScaled of its "
-                "persistentVolumeClaimRetentionPolicy is Delete. Set it to Retain, or stop the workers yourself "
-                "(restart.strategy: Manual)",
-            )
+    check_may_stop(recovery, found)
     return found
 
 

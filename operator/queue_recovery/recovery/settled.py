@@ -1,4 +1,4 @@
-"""Updates that a drain would disturb: nothing is touched before they have ended."""
+"""What a drain would do harm to, an update or volumes: nothing is touched while there is such a thing."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,17 @@ from queue_recovery.recovery.ports import Worker, WorkerOutline
 from queue_recovery.recovery.recovery import Recovery
 
 
-def check_settled(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:
-    """Raise AwaitingChange (`UpdateInProgress`) while an update of one of the workers is neither promoted nor undone.
+def check_may_stop(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:
+    """Raise AwaitingChange (`UpdateInProgress`, `VolumesWouldBeDeleted`) while a scaling to 0 would do harm.
 
     With `restart.strategy: Manual` the user decides.
     """
-    if not recovery.scales_workers:
-        return
+    if recovery.scales_workers:
+        _check_settled(recovery, workers)
+        _check_volumes(workers)
+
+
+def _check_settled(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:
     for worker in workers:
         if worker.unsettled is not None:
             command = f"kubectl argo rollouts VERB {worker.ref.name} -n {recovery.resource.namespace}"
@@ -24,6 +28,17 @@ def check_settled(recovery: Recovery, workers: Sequence[Worker | WorkerOutline])
                 Reason.UPDATE_IN_PROGRESS,
                 f"{worker.ref} is not stopped now: {worker.unsettled}. Promote the update ({promote}) or undo it "
                 f"({undo}); this recovery continues then",
+            )
+
+
+def _check_volumes(workers: Sequence[Worker | WorkerOutline]) -> None:
+    for worker in workers:
+        if worker.deletes_volumes:
+            raise AwaitingChange(
+                Reason.VOLUMES_WOULD_BE_DELETED,
+                f"{worker.ref} would lose the volumes of its pods, because whenScaled of its "
+                "persistentVolumeClaimRetentionPolicy is Delete. Set it to Retain, or stop the workers yourself "
+                "(restart.strategy: Manual)",
             )
 
 

@@ -110,6 +110,7 @@ def worker(
         images={container.name: container.image for container in current.spec.containers},
         restarted_at=spec.restart_at or spec.template.metadata.annotations.restarted_at,
         unsettled=kind.unsettled(workload),
+        deletes_volumes=workload.deletes_volumes,
     )
 
 

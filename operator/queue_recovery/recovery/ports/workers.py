@@ -84,6 +84,8 @@ class Worker:
     """When its pods were last restarted, as any client wrote it; None: never."""
     unsettled: str | None = None
     """Why it must not be scaled to 0 now: an update would have another outcome. None: it may be."""
+    deletes_volumes: bool = False
+    """Whether its controller deletes the volumes of its pods when it is scaled to 0."""
 
     @property
     def name(self) -> str:
@@ -98,7 +100,7 @@ class WorkerOutline:
     ref: WorkerRef
     paused: bool
     deletes_volumes: bool = False
-    """Whether its controller deletes the volumes of its pods when it is scaled to 0."""
+    """As that of a `Worker`."""
     applied_by: tuple[str, ...] = ()
     """The field managers that set its replicas with each server-side apply."""
     unsettled: str | None = None
