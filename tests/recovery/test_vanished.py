@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from queue_recovery.api.recovery_status import WorkerStatus
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.vanished import missed, vanished
@@ -55,6 +57,14 @@ def test_each_is_awaited_until_the_longest_grace_period_of_those_that_miss_a_pod
     assert found.until == SCALED + timedelta(seconds=61)
     assert "Waiting for the grace period to end at 2026-01-01T12:01:01Z" in found.message
     assert found.message.startswith('the end of pod "a-1"; 1 pod of "b" was not observed: ')
+
+
+@pytest.mark.parametrize(("grace", "counted"), [(2**63 - 1, 31_536_000), (10**12, 31_536_000), (-(2**63), 0)])
+def test_a_grace_period_of_any_size_is_awaited_for_a_year_at_most(grace: int, counted: int) -> None:
+    found = vanished([worker("a", "a-1", grace=grace)], {}, SCALED)
+
+    assert found is not None
+    assert found.until == SCALED + timedelta(seconds=counted + 1)
 
 
 def test_three_pods_of_each_deployment_are_named_and_the_others_counted() -> None:

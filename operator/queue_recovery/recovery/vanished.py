@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import WorkerStatus
@@ -14,6 +15,9 @@ from queue_recovery.recovery.wording import counted
 
 _NAMED = 3
 """How many pods of each Deployment a message names."""
+
+_LONGEST_GRACE: Final = 31_536_000
+"""Seconds; no recovery takes longer than a year (`activeDeadlineSeconds`); a pod template may name any."""
 
 _ROUNDED = timedelta(seconds=1)
 """The rounding error of a time in a status."""
@@ -49,7 +53,8 @@ def vanished(workers: Sequence[Worker], unnamed: Mapping[WorkerRef, int], scaled
     missing = [worker for worker in workers if worker.vanished or worker.ref in unnamed]
     if not missing:
         return None
-    until = scaled + _ROUNDED + timedelta(seconds=max(worker.grace_seconds for worker in missing))
+    grace = max(worker.grace_seconds for worker in missing)
+    until = scaled + _ROUNDED + timedelta(seconds=min(max(grace, 0), _LONGEST_GRACE))
     pods = "; ".join(_pods(worker, unnamed.get(worker.ref, 0)) for worker in missing)
     return Vanished(
         until=until,
