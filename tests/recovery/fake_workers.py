@@ -76,6 +76,7 @@ class FakeWorkers(Faults):
                 deletes_volumes=worker.deletes_volumes,
                 applied_by=self.applied_by,
                 unsettled=worker.unsettled,
+                keeps_pods=worker.keeps_pods,
             )
             for worker in self._seen(refs)
         ]

@@ -100,6 +100,44 @@ async def test_no_job_is_enqueued_while_pods_of_the_image_before_may_run() -> No
     assert made.status.phase == "Succeeded"
 
 
+@pytest.mark.parametrize("call", ["start", "pass_boundary"])
+async def test_no_job_is_enqueued_while_a_strategy_keeps_pods_of_the_image_before(call: str) -> None:
+    made = case(FIXED, purge={"mode": "None"})
+    outdated = "1 of 2 replicas are of its template, because updateStrategy.type is OnDelete"
+
+    def keep_pods() -> None:
+        made.broker.on_call.clear()
+        made.workers.change("worker", outdated=outdated)
+
+    if call == "start":
+        keep_pods()
+    else:
+        made.broker.on_call[call] = keep_pods
+    working = made.start()
+
+    said = await made.waits("AwaitingImage")
+    assert f'Deployment "worker": {outdated}. Set partition to 0; if the type is OnDelete, delete the pods' in said
+    assert made.jobs.statuses == {"a": "failed", "b": "failed"}
+    assert (made.status.drain_start_time is None) == (call == "start")
+
+    made.workers.change("worker", outdated=None)
+    made.environment.report_change()
+    await working
+    assert made.status.phase == "Succeeded"
+
+
+async def test_where_all_pods_are_stopped_those_of_the_image_before_do_not_keep_it_from_starting() -> None:
+    made = case(FIXED)
+    made.workers.change("worker", outdated="1 of 2 replicas are of its template")
+
+    def replace_pods() -> None:
+        made.workers.change("worker", outdated=None)
+
+    made.workers.on_call["scale_back"] = replace_pods
+
+    await made.reaches("Succeeded")
+
+
 async def test_a_dry_run_plans_without_the_fix_and_the_recovery_waits_for_it_once_it_is_resumed() -> None:
     made = case(BROKEN, suspend=True)
     await made.reconciled()

@@ -127,3 +127,19 @@ async def test_volumes_are_the_users_where_the_user_scales_the_workers() -> None
     await plan(case.recovery())
 
     assert case.status.plan is not None
+
+
+async def test_an_update_that_a_partition_holds_is_not_completed_by_a_stop() -> None:
+    case = of_two_kinds()
+    case.workers.change("stateful-set", unsettled="partition is 2")
+    working = case.start()
+
+    said = await case.waits(Reason.UPDATE_IN_PROGRESS)
+
+    assert said.endswith(
+        'StatefulSet "tts" is not stopped now: partition is 2. Set partition to 0, or undo the update '
+        "(kubectl rollout undo statefulset/tts -n media); this recovery continues then"
+    )
+    assert "scale_to_zero" not in case.environment.log
+    case.resource.change(cancel=True)
+    await working

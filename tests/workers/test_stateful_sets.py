@@ -1,5 +1,6 @@
 """A StatefulSet is stopped and scaled back as a Deployment is; its pods end and start one after the other."""
 
+import asyncio
 from copy import deepcopy
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from queue_recovery.workers.observed import NOT_OBSERVED
 from queue_recovery.workers.workloads import StatefulSet
 from sandbox.api import Json
 from tests.sample_worker import ref
-from tests.workers.fleet import RUN, Fleet, SlowWorkers, manifest, note, stateful
+from tests.workers.fleet import RUN, SECONDS, Fleet, SlowWorkers, manifest, note, stateful
 from tests.workers.test_scale_back import traces
 
 AT_ZERO: Json = {
@@ -91,6 +92,72 @@ def test_its_rollout_is_judged_as_kubectl_does(status: Json, strategy: Json, wai
     state["spec"] = {**state["spec"], "updateStrategy": strategy}
 
     assert seen(state).rollout == waits_for
+
+
+HELD = "updateStrategy.rollingUpdate.partition is 2, and at 0 replicas its update would be completed for all pods"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "spec", "status", "unsettled", "outdated"),
+    [
+        ({"rollingUpdate": {"partition": 2}}, {}, {}, None, None),
+        ({"rollingUpdate": {"partition": 0}}, {}, {"updateRevision": "b", "updatedReplicas": 0}, None, None),
+        (
+            {"rollingUpdate": {"partition": 2}},
+            {},
+            {"updateRevision": "b", "updatedReplicas": 0},
+            HELD,
+            "0 of 2 replicas are of its template, because updateStrategy.rollingUpdate.partition is 2",
+        ),
+        ({"rollingUpdate": {"partition": 2}}, {"replicas": 0}, {"updateRevision": "b", "replicas": 1}, HELD, None),
+        ({"rollingUpdate": {"partition": 2}}, {}, {"observedGeneration": 3}, NOT_OBSERVED, None),
+        ({"rollingUpdate": {"partition": 2}}, {"replicas": 0}, {"observedGeneration": 3}, None, None),
+        (
+            {"type": "OnDelete"},
+            {},
+            {"updateRevision": "b", "updatedReplicas": 1},
+            None,
+            "1 of 2 replicas are of its template, because updateStrategy.type is OnDelete",
+        ),
+        # The controller leaves the former revision in the status when all pods have been deleted.
+        ({"type": "OnDelete"}, {}, {"updateRevision": "b"}, None, None),
+    ],
+)
+def test_an_update_that_a_partition_holds_is_not_settled_and_its_pods_are_of_two_templates(
+    strategy: Json, spec: Json, status: Json, unsettled: str | None, outdated: str | None
+) -> None:
+    state = changed(ROLLED_OUT, **status)
+    state["spec"] = {**state["spec"], "updateStrategy": strategy, **spec}
+
+    found = seen(state)
+
+    assert (found.unsettled, found.outdated) == (unsettled, outdated)
+
+
+async def test_an_update_that_a_partition_holds_is_not_stopped_and_a_recovery_wakes_when_it_is_undone(
+    fleet: Fleet,
+) -> None:
+    fleet.gvk = STATEFUL_SET
+    state = stateful(manifest())
+    state["spec"]["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
+    await fleet.roll_out(state)
+    former = state["spec"]["template"]["metadata"]
+    assert (await fleet.look()).unsettled is None
+    state["spec"]["template"]["metadata"] = {**former, "annotations": {"template": "new"}}
+    await fleet.apply(state)
+
+    await fleet.await_rollout()
+
+    found = await fleet.look()
+    assert (found.rollout, found.unsettled, found.keeps_pods) == (None, HELD, HELD.split(",", maxsplit=1)[0])
+    assert found.outdated == f"0 of 2 replicas are of its template, because {found.keeps_pods}"
+    assert (await fleet.workers.outline([fleet.ref()]))[0].unsettled == HELD
+    changed = asyncio.create_task(fleet.workers.changed())
+    state["spec"]["template"]["metadata"] = former
+    await fleet.apply(state)
+    await asyncio.wait_for(changed, SECONDS)
+    while (await fleet.look()).unsettled is not None:
+        await asyncio.wait_for(fleet.workers.changed(), SECONDS)
 
 
 async def test_it_is_held_drained_and_scaled_back_and_nothing_of_that_stays(fleet: Fleet, tmp_path: Path) -> None:

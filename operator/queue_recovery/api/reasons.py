@@ -134,7 +134,7 @@ class Reason(StrEnum):
     UPDATE_IN_PROGRESS = (
         "UpdateInProgress",
         Outcome.NOT_YET,
-        "A Rollout is in a canary or blue-green update. At 0 replicas, a version that no pod ran could be promoted.",
+        "A Rollout, or a StatefulSet with a `partition`, is in an update, which would be completed at 0 replicas.",
         "Promote the update or undo it; the recovery goes on by itself ([gitops.md](gitops.md#argo-rollouts)).",
     )
     WORKER_PAUSED = (

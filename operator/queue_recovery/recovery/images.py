@@ -41,7 +41,10 @@ async def check_images(recovery: Recovery, queues: Iterable[QueueSpec]) -> None:
     if recovery.spec.suspend:
         return
     found = await recovery.environment.workers.look([each.worker for each in required])
-    if missing := describe_missing(required, found):
+    missing = describe_missing(required, found)
+    if not recovery.takes_messages:
+        missing = missing or describe_outdated(required, found)  # where pods are stopped, all get the template
+    if missing:
         since = recovery.status.resume_time or timestamp(recovery.resource.created)
         raise AwaitingChange(Reason.AWAITING_IMAGE, f"waiting since {since}: {missing}")
 
@@ -60,7 +63,7 @@ async def await_images(recovery: Recovery) -> None:
 
 
 def _waits_for(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> Awaited | None:
-    if missing := describe_missing(required, workers):
+    if missing := describe_missing(required, workers) or describe_outdated(required, workers):
         return Awaited(reason=Reason.AWAITING_IMAGE, message=f"no job is enqueued until then: {missing}")
     return awaited_rollout(workers)
 
@@ -82,6 +85,14 @@ def describe_missing(required: Sequence[RequiredImage], workers: Sequence[Worker
             has = named([f'"{image}" (container "{name}")' for name, image in images.items()])
         parts.append(f'{each.worker} has {has}, and restart.requireImage asks for "{each.image}"')
     return "; ".join(parts)
+
+
+def describe_outdated(required: Sequence[RequiredImage], workers: Sequence[Worker]) -> str:
+    """Describe which workers keep pods of an image before although their rollout is complete; empty: none. Pure."""
+    refs = {each.worker for each in required}
+    found = [f"{worker.ref}: {worker.outdated}" for worker in workers if worker.ref in refs and worker.outdated]
+    remedy = "Set partition to 0; if the type is OnDelete, delete the pods of the former template"
+    return f"{'; '.join(found)}. {remedy}" if found else ""
 
 
 def _matches(image: str, pattern: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
-from queue_recovery.api.worker_ref import KNOWN_KINDS, WorkerRef
+from queue_recovery.api.worker_ref import KNOWN_KINDS, STATEFUL_SET, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import Worker, WorkerOutline
 from queue_recovery.recovery.recovery import Recovery
@@ -22,13 +22,19 @@ def check_may_stop(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]
 def _check_settled(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:
     for worker in workers:
         if worker.unsettled is not None:
-            command = f"kubectl argo rollouts VERB {worker.ref.name} -n {recovery.resource.namespace}"
-            promote, undo = command.replace("VERB", "promote --full"), command.replace("VERB", "undo")
             raise AwaitingChange(
                 Reason.UPDATE_IN_PROGRESS,
-                f"{worker.ref} is not stopped now: {worker.unsettled}. Promote the update ({promote}) or undo it "
-                f"({undo}); this recovery continues then",
+                f"{worker.ref} is not stopped now: {worker.unsettled}. "
+                f"{_remedy(worker.ref, recovery.resource.namespace)}; this recovery continues then",
             )
+
+
+def _remedy(ref: WorkerRef, namespace: str) -> str:
+    if ref.gvk == STATEFUL_SET:
+        return f"Set partition to 0, or undo the update (kubectl rollout undo {ref.resource} -n {namespace})"
+    command = f"kubectl argo rollouts VERB {ref.name} -n {namespace}"
+    promote, undo = command.replace("VERB", "promote --full"), command.replace("VERB", "undo")
+    return f"Promote the update ({promote}) or undo it ({undo})"
 
 
 def _check_volumes(workers: Sequence[Worker | WorkerOutline]) -> None:

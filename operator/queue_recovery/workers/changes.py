@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from queue_recovery.api.worker_ref import GroupVersionKind, WorkerRef
@@ -12,7 +12,7 @@ from queue_recovery.recovery.ports import ScaleBackNote
 from queue_recovery.workers.informer import Informer
 from queue_recovery.workers.kinds import kind_of
 from queue_recovery.workers.patches import NO_NOTE
-from queue_recovery.workers.snapshot import note_labels
+from queue_recovery.workers.snapshot import note_labels, outdated
 from queue_recovery.workers.workloads import Workload
 
 _PAUSE_SECONDS: Final = 10.0
@@ -30,6 +30,8 @@ class ObservedWorker:
     """The labels of a note, as they are."""
     unsettled: str | None
     """Why it must not be scaled to 0; None: it may."""
+    outdated: str | None
+    """Which of its pods are not of its template; None: all are."""
 
 
 Observed = ObservedWorker | None
@@ -67,8 +69,8 @@ class WorkerChanges:
     async def changed(self) -> None:
         """Return once one of the workers has changed since it was last observed.
 
-        That is: it was created, deleted or replaced, or its generation, its note, or whether it may be scaled to 0 is
-        another. While the API server refuses the watch, it is tried again.
+        That is: it was created, deleted or replaced, or its generation, its note, whether it may be scaled to 0, or
+        which of its pods are not of its template is another. While the API server refuses the watch, it is tried again.
         """
         await self._ready.wait()
         while True:
@@ -107,7 +109,7 @@ def is_relevant(before: Observed, now: Observed) -> bool:
         return True
     if before.version >= now.version:
         return False
-    return (before.generation, before.note, before.unsettled) != (now.generation, now.note, now.unsettled)
+    return replace(before, version=now.version) != now
 
 
 def _observe_all(refs: Sequence[WorkerRef], workloads: Collection[Workload]) -> dict[WorkerRef, Observed]:
@@ -119,4 +121,4 @@ def _observe(workload: Workload) -> ObservedWorker:
     metadata = workload.metadata
     labels = {name: metadata.labels.get(name) for name in NO_NOTE}
     unsettled = kind_of(workload.gvk).unsettled(workload)
-    return ObservedWorker(metadata.uid, metadata.version, metadata.generation, labels, unsettled)
+    return ObservedWorker(metadata.uid, metadata.version, metadata.generation, labels, unsettled, outdated(workload))

@@ -11,7 +11,7 @@ from typing import Final
 from queue_recovery.api.worker_ref import DEPLOYMENT, ROLLOUT, STATEFUL_SET, GroupVersionKind
 from queue_recovery.recovery.ports import RESTARTED_AT
 from queue_recovery.recovery.wording import counted
-from queue_recovery.workers import argo_rollouts
+from queue_recovery.workers import argo_rollouts, stateful_sets
 from queue_recovery.workers.objects import Pod, ReplicaSet
 from queue_recovery.workers.observed import (
     NOT_OBSERVED,
@@ -44,7 +44,7 @@ def _restart_at(restarted_at: str) -> Mapping[str, object]:
     return {"restartAt": restarted_at}
 
 
-def _is_never_in_an_update(_: Workload) -> str | None:
+def _nothing(_: Workload) -> str | None:
     return None
 
 
@@ -57,8 +57,10 @@ class WorkloadKind:
     """Whether its controller has observed its 0 replicas, and so creates no more pods; takes its own ReplicaSets."""
     waits_for: Callable[[Workload, Collection[Pod]], str | None]
     """What its rollout waits for, judged as its command-line tool does; takes its live pods. None: complete."""
-    unsettled: Callable[[Workload], str | None] = _is_never_in_an_update
+    unsettled: Callable[[Workload], str | None] = _nothing
     """Why scaling it to 0 now would change the outcome of an update; None: it would not."""
+    keeps_pods: Callable[[Workload], str | None] = _nothing
+    """Why another template leaves some of its pods as they are; None: it replaces all."""
     restart: Callable[[str], Mapping[str, object]] | None = _restart_by_annotation
     """Returns the spec that restarts its pods at a time; None: no such spec is known."""
 
@@ -76,10 +78,6 @@ def _deployment_is_at_zero(deployment: Workload, replica_sets: Collection[Replic
     )
 
 
-def _stateful_set_is_at_zero(stateful_set: Workload, _: Collection[ReplicaSet]) -> bool:
-    return has_observed_zero(stateful_set)
-
-
 def _scalable_is_at_zero(found: Workload, replica_sets: Collection[ReplicaSet]) -> bool:
     return has_observed_zero(found) and replica_sets_are_at_zero(replica_sets)
 
@@ -90,26 +88,6 @@ def _deployment_waits_for(deployment: Workload, _: Collection[Pod]) -> str | Non
     if any(condition.reason == "ProgressDeadlineExceeded" for condition in deployment.status.conditions):
         return "it exceeded its progress deadline"
     return replicas_wait_for(deployment)
-
-
-def _stateful_set_waits_for(stateful_set: Workload, _: Collection[Pod]) -> str | None:
-    wanted, status = stateful_set.spec.replicas, stateful_set.status
-    if not is_observed(stateful_set):
-        return NOT_OBSERVED
-    if status.replicas > wanted:
-        return f"{counted(status.replicas - wanted, 'old replica')} pending termination"
-    if status.ready_replicas < wanted:
-        return f"{status.ready_replicas} of {wanted} replicas are ready"
-    return _update_waits_for(stateful_set)
-
-
-def _update_waits_for(stateful_set: Workload) -> str | None:
-    wanted, status, strategy = stateful_set.spec.replicas, stateful_set.status, stateful_set.spec.update_strategy
-    due = max(0, wanted - strategy.rolling_update.partition)
-    if strategy.type != "RollingUpdate":
-        return None  # a pod gets the new template only when somebody deletes it
-    is_complete = status.update_revision == status.current_revision if due == wanted else status.updated_replicas >= due
-    return None if is_complete else f"{status.updated_replicas} of {due} replicas have been updated"
 
 
 def _scalable_waits_for(found: Workload, live: Collection[Pod]) -> str | None:
@@ -130,7 +108,11 @@ KINDS: Final[Mapping[GroupVersionKind, WorkloadKind]] = {
         pods_of=PodsOf.REPLICA_SETS, is_at_zero=_deployment_is_at_zero, waits_for=_deployment_waits_for
     ),
     STATEFUL_SET: WorkloadKind(
-        pods_of=PodsOf.ITSELF, is_at_zero=_stateful_set_is_at_zero, waits_for=_stateful_set_waits_for
+        pods_of=PodsOf.ITSELF,
+        is_at_zero=stateful_sets.is_at_zero,
+        waits_for=stateful_sets.waits_for,
+        unsettled=stateful_sets.unsettled,
+        keeps_pods=stateful_sets.keeps_pods,
     ),
     ROLLOUT: WorkloadKind(
         pods_of=PodsOf.REPLICA_SETS,

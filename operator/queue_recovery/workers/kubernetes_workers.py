@@ -79,6 +79,7 @@ class KubernetesWorkers:
                 deletes_volumes=one.deletes_volumes,
                 applied_by=one.metadata.replicas_applied_by,
                 unsettled=kind_of(ref.gvk).unsettled(one),
+                keeps_pods=kind_of(ref.gvk).keeps_pods(one),
             )
             for ref, one in ((ref, by_ref[ref]) for ref in refs)
         ]

@@ -111,6 +111,8 @@ def worker(
         restarted_at=spec.restart_at or spec.template.metadata.annotations.restarted_at,
         unsettled=kind.unsettled(workload),
         deletes_volumes=workload.deletes_volumes,
+        keeps_pods=kind.keeps_pods(workload),
+        outdated=outdated(workload),
     )
 
 
@@ -166,6 +168,13 @@ def start_failure(pod: Pod) -> str | None:
     unscheduled = (one.reason for one in pod.status.conditions if one.type == "PodScheduled" and one.status == "False")
     reason = next(unscheduled, None)
     return None if reason is None else f"cannot be scheduled ({reason})"
+
+
+def outdated(workload: Workload) -> str | None:
+    """Describe which pods are not of the template although the rollout is complete; None: there are none."""
+    why = kind_of(workload.gvk).keeps_pods(workload)
+    updated, wanted = workload.status.updated_replicas, workload.spec.replicas
+    return f"{updated} of {wanted} replicas are of its template, because {why}" if why and updated < wanted else None
 
 
 def _pods_of(

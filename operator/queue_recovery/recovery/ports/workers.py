@@ -86,6 +86,10 @@ class Worker:
     """Why it must not be scaled to 0 now: an update would have another outcome. None: it may be."""
     deletes_volumes: bool = False
     """Whether its controller deletes the volumes of its pods when it is scaled to 0."""
+    keeps_pods: str | None = None
+    """Why another template leaves some of its pods as they are; None: it replaces all."""
+    outdated: str | None = None
+    """Which of its pods are not of its template although its rollout is complete; None: all are."""
 
     @property
     def name(self) -> str:
@@ -104,7 +108,8 @@ class WorkerOutline:
     applied_by: tuple[str, ...] = ()
     """The field managers that set its replicas with each server-side apply."""
     unsettled: str | None = None
-    """As that of a `Worker`."""
+    """As that of a `Worker`, like the next one."""
+    keeps_pods: str | None = None
 
 
 class Workers(Protocol):
