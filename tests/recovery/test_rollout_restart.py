@@ -173,6 +173,37 @@ async def test_a_paused_worker_is_waited_for(call: str) -> None:
     assert (case.status.phase, case.workers.restarted) == ("Succeeded", ["worker"])
 
 
+@pytest.mark.parametrize("call", ["check", "pass_boundary", "restart"], ids=["before", "at the start", "meanwhile"])
+async def test_a_worker_of_which_pods_would_stay_is_not_called_restarted(call: str) -> None:
+    case = deaf("a")
+    called = case.workers if call == "restart" else case.broker
+    kept = "updateStrategy.type is OnDelete"
+
+    def keep_pods() -> None:
+        called.on_call.clear()
+        case.workers.change("worker", keeps_pods=kept)
+
+    called.on_call[call] = keep_pods
+    working = case.start()
+
+    message = await case.waits("PodsWouldNotRestart")
+    assert f'restart.annotate would not restart every pod of Deployment "worker": {kept}. Set its' in message
+    assert (case.workers.restarted, case.jobs.statuses) == ([], {"a": "failed"})
+    assert (case.status.drain_start_time is None) == (call == "check")
+
+    case.workers.change("worker", keeps_pods=None)
+    case.environment.report_change()
+    await working
+    assert (case.status.phase, case.workers.restarted) == ("Succeeded", ["worker"])
+
+
+async def test_one_that_restarts_nothing_does_not_ask_which_pods_would_stay() -> None:
+    case = Case(jobs=["a"])
+    case.workers.change("worker", keeps_pods="updateStrategy.type is OnDelete")
+
+    await case.reaches("Succeeded")
+
+
 @pytest.mark.parametrize("call", ["pass_boundary", "restart"], ids=["before the restart", "during the rollout"])
 async def test_a_worker_that_another_recovery_has_stopped_is_waited_for(call: str) -> None:
     case = deaf("a")

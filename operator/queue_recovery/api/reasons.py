@@ -143,6 +143,12 @@ class Reason(StrEnum):
         "A worker's Deployment or Rollout is paused, so its rollout would never complete.",
         "`kubectl rollout resume deployment/NAME`. For a Rollout, set `spec.paused` to false.",
     )
+    PODS_WOULD_NOT_RESTART = (
+        "PodsWouldNotRestart",
+        Outcome.NOT_YET,
+        "`restart.annotate` would leave pods of a StatefulSet running (`updateStrategy: OnDelete`, or a `partition`).",
+        "Set `updateStrategy` to `RollingUpdate` with `partition: 0`; the recovery goes on by itself.",
+    )
     AUTOSCALER_ACTIVE = (
         "AutoscalerActive",
         Outcome.NOT_YET,

@@ -7,7 +7,7 @@ from queue_recovery.api.recovery_status import MOST_WORKERS
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.api.worker_ref import APPS, WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
-from queue_recovery.recovery.ports import MOST_CHARACTERS
+from queue_recovery.recovery.ports import MOST_CHARACTERS, Worker, WorkerOutline
 from queue_recovery.recovery.recovery import Recovery
 
 
@@ -40,6 +40,18 @@ def check_not_paused(recovery: Recovery, paused: Iterable[WorkerRef]) -> None:
             f"{ref} is paused, so its pods would not start again. Resume it: "
             f"{_resume(ref, recovery.resource.namespace)}",
         )
+
+
+def check_replaces_pods(recovery: Recovery, workers: Iterable[Worker | WorkerOutline]) -> None:
+    """Raise AwaitingChange (`PodsWouldNotRestart`) for the first worker of which a restart would leave pods running."""
+    for worker in workers:
+        if recovery.restarts_workers and worker.keeps_pods is not None:
+            raise AwaitingChange(
+                Reason.PODS_WOULD_NOT_RESTART,
+                f"restart.annotate would not restart every pod of {worker.ref}: {worker.keeps_pods}. Set its "
+                "updateStrategy to RollingUpdate with partition 0, or create a recovery without restart.annotate and "
+                "delete the pods yourself",
+            )
 
 
 def _resume(ref: WorkerRef, namespace: str) -> str:

@@ -10,7 +10,7 @@ from queue_recovery.api.target import QueueSpec
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.autoscaling import scaled_objects_of
-from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, workers_of
+from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, check_replaces_pods, workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import Found, describe
 from queue_recovery.recovery.frozen_jobs import look_up
@@ -122,11 +122,12 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
 async def _outlines(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
     """Return the workers in outline.
 
-    Raises AwaitingChange (`WorkerPaused`, `UpdateInProgress`, `VolumesWouldBeDeleted`).
+    Raises AwaitingChange (`WorkerPaused`, `UpdateInProgress`, `VolumesWouldBeDeleted`, `PodsWouldNotRestart`).
     """
     found = await recovery.environment.workers.outline(workers)
     check_not_paused(recovery, (worker.ref for worker in found if worker.paused))
     check_may_stop(recovery, found)
+    check_replaces_pods(recovery, found)
     return found
 
 

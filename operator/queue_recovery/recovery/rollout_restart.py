@@ -6,7 +6,7 @@ from typing import Final
 
 from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
-from queue_recovery.recovery.checks import check_not_paused
+from queue_recovery.recovery.checks import check_not_paused, check_replaces_pods
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.locks import check_notes
@@ -23,7 +23,7 @@ async def rollout_restart(recovery: Recovery) -> bool:
     The annotation says when the recovery started, so a process that enters this step again writes the same value,
     which restarts nothing.
 
-    Raises RecoveryError (`Locked`, `WorkerPaused`, `WorkerChanged`, `WorkerWriteRefused`), the first one after all
+    Raises RecoveryError as `check_restartable`, or (`WorkerChanged`, `WorkerWriteRefused`) the first one after all
     workers were tried.
     """
     start = recovery.status.drain_start_time
@@ -53,9 +53,10 @@ async def rollout_restart(recovery: Recovery) -> bool:
 
 
 async def check_restartable(recovery: Recovery, workers: Sequence[Worker]) -> None:
-    """Raise AwaitingChange while another recovery has stopped one of the workers (`Locked`), or one is paused."""
+    """Raise AwaitingChange (`Locked`, `WorkerPaused`, `PodsWouldNotRestart`) while not every pod can be restarted."""
     await check_notes(recovery, workers)
     check_not_paused(recovery, (worker.ref for worker in workers if worker.paused))
+    check_replaces_pods(recovery, workers)
 
 
 def is_restarting(recovery: Recovery) -> bool:
