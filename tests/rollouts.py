@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from queue_recovery.api.worker_ref import ROLLOUT, GroupVersionKind
-from queue_recovery.workers.argo_rollouts import TEMPLATE_HASH
+from queue_recovery.workers.objects import TEMPLATE_HASH
 from sandbox.api import Api, ApiError, Json
 from sandbox.processes import until
 

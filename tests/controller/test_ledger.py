@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from time import process_time
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from kubernetes.aio.client import ApiClient
 
 from queue_recovery.api.ledger import LEDGER, LedgerEntry
 from queue_recovery.api.target import QueueTargetStatus
-from queue_recovery.controller.ledger import MOST_BYTES, ConfigMapLedger
+from queue_recovery.controller import ledger as ledger_module
+from queue_recovery.controller.ledger import MOST_BYTES, MOST_KEYS, MOST_REMOVED, ConfigMapLedger
 from queue_recovery.controller.target_monitor import store_status
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.resource import Superseded
@@ -235,6 +237,56 @@ async def test_the_oldest_entries_make_room_for_new_ones(owner: Namespace) -> No
     await owner.api.patch(f"{owner.maps}/{LEDGER}", {"data": {"new.1": entry_of_size(size, "2026-05-02T00:00:00Z")}})
     await owner.ledger("second.1").write(ENTRY)
     assert set(await owner.data()) == {"old-2.1", "new.1", "first.1", "second.1"}
+
+
+async def test_thousands_of_small_keys_make_room_bit_by_bit_while_other_work_goes_on(owner: Namespace) -> None:
+    rubbish = {f"{number:04}": "{" for number in range(MOST_KEYS - 2)}
+    filler = entry_of_size(MOST_BYTES, "2026-04-01T00:00:00Z")
+    await owner.create_map(data={**rubbish, "filler.1": filler})
+    ledger = owner.ledger()
+    await ledger.read()
+    longest, last = 0.0, process_time()
+
+    async def measure() -> None:
+        nonlocal longest, last
+        while True:
+            last = process_time()
+            await asyncio.sleep(0)
+            longest = max(longest, process_time() - last)
+
+    measuring = asyncio.ensure_future(measure())
+    await ledger.write(ENTRY)
+    measuring.cancel()
+
+    left = await owner.data()
+    assert len(rubbish) - len(left.keys() & rubbish.keys()) == MOST_REMOVED
+    assert (left["filler.1"], await owner.ledger().read()) == (filler, ENTRY)
+    assert longest < 0.05
+
+
+async def test_a_ledger_with_more_keys_than_recoveries_leave_is_not_read(owner: Namespace) -> None:
+    await owner.create_map(data={f"{number:05}": "{" for number in range(MOST_KEYS + 1)})
+    ledger = owner.ledger()
+
+    with pytest.raises(RecoveryError, match="has 5001 keys, and at most 5000 are read") as raised:
+        await ledger.write(ENTRY)
+    assert raised.value.reason == "LedgerUnreadable"
+
+    await owner.api.patch(f"{owner.maps}/{LEDGER}", {"data": {"00000": None}})
+    await ledger.write(ENTRY)
+    assert await owner.ledger().read() == ENTRY
+
+
+async def test_a_patch_that_is_too_large_for_the_api_server_is_a_refused_one(
+    owner: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await owner.create_map(data={"other.1": "{"})
+    monkeypatch.setattr(ledger_module, "_operations", lambda *_: [{"op": "test", "path": "/kind"}] * 10_001)
+
+    with pytest.raises(RecoveryError, match="If it is full, remove the keys") as raised:
+        await owner.ledger().write(ENTRY)
+
+    assert raised.value.reason == "LedgerRefused"
 
 
 def entry_of_size(size: int, start_time: str) -> str:

@@ -186,11 +186,12 @@ async def test_nothing_is_touched_while_the_ledger_is_lost() -> None:
     assert case.status.phase == "Succeeded"
 
 
-async def test_an_ending_does_not_wait_for_a_ledger_that_cannot_be_used() -> None:
+@pytest.mark.parametrize("reason", [Reason.LEDGER_LOST, Reason.LEDGER_UNREADABLE, Reason.LEDGER_REFUSED])
+async def test_an_ending_does_not_wait_for_a_ledger_that_cannot_be_used(reason: Reason) -> None:
     case = Case(jobs=["a"])
     case.broker.add("old-a")
     ledger = case.environment.fake_ledger
-    case.broker.on_call["close"] = lambda: ledger.fail_always("ledger_write", _LOST)
+    case.broker.on_call["close"] = lambda: ledger.fail_always("ledger_write", RecoveryError(reason, "x"))
 
     await case.reaches("Succeeded", "Completed")
 

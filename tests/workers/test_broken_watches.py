@@ -69,6 +69,7 @@ async def test_a_watch_that_had_no_news_goes_on_after_its_last_bookmark() -> Non
         pytest.param([event("ADDED", pod("b", "11")), None], id="the connection is cut between two lines"),
         pytest.param([event("ADDED", pod("b", "11"))[:40], None], id="the connection is cut within a line"),
         pytest.param([event("ADDED", pod("b", "11"))[:40]], id="the last line is not whole"),
+        pytest.param([event("ADDED", {**pod("b", "11"), "spec": "x" * 3_000_000})], id="a line is too large"),
         pytest.param([b"<html>not JSON</html>\n"], id="something else answers"),
     ],
 )

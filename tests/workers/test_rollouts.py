@@ -10,9 +10,8 @@ import pytest
 from queue_recovery.api.worker_ref import KNOWN_KINDS, ROLLOUT
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.workers import snapshot
-from queue_recovery.workers.argo_rollouts import TEMPLATE_HASH
 from queue_recovery.workers.kinds import KINDS
-from queue_recovery.workers.objects import Pod, ReplicaSet
+from queue_recovery.workers.objects import TEMPLATE_HASH, Pod, ReplicaSet
 from queue_recovery.workers.observed import NOT_OBSERVED
 from queue_recovery.workers.workloads import Rollout
 from sandbox.api import Json

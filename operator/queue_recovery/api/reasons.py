@@ -209,8 +209,8 @@ class Reason(StrEnum):
     LEDGER_UNREADABLE = (
         "LedgerUnreadable",
         Outcome.NOT_YET,
-        "The entry of this name and spec in the ConfigMap `queue-recovery-ledger` was changed and cannot be read.",
-        "If no recovery with this name and spec was executed, remove the entry: the message names its key.",
+        "The entry of this name and spec in `queue-recovery-ledger` cannot be read, or it has too many keys.",
+        "If no recovery with this name and spec was executed, remove the entry: the message says which keys.",
     )
     RECOVERY_NOT_ENDED = (
         "RecoveryNotEnded",
@@ -302,7 +302,7 @@ class Reason(StrEnum):
         "LedgerRefused",
         Outcome.UNAVAILABLE,
         "The API server does not accept a new entry in the ConfigMap `queue-recovery-ledger`.",
-        "See whether the ConfigMap is immutable; if so, create it again from its content without that field.",
+        "If it is immutable, create it again from its content without that field. If it is full, remove keys.",
     )
     WORKER_CHANGED = (
         "WorkerChanged",

@@ -1,5 +1,6 @@
 """The ledger of a namespace in its ConfigMap: one key for each entry, written with a JSON patch that tests it."""
 
+import asyncio
 from collections.abc import Awaitable, Collection, Iterator, Mapping, MutableSet
 from http import HTTPStatus
 from typing import Final
@@ -19,8 +20,22 @@ from queue_recovery.workers.calls import REQUEST_SECONDS, answer
 MOST_BYTES: Final = 768 * 1024
 """How large the ledger may get: about 2,000 entries. A ConfigMap holds at most 1 MiB."""
 
-_REFUSED: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
-"""The ConfigMap was created, changed or deleted since it was read, or the API server refuses the result."""
+MOST_KEYS: Final = 5000
+"""How many keys are read; more are not of recoveries, whose entries would be larger than a ConfigMap."""
+
+MOST_REMOVED: Final = 100
+"""How many entries make room in one write; the API server refuses a patch of very many operations."""
+
+_PARSED_AT_ONCE: Final = 200
+"""Entries between which other work goes on."""
+
+_REFUSED: Final = (
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+"""The ConfigMap was created, changed or deleted since it was read, or the API server refuses patch or result."""
 
 _PAGE: Final = 50
 """Targets in one answer, which bounds the memory."""
@@ -104,6 +119,14 @@ class ConfigMapLedger:
                     "Restore it from a backup. If no recovery that was executed is going to be applied again, create "
                     f"an empty one: kubectl create configmap {LEDGER} -n {self._namespace}",
                 )
+            keys = 0 if self._stored is None else len(self._stored.data)
+            if keys > MOST_KEYS:
+                raise RecoveryError(
+                    Reason.LEDGER_UNREADABLE,
+                    f'ConfigMap "{LEDGER}" has {keys} keys, and at most {MOST_KEYS} are read, so it is unknown whether '
+                    "a recovery with this name and spec was executed. Remove the keys that are not of recoveries: "
+                    f"kubectl edit configmap {LEDGER} -n {self._namespace}",
+                )
             self._is_read = True
         text = None if self._stored is None else self._stored.data.get(self._key)
         if text is None:
@@ -135,7 +158,8 @@ class ConfigMapLedger:
             raise RecoveryError(
                 Reason.LEDGER_REFUSED,
                 f'the API server refuses a change of ConfigMap "{LEDGER}" in namespace "{self._namespace}". If it is '
-                "immutable, create it again from its content without that field",
+                "immutable, create it again from its content without that field. If it is full, remove the keys that "
+                "are not of recoveries",
             ) from None
         self._is_read = True
         if entry is not None and self._target not in self._named_by:
@@ -159,10 +183,11 @@ class ConfigMapLedger:
         return await self._answer(create, expected=_REFUSED)
 
     async def _patch(self, known: _ConfigMap, text: str | None) -> _ConfigMap:
+        excess = () if text is None else await _excess(known.data, self._key, text)
         patch = self._api.patch_namespaced_config_map_without_preload_content(
             LEDGER,
             self._namespace,
-            list(_operations(known, self._key, text)),
+            list(_operations(known, self._key, text, excess)),
             _content_type="application/json-patch+json",
             _request_timeout=REQUEST_SECONDS,
         )
@@ -216,8 +241,8 @@ class ConfigMapLedger:
             return
 
 
-def _operations(known: _ConfigMap, key: str, text: str | None) -> Iterator[dict[str, object]]:
-    """Yield a patch that stores or removes one entry, if it is as known; the oldest others make room for it."""
+def _operations(known: _ConfigMap, key: str, text: str | None, excess: Collection[str]) -> Iterator[dict[str, object]]:
+    """Yield a patch that stores or removes one entry, if it is as known; `excess` makes room for it."""
     path = f"/data/{key}"
     yield {"op": "test", "path": "/metadata/uid", "value": known.metadata.uid}
     if not known.data:
@@ -229,21 +254,28 @@ def _operations(known: _ConfigMap, key: str, text: str | None) -> Iterator[dict[
             yield {"op": "remove", "path": path}
         return
     yield {"op": "add", "path": path, "value": text}
-    for other in _excess(known.data, key, text):
+    for other in excess:
         yield {"op": "remove", "path": f"/data/{other}"}
 
 
-def _excess(data: Mapping[str, str], key: str, text: str) -> Iterator[str]:
-    """Yield the keys of the oldest other entries that leave no room for this one."""
+async def _excess(data: Mapping[str, str], key: str, text: str) -> Collection[str]:
+    """Return the keys of the oldest other entries that leave no room for this one, or the first of very many."""
     others = {other: value for other, value in data.items() if other != key}
     size = sum(len(value.encode()) + len(other) for other, value in {**others, key: text}.items())
-    if size <= MOST_BYTES:
-        return
-    for other in sorted(others, key=lambda one: _start_time(others[one])):
-        yield other
+    if size <= MOST_BYTES and len(others) < MOST_KEYS:
+        return ()
+    started: dict[str, str] = {}
+    for number, (other, value) in enumerate(others.items()):
+        if number % _PARSED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        started[other] = _start_time(value)
+    excess: list[str] = []
+    for other in sorted(others, key=started.__getitem__)[:MOST_REMOVED]:
+        excess.append(other)
         size -= len(others[other].encode()) + len(other)
-        if size <= MOST_BYTES:
-            return
+        if size <= MOST_BYTES and len(others) - len(excess) < MOST_KEYS:
+            break
+    return excess
 
 
 def _start_time(text: str) -> str:

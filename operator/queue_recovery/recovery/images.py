@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from typing import Final
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.required_image import RequiredImage
@@ -10,13 +9,10 @@ from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Worker
+from queue_recovery.recovery.ports import MOST_CHARACTERS_OF_IMAGES, Worker
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.wording import named, quoted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges, awaited_rollout
-
-MOST_CHARACTERS: Final = 8192
-"""Of the images of one worker together; a comparison takes at most a millisecond then."""
 
 
 async def check_images(recovery: Recovery, queues: Iterable[QueueSpec]) -> None:
@@ -76,11 +72,12 @@ def describe_missing(required: Sequence[RequiredImage], workers: Sequence[Worker
     parts = []
     for each in required:
         images = {name: image for name, image in found[each.worker].items() if each.container in {None, name}}
-        is_short = sum(map(len, images.values())) <= MOST_CHARACTERS
+        is_short = sum(map(len, images.values())) <= MOST_CHARACTERS_OF_IMAGES
         if is_short and any(_matches(image, each.image) for image in images.values()):
             continue
         if not is_short:
-            has = f"images of more than {MOST_CHARACTERS} characters together, which are not compared (shorten them)"
+            most = MOST_CHARACTERS_OF_IMAGES
+            has = f"images of more than {most} characters together, which are not compared (shorten them)"
         elif not images:
             has = f'no container "{each.container}", only {quoted(found[each.worker])}'
         else:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
-from queue_recovery.workers.objects import Pod, PodTemplate, ReplicaSet
+from queue_recovery.workers.objects import TEMPLATE_HASH, Pod, PodTemplate, ReplicaSet
 from queue_recovery.workers.observed import (
     NOT_OBSERVED,
     has_observed_zero,
@@ -20,9 +20,6 @@ from queue_recovery.workers.observed import (
     replicas_wait_for,
 )
 from queue_recovery.workers.workloads import Workload
-
-TEMPLATE_HASH: Final = "rollouts-pod-template-hash"
-"""The label of a ReplicaSet with the hash of its pod template."""
 
 EXPERIMENT: Final = "Experiment"
 """The kind that runs pods of its own in a step of a canary, with the labels of the Rollout's."""

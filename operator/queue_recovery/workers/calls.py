@@ -31,3 +31,17 @@ async def answer(call: Awaitable[aiohttp.ClientResponse]) -> bytes:
     """Make a call and return the whole answer; raises as `opened` does."""
     response = await opened(call)
     return await response.read()
+
+
+async def bounded_answer(call: Awaitable[aiohttp.ClientResponse], most: int) -> bytes | None:
+    """Make a call and return the whole answer; None: it is longer than `most` bytes, and its rest was not read."""
+    response = await opened(call)
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > most:
+                return None
+    finally:
+        response.close()
+    return bytes(body)

@@ -1,21 +1,23 @@
 """The objects of one namespace in the API server: collections are listed and watched, single objects are written."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Generic
 
 from aiohttp import ClientResponse
+from aiohttp.http_exceptions import LineTooLong
 from kubernetes.aio.client import ApiException
 from pydantic import ValidationError
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers.api_errors import API_ERRORS, CONNECTION_ERRORS, to_recovery_error
-from queue_recovery.workers.calls import REQUEST_SECONDS, answer, opened
+from queue_recovery.workers.calls import REQUEST_SECONDS, answer, bounded_answer, opened
 from queue_recovery.workers.connections import Connections
-from queue_recovery.workers.objects import Bookmark, EventType, ObjectList, ObjectT
+from queue_recovery.workers.objects import Bookmark, ObjectList, ObjectT
 from queue_recovery.workers.permissions import ServiceAccount, forbidden
 from queue_recovery.workers.resources import Kind, Resources, Writable
 
@@ -32,6 +34,19 @@ It is also how long a connection that died silently may go unnoticed.
 """
 
 
+_MOST_OBJECTS: Final = 100
+"""In one page of a list."""
+
+_PAGE_BYTES: Final = 2**20
+"""The largest page of several objects; it occupies the event loop for less than 50 ms."""
+
+OBJECT_BYTES: Final = 2**21
+"""The largest object. The API server stores none of more than 1.5 MiB, which are a few more as JSON."""
+
+_ATTEMPTS: Final = 3
+"""How often a list is begun."""
+
+
 class Conflict(Exception):
     """The write was meant for another object, or for another version of it."""
 
@@ -41,7 +56,7 @@ class NotFound(Exception):
 
 
 class Interrupted(Exception):
-    """A watch cannot be resumed: list again."""
+    """A list or a watch cannot be resumed: list again."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +93,51 @@ class Namespace:
         self.resources = Resources(connections)
 
     async def fetch(self, kind: Kind[ObjectT]) -> ObjectList[ObjectT]:
-        """Return a collection as it is now."""
-        with self._translated():
-            body = await answer(kind.lists(self.name, _request_timeout=REQUEST_SECONDS))
-            return kind.listed.model_validate_json(body)
+        """Return a collection as it is now, at one version, read in pages between which other work goes on."""
+        for _ in range(_ATTEMPTS):
+            with suppress(Interrupted):
+                return await self._fetch(kind)
+        raise RecoveryError(
+            Reason.KUBERNETES_UNAVAILABLE, "the API server ends lists before they are read to their end. Trying again"
+        )
+
+    async def _fetch(self, kind: Kind[ObjectT]) -> ObjectList[ObjectT]:
+        """Read the pages; raises Interrupted when the API server does not have the rest of them any more."""
+        items: list[ObjectT] = []
+        limit, token = _MOST_OBJECTS, ""
+        while True:
+            with self._translated():
+                body = await self._page(kind, limit, token)
+                page = None if body is None else kind.listed.model_validate_json(body)
+            if body is None or page is None:
+                if limit == 1:
+                    raise self._too_large()
+                limit = max(1, limit // 4)
+                continue
+            items += page.items
+            token = page.metadata.token
+            if not token:
+                return kind.listed(metadata=page.metadata, items=items)
+            if len(body) < _PAGE_BYTES // 4:
+                limit = min(2 * limit, _MOST_OBJECTS)
+            await asyncio.sleep(0)
+
+    async def _page(self, kind: Kind[ObjectT], limit: int, token: str) -> bytes | None:
+        """Return one page; None: it is too large."""
+        call = kind.lists(self.name, limit=limit, _continue=token, _request_timeout=REQUEST_SECONDS)
+        try:
+            return await bounded_answer(call, OBJECT_BYTES if limit == 1 else _PAGE_BYTES)
+        except ApiException as error:
+            if error.status == HTTPStatus.GONE and token:
+                raise Interrupted from None
+            raise
+
+    def _too_large(self) -> RecoveryError:
+        return RecoveryError(
+            Reason.KUBERNETES_UNAVAILABLE,
+            f'namespace "{self.name}" has a Pod, a ReplicaSet or a worker of more than {OBJECT_BYTES // 2**20} MiB, '
+            "which is not read. Remove what makes it so large",
+        )
 
     async def watch(
         self, kind: Kind[ObjectT], since: str
@@ -181,24 +237,19 @@ class Namespace:
 
 
 async def _line(response: ClientResponse) -> bytes:
-    """Return the next line of a watch; empty at its end."""
+    """Return the next line of a watch; empty at its end. A list tells what a line is about that is too long."""
     try:
-        return await response.content.readline()
-    except (*CONNECTION_ERRORS, ValueError):
+        return await response.content.readline(max_line_length=OBJECT_BYTES)
+    except (*CONNECTION_ERRORS, LineTooLong):
         raise Interrupted from None
 
 
 def _event(line: bytes, kind: Kind[ObjectT]) -> Updated[ObjectT] | Deleted[ObjectT] | Reached:
+    with suppress(ValidationError):
+        changed = kind.changed.model_validate_json(line)
+        return Deleted(changed.object) if changed.type == "DELETED" else Updated(changed.object)
     try:
-        match EventType.model_validate_json(line).type:
-            case "ADDED" | "MODIFIED":
-                return Updated(kind.changed.model_validate_json(line).object)
-            case "DELETED":
-                return Deleted(kind.changed.model_validate_json(line).object)
-            case "BOOKMARK":
-                return Reached(Bookmark.model_validate_json(line).object.metadata.resource_version)
-            case _:
-                raise Interrupted
+        return Reached(Bookmark.model_validate_json(line).object.metadata.resource_version)
     except ValidationError:
-        # A line that was cut off.
+        # An error, or a line that was cut off.
         raise Interrupted from None

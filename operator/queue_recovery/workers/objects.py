@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from queue_recovery.api.base import Model
-from queue_recovery.recovery.ports import RESTARTED_AT
+from queue_recovery.recovery.ports import MOST_CHARACTERS_OF_IMAGES, RESTARTED_AT
+
+TEMPLATE_HASH: Final = "rollouts-pod-template-hash"
+"""The label of a ReplicaSet with the hash of its pod template, where it is a Rollout's."""
 
 
 class OwnerReference(Model):
@@ -33,7 +36,13 @@ class ManagedFields(Model):
     fields: Fields = Field(Fields(), alias="fieldsV1")
 
 
+def _controllers(owners: Sequence[OwnerReference]) -> Sequence[OwnerReference]:
+    return [one for one in owners if one.controller]
+
+
 class Metadata(Model):
+    """What is read of an object's metadata; of its owners, only the controller is kept."""
+
     name: str
     namespace: str = ""
     uid: str
@@ -41,7 +50,7 @@ class Metadata(Model):
     generation: int = 0
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
-    owner_references: Sequence[OwnerReference] = ()
+    owner_references: Annotated[Sequence[OwnerReference], AfterValidator(_controllers)] = ()
     managed_fields: Sequence[ManagedFields] = ()
     creation_timestamp: datetime | None = None
     deletion_timestamp: str | None = None
@@ -73,8 +82,27 @@ class Metadata(Model):
         return next((owner for owner in self.owner_references if owner.controller), None)
 
 
+def only(*names: str) -> AfterValidator:
+    """Return a validator of labels or annotations that keeps those alone."""
+
+    def keep(found: Mapping[str, str]) -> Mapping[str, str]:
+        return {name: found[name] for name in names if name in found}
+
+    return AfterValidator(keep)
+
+
+class BareMetadata(Metadata):
+    """The metadata of an object whose annotations do not matter."""
+
+    annotations: Annotated[Mapping[str, str], only()] = {}
+
+
 class KubernetesObject(Model):
     metadata: Metadata
+
+
+class Present(Model):
+    """An object of which nothing matters but that it is there."""
 
 
 class Requirement(Model):
@@ -88,15 +116,37 @@ class Selector(Model):
     match_expressions: Sequence[Requirement] = ()
 
 
+MOST_CONTAINERS: Final = 100
+"""Of a pod template; the others are not kept."""
+
+
+_MOST_WORDS: Final = 100
+_MOST_CHARACTERS_OF_A_WORD: Final = 200
+"""Of a command line: enough for the options that matter here."""
+
+
+def _cut(image: str) -> str:
+    return image[: MOST_CHARACTERS_OF_IMAGES + 1]
+
+
+def _words(words: Sequence[str]) -> Sequence[str]:
+    return [word[:_MOST_CHARACTERS_OF_A_WORD] for word in words[:_MOST_WORDS]]
+
+
 class Container(Model):
     name: str
-    image: str = ""
-    command: Sequence[str] = ()
-    args: Sequence[str] = ()
+    image: Annotated[str, AfterValidator(_cut)] = ""
+    """Cut where it is too long to be compared with another one."""
+    command: Annotated[Sequence[str], AfterValidator(_words)] = ()
+    args: Annotated[Sequence[str], AfterValidator(_words)] = ()
+
+
+def _first(containers: Sequence[Container]) -> Sequence[Container]:
+    return containers[:MOST_CONTAINERS]
 
 
 class PodSpec(Model):
-    containers: Sequence[Container] = ()
+    containers: Annotated[Sequence[Container], AfterValidator(_first)] = ()
     termination_grace_period_seconds: int = 30
 
 
@@ -125,7 +175,12 @@ class ReplicaSetStatus(Model):
     replicas: int = 0
 
 
+class ReplicaSetMetadata(BareMetadata):
+    labels: Annotated[Mapping[str, str], only(TEMPLATE_HASH)] = {}
+
+
 class ReplicaSet(KubernetesObject):
+    metadata: ReplicaSetMetadata
     spec: ReplicaSetSpec
     status: ReplicaSetStatus = ReplicaSetStatus()
 
@@ -182,6 +237,7 @@ class PodStatus(Model):
 
 
 class Pod(KubernetesObject):
+    metadata: BareMetadata
     status: PodStatus = PodStatus()
 
     @property
@@ -200,20 +256,22 @@ class Version(Model):
     resource_version: str
 
 
+class Page(Version):
+    """The metadata of one page of a list, which has the version of the whole list."""
+
+    token: str = Field("", alias="continue")
+    """Names the next page; empty: this is the last one."""
+
+
 class ObjectList(Model, Generic[ObjectT_co]):
-    metadata: Version
+    metadata: Page
     items: Sequence[ObjectT_co]
-
-
-class EventType(Model):
-    """The type of a watch event: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
-
-    type: str
 
 
 class Changed(Model, Generic[ObjectT_co]):
     """A watch event with one object."""
 
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
     object: ObjectT_co
 
 
@@ -224,4 +282,5 @@ class _Marked(Model):
 class Bookmark(Model):
     """A watch event with only a version."""
 
+    type: Literal["BOOKMARK"]
     object: _Marked

@@ -1,13 +1,14 @@
 """The parts of workers that are read here; the rest is ignored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from queue_recovery.api.base import Model
 from queue_recovery.api.worker_ref import DEPLOYMENT, STATEFUL_SET, GroupVersionKind, WorkerRef
-from queue_recovery.workers.objects import KubernetesObject, PodTemplate, Selector
+from queue_recovery.recovery.ports import HELD_BY, HELD_BY_UID, SCALE_BACK_TO
+from queue_recovery.workers.objects import BareMetadata, KubernetesObject, PodTemplate, Present, Selector, only
 
 
 class RollingUpdate(Model):
@@ -25,12 +26,12 @@ class ClaimRetention(Model):
 
 
 class CanaryStrategy(Model):
-    steps: Sequence[object] = ()
+    steps: Sequence[Present] = ()
 
 
 class RolloutStrategy(Model):
     canary: CanaryStrategy = CanaryStrategy()
-    blue_green: object = None
+    blue_green: Present | None = None
 
 
 class WorkloadSpec(Model):
@@ -42,12 +43,12 @@ class WorkloadSpec(Model):
     template: PodTemplate = PodTemplate()
     update_strategy: UpdateStrategy = UpdateStrategy()
     """Of a StatefulSet, like the next two."""
-    volume_claim_templates: Sequence[object] = ()
+    volume_claim_templates: Sequence[Present] = ()
     persistent_volume_claim_retention_policy: ClaimRetention = ClaimRetention()
     strategy: RolloutStrategy = RolloutStrategy()
     """Of a Rollout, like the next two."""
     restart_at: str | None = None
-    workload_ref: object = None
+    workload_ref: Present | None = None
     """The object that has its template and maybe its selector."""
 
 
@@ -87,11 +88,16 @@ class WorkloadStatus(Model):
     restarted_at: str | None = None
 
 
+class WorkloadMetadata(BareMetadata):
+    labels: Annotated[Mapping[str, str], only(HELD_BY, HELD_BY_UID, SCALE_BACK_TO)] = {}
+
+
 class Workload(KubernetesObject):
     """A worker. A list of a built-in kind does not say of which kind its items are, so these have defaults."""
 
     api_version: str
     kind: str
+    metadata: WorkloadMetadata
     spec: WorkloadSpec = WorkloadSpec()
     status: WorkloadStatus = WorkloadStatus()
 

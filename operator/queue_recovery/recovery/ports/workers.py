@@ -22,6 +22,9 @@ SCALE_BACK_TO: Final = f"{GROUP}/scale-back-to"
 """The label with the replicas to which the Deployment is scaled back."""
 
 
+MOST_CHARACTERS_OF_IMAGES: Final = 8192
+"""Of the images of one worker together; a comparison takes at most a millisecond then."""
+
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 """The annotation of a pod template by which `kubectl rollout restart` restarts the pods."""
 
