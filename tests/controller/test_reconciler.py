@@ -20,7 +20,7 @@ from queue_recovery.controller.resource import KubernetesResource
 from queue_recovery.recovery.admission import Admission
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_ended
-from queue_recovery.recovery.ports.resource import Annotations, Gone
+from queue_recovery.recovery.ports.resource import Annotations, DesiredState, Gone
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
 from sandbox.processes import until
@@ -49,7 +49,8 @@ class Resource:
         self.generation = body["metadata"]["generation"]
         self.received.append(gone)
 
-    async def write(self, status: QueueRecoveryStatus) -> None:
+    async def write(self, status: QueueRecoveryStatus, *, asked: DesiredState | None = None) -> None:
+        del asked
         self.written.append(status)
 
     async def release(self) -> None:
