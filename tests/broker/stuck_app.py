@@ -13,7 +13,7 @@ app.conf.broker_connection_retry_on_startup = True
 app.conf.worker_prefetch_multiplier = 1
 
 
-@app.task(name="tts.retried", bind=True, max_retries=None)  # type: ignore[untyped-decorator] # Celery has no types
+@app.task(name="tts.retried_indefinitely", bind=True, max_retries=None)  # type: ignore[untyped-decorator] # Celery has no types
 def retried(self: Task) -> None:
     """Fail with a `TypeError`, and be retried at once, indefinitely."""
     try:

@@ -134,7 +134,7 @@ async def test_what_a_killed_worker_held_is_stranded_and_a_new_worker_is_not_dea
 
 async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Incident) -> None:
     await incident.start()
-    incident.send("tts.retried")
+    incident.send("tts.retried_indefinitely")
 
     async def retries() -> int:
         entries = [json.loads(entry)[0] for entry in (await incident.redis.hgetall("unacked")).values()]
@@ -158,7 +158,7 @@ async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Inc
 
     await until(is_told, "a look to see the message, which is invisible while its task runs")
     assert list(told) == ["RetryLoop"]
-    assert '(task "tts.retried")' in told["RetryLoop"]
+    assert '(task "tts.retried_indefinitely")' in told["RetryLoop"]
 
 
 async def test_healthy_patterns_tell_of_nothing(incident: Incident) -> None:

@@ -20,7 +20,7 @@ from queue_recovery.recovery.locks import check_queue_locks
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Run
 from queue_recovery.recovery.ports.environment import Environment
-from queue_recovery.recovery.ports.resource import Resource
+from queue_recovery.recovery.ports.resource import DesiredState, Resource
 from queue_recovery.recovery.recovery import Recovery
 from tests.broker.application import Application, everything, recovery_of, restoring, seen_jobs, selecting, tasks
 from tests.broker.conftest import Connect
@@ -94,7 +94,8 @@ class Case:
             turn=alone(),
         )
 
-    async def _write(self, status: QueueRecoveryStatus) -> None:
+    async def _write(self, status: QueueRecoveryStatus, *, asked: DesiredState | None = None) -> None:
+        del asked
         self.messages.append(status.message)
 
     async def _target(self, _: str) -> QueueTargetSpec:

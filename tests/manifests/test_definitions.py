@@ -230,7 +230,7 @@ def test_kubectl_prints_of_a_target_what_people_ask_redis_for(cluster: Cluster, 
     head, row = cluster.kubectl("get", "qt", name).splitlines()
     wide_head, wide_row = cluster.kubectl("get", "qt", name, "--output=wide").splitlines()
 
-    titles = ["NAME", "READY", "BROKER", "JOB STORE", "DEPTH", "OLDEST UNACKED", "AGE"]
+    titles = ["NAME", "READY", "BROKER", "JOB STORE", "DEPTH", "STUCK", "OLDEST UNACKED", "AGE"]
     assert re.split(r"  +", head.strip()) == titles
     assert row.split()[:-1] == [name, "JobStoreUnavailable", "Reachable", "JobStoreUnavailable", "tts=0+3", "60m"]
     assert re.split(r"  +", wide_head.strip()) == [*titles, "UNACKED", "CHECKED"]

@@ -20,7 +20,7 @@ _OF_TOOLS = {"Application"}
 """Kinds of tools that the cluster does not have; `examples/gitops` was checked against their definitions by hand."""
 
 _RECOVERY = {"purge", "queue"}
-_TARGET = {"broker", "jobStore"}
+_TARGET = {"broker", "diagnosis", "jobStore"}
 """Fields of a spec with which an excerpt begins."""
 
 
