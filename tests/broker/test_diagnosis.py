@@ -12,7 +12,7 @@ from queue_recovery.api.diagnosis import Diagnosis
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.broker import RedisBroker
-from queue_recovery.broker.layout.envelope import facts_of
+from queue_recovery.broker.layout.headers import facts_of
 from queue_recovery.broker.redis_results import RedisResults
 from queue_recovery.diagnosis.evidence import MOST_FACTS
 from queue_recovery.recovery.errors import RecoveryError

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 
 from queue_recovery.broker import RedisBroker
 from queue_recovery.broker.connection.values import END, LARGEST, Large
-from queue_recovery.broker.layout.envelope import Entry, after_envelope, envelope_of, read_entry, read_message, task_id
+from queue_recovery.broker.layout.envelope import Entry, after_envelope, envelope_of, read_entry, read_message
+from queue_recovery.broker.layout.headers import task_id
 from queue_recovery.recovery.ports import Run
 from sandbox.broker import Broker as Server
 from tests.broker.application import SEP, restoring, seen_jobs, selecting

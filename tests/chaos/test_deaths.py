@@ -230,50 +230,36 @@ async def test_no_job_is_enqueued_while_the_workers_have_another_image_than_the_
     await in_order(servers, [Case(trouble=Trouble.ROLLED_BACK, points=(point,)) for point in points])
 
 
+_ONCE: dict[Trouble, tuple[str, Fault]] = {
+    Trouble.DEATH: ("after", Fault.DIE),
+    Trouble.OVERTAKEN: ("before", Fault.STOP),
+    Trouble.CREATED_AGAIN: ("after", Fault.DIE),
+}
+"""Where an effect is disturbed that has to take place once, or not at all."""
+
+
+async def is_done_once(servers: Servers, kind: Case, effect: str) -> None:
+    """Run a case with each of these troubles at an effect of one kind of recovery."""
+    at = {"name": effect, "number": 1}
+    points = {
+        trouble: Point.model_validate({**at, "side": side, "fault": fault}) for trouble, (side, fault) in _ONCE.items()
+    }
+
+    await in_order(servers, [replace(kind, trouble=trouble, points=(point,)) for trouble, point in points.items()])
+
+
 @pytest.mark.thorough
 async def test_workers_are_restarted_once_where_the_operator_dies_and_not_once_another_one_has_ended_the_recovery(
     servers: Servers,
 ) -> None:
-    restarts = {
-        Trouble.DEATH: ("after", Fault.DIE),
-        Trouble.OVERTAKEN: ("before", Fault.STOP),
-        Trouble.CREATED_AGAIN: ("after", Fault.DIE),
-    }
-
-    await in_order(
-        servers,
-        [
-            replace(
-                plans.RESTARTING,
-                trouble=trouble,
-                points=(Point.model_validate({"name": "k8s restart", "number": 1, "side": side, "fault": fault}),),
-            )
-            for trouble, (side, fault) in restarts.items()
-        ],
-    )
+    await is_done_once(servers, plans.RESTARTING, "k8s restart")
 
 
 @pytest.mark.thorough
 async def test_what_nobody_holds_is_given_back_once_or_not_at_all_where_the_operator_dies_or_is_told_to_stop(
     servers: Servers,
 ) -> None:
-    moves: dict[Trouble, tuple[str, Fault]] = {
-        Trouble.DEATH: ("after", Fault.DIE),
-        Trouble.OVERTAKEN: ("before", Fault.STOP),
-        Trouble.CREATED_AGAIN: ("after", Fault.DIE),
-    }
-
-    await in_order(
-        servers,
-        [
-            replace(
-                plans.REDELIVERING,
-                trouble=trouble,
-                points=(Point.model_validate({"name": "redis redeliver", "number": 1, "side": side, "fault": fault}),),
-            )
-            for trouble, (side, fault) in moves.items()
-        ],
-    )
+    await is_done_once(servers, plans.REDELIVERING, "redis redeliver")
 
 
 @pytest.mark.thorough

@@ -41,7 +41,7 @@ def path_of(found: type) -> str:
     return found.__name__ if found.__module__ == "builtins" else f"{found.__module__}.{found.__name__}"
 
 
-@pytest.mark.parametrize("table", TABLES, ids=[table.library for table in TABLES])
+@pytest.mark.parametrize("table", TABLES, ids=[table.package for table in TABLES])
 def test_each_class_is_derived_from_those_that_the_tables_say(table: Table) -> None:
     known = {one for _, one in CLASSES} | {base for one in TABLES for bases in one.bases.values() for base in bases}
     compared = 0
@@ -55,14 +55,14 @@ def test_each_class_is_derived_from_those_that_the_tables_say(table: Table) -> N
         assert path_of(found) == path, "Celery stores the module in which a class is defined"
         assert by_tables == {path_of(one) for one in found.__mro__} & (known | {path}), path
     if not compared:
-        assert table.library not in INSTALLED
-        pytest.skip(f"{table.library} is not installed")
+        assert table.package not in INSTALLED
+        pytest.skip(f"{table.package} is not installed")
 
 
 def test_every_class_of_a_library_that_has_a_row_has_its_bases() -> None:
     for table, row in ROWS:
         if table.module and "." not in row.exception:
-            assert row.exception in table.bases, (table.library, row.exception)
+            assert row.exception in table.bases, (table.package, row.exception)
 
 
 def test_every_rule_has_a_name_of_its_own() -> None:
@@ -83,5 +83,5 @@ def test_a_row_for_any_message_comes_after_those_for_some() -> None:
     for table in TABLES:
         for name in {row.exception for row in table.rows}:
             own = [bool(row.message) for row in table.rows if row.exception == name]
-            assert own == sorted(own, reverse=True), (table.library, name)
+            assert own == sorted(own, reverse=True), (table.package, name)
             assert own.count(False) <= 1

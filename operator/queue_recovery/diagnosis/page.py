@@ -61,7 +61,7 @@ def _section(table: Table) -> str:
     sources = "".join(f"- source: {source}\n" for source in table.source.split(", "))
     rows = "".join(f"{_row(table, row)}\n" for row in table.rows)
     head = "| class | message | verdict | why | rule |\n|---|---|---|---|---|\n"
-    return f"## {table.library}\n\n- version: {table.version}\n{sources}\n{head}{rows}"
+    return f"## {table.package}\n\n- version: {table.version}\n{sources}\n{head}{rows}"
 
 
 def _row(table: Table, row: Row) -> str:

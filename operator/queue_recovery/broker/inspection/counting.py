@@ -6,7 +6,8 @@ from queue_recovery.broker.connection.batches import PageSize
 from queue_recovery.broker.connection.values import size_of
 from queue_recovery.broker.inspection.canvas import CanvasCount
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import facts_of, name_of, read_message, retries, task_id
+from queue_recovery.broker.layout.envelope import read_message
+from queue_recovery.broker.layout.headers import facts_of, name_of, retries, task_id
 from queue_recovery.broker.layout.unacked import entries_of, refuse_shared
 from queue_recovery.broker.run.selection import Selection
 from queue_recovery.diagnosis.evidence import MOST_FACTS, MessageFacts

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from queue_recovery.broker.layout.envelope import body_of, eta, is_redelivered, retries, task_id, task_name
+from queue_recovery.broker.layout.envelope import body_of
+from queue_recovery.broker.layout.headers import eta, is_redelivered, retries, task_id, task_name
 from queue_recovery.diagnosis.stuck_evidence import Sighting, digest
 
 

@@ -3,7 +3,8 @@
 from enum import Enum, auto
 
 from queue_recovery.broker.connection.values import Value
-from queue_recovery.broker.layout.envelope import envelope_of, read_entry, read_message, task_id
+from queue_recovery.broker.layout.envelope import envelope_of, read_entry, read_message
+from queue_recovery.broker.layout.headers import task_id
 from queue_recovery.broker.quarantine.new_message import can_be_new
 from queue_recovery.broker.run.record import Record
 from queue_recovery.recovery.ports import Restore

@@ -6,7 +6,8 @@ from queue_recovery.broker.connection.batches import PageSize
 from queue_recovery.broker.connection.client import LONGEST_WORD
 from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import envelope_of, read_entry, read_message, retries, task_id, task_name
+from queue_recovery.broker.layout.envelope import envelope_of, read_entry, read_message
+from queue_recovery.broker.layout.headers import retries, task_id, task_name
 from queue_recovery.broker.layout.own_keys import attempt_and_priority, attempt_of, unacked_ending, unacked_index_ending
 from queue_recovery.broker.quarantine.choice import Choice, Fate
 from queue_recovery.broker.run.record import Record, read_record

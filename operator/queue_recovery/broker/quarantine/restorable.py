@@ -8,7 +8,8 @@ from queue_recovery.api.select import LONGEST_TASK_ID
 from queue_recovery.broker.connection.batches import PageSize
 from queue_recovery.broker.connection.values import Value, size_of
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import read_entry, read_message, task_id
+from queue_recovery.broker.layout.envelope import read_entry, read_message
+from queue_recovery.broker.layout.headers import task_id
 from queue_recovery.broker.quarantine.choice import Choice, Fate
 from queue_recovery.broker.run.record import read_record
 from queue_recovery.recovery.errors import RecoveryError

@@ -6,7 +6,8 @@ from typing import Final
 from queue_recovery.broker.connection.batches import PageSize
 from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import name_of, read_entry, read_message
+from queue_recovery.broker.layout.envelope import read_entry, read_message
+from queue_recovery.broker.layout.headers import name_of
 from queue_recovery.broker.run.record import Record, read_record
 from queue_recovery.recovery.ports import MessageName, Run, Unreplaced
 

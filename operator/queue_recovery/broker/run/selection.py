@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final, Self
 
 from queue_recovery.api.select import PurgeSelect
-from queue_recovery.broker.layout.envelope import task_id
+from queue_recovery.broker.layout.headers import task_id
 from queue_recovery.recovery.ports import SeenJob
 
 

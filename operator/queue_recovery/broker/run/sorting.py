@@ -12,7 +12,8 @@ from queue_recovery.broker.connection.batches import MOST_BYTES, MOST_ENTRIES, P
 from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.values import Large, Value, size_of
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import read_message, task_id
+from queue_recovery.broker.layout.envelope import read_message
+from queue_recovery.broker.layout.headers import task_id
 from queue_recovery.broker.layout.own_keys import (
     LARGE_LEFT_FIELD,
     LEFT_FIELD,

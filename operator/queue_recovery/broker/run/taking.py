@@ -15,7 +15,7 @@ from queue_recovery.broker.connection.client import Word
 from queue_recovery.broker.connection.failures import unknown_consumer
 from queue_recovery.broker.connection.values import LARGEST
 from queue_recovery.broker.layout.database import Database
-from queue_recovery.broker.layout.envelope import task_id
+from queue_recovery.broker.layout.headers import task_id
 from queue_recovery.broker.layout.own_keys import (
     LARGE_FIELD,
     LARGE_LEFT_FIELD,

@@ -19,7 +19,7 @@ _REQUEST: Final = (
 )
 
 TABLE: Final = Table(
-    library="botocore",
+    package="botocore",
     module="botocore.exceptions",
     version="1.44.8",
     source="https://docs.aws.amazon.com/boto3/latest/guide/retries.html, `botocore.retries.standard`, "

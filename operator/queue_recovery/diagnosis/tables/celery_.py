@@ -7,7 +7,7 @@ from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKN
 _CONTROL: Final = "says what becomes of the task, and not why"
 
 TABLE: Final = Table(
-    library="celery",
+    package="celery",
     module="celery.exceptions",
     version="5.7.0",
     source="https://docs.celeryq.dev/en/stable/reference/celery.exceptions.html, `celery.exceptions`, "

@@ -8,7 +8,7 @@ _PREDICATE: Final = "transient by `google.api_core.retry.if_transient_error`"
 _GRPC: Final = "as https://grpc.io/docs/guides/status-codes/ describes the code"
 
 TABLE: Final = Table(
-    library="google-api-core",
+    package="google-api-core",
     module="google.api_core.exceptions",
     version="2.44.0",
     source="https://googleapis.dev/python/google-api-core/latest/retry.html, `google.api_core.exceptions`, "

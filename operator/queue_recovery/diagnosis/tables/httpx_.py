@@ -6,7 +6,7 @@ from queue_recovery.diagnosis.tables import http_status
 from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
 
 TABLE: Final = Table(
-    library="httpx",
+    package="httpx",
     module="httpx",
     version="0.28.1",
     source="https://www.python-httpx.org/exceptions/, `httpx._exceptions`",

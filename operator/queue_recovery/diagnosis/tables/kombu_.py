@@ -5,7 +5,7 @@ from typing import Final
 from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
 
 TABLE: Final = Table(
-    library="kombu",
+    package="kombu",
     module="kombu.exceptions",
     version="5.7.0",
     source="https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.exceptions.html, `kombu.exceptions`",

@@ -73,7 +73,7 @@ def _rows(module: str) -> tuple[Row, ...]:
 
 
 PSYCOPG: Final = Table(
-    library="psycopg",
+    package="psycopg",
     module="psycopg",
     version="3.3.9",
     source="https://www.psycopg.org/psycopg3/docs/api/errors.html, `psycopg.errors`, PostgreSQL's libpq for messages",
@@ -85,7 +85,7 @@ PSYCOPG: Final = Table(
 )
 
 PSYCOPG2: Final = Table(
-    library="psycopg2",
+    package="psycopg2",
     module="psycopg2",
     version="2.9",
     source="https://www.psycopg.org/docs/errors.html, PostgreSQL's libpq for messages",

@@ -5,7 +5,7 @@ from typing import Final
 from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
 
 TABLE: Final = Table(
-    library="pymongo",
+    package="pymongo",
     module="pymongo.errors",
     version="4.20.0",
     source="https://pymongo.readthedocs.io/en/stable/api/pymongo/errors.html, `pymongo.errors`, `bson.errors`",

@@ -9,7 +9,7 @@ _NONE: Final = "None in place of a value: what was looked up may have been missi
 _NETWORK: Final = "a connection"
 
 TABLE: Final = Table(
-    library="python",
+    package="python",
     module="",
     version="3.13",
     source="https://docs.python.org/3/library/exceptions.html",

@@ -5,7 +5,7 @@ from typing import Final
 from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
 
 TABLE: Final = Table(
-    library="redis",
+    package="redis",
     module="redis.exceptions",
     version="8.1.0",
     source="https://redis.readthedocs.io/en/stable/exceptions.html, `redis.exceptions`",

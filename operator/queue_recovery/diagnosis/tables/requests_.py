@@ -8,7 +8,7 @@ from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKN
 _REQUEST: Final = "refused before anything is sent: the URL or the request is wrong"
 
 TABLE: Final = Table(
-    library="requests",
+    package="requests",
     module="requests.exceptions",
     version="2.34.2",
     source="https://requests.readthedocs.io/en/latest/api/#exceptions, `requests.exceptions`",

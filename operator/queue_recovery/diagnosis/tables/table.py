@@ -36,7 +36,7 @@ class Row:
 class Table:
     """What is known of the exceptions of one library."""
 
-    library: str
+    package: str
     """As rules are named after it."""
     module: str
     """Where its classes are, so that their names are short here; empty: Python's own."""
@@ -58,4 +58,4 @@ class Table:
     def rule(self, row: Row) -> str:
         """Return the name of a row's rule."""
         last = row.exception.rpartition(".")[2]
-        return f"{self.library}/{last}" + (f":{row.name}" if row.name else "")
+        return f"{self.package}/{last}" + (f":{row.name}" if row.name else "")

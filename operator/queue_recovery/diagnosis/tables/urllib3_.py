@@ -6,7 +6,7 @@ from queue_recovery.diagnosis.tables import http_status
 from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKNOWN, Row, Table
 
 TABLE: Final = Table(
-    library="urllib3",
+    package="urllib3",
     module="urllib3.exceptions",
     version="2.8.0",
     source="https://urllib3.readthedocs.io/en/stable/reference/urllib3.exceptions.html, `urllib3.exceptions`",
