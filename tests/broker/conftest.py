@@ -13,6 +13,7 @@ from sandbox.broker import Broker as Server
 from sandbox.broker import flavours
 from sandbox.processes import Scope
 from tests.broker.application import Application, recovery
+from tests.redis_server import EACH_KIND
 
 Connect = Callable[..., RedisBroker]
 
@@ -28,7 +29,7 @@ async def servers() -> AsyncIterator[Scope]:
         yield scope
 
 
-@pytest.fixture(scope="session", params=flavours())
+@pytest.fixture(scope="session", params=EACH_KIND)
 async def server(request: pytest.FixtureRequest, servers: Scope) -> Server:
     """A server of each kind."""
     return await Server.start(servers, flavour=request.param)

@@ -9,12 +9,12 @@ from queue_recovery.broker.connection import connecting
 from queue_recovery.recovery.certificates import Certificates
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth
-from sandbox.broker import Flavour, flavours
+from sandbox.broker import Flavour
 from sandbox.certificates import Authority
 from sandbox.processes import LOOPBACK, Scope, free_port, until
 from sandbox.sentinels import NAME, Watched, ask
 from tests.broker.application import recovery, tasks
-from tests.redis_server import needs_redis
+from tests.redis_server import EACH_KIND, needs_redis
 
 OPTIONS = TransportOptions(master_name=NAME)
 HEALTHY = BrokerHealth(eviction_policy="noeviction")
@@ -27,7 +27,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connecting, "_ANSWER_SECONDS", 0.5)
 
 
-@pytest.fixture(scope="module", params=flavours())
+@pytest.fixture(scope="module", params=EACH_KIND)
 async def watched(request: pytest.FixtureRequest, servers: Scope) -> Watched:
     """Servers and Sentinels of each kind."""
     flavour: Flavour = request.param

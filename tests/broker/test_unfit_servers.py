@@ -18,16 +18,16 @@ from queue_recovery.broker.connection.failures import to_recovery_error
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import BrokerHealth, Restore, Run
 from sandbox.broker import Broker as Server
-from sandbox.broker import Flavour, flavours
+from sandbox.broker import Flavour
 from sandbox.processes import Scope, free_port
 from tests.broker.application import recovery, tasks
 from tests.broker.conftest import Connect
-from tests.redis_server import needs_redis
+from tests.redis_server import EACH_KIND, needs_redis
 
 PASSWORD = "hunter2"
 
 
-@pytest.fixture(params=flavours())
+@pytest.fixture(params=EACH_KIND)
 def flavour(request: pytest.FixtureRequest) -> Flavour:
     found: Flavour = request.param
     return found

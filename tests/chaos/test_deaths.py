@@ -76,6 +76,7 @@ async def test_a_recovery_that_is_created_again_after_a_death_does_nothing_more(
     await in_order(servers, sample(steps, Trouble.CREATED_AGAIN, 1))
 
 
+@pytest.mark.thorough
 async def test_a_second_replica_takes_over_where_the_leader_was_killed(servers: Servers, steps: list[Crossing]) -> None:
     await in_order(servers, sample(steps, Trouble.SUCCESSION, 1))
 

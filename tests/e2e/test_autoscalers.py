@@ -38,7 +38,9 @@ async def paused(team: Team) -> Json:
     return await until(noted, "the ScaledObject to be paused")
 
 
-@pytest.mark.parametrize("former", FORMER)
+@pytest.mark.parametrize(
+    "former", ["unpaused", *(pytest.param(one, marks=pytest.mark.thorough) for one in FORMER if one != "unpaused")]
+)
 async def test_keda_scales_nothing_while_the_workers_are_at_0_and_is_as_before_in_the_end(
     team: Team, former: str
 ) -> None:

@@ -119,7 +119,12 @@ def documented(life: str) -> Sequence[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in line.strip("|").split("|")[1:]) for line in lines]
 
 
-@pytest.mark.parametrize("life", LIVES)
+SHOWN_FIRST = ("succeeds", "is refused", "is suspended, and resumed", "is deleted while it runs")
+
+
+@pytest.mark.parametrize(
+    "life", [pytest.param(life, marks=[] if life in SHOWN_FIRST else [pytest.mark.thorough]) for life in LIVES]
+)
 async def test_the_page_says_what_the_tools_show(team: Team, health: GitOpsHealth, life: str) -> None:
     before = (await team.api.get(team.path("QueueRecovery")))["metadata"]["resourceVersion"]
 

@@ -48,7 +48,7 @@ async def images_of_new_tasks(team: Team, jobs: list[str]) -> set[object]:
     return {await team.redis.hget("image of task", task) for task in fresh}
 
 
-@pytest.mark.parametrize("order", ["the recovery first", "both at once"])
+@pytest.mark.parametrize("order", ["the recovery first", pytest.param("both at once", marks=pytest.mark.thorough)])
 async def test_no_job_runs_on_the_broken_image(team: Team, order: str) -> None:
     jobs = await stuck(team, 2)
     if order == "both at once":

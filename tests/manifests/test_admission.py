@@ -166,6 +166,7 @@ def test_everybody_else_may_change_what_they_always_could(policed: Cluster, what
     assert "patched" in policed.kubectl(*patch(REFUSED[what]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 def test_of_other_kinds_too_it_may_change_only_what_a_recovery_changes(policed: Cluster, kind: str) -> None:
     allowed, refused = OTHER_KINDS[kind]

@@ -11,6 +11,8 @@ import pytest
 from sandbox.build import Programs, find_programs
 from sandbox.processes import ROOT, python_module
 
+pytestmark = pytest.mark.thorough  # every test that starts a sandbox shows that it works
+
 _FAKE_GO = """#!/bin/sh
 case "$1" in
     version) echo "go version go1.26.0 linux/amd64" ;;

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from sandbox.cluster import Sandbox
 
+pytestmark = pytest.mark.thorough  # every test that starts a sandbox shows that it works
+
 Json = dict[str, Any]
 
 IMAGE = "registry.example/team/queue-recovery:1"

@@ -20,6 +20,8 @@ from sandbox.processes import ROOT, DeadlineError, Process, Scope, python_module
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.thorough  # every test that starts a sandbox shows that it works
+
 _DAEMON = (
     "import os, subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True, stdout=subprocess.DEVNULL)"
 )
