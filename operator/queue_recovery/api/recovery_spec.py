@@ -206,7 +206,7 @@ class QueueRecoverySpec(Model):
         default_factory=list,
         max_length=1000,
         description="Jobs to enqueue as new tasks, once each. To purge the queue and enqueue nothing, write an empty "
-        "list.",
+        "list. May be left out with `restart.annotate`, which purges nothing.",
         json_schema_extra={"x-kubernetes-validations": [_MOST_TEXT]},
     )
     purge: PurgeSpec = Field(PurgeSpec(), description="What happens to the messages in the queue.")
@@ -268,7 +268,7 @@ class QueueRecoverySpec(Model):
             ),
             _fixed("activeDeadlineSeconds", ">="),
             {
-                "rule": "has(self.jobs) || has(self.restoreFrom) || has(self.redeliver)",
+                "rule": "has(self.jobs) || has(self.restoreFrom) || has(self.redeliver) || self.restart.annotate",
                 "message": "list the jobs to enqueue in jobs, or name the recovery to undo in restoreFrom; to purge "
                 "the queue and enqueue nothing, write `jobs: []`",
             },
