@@ -264,6 +264,16 @@ def test_one_crash_does_not_make_poison_of_a_message_that_a_rolling_update_gave_
         assert watched.look(queue(held("a", -5 if number == 1 else 45, redelivered=True))) in ([], ["StrandedMessages"])
 
 
+def test_one_crash_counts_once_however_close_the_deliveries_before_and_after_it_are() -> None:
+    """Beside a message that a rolling update gave back a worker crashes, a moment after it was delivered again."""
+    watched = Watched(workers=worker(started=-7000))
+    watched.look(queue(held("a", -5, redelivered=True)))
+    watched.workers = worker(started=-3, ends=[killed(-4)])
+
+    for number in range(1, 6):
+        assert "PoisonMessage" not in watched.look(queue(held("a", 1, redelivered=True))), number
+
+
 def test_the_same_arguments_of_another_task_are_not_the_same_job() -> None:
     watched = Watched()
     for number in range(6):
