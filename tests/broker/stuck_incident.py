@@ -87,9 +87,17 @@ class Incident:
         self._describe()
         return code
 
-    async def replaced(self, worker: Process) -> None:
-        """End a worker whose pod a rolling update deletes: its containers are in no list afterwards."""
+    async def asked_to_end(self, worker: Process) -> None:
+        """Send SIGTERM to a worker, as a kubelet does, and wait until it begins nothing more."""
         worker.send(signal.SIGTERM)
+
+        async def is_ending() -> bool:
+            return "Warm shutdown" in worker.log.read_text()
+
+        await until(is_ending, "the worker to shut down", of=worker)
+
+    async def replaced(self, worker: Process) -> None:
+        """Wait for the end of a worker whose pod is deleted then: its containers are in no list afterwards."""
         assert await self.ended(worker) == 0
         self._ends = ()
         self._describe()

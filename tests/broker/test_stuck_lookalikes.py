@@ -31,12 +31,13 @@ async def test_healthy_patterns_tell_of_nothing(incident: Incident) -> None:
 
 
 async def test_a_busy_queue_is_healthy_at_any_depth(incident: Incident) -> None:
+    incident.thresholds(deafSeconds=30, risingSeconds=30, risingMessages=1, hoardedMessages=10)
     await incident.start("--prefetch-multiplier=4")
     looks = []
     for _ in range(8):
         incident.send(*["tts.short"] * 60)
-        before = await incident.redis.llen("tts")
         looks.append(await incident.look(after=ENOUGH))
+        before = await incident.redis.llen("tts")
 
         async def consumed(most: int = before) -> bool:
             return await incident.redis.llen("tts") < max(1, most)
@@ -50,17 +51,21 @@ async def test_a_busy_queue_is_healthy_at_any_depth(incident: Incident) -> None:
 @pytest.mark.thorough
 async def test_a_rolling_update_that_gives_messages_back_again_and_again_is_healthy(incident: Incident) -> None:
     """Each worker is replaced while it runs a task, and gives back what it has not begun."""
+    prefetching = ("--prefetch-multiplier=4",)
     incident.send(*["tts.released"] * 9)
-    old = await incident.start("--prefetch-multiplier=4", RELEASED_BY="release-0")
+    old = await incident.start(*prefetching, RELEASED_BY="release-0")
     await incident.has(ready=4, unacked=4)
     looks = [await incident.look()]
+    given_back = []
     for number in range(1, 5):
-        new = await incident.start("--prefetch-multiplier=4", RELEASED_BY=f"release-{number}")
+        new = await incident.start(*prefetching, RELEASED_BY=f"release-{number}")
         looks.append(await incident.look(after=ENOUGH))
+        await incident.asked_to_end(old)
         await incident.redis.lpush(f"release-{number - 1}", "")
         await incident.replaced(old)
+        given_back.append(sum("redelivered" in headers for headers in await incident.messages()))
         looks += [await incident.look(), await incident.look()]
         old = new
 
     assert looks == [{}] * 13
-    assert any(headers.get("redelivered") for headers in await incident.messages())
+    assert all(given_back)

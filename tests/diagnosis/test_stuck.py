@@ -241,6 +241,10 @@ def test_a_job_whose_messages_have_other_ids_each_time_is_the_same_poison() -> N
     [
         ("no container has ended", None),
         ("containers ended as they were asked to", lambda time: killed(time, reason="Completed", exit_code=0)),
+        (
+            "containers ended as they were asked to, long after one of their processes",
+            lambda time: killed(time, exit_code=0),
+        ),
         ("containers ended by SIGTERM", lambda time: killed(time, reason="Error", exit_code=143)),
         ("a container was killed long before", lambda _: killed(-7200)),
     ],
