@@ -52,9 +52,9 @@ async def test_a_busy_queue_is_healthy_at_any_depth(incident: Incident) -> None:
 async def test_a_rolling_update_that_gives_messages_back_again_and_again_is_healthy(incident: Incident) -> None:
     """Each worker is replaced while it runs a task, and gives back what it has not begun."""
     prefetching = ("--prefetch-multiplier=4",)
-    incident.send(*["tts.released"] * 9)
+    incident.send(*["tts.released"] * 40)
     old = await incident.start(*prefetching, RELEASED_BY="release-0")
-    await incident.has(ready=4, unacked=4)
+    await incident.has(ready=35, unacked=4)
     looks = [await incident.look()]
     given_back = []
     for number in range(1, 5):
