@@ -6,7 +6,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -133,7 +132,12 @@ class Incident:
 
         await until(counted, f"{ready} messages to wait and {unacked} to be unacked")
 
-    async def messages(self) -> Sequence[Mapping[str, Any]]:
-        """Return the headers of all messages, waiting or held."""
+    async def retries(self) -> int:
+        """Return how often the message was retried that was retried most, of those that workers hold."""
         held = [json.loads(entry)[0] for entry in (await self.redis.hgetall("unacked")).values()]
-        return [one["headers"] for one in (*map(json.loads, await self.redis.lrange("tts", 0, -1)), *held)]
+        return max((message["headers"]["retries"] for message in held), default=0)
+
+    async def given_back(self) -> int:
+        """Return how many of the messages that wait were given back by a worker."""
+        waiting = [json.loads(message) for message in await self.redis.lrange("tts", 0, -1)]
+        return sum("redelivered" in message["headers"] for message in waiting)

@@ -55,16 +55,13 @@ async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Inc
     await incident.start()
     incident.send("tts.retried_indefinitely")
 
-    async def retries() -> int:
-        return max((headers["retries"] for headers in await incident.messages()), default=0)
-
     async def retried(times: int) -> bool:
-        return await retries() >= times
+        return await incident.retries() >= times
 
     assert await incident.look() == {}
     await until(lambda: retried(10), "the task to be retried ten times")
     await incident.look()
-    seen = await retries()
+    seen = await incident.retries()
     await until(lambda: retried(seen + 1), "the task to be retried again")
 
     told: Mapping[str, str] = {}
