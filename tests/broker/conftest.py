@@ -13,6 +13,7 @@ from sandbox.broker import Broker as Server
 from sandbox.broker import flavours
 from sandbox.processes import Scope
 from tests.broker.application import Application, recovery
+from tests.broker.stuck_incident import Incident
 from tests.redis_server import EACH_KIND
 
 Connect = Callable[..., RedisBroker]
@@ -83,3 +84,9 @@ def application(server: Server, redis: Redis) -> Iterator[Application]:
 def run() -> Run:
     """A recovery of the queue `tts`."""
     return recovery("tts")
+
+
+@pytest.fixture
+def incident(scope: Scope, broker: RedisBroker, server: Server, redis: Redis) -> Incident:
+    """A queue `tts` of a target that is looked at; no worker runs yet."""
+    return Incident(scope, broker, server, redis)

@@ -1,9 +1,11 @@
 """A Celery application whose tasks do what makes queues look stuck, or be stuck."""
 
 import os
+import signal
 import time
 
 from celery import Celery, Task
+from redis import Redis
 
 url = os.environ.get("BROKER_URL", "")
 app = Celery("app", broker=url)
@@ -11,6 +13,11 @@ app.conf.task_default_queue = "tts"
 app.conf.task_ignore_result = True
 app.conf.broker_connection_retry_on_startup = True
 app.conf.worker_prefetch_multiplier = 1
+app.conf.broker_transport_options = {
+    "visibility_timeout": int(os.environ.get("VISIBLE_SECONDS", "3600")),
+    "unacked_restore_interval": 1,  # by default a worker looks for messages that are visible again every 100 s
+    "unacked_restore_throttle": 1,
+}
 
 
 @app.task(name="tts.retried_indefinitely", bind=True, max_retries=None)  # type: ignore[untyped-decorator] # Celery has no types
@@ -37,3 +44,22 @@ def short() -> None:
 def late(seconds: float) -> None:
     """Take long, and be acknowledged afterwards only."""
     time.sleep(seconds)
+
+
+@app.task(name="tts.slow")  # type: ignore[untyped-decorator]
+def slow() -> None:
+    """Take longer than it takes to enqueue it."""
+    time.sleep(0.2)
+
+
+@app.task(name="tts.deadly", acks_late=True)  # type: ignore[untyped-decorator]
+def deadly() -> None:
+    """Kill the process that runs it, as the kernel does to one that is out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(name="tts.released")  # type: ignore[untyped-decorator]
+def released() -> None:
+    """Run until the test lets this worker go on."""
+    with Redis.from_url(url) as redis:
+        redis.blpop([os.environ["RELEASED_BY"]], timeout=600)

@@ -1,98 +1,16 @@
-"""Real Celery workers are stuck for one cause after the other, or only look so, and the target tells which."""
+"""Real Celery workers are stuck for one cause after the other, and the target tells which."""
 
-import json
 import signal
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 from redis.asyncio import Redis
 
-from queue_recovery.api.target import QueueTargetStatus
-from queue_recovery.broker import RedisBroker
-from queue_recovery.controller.stuck_watch import StuckWatch
-from queue_recovery.controller.target_check import check_target
-from sandbox.broker import Broker as Server
-from sandbox.processes import Process, Scope, until
+from sandbox.processes import until
 from tests.broker.conftest import on_one_server
-from tests.broker.stuck_app import app
-from tests.recovery.fakes import FakeEnvironment, target
+from tests.broker.stuck_incident import ENOUGH, Incident
 
 pytestmark = on_one_server
-
-ENOUGH = timedelta(seconds=400)
-"""Longer than any threshold: a look that comes so much later finds what has to last."""
-
-
-class Incident:
-    """A queue `tts` of real messages, its worker, and a target that looks at them."""
-
-    def __init__(self, scope: Scope, broker: RedisBroker, server: Server, redis: Redis) -> None:
-        """Begin without a worker."""
-        self._scope = scope
-        self._server = server
-        self.redis = redis
-        self.namespace = FakeEnvironment()
-        self.namespace.connects_to = broker
-        self.namespace.deployments.add("worker", pods=0)
-        self.namespace.time = datetime.now(UTC)
-        self._watch = StuckWatch()
-        self._status = QueueTargetStatus()
-        self._number = 0
-
-    async def start(self) -> Process:
-        """Start a worker, wait until it consumes, and describe it as a kubelet does."""
-        self._number += 1
-        started = datetime.now(UTC)
-        worker = await self._scope.start(
-            f"worker-{self._number}",
-            [
-                *(
-                    Path(sys.executable).with_name("celery"),
-                    "-A",
-                    "tests.broker.stuck_app",
-                    "worker",
-                    "--concurrency=1",
-                ),
-                *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=info"),
-            ],
-            environment={"BROKER_URL": self._server.url, "PYTHONWARNINGS": "ignore"},
-        )
-        self.namespace.deployments.change("worker", pods=1, oldest_process=started, ready_since=(started,))
-
-        async def is_ready() -> bool:
-            return " ready." in worker.log.read_text()
-
-        await until(is_ready, "the worker to be ready", of=worker)
-        return worker
-
-    def send(self, *names: str, arguments: Sequence[object] = ()) -> None:
-        """Enqueue tasks as the application does."""
-        with app.connection_for_write(url=self._server.url) as connection:
-            for name in names:
-                app.send_task(name, arguments, connection=connection)
-
-    async def look(self, *, after: timedelta = timedelta(seconds=30)) -> Mapping[str, str]:
-        """Let this much time pass for the target, and look; return the causes that are told, with their messages."""
-        self.namespace.time += after
-        self._status = await check_target(target(), self._status, self.namespace, generation=1, watch=self._watch)
-        [queue] = self._status.queues
-        return {cause.reason: cause.message for cause in queue.stuck}
-
-    async def has(self, *, ready: int | None = None, unacked: int | None = None) -> None:
-        """Wait until so many messages wait, and workers hold so many."""
-
-        async def counted() -> bool:
-            return ready in {None, await self.redis.llen("tts")} and unacked in {None, await self.redis.hlen("unacked")}
-
-        await until(counted, f"{ready} messages to wait and {unacked} to be unacked")
-
-
-@pytest.fixture
-async def incident(scope: Scope, broker: RedisBroker, server: Server, redis: Redis) -> Incident:
-    return Incident(scope, broker, server, redis)
 
 
 async def test_a_worker_that_is_stopped_with_its_connection_open_is_deaf(incident: Incident) -> None:
@@ -120,6 +38,7 @@ async def test_what_a_killed_worker_held_is_stranded_and_a_new_worker_is_not_dea
     assert await incident.look() == {}
     assert await incident.look(after=ENOUGH) == {}, "a long task"
     await worker.kill()
+    await incident.ended(worker)
     # Ten seconds ago, as if it had run for so long.
     for tag in await incident.redis.hkeys("unacked"):
         await incident.redis.zincrby("unacked_index", -10, tag)
@@ -136,17 +55,13 @@ async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Inc
     await incident.start()
     incident.send("tts.retried_indefinitely")
 
-    async def retries() -> int:
-        entries = [json.loads(entry)[0] for entry in (await incident.redis.hgetall("unacked")).values()]
-        return max((entry["headers"]["retries"] for entry in entries), default=0)
-
     async def retried(times: int) -> bool:
-        return await retries() >= times
+        return await incident.retries() >= times
 
     assert await incident.look() == {}
     await until(lambda: retried(10), "the task to be retried ten times")
     await incident.look()
-    seen = await retries()
+    seen = await incident.retries()
     await until(lambda: retried(seen + 1), "the task to be retried again")
 
     told: Mapping[str, str] = {}
@@ -161,22 +76,83 @@ async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Inc
     assert '(task "tts.retried_indefinitely")' in told["RetryLoop"]
 
 
-async def test_healthy_patterns_tell_of_nothing(incident: Incident) -> None:
-    worker = await incident.start()
-    looks = []
-    looks.append(("empty", await incident.look()))
-    looks.append(("empty for long", await incident.look(after=ENOUGH)))
-    incident.send(*["tts.short"] * 500)
-    looks.append(("a burst", await incident.look()))
-    await incident.has(ready=0, unacked=0)
-    looks.append(("empty again", await incident.look()))
-    incident.send(*["tts.long"] * 3, arguments=[600])
-    await incident.has(ready=1, unacked=1)
-    looks.append(("a long task", await incident.look()))
-    looks.append(("a long task for long", await incident.look(after=ENOUGH)))
-    await worker.kill()
-    incident.namespace.deployments.change("worker", pods=0, oldest_process=None, ready_since=())
-    looks.append(("no worker", await incident.look(after=ENOUGH)))
-    looks.append(("no worker for long", await incident.look(after=ENOUGH)))
+@pytest.mark.thorough
+async def test_a_message_that_kills_its_worker_each_time_is_poison(incident: Incident) -> None:
+    """Acknowledged late, it comes back when the worker is started again, and its visibility timeout is over."""
+    incident.send("tts.deadly")
+    told = []
+    for _ in range(3):
+        worker = await incident.start("--pool=solo", ready=False, VISIBLE_SECONDS="1")
+        assert await incident.ended(worker) == -signal.SIGKILL
+        told.append(await incident.look())
 
-    assert looks == [(name, {}) for name, _ in looks]
+    assert told[:2] == [{}, {}]
+    assert list(told[2]) == ["PoisonMessage"]
+    assert told[2]["PoisonMessage"].startswith(
+        '1 message was delivered again and again without a retry, one of them 3 times (task "tts.deadly"), and in '
+        "between containers of the workers were killed or ended with an error."
+    )
+
+
+@pytest.mark.thorough
+async def test_messages_that_no_worker_survives_are_undecodable(incident: Incident, redis: Redis) -> None:
+    """Each of them ends the worker that takes it; the next one is started by the kubelet."""
+    incident.send("tts.short")
+    await redis.rpush("tts", *["rubbish"] * 4)
+    told = []
+    for _ in range(2):
+        worker = await incident.start(ready=False)
+        assert await incident.ended(worker) == 1
+        told.append(await incident.look())
+
+    assert told[0] == {}
+    assert list(told[1]) == ["UndecodableMessages"]
+    assert told[1]["UndecodableMessages"].startswith("2 messages of those that are consumed next are not Celery's")
+
+
+async def test_workers_that_hold_far_etas_hoard_them(incident: Incident) -> None:
+    incident.thresholds(hoardedMessages=20)
+    await incident.start()
+    incident.send(*["tts.short"] * 19, countdown=3600)
+    await incident.has(ready=0, unacked=19)
+    before = await incident.look()
+    incident.send("tts.short", countdown=3600)
+    await incident.has(ready=0, unacked=20)
+
+    told = await incident.look()
+
+    assert before == {}
+    assert list(told) == ["HoardedMessages"]
+    assert "20 of the 20 oldest of them have an ETA in the future" in told["HoardedMessages"]
+
+
+@pytest.mark.thorough
+async def test_a_worker_that_prefetches_far_more_than_it_runs_hoards_messages(incident: Incident) -> None:
+    incident.thresholds(hoardedMessages=20)
+    await incident.start("--prefetch-multiplier=100")
+    incident.send("tts.long", arguments=[600])
+    incident.send(*["tts.short"] * 20)
+    await incident.has(ready=0, unacked=20)
+
+    told = await incident.look()
+
+    assert list(told) == ["HoardedMessages"]
+    assert "Lower worker_prefetch_multiplier" in told["HoardedMessages"]
+
+
+@pytest.mark.thorough
+async def test_a_queue_whose_producer_is_faster_than_its_worker_only_rises(incident: Incident) -> None:
+    incident.thresholds(risingSeconds=90, risingMessages=30)
+    await incident.start()
+    told = []
+    for _ in range(5):
+        before = await incident.redis.llen("tts")
+        incident.send(*["tts.slow"] * 20)
+
+        async def consumed(most: int = before + 20) -> bool:
+            return await incident.redis.llen("tts") < most
+
+        await until(consumed, "the worker to take some")
+        told.append(list(await incident.look()))
+
+    assert told == [[], [], [], ["RisingDepth"], ["RisingDepth"]]

@@ -95,6 +95,34 @@ async def test_stranded_messages_are_told_at_the_second_look_in_the_status_the_c
     assert not case.events
 
 
+async def test_a_message_that_is_acknowledged_while_its_worker_is_replaced_is_not_stranded() -> None:
+    """The last pod of a rolling update ends after the messages were looked at, and before the workers are."""
+    case = Checked()
+    case.strand(delivered=NOW - timedelta(seconds=1))
+    await case.check()
+
+    def replaced() -> None:
+        case.namespace.fake_broker.sightings.clear()
+        case.namespace.fake_broker.held_by_workers.clear()
+        case.namespace.deployments.change("worker", oldest_process=NOW + HOUR, ready_since=(NOW + HOUR,))
+
+    case.namespace.deployments.on_call["look"] = replaced
+
+    assert (await case.check()).reason == "NotStuck"
+
+
+async def test_what_is_held_is_read_a_second_time_only_before_it_is_told_as_stranded() -> None:
+    case = Checked()
+    case.strand()
+    await case.check(2)
+    reads = case.namespace.fake_broker.calls.count("unacked")
+
+    await case.check(4)
+
+    assert reads == 3
+    assert case.namespace.fake_broker.calls.count("unacked") == reads + 4
+
+
 async def test_the_end_of_it_is_told_once() -> None:
     case = Checked()
     case.strand()

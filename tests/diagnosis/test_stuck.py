@@ -241,6 +241,10 @@ def test_a_job_whose_messages_have_other_ids_each_time_is_the_same_poison() -> N
     [
         ("no container has ended", None),
         ("containers ended as they were asked to", lambda time: killed(time, reason="Completed", exit_code=0)),
+        (
+            "containers ended as they were asked to, long after one of their processes",
+            lambda time: killed(time, exit_code=0),
+        ),
         ("containers ended by SIGTERM", lambda time: killed(time, reason="Error", exit_code=143)),
         ("a container was killed long before", lambda _: killed(-7200)),
     ],
@@ -262,6 +266,16 @@ def test_one_crash_does_not_make_poison_of_a_message_that_a_rolling_update_gave_
     for number in range(1, 6):
         watched.workers = worker(started=40, ends=[killed(35)])
         assert watched.look(queue(held("a", -5 if number == 1 else 45, redelivered=True))) in ([], ["StrandedMessages"])
+
+
+def test_one_crash_counts_once_however_close_the_deliveries_before_and_after_it_are() -> None:
+    """Beside a message that a rolling update gave back a worker crashes, a moment after it was delivered again."""
+    watched = Watched(workers=worker(started=-7000))
+    watched.look(queue(held("a", -5, redelivered=True)))
+    watched.workers = worker(started=-3, ends=[killed(-4)])
+
+    for number in range(1, 6):
+        assert "PoisonMessage" not in watched.look(queue(held("a", 1, redelivered=True))), number
 
 
 def test_the_same_arguments_of_another_task_are_not_the_same_job() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 
 import pytest
 
@@ -9,10 +10,20 @@ from tests.node.cluster import Object
 from tests.node.team import Team, deployment, example, job_ids, worker
 
 ONE = job_ids(1)
+_TWO_LOOKS = 60
+"""Seconds in which the operator looks at a target twice."""
+
+_LITTLE_MEMORY = {"limits": {"memory": "160Mi"}, "requests": {"memory": "32Mi", "cpu": "10m"}}
+
 _MODULE = """
 import os, time
 from tts.worker import app
 app.conf.task_acks_late = True
+app.conf.broker_transport_options = {
+    "visibility_timeout": int(os.environ.get("VISIBLE_SECONDS", "3600")),
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+}
 
 @app.task(name="tts.slow")
 def slow():
@@ -24,15 +35,23 @@ def slow():
 
 @app.task(name="tts.hog")
 def hog():
+    connection = app.connection_for_write()
+    connection.default_channel.client.rpush("hogs", time.time())
     bytearray(512 * 2**20)
 """
 """Tasks of the queue `tts` that the example has no need of."""
 
 
-def special_worker(**container: object) -> list[Object]:
-    """Return a worker that knows the tasks of `_MODULE`, and the ConfigMap that has them."""
+def special_worker(*, visible_seconds: int = 3600, **container: object) -> list[Object]:
+    """Return a worker that knows the tasks of `_MODULE`, and the ConfigMap that has them.
+
+    Args:
+        visible_seconds: Celery's visibility timeout, after which a message of a killed worker is delivered again.
+        container: further fields of its container.
+    """
     module = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "special"}, "data": {"special.py": _MODULE}}
     celery = "celery --app special worker --queues tts --pool solo --loglevel INFO --without-mingle --without-gossip"
+    command = ["env", f"VISIBLE_SECONDS={visible_seconds}", *celery.split()]
     mounted = {
         "volumeMounts": [{"name": "special", "mountPath": "/app/special.py", "subPath": "special.py"}],
         **container,
@@ -41,7 +60,7 @@ def special_worker(**container: object) -> list[Object]:
         "volumes": [{"name": "special", "configMap": {"name": "special"}}],
         "terminationGracePeriodSeconds": 90,
     }
-    return [module, deployment("tts-worker", celery.split(), container=mounted, pod=pod)]
+    return [module, deployment("tts-worker", command, container=mounted, pod=pod)]
 
 
 async def send(team: Team, task: str) -> None:
@@ -105,8 +124,7 @@ async def test_an_image_that_cannot_be_pulled_after_the_restart_is_named_until_t
 
 
 async def test_a_worker_that_is_out_of_memory_again_and_again_is_freed_of_its_message(team: Team) -> None:
-    limited = {"resources": {"limits": {"memory": "160Mi"}, "requests": {"memory": "32Mi", "cpu": "10m"}}}
-    await team.set_up(workers=special_worker(**limited))
+    await team.set_up(workers=special_worker(resources=_LITTLE_MEMORY))
     await send(team, "tts.hog")
 
     async def killed() -> bool:
@@ -122,6 +140,26 @@ async def test_a_worker_that_is_out_of_memory_again_and_again_is_freed_of_its_me
     assert status["messages"]["quarantined"] == 1, json.dumps(status, indent=1)
     [pod] = await team.pods("tts-worker")
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_a_message_whose_task_is_out_of_memory_each_time_is_told_as_poison(team: Team) -> None:
+    """Acknowledged late, it comes back each time that the kubelet has started the container again."""
+    await team.set_up(workers=special_worker(visible_seconds=1, resources=_LITTLE_MEMORY))
+    await send(team, "tts.hog")
+
+    async def told() -> Object | None:
+        [queue] = (await team.read("queuetarget", "media"))["status"]["queues"]
+        return next((cause for cause in queue.get("stuck", ()) if cause["reason"] == "PoisonMessage"), None)
+
+    cause = await team.cluster.until(told, "the target to tell of it", seconds=300)
+    fourth = await team.redis("LINDEX", "hogs", "3")
+
+    assert '(task "tts.hog"), and in between containers of the workers were OOMKilled' in cause["message"]
+    # A message counts as delivered again from its second delivery on, and three of these have to be seen.
+    late = 0 if fourth is None else datetime.fromisoformat(cause["since"]).timestamp() - float(str(fourth))
+    assert late < _TWO_LOOKS
+    stuck = "jsonpath={.status.conditions[?(@.type=='Stuck')].reason}"
+    assert await team.kubectl("get", "queuetarget", "media", "-o", stuck) == "PoisonMessage"
 
 
 async def test_workers_on_the_network_of_their_node_are_no_unknown_consumers(team: Team) -> None:

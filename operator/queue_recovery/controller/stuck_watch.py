@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from queue_recovery.api.reasons import Reason
@@ -11,7 +12,7 @@ from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.stuck import ORDER, find, needs_workers, tell
 from queue_recovery.diagnosis.stuck_evidence import QueueLook, WorkersLook
 from queue_recovery.diagnosis.stuck_memory import Memory, Told, remember, with_ends
-from queue_recovery.diagnosis.stuck_rules import Case
+from queue_recovery.diagnosis.stuck_rules import Case, Finding
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Broker, Held, Unacked, Worker, Workers
@@ -79,6 +80,8 @@ class StuckWatch:
             memory = memories[name] if found is None else with_ends(memories[name], found)
             cases[name] = Case(spec=stuck, memory=memory, look=look, workers=found, at=at)
         findings = {name: find(case) for name, case in cases.items()}
+        for name, case in (await _with_what_is_still_held(cases, findings, broker)).items():
+            cases[name], findings[name] = case, find(case)
         suspected = [name for name, case in cases.items() if findings[name] or case.memory.told]
         holders = await broker.holders(*suspected) if suspected else {}
         self._memories = {
@@ -133,6 +136,25 @@ async def _look_at_workers(workers: Workers, queues: Collection[QueueSpec]) -> M
         # Another condition tells of it.
         return dict.fromkeys((queue.name for queue in queues), None)
     return {queue.name: _together(queue.workers, found) for queue in queues}
+
+
+async def _with_what_is_still_held(
+    cases: Mapping[str, Case], findings: Mapping[str, Sequence[Finding]], broker: Broker
+) -> Mapping[str, Case]:
+    """Return the cases of stranded messages that are not told yet, with those messages that are still held.
+
+    The last pod of a rolling update may have acknowledged its message and ended after the messages were looked at, and
+    before the workers were. What is held now was held when the workers were looked at.
+    """
+    new = [name for name, case in cases.items() if Reason.STRANDED_MESSAGES in _newly(case, findings[name])]
+    if not new:
+        return {}
+    held = (await broker.unacked(new)).queues
+    return {name: replace(cases[name], look=cases[name].look.still_with(held[name].sightings)) for name in new}
+
+
+def _newly(case: Case, found: Sequence[Finding]) -> Collection[Reason]:
+    return {finding.reason for finding in found} - case.memory.told.keys()
 
 
 def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> WorkersLook:

@@ -4,7 +4,7 @@ Names and ids of messages are those that any client of the broker chose: ids are
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 
@@ -73,6 +73,11 @@ class QueueLook:
     def is_complete(self) -> bool:
         """Whether all messages in `unacked` are counted."""
         return self.not_counted == 0
+
+    def still_with(self, held: Collection[Sighting]) -> "QueueLook":
+        """Return the look without the messages of `unacked` that are not among these."""
+        now = frozenset(held)
+        return replace(self, sightings=[one for one in self.sightings if one in now])
 
     @property
     def sampled(self) -> Collection[Sighting]:

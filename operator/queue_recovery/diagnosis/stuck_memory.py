@@ -30,7 +30,10 @@ _GIVEN_BACK_WITHIN: Final = timedelta(minutes=10)
 
 
 _CLEAN_EXITS: Final = (0, 143)
-"""Exit codes of a container that was asked to end: 143 is SIGTERM."""
+"""Exit codes of a container that was asked to end: 143 is SIGTERM.
+
+Its reason may be `OOMKilled` all the same, because the kernel has killed another of its processes before.
+"""
 
 OF_JOB: Final = b"job"
 _OF_MESSAGE: Final = b"id"
@@ -165,11 +168,7 @@ def remember(
 
 def with_ends(memory: Memory, workers: WorkersLook) -> Memory:
     """Return the memory with the times at which containers of the workers were killed or ended with an error."""
-    seen = {
-        end.finished
-        for end in workers.ends
-        if end.finished is not None and (end.reason == "OOMKilled" or end.exit_code not in _CLEAN_EXITS)
-    }
+    seen = {end.finished for end in workers.ends if end.finished is not None and end.exit_code not in _CLEAN_EXITS}
     return replace(memory, ends=frozenset(sorted(memory.ends | seen)[-_MOST_ENDS:]))
 
 
