@@ -16,6 +16,7 @@ from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.target_events import Announce
 from queue_recovery.controller.target_monitor import TargetMonitor
 from tests.controller.environments import environment_of
+from tests.controller.proposing import FakeWriter
 
 Store = Callable[[Mapping[str, Any], QueueTargetStatus], Awaitable[bool]]
 
@@ -39,6 +40,8 @@ def monitor_of(api: ApiClient, *, store: Store = stored, announce: Announce = la
         environment=lambda _: environment,
         store=store,
         announce=announce,
+        writer=FakeWriter(),
+        unfinished=lambda _: [],
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
+from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
 from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
 from queue_recovery.controller.watched_recovery import WatchedRecovery, is_relevant
 from queue_recovery.recovery.admission import Admission
@@ -76,6 +77,10 @@ class Reconciler:
         """How many recoveries are not finished."""
         return len(self.watched)
 
+    def unfinished(self, namespace: str) -> Sequence[RecoveryOutline]:
+        """Return the recoveries of a namespace that are not finished."""
+        return [watched.outline for watched in self.watched.values() if watched.namespace == namespace]
+
     def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Handle a watch event: start the recovery's task, or pass the event to it."""
         metadata = body["metadata"]
@@ -87,14 +92,17 @@ class Reconciler:
             if gone or is_finished(body):
                 return
             turn = Turn(self._admission, metadata["namespace"])
-            watched = self.watched[uid] = WatchedRecovery(metadata["namespace"], metadata["name"], uid, turn)
+            outline = outline_of(body)
+            watched = self.watched[uid] = WatchedRecovery(metadata["namespace"], metadata["name"], uid, turn, outline)
             if has_begun(body):
                 _log_continuation(body)
             elif not (is_deleted(body) or turn.may_prepare()):
                 self._wait(watched, _NOT_READ)
                 return
-        elif watched.waiting is not None and not is_relevant(body, watched.waiting, gone=gone):
-            return
+        else:
+            watched.outline = outline_of(body)
+            if watched.waiting is not None and not is_relevant(body, watched.waiting, gone=gone):
+                return
         watched.receive(body, gone=gone)
         self._start(watched)
 

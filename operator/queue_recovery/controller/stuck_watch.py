@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from queue_recovery.api.reasons import Reason
@@ -11,7 +12,7 @@ from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.stuck import ORDER, find, needs_workers, tell
 from queue_recovery.diagnosis.stuck_evidence import QueueLook, WorkersLook
 from queue_recovery.diagnosis.stuck_memory import Memory, Told, remember, with_ends
-from queue_recovery.diagnosis.stuck_rules import Case
+from queue_recovery.diagnosis.stuck_rules import Case, Finding
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Broker, Held, Unacked, Worker, Workers
@@ -33,6 +34,8 @@ class StuckWatch:
         self._memories: dict[str, Memory] = {}
         self._generation: int | None = None
         self._told: Mapping[str, Mapping[Reason, Told]] = {}
+        self.found: Mapping[str, Sequence[Finding]] = {}
+        """What the last look has found, of the queues that no recovery holds."""
 
     def begin(self, generation: int, old: Sequence[QueueDepth]) -> None:
         """Begin a check.
@@ -87,7 +90,22 @@ class StuckWatch:
             # What a recovery does to a queue looks like a cause, and ends what was one.
             if name not in holders and not (case.workers is not None and case.workers.is_held)
         }
+        self.found = {name: findings[name] for name in self._memories}
+        return self.stuck
+
+    @property
+    def stuck(self) -> StuckQueues:
+        """Why queues are stuck, as the last look tells it."""
         return {name: shown for name, memory in self._memories.items() if (shown := _shown(memory))}
+
+    def told(self, queue: str) -> Mapping[Reason, Told]:
+        """Return what the last look tells of a queue."""
+        return self._memories[queue].told
+
+    def tell(self, queue: str, reason: Reason, told: Told) -> None:
+        """Tell something else of a cause."""
+        memory = self._memories[queue]
+        self._memories[queue] = replace(memory, told={**memory.told, reason: told})
 
 
 _NOT_NEEDED = WorkersLook(oldest_process=None)
@@ -152,10 +170,15 @@ def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> W
 def _told(stuck: Sequence[QueueStuck]) -> Mapping[Reason, Told]:
     """Return what an earlier process has told."""
     known = {reason.value: reason for reason in ORDER}
-    return {known[one.reason]: Told(since=one.since, message=one.message) for one in stuck if one.reason in known}
+    return {
+        known[one.reason]: Told(since=one.since, message=one.message, proposal=one.proposal)
+        for one in stuck
+        if one.reason in known
+    }
 
 
 def _shown(memory: Memory) -> Sequence[QueueStuck]:
     return [
-        QueueStuck(reason=reason.value, since=told.since, message=told.message) for reason, told in memory.told.items()
+        QueueStuck(reason=reason.value, since=told.since, message=told.message, proposal=told.proposal)
+        for reason, told in memory.told.items()
     ]

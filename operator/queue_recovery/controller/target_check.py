@@ -1,6 +1,6 @@
 """One check of a target: all that `kubectl get queuetargets` shows."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from queue_recovery.api.conditions import ConditionType
@@ -22,6 +22,9 @@ from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.environment import Environment
 
+Propose = Callable[[StuckWatch], Awaitable[None]]
+"""Proposes recoveries for what a watch has found, and has it tell of them. Raises nothing."""
+
 
 async def check_target(
     spec: QueueTargetSpec,
@@ -30,6 +33,7 @@ async def check_target(
     *,
     generation: int,
     watch: StuckWatch | None = None,
+    propose: Propose | None = None,
 ) -> QueueTargetStatus:
     """Check everything that a recovery of this target would need.
 
@@ -42,12 +46,13 @@ async def check_target(
         environment: its namespace.
         generation: of the spec.
         watch: the earlier looks at its queues; None: there are none.
+        propose: proposes recoveries for what the watch has found; None: nothing is proposed.
     """
     now = timestamp(environment.now())
     transports: dict[str, str | None] = {}
     watch = watch or StuckWatch()
     watch.begin(generation, old.queues)
-    broker = await _check_broker(spec, environment, transports, watch)
+    broker = await _check_broker(spec, environment, transports, watch, propose)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
         **broker.verdicts,
@@ -85,7 +90,11 @@ class _Found:
 
 
 async def _check_broker(
-    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None], watch: StuckWatch
+    spec: QueueTargetSpec,
+    environment: Environment,
+    transports: dict[str, str | None],
+    watch: StuckWatch,
+    propose: Propose | None,
 ) -> _Found:
     queues = [queue.name for queue in spec.queues]
     try:
@@ -104,6 +113,9 @@ async def _check_broker(
         refused: Verdict = ("False", error.reason, with_origin(error, spec).message)
         unknown = dict.fromkeys((ConditionType.EVICTION_SAFE, ConditionType.STUCK), NO_BROKER)
         return _Found(verdicts={ConditionType.BROKER_REACHABLE: refused, **unknown})
+    if propose is not None:
+        await propose(watch)
+        stuck = watch.stuck
     verdicts: dict[ConditionType, Verdict] = {
         ConditionType.BROKER_REACHABLE: ("True", Reason.REACHABLE, "the broker answers"),
         ConditionType.EVICTION_SAFE: eviction_verdict(health.eviction_policy),

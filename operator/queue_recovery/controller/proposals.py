@@ -1,0 +1,270 @@
+"""Proposes a recovery for each incident of one target: suspended, complete, and once.
+
+The incident is in the status, with its time, before the recovery is created, and the recovery's name follows from it.
+So a process that dies between the two leaves nothing that the next one would create again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from queue_recovery.api.approval import AUTHOR
+from queue_recovery.api.base import API_VERSION
+from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.stuck import EVIDENCE, PROPOSED_FOR
+from queue_recovery.api.target import QueueSpec, QueueTargetSpec, QueueTargetStatus
+from queue_recovery.controller.logs import fields, place_of
+from queue_recovery.controller.proposal_writer import ProposalWriter
+from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
+from queue_recovery.controller.stuck_watch import StuckWatch
+from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed
+from queue_recovery.diagnosis.stuck_memory import Told
+from queue_recovery.diagnosis.stuck_rules import Finding
+from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.evidence import diagnose_messages
+from queue_recovery.recovery.ports.environment import Environment
+from queue_recovery.recovery.transient import is_retry_enough
+from queue_recovery.recovery.wording import named
+from queue_recovery.workers.permissions import ServiceAccount
+
+_LOG = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 5
+"""Proposals and diagnoses of one check: an outage may strand messages of a hundred queues."""
+
+_DIAGNOSED_FOR: Final = timedelta(minutes=5)
+"""How long a diagnosis counts, as that of a recovery that is held."""
+
+_LOOKED_AT: Final = 100
+"""Messages whose results are read."""
+
+_NAMED: Final = 2
+
+Unfinished = Callable[[str], Sequence[RecoveryOutline]]
+"""Returns the recoveries of a namespace that are not finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedTarget:
+    """A target while it is checked."""
+
+    namespace: str
+    name: str
+    spec: QueueTargetSpec
+    stored: QueueTargetStatus
+    """What its status says before this check."""
+    environment: Environment
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """Its fields in the log."""
+        return fields(self.namespace, target=self.name)
+
+    def is_stored(self, incident: "_Incident") -> bool:
+        """Tell whether the status has the incident, so that every process gives its proposal the same name."""
+        return any(
+            queue.name == incident.queue.name
+            and any(one.reason == incident.finding.reason and one.since == incident.told.since for one in queue.stuck)
+            for queue in self.stored.queues
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Incident:
+    """A cause that a recovery cures, and that has no proposal."""
+
+    queue: QueueSpec
+    finding: Finding
+    told: Told
+    spec: QueueRecoverySpec
+    """Of the recovery that cures it."""
+
+
+@dataclass(frozen=True)
+class _Diagnosed:
+    since: str
+    at: datetime
+    note: str
+    """Why nothing is proposed; empty: something is."""
+
+
+@dataclass
+class Proposals:
+    """The proposals of one target. What is in memory saves work, and events: the status has what counts."""
+
+    writer: ProposalWriter
+    unfinished: Unfinished
+    refused: Callable[[str], None]
+    """Takes why the API server refuses a proposal, once for each reason."""
+    _diagnosed: dict[str, _Diagnosed] = field(default_factory=dict, init=False)
+    """By queue."""
+    _reported: Collection[str] = field(default_factory=frozenset, init=False)
+    """What kept the last check from proposing."""
+    _checks: int = field(default=0, init=False)
+    _left: int = field(default=0, init=False)
+    """How many proposals and diagnoses this check may still make."""
+
+    async def propose(self, target: CheckedTarget, watch: StuckWatch) -> None:
+        """Propose recoveries for what a watch has found, and have it tell of them; never raises."""
+        self._checks, self._left = self._checks + 1, _AT_ONCE
+        refusals: set[str] = set()
+        failures: set[str] = set()
+        for incident in self._incidents(target, watch):
+            await asyncio.sleep(0)
+            try:
+                told = await self._decide(target, incident)
+            except RecoveryError as error:
+                self._left = 0  # the next one would be refused too
+                if error.reason != Reason.PROPOSAL_REFUSED:
+                    continue
+                refusals.add(error.message)
+                told = _noted(incident, f"No recovery could be proposed: see the event {Reason.PROPOSAL_REFUSED}")
+            except Exception as error:  # noqa: BLE001  # the target is checked all the same
+                failures.add(f"unexpected {place_of(error)}. Please report it")
+                continue
+            watch.tell(incident.queue.name, incident.finding.reason, told)
+        for message in sorted(refusals.difference(self._reported)):
+            self.refused(message)
+        for message in sorted(failures.difference(self._reported)):
+            _LOG.error("proposing met an %s", message, extra=target.about)
+        self._reported = refusals | failures
+        self._diagnosed = {queue: one for queue, one in self._diagnosed.items() if queue in watch.stuck}
+
+    def _incidents(self, target: CheckedTarget, watch: StuckWatch) -> Iterator[_Incident]:
+        """Yield the incidents of all queues; each check begins with another queue, because it may not come to all."""
+        queues = target.spec.queues
+        first = self._checks % len(queues)
+        for queue in [*queues[first:], *queues[:first]]:
+            if not watch.found.get(queue.name):
+                continue
+            told = watch.told(queue.name)
+            for finding in curable(watch.found[queue.name], told.keys()):
+                spec = proposed(finding, target.spec.diagnosis.stuck, target=target.name, queue=queue.name)
+                if spec is not None and told[finding.reason].proposal is None:
+                    yield _Incident(queue=queue, finding=finding, told=told[finding.reason], spec=spec)
+
+    async def _decide(self, target: CheckedTarget, incident: _Incident) -> Told:
+        """Return what is told of an incident from now on; raises RecoveryError."""
+        reason = incident.finding.reason
+        others = [one for one in self.unfinished(target.namespace) if one.recovers(target.name, incident.queue.name)]
+        if not all(one.proposed_for for one in others):
+            return incident.told  # somebody recovers the queue
+        if reason == Reason.RETRY_LOOP and target.spec.policy.diagnosis == "Hold":
+            note = await self._why_not(target, incident)
+            if note is None:
+                return incident.told
+            if note:
+                return _noted(incident, note)
+        if not target.is_stored(incident):
+            return incident.told
+        for one in others:
+            if one.proposed_for == reason:
+                return await self._adopted(target, incident, one.name)
+        return await self._created(target, incident)
+
+    async def _why_not(self, target: CheckedTarget, incident: _Incident) -> str | None:
+        """Return why a retry helps; empty: it does not, or nothing says so; None: not known yet."""
+        now, messages = target.environment.now(), incident.finding.messages
+        known = self._diagnosed.get(incident.queue.name)
+        if known is not None and known.since != incident.told.since:
+            known = None
+        if known is not None and now - known.at < _DIAGNOSED_FOR:
+            return known.note
+        if not messages or self._left <= 0:  # a message is invisible while its task runs
+            return (known.note or None) if known is not None else None
+        self._left -= 1
+        found = await diagnose_messages(
+            target.environment,
+            target.spec,
+            incident.queue,
+            messages[:_LOOKED_AT],
+            lambda what, error: _LOG.error("%s: unexpected %s", what, place_of(error), extra=target.about),
+        )
+        note = ""
+        if found is not None and is_retry_enough(found):
+            errors = named([one.exception or "of an unknown class" for one in found.errors], most=_NAMED)
+            note = f"No recovery is proposed: the errors are transient ({errors}), so a retry helps"
+        self._diagnosed[incident.queue.name] = _Diagnosed(incident.told.since, now, note)
+        return note
+
+    async def _adopted(self, target: CheckedTarget, incident: _Incident, name: str) -> Told:
+        """Return that an earlier proposal is the one for this incident, if it does what would be proposed now."""
+        found = await self.writer.read(target.namespace, name)
+        if found is None:
+            return incident.told  # the watch has not reported its deletion yet
+        if _does(found, incident.spec):
+            return replace(incident.told, proposal=name)
+        note = (
+            f'QueueRecovery "{name}" was proposed before, for something else. Delete it, and one that fits is proposed'
+        )
+        return _noted(incident, note)
+
+    async def _created(self, target: CheckedTarget, incident: _Incident) -> Told:
+        """Create the proposal, unless an earlier process has."""
+        if self._left <= 0:
+            return incident.told
+        self._left -= 1
+        name = proposal_name(target.name, incident.queue.name, incident.finding.reason, incident.told.since)
+        body = _body(name, target.namespace, incident, self.writer.account)
+        if not await self.writer.create(target.namespace, body):
+            found = await self.writer.read(target.namespace, name)
+            if found is None:
+                return incident.told  # deleted just now
+            if not _is_for(found, incident):
+                raise RecoveryError(
+                    Reason.PROPOSAL_REFUSED,
+                    f'QueueRecovery "{name}" exists, and is not the proposal of that name. Delete it',
+                )
+        _LOG.info(
+            "proposed for queue %s (%s)",
+            incident.queue.name,
+            incident.finding.reason,
+            extra=fields(target.namespace, recovery=name, target=target.name),
+        )
+        return replace(incident.told, proposal=name)
+
+
+def _noted(incident: _Incident, note: str) -> Told:
+    return replace(incident.told, message=f"{incident.finding.message}. {note}")
+
+
+def _body(name: str, namespace: str, incident: _Incident, account: ServiceAccount) -> Mapping[str, Any]:
+    """Return the proposal as the API server takes it.
+
+    The target does not own it: what a recovery has taken has to be found once the target is deleted.
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "QueueRecovery",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {PROPOSED_FOR: incident.finding.reason.value},
+            "annotations": {
+                EVIDENCE: incident.finding.message,
+                AUTHOR: f"system:serviceaccount:{account.namespace}:{account.name}",
+            },
+        },
+        "spec": incident.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
+    }
+
+
+def _does(body: Mapping[str, Any], spec: QueueRecoverySpec) -> bool:
+    """Tell whether a recovery does the same as another one."""
+    try:
+        return QueueRecoverySpec.model_validate(body["spec"]).fixed_fields() == spec.fixed_fields()
+    except ValidationError:
+        return False
+
+
+def _is_for(body: Mapping[str, Any], incident: _Incident) -> bool:
+    """Tell whether a recovery was proposed for the cause, the queue and the target."""
+    found = outline_of(body)
+    cause = body["metadata"].get("labels", {}).get(PROPOSED_FOR, "")
+    return bool(cause == incident.finding.reason and found[1:3] == (incident.spec.target_ref.name, incident.queue.name))

@@ -1,0 +1,34 @@
+"""What a target has to know of the recoveries that are not finished."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from queue_recovery.api.base import EVERY_QUEUE
+from queue_recovery.api.stuck import PROPOSED_FOR
+from queue_recovery.controller.resource import has_begun
+
+
+class RecoveryOutline(NamedTuple):
+    """A recovery, as last received."""
+
+    name: str
+    target: str
+    queue: str
+    proposed_for: str
+    """The cause for which it was proposed; empty: somebody else has created it, or it was started."""
+
+    def recovers(self, target: str, queue: str) -> bool:
+        """Tell whether it is for a queue of a target."""
+        return self.target == target and self.queue in {queue, EVERY_QUEUE}
+
+
+def outline_of(body: Mapping[str, Any]) -> RecoveryOutline:
+    """Return a recovery's outline; a body of another version may lack any field."""
+    metadata, spec = body["metadata"], body.get("spec", {})
+    is_proposal = bool(spec.get("suspend")) and not spec.get("cancel") and not has_begun(body)
+    return RecoveryOutline(
+        name=metadata["name"],
+        target=spec.get("targetRef", {}).get("name", ""),
+        queue=spec.get("queue", ""),
+        proposed_for=metadata.get("labels", {}).get(PROPOSED_FOR, "") if is_proposal else "",
+    )
