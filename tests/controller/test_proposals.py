@@ -42,7 +42,7 @@ async def test_a_recovery_that_cures_it_is_created_suspended_and_complete_once_t
         "redeliver": {},
         "suspend": True,
     }
-    assert metadata["namespace"] == "here"
+    assert incident.api.created == [f"here/{metadata['name']}"]
     assert metadata["labels"] == {"queuerecovery.dev/proposed-for": "StrandedMessages"}
     assert metadata["annotations"]["queuerecovery.dev/evidence"] == incident.cause().message
     assert metadata["annotations"]["queuerecovery.dev/author"] == "system:serviceaccount:queue-recovery:queue-recovery"

@@ -1,6 +1,7 @@
 """The remedies that purge nothing, with real Celery workers that were killed, or that run and consume nothing."""
 
 import json
+import shlex
 import signal
 
 import pytest
@@ -94,6 +95,40 @@ async def test_a_worker_that_runs_and_consumes_nothing_is_restarted_and_shown_to
         return len([name for name in names if await team.runs(name)]) >= len(names) - 1
 
     await until(all_but_one_ran, "what waited to run")
+
+
+async def test_a_killed_workers_messages_are_given_back_by_the_proposed_recovery_once_somebody_starts_it(
+    team: Team,
+) -> None:
+    await team.target(store=False, policy={"propose": True})
+    await team.workers(replicas=1, command=CELERY)
+    names = [f"left-{n}" for n in range(2)]
+    busy = [envelope(f"busy-{n}", args=(3600,), task="work.wait") for n in range(2)]
+    await team.redis.lpush("work", *busy, *(envelope(name, args=(name,)) for name in names))
+    await holds(team, len(names))
+    for tag in await team.redis.hgetall("unacked"):
+        await team.redis.zincrby("unacked_index", -_LONG_AGO, tag)
+    await team.sandbox.signal_container(team.namespace, await pod_of(team, "worker"), "worker", signal.SIGKILL)
+
+    note = await team.has_event('QueueRecovery "work-stranded-messages-', "team")
+    name, command = note.split('"')[1], note.partition("run: ")[2]
+    planned = await team.waits("Suspended", name)
+    assert "2 messages" in planned
+    [cause] = (await team.get("QueueTarget", "team"))["status"]["queues"][0]["stuck"]
+    assert (cause["reason"], cause["proposal"]) == ("StrandedMessages", name)
+    assert not any([await team.runs(one) for one in names])
+
+    await team.kubectl(*shlex.split(command)[1:])
+    status = await team.reached("Succeeded", name)
+
+    assert status["redelivered"] == {"found": 2, "redelivered": 2, "left": 0}
+
+    async def is_cured() -> bool:
+        stuck = condition((await team.get("QueueTarget", "team"))["status"], "Stuck")
+        return stuck["reason"] == "NotStuck" and all([await team.runs(one) for one in names])
+
+    await until(is_cured, "each message to run, and the queue to be stuck no more")
+    assert (await team.events("team")).count("RecoveryProposed") == 1
 
 
 @pytest.mark.thorough

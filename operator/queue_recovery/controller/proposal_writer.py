@@ -6,14 +6,43 @@ from typing import Any, Protocol, cast
 
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
 
-from queue_recovery.api.base import GROUP, VERSION
+from queue_recovery.api.approval import AUTHOR
+from queue_recovery.api.base import API_VERSION, GROUP, VERSION
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.stuck import EVIDENCE, PROPOSED_FOR
 from queue_recovery.controller.resource import PLURAL
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error, translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 from queue_recovery.workers.permissions import TENANT_ROLE, ServiceAccount
+
+
+def proposal_body(
+    name: str, spec: QueueRecoverySpec, *, cause: Reason, evidence: str, account: ServiceAccount
+) -> Mapping[str, Any]:
+    """Return a proposal as the API server takes it.
+
+    The target does not own it: what a recovery has taken has to be found once the target is deleted.
+
+    Args:
+        name: of the recovery.
+        spec: of the recovery.
+        cause: why the queue is stuck.
+        evidence: what was seen.
+        account: the ServiceAccount that creates it. A target may want to know who did (`authorMayApprove`).
+    """
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "QueueRecovery",
+        "metadata": {
+            "name": name,
+            "labels": {PROPOSED_FOR: cause.value},
+            "annotations": {EVIDENCE: evidence, AUTHOR: account.user},
+        },
+        "spec": spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
+    }
 
 
 class ProposalWriter(Protocol):

@@ -13,14 +13,12 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from queue_recovery.api.approval import AUTHOR
-from queue_recovery.api.base import API_VERSION
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
-from queue_recovery.api.stuck import EVIDENCE, PROPOSED_FOR
+from queue_recovery.api.stuck import PROPOSED_FOR
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.logs import fields, place_of
-from queue_recovery.controller.proposal_writer import ProposalWriter
+from queue_recovery.controller.proposal_writer import ProposalWriter, proposal_body
 from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
 from queue_recovery.controller.stuck_watch import StuckWatch
 from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed
@@ -31,7 +29,6 @@ from queue_recovery.recovery.evidence import diagnose_messages
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.transient import is_retry_enough
 from queue_recovery.recovery.wording import named
-from queue_recovery.workers.permissions import ServiceAccount
 
 _LOG = logging.getLogger(__name__)
 
@@ -211,7 +208,8 @@ class Proposals:
             return incident.told
         self._left -= 1
         name = proposal_name(target.name, incident.queue.name, incident.finding.reason, incident.told.since)
-        body = _body(name, target.namespace, incident, self.writer.account)
+        finding, account = incident.finding, self.writer.account
+        body = proposal_body(name, incident.spec, cause=finding.reason, evidence=finding.message, account=account)
         if not await self.writer.create(target.namespace, body):
             found = await self.writer.read(target.namespace, name)
             if found is None:
@@ -232,27 +230,6 @@ class Proposals:
 
 def _noted(incident: _Incident, note: str) -> Told:
     return replace(incident.told, message=f"{incident.finding.message}. {note}")
-
-
-def _body(name: str, namespace: str, incident: _Incident, account: ServiceAccount) -> Mapping[str, Any]:
-    """Return the proposal as the API server takes it.
-
-    The target does not own it: what a recovery has taken has to be found once the target is deleted.
-    """
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "QueueRecovery",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {PROPOSED_FOR: incident.finding.reason.value},
-            "annotations": {
-                EVIDENCE: incident.finding.message,
-                AUTHOR: f"system:serviceaccount:{account.namespace}:{account.name}",
-            },
-        },
-        "spec": incident.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
-    }
 
 
 def _does(body: Mapping[str, Any], spec: QueueRecoverySpec) -> bool:
