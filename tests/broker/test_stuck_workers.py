@@ -6,14 +6,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
 
+from queue_recovery.api.stuck import StuckSpec
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.broker import RedisBroker
 from queue_recovery.controller.stuck_watch import StuckWatch
 from queue_recovery.controller.target_check import check_target
+from queue_recovery.diagnosis.proposal import proposed
 from sandbox.broker import Broker as Server
 from sandbox.processes import Process, Scope, until
 from tests.broker.conftest import on_one_server
@@ -81,6 +84,20 @@ class Incident:
         [queue] = self._status.queues
         return {cause.reason: cause.message for cause in queue.stuck}
 
+    def proposed(self) -> Sequence[object]:
+        """Return what is proposed for the causes that the last look has found."""
+        spec = StuckSpec()
+        found = [proposed(one, spec, target="media", queue="tts") for one in self._watch.found["tts"]]
+        return [
+            one.model_dump(mode="json", by_alias=True, exclude_unset=True, include={"purge", "restart", "redeliver"})
+            for one in found
+            if one is not None
+        ]
+
+    def seen(self) -> Sequence[str]:
+        """Return the task ids of the messages that show the causes which the last look has found."""
+        return [message.task_id or "" for one in self._watch.found["tts"] for message in one.messages]
+
     async def has(self, *, ready: int | None = None, unacked: int | None = None) -> None:
         """Wait until so many messages wait, and workers hold so many."""
 
@@ -102,6 +119,7 @@ async def test_a_worker_that_is_stopped_with_its_connection_open_is_deaf(inciden
     incident.send("tts.short", "tts.short", "tts.short")
     first = await incident.look()
     second = await incident.look(after=ENOUGH)
+    assert incident.proposed() == [{"purge": {"mode": "None"}, "restart": {"annotate": True}}]
     worker.send_to_group(signal.SIGCONT)
     await incident.has(ready=0, unacked=0)
 
@@ -130,6 +148,7 @@ async def test_what_a_killed_worker_held_is_stranded_and_a_new_worker_is_not_dea
 
     assert list(told) == ["StrandedMessages"]
     assert told["StrandedMessages"].startswith("1 message in unacked")
+    assert incident.proposed() == [{"purge": {"mode": "None"}, "redeliver": {}}]
 
 
 async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Incident) -> None:
@@ -159,6 +178,10 @@ async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Inc
     await until(is_told, "a look to see the message, which is invisible while its task runs")
     assert list(told) == ["RetryLoop"]
     assert '(task "tts.retried_indefinitely")' in told["RetryLoop"]
+    select = {"tasks": ["tts.retried_indefinitely"], "minRetries": 10}
+    assert incident.proposed() == [{"purge": {"select": select}}]
+    [task_id] = incident.seen()
+    assert UUID(task_id), "by which its result is read"
 
 
 async def test_healthy_patterns_tell_of_nothing(incident: Incident) -> None:
