@@ -421,6 +421,32 @@ async def test_one_that_waits_has_no_task_and_goes_on_with_a_new_spec(reconciler
     assert steps.resources[1].generation == 2
 
 
+async def test_of_those_that_are_not_finished_it_is_known_what_they_recover(
+    reconciler: Reconciler, steps: Steps
+) -> None:
+    async def wait() -> Requeue:
+        return waiting()
+
+    steps.outcome = wait
+    body = recovery() | {"spec": {"targetRef": {"name": "media"}, "queue": "tts"}}
+    reconciler.receive(body, gone=False)
+    await waits(reconciler)
+    reconciler.receive(recovery(ended=1, uid="v"), gone=False)
+
+    body["metadata"] = body["metadata"] | {"labels": {"queuerecovery.dev/proposed-for": "RetryLoop"}}
+    body["spec"] = body["spec"] | {"suspend": True}
+    reconciler.receive(body, gone=False)
+    assert steps.begun == ["a"], "no task is begun for this"
+
+    assert reconciler.unfinished("media") == [("a", "media", "tts", "RetryLoop")]
+    assert reconciler.unfinished("other") == []
+    reconciler.receive(body, gone=True)
+    steps.outcome = steps.go.wait
+    steps.go.set()
+    await idle(reconciler)
+    assert reconciler.unfinished("media") == []
+
+
 async def test_one_that_waits_goes_on_at_its_deadline_and_is_read_for_it(reconciler: Reconciler, steps: Steps) -> None:
     async def wait() -> object:
         return waiting(seconds=0.01) if len(steps.begun) == 1 else await steps.go.wait()
