@@ -57,8 +57,9 @@ class FakeWriter:
         self.before("read")
         return self.bodies.get(name)
 
-    def unfinished(self, _: str) -> Sequence[RecoveryOutline]:
-        return [outline_of(body) for body in self.bodies.values() if "completionTime" not in body.get("status", {})]
+    def outlines(self, _: str) -> Sequence[RecoveryOutline]:
+        found = [(outline_of(body), "completionTime" in body.get("status", {})) for body in self.bodies.values()]
+        return [one for one, is_over in found if one.proposed_for or not is_over]
 
 
 @dataclass
@@ -83,7 +84,7 @@ class Incident:
     def next_leader(self) -> None:
         """Let another process lead, which knows only what is stored."""
         self.watch = StuckWatch()
-        self.proposals = Proposals(self.api, self.api.unfinished, refused=self._refused)
+        self.proposals = Proposals(self.api, self.api.outlines, refused=self._refused)
         self.announcer = Announcer(lambda *arguments: self.events.append(arguments[3]), clock=self._clock)
 
     async def look(self, times: int = 1) -> None:

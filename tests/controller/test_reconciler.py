@@ -438,13 +438,31 @@ async def test_of_those_that_are_not_finished_it_is_known_what_they_recover(
     reconciler.receive(body, gone=False)
     assert steps.begun == ["a"], "no task is begun for this"
 
-    assert reconciler.unfinished("media") == [("a", "media", "tts", "RetryLoop")]
-    assert reconciler.unfinished("other") == []
+    assert reconciler.outlines("media") == [("a", "media", "tts", "RetryLoop")]
+    assert reconciler.outlines("other") == []
     reconciler.receive(body, gone=True)
     steps.outcome = steps.go.wait
     steps.go.set()
     await idle(reconciler)
-    assert reconciler.unfinished("media") == []
+    assert reconciler.outlines("media") == []
+
+
+async def test_a_proposal_that_has_failed_before_anybody_started_it_is_known_until_it_is_deleted(
+    reconciler: Reconciler,
+) -> None:
+    proposed = recovery(ended=1)
+    proposed["metadata"]["labels"] = {"queuerecovery.dev/proposed-for": "RetryLoop"}
+    spec = {"targetRef": {"name": "media"}, "queue": "tts", "suspend": True}
+
+    for started in ({"suspend": False}, {"cancel": True}):
+        reconciler.receive(proposed | {"spec": spec | started}, gone=False)
+        assert reconciler.outlines("media") == []
+    reconciler.receive(proposed | {"spec": spec}, gone=False)
+    assert reconciler.outlines("media") == [("a", "media", "tts", "RetryLoop")]
+    assert (reconciler.outlines("other"), reconciler.active) == ([], 0)
+
+    reconciler.receive(proposed | {"spec": spec}, gone=True)
+    assert reconciler.outlines("media") == []
 
 
 async def test_one_that_waits_goes_on_at_its_deadline_and_is_read_for_it(reconciler: Reconciler, steps: Steps) -> None:

@@ -1,4 +1,4 @@
-"""What a target knows of recoveries that are not finished."""
+"""What a target knows of recoveries."""
 
 import pytest
 
@@ -19,6 +19,7 @@ BODY = {
         ({"metadata": {"name": "a"}}, False),
         ({"status": {"drainStartTime": "2030-01-01T00:00:00Z"}}, False),
         ({"status": {"plan": {}}}, True),
+        ({"status": {"completionTime": "2030-01-01T00:00:00Z"}}, True),
     ],
 )
 def test_a_proposal_is_one_until_somebody_starts_it(change: dict[str, dict[str, object]], *, is_proposal: bool) -> None:

@@ -220,7 +220,7 @@ async def test_of_a_targets_secrets_no_piece_is_in_the_status_in_the_log_or_in_t
             store=store,
             announce=lambda *_: None,
             writer=FakeWriter(),
-            unfinished=lambda _: [],
+            outlines=lambda _: [],
         )
         monitor.receive(TARGET, gone=False)
         async with asyncio.timeout(60):

@@ -44,7 +44,7 @@ def monitor_of(api: ApiClient, *, store: Store = stored, announce: Announce = la
         store=store,
         announce=announce,
         writer=FakeWriter(),
-        unfinished=lambda _: [],
+        outlines=lambda _: [],
     )
 
 

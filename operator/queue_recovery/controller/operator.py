@@ -61,7 +61,7 @@ class Operator:
             store=partial(store_status, api),
             announce=self._announce,
             writer=KubernetesProposalWriter(api, self._account),
-            unfinished=self.recoveries.unfinished,
+            outlines=self.recoveries.outlines,
         )
         self.metrics.active.set_function(lambda: self.recoveries.active)
 

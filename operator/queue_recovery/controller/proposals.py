@@ -43,8 +43,8 @@ _LOOKED_AT: Final = 100
 
 _NAMED: Final = 2
 
-Unfinished = Callable[[str], Sequence[RecoveryOutline]]
-"""Returns the recoveries of a namespace that are not finished."""
+Outlines = Callable[[str], Sequence[RecoveryOutline]]
+"""Returns the recoveries of a namespace that are not finished, and the proposals that nobody has started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class Proposals:
     """The proposals of one target. What is in memory saves work, and events: the status has what counts."""
 
     writer: ProposalWriter
-    unfinished: Unfinished
+    outlines: Outlines
     refused: Callable[[str], None]
     """Takes why the API server refuses a proposal, once for each reason."""
     _diagnosed: dict[str, _Diagnosed] = field(default_factory=dict, init=False)
@@ -149,7 +149,7 @@ class Proposals:
     async def _decide(self, target: CheckedTarget, incident: _Incident) -> Told:
         """Return what is told of an incident from now on; raises RecoveryError."""
         reason = incident.finding.reason
-        others = [one for one in self.unfinished(target.namespace) if one.recovers(target.name, incident.queue.name)]
+        others = [one for one in self.outlines(target.namespace) if one.recovers(target.name, incident.queue.name)]
         if not all(one.proposed_for for one in others):
             return incident.told  # somebody recovers the queue
         if reason == Reason.RETRY_LOOP and target.spec.policy.diagnosis == "Hold":

@@ -23,7 +23,7 @@ from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.proposal_writer import ProposalWriter
-from queue_recovery.controller.proposals import CheckedTarget, Proposals, Unfinished
+from queue_recovery.controller.proposals import CheckedTarget, Outlines, Proposals
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.stuck_watch import StuckWatch
 from queue_recovery.controller.target_check import check_target
@@ -104,7 +104,7 @@ class TargetMonitor:
         store: Callable[[Mapping[str, Any], QueueTargetStatus], Awaitable[bool]],
         announce: Announce,
         writer: ProposalWriter,
-        unfinished: Unfinished,
+        outlines: Outlines,
     ) -> None:
         """Take what the checks need.
 
@@ -115,7 +115,7 @@ class TargetMonitor:
             store: writes the status of a target with this body, as `store_status`.
             announce: posts an event.
             writer: creates the recoveries that are proposed.
-            unfinished: returns the recoveries of a namespace that are not finished.
+            outlines: returns the recoveries of a namespace that proposals have to know.
         """
         self._interval = settings.target_refresh_seconds
         self._retention_interval = settings.retention_interval_seconds
@@ -125,7 +125,7 @@ class TargetMonitor:
         self._announce = announce
         self._announcer = Announcer(announce)
         self._writer = writer
-        self._unfinished = unfinished
+        self._outlines = outlines
         self._pace = Pace(_CHECKS_PER_SECOND, at_once=_CHECKS_AT_ONCE)
         self._targets: dict[Key, _Monitored] = {}
 
@@ -139,7 +139,7 @@ class TargetMonitor:
             return
         target = self._targets.get(key)
         if target is None:
-            proposals = Proposals(self._writer, self._unfinished, refused=partial(self._refused, key))
+            proposals = Proposals(self._writer, self._outlines, refused=partial(self._refused, key))
             target = self._targets[key] = _Monitored(body, proposals)
             target.task = asyncio.ensure_future(self._monitor(key, target))
         elif target.body["metadata"]["generation"] != metadata["generation"]:
