@@ -371,6 +371,22 @@ async def test_another_recovery_of_that_name_is_named_and_left_alone() -> None:
     assert again.cause().proposal is None
 
 
+async def test_the_proposal_of_the_incident_is_recorded_even_if_it_would_be_another_one_by_now() -> None:
+    incident = Incident()
+    await incident.loop("a", looks=2)
+    told, stored = incident.status, incident.api.bodies
+    await incident.loop("a", looks=3)
+    incident.proposal["spec"]["purge"]["select"]["tasks"] = ["tts.other"]
+    assert stored
+    incident.status = told  # as if the process had died before it stored the name
+    incident.next_leader()
+
+    await incident.loop("a", looks=4)
+
+    assert incident.cause().proposal == incident.proposal["metadata"]["name"]
+    assert len(incident.api.created) == 1
+
+
 async def test_an_outage_that_strands_messages_of_many_queues_gets_its_proposals_a_few_at_a_time() -> None:
     names = [f"q{number}" for number in range(12)]
     incident = Incident(queues={name: ["worker"] for name in names})

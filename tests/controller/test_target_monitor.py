@@ -124,13 +124,14 @@ async def test_recoveries_are_proposed_where_the_target_says_so_and_a_refusal_is
     told: list[tuple[str, str, str, Event]] = []
     checked = asyncio.Event()
 
-    async def refused(self: Proposals, target: CheckedTarget, watch: object) -> None:
-        assert (target.namespace, target.name, target.stored.depth, watch) == ("media", "media", "tts=1", None)
+    async def refused(self: Proposals, target: CheckedTarget, watch: object, found: object) -> None:
+        assert (target.namespace, target.name, target.stored.depth) == ("media", "media", "tts=1")
+        assert (watch, found) == (None, {})
         self.refused("bind the role")
 
     async def check_target(*_: object, propose: Propose | None, **__: object) -> QueueTargetStatus:
         if propose is not None:
-            await propose(cast("StuckWatch", None))
+            await propose(cast("StuckWatch", None), {})
         checked.set()
         return QueueTargetStatus()
 

@@ -130,7 +130,9 @@ async def test_a_killed_workers_messages_are_given_back_by_the_proposed_recovery
     assert "2 messages" in await team.waits("Suspended", name)
     header, row = (await as_documented(team, LIST)).splitlines()
     assert (header.split()[-1], row.split()[0], row.split()[-1]) == ("PROPOSED-FOR", name, "StrandedMessages")
-    assert "queuerecovery.dev/evidence: 2 messages in unacked" in await as_documented(team, DESCRIBE, name)
+    described = await as_documented(team, DESCRIBE, name)
+    assert "queuerecovery.dev/evidence:" in described
+    assert "2 messages in unacked were delivered" in described
     [cause] = (await team.get("QueueTarget", "team"))["status"]["queues"][0]["stuck"]
     assert (cause["reason"], cause["proposal"]) == ("StrandedMessages", name)
     assert not any([await team.runs(one) for one in names])

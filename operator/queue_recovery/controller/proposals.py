@@ -6,7 +6,7 @@ So a process that dies between the two leaves nothing that the next one would cr
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,7 +20,7 @@ from queue_recovery.api.target import QueueSpec, QueueTargetSpec, QueueTargetSta
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.proposal_writer import ProposalWriter, proposal_body
 from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
-from queue_recovery.controller.stuck_watch import StuckWatch
+from queue_recovery.controller.stuck_watch import Findings, StuckWatch
 from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed
 from queue_recovery.diagnosis.stuck_memory import Told
 from queue_recovery.diagnosis.stuck_rules import Finding
@@ -33,7 +33,7 @@ from queue_recovery.recovery.wording import named
 _LOG = logging.getLogger(__name__)
 
 _AT_ONCE: Final = 5
-"""Proposals and diagnoses of one check: an outage may strand messages of a hundred queues."""
+"""Requests and diagnoses of one check: an outage may strand messages of a hundred queues."""
 
 _DIAGNOSED_FOR: Final = timedelta(minutes=5)
 """How long a diagnosis counts, as that of a recovery that is held."""
@@ -101,18 +101,19 @@ class Proposals:
     """Takes why the API server refuses a proposal, once for each reason."""
     _diagnosed: dict[str, _Diagnosed] = field(default_factory=dict, init=False)
     """By queue."""
-    _reported: Collection[str] = field(default_factory=frozenset, init=False)
-    """What kept the last check from proposing."""
+    _reported: set[str] = field(default_factory=set, init=False)
+    """What has kept it from proposing, since it has last proposed or had nothing to propose."""
     _checks: int = field(default=0, init=False)
     _left: int = field(default=0, init=False)
-    """How many proposals and diagnoses this check may still make."""
+    """How many requests and diagnoses this check may still make."""
 
-    async def propose(self, target: CheckedTarget, watch: StuckWatch) -> None:
+    async def propose(self, target: CheckedTarget, watch: StuckWatch, found: Findings) -> None:
         """Propose recoveries for what a watch has found, and have it tell of them; never raises."""
         self._checks, self._left = self._checks + 1, _AT_ONCE
-        refusals: set[str] = set()
-        failures: set[str] = set()
-        for incident in self._incidents(target, watch):
+        incidents = list(self._incidents(target, watch, found))
+        if not incidents:
+            self._reported.clear()
+        for incident in incidents:
             await asyncio.sleep(0)
             try:
                 told = await self._decide(target, incident)
@@ -120,28 +121,33 @@ class Proposals:
                 self._left = 0  # the next one would be refused too
                 if error.reason != Reason.PROPOSAL_REFUSED:
                     continue
-                refusals.add(error.message)
+                if self._is_new(error.message):
+                    self.refused(error.message)
                 told = _noted(incident, f"No recovery could be proposed: see the event {Reason.PROPOSAL_REFUSED}")
             except Exception as error:  # noqa: BLE001  # the target is checked all the same
-                failures.add(f"unexpected {place_of(error)}. Please report it")
+                message = f"proposing met an unexpected {place_of(error)}. Please report it"
+                if self._is_new(message):
+                    _LOG.error("%s", message, extra=target.about)
                 continue
             watch.tell(incident.queue.name, incident.finding.reason, told)
-        for message in sorted(refusals.difference(self._reported)):
-            self.refused(message)
-        for message in sorted(failures.difference(self._reported)):
-            _LOG.error("proposing met an %s", message, extra=target.about)
-        self._reported = refusals | failures
         self._diagnosed = {queue: one for queue, one in self._diagnosed.items() if queue in watch.stuck}
 
-    def _incidents(self, target: CheckedTarget, watch: StuckWatch) -> Iterator[_Incident]:
+    def _is_new(self, message: str) -> bool:
+        """Tell whether this was not reported yet."""
+        if message in self._reported:
+            return False
+        self._reported.add(message)
+        return True
+
+    def _incidents(self, target: CheckedTarget, watch: StuckWatch, found: Findings) -> Iterator[_Incident]:
         """Yield the incidents of all queues; each check begins with another queue, because it may not come to all."""
         queues = target.spec.queues
         first = self._checks % len(queues)
         for queue in [*queues[first:], *queues[:first]]:
-            if not watch.found.get(queue.name):
+            if queue.name not in found:
                 continue
             told = watch.told(queue.name)
-            for finding in curable(watch.found[queue.name], told.keys()):
+            for finding in curable(found[queue.name], told.keys()):
                 spec = proposed(finding, target.spec.diagnosis.stuck, target=target.name, queue=queue.name)
                 if spec is not None and told[finding.reason].proposal is None:
                     yield _Incident(queue=queue, finding=finding, told=told[finding.reason], spec=spec)
@@ -158,12 +164,14 @@ class Proposals:
                 return incident.told
             if note:
                 return _noted(incident, note)
-        if not target.is_stored(incident):
+        if not target.is_stored(incident) or self._left <= 0:
             return incident.told
+        self._left -= 1
+        name = proposal_name(target.name, incident.queue.name, reason, incident.told.since)
         for one in others:
-            if one.proposed_for == reason:
+            if one.proposed_for == reason and one.name != name:
                 return await self._adopted(target, incident, one.name)
-        return await self._created(target, incident)
+        return await self._created(target, incident, name)
 
     async def _why_not(self, target: CheckedTarget, incident: _Incident) -> str | None:
         """Return why a retry helps; empty: it does not, or nothing says so; None: not known yet."""
@@ -202,12 +210,8 @@ class Proposals:
         )
         return _noted(incident, note)
 
-    async def _created(self, target: CheckedTarget, incident: _Incident) -> Told:
+    async def _created(self, target: CheckedTarget, incident: _Incident, name: str) -> Told:
         """Create the proposal, unless an earlier process has."""
-        if self._left <= 0:
-            return incident.told
-        self._left -= 1
-        name = proposal_name(target.name, incident.queue.name, incident.finding.reason, incident.told.since)
         finding, account = incident.finding, self.writer.account
         body = proposal_body(name, incident.spec, cause=finding.reason, evidence=finding.message, account=account)
         if not await self.writer.create(target.namespace, body):
@@ -219,12 +223,7 @@ class Proposals:
                     Reason.PROPOSAL_REFUSED,
                     f'QueueRecovery "{name}" exists, and is not the proposal of that name. Delete it',
                 )
-        _LOG.info(
-            "proposed for queue %s (%s)",
-            incident.queue.name,
-            incident.finding.reason,
-            extra=fields(target.namespace, recovery=name, target=target.name),
-        )
+        self._reported.clear()
         return replace(incident.told, proposal=name)
 
 

@@ -20,6 +20,9 @@ from queue_recovery.recovery.ports import Broker, Held, Unacked, Worker, Workers
 StuckQueues = Mapping[str, Sequence[QueueStuck]]
 """Why queues are stuck, by queue; queues that are not are omitted."""
 
+Findings = Mapping[str, Sequence[Finding]]
+"""What one look has found, by queue."""
+
 _NOBODY = Held(count=0, since=None)
 
 
@@ -34,8 +37,6 @@ class StuckWatch:
         self._memories: dict[str, Memory] = {}
         self._generation: int | None = None
         self._told: Mapping[str, Mapping[Reason, Told]] = {}
-        self.found: Mapping[str, Sequence[Finding]] = {}
-        """What the last look has found, of the queues that no recovery holds."""
 
     def begin(self, generation: int, old: Sequence[QueueDepth]) -> None:
         """Begin a check.
@@ -51,8 +52,8 @@ class StuckWatch:
 
     async def look(
         self, spec: QueueTargetSpec, looks: Mapping[str, QueueLook], broker: Broker, workers: Workers, at: datetime
-    ) -> StuckQueues:
-        """Return which queues are stuck; raises RecoveryError if the broker cannot be used.
+    ) -> Findings:
+        """Return what is found, of the queues that no recovery holds; raises RecoveryError if the broker is away.
 
         Args:
             spec: of the target.
@@ -90,12 +91,11 @@ class StuckWatch:
             # What a recovery does to a queue looks like a cause, and ends what was one.
             if name not in holders and not (case.workers is not None and case.workers.is_held)
         }
-        self.found = {name: findings[name] for name in self._memories}
-        return self.stuck
+        return {name: findings[name] for name in self._memories if findings[name]}
 
     @property
     def stuck(self) -> StuckQueues:
-        """Why queues are stuck, as the last look tells it."""
+        """Why queues are stuck, as the last look tells it; not always all of it is found at each look."""
         return {name: shown for name, memory in self._memories.items() if (shown := _shown(memory))}
 
     def told(self, queue: str) -> Mapping[Reason, Told]:

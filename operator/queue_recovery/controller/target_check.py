@@ -8,7 +8,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
 from queue_recovery.controller.stuck_status import eta_verdict, longest_etas, stuck_verdict, with_stuck
-from queue_recovery.controller.stuck_watch import StuckQueues, StuckWatch, looks_at
+from queue_recovery.controller.stuck_watch import Findings, StuckQueues, StuckWatch, looks_at
 from queue_recovery.controller.target_conditions import (
     NO_BROKER,
     Verdict,
@@ -22,7 +22,7 @@ from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.environment import Environment
 
-Propose = Callable[[StuckWatch], Awaitable[None]]
+Propose = Callable[[StuckWatch, Findings], Awaitable[None]]
 """Proposes recoveries for what a watch has found, and has it tell of them. Raises nothing."""
 
 
@@ -106,7 +106,7 @@ async def _check_broker(
             unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
             now = environment.now()
             looks = await looks_at(spec, broker, ready, unacked)
-            stuck = await watch.look(spec, looks, broker, environment.workers, now)
+            found = await watch.look(spec, looks, broker, environment.workers, now)
         finally:
             await broker.aclose()
     except RecoveryError as error:
@@ -114,17 +114,16 @@ async def _check_broker(
         unknown = dict.fromkeys((ConditionType.EVICTION_SAFE, ConditionType.STUCK), NO_BROKER)
         return _Found(verdicts={ConditionType.BROKER_REACHABLE: refused, **unknown})
     if propose is not None:
-        await propose(watch)
-        stuck = watch.stuck
+        await propose(watch, found)
     verdicts: dict[ConditionType, Verdict] = {
         ConditionType.BROKER_REACHABLE: ("True", Reason.REACHABLE, "the broker answers"),
         ConditionType.EVICTION_SAFE: eviction_verdict(health.eviction_policy),
-        ConditionType.STUCK: stuck_verdict(stuck),
+        ConditionType.STUCK: stuck_verdict(watch.stuck),
     }
     timeout = spec.broker.transport_options.visibility_timeout_seconds
     if timeout is not None:
         verdicts[ConditionType.ETAS_VISIBLE] = eta_verdict(longest_etas(looks), timeout)
-    return _Found(verdicts=verdicts, depths=queue_depths(ready, unacked, now=now), stuck=stuck)
+    return _Found(verdicts=verdicts, depths=queue_depths(ready, unacked, now=now), stuck=watch.stuck)
 
 
 async def _check_job_store(
