@@ -8,7 +8,9 @@ import pytest
 from queue_recovery.api.reasons import Reason
 from queue_recovery.diagnosis.evidence import TaskResult
 from queue_recovery.diagnosis.failure import failure_in
+from queue_recovery.diagnosis.proposal import proposal_name
 from queue_recovery.recovery.errors import RecoveryError
+from tests.broker.application import recovery
 from tests.controller.proposing import Death, Incident
 
 TRANSIENT = "ConnectionRefusedError: [Errno 111] Connection refused to alice@example.org"
@@ -385,6 +387,38 @@ async def test_the_proposal_of_the_incident_is_recorded_even_if_it_would_be_anot
 
     assert incident.cause().proposal == incident.proposal["metadata"]["name"]
     assert len(incident.api.created) == 1
+
+
+async def test_a_proposal_that_is_refused_keeps_no_other_queue_from_its_own() -> None:
+    incident = Incident(queues={name: ["worker"] for name in ("q0", "q1")})
+    since = "2030-01-01T00:00:30Z"
+    stolen = proposal_name("media", "q0", "StrandedMessages", since)
+    incident.api.bodies[stolen] = {"metadata": {"name": stolen}, "spec": {}}
+    for name in incident.queues:
+        incident.strand(name)
+
+    await incident.look(4)
+
+    assert incident.cause(0).since == since
+    assert incident.proposal["spec"]["queue"] == "q1"
+    await incident.look(4)
+    assert len(incident.told("ProposalRefused")) == 1
+
+
+async def test_the_next_loop_is_judged_by_its_own_results() -> None:
+    incident = Incident()
+    fails(incident, a=TRANSIENT)
+    await incident.loop("a", looks=3)
+    assert "No recovery is proposed" in incident.cause().message
+    incident.namespace.fake_broker.lock(recovery("tts"))
+    await incident.loop("a")
+    assert incident.status.queues[0].stuck == []
+    incident.namespace.fake_broker.locks.clear()
+    fails(incident, a=DETERMINISTIC)
+
+    await incident.loop("a", looks=4)
+
+    assert incident.cause().proposal is not None
 
 
 async def test_an_outage_that_strands_messages_of_many_queues_gets_its_proposals_a_few_at_a_time() -> None:

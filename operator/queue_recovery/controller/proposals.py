@@ -85,7 +85,6 @@ class _Incident:
 
 @dataclass(frozen=True)
 class _Diagnosed:
-    since: str
     at: datetime
     note: str
     """Why nothing is proposed; empty: something is."""
@@ -100,7 +99,7 @@ class Proposals:
     refused: Callable[[str], None]
     """Takes why the API server refuses a proposal, once for each reason."""
     _diagnosed: dict[str, _Diagnosed] = field(default_factory=dict, init=False)
-    """By queue."""
+    """Of retry loops, by queue."""
     _reported: set[str] = field(default_factory=set, init=False)
     """What has kept it from proposing, since it has last proposed or had nothing to propose."""
     _checks: int = field(default=0, init=False)
@@ -130,7 +129,12 @@ class Proposals:
                     _LOG.error("%s", message, extra=target.about)
                 continue
             watch.tell(incident.queue.name, incident.finding.reason, told)
-        self._diagnosed = {queue: one for queue, one in self._diagnosed.items() if queue in watch.stuck}
+        stuck = watch.stuck
+        self._diagnosed = {
+            queue: one
+            for queue, one in self._diagnosed.items()
+            if any(cause.reason == Reason.RETRY_LOOP for cause in stuck.get(queue, ()))
+        }
 
     def _is_new(self, message: str) -> bool:
         """Tell whether this was not reported yet."""
@@ -177,8 +181,6 @@ class Proposals:
         """Return why a retry helps; empty: it does not, or nothing says so; None: not known yet."""
         now, messages = target.environment.now(), incident.finding.messages
         known = self._diagnosed.get(incident.queue.name)
-        if known is not None and known.since != incident.told.since:
-            known = None
         if known is not None and now - known.at < _DIAGNOSED_FOR:
             return known.note
         if not messages or self._left <= 0:  # a message is invisible while its task runs
@@ -195,7 +197,7 @@ class Proposals:
         if found is not None and is_retry_enough(found):
             errors = named([one.exception or "of an unknown class" for one in found.errors], most=_NAMED)
             note = f"No recovery is proposed: the errors are transient ({errors}), so a retry helps"
-        self._diagnosed[incident.queue.name] = _Diagnosed(incident.told.since, now, note)
+        self._diagnosed[incident.queue.name] = _Diagnosed(now, note)
         return note
 
     async def _adopted(self, target: CheckedTarget, incident: _Incident, name: str) -> Told:
