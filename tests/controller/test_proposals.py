@@ -6,10 +6,13 @@ from collections.abc import Callable
 import pytest
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.controller.proposal_writer import proposal_body
 from queue_recovery.diagnosis.evidence import TaskResult
 from queue_recovery.diagnosis.failure import failure_in
 from queue_recovery.diagnosis.proposal import proposal_name
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.workers.permissions import ServiceAccount
 from tests.broker.application import recovery
 from tests.controller.proposing import Death, Incident
 
@@ -49,6 +52,16 @@ async def test_a_recovery_that_cures_it_is_created_suspended_and_complete_once_t
     assert metadata["annotations"]["queuerecovery.dev/evidence"] == incident.cause().message
     assert metadata["annotations"]["queuerecovery.dev/author"] == "system:serviceaccount:queue-recovery:queue-recovery"
     assert "ownerReferences" not in metadata
+
+
+def test_the_evidence_is_one_printable_line_no_matter_what_a_task_is_called() -> None:
+    spec = QueueRecoverySpec.model_validate({"targetRef": {"name": "media"}, "queue": "tts", "jobs": []})
+
+    body = proposal_body(
+        "a", spec, cause=Reason.POISON_MESSAGE, evidence='task "a\x1b[31m\nb\u202e\ud800"', account=ServiceAccount()
+    )
+
+    assert body["metadata"]["annotations"]["queuerecovery.dev/evidence"] == 'task "a [31m b  "'
 
 
 async def test_the_status_the_condition_and_an_event_name_it_and_the_event_has_the_command_that_starts_it() -> None:

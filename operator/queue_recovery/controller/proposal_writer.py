@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
+from pydantic import TypeAdapter
 
 from queue_recovery.api.approval import AUTHOR
-from queue_recovery.api.base import API_VERSION, GROUP, VERSION
+from queue_recovery.api.base import API_VERSION, GROUP, VERSION, Sentence
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.stuck import EVIDENCE, PROPOSED_FOR
@@ -17,6 +18,9 @@ from queue_recovery.recovery.ports.resource import Gone
 from queue_recovery.workers.api_errors import API_ERRORS, to_recovery_error, translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 from queue_recovery.workers.permissions import TENANT_ROLE, ServiceAccount
+
+_SENTENCE: Final = TypeAdapter[str](Sentence)
+"""One printable line: a task's name in it may be any text."""
 
 
 def proposal_body(
@@ -39,7 +43,7 @@ def proposal_body(
         "metadata": {
             "name": name,
             "labels": {PROPOSED_FOR: cause.value},
-            "annotations": {EVIDENCE: evidence, AUTHOR: account.user},
+            "annotations": {EVIDENCE: _SENTENCE.validate_python(evidence), AUTHOR: account.user},
         },
         "spec": spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
     }
@@ -69,7 +73,7 @@ class KubernetesProposalWriter:
         self.account = account
 
     async def create(self, namespace: str, body: Mapping[str, Any]) -> bool:
-        """See `ProposalWriter`; a refusal is `Forbidden` or `ProposalRefused`."""
+        """See `ProposalWriter`; a refusal is `ProposalRefused`."""
         try:
             await self._api.create_namespaced_custom_object(
                 GROUP, VERSION, namespace, PLURAL, dict(body), _request_timeout=REQUEST_SECONDS
