@@ -11,9 +11,11 @@ from redis.asyncio import Redis
 
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.broker import RedisBroker
-from queue_recovery.controller.stuck_watch import StuckWatch
+from queue_recovery.controller.stuck_watch import Findings, StuckWatch
 from queue_recovery.controller.target_check import check_target
 from queue_recovery.diagnosis.evidence import ContainerEnd
+from queue_recovery.diagnosis.proposal import proposed
+from queue_recovery.diagnosis.stuck_rules import Finding
 from sandbox.broker import Broker as Server
 from sandbox.processes import Process, Scope, until
 from tests.broker.stuck_app import app
@@ -38,6 +40,7 @@ class Incident:
         self.spec = target()
         self._watch = StuckWatch()
         self._status = QueueTargetStatus()
+        self._found: Sequence[Finding] = ()
         self._running: dict[Process, datetime] = {}
         self._ends: tuple[ContainerEnd, ...] = ()
         self._number = 0
@@ -120,9 +123,27 @@ class Incident:
     async def look(self, *, after: timedelta = timedelta(seconds=30)) -> Mapping[str, str]:
         """Let this much time pass for the target, and look; return the causes that are told, with their messages."""
         self.namespace.time += after
-        self._status = await check_target(self.spec, self._status, self.namespace, generation=1, watch=self._watch)
+        self._status = await check_target(
+            self.spec, self._status, self.namespace, generation=1, watch=self._watch, propose=self._keep
+        )
         [queue] = self._status.queues
         return {cause.reason: cause.message for cause in queue.stuck}
+
+    async def _keep(self, _: StuckWatch, found: Findings) -> None:
+        self._found = found.get("tts", ())
+
+    def proposed(self) -> Sequence[object]:
+        """Return what is proposed for the causes that the last look has found."""
+        found = [proposed(one, self.spec.diagnosis.stuck, target="media", queue="tts") for one in self._found]
+        return [
+            one.model_dump(mode="json", by_alias=True, exclude_unset=True, include={"purge", "restart", "redeliver"})
+            for one in found
+            if one is not None
+        ]
+
+    def seen(self) -> Sequence[str]:
+        """Return the task ids of the messages that show the causes which the last look has found."""
+        return [message.task_id or "" for one in self._found for message in one.messages]
 
     async def has(self, *, ready: int | None = None, unacked: int | None = None) -> None:
         """Wait until so many messages wait, and workers hold so many."""

@@ -1,4 +1,4 @@
-"""Real tasks fail on a real worker for every reason of the table, and the plan says of each whether a retry helps."""
+"""Real tasks fail on a real worker for every reason of the table: plan and proposal know whether a retry helps."""
 
 import json
 import sys
@@ -23,6 +23,7 @@ from tests.broker.application import Application
 from tests.broker.conftest import on_one_server
 from tests.broker.failing_app import ROWS, app
 from tests.broker.stored_recovery import stored_recovery
+from tests.controller.proposing import Incident
 from tests.recovery.fakes import Case, target
 
 CASES = {f"{row}-{way}": row for row, (_, ways) in ROWS.items() for way in range(len(ways))}
@@ -50,6 +51,18 @@ async def diagnosed(made: Case) -> Diagnosis:
     assert made.status.plan is not None
     assert made.status.plan.diagnosis is not None
     return made.status.plan.diagnosis
+
+
+async def is_proposed(results: RedisResults, task_id: str) -> bool:
+    """Tell whether a purge is proposed of a task that is retried indefinitely, with what Celery has stored of it."""
+    incident = Incident()
+    incident.namespace.results_from = results
+    await incident.loop(task_id, looks=4)
+    if not incident.api.created:
+        assert "a retry helps" in incident.cause().message
+        return False
+    assert incident.proposal["spec"]["purge"] == {"select": {"tasks": ["tts.render"], "minRetries": 10}}
+    return True
 
 
 @on_one_server
@@ -84,6 +97,7 @@ async def test_the_table_as_tasks_that_fail_on_a_worker(
         assert error.verdict == ROWS[row][0], error
         assert (error.jobs, error.attempts, error.task) == (1, 3, "tts.render")
         assert error.first_seen_time is not None
+        assert await is_proposed(results, task_id) is (ROWS[row][0] != "Transient"), error
     # Of the retry that is far away the worker has a message, which it puts back onto the queue when it stops.
     await worker.stop()
     held = case(broker, results)

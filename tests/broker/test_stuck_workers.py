@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Mapping
+from uuid import UUID
 
 import pytest
 from redis.asyncio import Redis
@@ -20,6 +21,7 @@ async def test_a_worker_that_is_stopped_with_its_connection_open_is_deaf(inciden
     incident.send("tts.short", "tts.short", "tts.short")
     first = await incident.look()
     second = await incident.look(after=ENOUGH)
+    assert incident.proposed() == [{"purge": {"mode": "None"}, "restart": {"annotate": True}}]
     worker.send_to_group(signal.SIGCONT)
     await incident.has(ready=0, unacked=0)
 
@@ -49,6 +51,7 @@ async def test_what_a_killed_worker_held_is_stranded_and_a_new_worker_is_not_dea
 
     assert list(told) == ["StrandedMessages"]
     assert told["StrandedMessages"].startswith("1 message in unacked")
+    assert incident.proposed() == [{"purge": {"mode": "None"}, "redeliver": {}}]
 
 
 async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Incident) -> None:
@@ -74,6 +77,10 @@ async def test_a_task_that_is_retried_indefinitely_is_a_retry_loop(incident: Inc
     await until(is_told, "a look to see the message, which is invisible while its task runs")
     assert list(told) == ["RetryLoop"]
     assert '(task "tts.retried_indefinitely")' in told["RetryLoop"]
+    select = {"tasks": ["tts.retried_indefinitely"], "minRetries": 10}
+    assert incident.proposed() == [{"purge": {"select": select}}]
+    [task_id] = incident.seen()
+    assert UUID(task_id), "by which its result is read"
 
 
 @pytest.mark.thorough

@@ -421,6 +421,50 @@ async def test_one_that_waits_has_no_task_and_goes_on_with_a_new_spec(reconciler
     assert steps.resources[1].generation == 2
 
 
+async def test_of_those_that_are_not_finished_it_is_known_what_they_recover(
+    reconciler: Reconciler, steps: Steps
+) -> None:
+    async def wait() -> Requeue:
+        return waiting()
+
+    steps.outcome = wait
+    body = recovery() | {"spec": {"targetRef": {"name": "media"}, "queue": "tts"}}
+    reconciler.receive(body, gone=False)
+    await waits(reconciler)
+    reconciler.receive(recovery(ended=1, uid="v"), gone=False)
+
+    body["metadata"] = body["metadata"] | {"labels": {"queuerecovery.dev/proposed-for": "RetryLoop"}}
+    body["spec"] = body["spec"] | {"suspend": True}
+    reconciler.receive(body, gone=False)
+    assert steps.begun == ["a"], "no task is begun for this"
+
+    assert reconciler.outlines("media") == [("a", "media", "tts", "RetryLoop")]
+    assert reconciler.outlines("other") == []
+    reconciler.receive(body, gone=True)
+    steps.outcome = steps.go.wait
+    steps.go.set()
+    await idle(reconciler)
+    assert reconciler.outlines("media") == []
+
+
+async def test_a_proposal_that_has_failed_before_anybody_started_it_is_known_until_it_is_deleted(
+    reconciler: Reconciler,
+) -> None:
+    proposed = recovery(ended=1)
+    proposed["metadata"]["labels"] = {"queuerecovery.dev/proposed-for": "RetryLoop"}
+    spec = {"targetRef": {"name": "media"}, "queue": "tts", "suspend": True}
+
+    for started in ({"suspend": False}, {"cancel": True}):
+        reconciler.receive(proposed | {"spec": spec | started}, gone=False)
+        assert reconciler.outlines("media") == []
+    reconciler.receive(proposed | {"spec": spec}, gone=False)
+    assert reconciler.outlines("media") == [("a", "media", "tts", "RetryLoop")]
+    assert (reconciler.outlines("other"), reconciler.active) == ([], 0)
+
+    reconciler.receive(proposed | {"spec": spec}, gone=True)
+    assert reconciler.outlines("media") == []
+
+
 async def test_one_that_waits_goes_on_at_its_deadline_and_is_read_for_it(reconciler: Reconciler, steps: Steps) -> None:
     async def wait() -> object:
         return waiting(seconds=0.01) if len(steps.begun) == 1 else await steps.go.wait()

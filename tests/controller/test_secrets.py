@@ -33,6 +33,7 @@ from queue_recovery.jobs import connecting as connecting_stores
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import set_running
 from tests.controller.environments import GivenSecrets, environment_of
+from tests.controller.proposing import FakeWriter
 
 MARK = "wqx"
 """In each word of a secret, and in no word of the operator's; searched for without regard to case."""
@@ -218,6 +219,8 @@ async def test_of_a_targets_secrets_no_piece_is_in_the_status_in_the_log_or_in_t
             environment=lambda _: environment,
             store=store,
             announce=lambda *_: None,
+            writer=FakeWriter(),
+            outlines=lambda _: [],
         )
         monitor.receive(TARGET, gone=False)
         async with asyncio.timeout(60):

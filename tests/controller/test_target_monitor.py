@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from kubernetes.aio.client import ApiClient
@@ -12,10 +12,14 @@ from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller import target_monitor
 from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.proposals import CheckedTarget, Proposals
 from queue_recovery.controller.settings import Settings
+from queue_recovery.controller.stuck_watch import StuckWatch
+from queue_recovery.controller.target_check import Propose
 from queue_recovery.controller.target_events import Announce
 from queue_recovery.controller.target_monitor import TargetMonitor
 from tests.controller.environments import environment_of
+from tests.controller.proposing import FakeWriter
 
 Store = Callable[[Mapping[str, Any], QueueTargetStatus], Awaitable[bool]]
 
@@ -39,6 +43,8 @@ def monitor_of(api: ApiClient, *, store: Store = stored, announce: Announce = la
         environment=lambda _: environment,
         store=store,
         announce=announce,
+        writer=FakeWriter(),
+        outlines=lambda _: [],
     )
 
 
@@ -109,3 +115,35 @@ async def test_a_change_is_announced_once_its_status_is_written(
         await monitor.aclose()
 
     assert told == [f"media/media 1 {reason}" for reason in announced]
+
+
+@pytest.mark.parametrize("propose", [False, True])
+async def test_recoveries_are_proposed_where_the_target_says_so_and_a_refusal_is_an_event_of_it(
+    monkeypatch: pytest.MonkeyPatch, *, propose: bool
+) -> None:
+    told: list[tuple[str, str, str, Event]] = []
+    checked = asyncio.Event()
+
+    async def refused(self: Proposals, target: CheckedTarget, watch: object, found: object) -> None:
+        assert (target.namespace, target.name, target.stored.depth) == ("media", "media", "tts=1")
+        assert (watch, found) == (None, {})
+        self.refused("bind the role")
+
+    async def check_target(*_: object, propose: Propose | None, **__: object) -> QueueTargetStatus:
+        if propose is not None:
+            await propose(cast("StuckWatch", None), {})
+        checked.set()
+        return QueueTargetStatus()
+
+    monkeypatch.setattr(Proposals, "propose", refused)
+    monkeypatch.setattr(target_monitor, "check_target", check_target)
+    async with ApiClient() as api:
+        monitor = monitor_of(api, announce=lambda *arguments: told.append(arguments))
+        spec = SPEC | {"policy": {"propose": propose}}
+        monitor.receive({**BODY, "spec": spec, "status": {"depth": "tts=1"}}, gone=False)
+        async with asyncio.timeout(30):
+            await checked.wait()
+        await monitor.aclose()
+
+    event = Event(type="Warning", reason="ProposalRefused", note="bind the role")
+    assert told == ([("media", "media", "1", event)] if propose else [])

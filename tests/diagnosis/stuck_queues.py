@@ -10,7 +10,7 @@ from queue_recovery.diagnosis.evidence import ContainerEnd
 from queue_recovery.diagnosis.stuck import find, needs_workers, tell
 from queue_recovery.diagnosis.stuck_evidence import QueueLook, Sighting, Tail, WorkersLook
 from queue_recovery.diagnosis.stuck_memory import Memory, Told, remember, with_ends
-from queue_recovery.diagnosis.stuck_rules import Case
+from queue_recovery.diagnosis.stuck_rules import Case, Finding
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SPEC = StuckSpec(deaf_seconds=120)
@@ -79,6 +79,8 @@ class Watched:
     memory: Memory | None = None
     time: datetime = NOON
     looked_at_workers: int = 0
+    found: Sequence[Finding] = ()
+    """What the last look has found."""
     messages: dict[str, str] = field(default_factory=dict)
     """What was said of each cause."""
 
@@ -93,7 +95,8 @@ class Watched:
             workers = self.workers
             memory = memory if workers is None else with_ends(memory, workers)
         case = Case(spec=self.spec, memory=memory, look=seen, workers=workers, at=self.time)
-        self.memory = tell(case, find(case), f"{self.time:%H:%M:%S}")
+        self.found = find(case)
+        self.memory = tell(case, self.found, f"{self.time:%H:%M:%S}")
         self.messages |= {reason.value: told.message for reason, told in self.memory.told.items()}
         return [reason.value for reason in self.memory.told]
 

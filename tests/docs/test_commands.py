@@ -41,6 +41,7 @@ RUN_BY: dict[Section, str] = {
     ("docs/security.md", "What the broker's user needs"): "tests/broker/test_teams_apart.py",
     ("docs/security.md", "What the job store's user needs"): "tests/mongodb.py",
     ("docs/security.md", "The network"): "tests/manifests/test_network.py",
+    ("docs/stuck.md", "Proposals"): "tests/e2e/test_redelivery.py",
 }
 """By a test, or by what tests are built on."""
 

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from sandbox.processes import until
+from tests import readme
 from tests.e2e.team import CELERY, SLEEPER, Team, condition, envelope
 
 _MUCH_LATER = "2099-01-01T00:00:00+00:00"
@@ -13,6 +14,20 @@ _MUCH_LATER = "2099-01-01T00:00:00+00:00"
 
 _LONG_AGO = 60
 """Seconds by which deliveries are dated back: a start says nothing about what was delivered right before it."""
+
+
+PROPOSE, LIST, DESCRIBE, START = readme.commands("Proposals", "docs/stuck.md")
+EXAMPLE = START.split()[2].removeprefix("qr/")
+"""The name of a proposal in that page."""
+
+
+async def as_documented(team: Team, command: str, name: str = "") -> str:
+    """Run a command of that page for a proposal of the team."""
+    mine = command.replace("-n media", f"-n {team.namespace}").replace("qt/media", "qt/team").replace(EXAMPLE, name)
+    cluster = team.sandbox
+    code, said = await readme.run(mine, kubeconfig=cluster.kubeconfig, kubectl=cluster.kubectl_program)
+    assert code == 0, said
+    return said
 
 
 async def pod_of(team: Team, name: str) -> str:
@@ -94,6 +109,46 @@ async def test_a_worker_that_runs_and_consumes_nothing_is_restarted_and_shown_to
         return len([name for name in names if await team.runs(name)]) >= len(names) - 1
 
     await until(all_but_one_ran, "what waited to run")
+
+
+async def test_a_killed_workers_messages_are_given_back_by_the_proposed_recovery_once_somebody_starts_it(
+    team: Team,
+) -> None:
+    await team.target(store=False)
+    await as_documented(team, PROPOSE)
+    await team.workers(replicas=1, command=CELERY)
+    names = [f"left-{n}" for n in range(2)]
+    busy = [envelope(f"busy-{n}", args=(3600,), task="work.wait") for n in range(2)]
+    await team.redis.lpush("work", *busy, *(envelope(name, args=(name,)) for name in names))
+    await holds(team, len(names))
+    for tag in await team.redis.hgetall("unacked"):
+        await team.redis.zincrby("unacked_index", -_LONG_AGO, tag)
+    await team.sandbox.signal_container(team.namespace, await pod_of(team, "worker"), "worker", signal.SIGKILL)
+
+    note = await team.has_event('QueueRecovery "work-stranded-messages-', "team")
+    name, command = note.split('"')[1], note.partition("run: ")[2]
+    assert "2 messages" in await team.waits("Suspended", name)
+    header, row = (await as_documented(team, LIST)).splitlines()
+    assert (header.split()[-1], row.split()[0], row.split()[-1]) == ("PROPOSED-FOR", name, "StrandedMessages")
+    described = await as_documented(team, DESCRIBE, name)
+    assert "queuerecovery.dev/evidence:" in described
+    assert "2 messages in unacked were delivered" in described
+    [cause] = (await team.get("QueueTarget", "team"))["status"]["queues"][0]["stuck"]
+    assert (cause["reason"], cause["proposal"]) == ("StrandedMessages", name)
+    assert not any([await team.runs(one) for one in names])
+
+    assert command == START.replace(EXAMPLE, name).replace("-n media", f"-n {team.namespace}")
+    await as_documented(team, START, name)
+    status = await team.reached("Succeeded", name)
+
+    assert status["redelivered"] == {"found": 2, "redelivered": 2, "left": 0}
+
+    async def is_cured() -> bool:
+        stuck = condition((await team.get("QueueTarget", "team"))["status"], "Stuck")
+        return stuck["reason"] == "NotStuck" and all([await team.runs(one) for one in names])
+
+    await until(is_cured, "each message to run, and the queue to be stuck no more")
+    assert (await team.events("team")).count("RecoveryProposed") == 1
 
 
 @pytest.mark.thorough

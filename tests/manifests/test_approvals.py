@@ -11,8 +11,16 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.recovery_spec import QueueRecoverySpec
+from queue_recovery.api.stuck import StuckSpec
 from queue_recovery.controller.author_guard import IN_FORCE_WITHIN, is_author_guarded
+from queue_recovery.controller.proposal_writer import KubernetesProposalWriter, proposal_body
+from queue_recovery.diagnosis.evidence import MessageFacts
+from queue_recovery.diagnosis.proposal import proposed
+from queue_recovery.diagnosis.stuck import ORDER
+from queue_recovery.diagnosis.stuck_rules import Finding
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.workers.permissions import ServiceAccount
 from sandbox.processes import until
 from tests import readme
 from tests.manifests.conftest import Cluster, Refused
@@ -144,6 +152,80 @@ def test_a_recovery_that_is_there_may_be_changed_without_the_right_to_use_its_ta
     change = ("patch", "qr", name, f"--namespace={NAMESPACE}", "--type=merge", '--patch={"spec":{"cancel":true}}')
 
     assert "patched" in guarded.kubectl(*change, as_("nobody"))
+
+
+def test_a_suspended_recovery_is_started_by_those_who_may_use_its_target(guarded: Cluster, name: str) -> None:
+    suspended = recovery(name)
+    suspended["spec"]["suspend"] = True
+    guarded.kubectl("create", "-f", "-", as_("editor"), given=suspended)
+    start = ["patch", "qr", name, f"--namespace={NAMESPACE}", "--type=merge", '--patch={"spec":{"suspend":false}}']
+    started = recovery(name)
+    started["spec"]["suspend"] = False
+
+    for arguments, given in ((start, None), (["apply", "-f", "-"], started), (["replace", "-f", "-"], started)):
+        said = guarded.refusal(*arguments, as_("nobody"), given=given)
+        assert f'"{user("nobody")}" may not use QueueTarget "media"' in said
+    left_out = recovery(name)
+    assert "may not use" in guarded.refusal("replace", "-f", "-", as_("nobody"), given=left_out)
+    annotate = ("annotate", "qr", name, f"--namespace={NAMESPACE}", "team=media", as_("nobody"))
+    assert "annotated" in guarded.kubectl(*annotate)
+
+    assert "patched" in guarded.kubectl(*start, as_("media-only"))
+    suspend = [*start[:-1], '--patch={"spec":{"suspend":true}}']
+    assert "patched" in guarded.kubectl(*suspend, as_("nobody"))
+
+
+SEEN = MessageFacts(task_id="a", task="tts.render", retries=0, redelivered=True, sent_by=None)
+CAUSES = [
+    Finding(reason=reason, message="seen", tasks=["tts.render"], messages=[SEEN])
+    for reason in ORDER
+    if reason not in {Reason.HOARDED_MESSAGES, Reason.RISING_DEPTH}
+]
+
+
+async def test_the_operator_proposes_a_recovery_for_each_cause_where_its_role_is_bound(
+    guarded: Cluster, name: str
+) -> None:
+    namespace = f"{name}-proposals"
+    guarded.kubectl("create", "namespace", namespace)
+    account = ServiceAccount()
+    bodies = []
+    for number, cause in enumerate(CAUSES):
+        spec = proposed(cause, StuckSpec(), target="media", queue="tts")
+        assert spec is not None
+        made = proposal_body(f"{name}-{number}", spec, cause=cause.reason, evidence=cause.message, account=account)
+        bodies.append(made)
+    async with connection(guarded, account.name, account.namespace) as api:
+        writer = KubernetesProposalWriter(api, account)
+        with pytest.raises(RecoveryError) as refused:
+            await writer.create(namespace, bodies[0])
+        assert refused.value.reason == Reason.PROPOSAL_REFUSED
+        assert f"--clusterrole=queue-recovery-tenant --serviceaccount=queue-recovery:queue-recovery -n {namespace}" in (
+            refused.value.message
+        )
+
+        guarded.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
+
+        async def is_granted() -> bool:
+            return (
+                guarded.answer("auth", "can-i", "use", "queuetargets", f"-n={namespace}", f"--as={account.user}")
+                == "yes"
+            )
+
+        await until(is_granted, "the role to be bound")
+        assert [await writer.create(namespace, body) for body in bodies] == [True] * len(CAUSES)
+        assert [await writer.create(namespace, body) for body in bodies] == [False] * len(CAUSES)
+        found = [await writer.read(namespace, body["metadata"]["name"]) for body in bodies]
+        assert await writer.read(namespace, "another") is None
+
+    assert len(found) == 5
+    for body, stored in zip(bodies, found, strict=True):
+        assert stored is not None
+        assert stored["spec"]["suspend"] is True
+        assert stored["metadata"]["annotations"] == body["metadata"]["annotations"]
+        assert stored["metadata"]["labels"] == body["metadata"]["labels"]
+        wanted = QueueRecoverySpec.model_validate(body["spec"]).fixed_fields()
+        assert QueueRecoverySpec.model_validate(stored["spec"]).fixed_fields() == wanted
 
 
 def test_it_is_approved_by_those_who_may_approve_and_by_nobody_else(guarded: Cluster, name: str) -> None:

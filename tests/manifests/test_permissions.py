@@ -31,6 +31,8 @@ TENANT = {
     "/configmaps: create",
     "/configmaps queue-recovery-ledger: get patch",
 }
+PROPOSALS = {"queuerecovery.dev/queuerecoveries: create", "queuerecovery.dev/queuetargets: use"}
+"""What only targets with `policy.propose` need."""
 AUTOSCALERS = {"autoscaling/horizontalpodautoscalers: list"}
 """What is granted and not required: without it a drain notices what scales the workers up."""
 LEASE = {
@@ -86,7 +88,7 @@ def test_in_its_own_namespace_it_has_one_lease_besides(cluster: Cluster) -> None
 def test_a_namespace_grants_what_a_recovery_needs_and_for_itself_alone(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
 
-    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | TENANT | AUTOSCALERS
+    assert permissions(cluster, OPERATOR, namespace) == EVERYWHERE | TENANT | AUTOSCALERS | PROPOSALS
     assert permissions(cluster, OPERATOR, "default") == EVERYWHERE
 
 
@@ -153,7 +155,6 @@ async def test_the_operator_sees_for_itself_whether_its_role_is_bound(cluster: C
         ("patch", "daemonsets.apps"),
         ("delete", "pods"),
         ("create", "pods/exec"),
-        ("create", "queuerecoveries.queuerecovery.dev"),
         ("delete", "queuerecoveries.queuerecovery.dev"),
         ("patch", "queuetargets.queuerecovery.dev"),
         ("get", "customresourcedefinitions.apiextensions.k8s.io"),

@@ -45,6 +45,12 @@ class TargetPolicy(Model):
         "says that the errors are transient. Ignore: it goes on.",
     )
 
+    propose: bool = Field(
+        default=False,
+        description="true: when a queue of the target is stuck for a cause that a recovery cures, the operator creates "
+        "that recovery, once for each incident and with `suspend: true`. It runs when somebody sets that to false.",
+    )
+
     model_config = with_rules(
         [
             {

@@ -769,6 +769,18 @@ class Reason(StrEnum):
         "Messages that are consumed next are not Celery's. A worker that takes one of them may exit.",
         "Purge the queue: a recovery with `purge.takeUnreadable: true`. Find out which program wrote them.",
     )
+    RECOVERY_PROPOSED = (
+        "RecoveryProposed",
+        Outcome.TARGET,
+        "The operator has created a suspended recovery that cures a stuck queue, because `policy.propose` is true.",
+        "Look at its plan. The event has the command that starts it. Delete it if it is not what you want.",
+    )
+    PROPOSAL_REFUSED = (
+        "ProposalRefused",
+        Outcome.TARGET,
+        "The API server does not let the operator create a recovery that it would propose (`policy.propose`).",
+        "Do what the message says, or create the recovery yourself. The operator tries again at each look.",
+    )
     ETAS_WITHIN_TIMEOUT = (
         "EtasWithinTimeout",
         Outcome.TARGET,

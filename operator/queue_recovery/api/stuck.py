@@ -2,7 +2,13 @@
 
 from pydantic import Field
 
-from queue_recovery.api.base import Model, Sentence, Timestamp
+from queue_recovery.api.base import GROUP, Model, ObjectName, Sentence, Timestamp
+
+PROPOSED_FOR = f"{GROUP}/proposed-for"
+"""Label of a recovery that the operator has proposed: the cause for which it is."""
+
+EVIDENCE = f"{GROUP}/evidence"
+"""Annotation of such a recovery: what was seen."""
 
 MOST_DELIVERIES = 20
 """Deliveries of a message that are remembered."""
@@ -77,6 +83,11 @@ class QueueStuck(Model):
     reason: str = Field(max_length=128, description="Why, as one CamelCase word; docs/stuck.md lists them.")
     since: Timestamp = Field(description="When the operator first saw it.")
     message: Sentence = Field(description="What was seen, and what to do.")
+    proposal: ObjectName | None = Field(
+        None,
+        description="The QueueRecovery that is proposed for it (`policy.propose`). It stays named when that is "
+        "deleted, so that it is not created again.",
+    )
 
 
 MOST_CAUSES = 7

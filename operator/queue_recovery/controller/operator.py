@@ -16,6 +16,7 @@ from queue_recovery.controller.kopf_session import open_session
 from queue_recovery.controller.logs import fields
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.namespace_caches import NamespaceCaches
+from queue_recovery.controller.proposal_writer import KubernetesProposalWriter
 from queue_recovery.controller.reconciler import Reconciler
 from queue_recovery.controller.recovery_events import events_between
 from queue_recovery.controller.resource import KubernetesResource, read_body
@@ -46,19 +47,21 @@ class Operator:
         self.watches = Watches(settings.namespaces)
         self.metrics = Metrics(with_names=settings.metrics_with_names)
         self.events = EventPoster(api, instance)
-        self.targets = TargetMonitor(
-            settings,
-            self.metrics,
-            environment=self.environment,
-            store=partial(store_status, api),
-            announce=self._announce,
-        )
         self.recoveries = Reconciler(
             Admission(settings.max_draining),
             read=partial(read_body, api),
             resource=self.resource,
             environment=self.environment,
             reconciled=self._reconciled,
+        )
+        self.targets = TargetMonitor(
+            settings,
+            self.metrics,
+            environment=self.environment,
+            store=partial(store_status, api),
+            announce=self._announce,
+            writer=KubernetesProposalWriter(api, self._account),
+            outlines=self.recoveries.outlines,
         )
         self.metrics.active.set_function(lambda: self.recoveries.active)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
+from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
 from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
 from queue_recovery.controller.watched_recovery import WatchedRecovery, is_relevant
 from queue_recovery.recovery.admission import Admission
@@ -70,31 +71,46 @@ class Reconciler:
         """The recoveries that are not finished, by UID."""
         self._targets: dict[tuple[str, str], tuple[str, int]] = {}
         """UID and generation of each target, by namespace and name."""
+        self._failed_proposals: dict[str, tuple[str, RecoveryOutline]] = {}
+        """Proposals that have ended although nobody has started them, by UID, with their namespaces."""
 
     @property
     def active(self) -> int:
         """How many recoveries are not finished."""
         return len(self.watched)
 
+    def outlines(self, namespace: str) -> Sequence[RecoveryOutline]:
+        """Return the recoveries of a namespace that are not finished, and the proposals that nobody has started."""
+        unfinished = [watched.outline for watched in self.watched.values() if watched.namespace == namespace]
+        failed = [outline for of, outline in self._failed_proposals.values() if of == namespace]
+        return [*unfinished, *failed]
+
     def receive(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """Handle a watch event: start the recovery's task, or pass the event to it."""
         metadata = body["metadata"]
         uid = metadata["uid"]
-        if gone or "completionTime" in body.get("status", {}):
+        outline, is_over = outline_of(body), "completionTime" in body.get("status", {})
+        if gone or is_over:
             self._environment(metadata["namespace"]).observe_end(metadata["name"])
+        if is_over and outline.proposed_for and not gone:
+            self._failed_proposals[uid] = metadata["namespace"], outline
+        else:
+            self._failed_proposals.pop(uid, None)
         watched = self.watched.get(uid)
         if watched is None:
             if gone or is_finished(body):
                 return
             turn = Turn(self._admission, metadata["namespace"])
-            watched = self.watched[uid] = WatchedRecovery(metadata["namespace"], metadata["name"], uid, turn)
+            watched = self.watched[uid] = WatchedRecovery(metadata["namespace"], metadata["name"], uid, turn, outline)
             if has_begun(body):
                 _log_continuation(body)
             elif not (is_deleted(body) or turn.may_prepare()):
                 self._wait(watched, _NOT_READ)
                 return
-        elif watched.waiting is not None and not is_relevant(body, watched.waiting, gone=gone):
-            return
+        else:
+            watched.outline = outline
+            if watched.waiting is not None and not is_relevant(body, watched.waiting, gone=gone):
+                return
         watched.receive(body, gone=gone)
         self._start(watched)
 
@@ -124,6 +140,7 @@ class Reconciler:
         for watched in self.watched.values():
             watched.turn.leave()
         self.watched.clear()
+        self._failed_proposals.clear()
 
     def _start(self, watched: WatchedRecovery) -> None:
         watched.stop_waiting()

@@ -5,6 +5,7 @@ from typing import Final
 
 from queue_recovery.api.conditions import Condition, ConditionType, is_true
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.stuck import QueueStuck
 from queue_recovery.api.target import QueueDepth, QueueTargetStatus
 from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.stuck_watch import StuckQueues
@@ -12,6 +13,8 @@ from queue_recovery.controller.target_conditions import Verdict
 from queue_recovery.diagnosis.stuck import ORDER
 from queue_recovery.diagnosis.stuck_evidence import QueueLook
 from queue_recovery.recovery.wording import named, quoted
+
+_RESUME: Final = '{"spec":{"suspend":false}}'
 
 _NAMED: Final = 3
 """Causes that the condition's message describes."""
@@ -26,9 +29,13 @@ def stuck_verdict(stuck: StuckQueues) -> Verdict:
     )
     if not causes:
         return "False", Reason.NOT_STUCK, "nothing that was seen says that a queue is stuck"
-    shown = [f'queue "{queue}": {cause.message} ({cause.reason})' for cause, queue in causes]
+    shown = [f'queue "{queue}": {cause.message} ({cause.reason}{_proposed(cause)})' for cause, queue in causes]
     more = "" if len(shown) <= _NAMED else f". And {len(shown) - _NAMED} more: see status.queues"
     return "True", causes[0][0].reason, ". ".join(shown[:_NAMED]) + more
+
+
+def _proposed(cause: QueueStuck) -> str:
+    return "" if cause.proposal is None else f', QueueRecovery "{cause.proposal}" was proposed'
 
 
 def longest_etas(looks: Mapping[str, QueueLook]) -> Mapping[str, int]:
@@ -73,6 +80,21 @@ def stuck_events_between(before: QueueTargetStatus, after: QueueTargetStatus, co
         )
     elif condition.status == "False" and is_true(before.conditions, ConditionType.STUCK):
         yield Event(type="Normal", reason=condition.reason, note=f"Stuck: {condition.message}")
+
+
+def proposals_between(before: QueueTargetStatus, after: QueueTargetStatus, namespace: str) -> Iterator[Event]:
+    """Yield an event for each recovery that was proposed between two checks, with the command that starts it."""
+    known = {cause.proposal for queue in before.queues for cause in queue.stuck}
+    for queue in after.queues:
+        for cause in queue.stuck:
+            if cause.proposal is not None and cause.proposal not in known:
+                resume = f"kubectl patch qr/{cause.proposal} -n {namespace} --type=merge -p '{_RESUME}'"
+                yield Event(
+                    type="Normal",
+                    reason=Reason.RECOVERY_PROPOSED,
+                    note=f'QueueRecovery "{cause.proposal}" is proposed for queue "{queue.name}" ({cause.reason}). Its '
+                    f"plan: kubectl describe qr/{cause.proposal} -n {namespace}. To start it, run: {resume}",
+                )
 
 
 def _causes(status: QueueTargetStatus) -> frozenset[tuple[str, str]]:

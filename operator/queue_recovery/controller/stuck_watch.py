@@ -20,6 +20,9 @@ from queue_recovery.recovery.ports import Broker, Held, Unacked, Worker, Workers
 StuckQueues = Mapping[str, Sequence[QueueStuck]]
 """Why queues are stuck, by queue; queues that are not are omitted."""
 
+Findings = Mapping[str, Sequence[Finding]]
+"""What one look has found, by queue."""
+
 _NOBODY = Held(count=0, since=None)
 
 
@@ -49,8 +52,8 @@ class StuckWatch:
 
     async def look(
         self, spec: QueueTargetSpec, looks: Mapping[str, QueueLook], broker: Broker, workers: Workers, at: datetime
-    ) -> StuckQueues:
-        """Return which queues are stuck; raises RecoveryError if the broker cannot be used.
+    ) -> Findings:
+        """Return what is found, of the queues that no recovery holds; raises RecoveryError if the broker is away.
 
         Args:
             spec: of the target.
@@ -90,7 +93,21 @@ class StuckWatch:
             # What a recovery does to a queue looks like a cause, and ends what was one.
             if name not in holders and not (case.workers is not None and case.workers.is_held)
         }
+        return {name: findings[name] for name in self._memories if findings[name]}
+
+    @property
+    def stuck(self) -> StuckQueues:
+        """Why queues are stuck, as the last look tells it; not always all of it is found at each look."""
         return {name: shown for name, memory in self._memories.items() if (shown := _shown(memory))}
+
+    def told(self, queue: str) -> Mapping[Reason, Told]:
+        """Return what the last look tells of a queue."""
+        return self._memories[queue].told
+
+    def tell(self, queue: str, reason: Reason, told: Told) -> None:
+        """Tell something else of a cause."""
+        memory = self._memories[queue]
+        self._memories[queue] = replace(memory, told={**memory.told, reason: told})
 
 
 _NOT_NEEDED = WorkersLook(oldest_process=None)
@@ -174,10 +191,15 @@ def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> W
 def _told(stuck: Sequence[QueueStuck]) -> Mapping[Reason, Told]:
     """Return what an earlier process has told."""
     known = {reason.value: reason for reason in ORDER}
-    return {known[one.reason]: Told(since=one.since, message=one.message) for one in stuck if one.reason in known}
+    return {
+        known[one.reason]: Told(since=one.since, message=one.message, proposal=one.proposal)
+        for one in stuck
+        if one.reason in known
+    }
 
 
 def _shown(memory: Memory) -> Sequence[QueueStuck]:
     return [
-        QueueStuck(reason=reason.value, since=told.since, message=told.message) for reason, told in memory.told.items()
+        QueueStuck(reason=reason.value, since=told.since, message=told.message, proposal=told.proposal)
+        for reason, told in memory.told.items()
     ]

@@ -1,6 +1,6 @@
 """One check of a target: all that `kubectl get queuetargets` shows."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from queue_recovery.api.conditions import ConditionType
@@ -8,7 +8,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
 from queue_recovery.controller.stuck_status import eta_verdict, longest_etas, stuck_verdict, with_stuck
-from queue_recovery.controller.stuck_watch import StuckQueues, StuckWatch, looks_at
+from queue_recovery.controller.stuck_watch import Findings, StuckQueues, StuckWatch, looks_at
 from queue_recovery.controller.target_conditions import (
     NO_BROKER,
     Verdict,
@@ -22,6 +22,9 @@ from queue_recovery.recovery.origins import with_origin
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.environment import Environment
 
+Propose = Callable[[StuckWatch, Findings], Awaitable[None]]
+"""Proposes recoveries for what a watch has found, and has it tell of them. Raises nothing."""
+
 
 async def check_target(
     spec: QueueTargetSpec,
@@ -30,6 +33,7 @@ async def check_target(
     *,
     generation: int,
     watch: StuckWatch | None = None,
+    propose: Propose | None = None,
 ) -> QueueTargetStatus:
     """Check everything that a recovery of this target would need.
 
@@ -42,12 +46,13 @@ async def check_target(
         environment: its namespace.
         generation: of the spec.
         watch: the earlier looks at its queues; None: there are none.
+        propose: proposes recoveries for what the watch has found; None: nothing is proposed.
     """
     now = timestamp(environment.now())
     transports: dict[str, str | None] = {}
     watch = watch or StuckWatch()
     watch.begin(generation, old.queues)
-    broker = await _check_broker(spec, environment, transports, watch)
+    broker = await _check_broker(spec, environment, transports, watch, propose)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
         **broker.verdicts,
@@ -85,7 +90,11 @@ class _Found:
 
 
 async def _check_broker(
-    spec: QueueTargetSpec, environment: Environment, transports: dict[str, str | None], watch: StuckWatch
+    spec: QueueTargetSpec,
+    environment: Environment,
+    transports: dict[str, str | None],
+    watch: StuckWatch,
+    propose: Propose | None,
 ) -> _Found:
     queues = [queue.name for queue in spec.queues]
     try:
@@ -97,22 +106,24 @@ async def _check_broker(
             unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
             now = environment.now()
             looks = await looks_at(spec, broker, ready, unacked)
-            stuck = await watch.look(spec, looks, broker, environment.workers, now)
+            found = await watch.look(spec, looks, broker, environment.workers, now)
         finally:
             await broker.aclose()
     except RecoveryError as error:
         refused: Verdict = ("False", error.reason, with_origin(error, spec).message)
         unknown = dict.fromkeys((ConditionType.EVICTION_SAFE, ConditionType.STUCK), NO_BROKER)
         return _Found(verdicts={ConditionType.BROKER_REACHABLE: refused, **unknown})
+    if propose is not None:
+        await propose(watch, found)
     verdicts: dict[ConditionType, Verdict] = {
         ConditionType.BROKER_REACHABLE: ("True", Reason.REACHABLE, "the broker answers"),
         ConditionType.EVICTION_SAFE: eviction_verdict(health.eviction_policy),
-        ConditionType.STUCK: stuck_verdict(stuck),
+        ConditionType.STUCK: stuck_verdict(watch.stuck),
     }
     timeout = spec.broker.transport_options.visibility_timeout_seconds
     if timeout is not None:
         verdicts[ConditionType.ETAS_VISIBLE] = eta_verdict(longest_etas(looks), timeout)
-    return _Found(verdicts=verdicts, depths=queue_depths(ready, unacked, now=now), stuck=stuck)
+    return _Found(verdicts=verdicts, depths=queue_depths(ready, unacked, now=now), stuck=watch.stuck)
 
 
 async def _check_job_store(

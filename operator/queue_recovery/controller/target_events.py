@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller.event_poster import Event
-from queue_recovery.controller.stuck_status import stuck_events_between
+from queue_recovery.controller.stuck_status import proposals_between, stuck_events_between
 
 _SECONDS_BETWEEN = 10.0
 """Between events of one target: its owner can cause one by each change of the spec."""
@@ -45,7 +45,10 @@ class Announcer:
         if announced is None or announced.uid != uid:
             announced = _Announced(uid, before, -math.inf)
         now = self._clock()
-        events = list(target_events_between(announced.status, after))
+        events = [
+            *target_events_between(announced.status, after),
+            *proposals_between(announced.status, after, namespace),
+        ]
         if events and now - announced.at < _SECONDS_BETWEEN:
             return
         self._announced[namespace, name] = _Announced(uid, after, now if events else announced.at)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,10 +16,14 @@ from pydantic import ValidationError
 
 from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.conditions import ConditionType, is_true
+from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.environment import KubernetesEnvironment
+from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.metrics import Metrics
+from queue_recovery.controller.proposal_writer import ProposalWriter
+from queue_recovery.controller.proposals import CheckedTarget, Outlines, Proposals
 from queue_recovery.controller.settings import Settings
 from queue_recovery.controller.stuck_watch import StuckWatch
 from queue_recovery.controller.target_check import check_target
@@ -76,6 +81,7 @@ async def store_status(api: ApiClient, body: Mapping[str, Any], status: QueueTar
 class _Monitored:
     body: Mapping[str, Any]
     """The target as last received."""
+    proposals: Proposals
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
     watch: StuckWatch = field(default_factory=StuckWatch)
@@ -97,6 +103,8 @@ class TargetMonitor:
         environment: Callable[[str], KubernetesEnvironment],
         store: Callable[[Mapping[str, Any], QueueTargetStatus], Awaitable[bool]],
         announce: Announce,
+        writer: ProposalWriter,
+        outlines: Outlines,
     ) -> None:
         """Take what the checks need.
 
@@ -106,13 +114,18 @@ class TargetMonitor:
             environment: returns the environment of a namespace.
             store: writes the status of a target with this body, as `store_status`.
             announce: posts an event.
+            writer: creates the recoveries that are proposed.
+            outlines: returns the recoveries of a namespace that proposals have to know.
         """
         self._interval = settings.target_refresh_seconds
         self._retention_interval = settings.retention_interval_seconds
         self._metrics = metrics
         self._environment = environment
         self._store = store
+        self._announce = announce
         self._announcer = Announcer(announce)
+        self._writer = writer
+        self._outlines = outlines
         self._pace = Pace(_CHECKS_PER_SECOND, at_once=_CHECKS_AT_ONCE)
         self._targets: dict[Key, _Monitored] = {}
 
@@ -126,7 +139,8 @@ class TargetMonitor:
             return
         target = self._targets.get(key)
         if target is None:
-            target = self._targets[key] = _Monitored(body)
+            proposals = Proposals(self._writer, self._outlines, refused=partial(self._refused, key))
+            target = self._targets[key] = _Monitored(body, proposals)
             target.task = asyncio.ensure_future(self._monitor(key, target))
         elif target.body["metadata"]["generation"] != metadata["generation"]:
             target.wake.set()
@@ -184,11 +198,20 @@ class TargetMonitor:
         body = target.body
         old = QueueTargetStatus.model_validate(body.get("status", {}))
         generation = body["metadata"]["generation"]
-        status = await check_target(spec, old, environment, generation=generation, watch=target.watch)
+        checked = CheckedTarget(namespace=key[0], name=key[1], spec=spec, stored=old, environment=environment)
+        propose = partial(target.proposals.propose, checked) if spec.policy.propose else None
+        status = await check_target(spec, old, environment, generation=generation, watch=target.watch, propose=propose)
         self._metrics.target_checked(*key, status)
         if await self._store(body, status):
             self._announcer.stored(*key, body["metadata"]["uid"], old, status)
         return is_true(status.conditions, ConditionType.BROKER_REACHABLE)
+
+    def _refused(self, key: Key, message: str) -> None:
+        """Announce that a recovery could not be proposed."""
+        target = self._targets.get(key)
+        if target is not None:
+            event = Event(type="Warning", reason=Reason.PROPOSAL_REFUSED, note=message)
+            self._announce(*key, target.body["metadata"]["uid"], event)
 
 
 class _Failure:

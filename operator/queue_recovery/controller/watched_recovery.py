@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from queue_recovery.controller.recovery_outline import RecoveryOutline
 from queue_recovery.controller.resource import KubernetesResource, annotations_of, has_begun, is_deleted, is_finished
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
@@ -18,11 +19,13 @@ class WatchedRecovery:
 
     __slots__ = (
         *("_received", "attempted", "body", "gone", "is_ended", "is_target_changed", "name", "namespace"),
-        *("resource", "task", "timer", "turn", "uid", "waiting"),
+        *("outline", "resource", "task", "timer", "turn", "uid", "waiting"),
     )
 
-    def __init__(self, namespace: str, name: str, uid: str, turn: Turn) -> None:
+    def __init__(self, namespace: str, name: str, uid: str, turn: Turn, outline: RecoveryOutline) -> None:
         self.namespace, self.name, self.uid = namespace, name, uid
+        self.outline = outline
+        """As last received, also while it waits."""
         self.turn = turn
         self.body: Mapping[str, Any] | None = None
         """None while it waits: it is read again then."""

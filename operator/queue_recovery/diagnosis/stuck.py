@@ -78,8 +78,8 @@ def tell(case: Case, found: Sequence[Finding], now: str) -> Memory:
     """
     memory = case.memory
     told = {
-        finding.reason: Told(
-            since=memory.told[finding.reason].since if finding.reason in memory.told else now, message=finding.message
+        finding.reason: replace(
+            memory.told.get(finding.reason, Told(since=now, message="")), message=finding.message, missed=0
         )
         for finding in found
     }

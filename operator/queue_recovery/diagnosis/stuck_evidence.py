@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 
-from queue_recovery.diagnosis.evidence import ContainerEnd
+from queue_recovery.diagnosis.evidence import ContainerEnd, MessageFacts
 
 _DIGEST_BYTES = 8
 
@@ -34,6 +34,8 @@ class Sighting:
     """When it was delivered, by the worker's clock; None: it waits in a list, or has no time."""
     held: bool = False
     """Whether it is in `unacked`."""
+    facts: MessageFacts | None = None
+    """Its names and its past, if it was retried or redelivered; not remembered after the look."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,7 +36,7 @@ Its reason may be `OOMKilled` all the same, because the kernel has killed anothe
 """
 
 OF_JOB: Final = b"job"
-_OF_MESSAGE: Final = b"id"
+OF_MESSAGE: Final = b"id"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +76,8 @@ class Told:
     message: str
     missed: int = 0
     """Looks since that could have seen it, and did not."""
+    proposal: str | None = None
+    """Name of the recovery that was proposed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +202,7 @@ def _tracks(before: Mapping[bytes, Track], look: QueueLook, at: datetime, job_ta
 def _keys(sighting: Sighting, job_task: str | None) -> Iterator[bytes]:
     """Yield under which names a message is remembered, if anything about it may tell of a cause."""
     if sighting.id is not None and (sighting.retries or sighting.redelivered):
-        yield _OF_MESSAGE + sighting.id
+        yield OF_MESSAGE + sighting.id
     is_of_job = sighting.task is not None and sighting.task == job_task
     if is_of_job and sighting.work is not None and sighting.held and not sighting.retries:
         yield OF_JOB + sighting.work

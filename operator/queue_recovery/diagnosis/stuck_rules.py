@@ -1,14 +1,15 @@
 """The rules by which a queue is stuck: one for each cause, each proves it or says nothing. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.stuck import StuckSpec
+from queue_recovery.diagnosis.evidence import MessageFacts
 from queue_recovery.diagnosis.stuck_evidence import QueueLook, WorkersLook
-from queue_recovery.diagnosis.stuck_memory import OF_JOB, Memory, Track
+from queue_recovery.diagnosis.stuck_memory import OF_JOB, OF_MESSAGE, Memory, Track
 
 ALLOWANCE: Final = timedelta(seconds=5)
 """Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
@@ -29,6 +30,12 @@ class Finding:
     reason: Reason
     message: str
     """What was seen, in numbers, and what to do."""
+    tasks: Sequence[str] = ()
+    """Of the messages that show it."""
+    messages: Sequence[MessageFacts] = ()
+    """Those of them that this look has seen."""
+    saw_all: bool = True
+    """Whether this look has seen all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +64,9 @@ def poison(case: Case) -> Finding | None:
         return None
     worst = max(found.values(), key=lambda one: one.deliveries)
     # The messages of a job may be among those that were found by their own ids.
-    count = sum(not key.startswith(OF_JOB) for key in found) or len(found)
+    by_id = {key: track for key, track in found.items() if not key.startswith(OF_JOB)}
+    count = len(by_id) or len(found)
+    seen = _seen(case, by_id)
     killed = any(end.reason == "OOMKilled" for end in case.workers.ends)
     how = "were OOMKilled" if killed else "were killed or ended with an error"
     return Finding(
@@ -66,26 +75,32 @@ def poison(case: Case) -> Finding | None:
         f"{worst.deliveries} times{_of_task(worst)}, and in between containers of the workers {how}. One of these "
         "messages may be what kills them. Purge it with a recovery that selects it (purge.select), or raise the memory "
         "limit",
+        tasks=_tasks(found),
+        messages=seen,
+        saw_all=len(seen) == count,
     )
 
 
 def retry_loop(case: Case) -> Finding | None:
     """Tell of messages whose retries grow."""
     least = case.spec.retry_loop_retries
-    found = [
-        track
-        for track in case.memory.tracks.values()
+    found = {
+        key: track
+        for key, track in case.memory.tracks.items()
         if least and track.retries >= least and track.grown is not None and case.at - track.grown <= RECENT
-    ]
+    }
     if not found:
         return None
-    worst = max(found, key=lambda one: one.retries)
-    count = len(found)
+    worst = max(found.values(), key=lambda one: one.retries)
+    count, seen = len(found), _seen(case, found)
     return Finding(
         reason=Reason.RETRY_LOOP,
         message=f"{_messages(count)} {'has' if count == 1 else 'have'} been retried {_times(least)} or more and "
         f"{'goes' if count == 1 else 'go'} on, one of them {_times(worst.retries)}{_of_task(worst)}. If the error is "
         "not transient, fix the task and create a recovery that purges the queue and lists the jobs",
+        tasks=_tasks(found),
+        messages=seen,
+        saw_all=len(seen) == count,
     )
 
 
@@ -223,6 +238,16 @@ def _deaths(track: Track, memory: Memory) -> int:
             ends.remove(within)
             deaths += 1
     return deaths
+
+
+def _tasks(found: Mapping[bytes, Track]) -> Sequence[str]:
+    return sorted({track.task for track in found.values() if track.task is not None})
+
+
+def _seen(case: Case, found: Mapping[bytes, Track]) -> Sequence[MessageFacts]:
+    """Return the messages that this look has seen, of those that are remembered by their ids."""
+    seen = {one.id: one.facts for one in case.look.sampled if one.id is not None and one.facts is not None}
+    return [facts for name, facts in seen.items() if OF_MESSAGE + name in found]
 
 
 def _of_task(track: Track) -> str:

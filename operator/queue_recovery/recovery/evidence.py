@@ -1,11 +1,14 @@
 """Gather the evidence of why jobs fail. Nothing depends on it: what cannot be read is named, and not waited for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from queue_recovery.api.diagnosis import Diagnosis
+from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.diagnosis.evidence import ContainerEnd, Evidence, JobEvidence, MessageFacts, TaskResult
 from queue_recovery.diagnosis.failure import Failure
 from queue_recovery.diagnosis.rules import is_valid
@@ -17,7 +20,11 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.frozen_jobs import store_of
 from queue_recovery.recovery.jobs import ListedJob, task_name
 from queue_recovery.recovery.ports import StoredJob
+from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.recovery import Recovery
+
+Report = Callable[[str, Exception], None]
+"""Takes what met an unexpected error, and the error."""
 
 _SECONDS: Final = 5.0
 """For each source of evidence: a plan does not wait longer for a server that does not answer."""
@@ -40,9 +47,44 @@ async def diagnose(
         stored: their documents, by id.
         facts: of messages that were retried or redelivered.
     """
-    rules = (await recovery.target()).diagnosis.rules
-    gathering = _Gathering(recovery)
-    evidence = await gathering.evidence(jobs, stored, facts)
+    target = await recovery.target()
+    gathering = _Gathering(recovery.environment, target, partial(log_unexpected, recovery))
+    queues = await recovery.queues()
+    listed = {
+        job.id: JobEvidence(name=job.label, task=task_name(job, stored.get(job.id), queues[job.queue]))
+        for job in jobs
+        if job.id is not None
+    }
+    await gathering.check_rules()
+    errors = await gathering.errors(recovery, [job for job in jobs if job.id is not None])
+    task_ids = {job: one.task_id for job, one in stored.items() if job in listed and one.task_id}
+    found = await gathering.with_results(listed, errors, task_ids, facts)
+    return await _judged(
+        target, Evidence(jobs=found, ends=await gathering.ends(found, queues), missing=gathering.missing)
+    )
+
+
+async def diagnose_messages(
+    environment: Environment, target: QueueTargetSpec, queue: QueueSpec, facts: Sequence[MessageFacts], report: Report
+) -> Diagnosis | None:
+    """Return why the tasks of these messages fail, of which no job is listed; see `diagnose`.
+
+    Args:
+        environment: the target's.
+        target: that says where evidence is.
+        queue: of the messages.
+        facts: of the messages.
+        report: takes what met an unexpected error, and the error.
+    """
+    gathering = _Gathering(environment, target, report)
+    await gathering.check_rules()
+    found = await gathering.with_results({}, {}, {}, facts)
+    ends = await gathering.ends(found, {queue.name: queue})
+    return await _judged(target, Evidence(jobs=found, ends=ends, missing=gathering.missing))
+
+
+async def _judged(target: QueueTargetSpec, evidence: Evidence) -> Diagnosis | None:
+    rules = target.diagnosis.rules
     signatures = Signatures()
     for number, job in enumerate(evidence.jobs):
         signatures.add(job)
@@ -59,74 +101,82 @@ async def diagnose(
 class _Gathering:
     """Reads one source after the other, and records which could not be read."""
 
-    def __init__(self, recovery: Recovery) -> None:
-        self._recovery = recovery
-        self._missing: list[str] = []
+    def __init__(self, environment: Environment, target: QueueTargetSpec, report: Report) -> None:
+        self._environment = environment
+        self._target = target
+        self._report = report
+        self.missing: list[str] = []
 
-    async def evidence(
-        self, jobs: Sequence[ListedJob], stored: Mapping[str, StoredJob], facts: Sequence[MessageFacts]
-    ) -> Evidence:
-        """Return all that can be read."""
-        target = await self._recovery.target()
-        for number, rule in enumerate(target.diagnosis.rules):
+    async def check_rules(self) -> None:
+        """Record rules of the target that say nothing."""
+        for number, rule in enumerate(self._target.diagnosis.rules):
             if not is_valid(rule):
-                self._missing.append(f"diagnosis.rules[{number}]: no valid regular expression")
+                self.missing.append(f"diagnosis.rules[{number}]: no valid regular expression")
             await asyncio.sleep(0)
-        listed = [job for job in jobs if job.id is not None]
-        errors = await self._errors(listed)
-        ids = [one.task_id for job in listed if (one := stored.get(job.id or "")) is not None and one.task_id]
-        results = await self._results([*ids, *(one.task_id for one in facts if one.task_id)])
-        queues = await self._recovery.queues()
-        by_id = {one.task_id: one for one in facts if one.task_id}
-        found = []
-        for job in listed:
-            document = stored.get(job.id or "")
-            task_id = document.task_id if document is not None else None
-            found.append(
-                JobEvidence(
-                    name=job.label,
-                    task=task_name(job, document, queues[job.queue]),
-                    stored=errors.get(job.id or ""),
-                    result=results.get(task_id or ""),
-                    message=by_id.pop(task_id, None) if task_id else None,
-                )
-            )
-        found += [
-            JobEvidence(name=one.task_id or "", task=one.task, result=results.get(one.task_id or ""), message=one)
-            for one in [*by_id.values(), *(one for one in facts if not one.task_id)]
-        ]
-        return Evidence(jobs=found, ends=await self._ends(found), missing=self._missing)
 
-    async def _errors(self, jobs: Sequence[ListedJob]) -> Mapping[str, Failure]:
-        store = (await self._recovery.target()).job_store
+    async def errors(self, recovery: Recovery, jobs: Sequence[ListedJob]) -> Mapping[str, Failure]:
+        """Return the errors in the documents of these jobs, by id."""
+        store = self._target.job_store
         if not jobs or store is None or not store.mongodb.fields.error:
             return {}
         found: dict[str, Failure] = {}
         async with self._noting("the errors in the job store"):
-            reading = (await store_of(self._recovery, jobs)).errors([job.id or "" for job in jobs])
+            reading = (await store_of(recovery, jobs)).errors([job.id or "" for job in jobs])
             found |= {job_id: failure async for job_id, failure in reading}
         return found
 
+    async def with_results(
+        self,
+        jobs: Mapping[str, JobEvidence],
+        errors: Mapping[str, Failure],
+        task_ids: Mapping[str, str],
+        facts: Sequence[MessageFacts],
+    ) -> Sequence[JobEvidence]:
+        """Return what is known of jobs, and of messages of none of them.
+
+        Args:
+            jobs: those that are listed, by id.
+            errors: in their documents, by id.
+            task_ids: of these jobs.
+            facts: of messages.
+        """
+        results = await self._results([*task_ids.values(), *(one.task_id for one in facts if one.task_id)])
+        by_id = {one.task_id: one for one in facts if one.task_id}
+        found = [
+            replace(
+                job,
+                stored=errors.get(job_id),
+                result=results.get(task_ids.get(job_id, "")),
+                message=by_id.pop(task_ids.get(job_id, ""), None),
+            )
+            for job_id, job in jobs.items()
+        ]
+        others = [*by_id.values(), *(one for one in facts if not one.task_id)]
+        return [
+            *found,
+            *(
+                JobEvidence(name=one.task_id or "", task=one.task, result=results.get(one.task_id or ""), message=one)
+                for one in others
+            ),
+        ]
+
     async def _results(self, task_ids: Sequence[str]) -> Mapping[str, TaskResult]:
-        target = await self._recovery.target()
-        if not task_ids or target.diagnosis.results is None:
+        if not task_ids or self._target.diagnosis.results is None:
             return {}
         async with self._noting("Celery's results"):
-            results = await self._recovery.environment.results(target)
+            results = await self._environment.results(self._target)
             try:
                 return await results.read(list(dict.fromkeys(task_ids)))
             finally:
                 await results.aclose()
         return {}
 
-    async def _ends(self, jobs: Sequence[JobEvidence]) -> Sequence[ContainerEnd] | None:
-        """Return how the workers' containers have ended, if that explains anything."""
+    async def ends(self, jobs: Sequence[JobEvidence], queues: Mapping[str, QueueSpec]) -> Sequence[ContainerEnd] | None:
+        """Return how the containers of the queues' workers have ended, if that explains anything."""
         if not any(map(_was_killed, jobs)):
             return None
         async with self._noting("pods of the workers"):
-            workers = await self._recovery.environment.workers.look(
-                workers_of((await self._recovery.queues()).values())
-            )
+            workers = await self._environment.workers.look(workers_of(queues.values()))
             return [end for worker in workers for end in worker.ends]
         return None
 
@@ -137,12 +187,12 @@ class _Gathering:
             async with asyncio.timeout(_SECONDS):
                 yield
         except TimeoutError:
-            self._missing.append(f"{what}: no answer within {_SECONDS:.0f} s")
+            self.missing.append(f"{what}: no answer within {_SECONDS:.0f} s")
         except RecoveryError as error:
-            self._missing.append(f"{what}: {error.reason}")
+            self.missing.append(f"{what}: {error.reason}")
         except Exception as error:  # noqa: BLE001  # any that a driver raises
-            self._missing.append(f"{what}: an unexpected error")
-            log_unexpected(self._recovery, f"reading {what}", error)
+            self.missing.append(f"{what}: an unexpected error")
+            self._report(f"reading {what}", error)
 
 
 def _was_killed(job: JobEvidence) -> bool:

@@ -1,5 +1,6 @@
 """Hold a recovery whose evidence says that the errors are transient: what it would purge has only to be retried."""
 
+from queue_recovery.api.diagnosis import Diagnosis
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.diagnosis.sentences import sentence
@@ -30,10 +31,14 @@ async def is_held(recovery: Recovery) -> bool:
 
 async def _is_held(recovery: Recovery, plan: Plan) -> bool:
     """Tell whether the recovery would purge messages although the errors of at least half of the jobs are transient."""
-    found = plan.diagnosis
-    if found is None or found.verdict != "Transient" or not plan.purge or 2 * found.known < found.of:
+    if not plan.purge or not is_retry_enough(plan.diagnosis):
         return False
     return (await recovery.target()).policy.diagnosis == "Hold"
+
+
+def is_retry_enough(found: Diagnosis | None) -> bool:
+    """Tell whether the errors are transient, as far as those of at least half of the jobs and messages say."""
+    return found is not None and found.verdict == "Transient" and 2 * found.known >= found.of
 
 
 def _message(recovery: Recovery, plan: Plan) -> str:

@@ -49,6 +49,11 @@ class ServiceAccount:
     namespace: str = "queue-recovery"
     name: str = "queue-recovery"
 
+    @property
+    def user(self) -> str:
+        """Its user name, as the API server knows it."""
+        return f"system:serviceaccount:{self.namespace}:{self.name}"
+
 
 @dataclass(frozen=True)
 class Permission:
