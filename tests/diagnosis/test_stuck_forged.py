@@ -16,7 +16,7 @@ TURN = 0.05
 
 
 def test_as_many_deliveries_and_ends_of_containers_as_are_remembered_take_no_long_turn() -> None:
-    """A tenant writes a thousand entries anew before each look, beside containers that crash all the time."""
+    """A tenant writes a thousand entries again before each look, beside containers that crash all the time."""
     seen = queue(*(held(f"{number}", 0, work=b"%d" % number, redelivered=True) for number in range(1000)))
     memory: Memory | None = None
     turns: list[float] = []

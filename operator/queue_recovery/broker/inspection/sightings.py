@@ -1,14 +1,10 @@
 """What a look remembers of a message: its headers' words on its past, and digests of what is compared."""
 
 from datetime import datetime
-from typing import Final
 
 from queue_recovery.broker.layout.envelope import body_of
-from queue_recovery.broker.layout.headers import eta, is_redelivered, retries, task_id, task_name
+from queue_recovery.broker.layout.headers import eta, is_redelivered, retries, short_task_name, task_id
 from queue_recovery.diagnosis.stuck_evidence import Sighting, digest
-
-_LONGEST_TASK: Final = 300
-"""Characters of a task's name that are remembered, as many as `TaskName` has; any client may have sent megabytes."""
 
 
 def sighting_of(envelope: object, *, delivered: datetime | None = None, held: bool = False) -> Sighting:
@@ -19,11 +15,11 @@ def sighting_of(envelope: object, *, delivered: datetime | None = None, held: bo
         delivered: when it was delivered, if that is known.
         held: whether it is in `unacked`.
     """
-    name, task, body = task_id(envelope), task_name(envelope), body_of(envelope)
+    name, body = task_id(envelope), body_of(envelope)
     return Sighting(
         id=None if name is None else digest(name.encode(errors="replace")),
         work=None if body is None else digest(body.encode(errors="replace")),
-        task=None if task is None else task[:_LONGEST_TASK],
+        task=short_task_name(envelope),
         retries=retries(envelope) or 0,
         redelivered=is_redelivered(envelope),
         eta=eta(envelope),
