@@ -22,6 +22,9 @@ from queue_recovery.recovery.recovery import Recovery
 _SECONDS: Final = 5.0
 """For each source of evidence: a plan does not wait longer for a server that does not answer."""
 
+_IN_JOB_STORE: Final = "the errors in the job store"
+_IN_RESULTS: Final = "Celery's results"
+
 _AT_ONCE: Final = 50
 """Jobs between two turns of the event loop."""
 
@@ -54,6 +57,12 @@ async def diagnose(
         await asyncio.sleep(0)
     named = [rule.exception for rule in rules if rule.exception is not None]
     return diagnosis_of(judged, evidence, known=signatures.known, named=named)
+
+
+def has_lost_errors(now: Diagnosis, before: Diagnosis) -> bool:
+    """Tell whether fewer errors are known than before, and a source of them could not be read."""
+    is_away = any(one.startswith((_IN_JOB_STORE, _IN_RESULTS)) for one in now.missing)
+    return is_away and now.known < before.known
 
 
 class _Gathering:
@@ -102,7 +111,7 @@ class _Gathering:
         if not jobs or store is None or not store.mongodb.fields.error:
             return {}
         found: dict[str, Failure] = {}
-        async with self._noting("the errors in the job store"):
+        async with self._noting(_IN_JOB_STORE):
             reading = (await store_of(self._recovery, jobs)).errors([job.id or "" for job in jobs])
             found |= {job_id: failure async for job_id, failure in reading}
         return found
@@ -111,7 +120,7 @@ class _Gathering:
         target = await self._recovery.target()
         if not task_ids or target.diagnosis.results is None:
             return {}
-        async with self._noting("Celery's results"):
+        async with self._noting(_IN_RESULTS):
             results = await self._recovery.environment.results(target)
             try:
                 return await results.read(list(dict.fromkeys(task_ids)))
