@@ -156,6 +156,13 @@ def test_of_headers_that_anybody_may_have_written_only_those_in_form_count(heade
     assert found is None or (found.retries, found.redelivered) == (1, False)
 
 
+def test_names_of_megabytes_are_not_remembered_of_a_thousand_messages() -> None:
+    found = facts_of({"headers": {"retries": 1, "id": "a" * 2**20, "task": "b" * 2**20}})
+
+    assert found is not None
+    assert (found.task_id, found.task) == (None, "b" * 300)
+
+
 @on_one_server
 async def test_the_facts_of_a_deep_queue_are_bounded(broker: RedisBroker, application: Application) -> None:
     for number in range(MOST_FACTS + 50):

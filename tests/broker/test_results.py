@@ -82,6 +82,9 @@ def test_anything_else_is_no_result(value: bytes) -> None:
         {"result": {"exc_type": ["TypeError"], "exc_message": {"a": 1}}},
         {"date_done": "yesterday"},
         {"date_done": 5},
+        {"date_done": "0001-01-01T00:00:00"},
+        {"date_done": "0001-01-01T00:00:00+23:59"},
+        {"date_done": "9999-12-31T23:59:59-23:59"},
         {"retries": -1},
         {"retries": True},
         {"retries": 10**30},
@@ -94,6 +97,7 @@ def test_a_field_of_another_shape_is_not_known(fields: dict[str, object]) -> Non
     assert found is not None
     assert found.retries is None
     assert found.task is None
+    assert ("date_done" in fields) == (found.seen is None)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,7 @@ async def test_results_are_read_in_batches_and_those_that_cannot_be_read_are_lef
     await redis.lpush("celery-task-meta-list", "no string")
     await redis.set("celery-task-meta-pickle", b"\x80\x04\x95")
 
-    found = await results.read([*ids, "large", "list", "pickle", "none", "", "x" * 1000])
+    found = await results.read([*ids, "large", "list", "pickle", "none", "", "x" * 1000, "\ud800"])
 
     assert sorted(found) == sorted(ids)
     await results.aclose()

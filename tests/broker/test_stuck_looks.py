@@ -165,3 +165,17 @@ async def test_the_number_of_commands_does_not_grow_with_the_queues(
 
     assert all(len(found[queue][0].messages) == MOST_NEXT for queue in queues)
     assert len(sent.direct) <= 3
+
+
+async def test_of_a_very_long_task_name_only_the_beginning_is_remembered(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    """A target remembers thousands of messages."""
+    application.send("tts", "a", retries=1)
+    [message] = await redis.lrange("tts", -1, -1)
+    assert isinstance(message, bytes)
+    await redis.lset("tts", -1, message.decode().replace("tts.render", "x" * 50_000))
+
+    [seen] = (await broker.next_messages(["tts"]))["tts"][0].messages
+
+    assert seen.task == "x" * 300

@@ -126,6 +126,28 @@ def test_changes_that_follow_each_other_closely_are_told_together_by_a_later_loo
     assert case.told == ["Usable", "BrokerUnavailable"]
 
 
+CAUSE = {"reason": "DeafWorkers", "since": "2026-01-01T00:00:00Z", "message": ""}
+
+
+@pytest.mark.parametrize(("later", "told"), [("DeafWorkers", []), ("NotStuck", ["NotStuck"])])
+def test_a_broker_that_was_away_for_a_moment_makes_nothing_news_that_was_told_before(
+    later: str, told: list[str]
+) -> None:
+    deaf = status({**EVICTS, "Stuck": ("True", "DeafWorkers")}).model_dump(by_alias=True)
+    deaf["queues"] = [{"name": "tts", "ready": 1, "stuck": [CAUSE]}]
+    known = {
+        "DeafWorkers": QueueTargetStatus.model_validate(deaf),
+        "NotStuck": status({**EVICTS, "Stuck": ("False", "NotStuck")}),
+    }
+    away = status({**NO_BROKER, "Stuck": ("Unknown", "NotChecked")})
+    case = Case()
+    for before, after in [(NEW, known["DeafWorkers"]), (known["DeafWorkers"], away), (away, known[later])]:
+        case.stored(before, after)
+        case.now += 30
+
+    assert case.told == ["EvictionPossible", "Usable", "DeafWorkers", "BrokerUnavailable", "Reachable", "Usable", *told]
+
+
 def test_a_look_that_finds_nothing_new_delays_no_event() -> None:
     case = Case()
     case.stored(NEW, status())

@@ -29,6 +29,43 @@ app.voices.VoiceError: no such voice
 at line 2
 """
 
+CAUSE = """Traceback (most recent call last):
+  File "/app/a.py", line 1, in a
+    one + two
+TypeError: no
+
+During handling of the above exception, another exception occurred:
+
+"""
+
+GROUP = f"""{CAUSE}  + Exception Group Traceback (most recent call last):
+  |   File "/app/b.py", line 2, in b
+  |     raise ExceptionGroup("all", failures)
+  | ExceptionGroup: all (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | ConnectionError: refused
+    +------------------------------------
+"""
+
+OF_A_CHILD = """Traceback (most recent call last):
+  File "/app/a.py", line 1, in a
+    raise RuntimeError(child.stderr)
+RuntimeError: it has ended with 1: Traceback (most recent call last):
+  File "/app/child.py", line 1, in child
+    one + two
+TypeError: no
+"""
+
+TWO_ATTEMPTS = f"first:\n{TRACE.format('TypeError: no')}second:\n{TRACE.format('TimeoutError: slow')}"
+
+REMOTE = f"""multiprocessing.pool.RemoteTraceback:
+\"\"\"
+{TRACE.format("TypeError: no")}\"\"\"
+
+The above exception was the direct cause of the following exception:
+
+{TRACE.format("TypeError: no")}"""
+
 
 def read(value: object) -> tuple[str, str, bool]:
     found = failure_in(value)
@@ -75,6 +112,20 @@ def test_a_failure_is_found_in_what_is_stored(
         assert failure_in(stored) is None
     else:
         assert read(stored) == (exception, message, is_full_name)
+
+
+@pytest.mark.parametrize(
+    "trace", [GROUP, CAUSE, f"{CAUSE}Traceback (most recent call last):\n", OF_A_CHILD, TWO_ATTEMPTS]
+)
+def test_a_traceback_is_of_no_class_if_its_last_exception_may_be_another_one(trace: str) -> None:
+    exception, _, is_full_name = read(trace)
+
+    assert (exception, is_full_name) == ("", False)
+
+
+def test_a_traceback_of_another_process_that_is_chained_is_followed() -> None:
+    assert read(REMOTE) == ("TypeError", "no", True)
+    assert read(f"task failed!\n{TRACE.format('TypeError: no')}") == ("TypeError", "no", True)
 
 
 @pytest.mark.parametrize("nothing", [None, "", "   \n", 5, True, b"TypeError: x", [], {}, {"code": 3}, TRACE[:30]])

@@ -98,7 +98,7 @@ HOURS = [timedelta(hours=0.01), timedelta(hours=1.5), timedelta(hours=25)]
 def test_only_what_fails_identically_for_longer_than_an_outage_is_no_transient_error(
     error: object, span: timedelta, *, others_succeed: bool
 ) -> None:
-    jobs = [failed(error, at=span * part / 4) for part in range(5)]
+    jobs = [failed(error, at=span * part / 4, retries=4) for part in range(5)]
     if others_succeed:
         jobs.append(succeeded(at=span / 2))
     (found,) = diagnosed(*jobs).errors
@@ -109,6 +109,16 @@ def test_only_what_fails_identically_for_longer_than_an_outage_is_no_transient_e
     lasting = "Unknown" if error is REFUSED else "Deterministic"
     assert (found.verdict, found.rule == "identical") == (lasting if persists else usual, persists)
     assert found.first_seen_time == "2026-01-01T12:00:00Z"
+
+
+@pytest.mark.parametrize("others_succeed", [False, True])
+def test_jobs_that_were_tried_once_each_may_have_met_short_outages_or_a_limit(*, others_succeed: bool) -> None:
+    jobs = [failed({**OWN, "exc_message": ["all voices are in use"]}, at=HOURS[2] * part / 4) for part in range(5)]
+    jobs += [succeeded(at=HOURS[1])] * others_succeed
+
+    (error,) = diagnosed(*jobs).errors
+
+    assert (error.verdict, error.rule) == ("Unknown", "no-rule")
 
 
 @pytest.mark.parametrize(

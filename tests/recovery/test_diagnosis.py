@@ -18,6 +18,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Run
 from queue_recovery.recovery.turn import Turn
+from sandbox.processes import until
 from tests.recovery.fakes import CLUSTER, NOW, Case, target
 
 STORE = {"urlSecretRef": {"name": "mongo", "key": "url"}, "database": "app", "collection": "jobs", "idType": "String"}
@@ -115,6 +116,35 @@ async def test_it_goes_on_by_itself_once_the_evidence_is_another_one() -> None:
 
     assert made.status.phase == "Succeeded"
     assert diagnosis(made).verdict == "Deterministic"
+
+
+@pytest.mark.parametrize("source", ["the job store", "the results"])
+async def test_it_is_held_on_while_its_evidence_cannot_be_read_any_more(source: str) -> None:
+    """The outage that makes the jobs fail is likely to be that of the server which says why."""
+    made = case(TRANSIENT if source == "the job store" else None)
+    edit(made, **RESULTS)
+    if source == "the results":
+        made.environment.fake_results.results = {"old-job-0": result(TRANSIENT)}
+    await held(made)
+    of_source, call = (made.jobs, "errors") if source == "the job store" else (made.environment.fake_results, "read")
+    of_source.fail_always(call, RecoveryError(Reason.BROKER_UNAVAILABLE, "away"))
+
+    for _ in range(3):
+        made.environment.time += timedelta(seconds=1)
+        running = made.start()
+
+        async def planned_again() -> bool:
+            return made.status.plan is not None and made.status.plan.time == timestamp(made.environment.time)
+
+        await until(planned_again, "the next plan")
+        running.cancel()
+        await asyncio.wait({running})
+
+    assert_untouched(made)
+    assert (diagnosis(made).verdict, len(diagnosis(made).missing)) == ("Transient", 1)
+    assert "Not looked at: " in made.status.message
+    edit(made, policy={"diagnosis": "Ignore"}, **RESULTS)
+    await made.reaches("Succeeded")
 
 
 async def held(made: Case) -> None:

@@ -51,13 +51,28 @@ class Announcer:
         ]
         if events and now - announced.at < _SECONDS_BETWEEN:
             return
-        self._announced[namespace, name] = _Announced(uid, after, now if events else announced.at)
+        told = _as_told(announced.status, after)
+        self._announced[namespace, name] = _Announced(uid, told, now if events else announced.at)
         for event in events:
             self._announce(namespace, name, uid, event)
 
     def forget(self, namespace: str, name: str) -> None:
         """Forget a target that is gone."""
         self._announced.pop((namespace, name), None)
+
+
+def _as_told(before: QueueTargetStatus, after: QueueTargetStatus) -> QueueTargetStatus:
+    """Return what users know after a check: of what could not be checked, what they were told before.
+
+    A broker that is away for a moment would otherwise make all of it news again.
+    """
+    conditions = [
+        find(before.conditions, ConditionType(one.type)) or one if one.status == "Unknown" else one
+        for one in after.conditions
+    ]
+    stuck = find(after.conditions, ConditionType.STUCK)
+    queues = before.queues if stuck is not None and stuck.status == "Unknown" else after.queues
+    return after.model_copy(update={"conditions": conditions, "queues": queues})
 
 
 def target_events_between(before: QueueTargetStatus, after: QueueTargetStatus) -> Iterator[Event]:

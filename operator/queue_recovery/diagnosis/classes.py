@@ -27,7 +27,8 @@ def _by_last_name() -> Mapping[str, Sequence[str]]:
     named = defaultdict(list)
     for path in dict.fromkeys([*_BASES, *_ROWS, *chain.from_iterable(_BASES.values())]):
         named[path.rpartition(".")[2]].append(path)
-    return dict(named)
+    # Python's own come first: a name without a module most likely means them.
+    return {name: sorted(paths, key=lambda path: "." in path) for name, paths in named.items()}
 
 
 _ROWS: Final = _rows()

@@ -27,6 +27,13 @@ _FRAME: Final = '\n  File "'
 _ENVIRON: Final = re.compile(r'\n  File "(?:<frozen os>|[^"\n]{0,200}/os\.py)", line \d{1,6}, in __getitem__')
 """The frame of `os.environ[...]`; Python's own `os` is frozen since 3.11."""
 
+_HEADER: Final = "Traceback (most recent call last):"
+_CHAINED: Final = (
+    "During handling of the above exception, another exception occurred:",
+    "The above exception was the direct cause of the following exception:",
+)
+"""What a traceback says between an exception and the one that was raised because of it."""
+
 _PYTHONS_OWN: Final = frozenset({"builtins", "exceptions", "__builtin__"})
 _NOT_CLASSES: Final = frozenset({"error", "warning", "failed", "none", "null", "info", "debug", "critical"})
 """First words of texts that are no classes, in lower case."""
@@ -84,7 +91,7 @@ def _in_text(text: str) -> Failure | None:
     line = _raised_in(part) if is_trace else part.strip()
     if not line:
         return None
-    found = _RAISED.match(line[: _LONGEST_CLASS + 2])
+    found = None if is_trace and _is_mixed(part, line) else _RAISED.match(line[: _LONGEST_CLASS + 2])
     name = _class_name(found[1]) if found else ""
     if found is None or not name:
         return Failure(exception="", message=_one_line(line))
@@ -105,6 +112,18 @@ def _raised_in(trace: str) -> str:
     lines = trace[trace.rfind(_FRAME) + len(_FRAME) :].splitlines()[1:]
     first = next((number for number, line in enumerate(lines) if line and not line[0].isspace()), None)
     return "" if first is None else "\n".join(lines[first:])
+
+
+def _is_mixed(trace: str, raised: str) -> bool:
+    """Tell whether a traceback may end with another exception than the one after its last frame.
+
+    What follows that one may be cut off, or be a group of exceptions, whose frames look differently. And a message may
+    hold a traceback of its own, as that of another process, so that the last frame is not the exception's.
+    """
+    if any(line.strip() in _CHAINED for line in raised.splitlines()):
+        return True
+    before = trace[: max(0, trace.rfind(_HEADER, 0, trace.rfind(_FRAME)))]
+    return _FRAME in before and not before.rstrip().endswith(_CHAINED)
 
 
 def _is_of_environment(trace: str) -> bool:

@@ -35,7 +35,7 @@ _EVIDENCE = {
     ),
     PERSISTS: (
         "Unknown instead of Transient, Deterministic instead of Unknown",
-        "five attempts of a task or more failed with one message for 24 hours, or for 1 in which other jobs succeeded",
+        "five attempts of a task (for Deterministic: of each job) fail identically for 24 hours, or 1 with successes",
     ),
     SUCCEEDED: ("Mixed instead of Deterministic", "a job that failed so has succeeded at a later attempt"),
     AMBIGUOUS: ("Unknown", "several classes have the name, or an exception several bases, and their rules differ"),

@@ -1,5 +1,6 @@
 """What one failure means: the target's rules, then the tables. Pure."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,9 @@ NO_RULE: Final = "no-rule"
 
 AMBIGUOUS: Final = "ambiguous"
 """Several classes have that name, or an exception has several bases, and their rules differ."""
+
+_TRANSIENT_NAME: Final = re.compile(r"(?i)time.?out|connect|network|unavailable|toomany|gateway|throttl")
+"""What the name of a class says that is transient in any library; a `ReadError` may be httpx's, or tarfile's."""
 
 ENVIRONMENT: Final = "python/os.environ"
 """An environment variable was looked up that is not set."""
@@ -77,7 +81,8 @@ def _by_tables(failure: Failure, known: Sequence[str]) -> Judgement:
     first = _agreed(judgements)
     # Any application may have a class of that name; those of Python are not named again.
     is_certain = failure.is_full_name or any("." not in path for path in known)
-    if first.verdict == "Deterministic" and not is_certain:
+    says_so = first.verdict == "Transient" and (first.by_message or _TRANSIENT_NAME.search(failure.exception))
+    if not (is_certain or says_so or first.verdict == "Unknown"):
         return Judgement("Unknown", AMBIGUOUS)
     return first
 

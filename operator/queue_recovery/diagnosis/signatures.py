@@ -36,6 +36,8 @@ class Signature:
     failure: Failure
     """The first of them."""
     attempts: int = 0
+    fewest_attempts: int | None = None
+    """Of the job that was tried least often; None: there is no job."""
     members: set[int] = field(default_factory=set)
     """The jobs, by their numbers; one job may have failed in several ways."""
     succeeded: int = 0
@@ -56,6 +58,7 @@ class Signature:
         """Count a job that failed like this."""
         self.members.add(number)
         self.attempts += attempts
+        self.fewest_attempts = min(attempts, self.fewest_attempts or attempts)
         self.succeeded += succeeded
         self.messages[hash(failure.message)] += 1
         if name and len(self.examples) < MOST_JOBS:
@@ -143,11 +146,11 @@ class Signatures:
             return Judged(signature=signature, verdict=verdict, rule=SUCCEEDED if verdict == "Mixed" else found.rule)
         if found.verdict != "Deterministic" and self._persists(signature):
             # What is usually transient may be an outage of days: then it is not known.
-            return Judged(
-                signature=signature,
-                verdict="Unknown" if found.verdict == "Transient" else "Deterministic",
-                rule=PERSISTS,
-            )
+            if found.verdict == "Transient":
+                return Judged(signature=signature, verdict="Unknown", rule=PERSISTS)
+            # Jobs that were tried once or twice each may have met several short outages, or a limit of a service.
+            if (signature.fewest_attempts or 0) >= _FEW_ATTEMPTS:
+                return Judged(signature=signature, verdict="Deterministic", rule=PERSISTS)
         return Judged(signature=signature, verdict=found.verdict, rule=found.rule)
 
     def _persists(self, signature: Signature) -> bool:

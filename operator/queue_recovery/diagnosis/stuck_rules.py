@@ -1,5 +1,6 @@
 """The rules by which a queue is stuck: one for each cause, each proves it or says nothing. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,9 @@ _LEAST_RISES: Final = 3
 """Looks that saw the queue rise: a burst is one."""
 
 _LONGEST_NAME: Final = 100
+
+_UNLOCKING: Final = "celery.chord_unlock"
+"""Celery's own task that waits for a chord by retrying itself every second, where the result backend is not Redis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +56,13 @@ class Case:
 
 def poison(case: Case) -> Finding | None:
     """Tell of messages that may kill the workers that run them."""
-    least = case.spec.poison_deliveries
+    least, ends = case.spec.poison_deliveries, sorted(case.memory.ends)
     if not least or case.workers is None:
         return None
     found = {
         key: track
         for key, track in case.memory.tracks.items()
-        if may_be_poison(track) and track.deliveries >= least and _deaths(track, case.memory) >= max(1, least - 1)
+        if may_be_poison(track) and track.deliveries >= least and _deaths(track, ends) >= max(1, least - 1)
     }
     if not found:
         return None
@@ -88,6 +92,7 @@ def retry_loop(case: Case) -> Finding | None:
         key: track
         for key, track in case.memory.tracks.items()
         if least and track.retries >= least and track.grown is not None and case.at - track.grown <= RECENT
+        if track.task != _UNLOCKING
     }
     if not found:
         return None
@@ -226,18 +231,20 @@ def may_be_poison(track: Track) -> bool:
     return track.retries == 0 and track.deliveries > 1
 
 
-def _deaths(track: Track, memory: Memory) -> int:
+def _deaths(track: Track, ends: Sequence[datetime]) -> int:
     """Return between how many deliveries of a message a container of the workers was killed or ended with an error.
 
-    Each end counts for one gap, although deliveries may be so close that the allowance puts it into two.
+    `ends`: when containers did so, in order. Each explains one delivery only.
     """
-    ends, deaths = sorted(memory.ends), 0
+    found, first = 0, 0
     for begin, until in track.gaps:
-        within = next((end for end in ends if begin - ALLOWANCE <= end <= until + ALLOWANCE), None)
-        if within is not None:
-            ends.remove(within)
-            deaths += 1
-    return deaths
+        first = bisect_left(ends, begin - ALLOWANCE, lo=first)
+        if first == len(ends):
+            break
+        if ends[first] <= until + ALLOWANCE:
+            found += 1
+            first += 1
+    return found
 
 
 def _tasks(found: Mapping[bytes, Track]) -> Sequence[str]:

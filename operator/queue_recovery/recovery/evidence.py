@@ -29,6 +29,9 @@ Report = Callable[[str, Exception], None]
 _SECONDS: Final = 5.0
 """For each source of evidence: a plan does not wait longer for a server that does not answer."""
 
+_IN_JOB_STORE: Final = "the errors in the job store"
+_IN_RESULTS: Final = "Celery's results"
+
 _AT_ONCE: Final = 50
 """Jobs between two turns of the event loop."""
 
@@ -98,6 +101,12 @@ async def _judged(target: QueueTargetSpec, evidence: Evidence) -> Diagnosis | No
     return diagnosis_of(judged, evidence, known=signatures.known, named=named)
 
 
+def has_lost_errors(now: Diagnosis, before: Diagnosis) -> bool:
+    """Tell whether fewer errors are known than before, and a source of them could not be read."""
+    is_away = any(one.startswith((_IN_JOB_STORE, _IN_RESULTS)) for one in now.missing)
+    return is_away and now.known < before.known
+
+
 class _Gathering:
     """Reads one source after the other, and records which could not be read."""
 
@@ -120,7 +129,7 @@ class _Gathering:
         if not jobs or store is None or not store.mongodb.fields.error:
             return {}
         found: dict[str, Failure] = {}
-        async with self._noting("the errors in the job store"):
+        async with self._noting(_IN_JOB_STORE):
             reading = (await store_of(recovery, jobs)).errors([job.id or "" for job in jobs])
             found |= {job_id: failure async for job_id, failure in reading}
         return found
@@ -163,7 +172,7 @@ class _Gathering:
     async def _results(self, task_ids: Sequence[str]) -> Mapping[str, TaskResult]:
         if not task_ids or self._target.diagnosis.results is None:
             return {}
-        async with self._noting("Celery's results"):
+        async with self._noting(_IN_RESULTS):
             results = await self._environment.results(self._target)
             try:
                 return await results.read(list(dict.fromkeys(task_ids)))

@@ -5,6 +5,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.diagnosis.sentences import sentence
 from queue_recovery.recovery.errors import AwaitingChange
+from queue_recovery.recovery.evidence import has_lost_errors
 from queue_recovery.recovery.preparing import deadline_note
 from queue_recovery.recovery.recovery import Recovery
 
@@ -15,7 +16,10 @@ async def hold_transient(recovery: Recovery, plan: Plan) -> None:
     It holds no lock and no turn. Evidence is read again at each resync only, because a plan reads all of `unacked`. The
     starting deadline goes on: what has waited long does not start by itself hours later.
     """
-    if recovery.spec.suspend or not await _is_held(recovery, plan):
+    if recovery.spec.suspend:
+        return
+    plan = _with_lost_evidence(plan, recovery.status.plan)
+    if not await _is_held(recovery, plan):
         return
     recovery.turn.leave()
     message = _message(recovery, plan)
@@ -39,6 +43,17 @@ async def _is_held(recovery: Recovery, plan: Plan) -> bool:
 def is_retry_enough(found: Diagnosis | None) -> bool:
     """Tell whether the errors are transient, as far as those of at least half of the jobs and messages say."""
     return found is not None and found.verdict == "Transient" and 2 * found.known >= found.of
+
+
+def _with_lost_evidence(plan: Plan, before: Plan | None) -> Plan:
+    """Return a plan with the diagnosis of the one before, if a source of that cannot be read now.
+
+    The outage that makes jobs fail may be that source's too, and errors that cannot be read are still transient.
+    """
+    found, known = plan.diagnosis, None if before is None else before.diagnosis
+    if found is None or known is None or not has_lost_errors(found, known):
+        return plan
+    return plan.model_copy(update={"diagnosis": known.model_copy(update={"missing": found.missing})})
 
 
 def _message(recovery: Recovery, plan: Plan) -> str:

@@ -24,6 +24,7 @@ _LONGEST_ID: Final = 200
 """Characters of a task id; Celery's own have 36."""
 
 _LONGEST_TIME: Final = 64
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PREFIX: Final = "celery-task-meta-"
 _SEPARATORS: Final = ":_-."
@@ -39,7 +40,7 @@ def key_prefix(global_key_prefix: str) -> str:
 async def read_results(client: Client, prefix: str, task_ids: Sequence[str]) -> Mapping[str, TaskResult]:
     """Return the results that exist and can be read, by task id."""
     found: dict[str, TaskResult] = {}
-    for ids in _batches([one for one in task_ids if one and len(one) <= _LONGEST_ID]):
+    for ids in _batches([one for one in task_ids if _is_id(one)]):
         values = await client.strings([f"{prefix}{one}" for one in ids], _LARGEST + 1)
         for task_id, value in zip(ids, values, strict=True):
             result = None if value is None or len(value) > _LARGEST else result_of(value)
@@ -76,14 +77,20 @@ def _failure(meta: Mapping[str, object]) -> object:
 
 
 def _time(value: object) -> datetime | None:
-    """Parse `date_done`, which is in UTC, without a zone in older versions."""
+    """Parse `date_done`, which is in UTC, without a zone in older versions; None: it is no time of a task."""
     if not isinstance(value, str) or len(value) > _LONGEST_TIME:
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        moment = parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return moment if moment >= _EARLIEST else None
+
+
+def _is_id(text: str) -> bool:
+    """Tell whether a result may be stored under an id; half of a surrogate pair has no bytes."""
+    return 0 < len(text) <= _LONGEST_ID and text.isprintable()
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -11,6 +11,9 @@ from queue_recovery.recovery.ports import MessageName
 
 _LONGEST_TIME: Final = 40
 
+_LONGEST_TASK: Final = 300
+"""Characters of a task's name that are remembered, as many as `TaskName` has; any client may have sent megabytes."""
+
 _ORIGIN: Final = re.compile(r"gen\d{1,10}@([a-z0-9][-.a-z0-9]{0,252})")
 
 
@@ -46,6 +49,12 @@ def task_name(envelope: object) -> str | None:
             return None
 
 
+def short_task_name(envelope: object) -> str | None:
+    """Return the beginning of the task's name, for what is remembered of many messages."""
+    name = task_name(envelope)
+    return None if name is None else name[:_LONGEST_TASK]
+
+
 def retries(envelope: object) -> int | None:
     """Return how often the task has been retried, or None if the headers do not say it."""
     match envelope:
@@ -73,9 +82,10 @@ def facts_of(envelope: object) -> MessageFacts | None:
     count, redelivered = retries(envelope) or 0, is_redelivered(envelope)
     if not (count or redelivered):
         return None
+    name = task_id(envelope)
     return MessageFacts(
-        task_id=task_id(envelope),
-        task=task_name(envelope),
+        task_id=name if name is not None and len(name) <= LONGEST_NAME else None,
+        task=short_task_name(envelope),
         retries=count,
         redelivered=redelivered,
         sent_by=_sender(envelope),

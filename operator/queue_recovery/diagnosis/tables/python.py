@@ -7,6 +7,10 @@ from queue_recovery.diagnosis.tables.table import DETERMINISTIC, TRANSIENT, UNKN
 _CODE: Final = "a fault in the code, or data of a wrong shape"
 _NONE: Final = "None in place of a value: what was looked up may have been missing for a moment"
 _NETWORK: Final = "a connection"
+_JAVASCRIPT: Final = (
+    r"^(Failed to fetch|fetch failed|Load failed|NetworkError when)|^Cannot read propert|\b(of|is) (undefined|null)\b"
+)
+"""Jobs may be written by, or be about, programs in JavaScript, whose `TypeError` is another one."""
 
 TABLE: Final = Table(
     package="python",
@@ -72,16 +76,25 @@ TABLE: Final = Table(
     },
     rows=(
         Row("TypeError", UNKNOWN, _NONE, r"NoneType", "none"),
+        Row("TypeError", UNKNOWN, "JavaScript's: a request that failed, or a value that is missing", _JAVASCRIPT, "js"),
         Row("TypeError", DETERMINISTIC, _CODE),
         Row("AttributeError", UNKNOWN, _NONE, r"NoneType", "none"),
         Row("AttributeError", UNKNOWN, "kombu's, after a connection was lost", r"'ChannelPromise'", "promise"),
         Row("AttributeError", DETERMINISTIC, _CODE),
         Row("NameError", DETERMINISTIC, "a fault in the code"),
         Row("ImportError", DETERMINISTIC, "the image lacks a module, or has another version of it"),
+        Row(
+            "SyntaxError",
+            UNKNOWN,
+            "JavaScript's: a server in trouble answers with HTML, or with nothing",
+            r"JSON",
+            "js",
+        ),
         Row("SyntaxError", DETERMINISTIC, "a fault in the code"),
         Row("NotImplementedError", DETERMINISTIC, "a fault in the code"),
         Row("ZeroDivisionError", DETERMINISTIC, _CODE),
         Row("OverflowError", DETERMINISTIC, _CODE),
+        Row("UnicodeDecodeError", UNKNOWN, "it may have been cut on its way", r"unexpected end of data", "cut"),
         Row("UnicodeError", DETERMINISTIC, "data in another encoding"),
         Row(
             "KeyError",
@@ -130,6 +143,7 @@ TABLE: Final = Table(
         Row("urllib.error.URLError", UNKNOWN, "any other cause, such as a name or a certificate"),
         Row("json.decoder.JSONDecodeError", UNKNOWN, "a server in trouble answers with HTML, or with nothing"),
         Row("_pickle.UnpicklingError", UNKNOWN, "it may have been cut on its way", r"truncated", "cut"),
+        Row("_pickle.UnpicklingError", UNKNOWN, "a server in trouble answers with HTML", r"load key, '<'", "html"),
         Row("_pickle.UnpicklingError", DETERMINISTIC, "data of a wrong shape"),
         Row("struct.error", DETERMINISTIC, "data of a wrong shape"),
         Row("sqlite3.OperationalError", TRANSIENT, "another process writes", r"database (table )?is locked", "locked"),
