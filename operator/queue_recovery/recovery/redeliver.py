@@ -14,7 +14,7 @@ from queue_recovery.api.recovery_status import Ending, Plan, Redelivered
 from queue_recovery.api.redeliver import RedeliverSpec
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.approval import ask, save_plan
-from queue_recovery.recovery.checks import check_not_paused, check_queues, workers_of
+from queue_recovery.recovery.checks import check_queues, workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.images import check_images
 from queue_recovery.recovery.ledger import end_copy, mark_executed
@@ -23,6 +23,7 @@ from queue_recovery.recovery.phase import moment, timestamp
 from queue_recovery.recovery.ports import HeldMessage, QueueRun, Worker
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.settled import check_kinds, outlines_of
 from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.steps import begun_after
 from queue_recovery.recovery.stranded import (
@@ -51,14 +52,14 @@ async def plan_redelivery(recovery: Recovery) -> None:
         return
     queues = await recovery.queues()
     refs = workers_of(queues.values())
+    check_kinds(recovery, refs)
     await recovery.environment.check_permissions(await recovery.target(), refs)
     await check_images(recovery, queues.values())
     broker = await recovery.broker()
     await broker.check()
     await check_queues(recovery, queues)
     if recovery.restarts_workers:
-        outlines = await recovery.environment.workers.outline(refs)
-        check_not_paused(recovery, (worker.ref for worker in outlines if worker.paused))
+        await outlines_of(recovery, refs)
     was_held = await is_any_held(recovery, queues)
     stranded, left, oldest = await _count(recovery)
     depths, _ = await broker.depths([*queues])
@@ -202,15 +203,28 @@ def _asked(recovery: Recovery) -> RedeliverSpec:
 
 
 async def _look(recovery: Recovery, own: Sequence[WorkerRef]) -> Sequence[Worker]:
-    """Return the workers of the queues, and those of the target's other queues, if all of them exist."""
+    """Return the workers of the queues, and those of the target's other queues, as far as these exist."""
     look = recovery.environment.workers.look
-    others = {ref for queue in (await recovery.target()).queues for ref in queue.workers}
+    others = {ref for queue in (await recovery.target()).queues for ref in queue.workers}.difference(own)
     try:
         return await look(sorted({*own, *others}))
     except RecoveryError as error:
         if error.reason != Reason.WORKER_NOT_FOUND:
             raise
-        return await look(own)
+    return [*await look(own), *await _existing(recovery, sorted(others))]
+
+
+async def _existing(recovery: Recovery, refs: Sequence[WorkerRef]) -> Sequence[Worker]:
+    """Return those of these workers that exist; each look is a few requests, so they are halved until all exist."""
+    if not refs:
+        return []
+    try:
+        return await recovery.environment.workers.look(refs)
+    except RecoveryError as error:
+        if error.reason != Reason.WORKER_NOT_FOUND:
+            raise
+    half = len(refs) // 2
+    return [one for part in (refs[:half], refs[half:]) if half for one in await _existing(recovery, part)]
 
 
 async def _await_grace(recovery: Recovery, workers: Sequence[Worker]) -> None:
