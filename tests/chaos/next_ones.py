@@ -24,9 +24,7 @@ async def is_removed(case_run: CaseRun) -> bool:
         scenario = case_run.scenario
         await scenario.remove_by_force()
         async with (
-            scenario.recovering(
-                NEXT, every_queue=case_run.case.every_queue, purge={"retentionSeconds": case_run.case.retention}
-            ),
+            scenario.recovering(NEXT, every_queue=case_run.case.every_queue, **case_run.case.spec),
             case_run.operator(),
         ):
             await judge(case_run)

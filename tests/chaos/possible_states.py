@@ -74,6 +74,8 @@ def is_written(before: State, after: State, recovery: int, effect: str) -> bool:
             return after.paused == recovery
         case "keda unpause":
             return before.paused != NO_RECOVERY == after.paused
+        case "restart":
+            return before.restarted != after.restarted
         case "fence" | "keda fence":
             return shared(before) == shared(after)
         case _:
