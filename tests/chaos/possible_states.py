@@ -65,21 +65,16 @@ def answers(before: State, after: State, recovery: int, script: str, answer: str
 
 def is_written(before: State, after: State, recovery: int, effect: str) -> bool:
     """Tell whether the API server has what a recovery has written to the workers or to their autoscaler."""
-    match effect:
-        case "scale to 0":
-            return after.replicas == 0 and after.note == recovery
-        case "scale back":
-            return after.replicas > 0 and after.note == NO_RECOVERY
-        case "keda pause":
-            return after.paused == recovery
-        case "keda unpause":
-            return before.paused != NO_RECOVERY == after.paused
-        case "restart":
-            return before.restarted != after.restarted
-        case "fence" | "keda fence":
-            return shared(before) == shared(after)
-        case _:
-            return True
+    written = {
+        "scale to 0": after.replicas == 0 and after.note == recovery,
+        "scale back": after.replicas > 0 and after.note == NO_RECOVERY,
+        "restart": before.restarted != after.restarted,
+        "keda pause": after.paused == recovery,
+        "keda unpause": before.paused != NO_RECOVERY == after.paused,
+    }
+    if effect in {"fence", "keda fence"}:
+        return shared(before) == shared(after)
+    return written.get(effect, True)
 
 
 def after_surroundings(state: State) -> Iterator[State]:

@@ -44,11 +44,9 @@ def _lock(view: View) -> Outcome:
         return None
     if not view.stops_none and autoscaling.is_anothers(view):
         return None
-    if redelivery.finds_nothing(view):
-        return view.go("end with nothing to do")
-    if state.is_copy:
-        return view.go("begin the entry")
-    return view.go("add the finalizer" if view.has("finalizer: before the intent") else "write the intent")
+    begins = "add the finalizer" if view.has("finalizer: before the intent") else "write the intent"
+    begins = "begin the entry" if state.is_copy else begins
+    return view.go("end with nothing to do" if redelivery.finds_nothing(view) else begins)
 
 
 def _add_finalizer(view: View) -> Outcome:

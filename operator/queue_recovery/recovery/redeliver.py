@@ -148,8 +148,8 @@ async def _judged(recovery: Recovery) -> AsyncIterator[_Judged]:
 
 async def _judge(recovery: Recovery, portion: Sequence[HeldMessage]) -> _Judged:
     """Look at the workers after the messages were read: a process that is started later cannot hold one of them."""
-    oldest = await _oldest_processes(recovery)
-    stranded = [one for one in portion if is_stranded(one.delivered, oldest[one.queue])]
+    oldest, now = await _oldest_processes(recovery), recovery.environment.now()
+    stranded = [one for one in portion if is_stranded(one.delivered, oldest[one.queue], now)]
     return _Judged(stranded=stranded, left=len(portion) - len(stranded), oldest=oldest)
 
 
