@@ -320,3 +320,44 @@ async def test_workers_of_other_queues_are_known_also_beside_one_that_does_not_e
     await case.reaches("Succeeded")
 
     assert case.broker.queued() == ["first", "second", "waiting"]
+
+
+async def test_with_a_restart_a_former_pod_that_was_deleted_by_force_has_its_grace_period() -> None:
+    case = redelivering(restart={"annotate": True})
+    case.workers.add("worker", oldest_process=STARTED, grace_seconds=40, connects_from=frozenset([ADDRESS]))
+    case.workers.on_call["restart"] = lambda: case.workers.on_call.update(
+        follow=lambda: case.workers.change("worker", vanished=("old",))
+    )
+    working = case.start()
+
+    async def said() -> bool:
+        return 'the end of pod "old" was not observed' in case.status.message
+
+    await until(said, "the former pod to be named", seconds=10)
+    assert "running" not in case.broker.queued()
+
+    case.environment.time = NOW + timedelta(seconds=42)
+    case.workers.change("worker", replicas=3)
+    await working
+    assert case.broker.queued() == ["first", "second", "running", "waiting"]
+
+
+async def test_where_connections_are_ignored_the_grace_period_is_waited_for() -> None:
+    case = redelivering(redeliver={"unknownConsumers": "Ignore"})
+    case.workers.add("worker", grace_seconds=40, oldest_process=STARTED)
+
+    await case.reaches("Succeeded")
+
+    assert 40 in case.environment.pauses
+    assert case.broker.queued() == ["first", "second", "waiting"]
+
+
+async def test_entries_that_end_in_kilobytes_are_judged_some_at_a_time() -> None:
+    case = redelivering()
+    case.broker.after = b" " * 2**20
+
+    await case.reaches("Succeeded")
+
+    first_pass = case.environment.log[case.environment.log.index("pass_boundary") :]
+    assert case.broker.queued() == ["first", "second", "waiting"]
+    assert first_pass[: first_pass.index("close")].count("look") >= 4

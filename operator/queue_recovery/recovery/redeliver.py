@@ -33,11 +33,15 @@ from queue_recovery.recovery.stranded import (
     oldest_process,
     refuse_unknown,
 )
+from queue_recovery.recovery.vanished import vanished
 from queue_recovery.recovery.wording import counted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 _MOST_MESSAGES: Final = 10_000
 """Messages that are read before the workers are looked at, which is after the reading; they are in memory meanwhile."""
+
+_MOST_BYTES: Final = 2**20
+"""The same for what is kept of them: any client of the broker may end an entry in kilobytes of spaces."""
 
 _MOST_PASSES: Final = 3
 """Passes over `unacked` until one finds nothing to give back, because a worker ended meanwhile."""
@@ -137,12 +141,13 @@ class _Judged:
 
 async def _judged(recovery: Recovery) -> AsyncIterator[_Judged]:
     """Read all messages of the queues in `unacked`, those that were delivered last first."""
-    portion: list[HeldMessage] = []
+    portion, kept = list[HeldMessage](), 0
     async for messages in (await recovery.broker()).held(*await recovery.queues()):
         portion += messages
-        if len(portion) >= _MOST_MESSAGES:
+        kept += sum(len(one.tag) + len(one.after) for one in messages)
+        if len(portion) >= _MOST_MESSAGES or kept >= _MOST_BYTES:
             yield await _judge(recovery, portion)
-            portion = []
+            portion, kept = [], 0
     yield await _judge(recovery, portion)
 
 
@@ -189,12 +194,12 @@ async def _oldest_processes(recovery: Recovery) -> Oldest:
     queues = await recovery.queues()
     own = workers_of(queues.values())
     looked = {worker.ref: worker for worker in await _look(recovery, own)}
-    if _asked(recovery).unknown_consumers == "Wait":
-        consumers = await (await recovery.broker()).consumers()
-        if consumers is None:
-            await _await_grace(recovery, [looked[ref] for ref in own])
-        else:
-            refuse_unknown(consumers, looked.values())
+    ignores = _asked(recovery).unknown_consumers == "Ignore"
+    consumers = None if ignores else await (await recovery.broker()).consumers()
+    if consumers is None:
+        await _await_grace(recovery, [looked[ref] for ref in own])
+    else:
+        refuse_unknown(consumers, looked.values())
     return {name: oldest_process(queue.workers, looked) for name, queue in queues.items()}
 
 
@@ -228,7 +233,7 @@ async def _existing(recovery: Recovery, refs: Sequence[WorkerRef]) -> Sequence[W
 
 
 async def _await_grace(recovery: Recovery, workers: Sequence[Worker]) -> None:
-    """Wait for the grace period of pods that vanished before the start: the broker does not list their connections."""
+    """Wait for the grace period of pods that vanished before the start: their connections are not known."""
     if recovery.status.drain_start_time is None:
         return
     seconds = max((worker.grace_seconds for worker in workers), default=0)
@@ -240,11 +245,13 @@ async def _await_grace(recovery: Recovery, workers: Sequence[Worker]) -> None:
 
 async def _await_former_pods(recovery: Recovery) -> None:
     """Wait until the pods from before the restart have ended; while one runs, it may hold what was delivered to it."""
-    refs = sorted(worker.ref for worker in recovery.status.workers)
+    refs, begun = sorted(worker.ref for worker in recovery.status.workers), recovery.environment.now()
     async with aclosing(recovery.environment.workers.follow(refs, fresh=False)) as followed:
         changes = WorkerChanges(recovery, followed)
         workers = await changes.next()
-        while (waiting := _former_pods(recovery, workers)) is not None and waiting.until is not None:
+        while (
+            waiting := _former_pods(workers, begun, recovery.environment.now())
+        ) is not None and waiting.until is not None:
             rest = (waiting.until - recovery.environment.now()).total_seconds()
             try:
                 async with asyncio.timeout(max(0, rest)):
@@ -253,14 +260,16 @@ async def _await_former_pods(recovery: Recovery) -> None:
                 return
 
 
-def _former_pods(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
-    """Return what is awaited of pods that are stopping; None: nothing, or they are overdue, as on a lost node."""
-    ends = [moment(worker.stops_by) for worker in workers if worker.stops_by is not None]
-    if not ends or max(ends) < recovery.environment.now():
-        return None
-    pods = "; ".join(worker.stopping for worker in workers if worker.stopping)
-    return Awaited(
-        reason=Reason.REDELIVERING,
-        message=f"waiting for the former pods of the workers to end: {pods}",
-        until=max(ends),
-    )
+def _former_pods(workers: Sequence[Worker], begun: datetime, now: datetime) -> Awaited | None:
+    """Return what is awaited of pods that are stopping, or vanished; None: nothing, or all of these are overdue.
+
+    `begun`: when the rollout was known to be complete, so that all former pods were being stopped.
+    """
+    stopping = "; ".join(worker.stopping for worker in workers if worker.stopping)
+    message = f"waiting for the former pods of the workers to end: {stopping}"
+    ends = {moment(worker.stops_by): message for worker in workers if worker.stops_by is not None}
+    gone = vanished(workers, {}, begun)
+    if gone is not None:
+        ends.setdefault(gone.until, gone.message)
+    until = max(ends, default=now)
+    return Awaited(reason=Reason.REDELIVERING, message=ends[until], until=until) if until > now else None
