@@ -58,13 +58,17 @@ def _restoring() -> State:
 
 
 def _taking_none(start: State, case: Case) -> State:
-    """Return the same state of recoveries that take no message; one that gives messages back lists no jobs."""
+    """Return the same state of recoveries that take no message.
+
+    One that gives messages back lists no jobs. Of those that another one lists, only the last has no message.
+    """
     every = tuple(range(len(start.statuses)))
+    queued = tuple(job._replace(status="done") for job in start.jobs[:-1])
     return start._replace(
         takes_none=every,
         redelivers=every if case.redelivers else (),
         restarts=every if case.restarts else (),
-        jobs=() if case.redelivers else start.jobs,
+        jobs=() if case.redelivers else (*queued, *start.jobs[-1:]),
     )
 
 
