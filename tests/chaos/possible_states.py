@@ -87,7 +87,7 @@ def after_surroundings(state: State) -> Iterator[State]:
         there = state.finalizers[0]
         yield state._replace(deletions=0, deleted=there, cancelled=there, vanished=NO_RECOVERY if there else 0)
     if state.replacements:
-        yield state.scaled(1, NO_RECOVERY)._replace(replacements=0)
+        yield state.scaled(1, NO_RECOVERY)._replace(replacements=0, is_new=True)
     if state.removals:
         yield state._replace(removals=0, vanished=len(state.statuses) - 1)
     yield from after_failover(state)

@@ -89,9 +89,9 @@ def _given(record: Mapping[str, str]) -> int:
 
 
 def _restarts(scenario: Scenario, observed: Observation) -> Iterator[str]:
-    """Each recovery has restarted the pods at most once, and one that has succeeded has."""
+    """Each recovery has restarted the pods at most once, and one that has succeeded has, unless they are new anyway."""
     restarts = int(observed.deployment["metadata"]["annotations"][_REVISION]) - 1
-    least = int(scenario.watched.status.get("phase") == "Succeeded")
+    least = int(scenario.watched.status.get("phase") == "Succeeded" and not scenario.replaced)
     if not least <= restarts <= 1 + bool(scenario.former):
         yield f"the workers were restarted {restarts} times"
 

@@ -11,7 +11,8 @@ def _look(view: View) -> Outcome:
     state = view.state
     if state.note not in {NO_RECOVERY, view.recovery}:
         return None
-    if view.recovery in state.restarted and view.has("restart: with one time for all of its processes"):
+    done = view.recovery in state.restarted and view.has("restart: with one time for all of its processes")
+    if done or state.is_new:
         return view.go("wait for the rollout")
     return view.stay(view.process._replace(at="confirm before the restart", fresh=True))
 

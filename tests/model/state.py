@@ -187,6 +187,8 @@ class State(NamedTuple):
     """Those of them that give back what workers that were killed have left in `unacked`."""
     restarts: tuple[int, ...] = ()
     """Those of them that restart the worker."""
+    is_new: bool = False
+    """The Deployment was created again, so its pods need no restart."""
     restarted: tuple[int, ...] = ()
     """The recoveries that have done it, as often as they did; each leaves its own time on the worker."""
     restarted_late: bool = False
