@@ -282,14 +282,30 @@ async def test_a_redelivery_that_has_waited_for_the_lock_of_a_purge_gives_back_w
     assert case.status.message.startswith("2 messages given back to the queue")
 
 
+FARM = {"apiVersion": "example.org/v1", "kind": "Farm", "name": "worker"}
+
+
+def of_a_farm(**fields: object) -> Case:
+    """Return a redelivery of a queue whose worker is of a kind of which only the replicas and pods are known."""
+    case = redelivering(**fields)
+    case.environment.targets["media"] = target(queues=[{"name": "tts", "workers": [FARM]}])
+    case.workers.add("worker", ref=WorkerRef.model_validate(FARM), oldest_process=STARTED)
+    return case
+
+
+async def test_workers_of_any_scalable_kind_say_since_when_they_run() -> None:
+    case = of_a_farm()
+
+    await case.reaches("Succeeded")
+
+    assert case.broker.queued() == ["first", "second", "waiting"]
+
+
 @pytest.mark.parametrize("redeliver", [None, {}], ids=["restart", "restart and redelivery"])
 async def test_a_kind_whose_pods_nobody_knows_how_to_restart_is_refused_before_anything_is_touched(
     redeliver: dict[str, object] | None,
 ) -> None:
-    case = redelivering(restart={"annotate": True}, redeliver=redeliver)
-    kind = {"apiVersion": "example.org/v1", "kind": "Farm", "name": "worker"}
-    case.environment.targets["media"] = target(queues=[{"name": "tts", "workers": [kind]}])
-    case.workers.add("worker", ref=WorkerRef.model_validate(kind), oldest_process=STARTED)
+    case = of_a_farm(restart={"annotate": True}, redeliver=redeliver)
 
     status = await case.reaches("Failed", "WorkerKindUnsuited")
 
