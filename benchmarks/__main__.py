@@ -13,11 +13,23 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import crowd, idle, looking, neighbour, reenqueue, requests, selective, stall, unacked, waiting
+from benchmarks import (
+    crowd,
+    idle,
+    looking,
+    neighbour,
+    redelivering,
+    reenqueue,
+    requests,
+    selective,
+    stall,
+    unacked,
+    waiting,
+)
 from sandbox.broker import flavours
 from sandbox.processes import ROOT
 
-_ALL = (stall, selective, unacked, looking, reenqueue, idle, waiting, neighbour, crowd)
+_ALL = (stall, selective, unacked, redelivering, looking, reenqueue, idle, waiting, neighbour, crowd)
 BENCHMARKS = [module.BENCHMARK for module in _ALL]
 
 _PACKAGES = ("redis", "celery", "kombu", "pymongo", "kopf", "secantusdb")

@@ -100,9 +100,11 @@ class Server:
             last = min(count, first + _FILL_AT_ONCE - 1)
             await self._redis.eval(_FILL, 0, first, last, _BODY, where)
 
-    async def watch_operator(self, way: Way, *tasks: str, expected: int, seconds: float = 0) -> None:
-        """Purge by a process of the operator, and add its figures and the others' waits."""
-        output = await self._watch_process(way, ["-m", "benchmarks.taker", self.broker.url, *tasks], seconds)
+    async def watch_operator(
+        self, way: Way, *tasks: str, expected: int, seconds: float = 0, program: str = "taker"
+    ) -> None:
+        """Purge, or give back, by a process of the operator, and add its figures and the others' waits."""
+        output = await self._watch_process(way, ["-m", f"benchmarks.{program}", self.broker.url, *tasks], seconds)
         done = json.loads(output)
         if done["taken"] + done["left"] != expected:
             raise RuntimeError(f"the operator has taken {done['taken']} and left {done['left']} of {expected}")

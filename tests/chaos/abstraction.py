@@ -23,6 +23,7 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
     "redis release": frozenset({"release"}),
     "redis put_back_unacked": frozenset({"put back unacked"}),
     "redis stage": frozenset({"stage"}),
+    "k8s restart": frozenset({"restart"}),
     "redis redeliver": frozenset({"give back what is stranded"}),
     "mongo claim": frozenset({"claim"}),
     "mongo fence": frozenset({"settle"}),
@@ -32,7 +33,7 @@ OWN: Final[Mapping[str, frozenset[str]]] = {
     "k8s remove the finalizer": frozenset({"remove the finalizer"}),
     "k8s scale to 0": frozenset({"scale"}),
     "k8s scale back": frozenset({"look", "restore", "bring the workers back"}),
-    "k8s fence": frozenset({"look", "restore", "bring the workers back"}),
+    "k8s fence": frozenset({"look", "restore", "bring the workers back", "refuse late restarts"}),
     "k8s keda pause": frozenset({"pause"}),
     "k8s keda unpause": frozenset({"unpause", "unpause at the end"}),
     "k8s keda fence": frozenset({"unpause", "unpause at the end"}),
@@ -59,7 +60,7 @@ WRITES: Final = frozenset(
     {"write the intent", "write that it is drained", "write that it is purged", "write that nothing is taken"}
     | {"write that it drains again", "write that it is restored", "write the jobs", "wait for the rollout"}
     | {"write that it is redelivered"}
-    | {"give it up", "end as cancelled", "end as failed", "finish"}
+    | {"end with nothing to do", "give it up", "end as cancelled", "end as failed", "finish"}
 )
 """The actions that a write of the status may be which says something new (`said`)."""
 
@@ -68,7 +69,7 @@ READS: Final = frozenset(
     | {"begin to take", "scan", "scan once more", "look again"}
     | {"look what to sort", "look what to sort at the end", "look what to sort of theirs", "look what to put back"}
     | {"look at the autoscaler", "confirm before the pause"}
-    | {"read unacked", "look at the processes"}
+    | {"read unacked", "look at the processes", "look before the restart", "confirm before the restart"}
 )
 """The actions that only read, as long as they change nothing that others can see; a trace does not show them."""
 
@@ -83,7 +84,6 @@ NOT_MODELLED: Final[Mapping[str, str]] = {
     "k8s event ": "events tell people what the status says",
     "k8s target status": "the health of a target",
     "k8s unfence": "removes the label of the fence, which is one action with setting it",
-    "k8s restart": "restarts workers for a recovery that takes nothing; the model has none of these",
     "k8s disown": "removes the operator from the owners of fields",
     "k8s keda unfence": "removes the label of the fence, which is one action with setting it",
     "k8s keda disown": "removes the operator from the owners of fields",

@@ -26,8 +26,7 @@ _KINDS = (
     plans.PENDING,
     plans.PENDING_ELSEWHERE,
     plans.RESTORING,
-    plans.RESTARTING,
-    plans.REDELIVERING,
+    *plans.UNPURGED,
     plans.WAITING,
     plans.STATEFUL,
     plans.ROLLOUT,
@@ -84,12 +83,11 @@ def _cases(
     for trouble in troubles:
         kind = plans.kind_for(trouble)
         yield from plans.matrix(trouble, seen[kind], kind)
+        yield from plans.unpurged(trouble, seen)
         if trouble in plans.OF_ONE_KIND:
             continue
         if trouble not in {Trouble.REMOVED, Trouble.REMOVED_LATE, Trouble.LIST_LOST}:
             yield from plans.matrix(trouble, plans.steps(seen[plans.RESTORING]), plans.RESTORING)
-            yield from plans.matrix(trouble, plans.more(seen[plans.RESTARTING], plain), plans.RESTARTING)
-            yield from plans.matrix(trouble, plans.steps(seen[plans.REDELIVERING]), plans.REDELIVERING)
         yield from plans.matrix(trouble, plans.more(seen[plans.EVERY_QUEUE], plain), plans.EVERY_QUEUE)
         yield from plans.matrix(trouble, plans.sorting(seen[plans.PENDING]), plans.PENDING)
         yield from plans.matrix(trouble, plans.more(seen[plans.WAITING], plain), plans.WAITING)

@@ -8,6 +8,7 @@ from typing import Final
 
 from typing_extensions import override
 
+from sandbox.api import Json
 from sandbox.processes import DeadlineError, until
 from tests.chaos.invariants import violations
 from tests.chaos.observation import observe
@@ -139,6 +140,14 @@ class Case:
             "Celery": self.real_workers,
         }
         return ", ".join(mark for mark, holds in marks.items() if holds)
+
+    @property
+    def spec(self) -> Json:
+        """What the recovery's spec has besides a target, a queue and the jobs."""
+        if not (self.restarts or self.redelivers):
+            return {"purge": {"retentionSeconds": self.retention}}
+        restarts: Json = {"restart": {"annotate": True}} if self.restarts else {}
+        return {"purge": {"mode": "None"}, **restarts, **({"jobs": [], "redeliver": {}} if self.redelivers else {})}
 
     @override
     def __str__(self) -> str:

@@ -137,8 +137,8 @@ class Conformance:
             found |= now
         if batch == "redis sort":
             (self._partly_sorted.discard if line.answer in _ALL_SORTED else self._partly_sorted.add)(owner)
-        if line.name == "redis push" and not self._lines.numbers(line):
-            found |= now  # of written-out jobs only, which the model has not
+        if self._is_of_others(line):
+            found |= now
         closed = self._closed({*now, *(supplied(one, line.name) for one in now)})
         for one in closed:
             recovery = one.state.processes[actor].recovery
@@ -156,6 +156,11 @@ class Conformance:
         if not reports:
             self._last[actor] = batch
         return found
+
+    def _is_of_others(self, line: Crossing) -> bool:
+        """Tell whether an effect may be about what the model has not: written-out jobs, or another queue's workers."""
+        is_push = line.name == "redis push" and not self._lines.numbers(line)
+        return is_push or (line.name == "k8s fence" and self.every_queue)
 
     def _actions(self, one: Hypothesis, process: Process, line: Crossing, actor: int | None) -> Iterator[Hypothesis]:
         """Yield what comes of an effect as an action of a process, which is none of the state's for a pending one."""

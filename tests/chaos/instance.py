@@ -27,7 +27,7 @@ def conformance(case: Case, scenario: Scenario) -> Conformance:
     elif case.trouble in _REMOVED:
         recoveries = {scenario.uid: 1}  # it was over before it was to be removed
     start = _restoring() if scenario.earlier else _taking(scenario, recoveries=max(recoveries.values()) + 1)
-    start = _redelivering(start) if scenario.redelivers else start
+    start = _taking_none(start, case) if case.restarts or case.redelivers else start
     jobs = {
         name: number
         for number, job in enumerate(scenario.listed)
@@ -57,9 +57,19 @@ def _restoring() -> State:
     return in_order(back=back, messages=len(_RESTORED), old=2)._replace(in_order=False)
 
 
-def _redelivering(start: State) -> State:
-    """Return the same state of a recovery that gives back what is in `unacked`, and lists no jobs."""
-    return start._replace(redelivers=True, takes_none=True, jobs=())
+def _taking_none(start: State, case: Case) -> State:
+    """Return the same state of recoveries that take no message.
+
+    One that gives messages back lists no jobs. Of those that another one lists, only the last has no message.
+    """
+    every = tuple(range(len(start.statuses)))
+    queued = tuple(job._replace(status="done") for job in start.jobs[:-1])
+    return start._replace(
+        takes_none=every,
+        redelivers=every if case.redelivers else (),
+        restarts=every if case.restarts else (),
+        jobs=() if case.redelivers else (*queued, *start.jobs[-1:]),
+    )
 
 
 def _taking(scenario: Scenario, *, recoveries: int) -> State:

@@ -12,10 +12,11 @@ from queue_recovery.workers.patches import FENCE
 from tests.chaos.effects import PRODUCED
 from tests.chaos.followed_invariants import followed
 from tests.chaos.forged_invariants import forged
+from tests.chaos.job_invariants import ran_once
 from tests.chaos.observation import OPERATOR, QUARANTINE, QUEUED, RUN, Observation
-from tests.chaos.redelivered_invariants import redelivered
 from tests.chaos.restored_invariants import restored
-from tests.chaos.scenario import REPLICAS, SEP, Listed, Scenario
+from tests.chaos.scenario import REPLICAS, SEP, Scenario
+from tests.chaos.unpurged_invariants import unpurged
 
 _DONE: Final = 3
 """Which of the listed jobs may not be enqueued."""
@@ -38,10 +39,8 @@ def violations(scenario: Scenario, observed: Observation) -> list[str]:
 def _own(scenario: Scenario, observed: Observation) -> Iterator[str]:
     if scenario.earlier:
         return restored(scenario, observed)
-    if scenario.restarts:
-        return _restarted(scenario, observed)
-    if scenario.redelivers:
-        return redelivered(scenario, observed)
+    if scenario.restarts or scenario.redelivers:
+        return unpurged(scenario, observed)
     if scenario.forged:
         return forged(scenario, observed)
     return followed(scenario, observed) if scenario.former else _recovered(scenario, observed)
@@ -50,26 +49,8 @@ def _own(scenario: Scenario, observed: Observation) -> Iterator[str]:
 def _recovered(scenario: Scenario, observed: Observation) -> Iterator[str]:
     yield from _messages(scenario, observed)
     for job in scenario.listed:
-        yield from _job(scenario, observed, job)
+        yield from ran_once(scenario, observed, job)
     yield from _figures(scenario, observed)
-
-
-def _restarted(scenario: Scenario, observed: Observation) -> Iterator[str]:
-    """No message was taken, each job ran once or waits for its message, and the pods were restarted at most once."""
-    for name, text in scenario.queue.items():
-        if observed.places.get(name) != [QUEUED]:
-            yield f"message {name} should be in the queue, and is in {observed.places.get(name)}"
-        elif not name.startswith("poison") and observed.texts[name] != text:
-            yield f"message {name} was changed"
-    for name in observed.produced:
-        if observed.places.get(name) != [RUN]:
-            yield f"message {name}, produced meanwhile, is in {observed.places.get(name)}"
-    for job in scenario.listed:
-        yield from _job(scenario, observed, job)
-    restarts = int(observed.deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) - 1
-    expected = {1} if scenario.watched.status.get("phase") == "Succeeded" else {0, 1}
-    if restarts not in expected:
-        yield f"the workers were restarted {restarts} times"
 
 
 def _messages(scenario: Scenario, observed: Observation) -> Iterator[str]:
@@ -98,40 +79,6 @@ def _messages(scenario: Scenario, observed: Observation) -> Iterator[str]:
     strange -= {job.task_id(scenario.uid) for job in scenario.listed}
     if strange:
         yield f"unknown messages: {sorted(strange)}"
-
-
-def _job(scenario: Scenario, observed: Observation, job: Listed) -> Iterator[str]:
-    """A job ran once, or is named as skipped and looks as before; it does not wait for a message that never comes."""
-    task = job.task_id(scenario.uid)
-    found = observed.places.get(task, [])
-    document = observed.documents.get(job.label)
-    status = scenario.watched.status
-    skipped = {row["id"]: row["reason"] for row in status.get("skipped", [])}
-    if document and document.get("task_id") == task and found != [RUN]:
-        yield f"job {job.label} is {document['status']} as task {task}, whose message is in {found}"
-    marked = f"job:{job.key}" in observed.run
-    if found != ([RUN] if marked else []):
-        yield f"job {job.label} has {'a' if marked else 'no'} marker, and its task is in {found}"
-    if found:
-        if job.label in skipped:
-            yield f"job {job.label} is named as skipped ({skipped[job.label]}), and was enqueued"
-        if document and (document["status"], document["task_id"]) != ("pending", task):
-            yield f"job {job.label} was enqueued, and its document says {document['status']} {document['task_id']}"
-        return
-    if (
-        scenario.watched.ended
-        and "drainStartTime" in status
-        and "completionTime" in status
-        and job.label not in skipped
-    ):
-        yield f"job {job.label} was not enqueued, and is not named as skipped"
-    if document and job.document:
-        before = {key: value for key, value in document.items() if key != "queueRecovery"}
-        if before != job.document:
-            yield f"job {job.label} was not enqueued, and its document has changed: {before}"
-        stamp = document.get("queueRecovery", {}).get(scenario.uid)
-        if stamp is not None and not stamp.get("released"):
-            yield f"job {job.label} was not enqueued, and its stamp is not released"
 
 
 def _figures(scenario: Scenario, observed: Observation) -> Iterator[str]:

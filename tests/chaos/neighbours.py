@@ -209,7 +209,7 @@ async def lock_comes_back(case_run: CaseRun) -> bool:
         for key, dump in dumps.items():
             await scenario.redis.restore(key, 0, dump or b"", replace=True)
         scenario.former = scenario.uid
-        async with scenario.recovering(NEXT):
+        async with scenario.recovering(NEXT, every_queue=case_run.case.every_queue, **case_run.case.spec):
             await judge(case_run)
     return True
 

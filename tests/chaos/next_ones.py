@@ -16,17 +16,15 @@ async def is_removed(case_run: CaseRun) -> bool:
     """The recovery is removed by force; what is judged is the next one of the same queue."""
     async with case_run.operator(*case_run.case.points) as operator:
         reached = await case_run.is_hit(operator)
-        if case_run.case.trouble is Trouble.REMOVED:
-            await operator.kill()
         if not reached:
             await judge(case_run)
             return False
+        if case_run.case.trouble is Trouble.REMOVED:
+            await operator.kill()
         scenario = case_run.scenario
         await scenario.remove_by_force()
         async with (
-            scenario.recovering(
-                NEXT, every_queue=case_run.case.every_queue, purge={"retentionSeconds": case_run.case.retention}
-            ),
+            scenario.recovering(NEXT, every_queue=case_run.case.every_queue, **case_run.case.spec),
             case_run.operator(),
         ):
             await judge(case_run)

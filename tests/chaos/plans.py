@@ -1,6 +1,6 @@
 """Which cases a campaign runs: made from one undisturbed run's effects, and from a seed. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Final, get_args
@@ -45,6 +45,12 @@ _BETWEEN: Final = {
 OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK, Trouble.APPROVED, Trouble.TRANSIENT}
 """They happen to recoveries of one kind only."""
 
+_OF_PURGES: Final = {
+    *(*FORGED, *OF_THE_STORE, Trouble.ROLLED_BACK, Trouble.UPDATED, Trouble.TRANSIENT),
+    *(Trouble.LIST_LOST, Trouble.UNLABELLED),
+}
+"""They happen to what only a recovery has that takes messages or stops workers, or to jobs that it enqueues."""
+
 _WAITING: Final = "AwaitingRollout"
 
 PLAIN: Final = Case(trouble=Trouble.NONE)
@@ -61,10 +67,21 @@ RESTARTING: Final = replace(PLAIN, restarts=True)
 """A recovery that restarts workers has one effect more, and most of the broker's less."""
 REDELIVERING: Final = replace(PLAIN, redelivers=True)
 """A recovery that gives back what nobody holds has an effect of its own, and most of the broker's less."""
+RESTARTING_AND_REDELIVERING: Final = replace(RESTARTING, redelivers=True)
+"""One that does both gives back what the former workers have left, too."""
+REDELIVERING_EVERY_QUEUE: Final = replace(REDELIVERING, every_queue=True)
 STATEFUL: Final = replace(PLAIN, stateful=True)
 """A recovery of a StatefulSet that KEDA scales pauses KEDA, and unpauses it."""
 ROLLOUT: Final = replace(PLAIN, rollout=True)
 """A recovery of a Rollout writes to an object of another group."""
+UNPURGED: Final = (
+    RESTARTING,
+    REDELIVERING,
+    RESTARTING_AND_REDELIVERING,
+    REDELIVERING_EVERY_QUEUE,
+    replace(REDELIVERING, trouble=Trouble.APPROVED),
+)
+"""Recoveries that take no message."""
 APPROVED: Final = replace(PLAIN, trouble=Trouble.APPROVED)
 """A recovery that has to be approved asks for it, and plans again."""
 TRANSIENT: Final = replace(PLAIN, trouble=Trouble.TRANSIENT)
@@ -144,6 +161,18 @@ def matrix(trouble: Trouble, seen: Sequence[Crossing], like: Case = PLAIN) -> It
         for side in SIDES[:1] if trouble in _ONE_SIDED else SIDES:
             point = Point(name=effect.name, number=effect.number, side=side, fault=_AT_POINTS.get(trouble, Fault.HOLD))
             yield replace(like, trouble=trouble, points=(point,))
+
+
+def unpurged(trouble: Trouble, seen: Mapping[Case, Sequence[Crossing]]) -> Iterator[Case]:
+    """Yield a case for each step of a recovery that takes no message, and for those that others of them have not."""
+    if trouble is Trouble.APPROVED:
+        approved = replace(REDELIVERING, trouble=trouble)
+        yield from matrix(trouble, more(seen[approved], seen[REDELIVERING]), approved)
+    elif trouble not in _OF_PURGES:
+        yield from matrix(trouble, steps(seen[REDELIVERING]), REDELIVERING)
+        yield from matrix(trouble, steps(seen[RESTARTING]), RESTARTING)
+        for kind in () if trouble in _BETWEEN else (RESTARTING_AND_REDELIVERING, REDELIVERING_EVERY_QUEUE):
+            yield from matrix(trouble, more(seen[kind], [*seen[RESTARTING], *seen[REDELIVERING]]), kind)
 
 
 def _between(seen: Sequence[Crossing], first: str, last: str) -> Sequence[Crossing]:

@@ -65,19 +65,16 @@ def answers(before: State, after: State, recovery: int, script: str, answer: str
 
 def is_written(before: State, after: State, recovery: int, effect: str) -> bool:
     """Tell whether the API server has what a recovery has written to the workers or to their autoscaler."""
-    match effect:
-        case "scale to 0":
-            return after.replicas == 0 and after.note == recovery
-        case "scale back":
-            return after.replicas > 0 and after.note == NO_RECOVERY
-        case "keda pause":
-            return after.paused == recovery
-        case "keda unpause":
-            return before.paused != NO_RECOVERY == after.paused
-        case "fence" | "keda fence":
-            return shared(before) == shared(after)
-        case _:
-            return True
+    written = {
+        "scale to 0": after.replicas == 0 and after.note == recovery,
+        "scale back": after.replicas > 0 and after.note == NO_RECOVERY,
+        "restart": before.restarted != after.restarted,
+        "keda pause": after.paused == recovery,
+        "keda unpause": before.paused != NO_RECOVERY == after.paused,
+    }
+    if effect in {"fence", "keda fence"}:
+        return shared(before) == shared(after)
+    return written.get(effect, True)
 
 
 def after_surroundings(state: State) -> Iterator[State]:
@@ -90,7 +87,7 @@ def after_surroundings(state: State) -> Iterator[State]:
         there = state.finalizers[0]
         yield state._replace(deletions=0, deleted=there, cancelled=there, vanished=NO_RECOVERY if there else 0)
     if state.replacements:
-        yield state.scaled(1, NO_RECOVERY)._replace(replacements=0)
+        yield state.scaled(1, NO_RECOVERY)._replace(replacements=0, is_new=True)
     if state.removals:
         yield state._replace(removals=0, vanished=len(state.statuses) - 1)
     yield from after_failover(state)

@@ -43,6 +43,10 @@ _LONG_AGO = 60
 """Seconds before the start of the workers; a start says nothing about the last few."""
 STRANDED = ("left-1", "left-2")
 """The messages in `unacked` that no live worker holds."""
+STRANDED_ELSEWHERE = "left-3"
+"""One more where the workers are not restarted: of a priority that they do not look for, so it stays in its list."""
+RECENT = "recent"
+"""One that nobody holds either, which was delivered since the workers were started: one of them could hold it."""
 NAME, EARLIER, NEXT = "stuck", "earlier", "next"
 CHOSEN = ("poison-0", "poison-2", "low-1", "left-1")
 """What a recovery puts back that restores: of each priority, and of what was in `unacked`."""
@@ -102,6 +106,9 @@ class Scenario(Team):
     forged: bool = False
     """Whether another client has written into the record of that one."""
 
+    replaced: bool = False
+    """Whether the workers' Deployment was replaced meanwhile."""
+
     def __post_init__(self) -> None:
         """Date deliveries back that no running worker is to hold."""
         if self.redelivers:
@@ -113,6 +120,7 @@ class Scenario(Team):
 
     async def replace_workers(self) -> None:
         """Delete the workers' Deployment with its pods, and create it again from its manifest."""
+        self.replaced = True
         path = f"{self.path('Deployment')}/worker"
         before = (await self.get("Deployment", "worker"))["metadata"]["uid"]
         await self.api.delete(path, {"propagationPolicy": "Background"})
@@ -332,9 +340,15 @@ class Scenario(Team):
         if self.restarts:
             await self._list(await self.failed_job(task_id="lost"))
         for tag in STRANDED:
-            entry = json.dumps([json.loads(envelope(tag)), "", "work"]).encode()
-            await self._hold(tag, entry)
-            self.queue[tag] = entry
+            await self._strand(tag, envelope(tag))
+        if self.redelivers and not self.restarts:
+            message = json.loads(envelope(STRANDED_ELSEWHERE))
+            await self._strand(STRANDED_ELSEWHERE, _with_priority(message, 7))
+
+    async def _strand(self, tag: str, message: bytes) -> None:
+        """Store a message of the queue in `unacked` that no live worker knows of."""
+        self.queue[tag] = json.dumps([json.loads(message), "", "work"]).encode()
+        await self._hold(tag, self.queue[tag])
 
     async def _list(self, job: str) -> None:
         key = f"{len(self.listed)}:str:{job}"
@@ -371,6 +385,18 @@ class Scenario(Team):
             return all(any(task.encode() in entry for entry in entries) for task in self.queue if "poison" in task)
 
         await until(stuck, "the workers to hold what is poisoned")
+        if self.redelivers:
+            await self._strand(RECENT, envelope(RECENT))
+            await self.redis.zadd("unacked_index", {RECENT: time()})
+
+
+def message_in(entry: bytes) -> bytes:
+    """Return the message in an entry of `unacked`, as it is in a list."""
+    return json.dumps(json.loads(entry)[0]).encode()
+
+
+def _with_priority(message: Json, priority: int) -> bytes:
+    return json.dumps({**message, "properties": {**message["properties"], "priority": priority}}).encode()
 
 
 def _written_out() -> Json:

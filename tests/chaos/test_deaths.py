@@ -264,6 +264,22 @@ async def test_what_nobody_holds_is_given_back_once_or_not_at_all_where_the_oper
 
 
 @pytest.mark.thorough
+async def test_a_recovery_that_gives_messages_back_or_restarts_is_followed_by_one_like_it_where_it_is_removed_by_force(
+    servers: Servers,
+) -> None:
+    given = Point(name="redis redeliver", number=1, side="before")
+    restarted = Point(name="k8s restart", number=1, side="before", fault=Fault.STOP)
+
+    await in_order(
+        servers,
+        [
+            replace(plans.REDELIVERING, trouble=Trouble.REMOVED, points=(given,)),
+            replace(plans.RESTARTING_AND_REDELIVERING, trouble=Trouble.REMOVED_LATE, points=(restarted,)),
+        ],
+    )
+
+
+@pytest.mark.thorough
 async def test_keda_is_unpaused_and_a_stateful_set_scaled_back_wherever_the_operator_dies_or_is_told_to_stop(
     servers: Servers,
 ) -> None:

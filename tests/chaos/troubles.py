@@ -39,7 +39,7 @@ async def run(servers: Servers, case: Case) -> Result:
         async with await _begun(case_run), fixture.scenario.scaled():
             reached = await _TROUBLES[case.trouble](case_run)
             traces = [operator.crossings() for operator in case_run.operators]
-            compared = case.trouble not in NOT_IN_THE_MODEL and not case.restarts
+            compared = case.trouble not in NOT_IN_THE_MODEL
             nonconforming = conformance(case, fixture.scenario).check(traces) if compared else ""
             status = fixture.scenario.watched.status
             logs = [operator.log.read_text() for operator in case_run.operators if operator.log.exists()]
@@ -60,17 +60,13 @@ async def _begun(case_run: CaseRun) -> AbstractAsyncContextManager[None]:
     scenario, case = case_run.scenario, case_run.case
     if case.waits:
         return scenario.waiting()
-    if case.restarts:
-        return scenario.recovering(purge={"mode": "None"}, restart={"annotate": True})
-    if case.redelivers:
-        return scenario.recovering(jobs=[], purge={"mode": "None"}, redeliver={})
     if case.trouble is Trouble.APPROVED:
         await approvals.require(scenario)
     if case.trouble is Trouble.TRANSIENT:
         await transient.hold(scenario)
     if not case.restore:
         required: Json = {"restart": REQUIRES_IMAGE} if case.trouble is Trouble.ROLLED_BACK else {}
-        return scenario.recovering(every_queue=case.every_queue, purge={"retentionSeconds": case.retention}, **required)
+        return scenario.recovering(every_queue=case.every_queue, **case.spec, **required)
     async with scenario.recovering(EARLIER, jobs=[]), case_run.servers.operators.start(case_run.fixture.environment):
         await scenario.watched.becomes(lambda watched: watched.released, "the earlier recovery's end")
         scenario.earlier = scenario.uid

@@ -1,13 +1,15 @@
 """Argo Rollouts' real controller: what it does at 0 replicas, and a recovery with a canary in the middle."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from time import time
 
 import pytest
 
 from sandbox.api import Json
 from sandbox.processes import until
-from tests.e2e.team import CELERY, IMAGE, Team, envelope, worker_deployment
+from tests.e2e.team import CELERY, IMAGE, Team, condition, envelope, worker_deployment
 from tests.gitops.rollouts import PATH
 from tests.rollouts import rollout
 
@@ -221,3 +223,27 @@ async def test_deaf_workers_are_restarted_without_a_canary(team: Team) -> None:
         assert now["currentPodHash"] == before["currentPodHash"]
         pods = (await team.api.get(f"/api/v1/namespaces/{team.namespace}/pods"))["items"]
         assert all(pod["metadata"]["creationTimestamp"] >= now["restartedAt"] for pod in pods)
+
+
+async def test_what_the_former_pods_of_a_rollout_have_left_is_given_back_once_and_consumed(team: Team) -> None:
+    worker = Worker(team, WEIGHT, WAITS)
+    async with stuck(team, worker):
+        before = await worker.healthy()
+        left = json.dumps([json.loads(envelope("left", args=("left",))), "", "work"])
+        await team.redis.hset("unacked", "left", left)
+        await team.redis.zadd("unacked_index", {"left": time() - 60})
+
+        await team.recovery(jobs=[], purge={"mode": "None"}, redeliver={}, restart={"annotate": True})
+        status = await team.reached("Succeeded")
+
+        now = await worker.healthy()
+        assert now["restartedAt"] == status["drainStartTime"]
+        assert now["currentPodHash"] == before["currentPodHash"]
+        assert status["redelivered"]["redelivered"] >= 1
+        assert condition(status, "Consumed")["status"] == "True"
+
+        async def has_run() -> bool:
+            return bool(await team.runs("left"))
+
+        await until(has_run, "what was left to run")
+        assert await team.runs("left") == ["left"]

@@ -28,6 +28,8 @@ Violation = Literal[
     "autoscaler not paused during the drain",
     "lock left behind",
     "recovery without end",
+    "workers restarted twice",
+    "workers restarted after the end",
     "copy of what was executed did something",
 ]
 
@@ -70,6 +72,10 @@ def violated_already(state: State, *, alone: bool) -> Iterator[Violation]:
 def _wrongly_scaled(state: State) -> Iterator[Violation]:
     if state.autoscales and state.replicas == 0 and state.paused == NO_RECOVERY:
         yield "autoscaler not paused during the drain"
+    if len(set(state.restarted)) < len(state.restarted):
+        yield "workers restarted twice"
+    if state.restarted_late:
+        yield "workers restarted after the end"
 
 
 def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Violation]:
@@ -82,10 +88,9 @@ def _wrongly_taken(state: State, waiting: tuple[Message, ...]) -> Iterator[Viola
     taken = [message for run in state.runs for message in run.moved + run.taken]
     if any(message.job in state.back for message in taken):
         yield "message taken that was not selected"
-    if state.redelivers:
-        return
     old = any(message.task == OLD and message.job not in state.back for message in waiting)
-    if old and any(status.step in _TAKEN for status in state.statuses):
+    taking = [status for recovery, status in enumerate(state.statuses) if recovery not in state.takes_none]
+    if old and any(status.step in _TAKEN for status in taking):
         yield "old message left behind"
 
 
@@ -145,8 +150,8 @@ def _hides_a_loss(state: State) -> bool:
 
 def _brought(state: State, recovery: int) -> set[int]:
     """Return the jobs that a recovery has enqueued, or whose messages it has put back or given back."""
-    if recovery == 0 and state.redelivers:
-        return {message.job for message in state.given}
+    if recovery in state.redelivers:
+        return {given.message.job for given in state.given if given.recovery == recovery}
     if recovery == 0 and state.restores_from != NO_RECOVERY:
         return {message.job for message in state.queue + state.unacked + state.executed if message.task == OLD}
     return {message.job for message in state.sent if message.task == f"new{recovery}"}

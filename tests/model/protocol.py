@@ -6,8 +6,8 @@ An effect is atomic; between two of them the process may be held up for as long 
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.model import autoscaling, finish, ledger, redelivery, restore, sorting, takeover, taking
-from tests.model.state import NO_RECOVERY, Claimed, Job, added, put
+from tests.model import autoscaling, finish, ledger, redelivery, restarting, restore, sorting, takeover, taking
+from tests.model.state import NO_RECOVERY, Claimed, Job, Step, added, put
 from tests.model.view import Outcome, View
 
 NEEDS_BROKER: Final = frozenset(
@@ -44,9 +44,9 @@ def _lock(view: View) -> Outcome:
         return None
     if not view.stops_none and autoscaling.is_anothers(view):
         return None
-    if state.is_copy:
-        return view.go("begin the entry")
-    return view.go("add the finalizer" if view.has("finalizer: before the intent") else "write the intent")
+    begins = "add the finalizer" if view.has("finalizer: before the intent") else "write the intent"
+    begins = "begin the entry" if state.is_copy else begins
+    return view.go("end with nothing to do" if redelivery.finds_nothing(view) else begins)
 
 
 def _add_finalizer(view: View) -> Outcome:
@@ -147,7 +147,8 @@ def _write_purged(view: View) -> Outcome:
 
 
 def _write_taken_none(view: View) -> Outcome:
-    return view.save(view.status._replace(step="restarted", held=False))
+    step: Step = "purged" if view.recovery in view.state.restarts else "restarted"
+    return view.save(view.status._replace(step=step, held=False))
 
 
 def _write_draining_again(view: View) -> Outcome:
@@ -242,6 +243,7 @@ EFFECTS: Final[Mapping[str, Callable[[View], Outcome]]] = {
     "write the jobs": _write_jobs,
     **taking.EFFECTS,
     **sorting.EFFECTS,
+    **restarting.EFFECTS,
     **redelivery.EFFECTS,
     **restore.EFFECTS,
     **takeover.EFFECTS,

@@ -24,6 +24,13 @@ class Message(NamedTuple):
     job: int
 
 
+class Given(NamedTuple):
+    """A message that a recovery has given back to the queue."""
+
+    recovery: int
+    message: Message
+
+
 JobStatus = Literal["failed", "pending", "done"]
 
 
@@ -81,12 +88,13 @@ class Entry(NamedTuple):
     executed: bool = False
 
 
+Step = Literal["planned", "draining", "drained", "purged", "restarted", "redelivered", "reenqueued", "restored"]
+
+
 class Status(NamedTuple):
     """What a recovery's resource says. A write succeeds only over the status that the writer knows."""
 
-    step: Literal["planned", "draining", "drained", "purged", "restarted", "redelivered", "reenqueued", "restored"] = (
-        "planned"
-    )
+    step: Step = "planned"
     attempt: int = 1
     held: bool = False
     """While `drained`: the Deployment's generation is still the one that was noted."""
@@ -173,12 +181,20 @@ class State(NamedTuple):
     """Which resources have it."""
     vanished: int = NO_RECOVERY
     """The recovery whose resource is gone."""
-    takes_none: bool = False
-    """The first recovery takes no messages, so that it stops no workers."""
-    redelivers: bool = False
-    """The first recovery gives back what workers that were killed have left in `unacked`; it takes no messages."""
-    given: tuple[Message, ...] = ()
-    """What it has given back; only the properties read it."""
+    takes_none: tuple[int, ...] = ()
+    """The recoveries that take no messages, so that they stop no workers."""
+    redelivers: tuple[int, ...] = ()
+    """Those of them that give back what workers that were killed have left in `unacked`."""
+    restarts: tuple[int, ...] = ()
+    """Those of them that restart the worker."""
+    is_new: bool = False
+    """The Deployment was created again, so its pods need no restart."""
+    restarted: tuple[int, ...] = ()
+    """The recoveries that have done it, as often as they did; each leaves its own time on the worker."""
+    restarted_late: bool = False
+    """One has done it after its end; only the properties read it."""
+    given: tuple[Given, ...] = ()
+    """What was given back; only the properties read it."""
     restores_from: int = NO_RECOVERY
     """The recovery whose quarantine the first one puts back; it takes no messages and stops no workers."""
     back: tuple[int, ...] = ()

@@ -143,7 +143,7 @@ def _chances(state: State) -> Iterator[Move]:
         scaled = state.scaled(1 - state.replicas, state.note)._replace(scalings=state.scalings - 1)
         yield Move(f"somebody else scales to {scaled.replicas}", scaled, sure=False)
     if state.replacements and state.statuses[0].touched:
-        replaced = state.scaled(1, NO_RECOVERY)._replace(replacements=0)
+        replaced = state.scaled(1, NO_RECOVERY)._replace(replacements=0, is_new=True)
         yield Move("somebody deletes the Deployment and creates it again", replaced, sure=False)
     if state.losses and state.runs[0].state in {"preparing", "purged"}:
         lost = state._replace(losses=0).with_run(0, forgotten(state.runs[0]))

@@ -40,9 +40,9 @@ LEFT_AT_ZERO = _LEFT._replace(
     statuses=(Status(), Status(step="draining")), runs=(Run(), Run("preparing")), note=1, replicas=0, pods=0
 )
 """Nobody works any more on a recovery that was removed by force while its workers stopped."""
-LEFT_TO_ONE_THAT_STOPS_NONE = LEFT_AT_ZERO._replace(takes_none=True)
+LEFT_TO_ONE_THAT_STOPS_NONE = LEFT_AT_ZERO._replace(takes_none=(0,))
 LEFT_PAUSED = LEFT_AT_ZERO._replace(autoscales=True, paused=1)
-LEFT_PAUSED_TO_ONE_THAT_STOPS_NONE = LEFT_PAUSED._replace(takes_none=True)
+LEFT_PAUSED_TO_ONE_THAT_STOPS_NONE = LEFT_PAUSED._replace(takes_none=(0,))
 LEFT_CLAIMED = _LEFT._replace(
     statuses=(Status(), Status(step="restarted")),
     runs=(Run(), Run("purged", attempt=1, complete=1, seen=(Claimed("failed", OLD),))),
@@ -82,9 +82,11 @@ LEFT_SORTING = _LEFT._replace(
 )
 """Nobody works any more on a recovery that was removed by force while it sorted."""
 REDELIVERS = beginning(jobs=0, old=2)._replace(
-    redelivers=True, takes_none=True, hands=(), retries=False, crashes=1, cancels=1
+    redelivers=(0,), takes_none=(0,), hands=(), retries=False, crashes=1, cancels=1
 )
 """A worker that was killed has left the first message in `unacked`, and the second waits; one may be killed again."""
+RESTARTS = beginning(jobs=0, old=2)._replace(restarts=(0,), takes_none=(0,), retries=False, cancels=1)
+"""The worker is restarted although it runs; what it held may come back by a restore sweep."""
 POD_VANISHES = beginning()._replace(vanishings=1)
 PROCESS_OUTLIVES_ITS_GRACE = POD_VANISHES._replace(outlives=True, retries=False)
 
@@ -333,6 +335,15 @@ def test_what_nobody_holds_is_given_back_and_nothing_leaves_a_workers_hands(star
 
     # A sweep may come first, and the second message may be left by a worker that is killed.
     assert {("Succeeded", (0,)), ("Succeeded", ()), ("Succeeded", (0, 1)), CANCELLED_BEFORE} <= endings
+
+
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(RESTARTS, marks=pytest.mark.thorough), with_one_operator_that_dies_twice(RESTARTS)],
+    ids=["two operators", "deaths"],
+)
+def test_workers_are_restarted_once_and_not_after_the_end(start: State) -> None:
+    assert {first for (first, *_) in held(start).endings} >= {SKIPPED, CANCELLED_BEFORE}
 
 
 @pytest.mark.thorough
@@ -693,6 +704,30 @@ BROKEN: list[tuple[str, set[Part], State, Violation]] = [
         {"redeliver: in one step"},
         REDELIVERS,
         "message lost",
+    ),
+    (
+        "an operator restarts the workers at a time of its own",
+        {"restart: with one time for all of its processes"},
+        RESTARTS,
+        "workers restarted twice",
+    ),
+    (
+        "a late process does not read the status before it restarts",
+        {"restart: only while the status is unchanged"},
+        RESTARTS,
+        "workers restarted after the end",
+    ),
+    (
+        "a restart is sent without the version that was seen",
+        {"restart: only as it was seen"},
+        RESTARTS,
+        "workers restarted twice",
+    ),
+    (
+        "an ending leaves the version that a late restart has seen",
+        {"end: refuses late restarts"},
+        RESTARTS,
+        "workers restarted after the end",
     ),
     (
         "a quarantine expires while it is restored",

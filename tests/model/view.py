@@ -45,6 +45,10 @@ Part = Literal[
     "redeliver: only the delivery that was read",
     "redeliver: only while the run is open",
     "redeliver: in one step",
+    "restart: with one time for all of its processes",
+    "restart: only while the status is unchanged",
+    "restart: only as it was seen",
+    "end: refuses late restarts",
     "retention: not while a restore works on it",
     "drain: a pod that was not seen to end has its grace period",
     "claim: before the push",
@@ -119,7 +123,7 @@ class View(NamedTuple):
     @property
     def stops_none(self) -> bool:
         """Whether the recovery leaves the workers alone."""
-        return (self.state.takes_none or self.state.restores_from != NO_RECOVERY) and self.recovery == 0
+        return self.recovery in self.state.takes_none or self.restores
 
     @property
     def restores(self) -> bool:
@@ -195,7 +199,9 @@ class View(NamedTuple):
         return self._first(self.status)
 
     def _first(self, status: Status) -> str:
-        redelivers = self.state.redelivers and self.recovery == 0 and status.step == "restarted"
+        if self.recovery in self.state.restarts and status.step == "purged":
+            return "look before the restart"
+        redelivers = self.recovery in self.state.redelivers and status.step == "restarted"
         return "read unacked" if redelivers else _FIRST[status.step]
 
     def save(self, status: Status) -> Outcome:
@@ -217,6 +223,9 @@ class View(NamedTuple):
             return "mark the entry" if self.state.is_copy and status.step in _MARKED else self._first(status)
         if status.step == "planned":
             return "finish"
+        is_restarting = self.recovery in self.state.restarts and status.step == "purged"
+        if is_restarting and self.has("end: refuses late restarts"):
+            return "refuse late restarts"
         if self.stops_none or status.step in {"restarted", "redelivered", "reenqueued", "restored"}:
             return "close"
         return "refuse late takers" if self.has("end: workers before the final status") else "close"

@@ -30,6 +30,8 @@ class FakeBroker(FakeDatabase):
     """A broker on a database in memory; a test changes the database itself."""
 
     unverified = None
+    after = b""
+    """What follows the message in each entry of `unacked`."""
 
     async def check(self) -> BrokerHealth:
         self._called("check")
@@ -102,7 +104,7 @@ class FakeBroker(FakeDatabase):
                     tag=one.task_id.encode(),
                     time=str(delivered).encode(),
                     priority=0,
-                    after=b"",
+                    after=self.after,
                     size=100,
                 )
             ]

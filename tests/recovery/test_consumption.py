@@ -81,10 +81,16 @@ def test_queues_that_are_alike_are_described_together() -> None:
 
 
 def test_if_all_slots_are_in_use_the_deliveries_since_the_restart_are_what_is_shown() -> None:
-    how, why = conclude(look("abc", 200.0), since=100, seconds=60, is_visible=True)
+    how, why = conclude(look("abc", 200.0), 100, 260, seconds=60, is_visible=True)
     assert "no message was taken in the last 60 s, but workers hold messages" in (how or "")
     assert why == ""
-    assert conclude(look("abc", 99.0), since=100, seconds=60, is_visible=True)[1].startswith("3 messages wait")
+    assert conclude(look("abc", 99.0), 100, 260, seconds=60, is_visible=True)[1].startswith("3 messages wait")
+
+
+def test_a_delivery_in_the_future_is_no_proof_because_a_worker_whose_clock_is_ahead_may_have_left_it() -> None:
+    assert conclude(look("abc", 265.0), 100, 260, seconds=60, is_visible=True)[1] == ""
+    assert conclude(look("abc", 266.0), 100, 260, seconds=60, is_visible=True)[1].startswith("3 messages wait")
+    assert conclude(look("abc", float("inf")), 100, 260, seconds=60, is_visible=True)[1].startswith("3 messages wait")
 
 
 def restarting(**fields: object) -> Case:

@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from queue_recovery.recovery.ports import Consumer
+from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.recovery.ports import Consumer, Run
 from sandbox.processes import until
-from tests.recovery.fakes import NOW, Case, target
+from tests.recovery.fakes import CLUSTER, NOW, Case, target
 
 STARTED = NOW - timedelta(hours=1)
 """When the oldest running process was started."""
@@ -263,3 +264,116 @@ async def test_the_ledger_says_that_it_is_executed_before_anything_is_given_back
 
     assert seen
     assert all(seen)
+
+
+async def test_a_redelivery_that_has_waited_for_the_lock_of_a_purge_gives_back_what_is_stranded_then() -> None:
+    case = redelivering()
+    first = Run(uid="elsewhere", name="media/first", cluster=CLUSTER, queue="tts")
+    case.broker.lock(first)
+    case.environment.existing["media/first"] = True
+    working = case.start()
+    await case.waits("Locked")
+
+    case.broker.locks.clear()
+    case.environment.report_change()
+    await working
+
+    assert (case.status.phase, case.broker.queued()) == ("Succeeded", ["first", "second", "waiting"])
+    assert case.status.message.startswith("2 messages given back to the queue")
+
+
+FARM = {"apiVersion": "example.org/v1", "kind": "Farm", "name": "worker"}
+
+
+def of_a_farm(**fields: object) -> Case:
+    """Return a redelivery of a queue whose worker is of a kind of which only the replicas and pods are known."""
+    case = redelivering(**fields)
+    case.environment.targets["media"] = target(queues=[{"name": "tts", "workers": [FARM]}])
+    case.workers.add("worker", ref=WorkerRef.model_validate(FARM), oldest_process=STARTED)
+    return case
+
+
+async def test_workers_of_any_scalable_kind_say_since_when_they_run() -> None:
+    case = of_a_farm()
+
+    await case.reaches("Succeeded")
+
+    assert case.broker.queued() == ["first", "second", "waiting"]
+
+
+@pytest.mark.parametrize("redeliver", [None, {}], ids=["restart", "restart and redelivery"])
+async def test_a_kind_whose_pods_nobody_knows_how_to_restart_is_refused_before_anything_is_touched(
+    redeliver: dict[str, object] | None,
+) -> None:
+    case = of_a_farm(restart={"annotate": True}, redeliver=redeliver)
+
+    status = await case.reaches("Failed", "WorkerKindUnsuited")
+
+    assert "restart.annotate cannot be used" in status.message
+    assert (status.drain_start_time, case.broker.queued(), case.workers.restarted) == (None, ["waiting"], [])
+
+
+async def test_with_a_restart_pods_that_would_stay_are_waited_for_before_anything_is_touched() -> None:
+    case = redelivering(restart={"annotate": True})
+    case.workers.change("worker", keeps_pods="updateStrategy.type is OnDelete")
+    working = case.start()
+
+    await case.waits("PodsWouldNotRestart")
+
+    assert (case.status.drain_start_time, case.broker.locks) == (None, {})
+    case.workers.change("worker", keeps_pods=None)
+    case.environment.report_change()
+    await working
+    assert (case.status.phase, case.workers.restarted) == ("Succeeded", ["worker"])
+
+
+async def test_workers_of_other_queues_are_known_also_beside_one_that_does_not_exist() -> None:
+    case = redelivering()
+    case.environment.targets["media"] = target({"tts": ["worker"], "mail": ["mailer"], "old": ["missing"]})
+    case.workers.add("mailer", connects_from=frozenset(["10.1.0.8"]))
+    case.broker.connections = [consumer("10.1.0.8")]
+
+    await case.reaches("Succeeded")
+
+    assert case.broker.queued() == ["first", "second", "waiting"]
+
+
+async def test_with_a_restart_a_former_pod_that_was_deleted_by_force_has_its_grace_period() -> None:
+    case = redelivering(restart={"annotate": True})
+    case.workers.add("worker", oldest_process=STARTED, grace_seconds=40, connects_from=frozenset([ADDRESS]))
+    case.workers.on_call["restart"] = lambda: case.workers.on_call.update(
+        follow=lambda: case.workers.change("worker", vanished=("old",))
+    )
+    working = case.start()
+
+    async def said() -> bool:
+        return 'the end of pod "old" was not observed' in case.status.message
+
+    await until(said, "the former pod to be named", seconds=10)
+    assert "running" not in case.broker.queued()
+
+    case.environment.time = NOW + timedelta(seconds=42)
+    case.workers.change("worker", replicas=3)
+    await working
+    assert case.broker.queued() == ["first", "second", "running", "waiting"]
+
+
+async def test_where_connections_are_ignored_the_grace_period_is_waited_for() -> None:
+    case = redelivering(redeliver={"unknownConsumers": "Ignore"})
+    case.workers.add("worker", grace_seconds=40, oldest_process=STARTED)
+
+    await case.reaches("Succeeded")
+
+    assert 40 in case.environment.pauses
+    assert case.broker.queued() == ["first", "second", "waiting"]
+
+
+async def test_entries_that_end_in_kilobytes_are_judged_some_at_a_time() -> None:
+    case = redelivering()
+    case.broker.after = b" " * 2**20
+
+    await case.reaches("Succeeded")
+
+    first_pass = case.environment.log[case.environment.log.index("pass_boundary") :]
+    assert case.broker.queued() == ["first", "second", "waiting"]
+    assert first_pass[: first_pass.index("close")].count("look") >= 4

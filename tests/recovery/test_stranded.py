@@ -1,7 +1,7 @@
 """Which messages in `unacked` no running worker can hold."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from tests.sample_worker import WORKER
 
 START = 1_900_000_000.0
 STARTED = datetime.fromtimestamp(START, UTC)
+NOW = STARTED + timedelta(days=30)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ STARTED = datetime.fromtimestamp(START, UTC)
 def test_a_message_is_stranded_if_it_was_delivered_before_the_oldest_process_was_started(
     delivered: float | None, oldest: datetime | None, *, stranded: bool
 ) -> None:
-    assert is_stranded(delivered, oldest) is stranded
+    assert is_stranded(delivered, oldest, NOW) is stranded
 
 
 times = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
@@ -58,7 +59,7 @@ def test_what_a_running_process_holds_is_never_stranded_no_matter_what_the_clock
     start, skew = processes[delivery % len(processes)]
     delivered = START + start + after + skew
 
-    assert not is_stranded(delivered, oldest_process(list(workers), workers))
+    assert not is_stranded(delivered, oldest_process(list(workers), workers), NOW)
 
 
 def test_a_worker_without_pods_does_not_count() -> None:
@@ -82,3 +83,13 @@ def test_a_consumer_is_known_by_the_address_of_a_pod_or_of_its_node() -> None:
         RecoveryError, match=r"UnknownConsumer: connections come from 10\.0\.0\.1, 10\.0\.0\.2 and wait"
     ):
         refuse_unknown([consumer("10.0.0.2"), consumer("10.0.0.1"), consumer("10.0.0.1")], [worker])
+
+
+@pytest.mark.parametrize(("ahead", "stranded"), [(0, True), (59, True), (61, False), (600, False)])
+def test_nothing_is_stranded_by_the_word_of_a_process_that_says_to_have_been_started_in_the_future(
+    ahead: int, *, stranded: bool
+) -> None:
+    # The node's clock was ahead when it was started, and has been set back since: what it takes looks older than it.
+    now = STARTED - timedelta(seconds=ahead)
+
+    assert is_stranded(START - 300, STARTED, now) is stranded

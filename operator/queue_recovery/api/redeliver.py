@@ -14,5 +14,6 @@ class RedeliverSpec(Model):
         "Wait",
         description="What to do while a connection waits for messages in the broker's database that comes from no pod "
         "of the target's workers. Wait: give back nothing, because it may hold the messages. Ignore: it consumes other "
-        "queues, or is a proxy through which these workers connect.",
+        "queues, or is a proxy through which these workers connect; the grace period of their pods is waited for "
+        "instead.",
     )

@@ -11,6 +11,8 @@ Shown = str | None
 
 CONSUMED: Final = "messages are consumed"
 
+_AHEAD: Final = 5.0
+"""Seconds by which a worker's clock may be ahead of the operator's."""
 _AGE_TOLERANCE: Final = 2.0
 """Seconds, because the broker rounds the age of a connection."""
 
@@ -55,23 +57,24 @@ def shown_by_waiting(consumers: Sequence[Consumer], addresses: Collection[str], 
     return None if recent else ""
 
 
-def conclude(now: QueueEnds, since: float, seconds: int, *, is_visible: bool) -> tuple[Shown, str]:
+def conclude(queue: QueueEnds, since: float, now: float, *, seconds: int, is_visible: bool) -> tuple[Shown, str]:
     """Return what shows that a queue is consumed in which nothing has moved, or why it is not consumed.
 
     Args:
-        now: the queue.
+        queue: what was read of it last.
         since: when the restart began, in seconds since the epoch.
+        now: by the same clock; a delivery after it is one of a worker whose clock says nothing.
         seconds: how long nothing has moved.
         is_visible: whether the broker shows who waits for messages.
     """
-    if now.newest is not None and now.newest >= since:
+    if queue.newest is not None and since <= queue.newest <= now + _AHEAD:
         return (
             f"no message was taken in the last {seconds} s, but workers hold messages that were delivered after the "
             "restart began, so their slots are in use"
         ), ""
-    if now.waiting:
-        wait = _wait(now.waiting)
-        return None, f"{counted(now.waiting, 'message')} {wait}, and none was consumed within {seconds} s"
+    if queue.waiting:
+        wait = _wait(queue.waiting)
+        return None, f"{counted(queue.waiting, 'message')} {wait}, and none was consumed within {seconds} s"
     if is_visible:
         return None, f"it is empty, and no connection of its workers waited for messages within {seconds} s"
     return None, ""

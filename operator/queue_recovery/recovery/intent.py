@@ -17,6 +17,7 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.plan import plan
 from queue_recovery.recovery.ports import Worker
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.redeliver import plan_redelivery
 from queue_recovery.recovery.restore import PUTTING_BACK
 from queue_recovery.recovery.settled import check_may_stop
 from queue_recovery.recovery.target_snapshot import snapshot_of
@@ -52,7 +53,7 @@ async def record_intent(recovery: Recovery) -> None:
         )
         return
     if recovery.is_plan_outdated:
-        await plan(recovery)
+        await (plan if recovery.spec.redeliver is None else plan_redelivery)(recovery)
         recovery.is_plan_outdated = False
         return
     if recovery.scales_workers:

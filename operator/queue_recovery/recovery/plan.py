@@ -7,10 +7,9 @@ from queue_recovery.api.examples import MOST_EXAMPLES, Examples, JobExample, Mes
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
-from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.autoscaling import scaled_objects_of
-from queue_recovery.recovery.checks import check_name, check_not_paused, check_queues, check_replaces_pods, workers_of
+from queue_recovery.recovery.checks import check_name, check_queues, workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.evidence import diagnose
 from queue_recovery.recovery.found import Found, describe
@@ -28,11 +27,11 @@ from queue_recovery.recovery.jobs import (
 from queue_recovery.recovery.ledger import end_copy
 from queue_recovery.recovery.locks import is_any_held
 from queue_recovery.recovery.phase import timestamp
-from queue_recovery.recovery.ports import Count, StoredJob, Unlisted, WorkerOutline
+from queue_recovery.recovery.ports import Count, StoredJob, Unlisted
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.replica_owners import replica_owners
-from queue_recovery.recovery.settled import check_kinds, check_may_stop
+from queue_recovery.recovery.settled import check_kinds, outlines_of
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
 from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.transient import hold_transient
@@ -54,7 +53,7 @@ async def plan(recovery: Recovery) -> None:
     await broker.check()
     await check_queues(recovery, queues)
     stored = await _checked(recovery, jobs, queues)
-    outlines = await _outlines(recovery, workers) if recovery.changes_workers else []
+    outlines = await outlines_of(recovery, workers) if recovery.changes_workers else []
     scaled_objects = await scaled_objects_of(recovery, workers) if recovery.takes_messages else []
     was_held = await is_any_held(recovery, queues)
     examples = MOST_EXAMPLES if recovery.spec.suspend or await requires_approval(recovery) else 0
@@ -121,18 +120,6 @@ async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[st
         elif job.key in refused:
             raise refused[job.key]
     return stored
-
-
-async def _outlines(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
-    """Return the workers in outline.
-
-    Raises AwaitingChange (`WorkerPaused`, `UpdateInProgress`, `VolumesWouldBeDeleted`, `PodsWouldNotRestart`).
-    """
-    found = await recovery.environment.workers.outline(workers)
-    check_not_paused(recovery, (worker.ref for worker in found if worker.paused))
-    check_may_stop(recovery, found)
-    check_replaces_pods(recovery, found)
-    return found
 
 
 async def _counting() -> tuple[str, str]:

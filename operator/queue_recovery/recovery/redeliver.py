@@ -14,7 +14,7 @@ from queue_recovery.api.recovery_status import Ending, Plan, Redelivered
 from queue_recovery.api.redeliver import RedeliverSpec
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.approval import ask, save_plan
-from queue_recovery.recovery.checks import check_not_paused, check_queues, workers_of
+from queue_recovery.recovery.checks import check_queues, workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.images import check_images
 from queue_recovery.recovery.ledger import end_copy, mark_executed
@@ -23,6 +23,7 @@ from queue_recovery.recovery.phase import moment, timestamp
 from queue_recovery.recovery.ports import HeldMessage, QueueRun, Worker
 from queue_recovery.recovery.progress import with_progress
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.settled import check_kinds, outlines_of
 from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.steps import begun_after
 from queue_recovery.recovery.stranded import (
@@ -32,11 +33,15 @@ from queue_recovery.recovery.stranded import (
     oldest_process,
     refuse_unknown,
 )
+from queue_recovery.recovery.vanished import vanished
 from queue_recovery.recovery.wording import counted
 from queue_recovery.recovery.worker_changes import Awaited, WorkerChanges
 
 _MOST_MESSAGES: Final = 10_000
 """Messages that are read before the workers are looked at, which is after the reading; they are in memory meanwhile."""
+
+_MOST_BYTES: Final = 2**20
+"""The same for what is kept of them: any client of the broker may end an entry in kilobytes of spaces."""
 
 _MOST_PASSES: Final = 3
 """Passes over `unacked` until one finds nothing to give back, because a worker ended meanwhile."""
@@ -51,14 +56,14 @@ async def plan_redelivery(recovery: Recovery) -> None:
         return
     queues = await recovery.queues()
     refs = workers_of(queues.values())
+    check_kinds(recovery, refs)
     await recovery.environment.check_permissions(await recovery.target(), refs)
     await check_images(recovery, queues.values())
     broker = await recovery.broker()
     await broker.check()
     await check_queues(recovery, queues)
     if recovery.restarts_workers:
-        outlines = await recovery.environment.workers.outline(refs)
-        check_not_paused(recovery, (worker.ref for worker in outlines if worker.paused))
+        await outlines_of(recovery, refs)
     was_held = await is_any_held(recovery, queues)
     stranded, left, oldest = await _count(recovery)
     depths, _ = await broker.depths([*queues])
@@ -136,19 +141,20 @@ class _Judged:
 
 async def _judged(recovery: Recovery) -> AsyncIterator[_Judged]:
     """Read all messages of the queues in `unacked`, those that were delivered last first."""
-    portion: list[HeldMessage] = []
+    portion, kept = list[HeldMessage](), 0
     async for messages in (await recovery.broker()).held(*await recovery.queues()):
         portion += messages
-        if len(portion) >= _MOST_MESSAGES:
+        kept += sum(len(one.tag) + len(one.after) for one in messages)
+        if len(portion) >= _MOST_MESSAGES or kept >= _MOST_BYTES:
             yield await _judge(recovery, portion)
-            portion = []
+            portion, kept = [], 0
     yield await _judge(recovery, portion)
 
 
 async def _judge(recovery: Recovery, portion: Sequence[HeldMessage]) -> _Judged:
     """Look at the workers after the messages were read: a process that is started later cannot hold one of them."""
-    oldest = await _oldest_processes(recovery)
-    stranded = [one for one in portion if is_stranded(one.delivered, oldest[one.queue])]
+    oldest, now = await _oldest_processes(recovery), recovery.environment.now()
+    stranded = [one for one in portion if is_stranded(one.delivered, oldest[one.queue], now)]
     return _Judged(stranded=stranded, left=len(portion) - len(stranded), oldest=oldest)
 
 
@@ -188,12 +194,12 @@ async def _oldest_processes(recovery: Recovery) -> Oldest:
     queues = await recovery.queues()
     own = workers_of(queues.values())
     looked = {worker.ref: worker for worker in await _look(recovery, own)}
-    if _asked(recovery).unknown_consumers == "Wait":
-        consumers = await (await recovery.broker()).consumers()
-        if consumers is None:
-            await _await_grace(recovery, [looked[ref] for ref in own])
-        else:
-            refuse_unknown(consumers, looked.values())
+    ignores = _asked(recovery).unknown_consumers == "Ignore"
+    consumers = None if ignores else await (await recovery.broker()).consumers()
+    if consumers is None:
+        await _await_grace(recovery, [looked[ref] for ref in own])
+    else:
+        refuse_unknown(consumers, looked.values())
     return {name: oldest_process(queue.workers, looked) for name, queue in queues.items()}
 
 
@@ -202,19 +208,32 @@ def _asked(recovery: Recovery) -> RedeliverSpec:
 
 
 async def _look(recovery: Recovery, own: Sequence[WorkerRef]) -> Sequence[Worker]:
-    """Return the workers of the queues, and those of the target's other queues, if all of them exist."""
+    """Return the workers of the queues, and those of the target's other queues, as far as these exist."""
     look = recovery.environment.workers.look
-    others = {ref for queue in (await recovery.target()).queues for ref in queue.workers}
+    others = {ref for queue in (await recovery.target()).queues for ref in queue.workers}.difference(own)
     try:
         return await look(sorted({*own, *others}))
     except RecoveryError as error:
         if error.reason != Reason.WORKER_NOT_FOUND:
             raise
-        return await look(own)
+    return [*await look(own), *await _existing(recovery, sorted(others))]
+
+
+async def _existing(recovery: Recovery, refs: Sequence[WorkerRef]) -> Sequence[Worker]:
+    """Return those of these workers that exist; each look is a few requests, so they are halved until all exist."""
+    if not refs:
+        return []
+    try:
+        return await recovery.environment.workers.look(refs)
+    except RecoveryError as error:
+        if error.reason != Reason.WORKER_NOT_FOUND:
+            raise
+    half = len(refs) // 2
+    return [one for part in (refs[:half], refs[half:]) if half for one in await _existing(recovery, part)]
 
 
 async def _await_grace(recovery: Recovery, workers: Sequence[Worker]) -> None:
-    """Wait for the grace period of pods that vanished before the start: the broker does not list their connections."""
+    """Wait for the grace period of pods that vanished before the start: their connections are not known."""
     if recovery.status.drain_start_time is None:
         return
     seconds = max((worker.grace_seconds for worker in workers), default=0)
@@ -226,11 +245,13 @@ async def _await_grace(recovery: Recovery, workers: Sequence[Worker]) -> None:
 
 async def _await_former_pods(recovery: Recovery) -> None:
     """Wait until the pods from before the restart have ended; while one runs, it may hold what was delivered to it."""
-    refs = sorted(worker.ref for worker in recovery.status.workers)
+    refs, begun = sorted(worker.ref for worker in recovery.status.workers), recovery.environment.now()
     async with aclosing(recovery.environment.workers.follow(refs, fresh=False)) as followed:
         changes = WorkerChanges(recovery, followed)
         workers = await changes.next()
-        while (waiting := _former_pods(recovery, workers)) is not None and waiting.until is not None:
+        while (
+            waiting := _former_pods(workers, begun, recovery.environment.now())
+        ) is not None and waiting.until is not None:
             rest = (waiting.until - recovery.environment.now()).total_seconds()
             try:
                 async with asyncio.timeout(max(0, rest)):
@@ -239,14 +260,16 @@ async def _await_former_pods(recovery: Recovery) -> None:
                 return
 
 
-def _former_pods(recovery: Recovery, workers: Sequence[Worker]) -> Awaited | None:
-    """Return what is awaited of pods that are stopping; None: nothing, or they are overdue, as on a lost node."""
-    ends = [moment(worker.stops_by) for worker in workers if worker.stops_by is not None]
-    if not ends or max(ends) < recovery.environment.now():
-        return None
-    pods = "; ".join(worker.stopping for worker in workers if worker.stopping)
-    return Awaited(
-        reason=Reason.REDELIVERING,
-        message=f"waiting for the former pods of the workers to end: {pods}",
-        until=max(ends),
-    )
+def _former_pods(workers: Sequence[Worker], begun: datetime, now: datetime) -> Awaited | None:
+    """Return what is awaited of pods that are stopping, or vanished; None: nothing, or all of these are overdue.
+
+    `begun`: when the rollout was known to be complete, so that all former pods were being stopped.
+    """
+    stopping = "; ".join(worker.stopping for worker in workers if worker.stopping)
+    message = f"waiting for the former pods of the workers to end: {stopping}"
+    ends = {moment(worker.stops_by): message for worker in workers if worker.stops_by is not None}
+    gone = vanished(workers, {}, begun)
+    if gone is not None:
+        ends.setdefault(gone.until, gone.message)
+    until = max(ends, default=now)
+    return Awaited(reason=Reason.REDELIVERING, message=ends[until], until=until) if until > now else None

@@ -4,9 +4,22 @@ from collections.abc import Sequence
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import KNOWN_KINDS, STATEFUL_SET, WorkerRef
+from queue_recovery.recovery.checks import check_not_paused, check_replaces_pods
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.ports import Worker, WorkerOutline
 from queue_recovery.recovery.recovery import Recovery
+
+
+async def outlines_of(recovery: Recovery, workers: Sequence[WorkerRef]) -> Sequence[WorkerOutline]:
+    """Return the workers in outline, if they can be stopped or restarted as the recovery does.
+
+    Raises AwaitingChange (`WorkerPaused`, `UpdateInProgress`, `VolumesWouldBeDeleted`, `PodsWouldNotRestart`).
+    """
+    found = await recovery.environment.workers.outline(workers)
+    check_not_paused(recovery, (worker.ref for worker in found if worker.paused))
+    check_may_stop(recovery, found)
+    check_replaces_pods(recovery, found)
+    return found
 
 
 def check_may_stop(recovery: Recovery, workers: Sequence[Worker | WorkerOutline]) -> None:

@@ -6,7 +6,7 @@ was started is held by none of them, no matter how far the clocks of the nodes a
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from queue_recovery.api.reasons import Reason
@@ -21,21 +21,29 @@ ALLOWANCE_SECONDS: Final = 5
 """Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
 
 
+_FUTURE: Final = timedelta(minutes=1)
+"""By which the start of a process may be ahead of the operator's clock. A clock that is further ahead will be set back,
+and what is delivered then looks older than the process that holds it."""
+
+
 def oldest_process(refs: Collection[WorkerRef], workers: Mapping[WorkerRef, Worker]) -> datetime | None:
     """Return when the oldest running process of these workers was started; None: none of them has a pod."""
     starts = [workers[ref].oldest_process for ref in refs]
     return min((start for start in starts if start is not None), default=None)
 
 
-def is_stranded(delivered: float | None, oldest: datetime | None) -> bool:
+def is_stranded(delivered: float | None, oldest: datetime | None, now: datetime) -> bool:
     """Tell whether no running process can hold a message.
 
     Args:
         delivered: when the message was delivered, in seconds since the epoch; None: not known.
         oldest: when the oldest process that may hold it was started, as read after the message; None: there is none.
+        now: by the operator's clock.
     """
     if oldest is None:
         return True
+    if oldest > now + _FUTURE:
+        return False
     return delivered is not None and delivered < oldest.timestamp() - ALLOWANCE_SECONDS
 
 

@@ -77,10 +77,11 @@ async def _await_consumption(recovery: Recovery, queues: Mapping[str, QueueSpec]
             break
         await recovery.environment.pause(min(_LOOK_SECONDS, left))
         before, now = now, await broker.ends(*queues)
-    since = _began(recovery, ConditionType.PURGED).timestamp()
+    since, ended = _began(recovery, ConditionType.PURGED).timestamp(), recovery.environment.now().timestamp()
     stuck = {}
     for name in missing:
-        shown[name], stuck[name] = conclude(now[name], since, seconds, is_visible=waits.get(name) is not None)
+        is_visible = waits.get(name) is not None
+        shown[name], stuck[name] = conclude(now[name], since, ended, seconds=seconds, is_visible=is_visible)
     _refuse(recovery, queues, {name: why for name, why in stuck.items() if why})
     return shown
 

@@ -44,11 +44,13 @@ async def held(db: Database, queues: Collection[str]) -> AsyncIterator[Sequence[
 
 
 async def _message(bindings: Bindings, tag: bytes, time: bytes, value: Value) -> HeldMessage | None:
-    entry, after = read_entry(value), after_envelope(value)
-    if entry is None or after is None:
+    entry = read_entry(value)
+    if entry is None:
         return None
     route = await bindings.route(entry.exchange, entry.routing_key)
-    if not route.wanted:
+    # Of other queues' entries, which may be most, no more is parsed.
+    after = after_envelope(value) if route.wanted else None
+    if after is None:
         return None
     refuse_shared(entry, route.others | (route.wanted - {min(route.wanted)}))
     end = value.end if isinstance(value, Large) else value
