@@ -222,6 +222,35 @@ async def test_with_a_restart_the_former_pods_are_waited_for_unless_they_are_ove
     # It may still run on a lost node, so what it may hold stays.
     assert case.broker.queued() == ["first", "second", "waiting"]
     assert case.status.phase == "Succeeded"
+    assert "a pod from before the restart that has not ended" in case.status.message
+
+
+async def test_with_a_restart_a_pod_that_ends_some_seconds_after_it_was_killed_is_waited_for() -> None:
+    case = redelivering(restart={"annotate": True})
+    ends = "2030-01-01T00:05:00Z"
+    stopping = {"stops_by": ends, "stopping": f'pod "old" is killed at {ends}', "oldest_process": STARTED}
+    case.workers.on_call["restart"] = lambda: case.workers.on_call.update(
+        follow=lambda: case.workers.change("worker", **stopping)
+    )
+    working = case.start()
+
+    async def said() -> bool:
+        return 'pod "old" is killed' in case.status.message
+
+    await until(said, "the former pod to be named", seconds=10)
+    case.workers.on_call.clear()
+    case.environment.time = NOW + timedelta(minutes=5, seconds=3)
+    case.workers.change("worker", stopping=f'pod "old-but-one" is killed at {ends}')
+
+    async def still_waits() -> bool:
+        return working.done() or 'pod "old-but-one" is killed' in case.status.message
+
+    await until(still_waits, "the wait to go on", seconds=10)
+    assert "running" not in case.broker.queued()
+    case.environment.time = NOW + timedelta(minutes=5, seconds=10)
+    case.workers.change("worker", stops_by=None, stopping="", oldest_process=case.environment.time)
+    await working
+    assert case.broker.queued() == ["first", "second", "running", "waiting"]
 
 
 async def test_a_dry_run_says_what_would_be_given_back() -> None:

@@ -46,6 +46,9 @@ _MOST_BYTES: Final = 2**20
 _MOST_PASSES: Final = 3
 """Passes over `unacked` until one finds nothing to give back, because a worker ended meanwhile."""
 
+_REPORTED_WITHIN: Final = timedelta(seconds=30)
+"""After the time by which a pod has to end: the kubelet kills it then, and reports its end some seconds later."""
+
 Oldest = Mapping[str, datetime | None]
 """When the oldest running process of each queue's workers was started, by queue; None: none is running."""
 
@@ -112,7 +115,7 @@ async def redeliver(recovery: Recovery) -> None:
     given = await run.redelivered()
     message = f"{counted(given, 'message')} given back to the queue"
     if left:
-        message += f"; {describe_left(left, oldest)}"
+        message += f"; {describe_left(left, oldest, restarted=_restarted(recovery))}"
     begun = begun_after(recovery, ConditionType.REDELIVERED)
     await recovery.save(
         (ConditionType.REDELIVERED, "True", Reason.MAY_BE_HELD if left else Reason.COMPLETED, message),
@@ -120,6 +123,12 @@ async def redeliver(recovery: Recovery) -> None:
         progress=begun.progress,
         update={"redelivered": Redelivered(found=given + left, redelivered=given, left=left)},
     )
+
+
+def _restarted(recovery: Recovery) -> datetime | None:
+    """Return when the restart of the workers began; None: they were not restarted."""
+    start = recovery.status.drain_start_time
+    return moment(start) if start is not None and recovery.restarts_workers else None
 
 
 async def _progress(run: QueueRun) -> tuple[str, str]:
@@ -267,7 +276,7 @@ def _former_pods(workers: Sequence[Worker], begun: datetime, now: datetime) -> A
     """
     stopping = "; ".join(worker.stopping for worker in workers if worker.stopping)
     message = f"waiting for the former pods of the workers to end: {stopping}"
-    ends = {moment(worker.stops_by): message for worker in workers if worker.stops_by is not None}
+    ends = {moment(worker.stops_by) + _REPORTED_WITHIN: message for worker in workers if worker.stops_by is not None}
     gone = vanished(workers, {}, begun)
     if gone is not None:
         ends.setdefault(gone.until, gone.message)

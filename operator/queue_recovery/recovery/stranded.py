@@ -74,13 +74,26 @@ def describe_redelivery(spec: QueueRecoverySpec, plan: Plan) -> str:
     return f"would give back {share}{left}. No message is removed and no worker is stopped"
 
 
-def describe_left(left: int, oldest: Mapping[str, datetime | None]) -> str:
-    """Describe the messages that stay, and what to do; `oldest`: by queue, when its oldest process was started."""
+def describe_left(left: int, oldest: Mapping[str, datetime | None], *, restarted: datetime | None = None) -> str:
+    """Describe the messages that stay, and what to do.
+
+    Args:
+        left: how many there are.
+        oldest: when the oldest process of each queue was started, by queue.
+        restarted: when the restart of the workers began; None: they were not restarted.
+    """
     since = min((start for start in oldest.values() if start is not None), default=None)
     running = "" if since is None else f", the oldest of which runs since {since:%Y-%m-%dT%H:%M:%SZ}"
     stay = "stays" if left == 1 else "stay"
     may_hold = f"{counted(left, 'message')} {stay} in unacked, because a running worker may hold {_them(left)}{running}"
-    return f"{may_hold}. If these workers are stuck, create a recovery with redeliver and restart.annotate: true"
+    if restarted is None:
+        return f"{may_hold}. If these workers are stuck, create a recovery with redeliver and restart.annotate: true"
+    if since is not None and since < restarted:
+        return (
+            f"{may_hold}. That is a pod from before the restart that has not ended: see kubectl get pods. Once it is "
+            "gone, create a recovery with redeliver: {}"
+        )
+    return may_hold
 
 
 def _them(count: int) -> str:
