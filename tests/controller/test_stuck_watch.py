@@ -90,7 +90,7 @@ async def test_stranded_messages_are_told_at_the_second_look_in_the_status_the_c
     assert ready.status == "True"
     [event] = case.events
     assert (event.type, event.reason) == ("Warning", "StrandedMessages")
-    assert event.note.startswith('Stuck: newly "tts". queue "tts": 1 message in unacked')
+    assert event.note.startswith('Stuck: queue "tts": 1 message in unacked')
     await case.check()
     assert not case.events
 
@@ -272,3 +272,38 @@ async def test_an_eta_beyond_the_visibility_timeout_is_a_warning(
     if expected and expected[0] == "False":
         assert found is not None
         assert 'messages of "tts" with an ETA of up to 18001 seconds' in found.message
+
+
+async def test_what_was_seen_before_a_recovery_counts_no_more_however_short_it_was() -> None:
+    case = Checked()
+    case.strand()
+    await case.check(2)
+    assert case.stuck() == [["StrandedMessages"]]
+
+    case.watch.forget("tts")
+    after = await case.check()
+
+    assert (after.reason, case.stuck()) == ("NotStuck", [[]])
+    await case.check()
+    assert case.stuck() == [["StrandedMessages"]], "still there"
+
+
+async def test_a_recovery_of_another_queue_ends_nothing() -> None:
+    case = Checked()
+    case.strand()
+    await case.check(2)
+
+    case.watch.forget("mail")
+
+    assert (await case.check()).reason == "StrandedMessages"
+
+
+async def test_what_was_told_is_not_taken_from_the_status_after_a_recovery_of_every_queue() -> None:
+    case = Checked()
+    case.strand()
+    await case.check(2)
+
+    case.watch = StuckWatch()  # another process
+    case.watch.forget("*")
+
+    assert (await case.check()).reason == "NotStuck"

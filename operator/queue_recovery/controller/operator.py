@@ -94,7 +94,9 @@ class Operator:
         return KubernetesResource(self._api, body, written=tell, just_read=just_read)
 
     def _reconciled(self, resource: KubernetesResource) -> None:
-        self.targets.check_now(resource.namespace, resource.desired.spec.target_ref.name)
+        spec, has_begun = resource.desired.spec, resource.last_status.drain_start_time is not None
+        recovered = spec.queue if has_begun else None
+        self.targets.check_now(resource.namespace, spec.target_ref.name, recovered=recovered)
 
     def _tell(
         self, namespace: str, name: str, uid: str, before: QueueRecoveryStatus, after: QueueRecoveryStatus

@@ -1,6 +1,6 @@
 """What a target's status and events say of stuck queues. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from queue_recovery.api.conditions import Condition, ConditionType, is_true
@@ -12,7 +12,7 @@ from queue_recovery.controller.stuck_watch import StuckQueues
 from queue_recovery.controller.target_conditions import Verdict
 from queue_recovery.diagnosis.stuck import ORDER
 from queue_recovery.diagnosis.stuck_evidence import QueueLook
-from queue_recovery.recovery.wording import named, quoted
+from queue_recovery.recovery.wording import quoted
 
 _RESUME: Final = '{"spec":{"suspend":false}}'
 
@@ -22,16 +22,28 @@ _NAMED: Final = 3
 
 def stuck_verdict(stuck: StuckQueues) -> Verdict:
     """Return the condition `Stuck`: its reason is the most urgent one."""
-    urgency = [reason.value for reason in ORDER]
-    causes = sorted(
-        ((cause, queue) for queue, of_queue in stuck.items() for cause in of_queue),
-        key=lambda one: (urgency.index(one[0].reason), one[1]),
-    )
+    causes = [(cause, queue) for queue, of_queue in stuck.items() for cause in of_queue]
     if not causes:
         return "False", Reason.NOT_STUCK, "nothing that was seen says that a queue is stuck"
-    shown = [f'queue "{queue}": {cause.message} ({cause.reason}{_proposed(cause)})' for cause, queue in causes]
+    reason, message = _described(causes)
+    return "True", reason, message
+
+
+def _described(causes: Iterable[tuple[QueueStuck, str]]) -> tuple[str, str]:
+    """Return the most urgent reason, and a message with the first queue of each reason before the others.
+
+    `causes`: with the queue of each, at least one.
+    """
+    urgency = [reason.value for reason in ORDER]
+    ordered = sorted(causes, key=lambda one: (urgency.index(one[0].reason), one[1]))
+    first = {cause.reason: (cause, queue) for cause, queue in reversed(ordered)}
+    leading = [first[reason] for reason in urgency if reason in first]
+    shown = [
+        f'queue "{queue}": {cause.message} ({cause.reason}{_proposed(cause)})'
+        for cause, queue in [*leading, *(one for one in ordered if one not in leading)]
+    ]
     more = "" if len(shown) <= _NAMED else f". And {len(shown) - _NAMED} more: see status.queues"
-    return "True", causes[0][0].reason, ". ".join(shown[:_NAMED]) + more
+    return ordered[0][0].reason, ". ".join(shown[:_NAMED]) + more
 
 
 def _proposed(cause: QueueStuck) -> str:
@@ -70,14 +82,16 @@ def stuck_events_between(before: QueueTargetStatus, after: QueueTargetStatus, co
 
     `condition`: `Stuck` after these checks.
     """
-    new = _causes(after) - _causes(before)
+    known = {(queue.name, cause.reason) for queue in before.queues for cause in queue.stuck}
+    new = [
+        (cause, queue.name)
+        for queue in after.queues
+        for cause in queue.stuck
+        if (queue.name, cause.reason) not in known
+    ]
     if condition.status == "True" and new:
-        queues = sorted({f'"{queue}"' for queue, _ in new})
-        yield Event(
-            type="Warning",
-            reason=next(reason.value for reason in ORDER if any(reason.value == one for _, one in new)),
-            note=f"Stuck: newly {named(queues)}. {condition.message}",
-        )
+        reason, message = _described(new)
+        yield Event(type="Warning", reason=reason, note=f"Stuck: {message}")
     elif condition.status == "False" and is_true(before.conditions, ConditionType.STUCK):
         yield Event(type="Normal", reason=condition.reason, note=f"Stuck: {condition.message}")
 
@@ -95,7 +109,3 @@ def proposals_between(before: QueueTargetStatus, after: QueueTargetStatus, names
                     note=f'QueueRecovery "{cause.proposal}" is proposed for queue "{queue.name}" ({cause.reason}). Its '
                     f"plan: kubectl describe qr/{cause.proposal} -n {namespace}. To start it, run: {resume}",
                 )
-
-
-def _causes(status: QueueTargetStatus) -> frozenset[tuple[str, str]]:
-    return frozenset((queue.name, cause.reason) for queue in status.queues for cause in queue.stuck)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.stuck import QueueStuck
 from queue_recovery.api.target import QueueDepth, QueueSpec, QueueTargetSpec
@@ -37,6 +38,11 @@ class StuckWatch:
         self._memories: dict[str, Memory] = {}
         self._generation: int | None = None
         self._told: Mapping[str, Mapping[Reason, Told]] = {}
+        self._recovered: set[str] = set()
+
+    def forget(self, queue: str) -> None:
+        """Forget what was seen of a queue, or of every one (`*`), because a recovery has changed it since."""
+        self._recovered.add(queue)
 
     def begin(self, generation: int, old: Sequence[QueueDepth]) -> None:
         """Begin a check.
@@ -64,14 +70,16 @@ class StuckWatch:
         """
         now = timestamp(at)
         memories: dict[str, Memory] = {}
+        recovered = frozenset(self._recovered)
         for queue in spec.queues:
+            is_recovered = not recovered.isdisjoint((queue.name, EVERY_QUEUE))
             memories[queue.name] = remember(
-                self._memories.get(queue.name),
+                None if is_recovered else self._memories.get(queue.name),
                 looks[queue.name],
                 at,
                 queues=len(looks),
                 job_task=None if queue.message is None else queue.message.task,
-                told=self._told.get(queue.name),
+                told=None if is_recovered else self._told.get(queue.name),
             )
             await asyncio.sleep(0)
         stuck = spec.diagnosis.stuck
@@ -93,6 +101,7 @@ class StuckWatch:
             # What a recovery does to a queue looks like a cause, and ends what was one.
             if name not in holders and not (case.workers is not None and case.workers.is_held)
         }
+        self._recovered -= recovered
         return {name: findings[name] for name in self._memories if findings[name]}
 
     @property

@@ -146,10 +146,15 @@ class TargetMonitor:
             target.wake.set()
         target.body = body
 
-    def check_now(self, namespace: str, name: str) -> None:
-        """Check a target now, because something has just changed in it."""
+    def check_now(self, namespace: str, name: str, *, recovered: str | None = None) -> None:
+        """Check a target now, because something has just changed in it.
+
+        `recovered`: the queue that a recovery has changed, or `*`; what was seen of it before counts no more.
+        """
         target = self._targets.get((namespace, name))
         if target is not None:
+            if recovered is not None:
+                target.watch.forget(recovered)
             target.wake.set()
 
     async def aclose(self) -> None:
