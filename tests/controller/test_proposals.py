@@ -280,6 +280,19 @@ async def test_the_results_are_read_again_every_five_minutes_only() -> None:
     assert "No recovery is proposed" not in incident.cause().message
 
 
+async def test_results_that_cannot_be_read_any_more_propose_no_purge_of_what_was_transient() -> None:
+    incident = Incident()
+    fails(incident, a=TRANSIENT)
+    await incident.loop("a", looks=5)
+    incident.namespace.fake_results.fail("read", *[RecoveryError(Reason.BROKER_UNAVAILABLE, "away")] * 2)
+
+    await incident.loop("a", looks=20)
+
+    assert incident.namespace.log.count("results") == 3
+    assert incident.api.created == []
+    assert "No recovery is proposed" in incident.cause().message
+
+
 async def test_a_target_that_ignores_the_diagnosis_of_recoveries_has_them_proposed_too() -> None:
     incident = Incident(policy={"propose": True, "diagnosis": "Ignore"})
     fails(incident, a=TRANSIENT)

@@ -58,6 +58,7 @@ TASK = {"purge": {"select": {"tasks": ["tts.render"]}}}
             {"purge": {"select": {"tasks": ["mail.send", "tts.render"], "minRetries": 7}}},
         ),
         (Finding(reason=Reason.RETRY_LOOP, message=""), None),
+        (Finding(reason=Reason.RETRY_LOOP, message="", tasks=["t" * 300]), None),
         (Finding(reason=Reason.RETRY_LOOP, message="", tasks=[f"t{number}" for number in range(101)]), None),
         (
             Finding(reason=Reason.DEAF_WORKERS, message=""),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from queue_recovery.api.diagnosis import Diagnosis
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.stuck import PROPOSED_FOR
@@ -25,7 +26,7 @@ from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed
 from queue_recovery.diagnosis.stuck_memory import Told
 from queue_recovery.diagnosis.stuck_rules import Finding
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.evidence import diagnose_messages
+from queue_recovery.recovery.evidence import diagnose_messages, has_lost_errors
 from queue_recovery.recovery.ports.environment import Environment
 from queue_recovery.recovery.transient import is_retry_enough
 from queue_recovery.recovery.wording import named
@@ -86,6 +87,7 @@ class _Incident:
 @dataclass(frozen=True)
 class _Diagnosed:
     at: datetime
+    found: Diagnosis | None
     note: str
     """Why nothing is proposed; empty: something is."""
 
@@ -193,11 +195,13 @@ class Proposals:
             messages[:_LOOKED_AT],
             lambda what, error: _LOG.error("%s: unexpected %s", what, place_of(error), extra=target.about),
         )
+        if known is not None and known.found is not None and found is not None and has_lost_errors(found, known.found):
+            found = known.found  # the outage that makes tasks fail may be that of their results, too
         note = ""
         if found is not None and is_retry_enough(found):
             errors = named([one.exception or "of an unknown class" for one in found.errors], most=_NAMED)
             note = f"No recovery is proposed: the errors are transient ({errors}), so a retry helps"
-        self._diagnosed[incident.queue.name] = _Diagnosed(now, note)
+        self._diagnosed[incident.queue.name] = _Diagnosed(now, found, note)
         return note
 
     async def _adopted(self, target: CheckedTarget, incident: _Incident, name: str) -> Told:

@@ -17,9 +17,11 @@ from queue_recovery.diagnosis.stuck_rules import Finding
 
 _MOST_TASKS: Final = 100
 _MOST_IDS: Final = 1000
-_LONGEST_TASK: Final = 300
 _LONGEST_ID: Final = 256
 """What `purge.select` takes."""
+
+_LONGEST_TASK: Final = 299
+"""Characters; a look remembers 300, so one of 300 may be the beginning of a longer name."""
 
 _LONGEST_QUEUE: Final = 30
 """Characters of a queue's name in that of a proposal, which has at most 63: workers are labelled with it."""
