@@ -56,6 +56,23 @@ async def test_messages_are_given_back_byte_for_byte_in_the_order_of_their_deliv
     assert application.consume("tts") == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("forged", ["rubbish", "1.5", "-1", "9" * 16])
+async def test_a_count_that_another_client_has_forged_is_refused_before_anything_is_moved(
+    broker: RedisBroker, application: Application, redis: Redis, run: Run, forged: str
+) -> None:
+    application.enqueue("tts", "a")
+    application.hold("tts", 1)
+    application.disappear()
+    act = await opened(broker, run)
+    await redis.hset(f"queuerecovery.dev:run:{run.uid}", "redelivered", forged)
+
+    with pytest.raises(RecoveryError) as refused:
+        await act.redeliver(await read(broker))
+
+    assert refused.value.reason == "BrokerLostData"
+    assert (await redis.hlen("unacked"), await redis.zcard("unacked_index"), await messages(redis)) == (1, 1, [])
+
+
 async def test_each_message_goes_to_the_list_of_its_priority_and_queue(
     broker: RedisBroker, application: Application, redis: Redis
 ) -> None:

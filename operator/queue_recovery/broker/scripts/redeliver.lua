@@ -7,10 +7,13 @@
 -- Returns: OK (also for entries that are gone, or were delivered again since they were read) | LOST | CLOSED
 --          | UNPURGED | WRONGTYPE, key
 local run, unacked, index = KEYS[1], KEYS[2], KEYS[3]
-local uid, state = unpack(redis.call('HMGET', run, 'uid', 'state'))
+local uid, state, given = unpack(redis.call('HMGET', run, 'uid', 'state', 'redelivered'))
 if uid ~= ARGV[1] then return {'LOST'} end
 if state == 'preparing' then return {'UNPURGED'} end
 if state ~= 'purged' then return {'CLOSED'} end
+if given and not (given:match('^%d+$') and #given < 16) then -- HINCRBY would refuse it after the messages were moved
+  return redis.error_reply('ERR hash value is not an integer')
+end
 for i = 2, #KEYS do
   local found = redis.call('TYPE', KEYS[i])['ok']
   local wanted = i == 2 and 'hash' or i == 3 and 'zset' or 'list'
