@@ -96,7 +96,7 @@ async def test_a_message_that_kills_its_worker_each_time_is_poison(incident: Inc
     assert told[:2] == [{}, {}]
     assert list(told[2]) == ["PoisonMessage"]
     assert told[2]["PoisonMessage"].startswith(
-        '1 message was delivered again and again without a retry, one of them 3 times (task "tts.deadly"), and in '
+        '1 message (task "tts.deadly") was delivered again and again without a retry, 3 times, and in '
         "between containers of the workers were killed or ended with an error."
     )
 

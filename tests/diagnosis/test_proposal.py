@@ -64,6 +64,7 @@ TASK = {"purge": {"select": {"tasks": ["tts.render"]}}}
             Finding(reason=Reason.DEAF_WORKERS, message=""),
             {"purge": {"mode": "None"}, "restart": {"annotate": True}},
         ),
+        (Finding(reason=Reason.DEAF_WORKERS, message="", is_sure=False), None),
         (Finding(reason=Reason.UNDECODABLE_MESSAGES, message=""), {"purge": {"takeUnreadable": True}}),
         (Finding(reason=Reason.STRANDED_MESSAGES, message=""), {"purge": {"mode": "None"}, "redeliver": {}}),
         (Finding(reason=Reason.HOARDED_MESSAGES, message=""), None),

@@ -64,6 +64,23 @@ def test_workers_that_take_nothing_are_deaf_once_the_time_is_over() -> None:
     assert "restart.annotate: true" in watched.messages["DeafWorkers"]
 
 
+def test_where_a_waiting_message_was_delivered_before_a_worker_may_still_run_it() -> None:
+    """With `acks_late`, kombu gives back a message whose task runs longer than the visibility timeout."""
+    watched = Watched()
+    for _ in range(5):
+        watched.look(queue(waiting("a", redelivered=True), waiting("b"), ready=2, next_one="a"))
+
+    assert [(one.reason, one.is_sure) for one in watched.found] == [(Reason.DEAF_WORKERS, False)]
+    assert (
+        "holds any message of the queue. But 1 of those that are consumed next was delivered before, and a worker "
+        in (watched.messages["DeafWorkers"])
+    )
+    assert (
+        "celery inspect active first. If no worker runs one, restart them: create a" in watched.messages["DeafWorkers"]
+    )
+    assert len(watched.messages["DeafWorkers"]) < 560
+
+
 def test_workers_are_looked_at_only_if_that_can_prove_something() -> None:
     watched = Watched()
     for number in range(20):
@@ -173,8 +190,23 @@ def test_a_retry_loop_is_told_at_the_second_look_if_it_is_old_enough() -> None:
     assert watched.look(queue(*(held(name, -1, retries=57) for name in "abc"))) == []
     assert watched.look(queue(*(held(name, 29, retries=67) for name in "abc"))) == ["RetryLoop"]
     assert watched.messages["RetryLoop"].startswith(
-        '3 messages have been retried 10 times or more and go on, one of them 67 times (task "tts.render").'
+        '3 messages (task "tts.render") have been retried 10 times or more, one of them 67 times, and go on. '
     )
+
+
+def test_a_retry_loop_names_its_tasks_and_how_to_learn_whether_a_retry_helps() -> None:
+    watched = Watched()
+    for retries in (20, 30):
+        loops = (replace(held(name, -1, retries=retries), task=name * 200) for name in "abc")
+        watched.look(queue(*loops))
+
+    message = watched.messages["RetryLoop"]
+    assert message.startswith(f'3 messages (tasks "{"a" * 100}", "{"b" * 100}" and 1 more) have been retried 10 times')
+    assert message.endswith(
+        "its plan says whether the errors are transient, if they can be read. If they are not, fix the "
+        "task and set suspend to false"
+    )
+    assert len(message) <= 600
 
 
 def test_a_retry_loop_is_told_too_if_the_looks_see_its_messages_in_the_list() -> None:
@@ -220,8 +252,8 @@ def test_a_message_that_kills_its_worker_is_told_at_the_second_look() -> None:
     watched.workers = worker(started=22, ends=[killed(20)])
     assert watched.look(queue(held("a", 25, redelivered=True))) == ["PoisonMessage"]
     assert watched.messages["PoisonMessage"].startswith(
-        '1 message was delivered again and again without a retry, one of them 3 times (task "tts.render"), and in '
-        "between containers of the workers were OOMKilled."
+        '1 message (task "tts.render") was delivered again and again without a retry, 3 times, and in '
+        "between containers of the workers were OOMKilled. It may be what kills them."
     )
 
 
@@ -333,7 +365,20 @@ def test_a_queue_that_only_rises_is_told_after_its_time() -> None:
 
     assert told.index(["RisingDepth"]) == 20
     assert told[-1] == ["RisingDepth"]
-    assert "for 720 seconds, from 0 to 240 waiting messages" in watched.messages["RisingDepth"]
+    assert watched.messages["RisingDepth"].startswith(
+        "the queue has risen and never fallen for 720 seconds, from 0 to 240 waiting messages."
+    )
+
+
+@pytest.mark.parametrize(("rising_seconds", "looks"), [(1800, 20), (300, 10)])
+def test_a_queue_that_has_stopped_rising_is_over(rising_seconds: int, looks: int) -> None:
+    """After ten minutes, or `risingSeconds`, and three looks more."""
+    watched = Watched(spec=StuckSpec(rising_seconds=rising_seconds, rising_messages=100))
+    for number in range(80):
+        watched.look(queue(held("busy", -1), ready=10 * number, next_one=f"{number}"))
+    told = [watched.look(queue(held("busy", -1), ready=790, next_one=f"{number}")) for number in range(40)]
+
+    assert told == [["RisingDepth"]] * (looks + 2) + [[]] * (40 - looks - 2)
 
 
 @pytest.mark.parametrize(
@@ -361,6 +406,9 @@ def test_messages_that_nobody_can_decode_are_told_at_the_second_look() -> None:
     assert watched.messages["UndecodableMessages"].startswith(
         "1 message of those that are consumed next is not Celery's"
     )
+    assert "quarantines all messages of the queue, also Celery's" in watched.messages["UndecodableMessages"]
+    assert "restoreFrom and as: New then puts back those that can be read" in watched.messages["UndecodableMessages"]
+    assert len(watched.messages["UndecodableMessages"]) < 560
 
 
 def test_one_message_that_cannot_be_decoded_and_was_taken_is_not_told() -> None:

@@ -176,6 +176,36 @@ def test_redelivered_messages_are_told_with_how_the_workers_have_ended() -> None
     )
 
 
+def test_an_error_of_another_verdict_is_not_called_transient() -> None:
+    """Half of the jobs are enough for the verdict over all."""
+    found = diagnosed(
+        *(failed(REFUSED, name=f"a{n}") for n in range(2)), *(failed(OWN, name=f"b{n}") for n in range(2))
+    )
+
+    assert found.verdict == "Transient"
+    assert sentence(found) == (
+        "The errors of at least half of the jobs are transient, so a retry helps these, and they need not be purged: "
+        'ConnectionRefusedError in "tts.render" (2 jobs; python/ConnectionError), app.voices.VoiceError in '
+        '"tts.render" (2 jobs, Unknown; no-rule)'
+    )
+
+
+def test_mixed_errors_have_each_its_verdict() -> None:
+    found = diagnosed(failed(WRONG, name="a"), failed(REFUSED, name="b"))
+
+    assert "(1 job, Deterministic; python/TypeError)" in sentence(found)
+    assert "(1 job, Transient; python/ConnectionError)" in sentence(found)
+
+
+def test_an_error_whose_class_is_not_shown_says_how_to_have_it_shown() -> None:
+    found = diagnosed(failed({"exc_type": "own", "exc_module": "secret", "exc_message": ["m"]}))
+
+    assert 'an error of a class that is not shown in "tts.render" (1 job; no-rule)' in sentence(found)
+    assert sentence(found).endswith(
+        "Name the class that is not shown in diagnosis.rules of the target, and it is shown"
+    )
+
+
 def test_messages_that_a_clean_stop_gave_back_are_counted_and_not_talked_about() -> None:
     found = diagnosed(message(redelivered=True), ends=[ContainerEnd(restarts=1, reason="Error", exit_code=1)])
 

@@ -1,5 +1,6 @@
 """A restart has helped once messages are consumed again: what shows it, and what does not."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -116,10 +117,11 @@ async def test_a_restart_that_does_not_help_fails_and_enqueues_nothing() -> None
 async def test_while_a_restart_is_verified_the_phase_says_so_and_a_late_delivery_is_enough() -> None:
     case = restarting()
     case.broker.add("waiting")
-    phases = []
+    phases, messages = [], []
 
     def later() -> None:
         phases.append(case.status.phase)
+        messages.append(case.status.message)
         case.broker.is_consumed = case.environment.now() > NOW + timedelta(seconds=50)
 
     case.environment.on_pause = later
@@ -127,6 +129,12 @@ async def test_while_a_restart_is_verified_the_phase_says_so_and_a_late_delivery
     status = await case.reaches("Succeeded")
 
     assert set(phases) == {"Verifying"}
+    (message,) = set(messages)
+    assert re.fullmatch(
+        r"fails at 2030-01-01T00:01:\d\dZ unless this is resolved: "
+        "waiting until the restarted workers consume messages",
+        message,
+    )
     assert [(one.status, one.reason) for one in status.conditions if one.type == "Consumed"] == [("True", "Completed")]
     assert case.broker.queued() == ["waiting", case.task_id("a")]
 

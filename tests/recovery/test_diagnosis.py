@@ -87,6 +87,7 @@ async def test_transient_errors_hold_the_recovery_which_says_what_to_do_instead(
     assert message.startswith(f"fails at {timestamp(NOW + timedelta(minutes=15))} unless this is resolved: ")
     assert "the errors are transient, so a retry helps and nothing has to be purged: ConnectionRefusedError" in message
     assert "a recovery whose purge.mode is None" in message
+    assert "counts for all queues of the target, and set it back to Hold afterwards: kubectl patch" in message
     assert 'kubectl patch qt/media -n media --type=merge -p \'{"spec":{"policy":{"diagnosis":"Ignore"}}}\'' in message
     assert made.status.phase == "Planning"
     assert diagnosis(made).verdict == "Transient"
@@ -219,7 +220,12 @@ async def test_a_dry_run_is_not_held_and_is_once_it_is_resumed() -> None:
     await made.reconciled()
     assert "The errors are transient, so a retry helps" in made.status.message
     assert made.status.message.startswith("suspended: would purge 1 message")
+    assert "Once spec.suspend is false, the recovery is held while the errors are transient" in made.status.message
+    edit(made, policy={"diagnosis": "Ignore"})
+    await made.reconciled()
+    assert "To continue, set spec.suspend to false; " in made.status.message
 
+    edit(made)
     made.resource.change(suspend=False)
     await held(made)
 

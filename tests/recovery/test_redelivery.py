@@ -200,6 +200,16 @@ async def test_with_a_restart_what_the_former_processes_have_left_is_given_back_
     assert status.message == 'workers restarted; 3 messages given back to the queue; "tts": messages are consumed'
 
 
+async def test_with_all_workers_at_0_messages_are_given_back_and_nobody_is_said_to_be_restarted() -> None:
+    case = redelivering(restart={"annotate": True})
+    case.workers.add("worker", replicas=0, pods=0, drained=True, oldest_process=None)
+
+    status = await case.reaches("Succeeded")
+
+    assert (case.workers.restarted, case.broker.queued()) == ([], ["first", "second", "running", "waiting"])
+    assert status.message.startswith("3 messages given back to the queue. No worker consumes the queue")
+
+
 async def test_with_a_restart_the_former_pods_are_waited_for_unless_they_are_overdue() -> None:
     case = redelivering(restart={"annotate": True})
     ends = "2030-01-01T00:05:00Z"

@@ -731,7 +731,7 @@ class Reason(StrEnum):
         "DeafWorkers",
         Outcome.TARGET,
         "Messages wait and none is taken, although workers are ready and hold no message of the queue.",
-        "Restart the workers: a recovery with `purge.mode: None` and `restart.annotate: true`. It purges nothing.",
+        "Unless they run long tasks, restart them: a recovery with `purge.mode: None` and `restart.annotate: true`.",
     )
     STRANDED_MESSAGES = (
         "StrandedMessages",
@@ -743,7 +743,7 @@ class Reason(StrEnum):
         "RetryLoop",
         Outcome.TARGET,
         "Messages of the queue are retried again and again.",
-        "Fix the task and purge the queue: a recovery that lists the jobs. If their errors are transient, wait.",
+        "Create a suspended recovery: its plan says whether a retry helps. If not, fix the task and resume it.",
     )
     POISON_MESSAGE = (
         "PoisonMessage",
@@ -767,7 +767,7 @@ class Reason(StrEnum):
         "UndecodableMessages",
         Outcome.TARGET,
         "Messages that are consumed next are not Celery's. A worker that takes one of them may exit.",
-        "Purge the queue: a recovery with `purge.takeUnreadable: true`. Find out which program wrote them.",
+        "Find out which program wrote them. Purge the queue, and put back what can be read: docs/stuck.md says how.",
     )
     RECOVERY_PROPOSED = (
         "RecoveryProposed",

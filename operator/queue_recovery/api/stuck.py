@@ -60,7 +60,8 @@ class StuckSpec(Model):
         1800,
         ge=0,
         le=604800,
-        description="The number of waiting messages has only risen for this long, by `risingMessages` or more.",
+        description="The number of waiting messages has risen and never fallen for this long, by `risingMessages` or "
+        "more, and has risen within the last 10 minutes, or this long if that is shorter.",
     )
     rising_messages: int = Field(
         1000,

@@ -199,7 +199,7 @@ class Proposals:
             found = known.found  # the outage that makes tasks fail may be that of their results, too
         note = ""
         if found is not None and is_retry_enough(found):
-            errors = named([one.exception or "of an unknown class" for one in found.errors], most=_NAMED)
+            errors = named([one.exception or "a class that is not shown" for one in found.errors], most=_NAMED)
             note = f"No recovery is proposed: the errors are transient ({errors}), so a retry helps"
         self._diagnosed[incident.queue.name] = _Diagnosed(now, found, note)
         return note

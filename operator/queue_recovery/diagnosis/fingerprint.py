@@ -7,7 +7,7 @@ from typing import Final
 from queue_recovery.diagnosis.failure import Failure
 
 _SHOWN: Final = 4
-"""Digits of a fingerprint, 16 bits: enough for the errors of one status, and too few to test a guess of the message."""
+"""Digits of a fingerprint, 16 bits: enough for the errors of one status, and too few to guess an unknown message."""
 
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _VALUE: Final = re.compile(r"[\d@/\\=<>%#&]")

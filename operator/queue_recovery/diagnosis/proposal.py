@@ -60,11 +60,11 @@ _REMEDIES: Final[Mapping[Reason, _Remedy]] = {
 
 
 def proposed(finding: Finding, spec: StuckSpec, *, target: str, queue: str) -> QueueRecoverySpec | None:
-    """Return the recovery that cures it, suspended; None: none does, or too little is known for one.
+    """Return the recovery that cures it, suspended; None: none does, or too little is known.
 
     Only fields that matter are set, so that it reads as a person would have written it.
     """
-    parts = _REMEDIES[finding.reason](finding, spec)
+    parts = _REMEDIES[finding.reason](finding, spec) if finding.is_sure else None
     if parts is None:
         return None
     return QueueRecoverySpec.model_validate(

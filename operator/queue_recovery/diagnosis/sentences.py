@@ -1,9 +1,9 @@
 """A diagnosis in a sentence, as a plan's message says it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from queue_recovery.api.diagnosis import Diagnosis, ErrorSignature
+from queue_recovery.api.diagnosis import Diagnosis, ErrorSignature, Verdict
 
 _NAMED: Final = 3
 
@@ -14,25 +14,45 @@ _SAID: Final = {
     "Unknown": "Whether the errors are transient is not known",
 }
 
+_SAID_OF_HALF: Final = {
+    "Deterministic": "The errors of at least half of the jobs are not transient, so a retry does not help these",
+    "Transient": "The errors of at least half of the jobs are transient, so a retry helps these, and they need not "
+    "be purged",
+}
+"""The same where other errors are known of which this is not known."""
+
+_NOT_SHOWN: Final = "Name the class that is not shown in diagnosis.rules of the target, and it is shown"
+
 
 def sentence(diagnosis: Diagnosis) -> str:
     """Say why the jobs fail and whether a retry helps; empty: nothing is known of it."""
-    shown = [_error(one) for one in diagnosis.errors[:_NAMED]]
+    said = [*_of_errors(diagnosis), _redelivered(diagnosis), _missing(diagnosis.missing)]
+    return ". ".join(filter(None, said))
+
+
+def _of_errors(diagnosis: Diagnosis) -> Iterator[str]:
+    shown = diagnosis.errors[:_NAMED]
+    if not shown:
+        return
+    listed = ", ".join(_error(one, diagnosis.verdict) for one in shown)
     more = diagnosis.errors_total - len(shown)
-    said = ""
-    if shown:
-        said = f"{_SAID[diagnosis.verdict]}: {', '.join(shown)}{f' and {more} more' if more > 0 else ''}"
-        if diagnosis.known < diagnosis.of:
-            said = f"{said}. {_unknown(diagnosis.of - diagnosis.known)}"
-    return ". ".join(filter(None, [said, _redelivered(diagnosis), _missing(diagnosis.missing)]))
+    is_of_all = all(one.verdict == diagnosis.verdict for one in diagnosis.errors)
+    lead = _SAID[diagnosis.verdict] if is_of_all else _SAID_OF_HALF.get(diagnosis.verdict, _SAID[diagnosis.verdict])
+    yield f"{lead}: {listed}{f' and {more} more' if more > 0 else ''}"
+    if diagnosis.known < diagnosis.of:
+        yield _unknown(diagnosis.of - diagnosis.known)
+    if any(one.exception is None for one in shown):
+        yield _NOT_SHOWN
 
 
-def _error(error: ErrorSignature) -> str:
-    name = error.exception or "an error of an unknown class"
+def _error(error: ErrorSignature, overall: Verdict) -> str:
+    """Describe an error, with its verdict where that is not the one over all of them."""
+    name = error.exception or "an error of a class that is not shown"
     task = f' in "{error.task}"' if error.task else ""
     jobs = f"{error.jobs} {'job' if error.jobs == 1 else 'jobs'}"
     attempts = f", {error.attempts} attempts" if error.attempts > error.jobs else ""
-    return f"{name}{task} ({jobs}{attempts}; {error.rule})"
+    verdict = "" if error.verdict == overall else f", {error.verdict}"
+    return f"{name}{task} ({jobs}{attempts}{verdict}; {error.rule})"
 
 
 def _unknown(count: int) -> str:

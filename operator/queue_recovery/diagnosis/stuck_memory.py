@@ -64,6 +64,8 @@ class Rise:
     since: datetime
     base: int
     last: int
+    rose: datetime
+    """The last look that saw more messages than the look before; before there is one, the first look."""
     times: int = 0
     """Looks that saw more messages than the look before."""
 
@@ -140,7 +142,7 @@ def remember(
             lists=lists,
             held=held,
             is_complete=look.is_complete,
-            rise=Rise(since=at, base=look.ready, last=look.ready),
+            rise=_rise(None, look.ready, at),
             undecodable_last=undecodable,
             tracks=_bounded(_tracks({}, look, at, job_task), most),
             told=told or {},
@@ -176,8 +178,10 @@ def with_ends(memory: Memory, workers: WorkersLook) -> Memory:
 
 def _rise(rise: Rise | None, ready: int, at: datetime) -> Rise:
     if rise is None or ready < rise.last:
-        return Rise(since=at, base=ready, last=ready)
-    return replace(rise, last=ready, times=rise.times + (ready > rise.last))
+        return Rise(since=at, base=ready, last=ready, rose=at)
+    if ready == rise.last:
+        return rise
+    return replace(rise, last=ready, rose=at, times=rise.times + 1)
 
 
 def _tracks(before: Mapping[bytes, Track], look: QueueLook, at: datetime, job_task: str | None) -> dict[bytes, Track]:

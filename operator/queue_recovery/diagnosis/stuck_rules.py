@@ -16,12 +16,15 @@ ALLOWANCE: Final = timedelta(seconds=5)
 """Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
 
 RECENT: Final = timedelta(minutes=10)
-"""How long ago a message was last retried at most, for a loop that goes on."""
+"""How long ago a message was last retried at most, or a queue last rose, for what goes on."""
 
 _LEAST_RISES: Final = 3
 """Looks that saw the queue rise: a burst is one."""
 
 _LONGEST_NAME: Final = 100
+
+_NAMED: Final = 2
+"""Tasks that a message names."""
 
 _UNLOCKING: Final = "celery.chord_unlock"
 """Celery's own task that waits for a chord by retrying itself every second, where the result backend is not Redis."""
@@ -40,6 +43,8 @@ class Finding:
     """Those of them that this look has seen."""
     saw_all: bool = True
     """Whether this look has seen all of them."""
+    is_sure: bool = True
+    """Whether nothing else is known that looks the same; otherwise no recovery is proposed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +80,10 @@ def poison(case: Case) -> Finding | None:
     how = "were OOMKilled" if killed else "were killed or ended with an error"
     return Finding(
         reason=Reason.POISON_MESSAGE,
-        message=f"{_messages(count)} {_were(count)} delivered again and again without a retry, one of them "
-        f"{worst.deliveries} times{_of_task(worst)}, and in between containers of the workers {how}. One of these "
-        "messages may be what kills them. Purge it with a recovery that selects it (purge.select), or raise the memory "
-        "limit",
+        message=f"{_messages(count)}{_of_tasks(found)} {_were(count)} delivered again and again without a retry, "
+        f"{_one_of(count)}{worst.deliveries} times, and in between containers of the workers {how}. "
+        f"{'It' if count == 1 else 'One of these messages'} may be what kills them. Purge it with a recovery that "
+        "selects it (purge.select), or raise the memory limit",
         tasks=_tasks(found),
         messages=seen,
         saw_all=len(seen) == count,
@@ -100,9 +105,10 @@ def retry_loop(case: Case) -> Finding | None:
     count, seen = len(found), _seen(case, found)
     return Finding(
         reason=Reason.RETRY_LOOP,
-        message=f"{_messages(count)} {'has' if count == 1 else 'have'} been retried {_times(least)} or more and "
-        f"{'goes' if count == 1 else 'go'} on, one of them {_times(worst.retries)}{_of_task(worst)}. If the error is "
-        "not transient, fix the task and create a recovery that purges the queue and lists the jobs",
+        message=f"{_messages(count)}{_of_tasks(found)} {'has' if count == 1 else 'have'} been retried {_times(least)} "
+        f"or more, {_one_of(count)}{_times(worst.retries)}, and {'goes' if count == 1 else 'go'} on. Create a recovery "
+        "with suspend: true that purges the queue and lists the jobs: its plan says whether the errors are transient, "
+        "if they can be read. If they are not, fix the task and set suspend to false",
         tasks=_tasks(found),
         messages=seen,
         saw_all=len(seen) == count,
@@ -118,12 +124,20 @@ def deaf(case: Case) -> Finding | None:
     if case.at - workers.ready_since < least or _may_be_working(case, case.at - least):
         return None
     pods = f"{_pods(workers.ready_pods)} of the workers {'is' if workers.ready_pods == 1 else 'are'}"
+    again = sum(one.redelivered for tail in case.look.lists.values() for one in tail.messages)
+    unless = (
+        f"But {again} of those that are consumed next {_were(again)} delivered before, and a worker may still run "
+        f"{'it' if again == 1 else 'one of them'}, if a task runs longer than Celery's visibility timeout. Look with "
+        "celery inspect active first. If no worker runs one, restart them"
+        if again
+        else "If they do not run a task that takes so long without prefetching, restart them"
+    )
     return Finding(
         reason=Reason.DEAF_WORKERS,
         message=f"{_messages(case.look.ready)} {'waits' if case.look.ready == 1 else 'wait'} and none was taken for "
-        f"{still.total_seconds():.0f} seconds, although {pods} ready and no process of theirs holds any of the queue. "
-        "If they do not run a task that takes so long without prefetching, restart them: create a recovery with "
-        "purge.mode: None and restart.annotate: true",
+        f"{still.total_seconds():.0f} seconds, although {pods} ready and no process of theirs holds any message of "
+        f"the queue. {unless}: create a recovery with purge.mode: None and restart.annotate: true",
+        is_sure=not again,
     )
 
 
@@ -136,7 +150,9 @@ def undecodable(case: Case) -> Finding | None:
         reason=Reason.UNDECODABLE_MESSAGES,
         message=f"{_messages(count)} of those that are consumed next {'is' if count == 1 else 'are'} not Celery's, in "
         "two looks in a row. A worker that takes one may exit. Find out which program wrote them, and purge the queue "
-        "with a recovery that has purge.takeUnreadable: true",
+        "with a recovery, which quarantines all messages of the queue, also Celery's. It needs purge.takeUnreadable: "
+        "true if no message at either end of the queue can be read. Another recovery with restoreFrom and as: New then "
+        "puts back those that can be read, as new tasks",
     )
 
 
@@ -178,17 +194,18 @@ def hoarded(case: Case) -> Finding | None:
 
 
 def rising(case: Case) -> Finding | None:
-    """Tell of a queue that has only risen."""
+    """Tell of a queue that has risen and never fallen, and still rises."""
     rise, spec = case.memory.rise, case.spec
     if not spec.rising_seconds or rise is None or rise.times < _LEAST_RISES:
         return None
-    lasted, risen = case.at - rise.since, rise.last - rise.base
-    if lasted < timedelta(seconds=spec.rising_seconds) or risen < spec.rising_messages:
+    lasted, risen, least = case.at - rise.since, rise.last - rise.base, timedelta(seconds=spec.rising_seconds)
+    if lasted < least or risen < spec.rising_messages or case.at - rise.rose > min(least, RECENT):
         return None
     return Finding(
         reason=Reason.RISING_DEPTH,
-        message=f"the queue has only risen for {lasted.total_seconds():.0f} seconds, from {rise.base} to {rise.last} "
-        "waiting messages. Scale the workers up, or find out why their tasks take longer. No recovery is needed",
+        message=f"the queue has risen and never fallen for {lasted.total_seconds():.0f} seconds, from {rise.base} to "
+        f"{rise.last} waiting messages. Scale the workers up, or find out why their tasks take longer. No recovery is "
+        "needed",
     )
 
 
@@ -257,8 +274,17 @@ def _seen(case: Case, found: Mapping[bytes, Track]) -> Sequence[MessageFacts]:
     return [facts for name, facts in seen.items() if OF_MESSAGE + name in found]
 
 
-def _of_task(track: Track) -> str:
-    return "" if track.task is None else f' (task "{track.task[:_LONGEST_NAME]}")'
+def _of_tasks(found: Mapping[bytes, Track]) -> str:
+    tasks = _tasks(found)
+    if not tasks:
+        return ""
+    shown = ", ".join(f'"{task[:_LONGEST_NAME]}"' for task in tasks[:_NAMED])
+    more = f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else ""
+    return f" (task {shown})" if len(tasks) == 1 else f" (tasks {shown}{more})"
+
+
+def _one_of(count: int) -> str:
+    return "" if count == 1 else "one of them "
 
 
 def _messages(count: int) -> str:

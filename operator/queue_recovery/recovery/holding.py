@@ -11,15 +11,21 @@ from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import is_preparing
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.stranded import describe_redelivery
+from queue_recovery.recovery.transient import is_held
 from queue_recovery.recovery.wording import counted, quoted
 
 _GO_ON = "To continue, set spec.suspend to false; to end the recovery, set spec.cancel to true"
+
+_HELD_NEXT = (
+    "Once spec.suspend is false, the recovery is held while the errors are transient, unless policy.diagnosis of the "
+    "target is Ignore; to end the recovery, set spec.cancel to true"
+)
 
 
 async def hold(recovery: Recovery) -> None:
     """Write to the status that the recovery is suspended."""
     if is_preparing(recovery):
-        await recovery.wait_for(Reason.SUSPENDED, f"suspended: {_plan(recovery)}. {_GO_ON}")
+        await recovery.wait_for(Reason.SUSPENDED, f"suspended: {_plan(recovery)}. {await _go_on(recovery)}")
         return
     jobs = recovery.status.jobs
     with suppress(RecoveryError):  # an unavailable broker does not delay the message
@@ -33,6 +39,12 @@ async def hold(recovery: Recovery) -> None:
         f"Until it is resumed, the lock of {queues} is held{fails}. {_GO_ON}"
     )
     await recovery.save(progress=(Reason.SUSPENDED, message), update={"jobs": jobs})
+
+
+async def _go_on(recovery: Recovery) -> str:
+    with suppress(RecoveryError):  # a target that cannot be read does not delay the message
+        return _HELD_NEXT if await is_held(recovery) else _GO_ON
+    return _GO_ON
 
 
 def _plan(recovery: Recovery) -> str:

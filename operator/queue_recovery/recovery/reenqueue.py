@@ -166,7 +166,7 @@ async def _report(
 
 def _results(recovery: Recovery, jobs: str) -> list[str]:
     """Return the results of a recovery that purges nothing, in the order of its steps."""
-    restarted = recovery.restarts_workers
+    restarted = recovery.restarts_workers and any(worker.replicas > 0 for worker in recovery.status.workers)
     redelivered = find(recovery.status.conditions, ConditionType.REDELIVERED)
     consumed = find(recovery.status.conditions, ConditionType.CONSUMED)
     return [

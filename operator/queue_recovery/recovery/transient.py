@@ -63,6 +63,7 @@ def _message(recovery: Recovery, plan: Plan) -> str:
     patch = '{"spec":{"policy":{"diagnosis":"Ignore"}}}'
     return (
         f"{why}. Nothing is purged meanwhile. Wait for what the jobs depend on, or correct it, and let Celery retry; "
-        "enqueue jobs that have failed for good with a recovery whose purge.mode is None. To purge all the same, run: "
+        "enqueue jobs that have failed for good with a recovery whose purge.mode is None. To purge all the same, set "
+        "policy.diagnosis to Ignore, which counts for all queues of the target, and set it back to Hold afterwards: "
         f"kubectl patch qt/{target} -n {namespace} --type=merge -p '{patch}'"
     )
