@@ -9,6 +9,7 @@ from queue_recovery.controller.logs import place_of
 from queue_recovery.controller.target_conditions import NO_BROKER, Verdict, evidence_verdict
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.evidence_sources import SOURCE_SECONDS, invalid_rules, read_results
+from queue_recovery.recovery.origins import of_results
 from queue_recovery.recovery.ports.environment import Environment
 
 _NO_TASK: Final = "queue-recovery.check"
@@ -38,12 +39,12 @@ async def _check_results(spec: QueueTargetSpec, environment: Environment) -> Ver
         async with asyncio.timeout(SOURCE_SECONDS):
             await read_results(environment, spec, [_NO_TASK])
     except TimeoutError:
-        where = "spec.diagnosis.results"
-        message = (
-            f"Celery's results could not be read within {SOURCE_SECONDS:.0f} s. Check the URL of {where}, that its "
-            "server runs, and that network policies let the operator reach it"
+        silent = RecoveryError(
+            Reason.BROKER_UNAVAILABLE,
+            f"Celery's results could not be read within {SOURCE_SECONDS:.0f} s. Check that their server runs, and that "
+            "network policies let the operator reach it",
         )
-        return "False", Reason.BROKER_UNAVAILABLE, message
+        return "False", silent.reason, of_results(silent, spec).message
     except RecoveryError as error:
         return "False", error.reason, error.message
     except Exception as error:  # noqa: BLE001  # any that a driver raises; nothing of a recovery depends on it
