@@ -5,15 +5,19 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from kubernetes.aio.client import ApiClient, Configuration
 from redis.asyncio import Redis
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.inspection.results import key_prefix, result_of
 from queue_recovery.broker.redis_results import RedisResults
+from queue_recovery.controller.evidence_check import check_evidence
 from queue_recovery.recovery.errors import RecoveryError
 from sandbox.broker import Broker as Server
 from sandbox.processes import ROOT
 from tests.broker import documented
+from tests.controller.environments import GivenSecrets, environment_of
+from tests.recovery.fakes import target
 
 FAILURE = {
     "status": "FAILURE",
@@ -152,4 +156,29 @@ async def test_a_user_who_may_not_read_them_is_told_so(server: Server, redis: Re
 
     assert raised.value.reason == Reason.BROKER_PERMISSION_DENIED
     await results.aclose()
+    await redis.acl_deluser("narrow")
+
+
+async def told(url: str, diagnosis: dict[str, object]) -> tuple[str, str, str]:
+    """Return the condition of a target whose broker and results have this URL."""
+    async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
+        secrets = GivenSecrets(api, {"results": {"url": url}, "redis": {"url": url}})
+        environment = environment_of(api, secrets=secrets)
+        verdict = await check_evidence(target(diagnosis=diagnosis), environment, is_broker_usable=True)
+    assert verdict is not None
+    return verdict
+
+
+@pytest.mark.parametrize("ref", [{"urlSecretRef": {"name": "results", "key": "url"}}, {}])
+async def test_a_target_tells_whether_they_can_be_read(server: Server, redis: Redis, ref: dict[str, object]) -> None:
+    await redis.acl_setuser("narrow", enabled=True, passwords=["+wqxz"], commands=["+@all"], keys=["tts"])
+    of_narrow = server.url.replace("redis://", "redis://narrow:wqxz@")
+
+    assert (await told(server.url, {"results": ref}))[:2] == ("True", "EvidenceReadable")
+    status, reason, message = await told(of_narrow, {"results": ref})
+
+    assert (status, reason) == ("False", "BrokerPermissionDenied")
+    assert "%R~celery-task-meta-* and +getrange" in message
+    assert f'Secret "{"results" if ref else "redis"}", key "url"' in message
+    assert "wqxz" not in message
     await redis.acl_deluser("narrow")

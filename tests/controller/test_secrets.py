@@ -88,6 +88,7 @@ TARGET = {
         "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
         "jobStore": {"mongodb": SPEC.model_dump(by_alias=True)},
         "queues": [{"name": "tts", "workers": [{"name": "tts"}]}],
+        "diagnosis": {"results": {"urlSecretRef": {"name": "results", "key": "url"}}},
     },
 }
 
@@ -204,7 +205,7 @@ async def test_of_a_targets_secrets_no_piece_is_in_the_status_in_the_log_or_in_t
     written_once = asyncio.Event()
 
     async with ApiClient(Configuration(host="http://127.0.0.1:1")) as api:
-        secrets = GivenSecrets(api, {"redis": {"url": broker}, "mongo": {"url": job_store}})
+        secrets = GivenSecrets(api, {"redis": {"url": broker}, "results": {"url": broker}, "mongo": {"url": job_store}})
         environment = environment_of(api, secrets=secrets)
         metrics = Metrics(with_names=True)
 
@@ -228,6 +229,7 @@ async def test_of_a_targets_secrets_no_piece_is_in_the_status_in_the_log_or_in_t
         await monitor.aclose()
 
     assert "BrokerReachable" in statuses[0]
+    assert "EvidenceReadable" in statuses[0]
     searched([*statuses, (await metrics.page()).decode()], written)
 
 

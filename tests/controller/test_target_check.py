@@ -1,5 +1,6 @@
 """What a check of a target says of its servers, and of what it could not check."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
@@ -49,11 +50,16 @@ def server(unverified: str | None, held: Unacked | None = None) -> SimpleNamespa
 
 
 def environment(
-    broker: str | None, job_store: str | None, *, permitted: bool = True, held: Unacked | None = None
+    broker: str | None,
+    job_store: str | None,
+    *,
+    permitted: bool = True,
+    held: Unacked | None = None,
+    results: Reason | None = None,
 ) -> Environment:
     """Return one whose servers are healthy and reached in this way.
 
-    INVALID: their URL cannot be used; DENIED: the operator may not read it.
+    INVALID: their URL cannot be used; DENIED: the operator may not read it. `results`: why Celery's cannot be read.
     """
 
     async def connected(how: str | None, invalid: Reason) -> SimpleNamespace:
@@ -67,7 +73,13 @@ def environment(
         if not permitted:
             raise RecoveryError(Reason.FORBIDDEN, "may not get secrets; bind the permissions")
 
+    async def connected_results(_: object) -> SimpleNamespace:
+        if results is not None:
+            raise RecoveryError(results, "they cannot be read")
+        return SimpleNamespace(read=nothing, aclose=nothing)
+
     made = SimpleNamespace(
+        results=connected_results,
         now=lambda: datetime(2026, 5, 1, tzinfo=UTC),
         broker=lambda _: connected(broker, Reason.INVALID_BROKER_URL),
         job_store=lambda _: connected(job_store, Reason.INVALID_JOB_STORE_URL),
@@ -206,3 +218,40 @@ async def test_a_server_that_cannot_be_used_is_named_with_the_secret_and_the_key
     assert job_store is not None
     assert broker.message == 'it cannot be used. The URL is in Secret "redis", key "url"'
     assert job_store.message == 'it cannot be used. The URL is in Secret "mongo", key "url"'
+
+
+RESULTS = {"diagnosis": {"results": {"urlSecretRef": {"name": "results", "key": "url"}}}}
+OF_THE_BROKER: Mapping[str, object] = {"diagnosis": {"results": {}}}
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "broker", "results", "evidence", "ready"),
+    [
+        (RESULTS, None, None, ("True", "EvidenceReadable"), ("True", "Usable")),
+        (RESULTS, None, Reason.SECRET_NOT_FOUND, ("False", "SecretNotFound"), ("True", "Usable")),
+        (RESULTS, None, Reason.FORBIDDEN, ("False", "Forbidden"), ("True", "Usable")),
+        (RESULTS, DENIED, Reason.FORBIDDEN, ("Unknown", "NotChecked"), ("False", "Forbidden")),
+        (RESULTS, INVALID, None, ("True", "EvidenceReadable"), ("False", "InvalidBrokerURL")),
+        (OF_THE_BROKER, INVALID, None, ("Unknown", "NotChecked"), ("False", "InvalidBrokerURL")),
+        (OF_THE_BROKER, DENIED, None, ("Unknown", "NotChecked"), ("False", "Forbidden")),
+        ({}, None, None, None, ("True", "Usable")),
+    ],
+)
+async def test_evidence_that_cannot_be_read_is_a_warning_and_a_permission_is_told_once(
+    diagnosis: Mapping[str, object],
+    broker: str | None,
+    results: Reason | None,
+    evidence: tuple[str, str] | None,
+    ready: tuple[str, str],
+) -> None:
+    """The Secret of the results is the only one without which recoveries run, so it does not count for `Permitted`."""
+    spec = QueueTargetSpec.model_validate({**SPEC, **diagnosis})
+
+    status = await check_target(spec, QueueTargetStatus(), environment(broker, None, results=results), generation=1)
+
+    assert verdicts(status).get("EvidenceReadable") == evidence
+    assert verdicts(status)["Ready"] == ready
+    if broker == DENIED:
+        told = find(status.conditions, ConditionType.EVIDENCE_READABLE)
+        assert told is not None
+        assert "See the condition Permitted" in told.message

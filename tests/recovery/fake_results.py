@@ -13,9 +13,12 @@ class FakeResults(Faults):
         """Begin without results."""
         super().__init__(log)
         self.results: dict[str, TaskResult] = {}
+        self.asked: list[Sequence[str]] = []
+        """The ids of each call of `read`."""
 
     async def read(self, task_ids: Sequence[str]) -> Mapping[str, TaskResult]:
         self._called("read")
+        self.asked.append(task_ids)
         return {one: self.results[one] for one in task_ids if one in self.results}
 
     async def aclose(self) -> None:

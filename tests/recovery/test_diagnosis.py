@@ -325,8 +325,14 @@ async def test_results_of_the_jobs_and_of_retried_messages_are_evidence() -> Non
 @pytest.mark.parametrize(
     ("error", "why"),
     [
-        (RecoveryError(Reason.BROKER_UNAVAILABLE, "no answer of 10.0.0.1"), "BrokerUnavailable"),
-        (RecoveryError(Reason.SECRET_NOT_FOUND, 'no Secret "results"'), "SecretNotFound"),
+        (
+            RecoveryError(Reason.BROKER_UNAVAILABLE, "the broker is away. Wait"),
+            "BrokerUnavailable (the broker is away)",
+        ),
+        (
+            RecoveryError(Reason.SECRET_NOT_FOUND, 'no Secret "results". Create it'),
+            'SecretNotFound (no Secret "results")',
+        ),
         (ValueError("the card of alice"), "an unexpected error"),
     ],
 )
@@ -346,7 +352,7 @@ async def test_results_that_cannot_be_read_are_named_and_prevent_nothing(error: 
 async def test_results_that_never_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     made = case(None)
     edit(made, **RESULTS)
-    monkeypatch.setattr(evidence, "_SECONDS", 0.01)
+    monkeypatch.setattr(evidence, "SOURCE_SECONDS", 0.01)
 
     async def hang(task_ids: Sequence[str]) -> Mapping[str, TaskResult]:
         del task_ids
@@ -365,7 +371,49 @@ async def test_errors_of_the_job_store_that_cannot_be_read_are_named_too() -> No
 
     await made.reaches("Succeeded")
 
-    assert diagnosis(made).missing == ["the errors in the job store: JobStoreUnavailable"]
+    assert diagnosis(made).missing == ["the errors in the job store: JobStoreUnavailable (away)"]
+
+
+RETRIED = MessageFacts(task_id="m", task="t", retries=3, redelivered=False, sent_by=None)
+NO_FIELD = {"jobStore": {"mongodb": {**STORE, "fields": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (NO_FIELD, "map fields.error in the target's jobStore, or set diagnosis.results"),
+        ({**NO_FIELD, **RESULTS}, "map fields.error in the target's jobStore"),
+        ({}, "set diagnosis.results"),
+        ({"jobStore": None}, "set diagnosis.results"),
+    ],
+)
+async def test_where_no_error_is_known_the_plan_says_what_to_set_in_the_target(
+    spec: Mapping[str, object], says: str
+) -> None:
+    made = case(suspend=True)
+    made.broker.facts = [RETRIED]
+    edit(made, **spec)
+
+    await made.reconciled()
+
+    assert (diagnosis(made).known, diagnosis(made).of) == (0, 1)
+    assert f". Why they fail is not known: {says}." in made.status.message
+
+
+async def test_where_all_is_set_or_a_source_is_away_the_plan_does_not_ask_for_more() -> None:
+    made = case(suspend=True)
+    made.broker.facts = [RETRIED]
+    edit(made, **RESULTS)
+    await made.reconciled()
+    assert diagnosis(made).missing == []
+
+    away = case(suspend=True)
+    away.broker.facts = [RETRIED]
+    edit(away, **RESULTS, **NO_FIELD)
+    away.environment.fail_always("results", RecoveryError(Reason.BROKER_UNAVAILABLE, "away"))
+    await away.reconciled()
+
+    assert diagnosis(away).missing == ["Celery's results: BrokerUnavailable (away)"]
 
 
 async def test_of_redelivered_messages_the_workers_containers_tell_more() -> None:

@@ -72,6 +72,10 @@ class ConditionType(Explained):
         "EtasVisible",
         "No held message has an ETA beyond `visibilityTimeoutSeconds`. A warning only; absent without that field.",
     )
+    EVIDENCE_READABLE = (
+        "EvidenceReadable",
+        "The evidence that `diagnosis` names can be read. A warning only; absent without `results` and `rules`.",
+    )
     STUCK = "Stuck", "A queue of the target is stuck, as far as the operator can tell. A warning only; recoveries run."
 
 

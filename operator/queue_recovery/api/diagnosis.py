@@ -186,5 +186,9 @@ class Diagnosis(Model):
         None, description="How the workers' containers have ended, if messages were redelivered or a worker was lost."
     )
     missing: list[ShownName] = Field(
-        [], max_length=MOST_JOBS, exclude_if=is_empty, description="Evidence that could not be read, and the reason."
+        [],
+        max_length=MOST_JOBS,
+        exclude_if=is_empty,
+        description="Evidence that could not be read, and the reason; or "
+        "what to set in the target, where no error is known.",
     )

@@ -726,6 +726,17 @@ class Reason(StrEnum):
         "A URL cannot be used yet, so it is unknown whether the transport is verified.",
         "See the conditions `BrokerReachable` and `JobStoreReachable`.",
     )
+    EVIDENCE_READABLE = (
+        "EvidenceReadable",
+        Outcome.TARGET,
+        "The rules in `diagnosis.rules` are valid, and Celery's results can be read if `diagnosis.results` is set.",
+    )
+    INVALID_RULE = (
+        "InvalidRule",
+        Outcome.TARGET,
+        "A `message` in `diagnosis.rules` is no regular expression to the operator, so its rule matches nothing.",
+        "Write it in the syntax of Rust's `regex`, with a backslash before a bracket that is meant literally.",
+    )
     NOT_STUCK = ("NotStuck", Outcome.TARGET, "Nothing that was seen of the target's queues says that one is stuck.")
     DEAF_WORKERS = (
         "DeafWorkers",

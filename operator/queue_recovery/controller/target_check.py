@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from queue_recovery.api.conditions import ConditionType
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+from queue_recovery.controller.evidence_check import check_evidence
 from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
 from queue_recovery.controller.stuck_status import eta_verdict, longest_etas, stuck_verdict, with_stuck
 from queue_recovery.controller.stuck_watch import Findings, StuckQueues, StuckWatch, looks_at
@@ -66,6 +67,10 @@ async def check_target(
             "the operator has its permissions in this namespace",
         ),
     }
+    reachable = broker.verdicts[ConditionType.BROKER_REACHABLE][0] == "True"
+    evidence = await check_evidence(spec, environment, is_broker_usable=reachable)
+    if evidence is not None:
+        verdicts[ConditionType.EVIDENCE_READABLE] = evidence
     verdicts[ConditionType.TRANSPORT_VERIFIED] = transport_verdict(transports, servers=2 if spec.job_store else 1)
     return QueueTargetStatus(
         observed_generation=generation,

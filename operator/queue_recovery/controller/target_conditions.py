@@ -1,17 +1,19 @@
 """The conditions of a target, one for each cause. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from queue_recovery.api.conditions import Condition, ConditionStatus, ConditionType, find, set_condition
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetStatus
+from queue_recovery.recovery.wording import named
 
 _WARNINGS: Final = {
     ConditionType.EVICTION_SAFE,
     ConditionType.TRANSPORT_VERIFIED,
     ConditionType.STUCK,
     ConditionType.ETAS_VISIBLE,
+    ConditionType.EVIDENCE_READABLE,
 }
 """A target may be ready no matter what these say."""
 
@@ -68,6 +70,30 @@ def transport_verdict(transports: Mapping[str, str | None], *, servers: int) -> 
     return "True", Reason.VERIFIED, "the operator verifies certificates and host names"
 
 
+def evidence_verdict(invalid_rules: Sequence[int], results: Verdict | None) -> Verdict:
+    """Judge what a target's `diagnosis` names.
+
+    Args:
+        invalid_rules: the numbers of its rules that are not valid.
+        results: of Celery's results; None: the target has none.
+    """
+    bad: list[Verdict] = []
+    if invalid_rules:
+        named_rules = named([f"spec.diagnosis.rules[{number}]" for number in invalid_rules])
+        message = (
+            f"{named_rules}: message is no regular expression that the operator can read, so it matches nothing. "
+            "Write it in the syntax of Rust's regex, with a backslash before a bracket that is meant literally"
+        )
+        bad.append(("False", Reason.INVALID_RULE, message))
+    if results is not None and results[0] == "False":
+        bad.append(results)
+    if bad:
+        return "False", bad[0][1], ". ".join(message for _, _, message in bad)
+    if results is not None and results[0] != "True":
+        return results
+    return "True", Reason.EVIDENCE_READABLE, "what diagnosis names can be read"
+
+
 def with_ready(found: Mapping[ConditionType, Verdict]) -> dict[ConditionType, Verdict]:
     """Add `Ready`, and let `Permitted` alone report missing permissions.
 
@@ -75,6 +101,8 @@ def with_ready(found: Mapping[ConditionType, Verdict]) -> dict[ConditionType, Ve
     """
     verdicts = dict(found)
     denied = [kind for kind, (_, reason, _) in verdicts.items() if reason == Reason.FORBIDDEN]
+    if _WARNINGS.issuperset(denied):
+        denied = []  # it is the evidence's Secret alone, without which recoveries run: its own condition tells of it
     if denied and ConditionType.PERMITTED not in denied:
         # An admission policy, or permissions revoked a moment ago: the review of permissions does not show it.
         verdicts[ConditionType.PERMITTED] = verdicts[denied[0]]
@@ -82,7 +110,7 @@ def with_ready(found: Mapping[ConditionType, Verdict]) -> dict[ConditionType, Ve
         if kind is not ConditionType.PERMITTED:
             verdicts[kind] = NO_PERMISSION
     if verdicts[ConditionType.BROKER_REACHABLE] == NO_PERMISSION:
-        verdicts[ConditionType.EVICTION_SAFE] = verdicts[ConditionType.STUCK] = NO_PERMISSION
+        verdicts |= {kind: NO_PERMISSION for kind, verdict in verdicts.items() if verdict == NO_BROKER}
     if denied and verdicts[ConditionType.TRANSPORT_VERIFIED][0] == "Unknown":
         verdicts[ConditionType.TRANSPORT_VERIFIED] = NO_PERMISSION
     bad = [verdict for kind, verdict in verdicts.items() if verdict[0] == "False" and kind not in _WARNINGS]

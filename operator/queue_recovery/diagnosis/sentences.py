@@ -7,6 +7,9 @@ from queue_recovery.api.diagnosis import Diagnosis, ErrorSignature, Verdict
 
 _NAMED: Final = 3
 
+NOT_KNOWN: Final = "why they fail is not known"
+"""What `missing` alone has if no error is known and the target could say where errors are."""
+
 _SAID: Final = {
     "Deterministic": "The errors are not transient, so a retry does not help",
     "Transient": "The errors are transient, so a retry helps and nothing has to be purged",
@@ -70,4 +73,6 @@ def _redelivered(diagnosis: Diagnosis) -> str:
 
 
 def _missing(missing: Sequence[str]) -> str:
+    if missing and missing[0].startswith(NOT_KNOWN):
+        return f"{missing[0][:1].upper()}{missing[0][1:]}"
     return f"Not looked at: {', '.join(missing)}" if missing else ""

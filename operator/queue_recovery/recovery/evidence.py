@@ -11,12 +11,12 @@ from queue_recovery.api.diagnosis import Diagnosis
 from queue_recovery.api.target import QueueSpec, QueueTargetSpec
 from queue_recovery.diagnosis.evidence import ContainerEnd, Evidence, JobEvidence, MessageFacts, TaskResult
 from queue_recovery.diagnosis.failure import Failure
-from queue_recovery.diagnosis.rules import is_valid
 from queue_recovery.diagnosis.signatures import Judged, Signatures
 from queue_recovery.diagnosis.verdict import diagnosis_of
 from queue_recovery.recovery.best_effort import log_unexpected
 from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.evidence_sources import SOURCE_SECONDS, invalid_rules, read_results, unset_sources
 from queue_recovery.recovery.frozen_jobs import store_of
 from queue_recovery.recovery.jobs import ListedJob, task_name
 from queue_recovery.recovery.ports import StoredJob
@@ -25,9 +25,6 @@ from queue_recovery.recovery.recovery import Recovery
 
 Report = Callable[[str, Exception], None]
 """Takes what met an unexpected error, and the error."""
-
-_SECONDS: Final = 5.0
-"""For each source of evidence: a plan does not wait longer for a server that does not answer."""
 
 _IN_JOB_STORE: Final = "the errors in the job store"
 _IN_RESULTS: Final = "Celery's results"
@@ -98,7 +95,10 @@ async def _judged(target: QueueTargetSpec, evidence: Evidence) -> Diagnosis | No
         judged.append(one)
         await asyncio.sleep(0)
     named = [rule.exception for rule in rules if rule.exception is not None]
-    return diagnosis_of(judged, evidence, known=signatures.known, named=named)
+    found = diagnosis_of(judged, evidence, known=signatures.known, named=named)
+    if found is None or found.known or found.missing or not found.of:
+        return found
+    return found.model_copy(update={"missing": unset_sources(target)})
 
 
 def has_lost_errors(now: Diagnosis, before: Diagnosis) -> bool:
@@ -118,10 +118,8 @@ class _Gathering:
 
     async def check_rules(self) -> None:
         """Record rules of the target that say nothing."""
-        for number, rule in enumerate(self._target.diagnosis.rules):
-            if not is_valid(rule):
-                self.missing.append(f"diagnosis.rules[{number}]: no valid regular expression")
-            await asyncio.sleep(0)
+        for number in await invalid_rules(self._target):
+            self.missing.append(f"diagnosis.rules[{number}]: no valid regular expression")
 
     async def errors(self, recovery: Recovery, jobs: Sequence[ListedJob]) -> Mapping[str, Failure]:
         """Return the errors in the documents of these jobs, by id."""
@@ -173,11 +171,7 @@ class _Gathering:
         if not task_ids or self._target.diagnosis.results is None:
             return {}
         async with self._noting(_IN_RESULTS):
-            results = await self._environment.results(self._target)
-            try:
-                return await results.read(list(dict.fromkeys(task_ids)))
-            finally:
-                await results.aclose()
+            return await read_results(self._environment, self._target, list(dict.fromkeys(task_ids)))
         return {}
 
     async def ends(self, jobs: Sequence[JobEvidence], queues: Mapping[str, QueueSpec]) -> Sequence[ContainerEnd] | None:
@@ -193,12 +187,13 @@ class _Gathering:
     async def _noting(self, what: str) -> AsyncIterator[None]:
         """Suppress every error of a source, and record that it could not be read."""
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(SOURCE_SECONDS):
                 yield
         except TimeoutError:
-            self.missing.append(f"{what}: no answer within {_SECONDS:.0f} s")
+            self.missing.append(f"{what}: no answer within {SOURCE_SECONDS:.0f} s")
         except RecoveryError as error:
-            self.missing.append(f"{what}: {error.reason}")
+            problem, _, _ = error.message.partition(". ")
+            self.missing.append(f"{what}: {error.reason} ({problem})")
         except Exception as error:  # noqa: BLE001  # any that a driver raises
             self.missing.append(f"{what}: an unexpected error")
             self._report(f"reading {what}", error)

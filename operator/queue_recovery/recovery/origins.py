@@ -28,6 +28,11 @@ _SERVERS: Final[dict[str, Server]] = {
 }
 """The server of an error with this reason; errors with other reasons may name it in `server`."""
 
+_MAY_NOT_READ: Final = (
+    "the broker's ACL forbids reading Celery's results (spec.diagnosis.results); grant the user in the URL "
+    "%R~celery-task-meta-* and +getrange, as docs/diagnosis.md shows"
+)
+
 
 def with_origin(error: RecoveryError, target: QueueTargetSpec | None) -> RecoveryError:
     """Return the error with the Secret and the key of the server's URL in its message.
@@ -41,6 +46,30 @@ def with_origin(error: RecoveryError, target: QueueTargetSpec | None) -> Recover
         return error
     message = error.message.removesuffix(".")
     return type(error)(error.reason, f'{message}. The URL is in Secret "{ref.name}", key "{ref.key}"')
+
+
+def of_results(error: RecoveryError, target: QueueTargetSpec) -> RecoveryError:
+    """Return an error that was met on the way to Celery's results, with their field, Secret and key in its message.
+
+    The driver's room speaks of the broker, which may be another server.
+
+    Args:
+        error: of reading the results; returned unchanged if it concerns no server, as one that names a Secret.
+        target: of the results.
+    """
+    results = target.diagnosis.results
+    ref = None if results is None else results.url_secret_ref
+    if error.reason == Reason.BROKER_PERMISSION_DENIED:
+        error = RecoveryError(error.reason, _MAY_NOT_READ)
+    if ref is None:
+        return with_origin(error, target)
+    if error.reason != Reason.INVALID_CERTIFICATE and (error.server or _SERVERS.get(error.reason)) != "broker":
+        return error
+    message = error.message.removesuffix(".").replace("the broker", "the server")
+    if error.reason != Reason.BROKER_UNAVAILABLE:  # which may name a host that is called so
+        message = message.replace("broker.tls", "diagnosis.results.tls")
+    where = f'Secret "{ref.name}", key "{ref.key}" (spec.diagnosis.results.urlSecretRef)'
+    return type(error)(error.reason, f"{message}. The URL is in {where}")
 
 
 def _url_ref(server: Server | None, target: QueueTargetSpec) -> SecretKeyRef | None:
