@@ -17,8 +17,8 @@ class FakeResults(Faults):
         """The ids of each call of `read`."""
 
     async def read(self, task_ids: Sequence[str]) -> Mapping[str, TaskResult]:
-        self._called("read")
         self.asked.append(task_ids)
+        self._called("read")
         return {one: self.results[one] for one in task_ids if one in self.results}
 
     async def aclose(self) -> None:
