@@ -352,6 +352,7 @@ async def test_retention_asks_for_the_recovery_and_unlinks_the_quarantine_of_eac
     assert not await redis.keys(f"{taken.quarantine}*")
 
 
+@pytest.mark.thorough
 async def test_a_hundred_queues_cost_one_look_at_unacked_and_no_script_touches_two_of_them(
     connect: Connect, server: Server, redis: Redis
 ) -> None:

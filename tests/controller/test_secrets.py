@@ -166,6 +166,7 @@ def searched(texts: list[str], written: io.StringIO) -> None:
     written.truncate()
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 @given(urls=broker_urls)
 @example(urls=[f"redis://:9137?{MARK}=zz@redis"])

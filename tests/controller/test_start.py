@@ -44,11 +44,13 @@ async def answer(*arguments: str, **environment: str) -> tuple[int | None, list[
     return process.returncode, output.decode().splitlines()
 
 
+@pytest.mark.thorough
 async def test_it_tells_its_version_without_a_cluster() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert await answer("--version") == (0, [f"queue-recovery {version}"])
 
 
+@pytest.mark.thorough
 async def test_without_a_cluster_it_ends_with_one_line() -> None:
     code, [line] = await answer(HOME="/nonexistent")
     assert code == 2

@@ -68,6 +68,7 @@ async def test_keda_scales_nothing_while_the_workers_are_at_0_and_is_as_before_i
     assert await team.replicas() == 1
 
 
+@pytest.mark.thorough
 async def test_without_an_operator_the_script_gives_keda_its_former_pause_back(team: Team) -> None:
     await team.stubborn_workers(replicas=1)
     await team.target()

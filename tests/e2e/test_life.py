@@ -94,6 +94,7 @@ async def test_the_target_shows_what_people_ask_keys_and_llen_for(team: Team) ->
     assert cause["message"].startswith("2 messages in unacked were delivered")
 
 
+@pytest.mark.thorough
 async def test_a_target_has_an_event_when_something_goes_wrong_and_when_it_is_right_again(team: Team) -> None:
     await team.workers()
     await team.kubectl("delete", "secret", "redis")

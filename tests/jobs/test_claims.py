@@ -127,6 +127,7 @@ async def test_of_two_recoveries_that_claim_at_the_same_moment_only_one_gets_eac
     assert first & second == frozenset()
 
 
+@pytest.mark.thorough
 async def test_many_jobs_are_claimed_and_settled_in_one_call_each(store: JobStore, collection: Collection) -> None:
     names = [f"{number:04}" for number in range(1000)]
     await collection.insert_many([{"_id": name, **FAILED} for name in names])

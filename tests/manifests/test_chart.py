@@ -57,10 +57,10 @@ def namespaced(folder: Path, *names: str) -> Objects:
     ("values", "folders"),
     [
         ({}, ["manifests"]),
-        ({"admission.enabled": True}, ["manifests", "manifests/admission"]),
+        pytest.param({"admission.enabled": True}, ["manifests", "manifests/admission"], marks=pytest.mark.thorough),
         ({"monitoring.enabled": True}, ["manifests", "manifests/monitoring"]),
-        ({"networkPolicy.enabled": True}, ["manifests", "manifests/network"]),
-        ({"openshift.enabled": True}, ["manifests/openshift"]),
+        pytest.param({"networkPolicy.enabled": True}, ["manifests", "manifests/network"], marks=pytest.mark.thorough),
+        pytest.param({"openshift.enabled": True}, ["manifests/openshift"], marks=pytest.mark.thorough),
         (
             {"openshift.enabled": True, "admission.enabled": True, "networkPolicy.enabled": True},
             ["manifests/openshift", "manifests/admission", "manifests/network"],
