@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 
 import pytest
 import pytest_asyncio
@@ -212,9 +213,17 @@ async def _surveys(team: Team, number: int) -> int:
 
 
 def _events(team: Team) -> list[Json]:
-    """Return the namespace's audit events, but for the posts of events on the target, which surveys cause."""
+    """Return the namespace's audit events.
+
+    But for the posts of events on the target, which surveys cause, and for writes that came too late: the Deployment's
+    controller has changed it since it was read, and they are tried again.
+    """
     in_namespace = [one for one in team.sandbox.audit() if one.get("objectRef", {}).get("namespace") == team.namespace]
-    return [one for one in in_namespace if not _is_told_on_target(one["objectRef"])]
+    return [one for one in in_namespace if not _is_told_on_target(one["objectRef"]) and not _is_conflict(one)]
+
+
+def _is_conflict(event: Json) -> bool:
+    return bool(event.get("responseStatus", {}).get("code") == HTTPStatus.CONFLICT)
 
 
 def _is_told_on_target(about: Json) -> bool:
