@@ -41,7 +41,7 @@ QUICK = "import signal; signal.pause()"
 
 @dataclass(frozen=True)
 class SlowWorkers:
-    """Workers that go on after they were asked to end, until the test lets them."""
+    """Workers that go on after they were asked to end, until the test lets them; those that start then are ordinary."""
 
     folder: Path
 
@@ -50,8 +50,9 @@ class SlowWorkers:
         """The program of each."""
         return (
             "import os, pathlib, signal, time\n"
-            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
             f"folder = pathlib.Path({str(self.folder)!r})\n"
+            "if (folder / 'end').exists(): signal.pause()\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
             "(folder / f'working-{os.getpid()}').touch()\n"
             "while not (folder / 'end').exists(): time.sleep(0.02)\n"
         )
