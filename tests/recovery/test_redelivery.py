@@ -1,11 +1,13 @@
 """A recovery that gives back the messages in `unacked` whose consumer is gone, through the ports."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.ports import Consumer, Run
+from queue_recovery.recovery.preparing import Requeue
 from sandbox.processes import until
 from tests.recovery.fakes import CLUSTER, NOW, Case, target
 
@@ -210,10 +212,14 @@ async def test_with_all_workers_at_0_messages_are_given_back_and_nobody_is_said_
     assert status.message.startswith("3 messages given back to the queue. No worker consumes the queue")
 
 
-async def test_with_a_restart_the_former_pods_are_waited_for_unless_they_are_overdue() -> None:
+KILLED = "2030-01-01T00:05:00Z"
+"""When the former pod has to end."""
+
+
+async def awaiting_a_former_pod() -> tuple[Case, "asyncio.Task[Requeue | None]"]:
+    """Return a recovery that has restarted the workers, and waits for one of their former pods to end."""
     case = redelivering(restart={"annotate": True})
-    ends = "2030-01-01T00:05:00Z"
-    stopping = {"stops_by": ends, "stopping": f'pod "old" is killed at {ends}', "oldest_process": STARTED}
+    stopping = {"stops_by": KILLED, "stopping": f'pod "old" is killed at {KILLED}', "oldest_process": STARTED}
     case.workers.on_call["restart"] = lambda: case.workers.on_call.update(
         follow=lambda: case.workers.change("worker", **stopping)
     )
@@ -223,9 +229,14 @@ async def test_with_a_restart_the_former_pods_are_waited_for_unless_they_are_ove
         return 'pod "old" is killed' in case.status.message
 
     await until(said, "the former pod to be named", seconds=10)
+    case.workers.on_call.clear()
+    return case, working
+
+
+async def test_with_a_restart_the_former_pods_are_waited_for_unless_they_are_overdue() -> None:
+    case, working = await awaiting_a_former_pod()
     assert "running" not in case.broker.queued()
 
-    case.workers.on_call.clear()
     case.environment.time = NOW + timedelta(minutes=6)
     case.workers.change("worker", replicas=3)
     await working
@@ -236,21 +247,9 @@ async def test_with_a_restart_the_former_pods_are_waited_for_unless_they_are_ove
 
 
 async def test_with_a_restart_a_pod_that_ends_some_seconds_after_it_was_killed_is_waited_for() -> None:
-    case = redelivering(restart={"annotate": True})
-    ends = "2030-01-01T00:05:00Z"
-    stopping = {"stops_by": ends, "stopping": f'pod "old" is killed at {ends}', "oldest_process": STARTED}
-    case.workers.on_call["restart"] = lambda: case.workers.on_call.update(
-        follow=lambda: case.workers.change("worker", **stopping)
-    )
-    working = case.start()
-
-    async def said() -> bool:
-        return 'pod "old" is killed' in case.status.message
-
-    await until(said, "the former pod to be named", seconds=10)
-    case.workers.on_call.clear()
+    case, working = await awaiting_a_former_pod()
     case.environment.time = NOW + timedelta(minutes=5, seconds=3)
-    case.workers.change("worker", stopping=f'pod "old-but-one" is killed at {ends}')
+    case.workers.change("worker", stopping=f'pod "old-but-one" is killed at {KILLED}')
 
     async def still_waits() -> bool:
         return working.done() or 'pod "old-but-one" is killed' in case.status.message
