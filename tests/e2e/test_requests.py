@@ -26,6 +26,8 @@ _SURVEY = "patch queuetargets/status"
 _CHANCE = 10
 """How many more states of a drain and of a rollout may be seen, told and watched one time than another."""
 
+_LATE = (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
+
 _OF_A_SURVEY = ("get secrets", "get secrets", "list deployments", "list replicasets", "list pods", _SURVEY)
 
 Obstacle = Callable[[Team], Awaitable[None]]
@@ -219,11 +221,12 @@ def _events(team: Team) -> list[Json]:
     controller has changed it since it was read, and they are tried again.
     """
     in_namespace = [one for one in team.sandbox.audit() if one.get("objectRef", {}).get("namespace") == team.namespace]
-    return [one for one in in_namespace if not _is_told_on_target(one["objectRef"]) and not _is_conflict(one)]
+    return [one for one in in_namespace if not _is_told_on_target(one["objectRef"]) and not _is_late(one)]
 
 
-def _is_conflict(event: Json) -> bool:
-    return bool(event.get("responseStatus", {}).get("code") == HTTPStatus.CONFLICT)
+def _is_late(event: Json) -> bool:
+    """Whether a write was refused for the version that it names, or for the `test` of a JSON patch."""
+    return event.get("responseStatus", {}).get("code") in _LATE
 
 
 def _is_told_on_target(about: Json) -> bool:

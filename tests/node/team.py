@@ -5,6 +5,7 @@ import base64
 import json
 import shlex
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 
 import yaml
 
@@ -34,11 +35,12 @@ class Team:
         """Return what `kubectl get` shows in the namespace, as an object."""
         return await self.cluster.read("-n", self.namespace, *arguments)
 
-    async def set_up(self, workers: Sequence[Object] | None = None) -> None:
+    async def set_up(self, workers: Sequence[Object] | None = None, *, manifests: Path = EXAMPLE) -> None:
         """Start the servers and the workers, grant the operator access, and describe the queues in a target.
 
         Args:
             workers: Deployments of `tts-worker` and others; by default the example's own.
+            manifests: Where the target is read; by default in the example of this version.
         """
         servers = self.cluster.servers
         await self.cluster.apply(
@@ -55,7 +57,7 @@ class Team:
         if workers:
             await self.cluster.apply(*workers, namespace=self.namespace)
             await self.rolled_out(*(one["metadata"]["name"] for one in workers if one["kind"] == "Deployment"))
-        [target] = example("queuetarget.yaml")
+        [target] = example("queuetarget.yaml", manifests=manifests)
         target["spec"]["queues"] = [queue for queue in target["spec"]["queues"] if queue["name"] == "tts"]
         await self.cluster.apply(target, namespace=self.namespace)
         condition = "Ready" if workers else "BrokerReachable"
@@ -248,9 +250,9 @@ def worker(
     return deployment(name, shlex.split(celery), replicas=replicas, container=container, pod=pod)
 
 
-def example(name: str) -> list[Object]:
+def example(name: str, *, manifests: Path = EXAMPLE) -> list[Object]:
     """Return the objects of one of the example's manifests, for any namespace."""
-    found = list(yaml.safe_load_all((EXAMPLE / name).read_text()))
+    found = list(yaml.safe_load_all((manifests / name).read_text()))
     for body in found:
         body["metadata"].pop("namespace", None)
     return found

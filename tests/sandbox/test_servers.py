@@ -39,9 +39,9 @@ def flavour(request: pytest.FixtureRequest) -> Flavour:
     return found
 
 
-async def ask(broker: Broker, *command: str) -> object:
-    """Send one command on a new connection, which no restart has interrupted."""
-    async with Redis.from_url(broker.url, socket_timeout=0.3, retry=Retry(NoBackoff(), 0)) as client:
+async def ask(broker: Broker, *command: str, seconds: float = 10) -> object:
+    """Send one command on a new connection, which no restart has interrupted; wait that long for its answer."""
+    async with Redis.from_url(broker.url, socket_timeout=seconds, retry=Retry(NoBackoff(), 0)) as client:
         return await client.execute_command(*command)  # type: ignore[no-untyped-call] # redis-py has no types here
 
 
@@ -74,7 +74,7 @@ async def test_a_paused_broker_does_not_answer_until_it_is_resumed(scope: Scope,
     await ask(broker, "SET", "key", "value")
     broker.pause()
     with pytest.raises(RedisTimeoutError):
-        await ask(broker, "GET", "key")
+        await ask(broker, "GET", "key", seconds=0.3)
 
     broker.resume()
 
