@@ -142,16 +142,24 @@ async def test_a_worker_that_is_out_of_memory_again_and_again_is_freed_of_its_me
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
 
 
-async def test_a_message_whose_task_is_out_of_memory_each_time_is_told_as_poison(team: Team) -> None:
+async def _poison(team: Team) -> Object | None:
+    [queue] = (await team.read("queuetarget", "media"))["status"]["queues"]
+    return next((cause for cause in queue.get("stuck", ()) if cause["reason"] == "PoisonMessage"), None)
+
+
+async def _proposed(team: Team) -> str | None:
+    cause = await _poison(team)
+    return None if cause is None else cause.get("proposal")
+
+
+async def test_a_message_whose_task_is_out_of_memory_each_time_is_told_as_poison_and_purged_as_proposed(
+    team: Team,
+) -> None:
     """Acknowledged late, it comes back each time that the kubelet has started the container again."""
     await team.set_up(workers=special_worker(visible_seconds=1, resources=_LITTLE_MEMORY))
     await send(team, "tts.hog")
 
-    async def told() -> Object | None:
-        [queue] = (await team.read("queuetarget", "media"))["status"]["queues"]
-        return next((cause for cause in queue.get("stuck", ()) if cause["reason"] == "PoisonMessage"), None)
-
-    cause = await team.cluster.until(told, "the target to tell of it", seconds=300)
+    cause = await team.cluster.until(lambda: _poison(team), "the target to tell of it", seconds=300)
     fourth = await team.redis("LINDEX", "hogs", "3")
 
     assert '(task "tts.hog")' in cause["message"]
@@ -161,6 +169,14 @@ async def test_a_message_whose_task_is_out_of_memory_each_time_is_told_as_poison
     assert late < _TWO_LOOKS
     stuck = "jsonpath={.status.conditions[?(@.type=='Stuck')].reason}"
     assert await team.kubectl("get", "queuetarget", "media", "-o", stuck) == "PoisonMessage"
+
+    policy = json.dumps({"spec": {"policy": {"propose": True}}})
+    await team.kubectl("patch", "queuetarget", "media", "--type=merge", "-p", policy)
+    name = await team.cluster.until(lambda: _proposed(team), "a recovery to be proposed", seconds=_TWO_LOOKS)
+    assert (await team.read("queuerecovery", name))["spec"]["suspend"] is True
+    await team.suspend(name, held=False)
+    status = await team.reached(name, "Succeeded", seconds=180)
+    assert status["messages"]["quarantined"] == 1, json.dumps(status, indent=1)
 
 
 async def test_workers_on_the_network_of_their_node_are_no_unknown_consumers(team: Team) -> None:
