@@ -301,6 +301,7 @@ def test_the_api_server_takes_all_of_it(cluster: Cluster, home: Path) -> None:
     assert len(said.splitlines()) == len(objects)
 
 
+@pytest.mark.thorough
 def test_a_second_operator_is_installed_beside_the_first_upgraded_and_uninstalled(
     cluster: Cluster, home: Path, namespace: str
 ) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from queue_recovery.recovery.ports import SCALE_BACK_TO
 from queue_recovery.workers.autoscaler_objects import PAUSED, PAUSED_BY
 from queue_recovery.workers.snapshot import note_labels
@@ -74,6 +76,7 @@ async def test_a_label_that_is_no_number_of_replicas_changes_nothing_and_is_name
         assert deployment["metadata"]["labels"][SCALE_BACK_TO] == replicas
 
 
+@pytest.mark.thorough
 async def test_a_user_who_may_not_list_scaled_objects_scales_the_workers_back_and_is_told_of_the_rest(
     fleet: Fleet, tmp_path: Path
 ) -> None:
