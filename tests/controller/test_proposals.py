@@ -178,7 +178,7 @@ async def test_an_open_proposal_that_would_do_something_else_is_named_and_no_sec
 
     assert len(incident.api.created) == 1
     assert incident.cause().proposal is None
-    note = f'QueueRecovery "{first["metadata"]["name"]}" was proposed before, for something else. Delete it'
+    note = f'QueueRecovery "{first["metadata"]["name"]}" was proposed before and does something else. Delete it'
     assert note in incident.cause().message
     incident.api.bodies.clear()
     await incident.loop("b", looks=2)
@@ -399,7 +399,7 @@ async def test_another_recovery_of_that_name_is_named_and_left_alone() -> None:
     await again.look(6)
 
     [note] = again.told("ProposalRefused")
-    assert f'QueueRecovery "{name}" exists, and is not the proposal of that name' in note
+    assert f'QueueRecovery "{name}" exists, but the operator did not propose it for this cause' in note
     assert again.api.bodies == {name: stolen}
     assert again.cause().proposal is None
 

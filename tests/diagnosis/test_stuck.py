@@ -203,8 +203,8 @@ def test_a_retry_loop_names_its_tasks_and_how_to_learn_whether_a_retry_helps() -
     message = watched.messages["RetryLoop"]
     assert message.startswith(f'3 messages (tasks "{"a" * 100}", "{"b" * 100}" and 1 more) have been retried 10 times')
     assert message.endswith(
-        "its plan says whether the errors are transient, if they can be read. If they are not, fix the "
-        "task and set suspend to false"
+        "its plan says whether the errors are transient, if they can be read. If they are not transient, "
+        "fix the task and set suspend to false"
     )
     assert len(message) <= 600
 

@@ -184,7 +184,7 @@ def test_an_error_of_another_verdict_is_not_called_transient() -> None:
 
     assert found.verdict == "Transient"
     assert sentence(found) == (
-        "The errors of at least half of the jobs are transient, so a retry helps these, and they need not be purged: "
+        "At least half of the known failures are transient, so a retry helps these, and they need no purge: "
         'ConnectionRefusedError in "tts.render" (2 jobs; python/ConnectionError), app.voices.VoiceError in '
         '"tts.render" (2 jobs, Unknown; no-rule)'
     )
@@ -201,9 +201,7 @@ def test_an_error_whose_class_is_not_shown_says_how_to_have_it_shown() -> None:
     found = diagnosed(failed({"exc_type": "own", "exc_module": "secret", "exc_message": ["m"]}))
 
     assert 'an error of a class that is not shown in "tts.render" (1 job; no-rule)' in sentence(found)
-    assert sentence(found).endswith(
-        "Name the class that is not shown in diagnosis.rules of the target, and it is shown"
-    )
+    assert sentence(found).endswith("To have its class shown, name it in diagnosis.rules of the target")
 
 
 def test_messages_that_a_clean_stop_gave_back_are_counted_and_not_talked_about() -> None:

@@ -85,7 +85,7 @@ async def test_transient_errors_hold_the_recovery_which_says_what_to_do_instead(
     message = await made.waits(Reason.TRANSIENT_ERRORS)
 
     assert message.startswith(f"fails at {timestamp(NOW + timedelta(minutes=15))} unless this is resolved: ")
-    assert "the errors are transient, so a retry helps and nothing has to be purged: ConnectionRefusedError" in message
+    assert "the errors are transient, so a retry helps, and they need no purge: ConnectionRefusedError" in message
     assert "a recovery whose purge.mode is None" in message
     assert "counts for all queues of the target, and set it back to Hold afterwards: kubectl patch" in message
     assert 'kubectl patch qt/media -n media --type=merge -p \'{"spec":{"policy":{"diagnosis":"Ignore"}}}\'' in message
@@ -143,7 +143,7 @@ async def test_it_is_held_on_while_its_evidence_cannot_be_read_any_more(source: 
 
     assert_untouched(made)
     assert (diagnosis(made).verdict, len(diagnosis(made).missing)) == ("Transient", 1)
-    assert "Not looked at: " in made.status.message
+    assert "Not used: " in made.status.message
     edit(made, policy={"diagnosis": "Ignore"}, **RESULTS)
     await made.reaches("Succeeded")
 

@@ -68,8 +68,8 @@ class ApprovalParts(Model):
     recovery: Digest = Field(description="The UID, and the fields of the spec that cannot change.")
     broker: Digest = Field(description="The target's `broker`.")
     job_store: Digest = Field(description="The target's `jobStore`, if jobs are listed.")
-    workers: Digest = Field(description="The names of the queues, and of the Deployments that would be stopped.")
-    messages: Digest = Field(description="`message` and `tasks` of the target's queues, if jobs are listed.")
+    workers: Digest = Field(description="The names of the queues, and of the workers involved.")
+    messages: Digest = Field(description="`message` and `tasks` of the recovered queues, if jobs are listed.")
     jobs: Digest = Field(
         description="The tasks of the jobs. With `restoreFrom`: the recovery whose messages would be put back."
     )

@@ -120,11 +120,13 @@ class DiagnosisSpec(Model):
         description="Where Celery's results are, if they are in Redis; `{}`: in the broker's database. Without it no "
         "result is read. They are read by task id, never written, and a pickle is never loaded.",
     )
-    stuck: StuckSpec = Field(StuckSpec(), description="From when on a queue counts as stuck: docs/stuck.md.")
+    stuck: StuckSpec = Field(
+        StuckSpec(), description="Thresholds from which a queue is stuck; 0: off. See docs/stuck.md."
+    )
 
 
 class ErrorSignature(Model):
-    """Failures of one task with the same exception, and the same message but for what is quoted, numbers and names."""
+    """Failures of one task with the same exception and message, apart from quoted text, numbers, ids and paths."""
 
     task: ShownName | None = Field(None, description="Name of the task; left out where it is not known.")
     exception: Annotated[str, Field(max_length=LONGEST_EXCEPTION)] | None = Field(
@@ -134,7 +136,7 @@ class ErrorSignature(Model):
         max_length=8, description="Tells errors with the same exception apart. The message itself is never shown."
     )
     verdict: Verdict = Field(description="Whether a retry helps.")
-    rule: str = Field(max_length=200, description="The rule that decided; docs/diagnosis.md lists them.")
+    rule: str = Field(max_length=200, description="The rule that decided; see docs/diagnosis-rules.md.")
     attempts: int = Field(ge=0, description="Attempts that failed like this, as far as they are known.")
     jobs: int = Field(ge=0, description="Jobs and messages that failed like this.")
     identical: int = Field(0, ge=0, description="How many of these have the very same message.")

@@ -17,7 +17,7 @@ class Outcome(Explained):
     UNAVAILABLE = "tries again", "The recovery tries again with back-off, until its deadline."
     FAILED = "ends as Failed", "The recovery ends as Failed. Create a new one once the cause is fixed."
     CANCELLED = "ends as Cancelled", "The recovery ends as Cancelled, because the user asked for it."
-    HELD = "waits for you", "The recovery waits for the user, because its spec asks for it."
+    HELD = "waits for you", "The recovery waits for the user, as its spec or its target asks."
     PROGRESS = "goes on", "The recovery is in progress, or has ended. Nothing is wrong."
     WARNING = "goes on with a warning", "The recovery is in progress, or has ended. A warning event says what to check."
     SKIPPED = "skips the job", "The recovery goes on without the job, and lists it in `status.skipped`."
@@ -51,7 +51,7 @@ class Reason(StrEnum):
         "TargetNotFound",
         Outcome.NOT_YET,
         "The namespace has no QueueTarget of that name.",
-        "Create the target, or create a recovery that names an existing one: `kubectl get queuetargets`.",
+        "Create the target, or create a recovery that names an existing one: `kubectl get queuetargets -n NAMESPACE`.",
     )
     SECRET_NOT_FOUND = (
         "SecretNotFound",
@@ -113,7 +113,7 @@ class Reason(StrEnum):
         "A consumer that is none of the target's workers takes messages of the queue, or may hold some.",
         (
             "Find it with the broker's CLIENT LIST, stop it, and add it to `workers` in the target. With `redeliver`, "
-            "and if it consumes other queues only: `unknownConsumers: Ignore`."
+            "if it consumes other queues only: a new recovery with `unknownConsumers: Ignore`."
         ),
     )
     POD_VANISHED = (
@@ -144,7 +144,7 @@ class Reason(StrEnum):
         "WorkerPaused",
         Outcome.NOT_YET,
         "A worker's Deployment or Rollout is paused, so its rollout would never complete.",
-        "`kubectl rollout resume deployment/NAME`. For a Rollout, set `spec.paused` to false.",
+        "`kubectl rollout resume deployment/NAME -n NAMESPACE`. For a Rollout, set `spec.paused` to false.",
     )
     PODS_WOULD_NOT_RESTART = (
         "PodsWouldNotRestart",
@@ -352,7 +352,7 @@ class Reason(StrEnum):
         "WorkerNotInTarget",
         Outcome.FAILED,
         "`restart.requireImage` names a worker that is none of the queue's workers.",
-        "Create a recovery that names a worker of the message, or add the worker to the target first.",
+        "Create a recovery that names one of the queue's workers, or add the worker to the target first.",
     )
     WORKER_KIND_UNSUITED = (
         "WorkerKindUnsuited",
@@ -427,7 +427,7 @@ class Reason(StrEnum):
         "ForeignQueue",
         Outcome.FAILED,
         "The queue's list holds something other than Celery's messages.",
-        "Check the queue's name and `transportOptions`. If these are its messages, set `purge.takeUnreadable`.",
+        "Check the queue's name and `transportOptions`. If no message can be read: a new one with `takeUnreadable`.",
     )
     SHARED_ROUTE = (
         "SharedRoute",
@@ -563,7 +563,7 @@ class Reason(StrEnum):
         "AwaitingRollout",
         Outcome.PROGRESS,
         "The workers are not all available yet. The message says what is missing.",
-        "If it lasts, look at the pods: `kubectl describe pods`.",
+        "If it lasts, look at the pods: `kubectl describe pods -n NAMESPACE`.",
     )
     REDELIVERING = (
         "Redelivering",
@@ -618,7 +618,7 @@ class Reason(StrEnum):
     WORKERS_AT_ZERO = (
         "WorkersAtZero",
         Outcome.WARNING,
-        "All workers of a queue have 0 replicas, as they had before: nothing consumes what was enqueued.",
+        "All workers of a queue have 0 replicas: nothing consumes what was enqueued.",
         "Scale them up, unless an autoscaler does that when it sees messages.",
     )
     MAY_BE_HELD = (
@@ -741,7 +741,7 @@ class Reason(StrEnum):
     DEAF_WORKERS = (
         "DeafWorkers",
         Outcome.TARGET,
-        "Messages wait and none is taken, although workers are ready and hold no message of the queue.",
+        "Messages wait and none is taken, although workers are ready and hold no message.",
         "Unless they run long tasks, restart them: a recovery with `purge.mode: None` and `restart.annotate: true`.",
     )
     STRANDED_MESSAGES = (
@@ -754,13 +754,13 @@ class Reason(StrEnum):
         "RetryLoop",
         Outcome.TARGET,
         "Messages of the queue are retried again and again.",
-        "Create a suspended recovery: its plan says whether a retry helps. If not, fix the task and resume it.",
+        "A suspended recovery's plan says whether a retry helps. If not, fix the task, then resume the recovery.",
     )
     POISON_MESSAGE = (
         "PoisonMessage",
         Outcome.TARGET,
         "A message is delivered again and again while containers of the workers are killed: it may be what kills them.",
-        "Purge the queue with a recovery that selects it. Raise the memory limit if the containers are `OOMKilled`.",
+        "Purge the message with a recovery that selects it. Raise the memory limit if the containers are `OOMKilled`.",
     )
     HOARDED_MESSAGES = (
         "HoardedMessages",
@@ -800,6 +800,6 @@ class Reason(StrEnum):
     ETA_BEYOND_TIMEOUT = (
         "EtaBeyondTimeout",
         Outcome.TARGET,
-        "Workers hold a message for longer than Celery's visibility timeout, so it is delivered and run again.",
+        "Workers hold a message whose ETA is beyond Celery's visibility timeout, so it is delivered and run again.",
         "Raise `visibility_timeout` in the application and the target, or schedule such tasks in a database.",
     )

@@ -206,7 +206,7 @@ class QueueRecoverySpec(Model):
         default_factory=list,
         max_length=1000,
         description="Jobs to enqueue as new tasks, once each. To purge the queue and enqueue nothing, write an empty "
-        "list. May be left out with `restart.annotate`, which purges nothing.",
+        "list. May be left out with `restoreFrom`, `redeliver` or `restart.annotate`.",
         json_schema_extra={"x-kubernetes-validations": [_MOST_TEXT]},
     )
     purge: PurgeSpec = Field(PurgeSpec(), description="What happens to the messages in the queue.")
@@ -219,8 +219,8 @@ class QueueRecoverySpec(Model):
     )
     redeliver: RedeliverSpec | None = Field(
         None,
-        description="With `purge.mode: None`, instead of `jobs`: give the messages in `unacked` whose consumer is gone "
-        "back to the queue at once, where workers consume them next. What a running worker may hold stays. With "
+        description="With `purge.mode: None`, instead of `jobs`: give back to the queue, at once, the messages in "
+        "`unacked` whose consumer is gone; workers consume them next. What a running worker may hold stays. With "
         "`restart.annotate` the workers are restarted first, so that none holds a message from before. To use the "
         "defaults, write `redeliver: {}`.",
     )
@@ -249,7 +249,7 @@ class QueueRecoverySpec(Model):
     suspend: bool = Field(
         default=False,
         description="true: plan, show the plan in the status, and wait (a dry run). Set while the recovery runs: it "
-        "waits once the messages are taken and the workers are back, before it enqueues the next job.",
+        "waits before it enqueues the next job, with the workers back.",
     )
     cancel: bool = Field(default=False, description="true: stop, scale the workers back, and end. Cannot be undone.")
 

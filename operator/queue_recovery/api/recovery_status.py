@@ -281,7 +281,7 @@ class QueueRecoveryStatus(Model):
         "`startingDeadlineSeconds` counts from then.",
     )
     drain_start_time: Timestamp | None = Field(
-        None, description="When the drain, or the restore, started; `activeDeadlineSeconds` counts from then."
+        None, description="When the recovery started to act; `activeDeadlineSeconds` counts from then."
     )
     completion_time: Timestamp | None = Field(None, description="When the recovery ended.")
     target_snapshot: TargetSnapshot | None = Field(

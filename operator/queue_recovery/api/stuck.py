@@ -25,7 +25,7 @@ class StuckSpec(Model):
         ge=0,
         le=86400,
         description="Messages wait and none is taken for this long, although a pod of the workers has been ready for "
-        "as long and the workers hold no message of the queue. Not told of workers whose command has `--pool=solo` or "
+        "as long and the workers hold no message. Not reported for workers whose command has `--pool=solo` or "
         "`--disable-prefetch`: with early acknowledgement they hold none while they work. If the application's "
         "configuration says so instead, set a time longer than their longest task, or 0.",
     )
@@ -33,27 +33,27 @@ class StuckSpec(Model):
         1,
         ge=0,
         le=1000,
-        description="So many messages in `unacked` were delivered before the oldest running process of the workers was "
-        "started, so none of them holds these. 1,000 at most, because only the 1,000 oldest entries are read.",
+        description="This many messages in `unacked` were delivered before the oldest running process of the workers "
+        "was started, so none of them holds these. 1,000 at most, because only the 1,000 oldest entries are read.",
     )
     retry_loop_retries: int = Field(
         10,
         ge=0,
         le=1000000,
-        description="A message has been retried so often, and its retries grow.",
+        description="A message has been retried this often, and its retries grow.",
     )
     poison_deliveries: int = Field(
         3,
         ge=0,
         le=MOST_DELIVERIES,
-        description="A message was delivered so often without a retry, or a job with new messages, and between all of "
-        "these deliveries containers of the workers were killed or ended with an error.",
+        description="A message, or a job by new messages, was delivered this often without a retry, and between these "
+        "deliveries containers of the workers were killed or ended with an error.",
     )
     hoarded_messages: int = Field(
         5000,
         ge=0,
         le=100000000,
-        description="The workers hold so many messages for each of their ready pods. If more than 1,000 messages are "
+        description="The workers hold this many messages for each of their ready pods. If more than 1,000 messages are "
         "in `unacked`, the queue's share is estimated from the 1,000 oldest.",
     )
     rising_seconds: int = Field(
@@ -73,7 +73,7 @@ class StuckSpec(Model):
         1,
         ge=0,
         le=MOST_NEXT,
-        description="So many of the 5 messages that are consumed next are not Celery's, seen by two looks. A worker "
+        description="This many of the 5 messages that are consumed next are not Celery's, seen by two looks. A worker "
         "that takes such a message may exit.",
     )
 

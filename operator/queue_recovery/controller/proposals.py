@@ -211,9 +211,7 @@ class Proposals:
             return incident.told  # the watch has not reported its deletion yet
         if _does(found, incident.spec):
             return replace(incident.told, proposal=name)
-        note = (
-            f'QueueRecovery "{name}" was proposed before, for something else. Delete it, and one that fits is proposed'
-        )
+        note = f'QueueRecovery "{name}" was proposed before and does something else. Delete it to have one that fits'
         return _noted(incident, note)
 
     async def _created(self, target: CheckedTarget, incident: _Incident, name: str) -> Told:
@@ -227,7 +225,7 @@ class Proposals:
             if not _is_for(found, incident):
                 raise RecoveryError(
                     Reason.PROPOSAL_REFUSED,
-                    f'QueueRecovery "{name}" exists, and is not the proposal of that name. Delete it',
+                    f'QueueRecovery "{name}" exists, but the operator did not propose it for this cause. Delete it',
                 )
         self._reported.clear()
         return replace(incident.told, proposal=name)

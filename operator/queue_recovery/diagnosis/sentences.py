@@ -12,19 +12,18 @@ NOT_KNOWN: Final = "why they fail is not known"
 
 _SAID: Final = {
     "Deterministic": "The errors are not transient, so a retry does not help",
-    "Transient": "The errors are transient, so a retry helps and nothing has to be purged",
+    "Transient": "The errors are transient, so a retry helps, and they need no purge",
     "Mixed": "Some errors are transient and some are not",
     "Unknown": "Whether the errors are transient is not known",
 }
 
 _SAID_OF_HALF: Final = {
-    "Deterministic": "The errors of at least half of the jobs are not transient, so a retry does not help these",
-    "Transient": "The errors of at least half of the jobs are transient, so a retry helps these, and they need not "
-    "be purged",
+    "Deterministic": "At least half of the known failures are not transient, so a retry does not help these",
+    "Transient": "At least half of the known failures are transient, so a retry helps these, and they need no purge",
 }
 """The same where other errors are known of which this is not known."""
 
-_NOT_SHOWN: Final = "Name the class that is not shown in diagnosis.rules of the target, and it is shown"
+_NOT_SHOWN: Final = "To have its class shown, name it in diagnosis.rules of the target"
 
 
 def sentence(diagnosis: Diagnosis) -> str:
@@ -75,4 +74,4 @@ def _redelivered(diagnosis: Diagnosis) -> str:
 def _missing(missing: Sequence[str]) -> str:
     if missing and missing[0].startswith(NOT_KNOWN):
         return f"{missing[0][:1].upper()}{missing[0][1:]}"
-    return f"Not looked at: {', '.join(missing)}" if missing else ""
+    return f"Not used: {', '.join(missing)}" if missing else ""

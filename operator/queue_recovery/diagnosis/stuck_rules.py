@@ -107,8 +107,8 @@ def retry_loop(case: Case) -> Finding | None:
         reason=Reason.RETRY_LOOP,
         message=f"{_messages(count)}{_of_tasks(found)} {'has' if count == 1 else 'have'} been retried {_times(least)} "
         f"or more, {_one_of(count)}{_times(worst.retries)}, and {'goes' if count == 1 else 'go'} on. Create a recovery "
-        "with suspend: true that purges the queue and lists the jobs: its plan says whether the errors are transient, "
-        "if they can be read. If they are not, fix the task and set suspend to false",
+        "with suspend: true that purges the loop (purge.select) and lists the jobs: its plan says whether the errors "
+        "are transient, if they can be read. If they are not transient, fix the task and set suspend to false",
         tasks=_tasks(found),
         messages=seen,
         saw_all=len(seen) == count,
