@@ -55,8 +55,9 @@ class HiddenSteps:
         if process.at == "done":
             return
         view = whole_view(state, process)
+        has_ended_theirs = process.at == "close theirs" and state.lock in {NO_RECOVERY, process.recovery}
         changes_nothing = process.at == "add the finalizer" or (process.at in {"freeze", "prepare"} and not state.jobs)
-        if process.at in READS or changes_nothing:
+        if process.at in READS or changes_nothing or has_ended_theirs:
             outcome = self.effects[process.at](view)
             if outcome is not None and shared(outcome[0]) == shared(state):
                 yield outcome[1]

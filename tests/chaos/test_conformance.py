@@ -1,6 +1,7 @@
 """A trace conforms to the model only if each of its effects is an action that the model allows at that moment."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.chaos.abstraction import (
 from tests.chaos.conformance import Conformance
 from tests.chaos.points import About, Crossing, Moment
 from tests.model.protocol import EFFECTS
-from tests.model.state import Message, State, beginning
+from tests.model.state import Message, Run, State, beginning
 from tests.model.view import Outcome, View
 
 UID = "uid"
@@ -65,7 +66,10 @@ RECOVERY = [
 
 
 def checked(
-    *traces: Sequence[Crossing], effects: Mapping[str, Callable[[View], Outcome]] = EFFECTS, start: State = START
+    *traces: Sequence[Crossing],
+    effects: Mapping[str, Callable[[View], Outcome]] = EFFECTS,
+    start: State = START,
+    recoveries: Mapping[str, int] = MappingProxyType({UID: 0}),
 ) -> str:
     """Check traces whose effects took place one after the other."""
     time = 0
@@ -75,11 +79,29 @@ def checked(
         for line in trace:
             time += 1
             timed[-1].append(line.model_copy(update={"time": float(time), "number": time}))
-    return Conformance(start=start, recoveries={UID: 0}, jobs={"job": 0}, effects=effects).check(timed)
+    return Conformance(start=start, recoveries=recoveries, jobs={"job": 0}, effects=effects).check(timed)
 
 
 def test_what_the_operator_does_conforms() -> None:
     assert checked(RECOVERY) == ""
+
+
+def test_a_redelivery_that_has_ended_the_run_of_one_that_is_gone_may_have_nothing_to_do() -> None:
+    start = beginning(operators=(0, 1), jobs=0, old=0)._replace(
+        lock=1, vanished=1, runs=(Run(), Run("purged", was_purged=True)), redelivers=(0, 1), takes_none=(0, 1)
+    )
+    theirs = About(runs=("gone",))
+    trace = [
+        status("planned, attempt 1"),
+        effect("redis close", "CLOSED 1").model_copy(update={"about": theirs}),
+        effect("k8s fence", "200"),
+        effect("redis release", "OK").model_copy(update={"about": theirs}),
+        status("planned, attempt 1, ends as Succeeded"),
+        status("over: Succeeded"),
+    ]
+
+    assert checked(trace, start=start, recoveries={UID: 0, "gone": 1}) == ""
+    assert "k8s status written #4" in checked([*trace[:3], *trace[4:]], start=start, recoveries={UID: 0, "gone": 1})
 
 
 SWAPPED = [
