@@ -22,10 +22,14 @@ MOMENTS = int(os.environ.get("MOMENTS", "3"))
 _LONGEST = 12.0
 """Seconds: by then an idle machine has a node that is ready."""
 
+_TO_END = 120.0
+"""Seconds in which a node is stopped in order."""
+
 _ENDINGS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 
 _OWNER = """
 import asyncio
+import signal
 from sandbox.node.cluster import NodeCluster
 from sandbox.node.images import ImageStore
 
@@ -36,6 +40,7 @@ async def main():
         print("ready", flush=True)
         await asyncio.Event().wait()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in a shell's background ignore
 asyncio.run(main())
 """
 
@@ -105,7 +110,7 @@ async def test_nothing_is_left_of_a_node_whose_owner_is_interrupted_or_killed_at
             await _pass(owner, moment)
             assert owner.exit_code is None, f"the node ended by itself:\n{owner.end_of_log()}"
             owner.send(ending)
-            await owner.wait()
+            await asyncio.wait_for(owner.wait(), _TO_END)
             await _cleared(tmp_path, before)
 
 
