@@ -116,6 +116,20 @@ async def test_the_index_is_listed_from_its_oldest_member_on_and_no_further_than
     assert [words[0].upper() for words in sent.by_scripts].count("ZREVRANGE") <= 4
 
 
+async def test_a_long_index_is_listed_in_portions_between_which_the_server_answers_others(
+    broker: RedisBroker, redis: Redis, server: Server
+) -> None:
+    await hold(redis, *routes("tts", 700))
+
+    async with watched(server, redis) as sent:
+        total, listed = await broker.database.client.oldest("unacked_index", "unacked", 600)
+
+    assert total == 700
+    assert [entry.field for entry in listed] == [f"tag-{n}".encode() for n in range(600)]
+    assert [words[0].upper() for words in sent.by_scripts].count("HSTRLEN") == 600
+    assert len([words for words in sent.direct if words[0].upper().startswith("EVAL")]) == 3
+
+
 async def test_what_is_not_known_of_one_exchange_hides_no_message_of_the_default_one(
     broker: RedisBroker, redis: Redis
 ) -> None:

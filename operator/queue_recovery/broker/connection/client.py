@@ -36,6 +36,9 @@ SCAN_KEYS_COUNT = 1000
 LONGEST_WORD = 1024
 """Longest name in bytes that is read whole if another client may have written it: a UID, a delivery tag, a binding."""
 
+_OLDEST_AT_ONCE = 250
+"""Members of an index in one reply: a thousand take a server more than five milliseconds."""
+
 _MOST_FIELDS = 10_000
 """Fields of a record at most: a recovery lists up to 1,000 jobs, each of which has up to four."""
 
@@ -151,13 +154,21 @@ class Client:
     async def oldest(self, index: str, key: str, most: int) -> tuple[int, list[Indexed]]:
         """Return the number of a hash's fields, and those of the lowest scores in its index, the lowest first.
 
-        Fields that are too long are left out; a key of another type has none.
+        Fields that are too long are left out; a key of another type has none. They are read in portions. If others are
+        removed meanwhile, as many of the next ones may be missing: the number is that of the first portion.
         """
-        total, *found = await self._read(Reading.OLDEST, [index, key], [most, MOST_BYTES, LONGEST_WORD])
-        fields, scores = cast("Sequence[bytes]", found[::3]), cast("Sequence[bytes]", found[1::3])
-        sizes = cast("Sequence[int]", found[2::3])
-        entries = zip(fields, scores, sizes, strict=True)
-        return cast("int", total), [Indexed(field, float(score), size) for field, score, size in entries]
+        total, oldest = 0, dict[bytes, Indexed]()
+        for first in range(0, most, _OLDEST_AT_ONCE):
+            limits = [first, min(first + _OLDEST_AT_ONCE, most), MOST_BYTES, LONGEST_WORD]
+            count, rest, *found = await self._read(Reading.OLDEST, [index, key], limits)
+            total = total if first else cast("int", count)
+            fields, scores = cast("Sequence[bytes]", found[::3]), cast("Sequence[bytes]", found[1::3])
+            sizes = cast("Sequence[int]", found[2::3])
+            entries = zip(fields, scores, sizes, strict=True)
+            oldest.update((field, Indexed(field, float(score), size)) for field, score, size in entries)
+            if rest != b"MORE":
+                break
+        return total, list(oldest.values())
 
     async def delivered(self, index: str, key: str, rest: int | None = None) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return fields of a hash with their scores in its index as text, those of the highest score first.

@@ -24,7 +24,7 @@ SHAPES: Mapping[Reading, Shape] = {
     Reading.RECORD: ((bytes,), (bytes, bytes)),
     Reading.SET: ((bytes,), (bytes,)),
     Reading.KINDS: ((), (int, bytes, int)),
-    Reading.OLDEST: ((int,), (bytes, bytes, int)),
+    Reading.OLDEST: ((int, bytes), (bytes, bytes, int)),
     Reading.DELIVERED: ((int,), (bytes, bytes, int)),
     Reading.NEXT: SIZED,
 }

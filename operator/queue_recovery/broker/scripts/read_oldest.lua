@@ -1,15 +1,18 @@
 -- Lists the fields of a hash that have been in its index for longest, if the hash has them.
 -- KEYS: the index, a sorted set; the hash
--- ARGV: members of the index looked at at most; bytes of them at most; the longest that is returned, in bytes
--- Returns: how many fields the hash has; then, the oldest first, each field, its score, and the size of its value
-local index, hash, most, bytes, longest = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if redis.call('TYPE', hash)['ok'] ~= 'hash' then return {0} end
-local answer = {redis.call('HLEN', hash)}
+-- ARGV: the rank to begin at; the rank before which it ends; bytes of members at most; the longest that is returned, in
+--   bytes
+-- Returns: how many fields the hash has; MORE if the index goes on, else END; then, the oldest first, each field, its
+--   score, and the size of its value
+local index, hash, rank, most = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])
+local bytes, longest, step = tonumber(ARGV[3]), tonumber(ARGV[4]), 20
+if redis.call('TYPE', hash)['ok'] ~= 'hash' then return {0, 'END'} end
+local answer = {redis.call('HLEN', hash), 'END'}
 if redis.call('TYPE', index)['ok'] ~= 'zset' then return answer end
-local rank, step = 0, 20
 while rank < most and bytes > 0 do
+  local last = math.min(rank + step, most)
   -- By ranks from the end: ZREVRANGE is what the ACL grants.
-  local found = redis.call('ZREVRANGE', index, -rank - step, -rank - 1, 'WITHSCORES')
+  local found = redis.call('ZREVRANGE', index, -last, -rank - 1, 'WITHSCORES')
   for i = #found - 1, 1, -2 do
     local field = found[i]
     bytes = bytes - #field
@@ -20,7 +23,8 @@ while rank < most and bytes > 0 do
       answer[#answer + 1] = size
     end
   end
-  if #found < 2 * step then break end
-  rank = rank + step
+  if #found < 2 * (last - rank) then return answer end
+  rank = last
 end
+if bytes > 0 then answer[2] = 'MORE' end
 return answer
