@@ -427,7 +427,7 @@ class Reason(StrEnum):
         "ForeignQueue",
         Outcome.FAILED,
         "The queue's list holds something other than Celery's messages.",
-        "Check the queue's name and `transportOptions`. If no message can be read: a new one with `takeUnreadable`.",
+        "Check the queue's name and `transportOptions`. If none can be read: a new recovery with `takeUnreadable`.",
     )
     SHARED_ROUTE = (
         "SharedRoute",
