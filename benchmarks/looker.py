@@ -41,7 +41,7 @@ async def look(url: str, looks: int) -> None:
         }
     )
     broker, watch, at = RedisBroker.connect(url, TransportOptions()), StuckWatch(), datetime.now(UTC)
-    watch.begin(1, ())
+    watch.begin(spec, ())
 
     async def one() -> None:
         nonlocal at

@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from queue_recovery.api.approval import TargetPolicy
+from queue_recovery.api.base import SecretKeyRef
 from queue_recovery.api.conditions import Condition, ConditionType, find
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.servers import BrokerSpec
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.stuck_watch import StuckWatch
@@ -207,13 +210,24 @@ async def test_the_next_leader_goes_on_with_what_is_told_and_says_nothing_new() 
     assert case.status.queues[0].stuck[0].since == since
 
 
-async def test_a_changed_target_is_looked_at_as_a_new_one() -> None:
+async def test_what_was_seen_of_another_broker_counts_no_more() -> None:
+    case = Checked()
+    case.namespace.fake_broker.add("a")
+    await case.check(4)
+    another = BrokerSpec(url_secret_ref=SecretKeyRef(name="another", key="url"))
+    case.spec = case.spec.model_copy(update={"broker": another})
+
+    assert (await case.check(4)).status == "False"
+    assert (await case.check()).status == "True"
+
+
+async def test_what_was_seen_counts_after_a_change_that_concerns_no_queue() -> None:
     case = Checked()
     case.namespace.fake_broker.add("a")
     await case.check(4)
     case.generation = 2
+    case.spec = case.spec.model_copy(update={"policy": TargetPolicy(propose=True)})
 
-    assert (await case.check(4)).status == "False"
     assert (await case.check()).status == "True"
 
 

@@ -22,8 +22,9 @@ ran = Redis.from_url(URL)
 @app.task(name="work.run", bind=True, max_retries=None)  # type: ignore[untyped-decorator]  # Celery has no types
 def run(self: Any, job_id: str, shape: object = "good") -> None:  # noqa: ANN401
     """Fail indefinitely for a shape that is not text, as a wrong data shape does."""
-    ran.rpush(f"ran:{job_id}", self.request.id)
+    # The run is what tests wait for, so it is written last.
     ran.hset("image of task", self.request.id, os.environ.get("IMAGE", ""))
+    ran.rpush(f"ran:{job_id}", self.request.id)
     try:
         len(shape + "!")  # type: ignore[operator]
     except TypeError as error:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from queue_recovery.api.base import EVERY_QUEUE
 from queue_recovery.api.reasons import Reason
+from queue_recovery.api.servers import BrokerSpec
 from queue_recovery.api.stuck import QueueStuck
 from queue_recovery.api.target import QueueDepth, QueueSpec, QueueTargetSpec
 from queue_recovery.api.worker_ref import WorkerRef
@@ -36,7 +37,7 @@ class StuckWatch:
     def __init__(self) -> None:
         """Begin without a look."""
         self._memories: dict[str, Memory] = {}
-        self._generation: int | None = None
+        self._watched: tuple[BrokerSpec, Sequence[QueueSpec]] | None = None
         self._told: Mapping[str, Mapping[Reason, Told]] = {}
         self._recovered: set[str] = set()
 
@@ -44,15 +45,16 @@ class StuckWatch:
         """Forget what was seen of a queue, or of every one (`*`), because a recovery has changed it since."""
         self._recovered.add(queue)
 
-    def begin(self, generation: int, old: Sequence[QueueDepth]) -> None:
+    def begin(self, spec: QueueTargetSpec, old: Sequence[QueueDepth]) -> None:
         """Begin a check.
 
         Args:
-            generation: of the target. A changed one may name another broker, so what was seen counts no more.
+            spec: of the target. Of another broker, or of other queues, what was seen counts no more.
             old: what the status says of the queues.
         """
-        if generation != self._generation:
-            self._generation = generation
+        watched = (spec.broker, spec.queues)
+        if watched != self._watched:
+            self._watched = watched
             self._memories.clear()
         self._told = {queue.name: _told(queue.stuck) for queue in old}
 

@@ -52,7 +52,7 @@ async def check_target(
     now = timestamp(environment.now())
     transports: dict[str, str | None] = {}
     watch = watch or StuckWatch()
-    watch.begin(generation, old.queues)
+    watch.begin(spec, old.queues)
     broker = await _check_broker(spec, environment, transports, watch, propose)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
