@@ -18,12 +18,33 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.servers import TransportOptions
 from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.redis_results import RedisResults
+from queue_recovery.controller.started_tasks import started_tasks
 from queue_recovery.controller.stuck_watch import StuckWatch, looks_at
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.ports import Worker, Workers
+from queue_recovery.recovery.ports import Results, Worker, Workers
+from queue_recovery.recovery.ports.environment import Environment
 
 _QUEUES = ("tts", "mail")
 _BETWEEN = timedelta(seconds=30)
+
+
+class _Results:
+    """The environment of a target whose results are in the broker's database."""
+
+    def __init__(self, url: str) -> None:
+        self._results = RedisResults.connect(url)
+
+    async def results(self, target: QueueTargetSpec) -> Results:
+        del target
+        return self._results.for_one_user(_keep_open)
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+
+async def _keep_open() -> None: ...
 
 
 class _NoWorkers:
@@ -37,18 +58,21 @@ async def look(url: str, looks: int) -> None:
     spec = QueueTargetSpec.model_validate(
         {
             "broker": {"urlSecretRef": {"name": "redis", "key": "url"}},
+            "diagnosis": {"results": {}},
             "queues": [{"name": queue, "workers": [{"name": "worker"}]} for queue in _QUEUES],
         }
     )
     broker, watch, at = RedisBroker.connect(url, TransportOptions()), StuckWatch(), datetime.now(UTC)
     watch.begin(spec, ())
+    environment = cast("Environment", _Results(url))
 
     async def one() -> None:
         nonlocal at
         at += _BETWEEN
         ready, _ = await broker.depths(_QUEUES)
         seen = await looks_at(spec, broker, ready, await broker.unacked(_QUEUES))
-        await watch.look(spec, seen, broker, cast("Workers", _NoWorkers()), at)
+        started = await started_tasks(spec, environment, seen)
+        await watch.look(spec, seen, broker, cast("Workers", _NoWorkers()), at=at, started=started)
 
     for _ in range(3):
         await one()

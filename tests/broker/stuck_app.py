@@ -5,10 +5,11 @@ import signal
 import time
 
 from celery import Celery, Task
+from celery.exceptions import Reject
 from redis import Redis
 
 url = os.environ.get("BROKER_URL", "")
-app = Celery("app", broker=url)
+app = Celery("app", broker=url, backend=url)
 app.conf.task_default_queue = "tts"
 app.conf.task_ignore_result = True
 app.conf.broker_connection_retry_on_startup = True
@@ -44,6 +45,29 @@ def short() -> None:
 def late(seconds: float) -> None:
     """Take long, and be acknowledged afterwards only."""
     time.sleep(seconds)
+
+
+@app.task(name="tts.tracked", acks_late=True, track_started=True, ignore_result=False)  # type: ignore[untyped-decorator]
+def tracked(seconds: float) -> None:
+    """Take long, and have it stored which process runs it."""
+    time.sleep(seconds)
+
+
+@app.task(name="tts.tracked_early", track_started=True, ignore_result=False)  # type: ignore[untyped-decorator]
+def tracked_early(seconds: float) -> None:
+    """Do the same, and be acknowledged before."""
+    time.sleep(seconds)
+
+
+@app.task(
+    name="tts.tracked_again", bind=True, acks_late=True, track_started=True, ignore_result=False, max_retries=None
+)  # type: ignore[untyped-decorator]
+def tracked_again(self: Task, *, retry: bool) -> None:
+    """Take no time, and be run again and again: by a retry, or because it gives its message back."""
+    time.sleep(0.2)
+    if retry:
+        raise self.retry(countdown=0)
+    raise Reject(requeue=True)
 
 
 @app.task(name="tts.slow")  # type: ignore[untyped-decorator]

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.broker import RedisBroker
+from queue_recovery.broker.redis_results import RedisResults
 from queue_recovery.controller.stuck_watch import Findings, StuckWatch
 from queue_recovery.controller.target_check import check_target
 from queue_recovery.diagnosis.evidence import ContainerEnd
@@ -35,6 +37,7 @@ class Incident:
         self.redis = redis
         self.namespace = FakeEnvironment()
         self.namespace.connects_to = broker
+        self.namespace.results_from = RedisResults.connect(server.url)
         self.namespace.deployments.add("worker", pods=0)
         self.namespace.time = datetime.now(UTC)
         self.spec = target()
@@ -49,16 +52,24 @@ class Incident:
         """Set thresholds of the target."""
         self.spec = target(diagnosis={"stuck": thresholds})
 
-    async def start(self, *options: str, ready: bool = True, **settings: str) -> Process:
+    def reads_results(self, **transport_options: int) -> None:
+        """Let the target have Celery's results read."""
+        self.spec = target(
+            diagnosis={"results": {}},
+            broker={"urlSecretRef": {"name": "redis", "key": "url"}, "transportOptions": transport_options},
+        )
+
+    async def start(self, *options: str, ready: bool = True, ago: float = 0, **settings: str) -> Process:
         """Start a worker, and describe it as a kubelet does.
 
         Args:
             options: further ones of its command line.
             ready: whether to wait until it consumes.
+            ago: how many seconds ago it is described to have been started.
             settings: variables of its environment; `stuck_app` reads them.
         """
         self._number += 1
-        started = datetime.now(UTC)
+        started = datetime.now(UTC) - timedelta(seconds=ago)
         worker = await self._scope.start(
             f"worker-{self._number}",
             [
@@ -110,6 +121,7 @@ class Incident:
             "worker",
             pods=max(len(starts), len(self._ends)),
             oldest_process=min(starts, default=None),
+            newest_processes={"pod": max(starts)} if starts else {},
             ready_since=starts,
             ends=self._ends,
         )
@@ -128,6 +140,12 @@ class Incident:
         )
         [queue] = self._status.queues
         return {cause.reason: cause.message for cause in queue.stuck}
+
+    def run_times(self) -> tuple[str, str]:
+        """Return the reason and the message of the condition that tells how long tasks run."""
+        found = find(self._status.conditions, ConditionType.RUN_TIMES_ALLOWED)
+        assert found is not None
+        return found.reason, found.message
 
     async def _keep(self, _: StuckWatch, found: Findings) -> None:
         self._found = found.get("tts", ())

@@ -12,6 +12,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.broker.inspection.results import key_prefix, result_of
 from queue_recovery.broker.redis_results import RedisResults
 from queue_recovery.controller.evidence_check import check_evidence
+from queue_recovery.diagnosis.evidence import TaskProcess
 from queue_recovery.recovery.errors import RecoveryError
 from sandbox.broker import Broker as Server
 from sandbox.processes import ROOT
@@ -59,6 +60,36 @@ def test_what_a_task_has_returned_is_dropped() -> None:
     assert found.succeeded
     assert "4111" not in repr(found)
     assert found.failure is None
+
+
+def test_a_task_that_was_started_names_the_process_that_runs_it() -> None:
+    found = result_of(stored(status="STARTED", result={"pid": 7, "hostname": "high@cpu@tts-worker-0"}))
+
+    assert found is not None
+    assert found.started_by == TaskProcess(host="tts-worker-0", pid=7)
+    assert (found.failure, found.succeeded) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "SUCCESS"},
+        {"status": "RETRY"},
+        {"result": None},
+        {"result": {"pid": 7}},
+        {"result": {"pid": True, "hostname": "celery@pod"}},
+        {"result": {"pid": 0, "hostname": "celery@pod"}},
+        {"result": {"pid": 10**30, "hostname": "celery@pod"}},
+        {"result": {"pid": 7, "hostname": "pod"}},
+        {"result": {"pid": 7, "hostname": "celery@"}},
+        {"result": {"pid": 7, "hostname": ["celery@pod"]}},
+    ],
+)
+def test_anything_else_names_no_process(fields: dict[str, object]) -> None:
+    found = result_of(stored(**{"status": "STARTED", "result": {"pid": 7, "hostname": "celery@pod"}} | fields))
+
+    assert found is not None
+    assert found.started_by is None
 
 
 @pytest.mark.parametrize(

@@ -179,3 +179,23 @@ async def test_of_a_very_long_task_name_only_the_beginning_is_remembered(
     [seen] = (await broker.next_messages(["tts"]))["tts"][0].messages
 
     assert seen.task == "x" * 300
+
+
+async def test_the_task_ids_of_the_oldest_held_messages_without_an_eta_are_returned(
+    broker: RedisBroker, application: Application, redis: Redis
+) -> None:
+    later = {"headers": {"id": "later", "eta": "2999-01-01T00:00:00+00:00"}}
+    await hold(redis, json.dumps([later, "", "tts"]).encode())
+    names = [f"{number:02}" for number in range(45)]
+    application.enqueue("tts", *names)
+    application.hold("tts", 45)
+
+    seen = (await broker.unacked(["tts"])).queues["tts"].sightings
+    [tag, *_] = application.channel.qos._delivered
+    application.channel.qos.ack(tag)
+    after = (await broker.unacked(["tts"])).queues["tts"].sightings
+
+    assert [one.task_id for one in seen if one.eta is None] == [*names[:40], *[None] * 5]
+    assert [one.task_id for one in seen if one.eta is not None] == [None]
+    # A message that has moved up is the same one as before.
+    assert {one.id for one in after} == {one.id for one in seen if one in after}

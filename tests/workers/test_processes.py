@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from queue_recovery.workers.objects import Pod
-from queue_recovery.workers.processes import connects_from, oldest_process
+from queue_recovery.workers.processes import connects_from, newest_processes, oldest_process
 
 Json = dict[str, Any]
 
@@ -58,6 +58,24 @@ def pod(*containers: Json, created: str = FIRST, **status: object) -> Pod:
 )
 def test_the_oldest_process_is_never_said_to_be_younger_than_it_can_be(pods: list[Pod], oldest: str | None) -> None:
     assert oldest_process(pods) == (None if oldest is None else datetime.fromisoformat(oldest))
+
+
+@pytest.mark.parametrize(
+    ("containers", "newest"),
+    [
+        pytest.param([running(THIRD), running(SECOND)], THIRD, id="the newest of two containers"),
+        pytest.param([running(FOURTH) | {"lastState": ended(SECOND)["state"]}], FOURTH, id="restarted in place"),
+        pytest.param([waiting(THIRD), running(SECOND)], THIRD, id="one has ended"),
+        pytest.param([running(SECOND), {"state": {"running": {}}}], None, id="without a time"),
+        pytest.param([running(SECOND), waiting()], None, id="it may have been started since the kubelet knows"),
+        pytest.param([], None, id="the kubelet has reported no container"),
+    ],
+)
+def test_the_newest_process_is_never_said_to_be_older_than_it_can_be(
+    containers: list[Json], newest: str | None
+) -> None:
+    [found] = newest_processes([pod(*containers, startTime=FIRST)]).values()
+    assert found == datetime.fromisoformat(newest or "9999-01-01T00:00:00Z")
 
 
 def test_pods_connect_from_their_own_addresses_or_from_those_of_their_nodes() -> None:

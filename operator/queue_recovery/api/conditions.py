@@ -72,6 +72,10 @@ class ConditionType(Explained):
         "EtasVisible",
         "No held message has an ETA beyond `visibilityTimeoutSeconds`. A warning only; absent without that field.",
     )
+    RUN_TIMES_ALLOWED = (
+        "RunTimesAllowed",
+        "No task was seen to run for longer than a setting allows. A warning only; absent without `diagnosis.results`.",
+    )
     EVIDENCE_READABLE = (
         "EvidenceReadable",
         "The evidence that `diagnosis` names can be read. A warning only; absent without `results` and `rules`.",

@@ -792,6 +792,29 @@ class Reason(StrEnum):
         "The API server does not let the operator create a recovery that it would propose (`policy.propose`).",
         "Do what the message says, or create the recovery yourself. The operator tries again at each look.",
     )
+    RUN_TIMES_WITHIN_LIMITS = (
+        "RunTimesWithinLimits",
+        Outcome.TARGET,
+        "No task was seen to run longer than the grace period of its workers, or than Celery's visibility timeout.",
+    )
+    RUN_BEYOND_GRACE_PERIOD = (
+        "RunBeyondGracePeriod",
+        Outcome.TARGET,
+        "A task runs longer than the pods of its workers may take to end, so an update kills it while it runs.",
+        "Raise `terminationGracePeriodSeconds` in the workers' pod template above the longest task.",
+    )
+    RUN_BEYOND_TIMEOUT = (
+        "RunBeyondTimeout",
+        Outcome.TARGET,
+        "A task runs for longer than Celery's visibility timeout, so Celery delivers its message again meanwhile.",
+        "Raise `visibility_timeout` in the application and the target above the longest task. docs/stuck.md says more.",
+    )
+    NO_RUN_SEEN = (
+        "NoRunSeen",
+        Outcome.TARGET,
+        "No task was seen to run at two looks, so the operator knows nothing of how long tasks run.",
+        "None, if tasks are short. Otherwise docs/stuck.md says which settings of Celery make them visible.",
+    )
     ETAS_WITHIN_TIMEOUT = (
         "EtasWithinTimeout",
         Outcome.TARGET,

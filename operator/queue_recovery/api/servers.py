@@ -70,7 +70,7 @@ class TransportOptions(KeyOptions):
         ge=1,
         le=31536000,
         description="`visibility_timeout`. With it, the condition `EtasVisible` warns of messages with a longer ETA, "
-        "which Celery delivers again and again.",
+        "which Celery delivers again and again, and `RunTimesAllowed` of tasks that were seen to run longer.",
     )
     master_name: str = Field(
         "", max_length=200, description="`master_name`: the name under which the Sentinels of the URL know the primary."

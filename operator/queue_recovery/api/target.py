@@ -208,7 +208,7 @@ class QueueTargetStatus(Model):
         [],
         max_length=16,
         description="Ready, BrokerReachable, JobStoreReachable, WorkersFound, Permitted, EvictionSafe, "
-        "TransportVerified, Stuck, EtasVisible, EvidenceReadable.",
+        "TransportVerified, Stuck, EtasVisible, RunTimesAllowed, EvidenceReadable.",
         json_schema_extra=list_map("type"),
     )
 

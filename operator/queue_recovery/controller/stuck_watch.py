@@ -1,4 +1,7 @@
-"""Watches the queues of one target: looks at each, remembers the last looks, and tells which queues are stuck."""
+"""Watches the queues of one target: looks at each, remembers the last looks, and tells which queues are stuck.
+
+And how long their tasks run, as far as that is seen.
+"""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -11,8 +14,9 @@ from queue_recovery.api.servers import BrokerSpec
 from queue_recovery.api.stuck import QueueStuck
 from queue_recovery.api.target import QueueDepth, QueueSpec, QueueTargetSpec
 from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.diagnosis.run_times import RunTimes, StartedTasks, follow
 from queue_recovery.diagnosis.stuck import ORDER, find, needs_workers, tell
-from queue_recovery.diagnosis.stuck_evidence import QueueLook, WorkersLook
+from queue_recovery.diagnosis.stuck_evidence import PodLook, QueueLook, WorkersLook
 from queue_recovery.diagnosis.stuck_memory import Memory, Told, remember, with_ends
 from queue_recovery.diagnosis.stuck_rules import Case, Finding
 from queue_recovery.recovery.errors import RecoveryError
@@ -37,6 +41,7 @@ class StuckWatch:
     def __init__(self) -> None:
         """Begin without a look."""
         self._memories: dict[str, Memory] = {}
+        self._run_times: dict[str, RunTimes] = {}
         self._watched: tuple[BrokerSpec, Sequence[QueueSpec]] | None = None
         self._told: Mapping[str, Mapping[Reason, Told]] = {}
         self._recovered: set[str] = set()
@@ -56,10 +61,18 @@ class StuckWatch:
         if watched != self._watched:
             self._watched = watched
             self._memories.clear()
+            self._run_times.clear()
         self._told = {queue.name: _told(queue.stuck) for queue in old}
 
     async def look(
-        self, spec: QueueTargetSpec, looks: Mapping[str, QueueLook], broker: Broker, workers: Workers, at: datetime
+        self,
+        spec: QueueTargetSpec,
+        looks: Mapping[str, QueueLook],
+        broker: Broker,
+        workers: Workers,
+        *,
+        at: datetime,
+        started: StartedTasks | None,
     ) -> Findings:
         """Return what is found, of the queues that no recovery holds; raises RecoveryError if the broker is away.
 
@@ -69,6 +82,7 @@ class StuckWatch:
             broker: the target's.
             workers: those of its namespace. They are looked at only if that can prove something.
             at: the time of this look.
+            started: which of the tasks that were seen have been started; None: that is not known.
         """
         now = timestamp(at)
         memories: dict[str, Memory] = {}
@@ -85,8 +99,17 @@ class StuckWatch:
             )
             await asyncio.sleep(0)
         stuck = spec.diagnosis.stuck
-        doubted = [queue for queue in spec.queues if needs_workers(stuck, memories[queue.name], looks[queue.name])]
+        doubted = [
+            queue
+            for queue in spec.queues
+            if needs_workers(stuck, memories[queue.name], looks[queue.name])
+            or _may_have_run(self._run_times.get(queue.name), looks[queue.name], started)
+        ]
         seen = await _look_at_workers(workers, doubted)
+        timeout = spec.broker.transport_options.visibility_timeout_seconds
+        for name, look in looks.items():
+            before, found = self._run_times.get(name, RunTimes()), seen.get(name, _NOT_NEEDED)
+            self._run_times[name] = follow(before, look, started, found, at, timeout=timeout)
         cases: dict[str, Case] = {}
         for name, look in looks.items():
             found = seen.get(name, _NOT_NEEDED)
@@ -110,6 +133,11 @@ class StuckWatch:
     def stuck(self) -> StuckQueues:
         """Why queues are stuck, as the last look tells it; not always all of it is found at each look."""
         return {name: shown for name, memory in self._memories.items() if (shown := _shown(memory))}
+
+    @property
+    def run_times(self) -> Mapping[str, RunTimes]:
+        """How long tasks run, by queue, as the looks so far have shown it."""
+        return self._run_times
 
     def told(self, queue: str) -> Mapping[Reason, Told]:
         """Return what the last look tells of a queue."""
@@ -145,6 +173,13 @@ async def looks_at(
         )
         await asyncio.sleep(0)
     return looks
+
+
+def _may_have_run(times: RunTimes | None, look: QueueLook, started: StartedTasks | None) -> bool:
+    """Tell whether a task runs that a look at the workers can confirm, or one has run."""
+    if times is not None and not times.is_empty:
+        return True
+    return started is not None and any(one.id in started.processes for one in look.sightings)
 
 
 def _with_same_workers(spec: QueueTargetSpec, queue: QueueSpec) -> Sequence[str]:
@@ -196,6 +231,12 @@ def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> W
         may_hold_nothing=any(one.may_hold_nothing for one in of_queue),
         ends=[end for one in of_queue for end in one.ends],
         is_held=any(one.note is not None for one in of_queue),
+        pods={
+            name: PodLook(worker=ref, newest_process=newest)
+            for ref in refs
+            for name, newest in found[ref].newest_processes.items()
+        },
+        grace_seconds={ref: found[ref].grace_seconds for ref in refs},
     )
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from queue_recovery.api.conditions import ConditionType
+from queue_recovery.api.conditions import ConditionType, is_true
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.evidence_check import check_evidence
 from queue_recovery.controller.queue_depths import NOTHING_UNACKED, QueueDepths, queue_depths
+from queue_recovery.controller.run_time_status import run_time_verdict
+from queue_recovery.controller.started_tasks import started_tasks
 from queue_recovery.controller.stuck_status import eta_verdict, longest_etas, stuck_verdict, with_stuck
 from queue_recovery.controller.stuck_watch import Findings, StuckQueues, StuckWatch, looks_at
 from queue_recovery.controller.target_conditions import (
@@ -53,7 +55,8 @@ async def check_target(
     transports: dict[str, str | None] = {}
     watch = watch or StuckWatch()
     watch.begin(spec, old.queues)
-    broker = await _check_broker(spec, environment, transports, watch, propose)
+    reads_results = spec.diagnosis.results is not None and is_true(old.conditions, ConditionType.EVIDENCE_READABLE)
+    broker = await _check_broker(spec, environment, transports, watch, propose, reads_results=reads_results)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
         **broker.verdicts,
@@ -100,6 +103,8 @@ async def _check_broker(
     transports: dict[str, str | None],
     watch: StuckWatch,
     propose: Propose | None,
+    *,
+    reads_results: bool,
 ) -> _Found:
     queues = [queue.name for queue in spec.queues]
     try:
@@ -111,7 +116,8 @@ async def _check_broker(
             unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
             now = environment.now()
             looks = await looks_at(spec, broker, ready, unacked)
-            found = await watch.look(spec, looks, broker, environment.workers, now)
+            started = await started_tasks(spec, environment, looks) if reads_results else None
+            found = await watch.look(spec, looks, broker, environment.workers, at=now, started=started)
         finally:
             await broker.aclose()
     except RecoveryError as error:
@@ -128,6 +134,8 @@ async def _check_broker(
     timeout = spec.broker.transport_options.visibility_timeout_seconds
     if timeout is not None:
         verdicts[ConditionType.ETAS_VISIBLE] = eta_verdict(longest_etas(looks), timeout)
+    if spec.diagnosis.results is not None:
+        verdicts[ConditionType.RUN_TIMES_ALLOWED] = run_time_verdict(watch.run_times, timeout)
     return _Found(verdicts=verdicts, depths=queue_depths(ready, unacked, now=now), stuck=watch.stuck)
 
 

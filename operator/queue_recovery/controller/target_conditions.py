@@ -13,6 +13,7 @@ _WARNINGS: Final = {
     ConditionType.TRANSPORT_VERIFIED,
     ConditionType.STUCK,
     ConditionType.ETAS_VISIBLE,
+    ConditionType.RUN_TIMES_ALLOWED,
     ConditionType.EVIDENCE_READABLE,
 }
 """A target may be ready no matter what these say."""

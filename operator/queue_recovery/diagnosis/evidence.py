@@ -26,6 +26,15 @@ class MessageFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskProcess:
+    """The process that runs a task."""
+
+    host: str
+    """What is behind the `@` in the name of its Celery node: by default the name of its pod."""
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskResult:
     """What Celery has stored of a task."""
 
@@ -37,6 +46,8 @@ class TaskResult:
     retries: int | None
     seen: datetime | None
     """When it was done; None: it is retried, or the time is not known."""
+    started_by: TaskProcess | None = None
+    """The process that has started it and not ended it; None: none, or the task is not one with `track_started`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.evidence import ContainerEnd, MessageFacts
 
 _DIGEST_BYTES = 8
@@ -36,6 +37,8 @@ class Sighting:
     """Whether it is in `unacked`."""
     facts: MessageFacts | None = None
     """Its names and its past, if it was retried or redelivered; not remembered after the look."""
+    task_id: str | None = field(default=None, compare=False)
+    """Of the oldest in `unacked` that have no ETA; not remembered after the look either."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +91,15 @@ class QueueLook:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PodLook:
+    """A live pod of the workers, as one look has seen it."""
+
+    worker: WorkerRef
+    newest_process: datetime
+    """When the process of its container was started that was started last, by its node's clock."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkersLook:
     """The workers of a queue, as one look has seen them."""
 
@@ -102,3 +114,7 @@ class WorkersLook:
     """How their containers have ended."""
     is_held: bool = False
     """Whether a recovery has stopped them."""
+    pods: Mapping[str, PodLook] = field(default_factory=dict)
+    """Their live pods, by name."""
+    grace_seconds: Mapping[WorkerRef, int] = field(default_factory=dict)
+    """Seconds that the pods of each worker may take to end."""

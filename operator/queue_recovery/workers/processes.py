@@ -1,7 +1,7 @@
-"""The processes of a worker's live pods: their start, their addresses, and since when they are ready. Pure."""
+"""The processes of a worker's live pods: their starts, their addresses, and since when they are ready. Pure."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,6 +10,7 @@ from queue_recovery.workers.objects import Container, ContainerStatus, Pod
 _HOLDS_NOTHING: Final = re.compile(r"(-P|--pool)[ =]*solo\b|--disable-prefetch\b")
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_YET: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def oldest_process(live: Collection[Pod]) -> datetime | None:
@@ -19,7 +20,15 @@ def oldest_process(live: Collection[Pod]) -> datetime | None:
     which the kubelet has not reported: that was started after the last one ended. All of these times are those of the
     clock of the pod's node, which is the clock of its processes too.
     """
-    return min((start for pod in live for start in _starts(pod)), default=None)
+    return min((start for pod in live for start in _starts(pod, unknown=_earliest(pod))), default=None)
+
+
+def newest_processes(live: Collection[Pod]) -> Mapping[str, datetime]:
+    """Return the latest time at which a process of each pod may have been started that is known, by the pod's name.
+
+    While the kubelet has not reported a start, it is a time far in the future.
+    """
+    return {pod.metadata.name: max(_starts(pod, unknown=_NOT_YET)) for pod in live}
 
 
 def connects_from(live: Collection[Pod]) -> frozenset[str]:
@@ -51,15 +60,18 @@ def may_hold_nothing(containers: Collection[Container]) -> bool:
     return any(_HOLDS_NOTHING.search(" ".join([*one.command, *one.args])) for one in containers)
 
 
-def _starts(pod: Pod) -> Iterator[datetime]:
-    since = pod.status.start_time or pod.metadata.creation_timestamp or _UNKNOWN
+def _earliest(pod: Pod) -> datetime:
+    return pod.status.start_time or pod.metadata.creation_timestamp or _UNKNOWN
+
+
+def _starts(pod: Pod, *, unknown: datetime) -> Iterator[datetime]:
     # An init container that has ended does not run again; one that runs beside the others is a sidecar.
     sidecars = [one for one in pod.status.init_container_statuses if one.state.terminated is None]
     containers = [*pod.status.container_statuses, *sidecars, *pod.status.ephemeral_container_statuses]
     if not containers:
-        yield since
+        yield unknown
     for container in containers:
-        yield _started(container) or since
+        yield _started(container) or unknown
 
 
 def _started(container: ContainerStatus) -> datetime | None:

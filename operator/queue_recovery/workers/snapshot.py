@@ -12,7 +12,13 @@ from queue_recovery.workers.argo_rollouts import EXPERIMENT, template_of
 from queue_recovery.workers.kinds import PodsOf, kind_of
 from queue_recovery.workers.label_selectors import selects
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
-from queue_recovery.workers.processes import connects_from, may_hold_nothing, oldest_process, ready_since
+from queue_recovery.workers.processes import (
+    connects_from,
+    may_hold_nothing,
+    newest_processes,
+    oldest_process,
+    ready_since,
+)
 from queue_recovery.workers.workloads import Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -117,6 +123,7 @@ def worker(
         keeps_pods=kind.keeps_pods(workload),
         outdated=outdated(workload),
         oldest_process=oldest_process(live),
+        newest_processes=newest_processes(live),
         connects_from=connects_from(live),
         ready_since=ready_since(live),
         may_hold_nothing=may_hold_nothing(current.spec.containers),

@@ -20,6 +20,9 @@ from queue_recovery.recovery.ports import Held, Unacked
 _MOST_ENTRIES: Final = 1000
 """Entries that one call reads, at most."""
 
+_MOST_TASK_IDS: Final = 40
+"""Entries of which one call returns the task ids: the results of these tasks may be read."""
+
 _MOST_BYTES: Final = 16 * 2**20
 """Bytes of the entries that one call reads, at most: the server copies each of them once."""
 
@@ -46,7 +49,7 @@ async def attribute(db: Database, queues: Collection[str]) -> Unacked:
     bindings = Bindings(db, queues, Allowance(reads=_MOST_BINDING_READS, routes=_MOST_ROUTES))
     sightings: dict[str, list[Sighting]] = {queue: [] for queue in queues}
     elsewhere: list[datetime | None] = []
-    known = 0
+    known = task_ids = 0
     rest = list(readable)
     while rest:
         values = await db.client.values(db.layout.unacked, rest[:100], largest=_END, end=_END)
@@ -61,7 +64,10 @@ async def attribute(db: Database, queues: Collection[str]) -> Unacked:
             delivered = delivery_time(readable[field])
             if entry is not None and found in sightings:
                 envelope = with_headers(entry.envelope, value.end) if isinstance(value, Large) else entry.envelope
-                sightings[found].append(sighting_of(envelope, delivered=delivered, held=True))
+                with_task_id = task_ids < _MOST_TASK_IDS
+                sighting = sighting_of(envelope, delivered=delivered, held=True, with_task_id=with_task_id)
+                task_ids += sighting.task_id is not None
+                sightings[found].append(sighting)
             elif entry is not None:
                 elsewhere.append(delivered)
         rest = rest[len(values) :]

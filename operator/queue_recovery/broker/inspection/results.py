@@ -1,7 +1,8 @@
 """Read what Celery has stored of tasks: results in JSON, by task id. Nothing else is deserialised.
 
 The keys and the shape are those of `celery/backends/base.py` (`get_key_for_task`, `_get_result_meta`,
-`prepare_exception`). A result may hold what a task has returned, so only its state and its failure leave this module.
+`prepare_exception`) and of `celery/app/trace.py` (`STARTED`). A result may hold what a task has returned, so only its
+state, its failure and the process that runs it leave this module.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Final
 from queue_recovery.api.quarantined import MOST_RETRIES
 from queue_recovery.broker.connection.client import Client
 from queue_recovery.broker.layout.envelope import read_json
-from queue_recovery.diagnosis.evidence import TaskResult
+from queue_recovery.diagnosis.evidence import TaskProcess, TaskResult
 from queue_recovery.diagnosis.failure import failure_in
 
 _LARGEST: Final = 32 * 1024
@@ -23,6 +24,8 @@ _AT_ONCE: Final = 8
 _LONGEST_ID: Final = 200
 """Characters of a task id; Celery's own have 36."""
 
+_LONGEST_NODE: Final = 512
+_LARGEST_PID: Final = 2**31
 _LONGEST_TIME: Final = 64
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -67,7 +70,18 @@ def result_of(value: bytes) -> TaskResult | None:
         task=task if isinstance(task, str) and task else None,
         retries=retries if is_count else None,
         seen=_time(meta.get("date_done")),
+        started_by=_process(meta.get("result")) if state == "STARTED" else None,
     )
+
+
+def _process(found: object) -> TaskProcess | None:
+    """Return the process that has stored that it has started a task."""
+    match found:
+        case {"hostname": str() as node, "pid": int() as pid} if not isinstance(pid, bool):
+            _, at, host = node[:_LONGEST_NODE].rpartition("@")
+            return TaskProcess(host=host, pid=pid) if at and host and 0 < pid < _LARGEST_PID else None
+        case _:
+            return None
 
 
 def _failure(meta: Mapping[str, object]) -> object:

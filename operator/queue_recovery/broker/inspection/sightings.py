@@ -2,28 +2,33 @@
 
 from datetime import datetime
 
-from queue_recovery.broker.layout.envelope import body_of
+from queue_recovery.broker.layout.envelope import LONGEST_NAME, body_of
 from queue_recovery.broker.layout.headers import eta, facts_of, is_redelivered, retries, short_task_name, task_id
 from queue_recovery.diagnosis.stuck_evidence import Sighting, digest
 
 
-def sighting_of(envelope: object, *, delivered: datetime | None = None, held: bool = False) -> Sighting:
+def sighting_of(
+    envelope: object, *, delivered: datetime | None = None, held: bool = False, with_task_id: bool = False
+) -> Sighting:
     """Return what is remembered of a message.
 
     Args:
         envelope: the message.
         delivered: when it was delivered, if that is known.
         held: whether it is in `unacked`.
+        with_task_id: whether to return its task id, if its task may run: it has no ETA.
     """
-    name, body = task_id(envelope), body_of(envelope)
+    name, body, not_before = task_id(envelope), body_of(envelope), eta(envelope)
+    is_named = with_task_id and not_before is None and name is not None and len(name) <= LONGEST_NAME
     return Sighting(
         id=None if name is None else digest(name.encode(errors="replace")),
         work=None if body is None else digest(body.encode(errors="replace")),
         task=short_task_name(envelope),
         retries=retries(envelope) or 0,
         redelivered=is_redelivered(envelope),
-        eta=eta(envelope),
+        eta=not_before,
         delivered=delivered,
         held=held,
         facts=facts_of(envelope),
+        task_id=name if is_named else None,
     )

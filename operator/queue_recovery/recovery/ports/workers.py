@@ -100,6 +100,8 @@ class Worker:
     oldest_process: datetime | None = None
     """The earliest time at which a running process of its pods may have been started, by its node's clock; None: it
     has no pod that has not ended."""
+    newest_processes: Mapping[str, datetime] = field(default_factory=dict, compare=False)
+    """When the last process of each of these pods was started, by the pod's name; far in the future: not known."""
     connects_from: frozenset[str] = frozenset()
     """The addresses from which these pods may connect to the broker: their own, and those of their nodes."""
     ready_since: tuple[datetime, ...] = field(default=(), compare=False)
