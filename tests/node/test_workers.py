@@ -19,6 +19,7 @@ _MODULE = """
 import os, time
 from tts.worker import app
 app.conf.task_acks_late = True
+app.conf.result_backend = os.environ["REDIS_URL"]
 app.conf.broker_transport_options = {
     "visibility_timeout": int(os.environ.get("VISIBLE_SECONDS", "3600")),
     "unacked_restore_interval": 1,
@@ -33,6 +34,10 @@ def slow():
     connection = app.connection_for_write()
     connection.default_channel.client.set("slow", "finished")
 
+@app.task(name="tts.tracked", track_started=True)
+def tracked():
+    time.sleep(600)
+
 @app.task(name="tts.hog")
 def hog():
     connection = app.connection_for_write()
@@ -42,11 +47,12 @@ def hog():
 """Tasks of the queue `tts` that the example has no need of."""
 
 
-def special_worker(*, visible_seconds: int = 3600, **container: object) -> list[Object]:
+def special_worker(*, visible_seconds: int = 3600, grace_seconds: int = 90, **container: object) -> list[Object]:
     """Return a worker that knows the tasks of `_MODULE`, and the ConfigMap that has them.
 
     Args:
         visible_seconds: Celery's visibility timeout, after which a message of a killed worker is delivered again.
+        grace_seconds: how long its pods may take to end.
         container: further fields of its container.
     """
     module = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "special"}, "data": {"special.py": _MODULE}}
@@ -58,7 +64,7 @@ def special_worker(*, visible_seconds: int = 3600, **container: object) -> list[
     }
     pod: Object = {
         "volumes": [{"name": "special", "configMap": {"name": "special"}}],
-        "terminationGracePeriodSeconds": 90,
+        "terminationGracePeriodSeconds": grace_seconds,
     }
     return [module, deployment("tts-worker", command, container=mounted, pod=pod)]
 
@@ -177,6 +183,27 @@ async def test_a_message_whose_task_is_out_of_memory_each_time_is_told_as_poison
     await team.suspend(name, held=False)
     status = await team.reached(name, "Succeeded", seconds=180)
     assert status["messages"]["quarantined"] == 1, json.dumps(status, indent=1)
+
+
+async def test_a_task_that_runs_longer_than_its_pod_may_take_to_end_is_a_warning(team: Team) -> None:
+    """A node of Celery is named after its pod by default, and the kubelet says when the process was started."""
+    await team.set_up(workers=special_worker(grace_seconds=5))
+    results = json.dumps({"spec": {"diagnosis": {"results": {}}}})
+    await team.kubectl("patch", "queuetarget", "media", "--type=merge", "-p", results)
+    [pod] = await team.pods("tts-worker")
+    await send(team, "tts.tracked")
+
+    async def told() -> str | None:
+        found = (await team.read("queuetarget", "media"))["status"]["conditions"]
+        return next((one["message"] for one in found if one["reason"] == "RunBeyondGracePeriod"), None)
+
+    said = await team.cluster.until(told, f"the target to tell what {pod['metadata']['name']} runs", seconds=180)
+
+    assert re.match(
+        r'task "tts\.tracked" of queue "tts" ran for at least \d+ seconds, and the pods of Deployment "tts-worker" '
+        "have 5 seconds to end",
+        said,
+    )
 
 
 async def test_workers_on_the_network_of_their_node_are_no_unknown_consumers(team: Team) -> None:
