@@ -23,6 +23,7 @@ def worker(
     """Return workers whose oldest process was started, and is ready since, so many seconds after noon."""
     return WorkersLook(
         oldest_process=at(started),
+        holds_since=at(started - 5),
         ready_pods=pods,
         ready_since=at(started if ready is None else ready) if pods else None,
         ends=ends,

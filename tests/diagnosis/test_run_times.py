@@ -99,7 +99,7 @@ def test_another_process_is_another_run(process: TaskProcess | None) -> None:
     "workers",
     [
         pytest.param(pods(20), id="its container was started again since"),
-        pytest.param(pods(2), id="it was started a moment before the delivery, by a clock that may have been set"),
+        pytest.param(pods(4.5), id="it was started within the second of the delivery, which was to the last one then"),
         pytest.param(pods(name="other"), id="its pod is gone"),
         pytest.param(None, id="nobody knows"),
     ],

@@ -310,6 +310,24 @@ def test_one_crash_counts_once_however_close_the_deliveries_before_and_after_it_
         assert "PoisonMessage" not in watched.look(queue(held("a", 1, redelivered=True))), number
 
 
+def test_what_a_worker_holds_beside_messages_that_are_not_celerys_is_no_poison() -> None:
+    """Each of these ends the worker that takes it, and what that has prefetched is delivered again."""
+    watched = Watched()
+    for number in range(6):
+        junk = 1 if number < 4 else 0  # the last one is taken after the fourth look
+        watched.workers = worker(started=30 * number - 8, ends=[killed(30 * number - 10, reason="Error", exit_code=1)])
+        told = watched.look(
+            queue(held("a", 30 * number - 5, redelivered=True), ready=3, next_one=f"{number}", undecodable=junk)
+        )
+        assert "PoisonMessage" not in told, number
+
+    assert "UndecodableMessages" in watched.messages
+    watched.workers = worker(started=172, ends=[killed(170)])
+    watched.look(queue(held("a", 175, redelivered=True)))
+    watched.workers = worker(started=202, ends=[killed(200)])
+    assert "PoisonMessage" in watched.look(queue(held("a", 205, redelivered=True)))
+
+
 def test_the_same_arguments_of_another_task_are_not_the_same_job() -> None:
     watched = Watched()
     for number in range(6):

@@ -34,7 +34,7 @@ def slow():
     connection = app.connection_for_write()
     connection.default_channel.client.set("slow", "finished")
 
-@app.task(name="tts.tracked", track_started=True)
+@app.task(name="tts.tracked", track_started=True, ignore_result=False)
 def tracked():
     time.sleep(600)
 

@@ -38,7 +38,15 @@ class FakeWorkers(Faults):
         return self.change(name, **{"uid": f"uid of {name}", **fields})
 
     def change(self, name: str, **fields: object) -> Worker:
-        """Change fields of a Deployment, and report it to those that follow it."""
+        """Change fields of a Deployment, and report it to those that follow it.
+
+        Processes hold what was delivered up to 5 seconds before the oldest of them was started, unless it is given.
+        """
+        oldest = fields.get("oldest_process")
+        if isinstance(oldest, datetime):
+            fields = {"holds_since": oldest - timedelta(seconds=5), **fields}
+        elif "oldest_process" in fields:
+            fields = {"holds_since": None, **fields}
         before = self.deployments.get(name, replace(WORKER, ref=WorkerRef(name=name)))
         self.deployments[name] = replace(before, **fields)  # type: ignore[arg-type]
         change, self._change = self._change, asyncio.Event()

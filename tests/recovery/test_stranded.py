@@ -10,64 +10,81 @@ from hypothesis import strategies as st
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Consumer
-from queue_recovery.recovery.stranded import ALLOWANCE_SECONDS, is_stranded, oldest_process, refuse_unknown
+from queue_recovery.recovery.stranded import Running, is_stranded, refuse_unknown, running
+from queue_recovery.workers.processes import holds_since, oldest_process
 from tests.sample_worker import WORKER
+from tests.workers.test_processes import pod
 
 START = 1_900_000_000.0
 STARTED = datetime.fromtimestamp(START, UTC)
 NOW = STARTED + timedelta(days=30)
 
 
+RUNNING = Running(oldest=STARTED, holds_since=STARTED - timedelta(seconds=5))
+
+
 @pytest.mark.parametrize(
-    ("delivered", "oldest", "stranded"),
+    ("delivered", "processes", "stranded"),
     [
-        pytest.param(START - ALLOWANCE_SECONDS - 0.001, STARTED, True, id="before the oldest process"),
-        pytest.param(START - ALLOWANCE_SECONDS, STARTED, False, id="within the allowance"),
-        pytest.param(START, STARTED, False, id="when it was started"),
-        pytest.param(START + 1e9, STARTED, False, id="by a clock that is fast"),
-        pytest.param(float("inf"), STARTED, False, id="never"),
-        pytest.param(float("-inf"), STARTED, True, id="always"),
-        pytest.param(None, STARTED, False, id="nobody knows when"),
+        pytest.param(START - 5.001, RUNNING, True, id="before what they may hold"),
+        pytest.param(START - 5, RUNNING, False, id="the earliest that they may hold"),
+        pytest.param(START, RUNNING, False, id="when they were started"),
+        pytest.param(START + 1e9, RUNNING, False, id="by a clock that is fast"),
+        pytest.param(float("inf"), RUNNING, False, id="never"),
+        pytest.param(float("-inf"), RUNNING, True, id="always"),
+        pytest.param(None, RUNNING, False, id="nobody knows when"),
         pytest.param(None, None, True, id="nobody knows when, and nobody runs"),
         pytest.param(START, None, True, id="nobody runs"),
     ],
 )
-def test_a_message_is_stranded_if_it_was_delivered_before_the_oldest_process_was_started(
-    delivered: float | None, oldest: datetime | None, *, stranded: bool
+def test_a_message_is_stranded_if_no_running_process_can_hold_what_was_delivered_then(
+    delivered: float | None, processes: Running | None, *, stranded: bool
 ) -> None:
-    assert is_stranded(delivered, oldest, NOW) is stranded
+    assert is_stranded(delivered, processes, NOW) is stranded
 
 
 times = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
+ends = st.one_of(st.none(), st.floats(0, 600))
+"""How long before its start the last process of a container has ended; None: it is the first one."""
 
 
 @given(
-    processes=st.lists(st.tuples(times, st.floats(-3600, 3600)), min_size=1, max_size=5),
+    processes=st.lists(st.tuples(times, st.floats(-3600, 3600), ends), min_size=1, max_size=5),
     delivery=st.integers(0, 4),
-    after=st.floats(0, 1e5),
-    late=st.floats(0, ALLOWANCE_SECONDS - 1),
+    after=st.floats(1, 1e5),
+    late=st.floats(0, 4),
 )
 def test_what_a_running_process_holds_is_never_stranded_no_matter_what_the_clocks_of_the_nodes_say(
-    processes: list[tuple[float, float]], delivery: int, after: float, late: float
+    processes: list[tuple[float, float, float | None]], delivery: int, after: float, late: float
 ) -> None:
-    # Each node has its own clock. The kubelet reports a start in whole seconds, and a little late.
+    """A worker takes its first message a second after its start at the earliest."""
     workers = {}
-    for number, (start, skew) in enumerate(processes):
+    for number, (start, skew, end) in enumerate(processes):
         ref = WorkerRef(name=f"w{number}")
-        reported = datetime.fromtimestamp(int(START + start + skew + late), UTC)
-        workers[ref] = replace(WORKER, ref=ref, oldest_process=reported)
-    start, skew = processes[delivery % len(processes)]
+        # Each node has its own clock. The kubelet reports a start in whole seconds, and a little late.
+        running_since = {"running": {"startedAt": reported(start + skew + late)}}
+        ended = {} if end is None else {"terminated": {"exitCode": 137, "finishedAt": reported(start + skew - end)}}
+        pods = [pod({"state": running_since, "lastState": ended})]
+        workers[ref] = replace(WORKER, ref=ref, oldest_process=oldest_process(pods), holds_since=holds_since(pods))
+    start, skew, _ = processes[delivery % len(processes)]
     delivered = START + start + after + skew
 
-    assert not is_stranded(delivered, oldest_process(list(workers), workers), NOW)
+    assert not is_stranded(delivered, running(list(workers), workers), NOW)
+
+
+def reported(seconds: float) -> str:
+    return datetime.fromtimestamp(int(START + seconds), UTC).isoformat()
 
 
 def test_a_worker_without_pods_does_not_count() -> None:
     one, other = WorkerRef(name="one"), WorkerRef(name="other")
-    workers = {one: replace(WORKER, oldest_process=None), other: replace(WORKER, oldest_process=STARTED)}
+    workers = {
+        one: replace(WORKER, oldest_process=None),
+        other: replace(WORKER, oldest_process=STARTED, holds_since=RUNNING.holds_since),
+    }
 
-    assert oldest_process([one, other], workers) == STARTED
-    assert oldest_process([one], workers) is None
+    assert running([one, other], workers) == RUNNING
+    assert running([one], workers) is None
 
 
 def consumer(address: str) -> Consumer:
@@ -92,4 +109,4 @@ def test_nothing_is_stranded_by_the_word_of_a_process_that_says_to_have_been_sta
     # The node's clock was ahead when it was started, and has been set back since: what it takes looks older than it.
     now = STARTED - timedelta(seconds=ahead)
 
-    assert is_stranded(START - 300, STARTED, now) is stranded
+    assert is_stranded(START - 300, RUNNING, now) is stranded

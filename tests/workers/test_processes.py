@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from queue_recovery.workers.objects import Pod
-from queue_recovery.workers.processes import connects_from, newest_processes, oldest_process
+from queue_recovery.workers.processes import connects_from, holds_since, newest_processes, oldest_process
 
 Json = dict[str, Any]
 
@@ -24,6 +24,12 @@ def waiting(ended: str | None = None) -> Json:
 
 def ended(at: str) -> Json:
     return {"state": {"terminated": {"exitCode": 0, "finishedAt": at}}}
+
+
+def again(started: str, *, after: str) -> Json:
+    """Return a container that was restarted in place on the first of May, after its last process had ended."""
+    last = {"terminated": {"exitCode": 137, "finishedAt": f"2026-05-01T{after}Z"}}
+    return running(f"2026-05-01T{started}Z") | {"lastState": last}
 
 
 def pod(*containers: Json, created: str = FIRST, **status: object) -> Pod:
@@ -58,6 +64,29 @@ def pod(*containers: Json, created: str = FIRST, **status: object) -> Pod:
 )
 def test_the_oldest_process_is_never_said_to_be_younger_than_it_can_be(pods: list[Pod], oldest: str | None) -> None:
     assert oldest_process(pods) == (None if oldest is None else datetime.fromisoformat(oldest))
+
+
+@pytest.mark.parametrize(
+    ("container", "since"),
+    [
+        pytest.param(running("2026-05-01T01:00:30Z"), "01:00:25", id="the first one, by a clock that was set back"),
+        pytest.param(again("01:00:30", after="01:00:20"), "01:00:25", id="restarted in place long after"),
+        pytest.param(again("01:00:30", after="01:00:28"), "01:00:29", id="after the second of the last end"),
+        pytest.param(again("01:00:30", after="01:00:30"), "01:00:30", id="within the same second"),
+        pytest.param(waiting("2026-05-01T01:00:30Z"), "01:00:30", id="it may have been restarted since it ended"),
+        pytest.param(waiting(), "00:59:55", id="it may have been started since the kubelet knows"),
+    ],
+)
+def test_a_process_holds_nothing_that_the_last_one_in_its_container_was_given(container: Json, since: str) -> None:
+    found = holds_since([pod(container, startTime=FIRST)])
+    assert found == datetime.fromisoformat(f"2026-05-01T{since}Z")
+
+
+def test_of_several_processes_the_one_counts_that_may_hold_the_oldest_message() -> None:
+    pods = [pod(running(THIRD), running(SECOND)), pod(running(FOURTH))]
+    assert holds_since(pods) == datetime.fromisoformat("2026-05-01T01:59:55Z")
+    assert holds_since([pod(startTime=SECOND)]) == datetime.fromisoformat("2026-05-01T01:59:55Z")
+    assert holds_since([]) is None
 
 
 @pytest.mark.parametrize(

@@ -223,9 +223,11 @@ def _newly(case: Case, found: Sequence[Finding]) -> Collection[Reason]:
 def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> WorkersLook:
     of_queue = [found[ref] for ref in refs]
     starts = [one.oldest_process for one in of_queue if one.oldest_process is not None]
+    holds = [one.holds_since for one in of_queue if one.holds_since is not None]
     ready = [since for one in of_queue for since in one.ready_since]
     return WorkersLook(
         oldest_process=min(starts, default=None),
+        holds_since=min(holds, default=None),
         ready_pods=len(ready),
         ready_since=min(ready, default=None),
         may_hold_nothing=any(one.may_hold_nothing for one in of_queue),

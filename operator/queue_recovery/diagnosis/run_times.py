@@ -14,7 +14,9 @@ from typing import Final
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.evidence import TaskProcess
 from queue_recovery.diagnosis.stuck_evidence import PodLook, QueueLook, Sighting, WorkersLook
-from queue_recovery.diagnosis.stuck_rules import ALLOWANCE
+
+_FIRST_DELIVERY_AFTER: Final = timedelta(seconds=1)
+"""After the start of a process, which is reported in whole seconds: no worker begins to consume within one."""
 
 _FORGOTTEN_AFTER: Final = timedelta(days=2)
 """A task that runs once a day is seen again before."""
@@ -146,7 +148,7 @@ def _runs(
 def _pod_of(process: TaskProcess, delivered: datetime, workers: WorkersLook) -> PodLook | None:
     """Return the living pod of a process that has taken what was delivered then; None: there is none."""
     pod = workers.pods.get(process.host)
-    return None if pod is None or delivered < pod.newest_process + ALLOWANCE else pod
+    return None if pod is None or delivered < pod.newest_process + _FIRST_DELIVERY_AFTER else pod
 
 
 def _given_back(

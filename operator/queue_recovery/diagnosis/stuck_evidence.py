@@ -105,6 +105,8 @@ class WorkersLook:
 
     oldest_process: datetime | None
     """When the oldest running process of their pods was started, by its node's clock; None: they have no pod."""
+    holds_since: datetime | None = None
+    """The earliest delivery that a running process of their pods may hold, by its node's clock."""
     ready_pods: int = 0
     ready_since: datetime | None = None
     """Since when one of their pods has been ready; None: none is ready, or it is being stopped."""

@@ -101,6 +101,8 @@ class Memory:
     undecodable: int = 0
     """Messages that cannot be decoded, of those that are consumed next, in each of the last two looks."""
     undecodable_last: int = 0
+    explained_until: datetime | None = None
+    """Until when messages that are not Celery's may have ended containers; None: none was seen."""
     tracks: Mapping[bytes, Track] = field(default_factory=dict)
     ends: frozenset[datetime] = frozenset()
     """When containers of the workers were killed or ended with an error, as far as that was seen."""
@@ -144,6 +146,7 @@ def remember(
             is_complete=look.is_complete,
             rise=_rise(None, look.ready, at),
             undecodable_last=undecodable,
+            explained_until=at if undecodable else None,
             tracks=_bounded(_tracks({}, look, at, job_task), most),
             told=told or {},
         )
@@ -166,6 +169,7 @@ def remember(
         rise=_rise(memory.rise, look.ready, at),
         undecodable=min(undecodable, memory.undecodable_last),
         undecodable_last=undecodable,
+        explained_until=at if undecodable or memory.undecodable_last else memory.explained_until,
         tracks=_bounded(_tracks(memory.tracks, look, at, job_task), most),
     )
 

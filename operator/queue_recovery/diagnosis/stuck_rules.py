@@ -61,7 +61,9 @@ class Case:
 
 def poison(case: Case) -> Finding | None:
     """Tell of messages that may kill the workers that run them."""
-    least, ends = case.spec.poison_deliveries, sorted(case.memory.ends)
+    least, explained = case.spec.poison_deliveries, case.memory.explained_until
+    # What a worker has prefetched beside a message that is not Celery's is delivered again as often as it.
+    ends = sorted(end for end in case.memory.ends if explained is None or end > explained)
     if not least or case.workers is None:
         return None
     found = {
@@ -234,8 +236,8 @@ def _may_be_working(case: Case, since: datetime) -> bool:
 
 def _is_stranded(case: Case, delivered: datetime | None) -> bool:
     """Tell whether no running process of the workers can have taken what was delivered then."""
-    oldest = None if case.workers is None else case.workers.oldest_process
-    return oldest is not None and delivered is not None and delivered < oldest - ALLOWANCE
+    since = None if case.workers is None else case.workers.holds_since
+    return since is not None and delivered is not None and delivered < since
 
 
 def _stranded_of(case: Case) -> Sequence[datetime]:

@@ -27,11 +27,12 @@ from queue_recovery.recovery.settled import check_kinds, outlines_of
 from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.steps import begun_after
 from queue_recovery.recovery.stranded import (
+    Running,
     describe_left,
     describe_redelivery,
     is_stranded,
-    oldest_process,
     refuse_unknown,
+    running,
 )
 from queue_recovery.recovery.vanished import vanished
 from queue_recovery.recovery.wording import counted
@@ -49,8 +50,8 @@ _MOST_PASSES: Final = 3
 _REPORTED_WITHIN: Final = timedelta(seconds=30)
 """After the time by which a pod has to end: the kubelet kills it then, and reports its end some seconds later."""
 
-Oldest = Mapping[str, datetime | None]
-"""When the oldest running process of each queue's workers was started, by queue; None: none is running."""
+Processes = Mapping[str, Running | None]
+"""The running processes of each queue's workers, by queue; None: none is running."""
 
 
 async def plan_redelivery(recovery: Recovery) -> None:
@@ -68,7 +69,7 @@ async def plan_redelivery(recovery: Recovery) -> None:
     if recovery.restarts_workers:
         await outlines_of(recovery, refs)
     was_held = await is_any_held(recovery, queues)
-    stranded, left, oldest = await _count(recovery)
+    stranded, left, processes = await _count(recovery)
     depths, _ = await broker.depths([*queues])
     made = Plan(
         time=timestamp(recovery.environment.now()),
@@ -89,7 +90,7 @@ async def plan_redelivery(recovery: Recovery) -> None:
         and not await is_any_held(recovery, queues)
     )
     if ends:
-        message = f"no message to give back. {describe_left(left, oldest) if left else _NONE_HELD}"
+        message = f"no message to give back. {describe_left(left, processes) if left else _NONE_HELD}"
         ending = Ending(phase="Succeeded", reason=Reason.NOTHING_TO_DO, message=message)
         update: Update = {"plan": made, "ending": ending, "redelivered": Redelivered(found=left, left=left)}
         await recovery.save(progress=(Reason.NOTHING_TO_DO, message), update=update)
@@ -111,11 +112,11 @@ async def redeliver(recovery: Recovery) -> None:
     if recovery.restarts_workers:
         await _await_former_pods(recovery)
     run = await recovery.run()
-    left, oldest = await with_progress(recovery, _give_back(recovery, run), partial(_progress, run))
+    left, processes = await with_progress(recovery, _give_back(recovery, run), partial(_progress, run))
     given = await run.redelivered()
     message = f"{counted(given, 'message')} given back to the queue"
     if left:
-        message += f"; {describe_left(left, oldest, restarted=_restarted(recovery))}"
+        message += f"; {describe_left(left, processes, restarted=_restarted(recovery))}"
     begun = begun_after(recovery, ConditionType.REDELIVERED)
     await recovery.save(
         (ConditionType.REDELIVERED, "True", Reason.MAY_BE_HELD if left else Reason.COMPLETED, message),
@@ -144,7 +145,7 @@ class _Judged:
     """Those that no running process can hold."""
     left: int
     """How many others there are."""
-    oldest: Oldest
+    processes: Processes
     """As it was after they were read."""
 
 
@@ -162,40 +163,40 @@ async def _judged(recovery: Recovery) -> AsyncIterator[_Judged]:
 
 async def _judge(recovery: Recovery, portion: Sequence[HeldMessage]) -> _Judged:
     """Look at the workers after the messages were read: a process that is started later cannot hold one of them."""
-    oldest, now = await _oldest_processes(recovery), recovery.environment.now()
-    stranded = [one for one in portion if is_stranded(one.delivered, oldest[one.queue], now)]
-    return _Judged(stranded=stranded, left=len(portion) - len(stranded), oldest=oldest)
+    processes, now = await _running_processes(recovery), recovery.environment.now()
+    stranded = [one for one in portion if is_stranded(one.delivered, processes[one.queue], now)]
+    return _Judged(stranded=stranded, left=len(portion) - len(stranded), processes=processes)
 
 
-async def _count(recovery: Recovery) -> tuple[int, int, Oldest]:
+async def _count(recovery: Recovery) -> tuple[int, int, Processes]:
     """Count the messages that would be given back, and those that would stay."""
-    stranded, left, oldest = 0, 0, dict[str, datetime | None]()
+    stranded, left, processes = 0, 0, dict[str, Running | None]()
     async for judged in _judged(recovery):
         stranded += len(judged.stranded)
         left += judged.left
-        oldest = {**judged.oldest}
-    return stranded, left, oldest
+        processes = {**judged.processes}
+    return stranded, left, processes
 
 
-async def _give_back(recovery: Recovery, run: QueueRun) -> tuple[int, Oldest]:
+async def _give_back(recovery: Recovery, run: QueueRun) -> tuple[int, Processes]:
     """Give back what is stranded; return how many messages stay, and since when the workers run.
 
     What was given back may be in `unacked` again by the next pass, held by a worker that has taken it.
     """
-    found, oldest = await run.redelivered(), dict[str, datetime | None]()
+    found, processes = await run.redelivered(), dict[str, Running | None]()
     for number in range(_MOST_PASSES):
         stranded = 0
         async for judged in _judged(recovery):
             await run.redeliver(judged.stranded)
             stranded += len(judged.stranded)
             found += 0 if number else len(judged.stranded) + judged.left
-            oldest = {**judged.oldest}
+            processes = {**judged.processes}
         if not stranded:
             break
-    return max(0, found - await run.redelivered()), oldest
+    return max(0, found - await run.redelivered()), processes
 
 
-async def _oldest_processes(recovery: Recovery) -> Oldest:
+async def _running_processes(recovery: Recovery) -> Processes:
     """Look at the workers, and return since when they run.
 
     Raises RecoveryError (`UnknownConsumer`) if a connection may hold messages that belongs to none of them.
@@ -209,7 +210,7 @@ async def _oldest_processes(recovery: Recovery) -> Oldest:
         await _await_grace(recovery, [looked[ref] for ref in own])
     else:
         refuse_unknown(consumers, looked.values())
-    return {name: oldest_process(queue.workers, looked) for name, queue in queues.items()}
+    return {name: running(queue.workers, looked) for name, queue in queues.items()}
 
 
 def _asked(recovery: Recovery) -> RedeliverSpec:

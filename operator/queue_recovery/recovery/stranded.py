@@ -6,6 +6,7 @@ was started is held by none of them, no matter how far the clocks of the nodes a
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,34 +18,42 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Consumer, Worker
 from queue_recovery.recovery.wording import counted, named
 
-ALLOWANCE_SECONDS: Final = 5
-"""Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
-
-
 _FUTURE: Final = timedelta(minutes=1)
 """By which the start of a process may be ahead of the operator's clock. A clock that is further ahead will be set back,
 and what is delivered then looks older than the process that holds it."""
 
 
-def oldest_process(refs: Collection[WorkerRef], workers: Mapping[WorkerRef, Worker]) -> datetime | None:
-    """Return when the oldest running process of these workers was started; None: none of them has a pod."""
-    starts = [workers[ref].oldest_process for ref in refs]
-    return min((start for start in starts if start is not None), default=None)
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The running processes of a queue's workers."""
+
+    oldest: datetime
+    """When the oldest of them was started."""
+    holds_since: datetime
+    """The earliest delivery that one of them may hold."""
 
 
-def is_stranded(delivered: float | None, oldest: datetime | None, now: datetime) -> bool:
+def running(refs: Collection[WorkerRef], workers: Mapping[WorkerRef, Worker]) -> Running | None:
+    """Return the running processes of these workers; None: none of them has a pod."""
+    found = [workers[ref] for ref in refs]
+    oldest = [one.oldest_process for one in found if one.oldest_process is not None]
+    holds = [one.holds_since for one in found if one.holds_since is not None]
+    return Running(oldest=min(oldest), holds_since=min(holds)) if oldest and holds else None
+
+
+def is_stranded(delivered: float | None, processes: Running | None, now: datetime) -> bool:
     """Tell whether no running process can hold a message.
 
     Args:
         delivered: when the message was delivered, in seconds since the epoch; None: not known.
-        oldest: when the oldest process that may hold it was started, as read after the message; None: there is none.
+        processes: those that may hold it, as read after the message; None: there are none.
         now: by the operator's clock.
     """
-    if oldest is None:
+    if processes is None:
         return True
-    if oldest > now + _FUTURE:
+    if processes.oldest > now + _FUTURE:
         return False
-    return delivered is not None and delivered < oldest.timestamp() - ALLOWANCE_SECONDS
+    return delivered is not None and delivered < processes.holds_since.timestamp()
 
 
 def refuse_unknown(consumers: Sequence[Consumer], workers: Collection[Worker]) -> None:
@@ -74,15 +83,15 @@ def describe_redelivery(spec: QueueRecoverySpec, plan: Plan) -> str:
     return f"would give back {share}{left}. No message is removed and no worker is stopped"
 
 
-def describe_left(left: int, oldest: Mapping[str, datetime | None], *, restarted: datetime | None = None) -> str:
+def describe_left(left: int, processes: Mapping[str, Running | None], *, restarted: datetime | None = None) -> str:
     """Describe the messages that stay, and what to do.
 
     Args:
         left: how many there are.
-        oldest: when the oldest process of each queue was started, by queue.
+        processes: those that run, by queue.
         restarted: when the restart of the workers began; None: they were not restarted.
     """
-    since = min((start for start in oldest.values() if start is not None), default=None)
+    since = min((one.oldest for one in processes.values() if one is not None), default=None)
     running = "" if since is None else f", the oldest of which runs since {since:%Y-%m-%dT%H:%M:%SZ}"
     stay = "stays" if left == 1 else "stay"
     may_hold = f"{counted(left, 'message')} {stay} in unacked, because a running worker may hold {_them(left)}{running}"

@@ -1,13 +1,19 @@
 """The processes of a worker's live pods: their starts, their addresses, and since when they are ready. Pure."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from queue_recovery.workers.objects import Container, ContainerStatus, Pod
 
 _HOLDS_NOTHING: Final = re.compile(r"(-P|--pool)[ =]*solo\b|--disable-prefetch\b")
+
+_ALLOWANCE: Final = timedelta(seconds=5)
+"""Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
+
+_SECOND: Final = timedelta(seconds=1)
+"""Kubernetes' times are in whole seconds, rounded down."""
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOT_YET: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -21,6 +27,16 @@ def oldest_process(live: Collection[Pod]) -> datetime | None:
     clock of the pod's node, which is the clock of its processes too.
     """
     return min((start for pod in live for start in _starts(pod, unknown=_earliest(pod))), default=None)
+
+
+def holds_since(live: Collection[Pod]) -> datetime | None:
+    """Return the earliest delivery that a running process of these pods may hold; None: no pods.
+
+    Where a container was restarted in place, it is known when its last process ended. The next one was started after
+    that, and has not begun to consume within the same second. Other processes may hold what was delivered from a few
+    seconds before the start that is reported.
+    """
+    return min((since for pod in live for since in _holds_since(pod)), default=None)
 
 
 def newest_processes(live: Collection[Pod]) -> Mapping[str, datetime]:
@@ -64,19 +80,34 @@ def _earliest(pod: Pod) -> datetime:
     return pod.status.start_time or pod.metadata.creation_timestamp or _UNKNOWN
 
 
+def _holds_since(pod: Pod) -> Iterator[datetime]:
+    containers = _containers(pod)
+    if not containers:
+        yield _earliest(pod) - _ALLOWANCE
+    for container in containers:
+        start, end = _started(container) or _earliest(pod), _ended(container)
+        yield start - _ALLOWANCE if end is None else max(start - _ALLOWANCE, min(start, end + _SECOND))
+
+
 def _starts(pod: Pod, *, unknown: datetime) -> Iterator[datetime]:
-    # An init container that has ended does not run again; one that runs beside the others is a sidecar.
-    sidecars = [one for one in pod.status.init_container_statuses if one.state.terminated is None]
-    containers = [*pod.status.container_statuses, *sidecars, *pod.status.ephemeral_container_statuses]
+    containers = _containers(pod)
     if not containers:
         yield unknown
     for container in containers:
         yield _started(container) or unknown
 
 
+def _containers(pod: Pod) -> Sequence[ContainerStatus]:
+    # An init container that has ended does not run again; one that runs beside the others is a sidecar.
+    sidecars = [one for one in pod.status.init_container_statuses if one.state.terminated is None]
+    return [*pod.status.container_statuses, *sidecars, *pod.status.ephemeral_container_statuses]
+
+
 def _started(container: ContainerStatus) -> datetime | None:
-    state, last = container.state, container.last_state
-    if state.running is not None:
-        return state.running.started_at
-    ended = state.terminated or last.terminated
-    return None if ended is None else ended.finished_at
+    return container.state.running.started_at if container.state.running is not None else _ended(container)
+
+
+def _ended(container: ContainerStatus) -> datetime | None:
+    """Return when the last process of a container ended; None: it has had one process only, or that is not known."""
+    last = container.state.terminated or container.last_state.terminated
+    return None if last is None else last.finished_at

@@ -14,6 +14,7 @@ from queue_recovery.workers.label_selectors import selects
 from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
 from queue_recovery.workers.processes import (
     connects_from,
+    holds_since,
     may_hold_nothing,
     newest_processes,
     oldest_process,
@@ -123,6 +124,7 @@ def worker(
         keeps_pods=kind.keeps_pods(workload),
         outdated=outdated(workload),
         oldest_process=oldest_process(live),
+        holds_since=holds_since(live),
         newest_processes=newest_processes(live),
         connects_from=connects_from(live),
         ready_since=ready_since(live),

@@ -100,6 +100,8 @@ class Worker:
     oldest_process: datetime | None = None
     """The earliest time at which a running process of its pods may have been started, by its node's clock; None: it
     has no pod that has not ended."""
+    holds_since: datetime | None = None
+    """The earliest delivery that a running process of its pods may hold, by the clock of its node; None: no pod."""
     newest_processes: Mapping[str, datetime] = field(default_factory=dict, compare=False)
     """When the last process of each of these pods was started, by the pod's name; far in the future: not known."""
     connects_from: frozenset[str] = frozenset()
