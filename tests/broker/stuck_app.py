@@ -47,7 +47,10 @@ def late(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@app.task(name="tts.tracked", acks_late=True, track_started=True, ignore_result=False)  # type: ignore[untyped-decorator]
+TRACKED = {"acks_late": True, "track_started": True, "ignore_result": False}
+
+
+@app.task(name="tts.tracked", **TRACKED)  # type: ignore[untyped-decorator]
 def tracked(seconds: float) -> None:
     """Take long, and have it stored which process runs it."""
     time.sleep(seconds)
@@ -59,14 +62,16 @@ def tracked_early(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@app.task(
-    name="tts.tracked_again", bind=True, acks_late=True, track_started=True, ignore_result=False, max_retries=None
-)  # type: ignore[untyped-decorator]
-def tracked_again(self: Task, *, retry: bool) -> None:
-    """Take no time, and be run again and again: by a retry, or because it gives its message back."""
+@app.task(name="tts.tracked_again", bind=True, max_retries=None, reject_on_worker_lost=True, **TRACKED)  # type: ignore[untyped-decorator]
+def tracked_again(self: Task, *, how: str) -> None:
+    """Take no time, and be run again and again, or as another task."""
     time.sleep(0.2)
-    if retry:
+    if how == "by a retry":
         raise self.retry(countdown=0)
+    if how == "because its child process is lost":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "as another task":
+        raise self.replace(short.si())
     raise Reject(requeue=True)
 
 

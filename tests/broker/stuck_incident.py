@@ -47,6 +47,7 @@ class Incident:
         self._running: dict[Process, datetime] = {}
         self._ends: tuple[ContainerEnd, ...] = ()
         self._number = 0
+        self.grace_seconds = 600
 
     def thresholds(self, **thresholds: int) -> None:
         """Set thresholds of the target."""
@@ -59,17 +60,16 @@ class Incident:
             broker={"urlSecretRef": {"name": "redis", "key": "url"}, "transportOptions": transport_options},
         )
 
-    async def start(self, *options: str, ready: bool = True, ago: float = 0, **settings: str) -> Process:
+    async def start(self, *options: str, ready: bool = True, **settings: str) -> Process:
         """Start a worker, and describe it as a kubelet does.
 
         Args:
             options: further ones of its command line.
             ready: whether to wait until it consumes.
-            ago: how many seconds ago it is described to have been started.
             settings: variables of its environment; `stuck_app` reads them.
         """
         self._number += 1
-        started = datetime.now(UTC) - timedelta(seconds=ago)
+        started = datetime.now(UTC)
         worker = await self._scope.start(
             f"worker-{self._number}",
             [
@@ -121,7 +121,7 @@ class Incident:
             "worker",
             pods=max(len(starts), len(self._ends)),
             oldest_process=min(starts, default=None),
-            newest_processes={"pod": max(starts)} if starts else {},
+            running_pods={"pod": self.grace_seconds} if starts and not self._ends else {},
             ready_since=starts,
             ends=self._ends,
         )

@@ -1,7 +1,7 @@
 """A target warns of settings that are shorter than its tasks, as far as it has seen them run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -41,9 +41,7 @@ class Running:
         """Begin with the task in a process of the pod."""
         options = {} if self.visible is None else {"visibilityTimeoutSeconds": self.visible}
         self.spec = target(diagnosis=self.diagnosis, broker={**BROKER, "transportOptions": options})
-        self.namespace.deployments.add(
-            "worker", oldest_process=NOW - HOUR, newest_processes={"worker-0": NOW - HOUR}, grace_seconds=self.grace
-        )
+        self.namespace.deployments.add("worker", oldest_process=NOW - HOUR, running_pods={"worker-0": self.grace})
         self.namespace.fake_broker.add("a", held=True)
         self.run("a")
 
@@ -54,6 +52,12 @@ class Running:
             Sighting(id=name.encode(), task_id=name, task="tts.render", delivered=delivered, held=True)
         ]
         self.namespace.fake_results.results = {name: started()}
+
+    def deliver_again(self) -> None:
+        """Let the visibility timeout be over, so that another worker takes the message, too."""
+        [message] = self.namespace.fake_broker.sightings["tts"]
+        again = replace(message, redelivered=True, delivered=self.namespace.time - timedelta(seconds=1), task_id=None)
+        self.namespace.fake_broker.sightings["tts"] = [again]
 
     def end(self) -> None:
         """Let the task be done."""
@@ -97,7 +101,7 @@ async def test_it_stays_a_warning_when_the_task_is_done_until_the_grace_period_i
     case.end()
     assert (await case.told(10))[:2] == ("False", "RunBeyondGracePeriod")
 
-    case.namespace.deployments.change("worker", grace_seconds=300)
+    case.namespace.deployments.change("worker", running_pods={"worker-1": 300})
 
     assert await case.told() == (
         "True",
@@ -106,27 +110,44 @@ async def test_it_stays_a_warning_when_the_task_is_done_until_the_grace_period_i
     )
 
 
-async def test_a_message_that_is_held_until_the_visibility_timeout_while_its_task_runs_is_a_warning() -> None:
+async def test_a_message_that_is_delivered_again_while_its_task_runs_is_a_warning() -> None:
     case = Running(grace=1000, visible=140)
 
     assert (await case.told(5))[0] == "True"
+    case.deliver_again()
     status, reason, message = await case.told()
+
     assert (status, reason) == ("False", "RunBeyondTimeout")
     assert message == (
-        'a worker that runs task "tts.render" of queue "tts" held its message for at least 151 seconds, and '
-        "visibilityTimeoutSeconds is 140: Celery delivers such a message again while the task runs. Raise "
-        "visibility_timeout above the longest task and the time for which its message waits in a worker"
+        'task "tts.render" of queue "tts" ran for at least 90 seconds, and its message was delivered again while it '
+        "ran: visibilityTimeoutSeconds is 140, and Celery delivers a message again when its task runs longer. Raise "
+        "visibility_timeout, and visibilityTimeoutSeconds with it, above the longest task and the time for which its "
+        "message waits in a worker"
     )
 
 
 async def test_both_are_told_together() -> None:
-    case = Running(grace=30, visible=140)
+    case = Running(grace=30, visible=110)
 
     _, reason, message = await case.told(6)
 
     assert reason == "RunBeyondTimeout"
-    assert "visibilityTimeoutSeconds is 140" in message
+    assert "ran for at least 120 seconds: visibilityTimeoutSeconds is 110" in message
     assert "30 seconds to end" in message
+
+
+@pytest.mark.parametrize("uptime", [None, 30])
+async def test_what_a_server_may_have_from_a_snapshot_is_not_believed(uptime: int | None) -> None:
+    case = Running(grace=100)
+    case.namespace.fake_broker.uptime_seconds = uptime
+
+    assert (await case.told(6))[:2] == ("Unknown", "NoRunSeen")
+
+
+async def test_an_invalid_rule_does_not_keep_the_results_from_being_read() -> None:
+    case = Running(grace=100, diagnosis={"results": {}, "rules": [{"message": "[[]a]", "verdict": "Transient"}]})
+
+    assert (await case.told(6))[:2] == ("False", "RunBeyondGracePeriod")
 
 
 async def test_short_tasks_tell_nothing_and_ask_nothing_about_pods() -> None:

@@ -35,7 +35,7 @@ class FakeBroker(FakeDatabase):
 
     async def check(self) -> BrokerHealth:
         self._called("check")
-        return BrokerHealth(eviction_policy="noeviction")
+        return BrokerHealth(eviction_policy="noeviction", uptime_seconds=self.uptime_seconds)
 
     async def depths(self, queues: Sequence[str]) -> tuple[Mapping[str, int], int]:
         self._called("depths")

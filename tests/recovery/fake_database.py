@@ -76,6 +76,7 @@ class FakeDatabase(Faults):
         """By the uid of the run."""
         self.sightings: dict[str, list[Sighting]] = {}
         """What a look at a target sees of the messages that workers hold, by queue."""
+        self.uptime_seconds: int | None = 10**8
         self.facts: list[MessageFacts] = []
         """What the headers of messages say of their past, as every count returns it."""
         self.delivered: dict[str, float] = {}

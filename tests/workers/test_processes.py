@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from queue_recovery.workers.objects import Pod
-from queue_recovery.workers.processes import connects_from, holds_since, newest_processes, oldest_process
+from queue_recovery.workers.processes import connects_from, holds_since, in_first_run, oldest_process
 
 Json = dict[str, Any]
 
@@ -90,21 +90,17 @@ def test_of_several_processes_the_one_counts_that_may_hold_the_oldest_message() 
 
 
 @pytest.mark.parametrize(
-    ("containers", "newest"),
+    ("containers", "is_first"),
     [
-        pytest.param([running(THIRD), running(SECOND)], THIRD, id="the newest of two containers"),
-        pytest.param([running(FOURTH) | {"lastState": ended(SECOND)["state"]}], FOURTH, id="restarted in place"),
-        pytest.param([waiting(THIRD), running(SECOND)], THIRD, id="one has ended"),
-        pytest.param([running(SECOND), {"state": {"running": {}}}], None, id="without a time"),
-        pytest.param([running(SECOND), waiting()], None, id="it may have been started since the kubelet knows"),
-        pytest.param([], None, id="the kubelet has reported no container"),
+        pytest.param([running(THIRD), running(SECOND)], True, id="all run"),
+        pytest.param([running(THIRD) | {"restartCount": 1}, running(SECOND)], False, id="one was restarted in place"),
+        pytest.param([running(SECOND), ended(THIRD)], False, id="one has ended"),
+        pytest.param([running(SECOND), waiting()], False, id="one may have been restarted"),
+        pytest.param([], False, id="the kubelet has reported no container"),
     ],
 )
-def test_the_newest_process_is_never_said_to_be_older_than_it_can_be(
-    containers: list[Json], newest: str | None
-) -> None:
-    [found] = newest_processes([pod(*containers, startTime=FIRST)]).values()
-    assert found == datetime.fromisoformat(newest or "9999-01-01T00:00:00Z")
+def test_a_pod_is_in_its_first_run_while_all_its_containers_are(containers: list[Json], *, is_first: bool) -> None:
+    assert in_first_run([pod(*containers)]) == ({"p": 30} if is_first else {})
 
 
 def test_pods_connect_from_their_own_addresses_or_from_those_of_their_nodes() -> None:

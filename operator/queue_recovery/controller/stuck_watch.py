@@ -57,12 +57,12 @@ class StuckWatch:
             spec: of the target. Of another broker, or of other queues, what was seen counts no more.
             old: what the status says of the queues.
         """
-        watched = (spec.broker, spec.queues)
-        if watched != self._watched:
-            self._watched = watched
+        before, self._watched = self._watched, (spec.broker, spec.queues)
+        if before != self._watched:
             self._memories.clear()
             self._run_times.clear()
-        self._told = {queue.name: _told(queue.stuck) for queue in old}
+        is_other_broker = before is not None and before[0] != spec.broker
+        self._told = {} if is_other_broker else {queue.name: _told(queue.stuck) for queue in old}
 
     async def look(
         self,
@@ -234,11 +234,10 @@ def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> W
         ends=[end for one in of_queue for end in one.ends],
         is_held=any(one.note is not None for one in of_queue),
         pods={
-            name: PodLook(worker=ref, newest_process=newest)
+            name: PodLook(worker=ref, grace_seconds=seconds)
             for ref in refs
-            for name, newest in found[ref].newest_processes.items()
+            for name, seconds in found[ref].running_pods.items()
         },
-        grace_seconds={ref: found[ref].grace_seconds for ref in refs},
     )
 
 

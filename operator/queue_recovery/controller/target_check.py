@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from queue_recovery.api.conditions import ConditionType, is_true
+from queue_recovery.api.conditions import ConditionType, find
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.controller.evidence_check import check_evidence
@@ -55,7 +55,9 @@ async def check_target(
     transports: dict[str, str | None] = {}
     watch = watch or StuckWatch()
     watch.begin(spec, old.queues)
-    reads_results = spec.diagnosis.results is not None and is_true(old.conditions, ConditionType.EVIDENCE_READABLE)
+    evidence = find(old.conditions, ConditionType.EVIDENCE_READABLE)
+    are_readable = evidence is not None and evidence.reason in {Reason.EVIDENCE_READABLE, Reason.INVALID_RULE}
+    reads_results = spec.diagnosis.results is not None and are_readable
     broker = await _check_broker(spec, environment, transports, watch, propose, reads_results=reads_results)
     workers = sorted({worker for queue in spec.queues for worker in queue.workers})
     verdicts: dict[ConditionType, Verdict] = {
@@ -71,9 +73,9 @@ async def check_target(
         ),
     }
     reachable = broker.verdicts[ConditionType.BROKER_REACHABLE][0] == "True"
-    evidence = await check_evidence(spec, environment, is_broker_usable=reachable)
-    if evidence is not None:
-        verdicts[ConditionType.EVIDENCE_READABLE] = evidence
+    readable = await check_evidence(spec, environment, is_broker_usable=reachable)
+    if readable is not None:
+        verdicts[ConditionType.EVIDENCE_READABLE] = readable
     verdicts[ConditionType.TRANSPORT_VERIFIED] = transport_verdict(transports, servers=2 if spec.job_store else 1)
     return QueueTargetStatus(
         observed_generation=generation,
@@ -116,7 +118,8 @@ async def _check_broker(
             unacked = await broker.unacked(queues) if held else NOTHING_UNACKED
             now = environment.now()
             looks = await looks_at(spec, broker, ready, unacked)
-            started = await started_tasks(spec, environment, looks) if reads_results else None
+            uptime = health.uptime_seconds
+            started = await started_tasks(spec, environment, looks, uptime_seconds=uptime) if reads_results else None
             found = await watch.look(spec, looks, broker, environment.workers, at=now, started=started)
         finally:
             await broker.aclose()

@@ -1,25 +1,29 @@
 """How long the tasks of one queue run, as far as looks prove it. Pure.
 
 A message that is acknowledged late is in `unacked` while its task runs. If it is there with the same delivery at two
-looks, and Celery's result says both times that the same process of a living pod has started the task, then the task has
-been running in between: each end of a run removes the message, stores another state, or ends the process.
+looks, and Celery's result says both times that the same process of a running pod has started the task, then the task
+has been running in between: each end of a run removes the message, stores another state, or ends the process. That
+holds for a message that was delivered for the first time, because what is stored may be of an earlier delivery.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.evidence import TaskProcess
-from queue_recovery.diagnosis.stuck_evidence import PodLook, QueueLook, Sighting, WorkersLook
-
-_FIRST_DELIVERY_AFTER: Final = timedelta(seconds=1)
-"""After the start of a process, which is reported in whole seconds: no worker begins to consume within one."""
+from queue_recovery.diagnosis.stuck_evidence import QueueLook, Sighting, WorkersLook
 
 _FORGOTTEN_AFTER: Final = timedelta(days=2)
 """A task that runs once a day is seen again before."""
+
+_SEEN_FOR: Final = 2
+"""A message that is delivered again counts if its task was seen running for half of the visibility timeout or more."""
+
+_UNSEEN_FOR: Final = 4
+"""And if there was at most a quarter of it between the last look that saw it running and the one that saw it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,7 @@ class StartedTasks:
     """Which tasks of the messages that workers hold have been started."""
 
     processes: Mapping[bytes, TaskProcess]
-    """By the digest of the task's id."""
+    """By the digest of the task's id; only of tasks whose message was delivered for the first time."""
     at: datetime
     """When all of this was read."""
 
@@ -38,8 +42,10 @@ class Run:
 
     task: str | None
     process: TaskProcess
+    worker: WorkerRef
     retries: int
     delivered: datetime
+    """By the worker's clock; the others are by that of the operator."""
     since: datetime
     """When the first look had seen it."""
     until: datetime
@@ -48,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Longest:
-    """What has lasted longest, of all that was seen."""
+    """The run that has lasted longest, of all that were seen."""
 
     task: str | None
     lasted: timedelta
@@ -60,21 +66,19 @@ class Longest:
 class RunTimes:
     """What the looks so far have shown."""
 
-    last: datetime | None = None
-    """When the last look began."""
     runs: Mapping[bytes, Run] = field(default_factory=dict)
-    """Those that the last look has seen, by the digest of the task's id."""
-    ran: Mapping[WorkerRef, Longest] = field(default_factory=dict)
-    """The longest run of each worker."""
-    held: Longest | None = None
-    """The longest time for which a worker has held the message of a task that it was running."""
+    """Those that go on, by the digest of the task's id."""
+    longest: Mapping[WorkerRef, Longest] = field(default_factory=dict)
+    """Of each worker."""
+    again: Longest | None = None
+    """The longest run during which the visibility timeout was over, so that its message was delivered again."""
     grace_seconds: Mapping[WorkerRef, int] = field(default_factory=dict)
     """Seconds that the pods of these workers may take to end, as they were seen last."""
 
     @property
     def is_empty(self) -> bool:
         """Whether no run was seen."""
-        return not self.runs and not self.ran and self.held is None
+        return not self.runs and not self.longest
 
 
 def follow(
@@ -96,26 +100,23 @@ def follow(
         at: when this look began.
         timeout: Celery's visibility timeout in seconds, if it is known.
     """
-    ran = {worker: one for worker, one in before.ran.items() if at - one.seen <= _FORGOTTEN_AFTER}
-    held = None if before.held is None or at - before.held.seen > _FORGOTTEN_AFTER else before.held
+    longest = {worker: one for worker, one in before.longest.items() if at - one.seen <= _FORGOTTEN_AFTER}
+    again = None if before.again is None or at - before.again.seen > _FORGOTTEN_AFTER else before.again
     if started is None or workers is None:
-        return replace(before, last=at, ran=ran, held=held)
+        return replace(before, longest=longest, again=again)
     runs = dict(_runs(before, look, started, workers, at))
     for run in runs.values():
-        worker = workers.pods[run.process.host].worker
-        ran[worker] = _longer(ran.get(worker), run, run.until - run.since, at)
-        held = _longer(held, run, run.until - run.delivered, at)
-    if timeout is not None:
-        visible = timedelta(seconds=timeout)
-        for run in _given_back(before, look, workers, visible, at):
-            held = _longer(held, run, visible, at)
-    return RunTimes(
-        last=at,
-        runs=runs,
-        ran={worker: one for worker, one in ran.items() if one.lasted > timedelta()},
-        held=held if held is not None and held.lasted > timedelta() else None,
-        grace_seconds={**before.grace_seconds, **workers.grace_seconds},
-    )
+        if run.until > run.since:
+            longest[run.worker] = _longer(longest.get(run.worker), run, at)
+    for name, run in before.runs.items():
+        is_there = run.process.host in workers.pods
+        seen = [one for one in look.sampled if one.id == name]
+        if timeout is not None and is_there and _is_delivered_again(run, seen, timedelta(seconds=timeout), at):
+            again = _longer(again, run, at)
+    grace = dict(before.grace_seconds)
+    for worker in {pod.worker for pod in workers.pods.values()}:
+        grace[worker] = max(pod.grace_seconds for pod in workers.pods.values() if pod.worker == worker)
+    return RunTimes(runs=runs, longest=longest, again=again, grace_seconds=grace)
 
 
 def _runs(
@@ -128,7 +129,8 @@ def _runs(
         if name is None or delivered is None or messages[name] > 1:
             continue
         process = started.processes.get(name)
-        if process is None or _pod_of(process, delivered, workers) is None:
+        pod = None if process is None else workers.pods.get(process.host)
+        if process is None or pod is None:
             continue
         known = before.runs.get(name)
         is_same = known is not None and (known.process, known.delivered) == (process, delivered)
@@ -137,6 +139,7 @@ def _runs(
             Run(
                 task=sighting.task,
                 process=process,
+                worker=pod.worker,
                 retries=sighting.retries,
                 delivered=delivered,
                 since=known.since if known is not None and is_same else started.at,
@@ -145,36 +148,26 @@ def _runs(
         )
 
 
-def _pod_of(process: TaskProcess, delivered: datetime, workers: WorkersLook) -> PodLook | None:
-    """Return the living pod of a process that has taken what was delivered then; None: there is none."""
-    pod = workers.pods.get(process.host)
-    return None if pod is None or delivered < pod.newest_process + _FIRST_DELIVERY_AFTER else pod
+def _is_delivered_again(run: Run, seen: Sequence[Sighting], visible: timedelta, at: datetime) -> bool:
+    """Tell whether the message of a run was delivered again because the visibility timeout was over.
 
+    A task that gives its own message back (`Reject` with `requeue`), or whose child process is lost, does so at any
+    time. So it has to have been seen running for long, and until a short time ago.
 
-def _given_back(
-    before: RunTimes, look: QueueLook, workers: WorkersLook, visible: timedelta, at: datetime
-) -> Iterator[Run]:
-    """Yield the tasks that ran at the last look, and whose messages were given back as the visibility timeout was over.
-
-    Their processes are still there, so none of them has given its message back because it ended.
+    Args:
+        run: as the looks before have seen it.
+        seen: the messages of that task now.
+        visible: the visibility timeout.
+        at: when this look began.
     """
-    for name, run in before.runs.items():
-        if run.until == before.last and _pod_of(run.process, run.delivered, workers) is not None:
-            again = [one for one in look.sampled if one.id == name]
-            if any(_is_given_back(one, run, visible, at) for one in again):
-                yield run
+    if run.until - run.since < visible / _SEEN_FOR or at - run.until > visible / _UNSEEN_FOR:
+        return False
+    again = [one for one in seen if one.redelivered and one.retries == run.retries]
+    return any((one.delivered or at) - run.delivered >= visible for one in again)
 
 
-def _is_given_back(sighting: Sighting, run: Run, visible: timedelta, at: datetime) -> bool:
-    """Tell whether this is the message of a run, given back no earlier than the visibility timeout was over.
-
-    A task may give its own message back before (`Reject` with `requeue`).
-    """
-    is_same = sighting.redelivered and sighting.retries == run.retries
-    return is_same and (sighting.delivered or at) - run.delivered >= visible
-
-
-def _longer(known: Longest | None, run: Run, lasted: timedelta, at: datetime) -> Longest:
+def _longer(known: Longest | None, run: Run, at: datetime) -> Longest:
+    lasted = run.until - run.since
     if known is not None and known.lasted > lasted:
         return known
     return Longest(task=run.task, lasted=lasted, seen=at)

@@ -38,7 +38,7 @@ class Sighting:
     facts: MessageFacts | None = None
     """Its names and its past, if it was retried or redelivered; not remembered after the look."""
     task_id: str | None = field(default=None, compare=False)
-    """Of the oldest in `unacked` that have no ETA; not remembered after the look either."""
+    """Of the oldest in `unacked` whose tasks may be seen to run; not remembered after the look either."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,11 +92,11 @@ class QueueLook:
 
 @dataclass(frozen=True, kw_only=True)
 class PodLook:
-    """A live pod of the workers, as one look has seen it."""
+    """A running pod of the workers that was never restarted, and whose name no other pod has had."""
 
     worker: WorkerRef
-    newest_process: datetime
-    """When the process of its container was started that was started last, by its node's clock."""
+    grace_seconds: int
+    """Seconds that it may take to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,4 @@ class WorkersLook:
     is_held: bool = False
     """Whether a recovery has stopped them."""
     pods: Mapping[str, PodLook] = field(default_factory=dict)
-    """Their live pods, by name."""
-    grace_seconds: Mapping[WorkerRef, int] = field(default_factory=dict)
-    """Seconds that the pods of each worker may take to end."""
+    """Those of their pods whose names stand for one process each, by name."""

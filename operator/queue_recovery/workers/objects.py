@@ -236,8 +236,15 @@ class PodStatus(Model):
     ephemeral_container_statuses: Sequence[ContainerStatus] = ()
 
 
+class Ending(Model):
+    """What is read of a pod's spec."""
+
+    termination_grace_period_seconds: int = 30
+
+
 class Pod(KubernetesObject):
     metadata: BareMetadata
+    spec: Ending = Ending()
     status: PodStatus = PodStatus()
 
     @property

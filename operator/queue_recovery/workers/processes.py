@@ -16,7 +16,6 @@ _SECOND: Final = timedelta(seconds=1)
 """Kubernetes' times are in whole seconds, rounded down."""
 
 _UNKNOWN: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NOT_YET: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def oldest_process(live: Collection[Pod]) -> datetime | None:
@@ -26,7 +25,7 @@ def oldest_process(live: Collection[Pod]) -> datetime | None:
     which the kubelet has not reported: that was started after the last one ended. All of these times are those of the
     clock of the pod's node, which is the clock of its processes too.
     """
-    return min((start for pod in live for start in _starts(pod, unknown=_earliest(pod))), default=None)
+    return min((start for pod in live for start in _starts(pod)), default=None)
 
 
 def holds_since(live: Collection[Pod]) -> datetime | None:
@@ -39,12 +38,18 @@ def holds_since(live: Collection[Pod]) -> datetime | None:
     return min((since for pod in live for since in _holds_since(pod)), default=None)
 
 
-def newest_processes(live: Collection[Pod]) -> Mapping[str, datetime]:
-    """Return the latest time at which a process of each pod may have been started that is known, by the pod's name.
+def in_first_run(live: Collection[Pod]) -> Mapping[str, int]:
+    """Return those of these pods all of whose containers run, and have not been restarted.
 
-    While the kubelet has not reported a start, it is a time far in the future.
+    Returns:
+        The seconds that each may take to end, by its name.
     """
-    return {pod.metadata.name: max(_starts(pod, unknown=_NOT_YET)) for pod in live}
+    return {
+        pod.metadata.name: pod.spec.termination_grace_period_seconds
+        for pod in live
+        if pod.status.container_statuses
+        and all(one.state.running is not None and not one.restart_count for one in _containers(pod))
+    }
 
 
 def connects_from(live: Collection[Pod]) -> frozenset[str]:
@@ -89,12 +94,12 @@ def _holds_since(pod: Pod) -> Iterator[datetime]:
         yield start - _ALLOWANCE if end is None else max(start - _ALLOWANCE, min(start, end + _SECOND))
 
 
-def _starts(pod: Pod, *, unknown: datetime) -> Iterator[datetime]:
+def _starts(pod: Pod) -> Iterator[datetime]:
     containers = _containers(pod)
     if not containers:
-        yield unknown
+        yield _earliest(pod)
     for container in containers:
-        yield _started(container) or unknown
+        yield _started(container) or _earliest(pod)
 
 
 def _containers(pod: Pod) -> Sequence[ContainerStatus]:

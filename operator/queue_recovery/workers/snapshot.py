@@ -15,14 +15,16 @@ from queue_recovery.workers.objects import Pod, ReplicaSet, Selector
 from queue_recovery.workers.processes import (
     connects_from,
     holds_since,
+    in_first_run,
     may_hold_nothing,
-    newest_processes,
     oldest_process,
     ready_since,
 )
 from queue_recovery.workers.workloads import Workload
 
 _ENDED = frozenset({"Succeeded", "Failed"})
+
+_OUT_OF_MEMORY = "OOMKilled"
 
 _NAMED = 3
 """Pods that a message names."""
@@ -125,7 +127,7 @@ def worker(
         outdated=outdated(workload),
         oldest_process=oldest_process(live),
         holds_since=holds_since(live),
-        newest_processes=newest_processes(live),
+        running_pods=in_first_run(live) if kind.has_replica_sets else {},
         connects_from=connects_from(live),
         ready_since=ready_since(live),
         may_hold_nothing=may_hold_nothing(current.spec.containers),
@@ -134,8 +136,11 @@ def worker(
 
 def _ends(live: Collection[Pod]) -> Iterator[ContainerEnd]:
     """Yield how the containers of pods have ended, of those that were restarted or have ended."""
-    for container in (one for pod in live for one in pod.status.container_statuses):
+    containers = [(one, each.metadata.deletion_timestamp) for each in live for one in each.status.container_statuses]
+    for container, stops in containers:
         last = container.state.terminated or container.last_state.terminated
+        if stops is not None and (last is None or last.reason != _OUT_OF_MEMORY):
+            continue  # the kubelet kills what it has asked to end, once the grace period is over
         if last is not None or container.restart_count:
             reason = "" if last is None else last.reason
             code = 0 if last is None else last.exit_code

@@ -20,6 +20,9 @@ _POLICIES = frozenset(
 """Values of `maxmemory-policy` that a message may name."""
 
 
+_MOST_DIGITS = 12
+
+
 async def check_server(client: Client) -> BrokerHealth:
     """Check that the server is a primary, and no node of a Redis Cluster.
 
@@ -39,7 +42,11 @@ async def check_server(client: Client) -> BrokerHealth:
     if info.get("role") == "slave":
         raise from_error_text("READONLY")
     policy = info.get("maxmemory_policy")
-    return BrokerHealth(eviction_policy=policy if policy is None or policy in _POLICIES else "unknown")
+    uptime = info.get("uptime_in_seconds", "")
+    return BrokerHealth(
+        eviction_policy=policy if policy is None or policy in _POLICIES else "unknown",
+        uptime_seconds=int(uptime) if uptime.isdecimal() and len(uptime) < _MOST_DIGITS else None,
+    )
 
 
 async def check_permissions(client: Client, probe: str, keys: Sequence[str]) -> None:

@@ -73,6 +73,15 @@ def is_redelivered(envelope: object) -> bool:
             return False
 
 
+def has_replaced(envelope: object) -> bool:
+    """Tell whether another task has put this one in its place, under its own id (`Task.replace`)."""
+    match envelope:
+        case {"headers": {"replaced_task_nesting": int() as nesting}}:
+            return nesting > 0
+        case _:
+            return False
+
+
 def facts_of(envelope: object) -> MessageFacts | None:
     """Return what the headers say of a message's past, or None if it was neither retried nor redelivered."""
     headers = envelope.get("headers") if isinstance(envelope, dict) else None

@@ -42,6 +42,8 @@ class BrokerHealth:
 
     eviction_policy: str | None
     """`maxmemory-policy`, or None if the server does not report it."""
+    uptime_seconds: int | None = field(default=None, compare=False)
+    """How long the server has been running, or None if it does not report that."""
 
 
 @dataclass(frozen=True, kw_only=True)

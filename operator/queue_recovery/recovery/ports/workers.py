@@ -102,8 +102,12 @@ class Worker:
     has no pod that has not ended."""
     holds_since: datetime | None = None
     """The earliest delivery that a running process of its pods may hold, by the clock of its node; None: no pod."""
-    newest_processes: Mapping[str, datetime] = field(default_factory=dict, compare=False)
-    """When the last process of each of these pods was started, by the pod's name; far in the future: not known."""
+    running_pods: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """The seconds that each of these pods may take to end, by its name.
+
+    Only of pods whose containers run and were never restarted, if no two pods of the worker ever have the same name: of
+    such a pod there has been one process only that its name stands for.
+    """
     connects_from: frozenset[str] = frozenset()
     """The addresses from which these pods may connect to the broker: their own, and those of their nodes."""
     ready_since: tuple[datetime, ...] = field(default=(), compare=False)
