@@ -107,11 +107,22 @@ async def test_a_message_that_is_acknowledged_while_its_worker_is_replaced_is_no
     def replaced() -> None:
         case.namespace.fake_broker.sightings.clear()
         case.namespace.fake_broker.held_by_workers.clear()
-        case.namespace.deployments.change("worker", oldest_process=NOW + HOUR, ready_since=(NOW + HOUR,))
+        now = case.namespace.time
+        case.namespace.deployments.change("worker", oldest_process=now, ready_since=(now,))
 
     case.namespace.deployments.on_call["look"] = replaced
 
     assert (await case.check()).reason == "NotStuck"
+
+
+async def test_a_process_that_says_to_have_been_started_in_the_future_proves_nothing() -> None:
+    """The clock of its node was ahead, and has been set right since: what it takes looks older than it."""
+    case = Checked()
+    start = NOW + timedelta(minutes=10)
+    case.namespace.deployments.change("worker", oldest_process=start, ready_since=(start,))
+    case.strand(delivered=NOW)
+
+    assert (await case.check(10)).reason == "NotStuck"
 
 
 async def test_what_is_held_is_read_a_second_time_only_before_it_is_told_as_stranded() -> None:
@@ -219,6 +230,18 @@ async def test_what_was_seen_of_another_broker_counts_no_more() -> None:
 
     assert (await case.check(4)).status == "False"
     assert (await case.check()).status == "True"
+
+
+async def test_what_was_told_of_another_broker_is_not_told_any_more() -> None:
+    case = Checked()
+    case.strand()
+    assert (await case.check(2)).reason == "StrandedMessages"
+    another = BrokerSpec(url_secret_ref=SecretKeyRef(name="another", key="url"))
+    case.spec = case.spec.model_copy(update={"broker": another})
+    case.namespace.fake_broker.sightings.clear()
+    case.namespace.fake_broker.held_by_workers.clear()
+
+    assert (await case.check()).reason == "NotStuck"
 
 
 async def test_what_was_seen_counts_after_a_change_that_concerns_no_queue() -> None:

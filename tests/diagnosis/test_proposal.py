@@ -51,7 +51,7 @@ TASK = {"purge": {"select": {"tasks": ["tts.render"]}}}
             TASK,
         ),
         (Finding(reason=Reason.POISON_MESSAGE, message="", tasks=["tts.render"], messages=facts("a", None)), TASK),
-        (Finding(reason=Reason.POISON_MESSAGE, message="", tasks=["tts.render"]), TASK),
+        (Finding(reason=Reason.POISON_MESSAGE, message="", tasks=["tts.render"]), None),
         (Finding(reason=Reason.POISON_MESSAGE, message=""), None),
         (
             Finding(reason=Reason.RETRY_LOOP, message="", tasks=["tts.render", "mail.send"]),

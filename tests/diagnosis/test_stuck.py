@@ -266,6 +266,8 @@ def test_a_job_whose_messages_have_other_ids_each_time_is_the_same_poison() -> N
 
     assert told == ["PoisonMessage"]
     assert "were killed or ended with an error" in watched.messages["PoisonMessage"]
+    # Its application may have enqueued it so often, and it was done each time.
+    assert not watched.found[0].is_sure
 
 
 @pytest.mark.parametrize(
@@ -308,6 +310,19 @@ def test_one_crash_counts_once_however_close_the_deliveries_before_and_after_it_
 
     for number in range(1, 6):
         assert "PoisonMessage" not in watched.look(queue(held("a", 1, redelivered=True))), number
+
+
+def test_poison_that_is_seen_no_more_is_over_although_the_queue_is_too_deep_to_see_all() -> None:
+    watched = Watched()
+    watched.workers = worker(started=-8, ends=[killed(-10)])
+    watched.look(queue(held("a", -5, redelivered=True)))
+    watched.workers = worker(started=22, ends=[killed(20)])
+    assert watched.look(queue(held("a", 25, redelivered=True))) == ["PoisonMessage"]
+
+    told = [watched.look(queue(ready=100, next_one=f"{number}")) for number in range(40)]
+
+    assert told[0] == ["PoisonMessage"]
+    assert "PoisonMessage" not in told[-1]
 
 
 def test_what_a_worker_holds_beside_messages_that_are_not_celerys_is_no_poison() -> None:

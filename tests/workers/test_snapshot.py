@@ -297,6 +297,25 @@ def test_who_sets_the_replicas_with_each_apply_is_known_from_the_managed_fields(
     assert Deployment.model_validate(state).metadata.replicas_applied_by == ("kustomize-controller",)
 
 
+def test_an_end_that_a_container_was_asked_for_is_none_unless_it_was_out_of_memory() -> None:
+    """The kubelet kills it when the grace period is over; the pod goes on as long as another container runs."""
+    ends = [{"exitCode": 137, "reason": reason} for reason in ("Error", "OOMKilled")]
+    status = {"phase": "Running", "containerStatuses": [{"state": {"terminated": end}} for end in ends]}
+    stopping = {**pod(), "status": status}
+    stopping["metadata"] = {**stopping["metadata"], "deletionTimestamp": "2026-05-01T01:00:00Z"}
+
+    assert at_zero(pods=[stopping]).ends == (ContainerEnd(restarts=0, reason="OOMKilled", exit_code=137),)
+
+
+def test_the_pods_of_a_deployment_have_names_of_their_own() -> None:
+    running = {"phase": "Running", "containerStatuses": [{"state": {"running": {"startedAt": "2026-05-01T01:00:00Z"}}}]}
+    [(name, seconds)] = at_zero(
+        pods=[{**pod(), "status": running, "spec": {"terminationGracePeriodSeconds": 7}}]
+    ).running_pods.items()
+
+    assert (name, seconds) == (pod()["metadata"]["name"], 7)
+
+
 def test_how_containers_have_ended_is_known_of_those_that_have() -> None:
     killed = {"restartCount": 3, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
     running = {"restartCount": 0, "state": {"running": {}}}

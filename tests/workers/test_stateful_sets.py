@@ -52,6 +52,14 @@ def changed(state: Json, **status: object) -> Json:
     return {**state, "status": {**state["status"], **status}}
 
 
+def test_the_name_of_its_pod_stands_for_no_process_because_the_next_pod_has_it_too() -> None:
+    running = {"state": {"running": {"startedAt": "2026-05-01T01:00:00Z"}}}
+    one = pod()
+    one["status"]["containerStatuses"] = [running]
+
+    assert seen(AT_ZERO, one).running_pods == {}
+
+
 def test_it_is_drained_once_its_controller_has_observed_0_and_no_pod_of_it_lives() -> None:
     assert seen(AT_ZERO).drained
     assert seen(AT_ZERO, pod(phase="Succeeded")).drained

@@ -31,8 +31,10 @@ _Remedy = Callable[[Finding, StuckSpec], Mapping[str, Model | None] | None]
 
 
 def _take_poison(finding: Finding, spec: StuckSpec) -> Mapping[str, Model | None] | None:
-    """Take the messages, if all of them were seen just now; otherwise those of their tasks."""
+    """Take the messages, if all of them were seen just now; otherwise those of their tasks, if some were seen."""
     del spec
+    if not finding.messages:
+        return None  # it may be over, and the others of its tasks are healthy
     ids = _nameable((one.task_id or "" for one in finding.messages), _LONGEST_ID)
     if finding.saw_all and 0 < len(ids) == len(finding.messages) <= _MOST_IDS:
         return {"purge": PurgeSpec(select=PurgeSelect(task_ids=ids))}

@@ -15,8 +15,11 @@ from queue_recovery.diagnosis.stuck_memory import OF_JOB, OF_MESSAGE, Memory, Tr
 ALLOWANCE: Final = timedelta(seconds=5)
 """Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
 
+_FUTURE: Final = timedelta(minutes=1)
+"""By which the start of a process may be ahead of the operator's clock, as for a recovery."""
+
 RECENT: Final = timedelta(minutes=10)
-"""How long ago a message was last retried at most, or a queue last rose, for what goes on."""
+"""How long ago a message was last retried or seen at most, or a queue last rose, for what goes on."""
 
 _LEAST_RISES: Final = 3
 """Looks that saw the queue rise: a burst is one."""
@@ -70,6 +73,7 @@ def poison(case: Case) -> Finding | None:
         key: track
         for key, track in case.memory.tracks.items()
         if may_be_poison(track) and track.deliveries >= least and _deaths(track, ends) >= max(1, least - 1)
+        if case.at - track.last_seen <= RECENT
     }
     if not found:
         return None
@@ -89,6 +93,8 @@ def poison(case: Case) -> Finding | None:
         tasks=_tasks(found),
         messages=seen,
         saw_all=len(seen) == count,
+        # The same job may have been enqueued so often by its application, and have been done each time.
+        is_sure=bool(by_id),
     )
 
 
@@ -236,8 +242,11 @@ def _may_be_working(case: Case, since: datetime) -> bool:
 
 def _is_stranded(case: Case, delivered: datetime | None) -> bool:
     """Tell whether no running process of the workers can have taken what was delivered then."""
-    since = None if case.workers is None else case.workers.holds_since
-    return since is not None and delivered is not None and delivered < since
+    workers = case.workers
+    if workers is None or workers.oldest_process is None or workers.holds_since is None or delivered is None:
+        return False
+    # A clock that is ahead will be set back, and what is delivered then looks older than the process that holds it.
+    return workers.oldest_process <= case.at + _FUTURE and delivered < workers.holds_since
 
 
 def _stranded_of(case: Case) -> Sequence[datetime]:
