@@ -383,13 +383,13 @@ NO_FIELD = {"jobStore": {"mongodb": {**STORE, "fields": {}}}}
     [
         (NO_FIELD, "map fields.error in the target's jobStore, or set diagnosis.results"),
         ({**NO_FIELD, **RESULTS}, "map fields.error in the target's jobStore"),
-        ({}, "set diagnosis.results"),
+        ({}, "list the jobs, whose documents have their errors, or set diagnosis.results"),
+        (RESULTS, "list the jobs, whose documents have their errors"),
         ({"jobStore": None}, "set diagnosis.results"),
+        ({"jobStore": None, **RESULTS}, "let Celery store the results of these tasks, so without ignore_result"),
     ],
 )
-async def test_where_no_error_is_known_the_plan_says_what_to_set_in_the_target(
-    spec: Mapping[str, object], says: str
-) -> None:
+async def test_where_no_error_is_known_the_plan_says_how_to_know_it(spec: Mapping[str, object], says: str) -> None:
     made = case(suspend=True)
     made.broker.facts = [RETRIED]
     edit(made, **spec)
@@ -400,13 +400,7 @@ async def test_where_no_error_is_known_the_plan_says_what_to_set_in_the_target(
     assert f". Why they fail is not known: {says}." in made.status.message
 
 
-async def test_where_all_is_set_or_a_source_is_away_the_plan_does_not_ask_for_more() -> None:
-    made = case(suspend=True)
-    made.broker.facts = [RETRIED]
-    edit(made, **RESULTS)
-    await made.reconciled()
-    assert diagnosis(made).missing == []
-
+async def test_where_a_source_is_away_the_plan_does_not_ask_for_more() -> None:
     away = case(suspend=True)
     away.broker.facts = [RETRIED]
     edit(away, **RESULTS, **NO_FIELD)

@@ -16,7 +16,7 @@ from queue_recovery.diagnosis.verdict import diagnosis_of
 from queue_recovery.recovery.best_effort import log_unexpected
 from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.evidence_sources import SOURCE_SECONDS, invalid_rules, read_results, unset_sources
+from queue_recovery.recovery.evidence_sources import SOURCE_SECONDS, invalid_rules, read_results, unused_sources
 from queue_recovery.recovery.frozen_jobs import store_of
 from queue_recovery.recovery.jobs import ListedJob, task_name
 from queue_recovery.recovery.ports import StoredJob
@@ -59,9 +59,8 @@ async def diagnose(
     errors = await gathering.errors(recovery, [job for job in jobs if job.id is not None])
     task_ids = {job: one.task_id for job, one in stored.items() if job in listed and one.task_id}
     found = await gathering.with_results(listed, errors, task_ids, facts)
-    return await _judged(
-        target, Evidence(jobs=found, ends=await gathering.ends(found, queues), missing=gathering.missing)
-    )
+    evidence = Evidence(jobs=found, ends=await gathering.ends(found, queues), missing=gathering.missing)
+    return await _judged(target, evidence, lists_jobs=bool(jobs))
 
 
 async def diagnose_messages(
@@ -80,10 +79,10 @@ async def diagnose_messages(
     await gathering.check_rules()
     found = await gathering.with_results({}, {}, {}, facts)
     ends = await gathering.ends(found, {queue.name: queue})
-    return await _judged(target, Evidence(jobs=found, ends=ends, missing=gathering.missing))
+    return await _judged(target, Evidence(jobs=found, ends=ends, missing=gathering.missing), lists_jobs=False)
 
 
-async def _judged(target: QueueTargetSpec, evidence: Evidence) -> Diagnosis | None:
+async def _judged(target: QueueTargetSpec, evidence: Evidence, *, lists_jobs: bool) -> Diagnosis | None:
     rules = target.diagnosis.rules
     signatures = Signatures()
     for number, job in enumerate(evidence.jobs):
@@ -98,7 +97,7 @@ async def _judged(target: QueueTargetSpec, evidence: Evidence) -> Diagnosis | No
     found = diagnosis_of(judged, evidence, known=signatures.known, named=named)
     if found is None or found.known or found.missing or not found.of:
         return found
-    return found.model_copy(update={"missing": unset_sources(target)})
+    return found.model_copy(update={"missing": unused_sources(target, lists_jobs=lists_jobs)})
 
 
 def has_lost_errors(now: Diagnosis, before: Diagnosis) -> bool:

@@ -26,14 +26,23 @@ async def invalid_rules(target: QueueTargetSpec) -> Sequence[int]:
     return found
 
 
-def unset_sources(target: QueueTargetSpec) -> list[str]:
-    """Say what a target could set so that errors are known; empty: it has set everything. Pure."""
+def unused_sources(target: QueueTargetSpec, *, lists_jobs: bool) -> list[str]:
+    """Say what would let errors be known, none of which is. Pure.
+
+    Args:
+        target: that says where evidence is.
+        lists_jobs: whether the recovery lists jobs, whose documents may have errors.
+    """
     store, ways = target.job_store, list[str]()
     if store is not None and not store.mongodb.fields.error:
         ways.append("map fields.error in the target's jobStore")
+    elif store is not None and not lists_jobs:
+        ways.append("list the jobs, whose documents have their errors")
     if target.diagnosis.results is None:
         ways.append("set diagnosis.results")
-    return [f"{NOT_KNOWN}: {', or '.join(ways)}"] if ways else []
+    if not ways:
+        ways.append("let Celery store the results of these tasks, so without ignore_result")
+    return [f"{NOT_KNOWN}: {', or '.join(ways)}"]
 
 
 async def read_results(
