@@ -38,9 +38,9 @@ def is_reported(status: QueueTargetStatus, name: str, *, target: str, queue: str
 async def hold_without_cause(recovery: Recovery, plan: Plan | None = None) -> None:
     """Raise RecoveryError (`CauseOver`, `CauseUnknown`) unless the cause of a proposed recovery is still reported.
 
-    Whoever removes the label has decided to run it. The check is made until the intent is recorded, and never after:
-    what the recovery does then ends the cause, and nothing is reported of a queue that a recovery holds. It holds no
-    lock and no turn meanwhile. The starting deadline goes on, as for every recovery that is held.
+    Without its label it runs all the same. The check is made until the intent is recorded, and never after: what the
+    recovery does then ends the cause, and nothing is reported of a queue that a recovery holds. It holds no lock and
+    no turn meanwhile. The starting deadline goes on, as for every recovery that is held.
 
     Args:
         recovery: the recovery; one that is suspended, or that was not proposed, is not held.
