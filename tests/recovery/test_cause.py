@@ -317,6 +317,15 @@ async def test_a_suspended_one_says_that_its_cause_is_over_and_what_to_do() -> N
     assert "To continue, set spec.suspend to false" in made.status.message
 
 
+async def test_a_suspended_one_is_planned_although_its_cause_is_over() -> None:
+    made = case({**PURGE, "suspend": True})
+
+    await made.reconciled()
+
+    assert made.status.message.startswith("suspended: would purge 1 message (1 ready, 0 unacked). The cause ")
+    assert made.status.plan is not None
+
+
 async def test_a_suspended_one_waits_for_its_target_and_its_label_and_others_do_not() -> None:
     made = case({**PURGE, "suspend": True}, cause())
     waiting = await made.reconciled()
