@@ -243,8 +243,12 @@ async def test_while_it_is_held_it_can_be_cancelled_and_deleted(way: str) -> Non
     assert_untouched(made)
 
 
-async def test_no_approval_is_asked_for_while_it_is_held_nor_does_an_approval_run_what_is_over() -> None:
-    made = case()
+@pytest.mark.parametrize("spec", [PURGE, REDELIVER], ids=["purge", "redelivery"])
+async def test_no_approval_is_asked_for_while_it_is_held_nor_does_an_approval_run_what_is_over(
+    spec: Mapping[str, object],
+) -> None:
+    made = case(spec)
+    made.broker.add("left", held=True)
     made.environment.targets["media"] = target(policy={"approval": "Required"})
     await held(made)
     assert made.status.approval is None
