@@ -20,7 +20,7 @@ from queue_recovery.broker import RedisBroker
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal, timestamp
 from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Results, Run, Workers
-from queue_recovery.recovery.ports.environment import Earlier
+from queue_recovery.recovery.ports.environment import Earlier, TargetReport
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import DesiredState
 from queue_recovery.recovery.reconcile import reconcile
@@ -139,6 +139,9 @@ class Fixture:
 
     async def results(self, target: QueueTargetSpec) -> Results:
         raise AssertionError(f"a restore reads no result of {target.diagnosis}")
+
+    async def target_report(self, name: str) -> TargetReport:
+        raise AssertionError(f"nobody has proposed a restore, so the status of {name} does not matter")
 
     async def cluster_uid(self) -> str | None:
         return "uid of this-cluster"

@@ -32,6 +32,7 @@ _KINDS = (
     plans.ROLLOUT,
     plans.APPROVED,
     plans.TRANSIENT,
+    plans.CAUSE_OVER,
 )
 
 

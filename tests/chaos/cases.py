@@ -75,6 +75,8 @@ class Trouble(StrEnum):
     """It is killed; the plan is approved and the target edited at once, as often as the recovery asks."""
     TRANSIENT = "transient errors"
     """It is killed; the jobs' errors are transient, and once it is held the target says to ignore that."""
+    CAUSE_OVER = "cause over"
+    """It is killed; it was proposed for a cause that is over, and once it is held its label is removed."""
     UNLABELLED = "labels removed"
     """Somebody removes the operator's labels from the workers, and from what KEDA scales them by."""
     FORGED_JOB = "forged job"

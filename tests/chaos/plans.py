@@ -23,6 +23,7 @@ _AT_POINTS: Final = {
     Trouble.TARGET_DELETED: Fault.DIE,
     Trouble.APPROVED: Fault.DIE,
     Trouble.TRANSIENT: Fault.DIE,
+    Trouble.CAUSE_OVER: Fault.DIE,
 }
 
 _ONE_SIDED: Final = {
@@ -42,11 +43,11 @@ _BETWEEN: Final = {
 }
 """The effect with which there is what the trouble happens to, and the one that ends that."""
 
-OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK, Trouble.APPROVED, Trouble.TRANSIENT}
+OF_ONE_KIND: Final = {*_BETWEEN, Trouble.LOCK_BACK, Trouble.APPROVED, Trouble.TRANSIENT, Trouble.CAUSE_OVER}
 """They happen to recoveries of one kind only."""
 
 _OF_PURGES: Final = {
-    *(*FORGED, *OF_THE_STORE, Trouble.ROLLED_BACK, Trouble.UPDATED, Trouble.TRANSIENT),
+    *(*FORGED, *OF_THE_STORE, Trouble.ROLLED_BACK, Trouble.UPDATED, Trouble.TRANSIENT, Trouble.CAUSE_OVER),
     *(Trouble.LIST_LOST, Trouble.UNLABELLED),
 }
 """They happen to what only a recovery has that takes messages or stops workers, or to jobs that it enqueues."""
@@ -86,6 +87,8 @@ APPROVED: Final = replace(PLAIN, trouble=Trouble.APPROVED)
 """A recovery that has to be approved asks for it, and plans again."""
 TRANSIENT: Final = replace(PLAIN, trouble=Trouble.TRANSIENT)
 """A recovery whose errors are transient is held after its plan, and plans again."""
+CAUSE_OVER: Final = replace(PLAIN, trouble=Trouble.CAUSE_OVER)
+"""A recovery whose cause is over is held after its plan."""
 WAITING: Final = replace(PLAIN, waits=True)
 """A recovery that has waited for the queue's lock plans again."""
 
@@ -96,6 +99,7 @@ def kind_for(trouble: Trouble) -> Case:
         Trouble.TARGET_EDITED: PENDING,
         Trouble.APPROVED: APPROVED,
         Trouble.TRANSIENT: TRANSIENT,
+        Trouble.CAUSE_OVER: CAUSE_OVER,
         Trouble.UPDATED: ROLLOUT,
     }
     return kinds.get(trouble, PLAIN)

@@ -350,6 +350,16 @@ async def test_a_recovery_that_is_held_for_transient_errors_touches_nothing_wher
 
 
 @pytest.mark.thorough
+async def test_a_proposed_recovery_whose_cause_is_over_touches_nothing_wherever_the_operator_dies(
+    servers: Servers,
+) -> None:
+    held = Point(name="k8s status Planning CauseOver", number=1, side="after")
+    started = Point(name="redis open", number=1, side="after")
+
+    await in_order(servers, [replace(plans.CAUSE_OVER, points=(one,)) for one in (held, started)])
+
+
+@pytest.mark.thorough
 async def test_between_two_queues_of_one_recovery_is_no_worse_a_place_to_die_than_any_other(servers: Servers) -> None:
     seconds = [Point(name=f"redis {script}", number=2, side="before") for script in ("boundary", "close")]
     cases = [Case(trouble=Trouble.DEATH, points=(point,), every_queue=True) for point in seconds]

@@ -2,6 +2,7 @@
 
 import json
 from asyncio import ensure_future, wait
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -29,30 +30,39 @@ async def hold(scenario: Scenario) -> None:
 
 async def is_ignored(case_run: CaseRun) -> bool:
     """Set the target's policy once the recovery is held, and see that nothing was touched by then."""
-    ignoring = ensure_future(_ignore(case_run))
+    ignores: dict[str, object] = {"policy": {"diagnosis": "Ignore"}}
+    return await goes_on(case_run, Reason.TRANSIENT_ERRORS, lambda: _edit(case_run.scenario, ignores))
+
+
+async def goes_on(
+    case_run: CaseRun, reason: Reason, release: Callable[[], Awaitable[None]], *, refresh_seconds: int = 30
+) -> bool:
+    """Release the recovery once it is held for this reason, and see that nothing was touched by then."""
+    points, seconds = case_run.case.points, str(refresh_seconds)
+    releasing = ensure_future(_release(case_run, reason, release))
     try:
-        async with case_run.operator(*case_run.case.points) as operator:
+        async with case_run.operator(*points, QUEUE_RECOVERY_TARGET_REFRESH_SECONDS=seconds) as operator:
             reached = await ends(case_run, operator)
-        async with case_run.operator():
+        async with case_run.operator(QUEUE_RECOVERY_TARGET_REFRESH_SECONDS=seconds):
             await judge(case_run)
     finally:
-        ignoring.cancel()
-        await wait({ignoring})
-    if ignoring.cancelled():
+        releasing.cancel()
+        await wait({releasing})
+    if releasing.cancelled():
         case_run.wrong.append("it was never held")
     else:
-        ignoring.result()
-    return reached or not case_run.case.points
+        releasing.result()
+    return reached or not points
 
 
-async def _ignore(case_run: CaseRun) -> None:
+async def _release(case_run: CaseRun, reason: Reason, release: Callable[[], Awaitable[None]]) -> None:
     scenario = case_run.scenario
-    await scenario.watched.becomes(lambda one: one.waits_for(Reason.TRANSIENT_ERRORS), "it to be held")
+    await scenario.watched.becomes(lambda one: one.waits_for(reason), "it to be held")
     if "drainStartTime" in scenario.watched.status:
         case_run.wrong.append("it was held after its start")
     if (await scenario.get("Deployment", "worker"))["spec"]["replicas"] != REPLICAS:
         case_run.wrong.append("workers were stopped while it was held")
-    await _edit(scenario, {"policy": {"diagnosis": "Ignore"}})
+    await release()
 
 
 async def _edit(scenario: Scenario, spec: dict[str, object]) -> None:

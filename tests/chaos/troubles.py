@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from sandbox.api import Json
 from sandbox.processes import DeadlineError, until
-from tests.chaos import approvals, neighbours, next_ones, transient
+from tests.chaos import approvals, cause, neighbours, next_ones, transient
 from tests.chaos.cases import NOT_IN_THE_MODEL, OF_THE_STORE, Case, CaseRun, Result, Trouble, judge
 from tests.chaos.endings import ends
 from tests.chaos.instance import conformance
@@ -254,6 +254,7 @@ _TROUBLES: dict[Trouble, Callable[[CaseRun], Awaitable[bool]]] = {
     Trouble.ROLLED_BACK: neighbours.image_is_rolled_back,
     Trouble.APPROVED: approvals.are_given,
     Trouble.TRANSIENT: transient.is_ignored,
+    Trouble.CAUSE_OVER: cause.is_dismissed,
     Trouble.UNLABELLED: neighbours.labels_are_removed,
     Trouble.UPDATED: neighbours.update_begins,
     Trouble.FORGED_JOB: neighbours.record_is_forged,

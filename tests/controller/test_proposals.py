@@ -12,9 +12,11 @@ from queue_recovery.diagnosis.evidence import TaskResult
 from queue_recovery.diagnosis.failure import failure_in
 from queue_recovery.diagnosis.proposal import proposal_name
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.ports.environment import TargetReport
 from queue_recovery.workers.permissions import ServiceAccount
 from tests.broker.application import recovery
-from tests.controller.proposing import Death, Incident
+from tests.controller.proposing import HOUR, Death, Incident
+from tests.recovery.fakes import NOW, Case
 
 TRANSIENT = "ConnectionRefusedError: [Errno 111] Connection refused to alice@example.org"
 DETERMINISTIC = "TypeError: unsupported operand type(s) for +: 'int' and 'str'"
@@ -92,6 +94,40 @@ async def test_one_that_its_user_has_deleted_is_not_created_again_while_the_inci
 
     assert len(incident.api.created) == 1
     assert len(incident.told("RecoveryProposed")) == 1
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_a_proposal_that_is_started_runs_while_its_cause_is_reported_and_is_held_once_it_is_over(
+    *, is_over: bool
+) -> None:
+    incident = Incident()
+    incident.strand()
+    await incident.look(4)
+    if is_over:
+        incident.heal()
+        await incident.look(3)
+    broker, started = (
+        incident.namespace.fake_broker,
+        Case(
+            incident.proposal["spec"] | {"suspend": False},
+            environment=incident.namespace,
+            name=incident.proposal["metadata"]["name"],
+        ),
+    )
+    broker.add("since", delivered=NOW - 2 * HOUR)
+    started.resource.label(incident.proposal["metadata"]["labels"]["queuerecovery.dev/proposed-for"])
+    incident.namespace.reports["media"] = TargetReport(status=incident.status, is_current=True)
+
+    running = started.start()
+    if not is_over:
+        await running
+        assert (started.status.phase, "since" in broker.queued()) == ("Succeeded", True)
+        return
+    message = await started.waits(Reason.CAUSE_OVER)
+    running.cancel()
+
+    assert 'target "media" no longer reports StrandedMessages for queue "tts"' in message
+    assert (broker.queued(), broker.locks, started.status.drain_start_time) == ([], {}, None)
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["before", "after"])

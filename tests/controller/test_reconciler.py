@@ -533,6 +533,39 @@ async def test_one_that_awaits_an_approval_asks_again_when_its_target_is_edited(
     assert len(steps.begun) == 3
 
 
+def reporting(*proposals: str, stuck: str = "True") -> Body:
+    """Return the body of a target whose status names these proposals."""
+    causes = [{"reason": "RetryLoop", "proposal": name} for name in proposals]
+    conditions = [{"type": "Stuck", "status": stuck}]
+    return edited_target(1) | {"status": {"conditions": conditions, "queues": [{"name": "tts", "stuck": causes}]}}
+
+
+async def test_a_suspended_proposal_looks_again_once_its_target_names_other_proposals_or_its_label_is_another_one(
+    reconciler: Reconciler, steps: Steps
+) -> None:
+    async def wait() -> Requeue:
+        return Requeue(generation=1, seconds=3600, for_turn=False, target="media", proposed_for="RetryLoop")
+
+    steps.outcome = wait
+    body = recovery()
+    body["metadata"]["labels"] = {"queuerecovery.dev/proposed-for": "RetryLoop"}
+    reconciler.receive_target(reporting("a"), gone=False)
+    reconciler.receive(body, gone=False)
+    await waits(reconciler)
+    reconciler.receive_target(reporting("a"), gone=False)
+    reconciler.receive_target(reporting(stuck="Unknown"), gone=False)
+    reconciler.receive(body, gone=False)
+    await waits(reconciler)
+    assert len(steps.begun) == 1
+
+    reconciler.receive_target(reporting(stuck="False"), gone=False)
+    await steps.has_begun(2)
+    await waits(reconciler)
+    reconciler.receive(recovery(), gone=False)  # without its label
+    await steps.has_begun(3)
+    await waits(reconciler)
+
+
 async def test_an_event_that_lags_behind_what_was_read_does_not_make_it_read_again_and_again(
     reconciler: Reconciler, steps: Steps
 ) -> None:

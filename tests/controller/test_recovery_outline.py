@@ -2,7 +2,7 @@
 
 import pytest
 
-from queue_recovery.controller.recovery_outline import outline_of
+from queue_recovery.controller.recovery_outline import outline_of, reported_proposals
 
 BODY = {
     "metadata": {"name": "a", "labels": {"queuerecovery.dev/proposed-for": "RetryLoop"}},
@@ -33,3 +33,22 @@ def test_a_recovery_of_every_queue_recovers_each_and_one_of_another_version_none
     assert every.recovers("media", "mail")
     assert not every.recovers("other", "tts")
     assert not outline_of(BODY | {"spec": {}}).recovers("media", "tts")
+
+
+STUCK = {"name": "tts", "stuck": [{"reason": "RetryLoop"}, {"reason": "DeafWorkers", "proposal": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "reported"),
+    [
+        ({"conditions": [{"type": "Stuck", "status": "True"}], "queues": [STUCK, {"name": "mail"}]}, {"a"}),
+        ({"conditions": [{"type": "Stuck", "status": "False"}], "queues": [{"name": "tts"}]}, set()),
+        ({"conditions": [{"type": "Stuck", "status": "False"}]}, set()),
+        ({"conditions": [{"type": "Stuck", "status": "Unknown"}], "queues": [STUCK]}, None),
+        ({"conditions": [{"type": "Ready", "status": "True"}], "queues": [STUCK]}, None),
+        ({}, None),
+    ],
+)
+def test_a_target_names_its_proposals_or_does_not_tell(status: dict[str, object], reported: set[str] | None) -> None:
+    assert reported_proposals({"metadata": {"name": "media"}, "status": status}) == reported
+    assert reported_proposals({"metadata": {"name": "media"}}) is None

@@ -1,5 +1,6 @@
 """A recovery's status and its finalizer, written to a real API server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +10,7 @@ from kubernetes.aio.client import ApiClient
 from queue_recovery.api.approval import APPROVE, AUTHOR
 from queue_recovery.api.recovery_spec import FINALIZER
 from queue_recovery.api.recovery_status import Ending, QueueRecoveryStatus
+from queue_recovery.api.stuck import PROPOSED_FOR
 from queue_recovery.controller.cluster_identity import ClusterUID
 from queue_recovery.controller.existence import namespace_is_terminating, recovery_exists
 from queue_recovery.controller.resource import KubernetesResource, is_finished, read_body
@@ -327,3 +329,18 @@ async def test_a_namespace_that_is_gone_or_being_deleted_is_told_from_one_that_i
     assert await namespace_is_terminating(recovery.client, "no-such-namespace")
     events = await recovery.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
     assert events["items"] == []
+
+
+async def test_the_label_of_a_proposal_is_part_of_what_is_asked_for_and_its_removal_is_heard() -> None:
+    metadata = {"uid": "1", "namespace": "media", "name": "a", "resourceVersion": "1", "creationTimestamp": NOW}
+    labelled = metadata | {"labels": {PROPOSED_FOR: "RetryLoop", "unrelated": "1"}}
+    spec = {"targetRef": {"name": "team"}, "queue": "work", "jobs": []}
+    async with ApiClient() as api:
+        resource = KubernetesResource(api, {"metadata": labelled, "spec": spec}, written=lambda *_: None)
+        assert resource.desired.proposed_for == "RetryLoop"
+
+        resource.receive({"metadata": metadata, "spec": spec})
+        async with asyncio.timeout(5):
+            await resource.changed()
+
+    assert resource.desired.proposed_for == ""

@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
-from kubernetes.aio.client import ApiClient
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
 
 from queue_recovery.api.target import QueueTargetStatus
 from queue_recovery.controller import target_monitor
+from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.event_poster import Event
 from queue_recovery.controller.metrics import Metrics
 from queue_recovery.controller.proposals import CheckedTarget, Proposals
@@ -18,6 +21,7 @@ from queue_recovery.controller.stuck_watch import StuckWatch
 from queue_recovery.controller.target_check import Propose
 from queue_recovery.controller.target_events import Announce
 from queue_recovery.controller.target_monitor import TargetMonitor
+from queue_recovery.recovery.ports.environment import TargetReport
 from tests.controller.environments import environment_of
 from tests.controller.proposing import FakeWriter
 
@@ -35,8 +39,27 @@ async def stored(*_: object) -> bool:
     return True
 
 
-def monitor_of(api: ApiClient, *, store: Store = stored, announce: Announce = lambda *_: None) -> TargetMonitor:
-    environment = environment_of(api)
+@asynccontextmanager
+async def api_server(target: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[ApiClient]:
+    """Yield a connection to a server that has one target."""
+    app = web.Application()
+    app.add_routes([web.get("/apis/queuerecovery.dev/v1alpha1/namespaces/media/queuetargets/media", target)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with ApiClient(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")) as api:
+        yield api
+    await runner.cleanup()
+
+
+def monitor_of(
+    api: ApiClient,
+    *,
+    store: Store = stored,
+    announce: Announce = lambda *_: None,
+    environment: KubernetesEnvironment | None = None,
+) -> TargetMonitor:
+    environment = environment or environment_of(api)
     return TargetMonitor(
         Settings(target_refresh_seconds=3600),
         Metrics(),
@@ -115,6 +138,58 @@ async def test_a_change_is_announced_once_its_status_is_written(
         await monitor.aclose()
 
     assert told == [f"media/media 1 {reason}" for reason in announced]
+
+
+@pytest.mark.parametrize(
+    ("refused", "reachable", "edited", "is_current"),
+    [(False, "True", 1, True), (True, "True", 1, False), (False, "False", 1, False), (False, "True", 2, False)],
+    ids=["current", "not written", "without the broker", "of another spec"],
+)
+async def test_what_a_status_says_is_current_once_this_process_has_looked_three_times_since_the_targets_start(
+    monkeypatch: pytest.MonkeyPatch, *, refused: bool, reachable: str, edited: int, is_current: bool
+) -> None:
+    condition = {"type": "BrokerReachable", "status": reachable, "reason": "Any", "message": ""}
+    times = {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    checks = asyncio.Semaphore(0)
+
+    async def check_target(*_: object, **__: object) -> QueueTargetStatus:
+        return QueueTargetStatus.model_validate({"conditions": [condition | times]})
+
+    async def store(*_: object) -> bool:
+        checks.release()
+        return not refused
+
+    async def target(_: web.Request) -> web.Response:
+        metadata = BODY["metadata"] | {"generation": edited}
+        return web.json_response({"metadata": metadata, "spec": SPEC, "status": {"observedGeneration": 1}})
+
+    monkeypatch.setattr(target_monitor, "check_target", check_target)
+    async with api_server(target) as api:
+        environment, reports = environment_of(api), []
+        monitor = monitor_of(api, store=store, environment=environment)
+        monitor.receive({**BODY, "spec": SPEC}, gone=False)
+        async with asyncio.timeout(30):
+            for _ in range(3):
+                await checks.acquire()
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                reports.append((await environment.target_report("media")).is_current)
+                monitor.check_now("media", "media")
+        monitor.receive({**BODY, "spec": SPEC}, gone=True)
+        reports.append((await environment.target_report("media")).is_current)
+        await monitor.aclose()
+
+    assert reports == [False, False, is_current, False]
+
+
+async def test_a_status_that_another_version_has_written_tells_nothing() -> None:
+    async def target(_: web.Request) -> web.Response:
+        return web.json_response({"metadata": BODY["metadata"], "status": {"queues": "many"}})
+
+    async with api_server(target) as api:
+        report = await environment_of(api).target_report("media")
+
+    assert report == TargetReport(status=QueueTargetStatus(), is_current=False)
 
 
 @pytest.mark.parametrize("propose", [False, True])

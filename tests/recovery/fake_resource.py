@@ -64,6 +64,11 @@ class FakeResource(Faults):
         self.desired = replace(self.desired, annotations=changed)
         self._change.set()
 
+    def label(self, proposed_for: str) -> None:
+        """Set the label of a proposal, or remove it, and report it."""
+        self.desired = replace(self.desired, proposed_for=proposed_for)
+        self._change.set()
+
     def change(self, *, deleting: bool = False, **spec: object) -> None:
         """Change fields of the spec, or delete the resource, and report it."""
         changed = self.desired.spec.model_copy(update=spec)

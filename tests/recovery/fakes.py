@@ -18,13 +18,13 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import IdType
-from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.jobs import listed, task_id
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Autoscalers, Broker, JobStore, Results, Workers
-from queue_recovery.recovery.ports.environment import Earlier, Environment
+from queue_recovery.recovery.ports.environment import Earlier, Environment, TargetReport
 from queue_recovery.recovery.ports.ledger import Ledger
 from queue_recovery.recovery.ports.resource import Resource
 from queue_recovery.recovery.preparing import Requeue
@@ -95,6 +95,8 @@ class FakeEnvironment(Faults):
         """The results of all targets."""
         self.fake_ledger = FakeLedger(self.log)
         self.targets: dict[str, QueueTargetSpec] = {"media": target()}
+        self.reports: dict[str, TargetReport] = {}
+        """What the status of a target says; nothing, of the others."""
         self.connected: list[QueueTargetSpec] = []
         """The target of each connection to the broker or to the job store."""
         self.recoveries: dict[str, Earlier] = {}
@@ -137,6 +139,12 @@ class FakeEnvironment(Faults):
         if name not in self.targets:
             raise AwaitingChange(Reason.TARGET_NOT_FOUND, f"no QueueTarget {name}")
         return self.targets[name]
+
+    async def target_report(self, name: str) -> TargetReport:
+        self._called("target_report")
+        if name not in self.targets:
+            raise AwaitingChange(Reason.TARGET_NOT_FOUND, f"no QueueTarget {name}")
+        return self.reports.get(name, TargetReport(status=QueueTargetStatus(), is_current=True))
 
     async def recovery(self, name: str) -> Earlier:
         self._called("recovery")

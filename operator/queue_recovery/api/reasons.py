@@ -170,6 +170,12 @@ class Reason(StrEnum):
         "The jobs fail with errors that a retry cures (`status.plan.diagnosis`), so no message has to be purged.",
         "Correct what the jobs depend on, and let Celery retry. To purge all the same, see docs/diagnosis.md.",
     )
+    CAUSE_OVER = (
+        "CauseOver",
+        Outcome.NOT_YET,
+        "The recovery was proposed for a cause that its target no longer reports, so it may harm a healthy queue.",
+        "Delete it. To run it all the same: `kubectl label qr/NAME -n NAMESPACE queuerecovery.dev/proposed-for-`.",
+    )
     APPROVAL_OUTDATED = (
         "ApprovalOutdated",
         Outcome.NOT_YET,
@@ -297,6 +303,12 @@ class Reason(StrEnum):
         Outcome.UNAVAILABLE,
         "The Kubernetes API server does not answer as it should.",
         "Nothing, unless it lasts: then look at the control plane.",
+    )
+    CAUSE_UNKNOWN = (
+        "CauseUnknown",
+        Outcome.UNAVAILABLE,
+        "The recovery was proposed for a cause, and its target's status does not tell yet whether that still exists.",
+        "Wait for the next checks of the target. To start it without them, remove the label that the message names.",
     )
     LEDGER_REFUSED = (
         "LedgerRefused",

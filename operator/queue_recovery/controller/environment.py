@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from queue_recovery.api.base import GROUP, VERSION, is_full_name
 from queue_recovery.api.diagnosis import ResultsSpec
@@ -15,7 +15,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.redis_results import RedisResults
@@ -24,12 +24,13 @@ from queue_recovery.controller.existence import namespace_is_terminating, recove
 from queue_recovery.controller.ledger import ConfigMapLedger
 from queue_recovery.controller.namespace_caches import NamespaceCaches
 from queue_recovery.controller.secrets import SecretReader
+from queue_recovery.diagnosis.stuck import QUIET_LOOKS
 from queue_recovery.jobs import connecting
 from queue_recovery.recovery.destinations import Destinations
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore, Results
-from queue_recovery.recovery.ports.environment import Earlier
+from queue_recovery.recovery.ports.environment import Earlier, TargetReport
 from queue_recovery.workers.api_errors import translated_failures
 from queue_recovery.workers.calls import REQUEST_SECONDS
 from queue_recovery.workers.kubernetes_workers import KubernetesWorkers
@@ -49,6 +50,13 @@ class _Target(BaseModel):
     metadata: _Metadata
     spec: QueueTargetSpec
     status: _TargetStatus = _TargetStatus()
+
+
+class _Reported(BaseModel):
+    """What a check has written, with the generation of the spec that is there now."""
+
+    metadata: _Metadata
+    status: QueueTargetStatus = QueueTargetStatus()
 
 
 class _Recovery(BaseModel):
@@ -108,6 +116,29 @@ class KubernetesEnvironment:
         """Read the QueueTarget; raises RecoveryError (`TargetNotFound`)."""
         self._known_changes = self._observed.changes
         self._secrets.forget()
+        target = _Target.model_validate(await self._read_target(name))
+        self.observe_target(name, (target.metadata.uid, target.metadata.generation))
+        if target.status.ledger:
+            self._naming_ledger.add(name)
+        else:
+            self._naming_ledger.discard(name)
+        return target.spec
+
+    async def target_report(self, name: str) -> TargetReport:
+        """See `recovery.ports.Environment`.
+
+        A new leader tells the causes that the status has, until it has looked so often that it would have found them.
+        """
+        try:
+            found = _Reported.model_validate(await self._read_target(name))
+        except ValidationError:  # another version has written it
+            return TargetReport(status=QueueTargetStatus(), is_current=False)
+        is_of_spec = found.status.observed_generation == found.metadata.generation
+        is_current = is_of_spec and self._caches.looks[name] >= QUIET_LOOKS
+        return TargetReport(status=found.status, is_current=is_current)
+
+    async def _read_target(self, name: str) -> object:
+        """Return the body of a QueueTarget; raises RecoveryError (`TargetNotFound`)."""
         missing = AwaitingChange(
             Reason.TARGET_NOT_FOUND,
             f'namespace "{self._namespace}" has no QueueTarget "{name}". Create it, or list those that exist: '
@@ -115,19 +146,12 @@ class KubernetesEnvironment:
         )
         try:
             with translated_failures(expected=(HTTPStatus.NOT_FOUND,)):
-                body = await CustomObjectsApi(self._api).get_namespaced_custom_object(
+                return await CustomObjectsApi(self._api).get_namespaced_custom_object(
                     GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_SECONDS
                 )
         except ApiException:
             self.observe_target(name, None)
             raise missing from None
-        target = _Target.model_validate(body)
-        self.observe_target(name, (target.metadata.uid, target.metadata.generation))
-        if target.status.ledger:
-            self._naming_ledger.add(name)
-        else:
-            self._naming_ledger.discard(name)
-        return target.spec
 
     def ledger(self, target: str, key: str) -> ConfigMapLedger:
         """See `recovery.ports.Environment`."""
@@ -142,7 +166,13 @@ class KubernetesEnvironment:
 
     def observe_target(self, name: str, version: tuple[str, int] | None) -> None:
         """Record a target's UID and generation, or that no target has that name."""
+        if version is None:
+            self._caches.looks.pop(name, None)
         self._observe(f"target {name}", version)
+
+    def observe_look(self, name: str) -> None:
+        """Record that the status of a target has a look of this process at its queues."""
+        self._caches.looks[name] += 1
 
     def _observe(self, name: str, version: Hashable) -> None:
         """Record a version; a change observed here does not wake this environment."""

@@ -1,5 +1,7 @@
 """What all recoveries and targets of one namespace share."""
 
+from collections import Counter
+
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.redis_results import RedisResults
 from queue_recovery.controller.client_pool import ClientPool
@@ -28,3 +30,5 @@ class NamespaceCaches:
         self.brokers: ClientPool[RedisBroker] = ClientPool()
         self.results: ClientPool[RedisResults] = ClientPool()
         self.job_stores: ClientPool[MongoJobStore] = ClientPool()
+        self.looks: Counter[str] = Counter()
+        """How often this process has looked at the queues of each target, and its status says so."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from queue_recovery.api.reasons import Reason
 from queue_recovery.controller.environment import KubernetesEnvironment
 from queue_recovery.controller.logs import fields, place_of
-from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
+from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of, reported_proposals
 from queue_recovery.controller.resource import KubernetesResource, has_begun, is_deleted, is_finished
 from queue_recovery.controller.watched_recovery import WatchedRecovery, is_relevant
 from queue_recovery.recovery.admission import Admission
@@ -69,8 +69,8 @@ class Reconciler:
         self._reconciled = reconciled
         self.watched: dict[str, WatchedRecovery] = {}
         """The recoveries that are not finished, by UID."""
-        self._targets: dict[tuple[str, str], tuple[str, int]] = {}
-        """UID and generation of each target, by namespace and name."""
+        self._targets: dict[tuple[str, str], tuple[str, int, frozenset[str]]] = {}
+        """UID and generation of each target, and the proposals that its status names, by namespace and name."""
         self._failed_proposals: dict[str, tuple[str, RecoveryOutline]] = {}
         """Proposals that have ended although nobody has started them, by UID, with their namespaces."""
 
@@ -115,10 +115,16 @@ class Reconciler:
         self._start(watched)
 
     def receive_target(self, body: Mapping[str, Any], *, gone: bool) -> None:
-        """Handle a watch event of a target: an edit lets recoveries that await an approval ask for it again."""
+        """Handle a watch event of a target: an edit lets recoveries that await an approval ask for it again.
+
+        A suspended proposal says in its message whether its cause is over.
+        """
         metadata = body["metadata"]
         key = metadata["namespace"], metadata["name"]
-        version = metadata["uid"], metadata["generation"]
+        reported = reported_proposals(body)
+        if reported is None:
+            *_, reported = self._targets.get(key, (frozenset(),))
+        version = metadata["uid"], metadata["generation"], reported
         if gone:
             self._targets.pop(key, None)
         elif self._targets.get(key) != version:

@@ -14,6 +14,7 @@ from queue_recovery.api.base import GROUP, VERSION
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import FINALIZER, QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
+from queue_recovery.api.stuck import PROPOSED_FOR
 from queue_recovery.controller.author_guard import is_author_guarded
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports.resource import (
@@ -46,6 +47,10 @@ class _Annotations(BaseModel):
     author: str = Field("", alias=AUTHOR)
 
 
+class _Labels(BaseModel):
+    proposed_for: str = Field("", alias=PROPOSED_FOR)
+
+
 class _Metadata(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -58,6 +63,7 @@ class _Metadata(BaseModel):
     deleted: datetime | None = Field(None, alias="deletionTimestamp")
     finalizers: tuple[str, ...] = ()
     annotations: _Annotations = _Annotations()
+    labels: _Labels = _Labels()
 
 
 class _Body(BaseModel):
@@ -289,6 +295,11 @@ def annotations_of(body: Mapping[str, Any]) -> Annotations:
     return _said(_Annotations.model_validate(body["metadata"].get("annotations") or {}))
 
 
+def proposed_for(body: Mapping[str, Any]) -> str:
+    """Return for which cause a recovery was proposed, as its label says; empty: for none."""
+    return _Labels.model_validate(body["metadata"].get("labels") or {}).proposed_for
+
+
 def _said(annotations: _Annotations) -> Annotations:
     return Annotations(
         approve=annotations.approve[:LONGEST_ANNOTATION],
@@ -303,4 +314,5 @@ def _desired(body: _Body) -> DesiredState:
         generation=body.metadata.generation,
         deleting=body.metadata.deleted is not None,
         annotations=_said(body.metadata.annotations),
+        proposed_for=body.metadata.labels.proposed_for,
     )

@@ -207,9 +207,12 @@ class TargetMonitor:
         propose = partial(target.proposals.propose, checked) if spec.policy.propose else None
         status = await check_target(spec, old, environment, generation=generation, watch=target.watch, propose=propose)
         self._metrics.target_checked(*key, status)
+        is_reachable = is_true(status.conditions, ConditionType.BROKER_REACHABLE)
         if await self._store(body, status):
+            if is_reachable:
+                environment.observe_look(key[1])
             self._announcer.stored(*key, body["metadata"]["uid"], old, status)
-        return is_true(status.conditions, ConditionType.BROKER_REACHABLE)
+        return is_reachable
 
     def _refused(self, key: Key, message: str) -> None:
         """Announce that a recovery could not be proposed."""

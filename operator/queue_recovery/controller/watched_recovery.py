@@ -6,7 +6,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 from queue_recovery.controller.recovery_outline import RecoveryOutline
-from queue_recovery.controller.resource import KubernetesResource, annotations_of, has_begun, is_deleted, is_finished
+from queue_recovery.controller.resource import (
+    KubernetesResource,
+    annotations_of,
+    has_begun,
+    is_deleted,
+    is_finished,
+    proposed_for,
+)
 from queue_recovery.recovery.preparing import Requeue
 from queue_recovery.recovery.turn import Turn
 
@@ -99,4 +106,5 @@ def is_relevant(body: Mapping[str, Any], waiting: Requeue, *, gone: bool) -> boo
         or has_begun(body)
         or body["metadata"]["generation"] > waiting.generation
         or annotations_of(body) != waiting.annotations
+        or proposed_for(body) != waiting.proposed_for
     )

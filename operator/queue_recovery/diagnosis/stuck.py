@@ -28,7 +28,7 @@ from queue_recovery.diagnosis.stuck_rules import (
     undecodable,
 )
 
-_QUIET_LOOKS: Final = 3
+QUIET_LOOKS: Final = 3
 """A cause that is not found by so many looks in a row is over."""
 
 _OF_WORKERS: Final = frozenset(
@@ -84,7 +84,7 @@ def tell(case: Case, found: Sequence[Finding], now: str) -> Memory:
         for finding in found
     }
     for reason, old in memory.told.items():
-        if reason not in told and (missed := old.missed + _could_tell(case, reason)) < _QUIET_LOOKS:
+        if reason not in told and (missed := old.missed + _could_tell(case, reason)) < QUIET_LOOKS:
             told[reason] = replace(old, missed=missed)
     return replace(memory, told={reason: told[reason] for reason in ORDER if reason in told})
 

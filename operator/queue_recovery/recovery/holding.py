@@ -5,6 +5,7 @@ from contextlib import suppress
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import JobTotals, Plan
+from queue_recovery.recovery.cause import why_held
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import describe
 from queue_recovery.recovery.phase import timestamp
@@ -43,7 +44,7 @@ async def hold(recovery: Recovery) -> None:
 
 async def _go_on(recovery: Recovery) -> str:
     with suppress(RecoveryError):  # a target that cannot be read does not delay the message
-        return _HELD_NEXT if await is_held(recovery) else _GO_ON
+        return await why_held(recovery) or (_HELD_NEXT if await is_held(recovery) else _GO_ON)
     return _GO_ON
 
 

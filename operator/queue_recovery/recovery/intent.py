@@ -8,6 +8,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.approval import is_approved
 from queue_recovery.recovery.autoscaling import free_scaled_objects_of, paused_scaled_object
+from queue_recovery.recovery.cause import hold_without_cause
 from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.drain import describe_stopping, worker_status
 from queue_recovery.recovery.images import check_images
@@ -30,8 +31,9 @@ async def record_intent(recovery: Recovery) -> None:
 
     After this write, every ending closes the runs in the broker. So no lock may be acquired before it.
 
-    Raises RecoveryError (`Locked`, `Queued`) while other recoveries are ahead.
+    Raises RecoveryError (`Locked`, `Queued`) while other recoveries are ahead, and for one that is held.
     """
+    await hold_without_cause(recovery)
     if await is_held(recovery):
         await plan(recovery)  # the evidence may be another one now
         return

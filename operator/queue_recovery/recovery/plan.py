@@ -9,6 +9,7 @@ from queue_recovery.api.recovery_status import Ending, JobTotals, Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.approval import ask, requires_approval, save_plan
 from queue_recovery.recovery.autoscaling import scaled_objects_of
+from queue_recovery.recovery.cause import hold_without_cause
 from queue_recovery.recovery.checks import check_name, check_queues, workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.evidence import diagnose
@@ -92,6 +93,7 @@ async def plan(recovery: Recovery) -> None:
     if ends:
         await recovery.save(progress=(reason, message), update={"plan": made, **_ended(found, message)})
         return
+    await hold_without_cause(recovery, made)
     await hold_transient(recovery, made)
     tasks = [task_name(job, stored.get(job.id or ""), queues[job.queue]) for job in jobs]
     asked = await ask(recovery, queues, made, tasks={name for name in tasks if name is not None})

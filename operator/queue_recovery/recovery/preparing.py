@@ -23,8 +23,10 @@ class Requeue:
     """Of the last spec that was read."""
     annotations: Annotations = NO_ANNOTATIONS
     """As last read."""
+    proposed_for: str = ""
+    """The label, as last read."""
     target: str | None = None
-    """Name of the target whose change it waits for, too, because it awaits an approval."""
+    """Name of the target whose change it waits for, too: it awaits an approval, or was proposed for a cause."""
     seconds: float
     """Seconds until the deadline; infinite while the recovery is suspended or awaits an approval."""
     for_turn: bool
@@ -38,10 +40,12 @@ def is_preparing(recovery: Recovery) -> bool:
 
 def waiting(recovery: Recovery, seen: DesiredState) -> Requeue:
     """Return the state of a waiting recovery; `seen` is the desired state that was read."""
+    asks_target = awaits_approval(recovery.status) or seen.proposed_for
     return Requeue(
         generation=seen.generation,
         annotations=seen.annotations,
-        target=seen.spec.target_ref.name if awaits_approval(recovery.status) else None,
+        proposed_for=seen.proposed_for,
+        target=seen.spec.target_ref.name if asks_target else None,
         seconds=recovery.seconds_left,
         for_turn=recovery.turn.awaits is not None,
     )

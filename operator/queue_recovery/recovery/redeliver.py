@@ -14,6 +14,7 @@ from queue_recovery.api.recovery_status import Ending, Plan, Redelivered
 from queue_recovery.api.redeliver import RedeliverSpec
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.approval import ask, save_plan
+from queue_recovery.recovery.cause import hold_without_cause
 from queue_recovery.recovery.checks import check_queues, workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.images import check_images
@@ -95,6 +96,7 @@ async def plan_redelivery(recovery: Recovery) -> None:
         update: Update = {"plan": made, "ending": ending, "redelivered": Redelivered(found=left, left=left)}
         await recovery.save(progress=(Reason.NOTHING_TO_DO, message), update=update)
         return
+    await hold_without_cause(recovery, made)
     asked = await ask(recovery, queues, made)
     await save_plan(recovery, asked, (Reason.PLANNED, describe_redelivery(recovery.spec, made)), {"plan": made})
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
-from queue_recovery.api.target import QueueTargetSpec
+from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.ports.autoscalers import Autoscalers
 from queue_recovery.recovery.ports.broker import Broker
@@ -24,6 +24,15 @@ class Earlier:
     uid: str
     spec: QueueRecoverySpec
     status: QueueRecoveryStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetReport:
+    """What the status of a target says."""
+
+    status: QueueTargetStatus
+    is_current: bool
+    """Whether this process has looked at the target's queues often enough, so that nothing in it is from before."""
 
 
 class Environment(Protocol):
@@ -55,6 +64,10 @@ class Environment(Protocol):
 
         The Secrets that `broker` and `job_store` read are cached until the next call.
         """
+        ...
+
+    async def target_report(self, name: str) -> TargetReport:
+        """Return what the status of a target says now; raises as `target`."""
         ...
 
     async def recovery(self, name: str) -> Earlier:

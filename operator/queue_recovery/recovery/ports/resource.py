@@ -35,6 +35,8 @@ class DesiredState:
     generation: int
     deleting: bool
     annotations: Annotations = NO_ANNOTATIONS
+    proposed_for: str = ""
+    """The label that says for which cause it was proposed; empty: for none. Any user may set and remove it."""
 
 
 class Resource(Protocol):
