@@ -19,6 +19,7 @@ from tests.controller.proposing import Death, Incident
 TRANSIENT = "ConnectionRefusedError: [Errno 111] Connection refused to alice@example.org"
 DETERMINISTIC = "TypeError: unsupported operand type(s) for +: 'int' and 'str'"
 UNKNOWN = "ValueError: alice"
+WAIT = "The errors are transient (ConnectionRefusedError): a retry helps, so wait; no recovery is needed"
 
 
 def fails(incident: Incident, **errors: str) -> None:
@@ -49,7 +50,11 @@ async def test_a_recovery_that_cures_it_is_created_suspended_and_complete_once_t
     }
     assert incident.api.created == [f"here/{metadata['name']}"]
     assert metadata["labels"] == {"queuerecovery.dev/proposed-for": "StrandedMessages"}
-    assert metadata["annotations"]["queuerecovery.dev/evidence"] == incident.cause().message
+    assert metadata["annotations"]["queuerecovery.dev/evidence"] == (
+        "1 message in unacked was delivered (since 2029-12-31T22:00:00Z) before the oldest running process of the "
+        "workers was started (2029-12-31T23:00:00Z), so no worker holds it. Celery gives it back only after its "
+        "visibility timeout"
+    )
     assert metadata["annotations"]["queuerecovery.dev/author"] == "system:serviceaccount:queue-recovery:queue-recovery"
     assert "ownerReferences" not in metadata
 
@@ -71,13 +76,39 @@ async def test_the_status_the_condition_and_an_event_name_it_and_the_event_has_t
 
     name = incident.proposal["metadata"]["name"]
     assert incident.cause().proposal == name
-    assert incident.condition.endswith(f'(StrandedMessages, QueueRecovery "{name}" was proposed)')
+    assert incident.cause().message.endswith(
+        f'visibility timeout. QueueRecovery "{name}" was proposed, which gives back at once what no worker holds. Read '
+        "its plan, then start it or delete it"
+    )
+    assert incident.condition == f'queue "tts": {incident.cause().message} (StrandedMessages)'
     [note] = incident.told("RecoveryProposed")
     assert note == (
         f'QueueRecovery "{name}" is proposed for queue "tts" (StrandedMessages). Its plan: kubectl describe qr/{name} '
         f'-n here. To start it, run: kubectl patch qr/{name} -n here --type=merge -p \'{{"spec":{{"suspend":false}}}}\''
     )
     assert len(incident.api.created) == 1
+
+
+@pytest.mark.parametrize(("looks", "is_created"), [(2, False), (3, True), (4, True)])
+async def test_nobody_is_asked_to_create_a_recovery_that_the_operator_creates(
+    looks: int,
+    is_created: bool,  # noqa: FBT001
+) -> None:
+    incident = Incident()
+    await incident.loop("a", looks=looks)
+
+    seen = '1 message (task "tts.render") has been retried 10 times or more, '
+    assert incident.cause().message.startswith(seen)
+    rest = incident.cause().message.removeprefix(seen).partition(" times, and goes on. ")[2]
+    assert bool(incident.api.created) is is_created
+    if is_created:
+        assert rest == (
+            f'QueueRecovery "{incident.cause().proposal}" was proposed, which purges the loop. Its plan says whether '
+            "the errors are transient, if they can be read. If they are, delete it and wait; otherwise fix the task "
+            "and start it"
+        )
+    else:
+        assert rest == "A recovery that cures it is proposed at one of the next looks"
 
 
 async def test_one_that_its_user_has_deleted_is_not_created_again_while_the_incident_lasts() -> None:
@@ -260,9 +291,9 @@ async def test_no_purge_is_proposed_where_a_retry_helps(
     await incident.loop("a", "b", looks=5)
 
     assert bool(incident.api.created) is is_proposed
-    said = "No recovery is proposed: the errors are transient (ConnectionRefusedError), so a retry helps"
-    assert (said in incident.cause().message) is not is_proposed
-    assert (said in incident.told("RetryLoop")[0]) is not is_proposed, "the first event says it"
+    assert incident.cause().message.endswith(f". {WAIT}") is not is_proposed
+    assert (WAIT in incident.told("RetryLoop")[0]) is not is_proposed, "the first event says it"
+    assert "reate a recovery" not in incident.cause().message
     assert "alice" not in incident.status.model_dump_json()
 
 
@@ -282,7 +313,7 @@ async def test_the_results_are_read_again_every_five_minutes_only() -> None:
 
     assert readings(incident) == 2
     assert len(incident.api.created) == 1
-    assert "No recovery is proposed" not in incident.cause().message
+    assert WAIT not in incident.cause().message
 
 
 async def test_results_that_cannot_be_read_any_more_propose_no_purge_of_what_was_transient() -> None:
@@ -295,7 +326,7 @@ async def test_results_that_cannot_be_read_any_more_propose_no_purge_of_what_was
 
     assert readings(incident) == 3
     assert incident.api.created == []
-    assert "No recovery is proposed" in incident.cause().message
+    assert WAIT in incident.cause().message
 
 
 async def test_a_target_that_ignores_the_diagnosis_of_recoveries_has_them_proposed_too() -> None:
@@ -319,7 +350,7 @@ async def test_nothing_new_is_decided_of_a_loop_whose_messages_a_look_does_not_s
 
     assert readings(incident) == 1
     assert incident.api.created == []
-    assert "No recovery is proposed" in incident.cause().message
+    assert WAIT in incident.cause().message
 
 
 def refuses(incident: Incident, error: RecoveryError) -> Callable[[], None]:
@@ -440,7 +471,7 @@ async def test_the_next_loop_is_judged_by_its_own_results() -> None:
     incident = Incident()
     fails(incident, a=TRANSIENT)
     await incident.loop("a", looks=3)
-    assert "No recovery is proposed" in incident.cause().message
+    assert WAIT in incident.cause().message
     incident.namespace.fake_broker.lock(recovery("tts"))
     await incident.loop("a")
     assert incident.status.queues[0].stuck == []

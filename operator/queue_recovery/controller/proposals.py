@@ -22,7 +22,7 @@ from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.proposal_writer import ProposalWriter, proposal_body
 from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
 from queue_recovery.controller.stuck_watch import Findings, StuckWatch
-from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed
+from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed, with_proposal
 from queue_recovery.diagnosis.stuck_memory import Told
 from queue_recovery.diagnosis.stuck_rules import Finding
 from queue_recovery.recovery.errors import RecoveryError
@@ -43,6 +43,8 @@ _LOOKED_AT: Final = 100
 """Messages whose results are read."""
 
 _NAMED: Final = 2
+
+_SOON: Final = "A recovery that cures it is proposed at one of the next looks"
 
 Outlines = Callable[[str], Sequence[RecoveryOutline]]
 """Returns the recoveries of a namespace that are not finished, and the proposals that nobody has started."""
@@ -124,7 +126,8 @@ class Proposals:
                     continue
                 if self._is_new(error.message):
                     self.refused(error.message)
-                told = _noted(incident, f"No recovery could be proposed: see the event {Reason.PROPOSAL_REFUSED}")
+                note = f"No recovery could be proposed: see the event {Reason.PROPOSAL_REFUSED}"
+                told = replace(incident.told, instead=f"{incident.finding.advice}. {note}")
             except Exception as error:  # noqa: BLE001  # the target is checked all the same
                 message = f"proposing met an unexpected {place_of(error)}. Please report it"
                 if self._is_new(message):
@@ -167,11 +170,11 @@ class Proposals:
         if reason == Reason.RETRY_LOOP and target.spec.policy.diagnosis == "Hold":
             note = await self._why_not(target, incident)
             if note is None:
-                return incident.told
+                return replace(incident.told, instead=f"{_SOON}, unless the errors are transient")
             if note:
-                return _noted(incident, note)
+                return replace(incident.told, instead=note)
         if not target.is_stored(incident) or self._left <= 0:
-            return incident.told
+            return replace(incident.told, instead=_SOON)
         self._left -= 1
         name = proposal_name(target.name, incident.queue.name, reason, incident.told.since)
         for one in others:
@@ -200,7 +203,7 @@ class Proposals:
         note = ""
         if found is not None and is_retry_enough(found):
             errors = named([one.exception or "a class that is not shown" for one in found.errors], most=_NAMED)
-            note = f"No recovery is proposed: the errors are transient ({errors}), so a retry helps"
+            note = f"The errors are transient ({errors}): a retry helps, so wait; no recovery is needed"
         self._diagnosed[incident.queue.name] = _Diagnosed(now, found, note)
         return note
 
@@ -208,31 +211,27 @@ class Proposals:
         """Return that an earlier proposal is the one for this incident, if it does what would be proposed now."""
         found = await self.writer.read(target.namespace, name)
         if found is None:
-            return incident.told  # the watch has not reported its deletion yet
+            return replace(incident.told, instead=_SOON)  # the watch has not reported its deletion yet
         if _does(found, incident.spec):
-            return replace(incident.told, proposal=name)
+            return with_proposal(incident.told, incident.finding.reason, name)
         note = f'QueueRecovery "{name}" was proposed before and does something else. Delete it to have one that fits'
-        return _noted(incident, note)
+        return replace(incident.told, instead=note)
 
     async def _created(self, target: CheckedTarget, incident: _Incident, name: str) -> Told:
         """Create the proposal, unless an earlier process has."""
         finding, account = incident.finding, self.writer.account
-        body = proposal_body(name, incident.spec, cause=finding.reason, evidence=finding.message, account=account)
+        body = proposal_body(name, incident.spec, cause=finding.reason, evidence=finding.seen, account=account)
         if not await self.writer.create(target.namespace, body):
             found = await self.writer.read(target.namespace, name)
             if found is None:
-                return incident.told  # deleted just now
+                return replace(incident.told, instead=_SOON)  # deleted just now
             if not _is_for(found, incident):
                 raise RecoveryError(
                     Reason.PROPOSAL_REFUSED,
                     f'QueueRecovery "{name}" exists, but the operator did not propose it for this cause. Delete it',
                 )
         self._reported.clear()
-        return replace(incident.told, proposal=name)
-
-
-def _noted(incident: _Incident, note: str) -> Told:
-    return replace(incident.told, message=f"{incident.finding.message}. {note}")
+        return with_proposal(incident.told, finding.reason, name)
 
 
 def _does(body: Mapping[str, Any], spec: QueueRecoverySpec) -> bool:

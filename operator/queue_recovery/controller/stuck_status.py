@@ -39,15 +39,11 @@ def _described(causes: Iterable[tuple[QueueStuck, str]]) -> tuple[str, str]:
     first = {cause.reason: (cause, queue) for cause, queue in reversed(ordered)}
     leading = [first[reason] for reason in urgency if reason in first]
     shown = [
-        f'queue "{queue}": {cause.message} ({cause.reason}{_proposed(cause)})'
+        f'queue "{queue}": {cause.message} ({cause.reason})'
         for cause, queue in [*leading, *(one for one in ordered if one not in leading)]
     ]
     more = "" if len(shown) <= _NAMED else f". And {len(shown) - _NAMED} more: see status.queues"
     return ordered[0][0].reason, ". ".join(shown[:_NAMED]) + more
-
-
-def _proposed(cause: QueueStuck) -> str:
-    return "" if cause.proposal is None else f', QueueRecovery "{cause.proposal}" was proposed'
 
 
 def longest_etas(looks: Mapping[str, QueueLook]) -> Mapping[str, int]:
