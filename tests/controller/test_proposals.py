@@ -15,6 +15,7 @@ from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.workers.permissions import ServiceAccount
 from tests.broker.application import recovery
 from tests.controller.proposing import Death, Incident
+from tests.recovery.fakes import target
 
 TRANSIENT = "ConnectionRefusedError: [Errno 111] Connection refused to alice@example.org"
 DETERMINISTIC = "TypeError: unsupported operand type(s) for +: 'int' and 'str'"
@@ -238,10 +239,53 @@ async def test_nothing_is_proposed_while_somebody_recovers_the_queue(
 
     await incident.look(6)
     assert bool(incident.api.created) is not blocks
+    assert ('No recovery is proposed while QueueRecovery "own" is open' in incident.cause().message) is blocks
 
     incident.api.bodies["own"]["status"] = {"completionTime": "2030-01-01T00:05:00Z"}
     await incident.look(2)
     assert len(incident.api.created) == 1
+
+
+def opens(incident: Incident, *names: str) -> None:
+    """Let somebody have recoveries of the queue that are not finished."""
+    for name in names:
+        spec = {"targetRef": {"name": "media"}, "queue": "tts", "suspend": True}
+        incident.api.bodies[name] = {"metadata": {"name": name}, "spec": spec}
+
+
+async def test_that_somebody_recovers_the_queue_is_told_until_that_is_over_also_where_a_look_sees_nothing() -> None:
+    incident = Incident()
+    opens(incident, "own")
+    await incident.loop("a", looks=4)
+    seen, _, note = incident.cause().message.partition(" times, and goes on. ")
+    assert note == (
+        'No recovery is proposed while QueueRecovery "own" is open. If that one does not cure this, end or delete it'
+    )
+
+    incident.heal()  # the message is invisible while its task runs
+    await incident.look()
+    assert incident.cause().message.endswith(note)
+    opens(incident, "b", "c")
+    await incident.look()
+    assert 'while QueueRecovery "b", "c" and 1 more are open. If these do not' in incident.cause().message
+    incident.api.bodies.clear()
+    await incident.look()
+    assert incident.cause().message.startswith(seen)
+    assert "No recovery is proposed" not in incident.cause().message
+
+
+async def test_what_keeps_a_recovery_from_being_proposed_is_not_told_of_a_cause_that_has_none() -> None:
+    incident = Incident()
+    incident.spec = target(
+        {"tts": ["worker"]}, policy={"propose": True}, diagnosis={"stuck": {"risingSeconds": 60, "risingMessages": 1}}
+    )
+    opens(incident, "own")
+    for number in range(8):
+        incident.namespace.fake_broker.add(f"{number}", queue="tts")
+        await incident.look()
+
+    assert incident.cause().reason == "RisingDepth"
+    assert incident.cause().message.endswith("No recovery is needed")
 
 
 @pytest.mark.parametrize("started", [False, True])

@@ -113,6 +113,7 @@ class Proposals:
     async def propose(self, target: CheckedTarget, watch: StuckWatch, found: Findings) -> None:
         """Propose recoveries for what a watch has found, and have it tell of them; never raises."""
         self._checks, self._left = self._checks + 1, _AT_ONCE
+        self._look_at_others(target, watch)
         incidents = list(self._incidents(target, watch, found))
         if not incidents:
             self._reported.clear()
@@ -161,12 +162,33 @@ class Proposals:
                 if spec is not None and told[finding.reason].proposal is None:
                     yield _Incident(queue=queue, finding=finding, told=told[finding.reason], spec=spec)
 
+    def _recoveries(self, target: CheckedTarget, queue: str) -> Sequence[RecoveryOutline]:
+        return [one for one in self.outlines(target.namespace) if one.recovers(target.name, queue)]
+
+    def _others(self, target: CheckedTarget, queue: str) -> str:
+        """Return what is told while somebody recovers a queue; empty: nobody does."""
+        names = [f'"{one.name}"' for one in self._recoveries(target, queue) if not one.proposed_for]
+        if not names:
+            return ""
+        are, do, them = ("is", "that one does", "it") if len(names) == 1 else ("are", "these do", "them")
+        return (
+            f"No recovery is proposed while QueueRecovery {named(sorted(names), most=_NAMED)} {are} open. If {do} not "
+            f"cure this, end or delete {them}"
+        )
+
+    def _look_at_others(self, target: CheckedTarget, watch: StuckWatch) -> None:
+        """Tell of recoveries that somebody has open as they are now, also of causes that this look has not found."""
+        for queue in watch.stuck:
+            others = self._others(target, queue)
+            for reason, told in watch.told(queue).items():
+                if told.others:
+                    watch.tell(queue, reason, replace(told, others=others))
+
     async def _decide(self, target: CheckedTarget, incident: _Incident) -> Told:
         """Return what is told of an incident from now on; raises RecoveryError."""
         reason = incident.finding.reason
-        others = [one for one in self.outlines(target.namespace) if one.recovers(target.name, incident.queue.name)]
-        if not all(one.proposed_for for one in others):
-            return incident.told  # somebody recovers the queue
+        if open_ones := self._others(target, incident.queue.name):
+            return replace(incident.told, others=open_ones)
         if reason == Reason.RETRY_LOOP and target.spec.policy.diagnosis == "Hold":
             note = await self._why_not(target, incident)
             if note is None:
@@ -177,7 +199,7 @@ class Proposals:
             return replace(incident.told, instead=_SOON)
         self._left -= 1
         name = proposal_name(target.name, incident.queue.name, reason, incident.told.since)
-        for one in others:
+        for one in self._recoveries(target, incident.queue.name):
             if one.proposed_for == reason and one.name != name:
                 return await self._adopted(target, incident, one.name)
         return await self._created(target, incident, name)

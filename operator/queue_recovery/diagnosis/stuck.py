@@ -87,7 +87,9 @@ def tell(case: Case, found: Sequence[Finding], now: str) -> Memory:
 
 def _told(finding: Finding, before: Told | None, now: str) -> Told:
     """Return what is told of a cause that was found; `before`: what was told of it so far."""
-    told = replace(before or Told(since=now, seen=""), seen=finding.seen, advice=finding.advice, instead="", missed=0)
+    told = replace(
+        before or Told(since=now, seen=""), seen=finding.seen, advice=finding.advice, instead="", others="", missed=0
+    )
     return told if told.proposal is None else with_proposal(told, finding.reason, told.proposal)
 
 
