@@ -90,6 +90,19 @@ async def test_the_status_the_condition_and_an_event_name_it_and_the_event_has_t
     assert len(incident.api.created) == 1
 
 
+async def test_where_an_approval_is_required_the_event_says_how_it_is_given() -> None:
+    incident = Incident(policy={"propose": True, "approval": "Required"})
+    incident.strand()
+    await incident.look(3)
+
+    name = incident.proposal["metadata"]["name"]
+    [note] = incident.told("RecoveryProposed")
+    assert note.endswith(
+        '"suspend":false}}\'. The target requires an approval, so nothing is touched until somebody also runs the command '
+        f"that its message has after that: kubectl get qr/{name} -n here -o jsonpath='{{.status.message}}'"
+    )
+
+
 @pytest.mark.parametrize(("looks", "is_created"), [(2, False), (3, True), (4, True)])
 async def test_nobody_is_asked_to_create_a_recovery_that_the_operator_creates(
     looks: int,

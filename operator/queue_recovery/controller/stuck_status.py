@@ -92,16 +92,27 @@ def stuck_events_between(before: QueueTargetStatus, after: QueueTargetStatus, co
         yield Event(type="Normal", reason=condition.reason, note=f"Stuck: {condition.message}")
 
 
-def proposals_between(before: QueueTargetStatus, after: QueueTargetStatus, namespace: str) -> Iterator[Event]:
-    """Yield an event for each recovery that was proposed between two checks, with the command that starts it."""
+def proposals_between(
+    before: QueueTargetStatus, after: QueueTargetStatus, namespace: str, *, needs_approval: bool
+) -> Iterator[Event]:
+    """Yield an event for each recovery that was proposed between two checks, with the command that starts it.
+
+    `needs_approval`: whether the target requires an approval. What has to be approved is known once it has its plan.
+    """
     known = {cause.proposal for queue in before.queues for cause in queue.stuck}
     for queue in after.queues:
         for cause in queue.stuck:
             if cause.proposal is not None and cause.proposal not in known:
-                resume = f"kubectl patch qr/{cause.proposal} -n {namespace} --type=merge -p '{_RESUME}'"
+                about = f"qr/{cause.proposal} -n {namespace}"
+                start = f"kubectl patch {about} --type=merge -p '{_RESUME}'"
+                approve = (
+                    ". The target requires an approval, so nothing is touched until somebody also runs the command "
+                    f"that its message has after that: kubectl get {about} -o jsonpath='{{.status.message}}'"
+                )
                 yield Event(
                     type="Normal",
                     reason=Reason.RECOVERY_PROPOSED,
                     note=f'QueueRecovery "{cause.proposal}" is proposed for queue "{queue.name}" ({cause.reason}). Its '
-                    f"plan: kubectl describe qr/{cause.proposal} -n {namespace}. To start it, run: {resume}",
+                    f"plan: kubectl describe {about}. To start it, run: {start}"
+                    f"{approve if needs_approval else ''}",
                 )

@@ -208,7 +208,8 @@ class TargetMonitor:
         status = await check_target(spec, old, environment, generation=generation, watch=target.watch, propose=propose)
         self._metrics.target_checked(*key, status)
         if await self._store(body, status):
-            self._announcer.stored(*key, body["metadata"]["uid"], old, status)
+            needs_approval = spec.policy.approval == "Required"
+            self._announcer.stored(*key, body["metadata"]["uid"], old, status, needs_approval=needs_approval)
         return is_true(status.conditions, ConditionType.BROKER_REACHABLE)
 
     def _refused(self, key: Key, message: str) -> None:
