@@ -98,8 +98,8 @@ async def test_where_an_approval_is_required_the_event_says_how_it_is_given() ->
     name = incident.proposal["metadata"]["name"]
     [note] = incident.told("RecoveryProposed")
     assert note.endswith(
-        '"suspend":false}}\'. The target requires an approval, so nothing is touched until somebody also runs the command '
-        f"that its message has after that: kubectl get qr/{name} -n here -o jsonpath='{{.status.message}}'"
+        '"suspend":false}}\'. The target requires an approval, so nothing is touched until somebody also runs the '
+        f"command that its message has after that: kubectl get qr/{name} -n here -o jsonpath='{{.status.message}}'"
     )
 
 
@@ -438,6 +438,24 @@ async def test_a_refusal_is_told_once_and_tried_again_at_each_look() -> None:
     assert len(incident.api.created) == 1
     assert "see the event" not in incident.cause().message
     assert incident.told("ProposalRefused") == ["bind the role"]
+
+
+async def test_a_refusal_in_which_only_names_and_numbers_differ_is_told_once_and_any_text_a_few_times() -> None:
+    incident = Incident()
+    incident.strand()
+    said = (f'"{number}" is forbidden: exceeded quota: tight, used: count={number}' for number in range(10))
+
+    def before(call: str) -> None:
+        if call == "create":
+            raise RecoveryError(Reason.PROPOSAL_REFUSED, next(said))
+
+    incident.api.before = before
+    await incident.look(8)
+    assert incident.told("ProposalRefused") == ['"0" is forbidden: exceeded quota: tight, used: count=0']
+
+    said = ("a" * number for number in range(1, 100))
+    await incident.look(30)
+    assert len(incident.told("ProposalRefused")) == 10
 
 
 async def test_an_api_server_that_is_away_is_no_refusal() -> None:

@@ -203,6 +203,7 @@ async def test_the_operator_proposes_a_recovery_for_each_cause_where_its_role_is
         assert f"--clusterrole=queue-recovery-tenant --serviceaccount=queue-recovery:queue-recovery -n {namespace}" in (
             refused.value.message
         )
+        assert 'cannot create resource "queuerecoveries"' in refused.value.message
 
         guarded.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
 

@@ -22,6 +22,7 @@ from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.proposal_writer import ProposalWriter, proposal_body
 from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
 from queue_recovery.controller.stuck_watch import Findings, StuckWatch
+from queue_recovery.diagnosis.fingerprint import normalised
 from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed, with_proposal
 from queue_recovery.diagnosis.stuck_memory import Told
 from queue_recovery.diagnosis.stuck_rules import Finding
@@ -38,6 +39,9 @@ _AT_ONCE: Final = 5
 
 _DIAGNOSED_FOR: Final = timedelta(minutes=5)
 """How long a diagnosis counts, as that of a recovery that is held."""
+
+_MOST_REPORTED: Final = 10
+"""Different refusals that are reported: an admission webhook may answer with any text."""
 
 _LOOKED_AT: Final = 100
 """Messages whose results are read."""
@@ -143,10 +147,11 @@ class Proposals:
         }
 
     def _is_new(self, message: str) -> bool:
-        """Tell whether this was not reported yet."""
-        if message in self._reported:
+        """Tell whether this was not reported yet; names and numbers in it may be others each time."""
+        what = normalised(message)
+        if what in self._reported or len(self._reported) >= _MOST_REPORTED:
             return False
-        self._reported.add(message)
+        self._reported.add(what)
         return True
 
     def _incidents(self, target: CheckedTarget, watch: StuckWatch, found: Findings) -> Iterator[_Incident]:
