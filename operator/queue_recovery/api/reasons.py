@@ -625,7 +625,7 @@ class Reason(StrEnum):
         "MayBeHeld",
         Outcome.WARNING,
         "Messages were left in `unacked`, because a running worker may hold them.",
-        "Nothing, if the workers are busy. Otherwise create another recovery with `redeliver` and `restart.annotate`.",
+        "Nothing, if the workers are busy. If they are stuck or one was killed, restart them too: docs/redelivery.md.",
     )
     CONSUMPTION_UNKNOWN = (
         "ConsumptionUnknown",
