@@ -275,6 +275,17 @@ async def test_a_dry_run_says_what_would_be_given_back() -> None:
     await working
 
 
+async def test_a_dry_run_with_a_restart_names_the_workers() -> None:
+    case = redelivering(suspend=True, restart={"annotate": True})
+
+    await case.reconciled()
+
+    assert (
+        'would restart Deployment "worker" (tasks that run have the grace period of their pods to end), then give back '
+        "what none of them holds (2 of 3 messages in unacked by now)"
+    ) in case.status.message
+
+
 async def test_a_message_that_a_worker_has_taken_again_by_the_next_look_is_not_counted_as_left() -> None:
     case = redelivering()
     taken = iter([True])

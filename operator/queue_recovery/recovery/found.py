@@ -8,6 +8,7 @@ from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.sentences import sentence
 from queue_recovery.recovery.jobs import ListedJob
 from queue_recovery.recovery.ports import Count, SeenJob, Unlisted
@@ -83,6 +84,7 @@ def describe(
     plan: Plan,
     skipped: Sequence[SkippedJob],
     *,
+    workers: Sequence[WorkerRef] = (),
     is_over: bool = False,
     are_retried: bool = False,
 ) -> tuple[Reason, str]:
@@ -92,13 +94,14 @@ def describe(
         spec: of the recovery.
         plan: what was counted.
         skipped: the jobs that would be skipped, or the first of them.
+        workers: those that would be restarted, if any; empty: they are not known now.
         is_over: whether the recovery finishes now, because there is nothing to do.
         are_retried: whether messages of skipped jobs are being retried.
     """
     takes = spec.purge.mode == "Quarantine"
     messages = plan.ready + plan.unacked
     does_nothing = plan.purge == 0 and plan.enqueue == 0 and not spec.restart.annotate
-    would = ["restart the workers"] if spec.restart.annotate else []
+    would = [describe_restart(workers)] if spec.restart.annotate else []
     if takes and not does_nothing:
         of = f"{plan.purge} of {counted(messages, 'message')}" if plan.leave else counted(plan.purge, "message")
         would.append(f"purge {of} ({plan.ready} ready, {plan.unacked} unacked)")
@@ -139,6 +142,12 @@ def describe(
     if does_nothing and not are_retried:
         return Reason.NOTHING_TO_DO, message
     return (Reason.QUEUE_EMPTY if is_empty else Reason.PLANNED), message
+
+
+def describe_restart(workers: Sequence[WorkerRef]) -> str:
+    """Describe the restart that a plan announces: which workers, and what becomes of the tasks that they run."""
+    which = named([str(ref) for ref in workers]) or "the workers"
+    return f"restart {which} (tasks that run have the grace period of their pods to end)"
 
 
 def _is_unmatched(spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob]) -> bool:

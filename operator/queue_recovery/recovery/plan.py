@@ -88,7 +88,7 @@ async def plan(recovery: Recovery) -> None:
         and not await is_any_held(recovery, queues)
     )
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
-    reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
+    reason, message = describe(recovery.spec, made, rows, workers=workers, is_over=ends, are_retried=are_retried)
     if ends:
         await recovery.save(progress=(reason, message), update={"plan": made, **_ended(found, message)})
         return

@@ -96,7 +96,7 @@ async def plan_redelivery(recovery: Recovery) -> None:
         await recovery.save(progress=(Reason.NOTHING_TO_DO, message), update=update)
         return
     asked = await ask(recovery, queues, made)
-    await save_plan(recovery, asked, (Reason.PLANNED, describe_redelivery(recovery.spec, made)), {"plan": made})
+    await save_plan(recovery, asked, (Reason.PLANNED, describe_redelivery(recovery.spec, made, refs)), {"plan": made})
 
 
 _NONE_HELD: Final = (

@@ -15,6 +15,7 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.found import describe_restart
 from queue_recovery.recovery.ports import Consumer, Worker
 from queue_recovery.recovery.wording import counted, named
 
@@ -74,11 +75,11 @@ def refuse_unknown(consumers: Sequence[Consumer], workers: Collection[Worker]) -
         )
 
 
-def describe_redelivery(spec: QueueRecoverySpec, plan: Plan) -> str:
-    """Describe the plan of a redelivery. Pure."""
+def describe_redelivery(spec: QueueRecoverySpec, plan: Plan, workers: Sequence[WorkerRef]) -> str:
+    """Describe the plan of a redelivery; `workers`: as in `found.describe`. Pure."""
     share = f"{plan.redeliver} of {counted(plan.unacked, 'message')} in unacked"
     if spec.restart.annotate:
-        return f"would restart the workers, then give back what none of them holds ({share} by now)"
+        return f"would {describe_restart(workers)}, then give back what none of them holds ({share} by now)"
     left = f"; {plan.leave} would stay, because a running worker may hold them" if plan.leave else ""
     return f"would give back {share}{left}. No message is removed and no worker is stopped"
 
