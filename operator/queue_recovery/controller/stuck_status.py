@@ -61,9 +61,10 @@ def eta_verdict(longest: Mapping[str, int], timeout: int) -> Verdict:
     if not beyond:
         return "True", Reason.ETAS_WITHIN_TIMEOUT, "no held message has an ETA beyond visibilityTimeoutSeconds"
     message = (
-        f"workers hold messages of {quoted(sorted(beyond))} with an ETA of up to {max(beyond.values())} seconds, and "
-        f"visibilityTimeoutSeconds is {timeout}: Celery delivers them again each time that it is over, so they run "
-        "more than once. Raise visibility_timeout above the longest ETA, or schedule these tasks in a database"
+        f"workers hold messages of {quoted(sorted(beyond))} with an ETA up to {max(beyond.values())} seconds after "
+        f"their delivery, and visibilityTimeoutSeconds is {timeout}: Celery delivers them again each time that it is "
+        "over, so they run more than once. Raise visibility_timeout in the application and visibilityTimeoutSeconds in "
+        "the target above the longest ETA, or schedule these tasks in a database"
     )
     return "False", Reason.ETA_BEYOND_TIMEOUT, message
 
