@@ -595,7 +595,7 @@ class Reason(StrEnum):
         "QueueEmpty",
         Outcome.WARNING,
         "The queue is empty in Redis. The recovery enqueues its jobs all the same.",
-        "If you expected messages, check `globalKeyPrefix`, `sep` and the database number in the URL.",
+        "If the message does not say what became of them, check `globalKeyPrefix`, `sep` and the database in the URL.",
     )
     ALREADY_EXECUTED = (
         "AlreadyExecuted",
@@ -607,7 +607,10 @@ class Reason(StrEnum):
         "NothingToDo",
         Outcome.WARNING,
         "Nothing is to be purged, given back or enqueued, so the recovery ends and stops no worker.",
-        "If you expected messages, check `globalKeyPrefix`, `sep` and the database. `status.skipped` names the jobs.",
+        (
+            "If the message does not say what became of them, check `globalKeyPrefix`, `sep` and the database in the "
+            "URL. `status.skipped` names the jobs."
+        ),
     )
     REPLICAS_APPLIED = (
         "ReplicasApplied",

@@ -24,7 +24,7 @@ from queue_recovery.recovery.holding import describe_plan
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.resource import Annotations
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.status import Update
+from queue_recovery.recovery.status import Update, counted_so_far, without_plan
 from queue_recovery.recovery.wording import named
 
 _WHOAMI: Final = "\"$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')\""
@@ -71,7 +71,7 @@ async def ask(
     wanted = wanted.model_copy(update={"changed": changes(recovery.status.approval, wanted)})
     names_approver = not target.policy.author_may_approve
     workers = workers_of(queues.values()) if recovery.restarts_workers else []
-    would = describe_plan(recovery.spec, plan, workers)
+    would = describe_plan(recovery.spec, plan, workers, counted_before=counted_so_far(recovery.status))
     message = _message(recovery, wanted, would, why, names_approver=names_approver)
     return Asked(approval=wanted, message=message)
 
@@ -99,7 +99,7 @@ async def await_approval(recovery: Recovery) -> None:
     await recovery.save(
         asked.condition,
         progress=(Reason.APPROVED, f"{said}; planning again"),
-        update={"approval": asked.approval, "plan": None, "resume_time": now},
+        update={"approval": asked.approval, **without_plan(recovery.status), "resume_time": now},
     )
 
 
@@ -131,7 +131,7 @@ async def _ask_again(recovery: Recovery) -> Asked | None:
         asked = await ask(recovery, queues, status.plan, tasks=status.approval.tasks, source=source)
     if asked is None or (asked.approval and status.approval and asked.approval.digest != status.approval.digest):
         progress = (Reason.AWAITING_APPROVAL, "what has to be approved has changed; planning again")
-        await recovery.save(progress=progress, update={"plan": None})
+        await recovery.save(progress=progress, update=without_plan(recovery.status))
         return None
     if asked.message is not None:
         progress = (Reason.AWAITING_APPROVAL, asked.message)

@@ -13,6 +13,7 @@ from queue_recovery.recovery.found import describe
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import is_preparing
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.status import counted_so_far
 from queue_recovery.recovery.stranded import describe_redelivery
 from queue_recovery.recovery.transient import is_held
 from queue_recovery.recovery.wording import counted, quoted
@@ -57,11 +58,11 @@ async def _plan(recovery: Recovery) -> str:
     if recovery.restarts_workers:
         with suppress(RecoveryError):  # a target that cannot be read does not delay the message
             workers = workers_of((await recovery.queues()).values())
-    return describe_plan(recovery.spec, plan, workers)
+    return describe_plan(recovery.spec, plan, workers, counted_before=counted_so_far(recovery.status))
 
 
-def describe_plan(spec: QueueRecoverySpec, plan: Plan, workers: Sequence[WorkerRef]) -> str:
-    """Describe a plan that is in the status; `workers`: as in `found.describe`."""
+def describe_plan(spec: QueueRecoverySpec, plan: Plan, workers: Sequence[WorkerRef], *, counted_before: int) -> str:
+    """Describe a plan that is in the status; `workers` and `counted_before`: as in `found.describe`."""
     if spec.restore_from is not None:
         listed = len(plan.quarantined or ())
         first = f"the first {listed} of them " if listed < plan.restore else ""
@@ -69,4 +70,5 @@ def describe_plan(spec: QueueRecoverySpec, plan: Plan, workers: Sequence[WorkerR
         return f"{said}, {first}listed in status.plan.quarantined" if listed else said
     if spec.redeliver is not None:
         return describe_redelivery(spec, plan, workers)
-    return describe(spec, plan, plan.examples.skip if plan.examples else [], workers=workers)[1]
+    skipped = plan.examples.skip if plan.examples else []
+    return describe(spec, plan, skipped, workers=workers, counted_before=counted_before)[1]
