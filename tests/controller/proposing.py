@@ -102,7 +102,8 @@ class Incident:
             self.api.before("store")
             self.status = status
             self.api.after("store")
-            self.announcer.stored("here", "media", "uid", before, status)
+            needs_approval = self.spec.policy.approval == "Required"
+            self.announcer.stored("here", "media", "uid", before, status, needs_approval=needs_approval)
 
     def strand(self, queue: str = "tts", delivered: datetime = NOW - 2 * HOUR) -> None:
         """Let a worker be killed that held a message."""

@@ -16,11 +16,12 @@ from queue_recovery.recovery.ports.environment import TargetReport
 from queue_recovery.workers.permissions import ServiceAccount
 from tests.broker.application import recovery
 from tests.controller.proposing import HOUR, Death, Incident
-from tests.recovery.fakes import NOW, Case
+from tests.recovery.fakes import NOW, Case, target
 
 TRANSIENT = "ConnectionRefusedError: [Errno 111] Connection refused to alice@example.org"
 DETERMINISTIC = "TypeError: unsupported operand type(s) for +: 'int' and 'str'"
 UNKNOWN = "ValueError: alice"
+WAIT = "The errors are transient (ConnectionRefusedError): a retry helps, so wait; no recovery is needed"
 
 
 def fails(incident: Incident, **errors: str) -> None:
@@ -51,7 +52,11 @@ async def test_a_recovery_that_cures_it_is_created_suspended_and_complete_once_t
     }
     assert incident.api.created == [f"here/{metadata['name']}"]
     assert metadata["labels"] == {"queuerecovery.dev/proposed-for": "StrandedMessages"}
-    assert metadata["annotations"]["queuerecovery.dev/evidence"] == incident.cause().message
+    assert metadata["annotations"]["queuerecovery.dev/evidence"] == (
+        "1 message in unacked was delivered (since 2029-12-31T22:00:00Z) before the oldest running process of the "
+        "workers was started (2029-12-31T23:00:00Z), so no worker holds it. Celery gives it back only after its "
+        "visibility timeout"
+    )
     assert metadata["annotations"]["queuerecovery.dev/author"] == "system:serviceaccount:queue-recovery:queue-recovery"
     assert "ownerReferences" not in metadata
 
@@ -73,13 +78,52 @@ async def test_the_status_the_condition_and_an_event_name_it_and_the_event_has_t
 
     name = incident.proposal["metadata"]["name"]
     assert incident.cause().proposal == name
-    assert incident.condition.endswith(f'(StrandedMessages, QueueRecovery "{name}" was proposed)')
+    assert incident.cause().message.endswith(
+        f'visibility timeout. QueueRecovery "{name}" was proposed, which gives back at once what no worker holds. Read '
+        "its plan, then start it or delete it"
+    )
+    assert incident.condition == f'queue "tts": {incident.cause().message} (StrandedMessages)'
     [note] = incident.told("RecoveryProposed")
     assert note == (
         f'QueueRecovery "{name}" is proposed for queue "tts" (StrandedMessages). Its plan: kubectl describe qr/{name} '
         f'-n here. To start it, run: kubectl patch qr/{name} -n here --type=merge -p \'{{"spec":{{"suspend":false}}}}\''
     )
     assert len(incident.api.created) == 1
+
+
+async def test_where_an_approval_is_required_the_event_says_how_it_is_given() -> None:
+    incident = Incident(policy={"propose": True, "approval": "Required"})
+    incident.strand()
+    await incident.look(3)
+
+    name = incident.proposal["metadata"]["name"]
+    [note] = incident.told("RecoveryProposed")
+    assert note.endswith(
+        '"suspend":false}}\'. The target requires an approval, so nothing is touched until somebody also runs the '
+        f"command that its message has after that: kubectl get qr/{name} -n here -o jsonpath='{{.status.message}}'"
+    )
+
+
+@pytest.mark.parametrize(("looks", "is_created"), [(2, False), (3, True), (4, True)])
+async def test_nobody_is_asked_to_create_a_recovery_that_the_operator_creates(
+    looks: int,
+    is_created: bool,  # noqa: FBT001
+) -> None:
+    incident = Incident()
+    await incident.loop("a", looks=looks)
+
+    seen = '1 message (task "tts.render") has been retried 10 times or more, '
+    assert incident.cause().message.startswith(seen)
+    rest = incident.cause().message.removeprefix(seen).partition(" times, and goes on. ")[2]
+    assert bool(incident.api.created) is is_created
+    if is_created:
+        assert rest == (
+            f'QueueRecovery "{incident.cause().proposal}" was proposed, which purges the loop. Its plan says whether '
+            "the errors are transient, if they can be read. If they are, delete it and wait; otherwise fix the task "
+            "and start it"
+        )
+    else:
+        assert rest == "A recovery that cures it is proposed at one of the next looks"
 
 
 async def test_one_that_its_user_has_deleted_is_not_created_again_while_the_incident_lasts() -> None:
@@ -243,10 +287,53 @@ async def test_nothing_is_proposed_while_somebody_recovers_the_queue(
 
     await incident.look(6)
     assert bool(incident.api.created) is not blocks
+    assert ('No recovery is proposed while QueueRecovery "own" is open' in incident.cause().message) is blocks
 
     incident.api.bodies["own"]["status"] = {"completionTime": "2030-01-01T00:05:00Z"}
     await incident.look(2)
     assert len(incident.api.created) == 1
+
+
+def opens(incident: Incident, *names: str) -> None:
+    """Let somebody have recoveries of the queue that are not finished."""
+    for name in names:
+        spec = {"targetRef": {"name": "media"}, "queue": "tts", "suspend": True}
+        incident.api.bodies[name] = {"metadata": {"name": name}, "spec": spec}
+
+
+async def test_that_somebody_recovers_the_queue_is_told_until_that_is_over_also_where_a_look_sees_nothing() -> None:
+    incident = Incident()
+    opens(incident, "own")
+    await incident.loop("a", looks=4)
+    seen, _, note = incident.cause().message.partition(" times, and goes on. ")
+    assert note == (
+        'No recovery is proposed while QueueRecovery "own" is open. If that one does not cure this, end or delete it'
+    )
+
+    incident.heal()  # the message is invisible while its task runs
+    await incident.look()
+    assert incident.cause().message.endswith(note)
+    opens(incident, "b", "c")
+    await incident.look()
+    assert 'while QueueRecovery "b", "c" and 1 more are open. If these do not' in incident.cause().message
+    incident.api.bodies.clear()
+    await incident.look()
+    assert incident.cause().message.startswith(seen)
+    assert "No recovery is proposed" not in incident.cause().message
+
+
+async def test_what_keeps_a_recovery_from_being_proposed_is_not_told_of_a_cause_that_has_none() -> None:
+    incident = Incident()
+    incident.spec = target(
+        {"tts": ["worker"]}, policy={"propose": True}, diagnosis={"stuck": {"risingSeconds": 60, "risingMessages": 1}}
+    )
+    opens(incident, "own")
+    for number in range(8):
+        incident.namespace.fake_broker.add(f"{number}", queue="tts")
+        await incident.look()
+
+    assert incident.cause().reason == "RisingDepth"
+    assert incident.cause().message.endswith("No recovery is needed")
 
 
 @pytest.mark.parametrize("started", [False, True])
@@ -296,9 +383,9 @@ async def test_no_purge_is_proposed_where_a_retry_helps(
     await incident.loop("a", "b", looks=5)
 
     assert bool(incident.api.created) is is_proposed
-    said = "No recovery is proposed: the errors are transient (ConnectionRefusedError), so a retry helps"
-    assert (said in incident.cause().message) is not is_proposed
-    assert (said in incident.told("RetryLoop")[0]) is not is_proposed, "the first event says it"
+    assert incident.cause().message.endswith(f". {WAIT}") is not is_proposed
+    assert (WAIT in incident.told("RetryLoop")[0]) is not is_proposed, "the first event says it"
+    assert "reate a recovery" not in incident.cause().message
     assert "alice" not in incident.status.model_dump_json()
 
 
@@ -318,7 +405,7 @@ async def test_the_results_are_read_again_every_five_minutes_only() -> None:
 
     assert readings(incident) == 2
     assert len(incident.api.created) == 1
-    assert "No recovery is proposed" not in incident.cause().message
+    assert WAIT not in incident.cause().message
 
 
 async def test_results_that_cannot_be_read_any_more_propose_no_purge_of_what_was_transient() -> None:
@@ -331,7 +418,7 @@ async def test_results_that_cannot_be_read_any_more_propose_no_purge_of_what_was
 
     assert readings(incident) == 3
     assert incident.api.created == []
-    assert "No recovery is proposed" in incident.cause().message
+    assert WAIT in incident.cause().message
 
 
 async def test_a_target_that_ignores_the_diagnosis_of_recoveries_has_them_proposed_too() -> None:
@@ -355,7 +442,7 @@ async def test_nothing_new_is_decided_of_a_loop_whose_messages_a_look_does_not_s
 
     assert readings(incident) == 1
     assert incident.api.created == []
-    assert "No recovery is proposed" in incident.cause().message
+    assert WAIT in incident.cause().message
 
 
 def refuses(incident: Incident, error: RecoveryError) -> Callable[[], None]:
@@ -386,6 +473,24 @@ async def test_a_refusal_is_told_once_and_tried_again_at_each_look() -> None:
     assert len(incident.api.created) == 1
     assert "see the event" not in incident.cause().message
     assert incident.told("ProposalRefused") == ["bind the role"]
+
+
+async def test_a_refusal_in_which_only_names_and_numbers_differ_is_told_once_and_any_text_a_few_times() -> None:
+    incident = Incident()
+    incident.strand()
+    said = (f'"{number}" is forbidden: exceeded quota: tight, used: count={number}' for number in range(10))
+
+    def before(call: str) -> None:
+        if call == "create":
+            raise RecoveryError(Reason.PROPOSAL_REFUSED, next(said))
+
+    incident.api.before = before
+    await incident.look(8)
+    assert incident.told("ProposalRefused") == ['"0" is forbidden: exceeded quota: tight, used: count=0']
+
+    said = ("a" * number for number in range(1, 100))
+    await incident.look(30)
+    assert len(incident.told("ProposalRefused")) == 10
 
 
 async def test_an_api_server_that_is_away_is_no_refusal() -> None:
@@ -476,7 +581,7 @@ async def test_the_next_loop_is_judged_by_its_own_results() -> None:
     incident = Incident()
     fails(incident, a=TRANSIENT)
     await incident.loop("a", looks=3)
-    assert "No recovery is proposed" in incident.cause().message
+    assert WAIT in incident.cause().message
     incident.namespace.fake_broker.lock(recovery("tts"))
     await incident.loop("a")
     assert incident.status.queues[0].stuck == []

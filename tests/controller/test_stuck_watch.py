@@ -308,7 +308,8 @@ async def test_an_eta_beyond_the_visibility_timeout_is_a_warning(
     assert ready.status == "True"
     if expected and expected[0] == "False":
         assert found is not None
-        assert 'messages of "tts" with an ETA of up to 18001 seconds' in found.message
+        assert 'messages of "tts" with an ETA up to 18001 seconds after their delivery, and' in found.message
+        assert "Raise visibility_timeout in the application and visibilityTimeoutSeconds in the target" in found.message
 
 
 async def test_what_was_seen_before_a_recovery_counts_no_more_however_short_it_was() -> None:

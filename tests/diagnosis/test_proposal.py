@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.stuck import StuckSpec
 from queue_recovery.diagnosis.evidence import MessageFacts
-from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed
+from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed, with_proposal
 from queue_recovery.diagnosis.stuck import ORDER
+from queue_recovery.diagnosis.stuck_memory import Told
 from queue_recovery.diagnosis.stuck_rules import Finding
 from tests.diagnosis.stuck_queues import Watched, held, killed, queue, worker
 
@@ -39,36 +40,46 @@ TASK = {"purge": {"select": {"tasks": ["tts.render"]}}}
     ("finding", "expected"),
     [
         (
-            Finding(reason=Reason.POISON_MESSAGE, message="", tasks=["tts.render"], messages=facts("b", "a")),
+            Finding(reason=Reason.POISON_MESSAGE, seen="", advice="", tasks=["tts.render"], messages=facts("b", "a")),
             {"purge": {"select": {"taskIds": ["a", "b"]}}},
         ),
         (
-            Finding(reason=Reason.POISON_MESSAGE, message="", messages=facts("a")),
+            Finding(reason=Reason.POISON_MESSAGE, seen="", advice="", messages=facts("a")),
             {"purge": {"select": {"taskIds": ["a"]}}},
         ),
         (
-            Finding(reason=Reason.POISON_MESSAGE, message="", tasks=["tts.render"], messages=facts("a"), saw_all=False),
+            Finding(
+                reason=Reason.POISON_MESSAGE,
+                seen="",
+                advice="",
+                tasks=["tts.render"],
+                messages=facts("a"),
+                saw_all=False,
+            ),
             TASK,
         ),
-        (Finding(reason=Reason.POISON_MESSAGE, message="", tasks=["tts.render"], messages=facts("a", None)), TASK),
-        (Finding(reason=Reason.POISON_MESSAGE, message="", tasks=["tts.render"]), None),
-        (Finding(reason=Reason.POISON_MESSAGE, message=""), None),
         (
-            Finding(reason=Reason.RETRY_LOOP, message="", tasks=["tts.render", "mail.send"]),
+            Finding(reason=Reason.POISON_MESSAGE, seen="", advice="", tasks=["tts.render"], messages=facts("a", None)),
+            TASK,
+        ),
+        (Finding(reason=Reason.POISON_MESSAGE, seen="", advice="", tasks=["tts.render"]), None),
+        (Finding(reason=Reason.POISON_MESSAGE, seen="", advice=""), None),
+        (
+            Finding(reason=Reason.RETRY_LOOP, seen="", advice="", tasks=["tts.render", "mail.send"]),
             {"purge": {"select": {"tasks": ["mail.send", "tts.render"], "minRetries": 7}}},
         ),
-        (Finding(reason=Reason.RETRY_LOOP, message=""), None),
-        (Finding(reason=Reason.RETRY_LOOP, message="", tasks=["t" * 300]), None),
-        (Finding(reason=Reason.RETRY_LOOP, message="", tasks=[f"t{number}" for number in range(101)]), None),
+        (Finding(reason=Reason.RETRY_LOOP, seen="", advice=""), None),
+        (Finding(reason=Reason.RETRY_LOOP, seen="", advice="", tasks=["t" * 300]), None),
+        (Finding(reason=Reason.RETRY_LOOP, seen="", advice="", tasks=[f"t{number}" for number in range(101)]), None),
         (
-            Finding(reason=Reason.DEAF_WORKERS, message=""),
+            Finding(reason=Reason.DEAF_WORKERS, seen="", advice=""),
             {"purge": {"mode": "None"}, "restart": {"annotate": True}},
         ),
-        (Finding(reason=Reason.DEAF_WORKERS, message="", is_sure=False), None),
-        (Finding(reason=Reason.UNDECODABLE_MESSAGES, message=""), {"purge": {"takeUnreadable": True}}),
-        (Finding(reason=Reason.STRANDED_MESSAGES, message=""), {"purge": {"mode": "None"}, "redeliver": {}}),
-        (Finding(reason=Reason.HOARDED_MESSAGES, message=""), None),
-        (Finding(reason=Reason.RISING_DEPTH, message=""), None),
+        (Finding(reason=Reason.DEAF_WORKERS, seen="", advice="", is_sure=False), None),
+        (Finding(reason=Reason.UNDECODABLE_MESSAGES, seen="", advice=""), {"purge": {"takeUnreadable": True}}),
+        (Finding(reason=Reason.STRANDED_MESSAGES, seen="", advice=""), {"purge": {"mode": "None"}, "redeliver": {}}),
+        (Finding(reason=Reason.HOARDED_MESSAGES, seen="", advice=""), None),
+        (Finding(reason=Reason.RISING_DEPTH, seen="", advice=""), None),
     ],
 )
 def test_each_cause_has_the_recovery_that_cures_it_or_none(
@@ -79,14 +90,27 @@ def test_each_cause_has_the_recovery_that_cures_it_or_none(
 
 def test_no_cause_is_without_a_decision() -> None:
     for reason in ORDER:
-        proposed(Finding(reason=reason, message=""), SPEC, target="media", queue="tts")
+        proposed(Finding(reason=reason, seen="", advice=""), SPEC, target="media", queue="tts")
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [one for one in ORDER if spec_of(Finding(reason=one, seen="", advice="", tasks=["a"], messages=facts("a")))],
+)
+def test_where_a_recovery_is_proposed_the_advice_is_what_to_do_with_that_one(reason: Reason) -> None:
+    told = with_proposal(Told(since="2030", seen="seen", advice="Create a recovery"), reason, "tts-a")
+
+    assert told.message.startswith('seen. QueueRecovery "tts-a" was proposed, which ')
+    assert "start it" in told.message
+    assert "reate a recovery" not in told.message
 
 
 TEXT = st.text(max_size=310)
 FINDINGS = st.builds(
     Finding,
     reason=st.sampled_from(ORDER),
-    message=st.just(""),
+    seen=st.just(""),
+    advice=st.just(""),
     tasks=st.lists(TEXT, max_size=5),
     messages=st.lists(
         st.builds(
@@ -141,8 +165,8 @@ def test_the_name_says_which_queue_and_which_cause() -> None:
 
 
 def test_what_killed_workers_have_left_is_not_given_back_while_a_message_kills_workers() -> None:
-    stranded = Finding(reason=Reason.STRANDED_MESSAGES, message="")
-    poison = Finding(reason=Reason.POISON_MESSAGE, message="")
+    stranded = Finding(reason=Reason.STRANDED_MESSAGES, seen="", advice="")
+    poison = Finding(reason=Reason.POISON_MESSAGE, seen="", advice="")
 
     assert curable([poison, stranded], {poison.reason, stranded.reason}) == [poison]
     assert curable([stranded], {poison.reason, stranded.reason}) == []

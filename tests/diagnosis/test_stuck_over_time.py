@@ -12,7 +12,7 @@ from tests.diagnosis.stuck_queues import NOON, SECOND, Watched, held, killed, qu
 
 
 def test_what_an_earlier_process_has_told_stays_until_looks_have_seen_that_it_is_over() -> None:
-    told = Told(since="11:00:00", message="as told")
+    told = Told(since="11:00:00", seen="as told")
     reasons = (Reason.DEAF_WORKERS, Reason.STRANDED_MESSAGES, Reason.RISING_DEPTH)
     watched = Watched(told_before=dict.fromkeys(reasons, told), workers=worker(started=-60))
     deaf = queue(held("old", -120), ready=2, next_one="a")

@@ -177,7 +177,7 @@ def test_a_suspended_recovery_is_started_by_those_who_may_use_its_target(guarded
 
 SEEN = MessageFacts(task_id="a", task="tts.render", retries=0, redelivered=True, sent_by=None)
 CAUSES = [
-    Finding(reason=reason, message="seen", tasks=["tts.render"], messages=[SEEN])
+    Finding(reason=reason, seen="seen", advice="", tasks=["tts.render"], messages=[SEEN])
     for reason in ORDER
     if reason not in {Reason.HOARDED_MESSAGES, Reason.RISING_DEPTH}
 ]
@@ -193,7 +193,7 @@ async def test_the_operator_proposes_a_recovery_for_each_cause_where_its_role_is
     for number, cause in enumerate(CAUSES):
         spec = proposed(cause, StuckSpec(), target="media", queue="tts")
         assert spec is not None
-        made = proposal_body(f"{name}-{number}", spec, cause=cause.reason, evidence=cause.message, account=account)
+        made = proposal_body(f"{name}-{number}", spec, cause=cause.reason, evidence=cause.seen, account=account)
         bodies.append(made)
     async with connection(guarded, account.name, account.namespace) as api:
         writer = KubernetesProposalWriter(api, account)
@@ -203,6 +203,7 @@ async def test_the_operator_proposes_a_recovery_for_each_cause_where_its_role_is
         assert f"--clusterrole=queue-recovery-tenant --serviceaccount=queue-recovery:queue-recovery -n {namespace}" in (
             refused.value.message
         )
+        assert 'cannot create resource "queuerecoveries"' in refused.value.message
 
         guarded.kubectl("apply", f"--namespace={namespace}", "-k", "manifests/tenant")
 

@@ -52,6 +52,18 @@ async def test_once_it_is_approved_it_plans_again_and_runs() -> None:
     assert made.jobs.statuses == {"a": "pending", "b": "pending"}
 
 
+async def test_messages_that_are_gone_once_it_is_approved_are_not_looked_for_elsewhere() -> None:
+    made = case()
+    asked = await awaits(made)
+    made.broker.queues.clear()
+
+    made.resource.annotate(approve=asked.digest)
+    status = await made.reaches("Succeeded")
+
+    assert "The 1 message that was counted has been consumed, or taken by another recovery, since" in status.message
+    assert "globalKeyPrefix" not in status.message
+
+
 async def test_while_it_waits_it_holds_no_turn_and_keeps_only_what_wakes_it() -> None:
     made, admission = case(), Admission(1)
 

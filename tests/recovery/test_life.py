@@ -106,14 +106,32 @@ async def test_an_empty_queue_is_no_error_but_the_status_has_a_hint() -> None:
     assert status.jobs.progress == "1/1"
 
 
-async def test_a_queue_that_is_empty_only_since_the_plan_needs_no_hint() -> None:
+GONE = "The 1 message that was counted has been consumed, or taken by another recovery, since the plan"
+
+
+async def test_a_queue_that_is_empty_only_since_the_plan_is_not_looked_for_elsewhere() -> None:
     case = Case(jobs=["a"])
     case.broker.add("consumed before its worker stops")
     case.workers.on_call["scale_to_zero"] = case.broker.queues.clear
 
     status = await case.reaches("Succeeded", "Completed")
 
-    assert status.message == "0 messages quarantined; 1 of 1 job enqueued"
+    assert status.message == f"0 messages quarantined; 1 of 1 job enqueued. {GONE}"
+
+
+@pytest.mark.parametrize("jobs", [["a"], []])
+async def test_a_queue_that_is_empty_once_the_recovery_is_resumed_is_not_looked_for_elsewhere(jobs: list[str]) -> None:
+    case = Case({"suspend": True}, jobs=jobs)
+    case.broker.add("taken by another recovery meanwhile")
+    await case.reconciled()
+    assert "would purge 1 message" in case.status.message
+
+    case.broker.queues.clear()
+    case.resource.change(suspend=False)
+    status = await case.reaches("Succeeded")
+
+    assert GONE in status.message
+    assert "globalKeyPrefix" not in status.message
 
 
 async def test_where_nothing_was_enqueued_no_new_task_is_looked_for() -> None:

@@ -80,7 +80,10 @@ async def test_if_nothing_is_stranded_nothing_is_touched_and_the_message_says_wh
     status = await case.reaches("Succeeded", "NothingToDo")
 
     assert "no message to give back. 3 messages stay in unacked" in status.message
-    assert "restart.annotate: true" in status.message
+    assert status.message.endswith(
+        ". If these workers are stuck, or one of them was killed, create a recovery with purge.mode: None, redeliver: "
+        "{} and restart.annotate: true"
+    )
     assert "open" not in case.broker.calls
 
 
@@ -270,6 +273,17 @@ async def test_a_dry_run_says_what_would_be_given_back() -> None:
     assert "would give back 2 of 3 messages in unacked; 1 would stay" in case.status.message
     assert case.broker.queued() == ["waiting"]
     await working
+
+
+async def test_a_dry_run_with_a_restart_names_the_workers() -> None:
+    case = redelivering(suspend=True, restart={"annotate": True})
+
+    await case.reconciled()
+
+    assert (
+        'would restart Deployment "worker" (tasks that run have the grace period of their pods to end), then give back '
+        "what none of them holds (2 of 3 messages in unacked by now)"
+    ) in case.status.message
 
 
 async def test_a_message_that_a_worker_has_taken_again_by_the_next_look_is_not_counted_as_left() -> None:

@@ -306,5 +306,23 @@ async def test_a_dry_run_says_that_the_workers_would_be_restarted() -> None:
 
     await case.reconciled()
 
-    assert "would restart the workers, enqueue 1 job; no message is removed" in case.status.message
+    assert (
+        'would restart Deployment "worker" (tasks that run have the grace period of their pods to end), enqueue 1 job; '
+        "no message is removed"
+    ) in case.status.message
     assert case.workers.restarted == []
+
+
+async def test_a_dry_run_whose_target_is_away_or_with_many_workers_names_what_it_can() -> None:
+    case = deaf("a", suspend=True)
+    case.environment.targets["media"] = target({"tts": [f"w{number:02}" for number in range(12)]})
+    for number in range(12):
+        case.workers.add(f"w{number:02}")
+    await case.reconciled()
+    assert 'Deployment "w00", Deployment "w01"' in case.status.message
+    assert 'Deployment "w09" and 2 more (tasks' in case.status.message
+
+    del case.environment.targets["media"]
+    case.environment.time += timedelta(seconds=60)
+    await case.reconciled()
+    assert "would restart the workers (tasks" in case.status.message

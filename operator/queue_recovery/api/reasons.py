@@ -607,7 +607,7 @@ class Reason(StrEnum):
         "QueueEmpty",
         Outcome.WARNING,
         "The queue is empty in Redis. The recovery enqueues its jobs all the same.",
-        "If you expected messages, check `globalKeyPrefix`, `sep` and the database number in the URL.",
+        "If the message does not say what became of them, check `globalKeyPrefix`, `sep` and the database in the URL.",
     )
     ALREADY_EXECUTED = (
         "AlreadyExecuted",
@@ -619,7 +619,10 @@ class Reason(StrEnum):
         "NothingToDo",
         Outcome.WARNING,
         "Nothing is to be purged, given back or enqueued, so the recovery ends and stops no worker.",
-        "If you expected messages, check `globalKeyPrefix`, `sep` and the database. `status.skipped` names the jobs.",
+        (
+            "If the message does not say what became of them, check `globalKeyPrefix`, `sep` and the database in the "
+            "URL. `status.skipped` names the jobs."
+        ),
     )
     REPLICAS_APPLIED = (
         "ReplicasApplied",
@@ -637,7 +640,7 @@ class Reason(StrEnum):
         "MayBeHeld",
         Outcome.WARNING,
         "Messages were left in `unacked`, because a running worker may hold them.",
-        "Nothing, if the workers are busy. Otherwise create another recovery with `redeliver` and `restart.annotate`.",
+        "Nothing, if the workers are busy. If they are stuck or one was killed, restart them too: docs/redelivery.md.",
     )
     CONSUMPTION_UNKNOWN = (
         "ConsumptionUnknown",

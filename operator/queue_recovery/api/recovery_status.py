@@ -272,6 +272,13 @@ class QueueRecoveryStatus(Model):
     phase: Phase | None = Field(None, description="Phase of the recovery, derived from the conditions.")
     message: Message = Field("", description="What the recovery does, what it waits for, or how it ended.")
     plan: Plan | None = Field(None, description="What would be done, as counted before anything is touched.")
+    counted: int = Field(
+        0,
+        ge=0,
+        exclude_if=is_empty,
+        description="The most messages that a plan before the current one has counted. It tells a queue that was "
+        "emptied since from one that is looked for in the wrong place.",
+    )
     approval: ApprovalStatus | None = Field(
         None, description="What has to be approved; left out if the target requires no approval."
     )

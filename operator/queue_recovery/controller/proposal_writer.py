@@ -1,5 +1,6 @@
 """Creates proposed recoveries in the API server."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
@@ -81,8 +82,7 @@ class KubernetesProposalWriter:
         except API_ERRORS as error:
             if isinstance(error, ApiException) and error.status == HTTPStatus.CONFLICT:
                 return False
-            refused = Reason.PROPOSAL_REFUSED
-            raise to_recovery_error(error, forbidden=self._forbidden(namespace), refused=refused) from None
+            raise self._refusal(error, namespace) from None
         return True
 
     async def read(self, namespace: str, name: str) -> Mapping[str, Any] | None:
@@ -96,6 +96,15 @@ class KubernetesProposalWriter:
             return None
         return cast("Mapping[str, Any]", found)
 
+    def _refusal(self, error: Exception, namespace: str) -> RecoveryError:
+        """Return the error for a recovery that is not created, with the API server's own text, if it refuses it.
+
+        That names the quota or the policy. Any user who creates the same recovery is told the same.
+        """
+        found = to_recovery_error(error, forbidden=self._forbidden(namespace), refused=Reason.PROPOSAL_REFUSED)
+        said = _said(error) if found.reason == Reason.PROPOSAL_REFUSED else ""
+        return RecoveryError(found.reason, f"{found.message}. The API server says: {said}") if said else found
+
     def _forbidden(self, namespace: str) -> RecoveryError:
         account = f"{self.account.namespace}:{self.account.name}"
         return RecoveryError(
@@ -105,3 +114,12 @@ class KubernetesProposalWriter:
             f"--clusterrole={TENANT_ROLE} --serviceaccount={account} -n {namespace}. If that is bound, a quota or an "
             "admission policy refuses it",
         )
+
+
+def _said(error: Exception) -> str:
+    """Return the message in an answer of the API server, as one printable line that is not too long; empty: none."""
+    try:
+        said = json.loads(getattr(error, "body", None) or "")["message"]
+    except (TypeError, ValueError, KeyError):
+        return ""
+    return _SENTENCE.validate_python(said) if isinstance(said, str) else ""

@@ -22,7 +22,8 @@ from queue_recovery.controller.logs import fields, place_of
 from queue_recovery.controller.proposal_writer import ProposalWriter, proposal_body
 from queue_recovery.controller.recovery_outline import RecoveryOutline, outline_of
 from queue_recovery.controller.stuck_watch import Findings, StuckWatch
-from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed
+from queue_recovery.diagnosis.fingerprint import normalised
+from queue_recovery.diagnosis.proposal import curable, proposal_name, proposed, with_proposal
 from queue_recovery.diagnosis.stuck_memory import Told
 from queue_recovery.diagnosis.stuck_rules import Finding
 from queue_recovery.recovery.errors import RecoveryError
@@ -39,10 +40,15 @@ _AT_ONCE: Final = 5
 _DIAGNOSED_FOR: Final = timedelta(minutes=5)
 """How long a diagnosis counts, as that of a recovery that is held."""
 
+_MOST_REPORTED: Final = 10
+"""Different refusals that are reported: an admission webhook may answer with any text."""
+
 _LOOKED_AT: Final = 100
 """Messages whose results are read."""
 
 _NAMED: Final = 2
+
+_SOON: Final = "A recovery that cures it is proposed at one of the next looks"
 
 Outlines = Callable[[str], Sequence[RecoveryOutline]]
 """Returns the recoveries of a namespace that are not finished, and the proposals that nobody has started."""
@@ -111,6 +117,7 @@ class Proposals:
     async def propose(self, target: CheckedTarget, watch: StuckWatch, found: Findings) -> None:
         """Propose recoveries for what a watch has found, and have it tell of them; never raises."""
         self._checks, self._left = self._checks + 1, _AT_ONCE
+        self._look_at_others(target, watch)
         incidents = list(self._incidents(target, watch, found))
         if not incidents:
             self._reported.clear()
@@ -124,7 +131,8 @@ class Proposals:
                     continue
                 if self._is_new(error.message):
                     self.refused(error.message)
-                told = _noted(incident, f"No recovery could be proposed: see the event {Reason.PROPOSAL_REFUSED}")
+                note = f"No recovery could be proposed: see the event {Reason.PROPOSAL_REFUSED}"
+                told = replace(incident.told, instead=f"{incident.finding.advice}. {note}")
             except Exception as error:  # noqa: BLE001  # the target is checked all the same
                 message = f"proposing met an unexpected {place_of(error)}. Please report it"
                 if self._is_new(message):
@@ -139,10 +147,11 @@ class Proposals:
         }
 
     def _is_new(self, message: str) -> bool:
-        """Tell whether this was not reported yet."""
-        if message in self._reported:
+        """Tell whether this was not reported yet; names and numbers in it may be others each time."""
+        what = normalised(message)
+        if what in self._reported or len(self._reported) >= _MOST_REPORTED:
             return False
-        self._reported.add(message)
+        self._reported.add(what)
         return True
 
     def _incidents(self, target: CheckedTarget, watch: StuckWatch, found: Findings) -> Iterator[_Incident]:
@@ -158,23 +167,44 @@ class Proposals:
                 if spec is not None and told[finding.reason].proposal is None:
                     yield _Incident(queue=queue, finding=finding, told=told[finding.reason], spec=spec)
 
+    def _recoveries(self, target: CheckedTarget, queue: str) -> Sequence[RecoveryOutline]:
+        return [one for one in self.outlines(target.namespace) if one.recovers(target.name, queue)]
+
+    def _others(self, target: CheckedTarget, queue: str) -> str:
+        """Return what is told while somebody recovers a queue; empty: nobody does."""
+        names = [f'"{one.name}"' for one in self._recoveries(target, queue) if not one.proposed_for]
+        if not names:
+            return ""
+        are, do, them = ("is", "that one does", "it") if len(names) == 1 else ("are", "these do", "them")
+        return (
+            f"No recovery is proposed while QueueRecovery {named(sorted(names), most=_NAMED)} {are} open. If {do} not "
+            f"cure this, end or delete {them}"
+        )
+
+    def _look_at_others(self, target: CheckedTarget, watch: StuckWatch) -> None:
+        """Tell of recoveries that somebody has open as they are now, also of causes that this look has not found."""
+        for queue in watch.stuck:
+            others = self._others(target, queue)
+            for reason, told in watch.told(queue).items():
+                if told.others:
+                    watch.tell(queue, reason, replace(told, others=others))
+
     async def _decide(self, target: CheckedTarget, incident: _Incident) -> Told:
         """Return what is told of an incident from now on; raises RecoveryError."""
         reason = incident.finding.reason
-        others = [one for one in self.outlines(target.namespace) if one.recovers(target.name, incident.queue.name)]
-        if not all(one.proposed_for for one in others):
-            return incident.told  # somebody recovers the queue
+        if open_ones := self._others(target, incident.queue.name):
+            return replace(incident.told, others=open_ones)
         if reason == Reason.RETRY_LOOP and target.spec.policy.diagnosis == "Hold":
             note = await self._why_not(target, incident)
             if note is None:
-                return incident.told
+                return replace(incident.told, instead=f"{_SOON}, unless the errors are transient")
             if note:
-                return _noted(incident, note)
+                return replace(incident.told, instead=note)
         if not target.is_stored(incident) or self._left <= 0:
-            return incident.told
+            return replace(incident.told, instead=_SOON)
         self._left -= 1
         name = proposal_name(target.name, incident.queue.name, reason, incident.told.since)
-        for one in others:
+        for one in self._recoveries(target, incident.queue.name):
             if one.proposed_for == reason and one.name != name:
                 return await self._adopted(target, incident, one.name)
         return await self._created(target, incident, name)
@@ -200,7 +230,7 @@ class Proposals:
         note = ""
         if found is not None and is_retry_enough(found):
             errors = named([one.exception or "a class that is not shown" for one in found.errors], most=_NAMED)
-            note = f"No recovery is proposed: the errors are transient ({errors}), so a retry helps"
+            note = f"The errors are transient ({errors}): a retry helps, so wait; no recovery is needed"
         self._diagnosed[incident.queue.name] = _Diagnosed(now, found, note)
         return note
 
@@ -208,31 +238,27 @@ class Proposals:
         """Return that an earlier proposal is the one for this incident, if it does what would be proposed now."""
         found = await self.writer.read(target.namespace, name)
         if found is None:
-            return incident.told  # the watch has not reported its deletion yet
+            return replace(incident.told, instead=_SOON)  # the watch has not reported its deletion yet
         if _does(found, incident.spec):
-            return replace(incident.told, proposal=name)
+            return with_proposal(incident.told, incident.finding.reason, name)
         note = f'QueueRecovery "{name}" was proposed before and does something else. Delete it to have one that fits'
-        return _noted(incident, note)
+        return replace(incident.told, instead=note)
 
     async def _created(self, target: CheckedTarget, incident: _Incident, name: str) -> Told:
         """Create the proposal, unless an earlier process has."""
         finding, account = incident.finding, self.writer.account
-        body = proposal_body(name, incident.spec, cause=finding.reason, evidence=finding.message, account=account)
+        body = proposal_body(name, incident.spec, cause=finding.reason, evidence=finding.seen, account=account)
         if not await self.writer.create(target.namespace, body):
             found = await self.writer.read(target.namespace, name)
             if found is None:
-                return incident.told  # deleted just now
+                return replace(incident.told, instead=_SOON)  # deleted just now
             if not _is_for(found, incident):
                 raise RecoveryError(
                     Reason.PROPOSAL_REFUSED,
                     f'QueueRecovery "{name}" exists, but the operator did not propose it for this cause. Delete it',
                 )
         self._reported.clear()
-        return replace(incident.told, proposal=name)
-
-
-def _noted(incident: _Incident, note: str) -> Told:
-    return replace(incident.told, message=f"{incident.finding.message}. {note}")
+        return with_proposal(incident.told, finding.reason, name)
 
 
 def _does(body: Mapping[str, Any], spec: QueueRecoverySpec) -> bool:

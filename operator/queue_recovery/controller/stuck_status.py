@@ -39,15 +39,11 @@ def _described(causes: Iterable[tuple[QueueStuck, str]]) -> tuple[str, str]:
     first = {cause.reason: (cause, queue) for cause, queue in reversed(ordered)}
     leading = [first[reason] for reason in urgency if reason in first]
     shown = [
-        f'queue "{queue}": {cause.message} ({cause.reason}{_proposed(cause)})'
+        f'queue "{queue}": {cause.message} ({cause.reason})'
         for cause, queue in [*leading, *(one for one in ordered if one not in leading)]
     ]
     more = "" if len(shown) <= _NAMED else f". And {len(shown) - _NAMED} more: see status.queues"
     return ordered[0][0].reason, ". ".join(shown[:_NAMED]) + more
-
-
-def _proposed(cause: QueueStuck) -> str:
-    return "" if cause.proposal is None else f', QueueRecovery "{cause.proposal}" was proposed'
 
 
 def longest_etas(looks: Mapping[str, QueueLook]) -> Mapping[str, int]:
@@ -65,9 +61,10 @@ def eta_verdict(longest: Mapping[str, int], timeout: int) -> Verdict:
     if not beyond:
         return "True", Reason.ETAS_WITHIN_TIMEOUT, "no held message has an ETA beyond visibilityTimeoutSeconds"
     message = (
-        f"workers hold messages of {quoted(sorted(beyond))} with an ETA of up to {max(beyond.values())} seconds, and "
-        f"visibilityTimeoutSeconds is {timeout}: Celery delivers them again each time that it is over, so they run "
-        "more than once. Raise visibility_timeout above the longest ETA, or schedule these tasks in a database"
+        f"workers hold messages of {quoted(sorted(beyond))} with an ETA up to {max(beyond.values())} seconds after "
+        f"their delivery, and visibilityTimeoutSeconds is {timeout}: Celery delivers them again each time that it is "
+        "over, so they run more than once. Raise visibility_timeout in the application and visibilityTimeoutSeconds in "
+        "the target above the longest ETA, or schedule these tasks in a database"
     )
     return "False", Reason.ETA_BEYOND_TIMEOUT, message
 
@@ -96,16 +93,27 @@ def stuck_events_between(before: QueueTargetStatus, after: QueueTargetStatus, co
         yield Event(type="Normal", reason=condition.reason, note=f"Stuck: {condition.message}")
 
 
-def proposals_between(before: QueueTargetStatus, after: QueueTargetStatus, namespace: str) -> Iterator[Event]:
-    """Yield an event for each recovery that was proposed between two checks, with the command that starts it."""
+def proposals_between(
+    before: QueueTargetStatus, after: QueueTargetStatus, namespace: str, *, needs_approval: bool
+) -> Iterator[Event]:
+    """Yield an event for each recovery that was proposed between two checks, with the command that starts it.
+
+    `needs_approval`: whether the target requires an approval. What has to be approved is known once it has its plan.
+    """
     known = {cause.proposal for queue in before.queues for cause in queue.stuck}
     for queue in after.queues:
         for cause in queue.stuck:
             if cause.proposal is not None and cause.proposal not in known:
-                resume = f"kubectl patch qr/{cause.proposal} -n {namespace} --type=merge -p '{_RESUME}'"
+                about = f"qr/{cause.proposal} -n {namespace}"
+                start = f"kubectl patch {about} --type=merge -p '{_RESUME}'"
+                approve = (
+                    ". The target requires an approval, so nothing is touched until somebody also runs the command "
+                    f"that its message has after that: kubectl get {about} -o jsonpath='{{.status.message}}'"
+                )
                 yield Event(
                     type="Normal",
                     reason=Reason.RECOVERY_PROPOSED,
                     note=f'QueueRecovery "{cause.proposal}" is proposed for queue "{queue.name}" ({cause.reason}). Its '
-                    f"plan: kubectl describe qr/{cause.proposal} -n {namespace}. To start it, run: {resume}",
+                    f"plan: kubectl describe {about}. To start it, run: {start}"
+                    f"{approve if needs_approval else ''}",
                 )

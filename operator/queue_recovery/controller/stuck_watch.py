@@ -245,7 +245,7 @@ def _told(stuck: Sequence[QueueStuck]) -> Mapping[Reason, Told]:
     """Return what an earlier process has told."""
     known = {reason.value: reason for reason in ORDER}
     return {
-        known[one.reason]: Told(since=one.since, message=one.message, proposal=one.proposal)
+        known[one.reason]: Told(since=one.since, seen=one.message, proposal=one.proposal)
         for one in stuck
         if one.reason in known
     }

@@ -36,10 +36,25 @@ class Announcer:
         self._clock = clock
         self._announced: dict[tuple[str, str], _Announced] = {}
 
-    def stored(self, namespace: str, name: str, uid: str, before: QueueTargetStatus, after: QueueTargetStatus) -> None:
+    def stored(
+        self,
+        namespace: str,
+        name: str,
+        uid: str,
+        before: QueueTargetStatus,
+        after: QueueTargetStatus,
+        *,
+        needs_approval: bool = False,
+    ) -> None:
         """Announce the changes in a status that was written.
 
-        `before` is the status that an earlier process has announced.
+        Args:
+            namespace: of the target.
+            name: of the target.
+            uid: of the target.
+            before: the status that an earlier process has announced.
+            after: the status that was written.
+            needs_approval: whether the target requires an approval of each recovery.
         """
         announced = self._announced.get((namespace, name))
         if announced is None or announced.uid != uid:
@@ -47,7 +62,7 @@ class Announcer:
         now = self._clock()
         events = [
             *target_events_between(announced.status, after),
-            *proposals_between(announced.status, after, namespace),
+            *proposals_between(announced.status, after, namespace, needs_approval=needs_approval),
         ]
         if events and now - announced.at < _SECONDS_BETWEEN:
             return

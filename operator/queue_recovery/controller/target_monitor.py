@@ -211,7 +211,8 @@ class TargetMonitor:
         if await self._store(body, status):
             if is_reachable:
                 environment.observe_look(key[1])
-            self._announcer.stored(*key, body["metadata"]["uid"], old, status)
+            needs_approval = spec.policy.approval == "Required"
+            self._announcer.stored(*key, body["metadata"]["uid"], old, status, needs_approval=needs_approval)
         return is_reachable
 
     def _refused(self, key: Key, message: str) -> None:

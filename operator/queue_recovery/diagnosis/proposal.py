@@ -1,7 +1,8 @@
-"""Which recovery cures a stuck queue, and the name of its proposal. Pure."""
+"""Which recovery cures a stuck queue, what is told of it, and the name of its proposal. Pure."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
@@ -13,6 +14,7 @@ from queue_recovery.api.restart import RestartSpec
 from queue_recovery.api.select import PurgeSelect
 from queue_recovery.api.stuck import StuckSpec
 from queue_recovery.api.target import TargetRef
+from queue_recovery.diagnosis.stuck_memory import Told
 from queue_recovery.diagnosis.stuck_rules import Finding
 
 _MOST_TASKS: Final = 100
@@ -60,6 +62,20 @@ _REMEDIES: Final[Mapping[Reason, _Remedy]] = {
     Reason.RISING_DEPTH: lambda *_: None,
 }
 
+_DECIDE: Final = "Read its plan, then start it or delete it"
+
+_PURPOSES: Final[Mapping[Reason, str]] = {
+    Reason.POISON_MESSAGE: f"purges what may kill the workers. {_DECIDE}",
+    Reason.RETRY_LOOP: "purges the loop. Its plan says whether the errors are transient, if they can be read. If they "
+    "are, delete it and wait; otherwise fix the task and start it",
+    Reason.DEAF_WORKERS: "restarts the workers. If they run a task that takes so long (celery inspect active says so), "
+    "delete it; otherwise start it",
+    Reason.UNDECODABLE_MESSAGES: "purges the queue: it quarantines all messages, also Celery's. Find out which program "
+    "wrote the others, then start it. Another recovery with restoreFrom and as: New puts back what can be read",
+    Reason.STRANDED_MESSAGES: f"gives back at once what no worker holds. {_DECIDE}",
+}
+"""What a proposed recovery does, and what to do with it."""
+
 
 def proposed(finding: Finding, spec: StuckSpec, *, target: str, queue: str) -> QueueRecoverySpec | None:
     """Return the recovery that cures it, suspended; None: none does, or too little is known.
@@ -72,6 +88,12 @@ def proposed(finding: Finding, spec: StuckSpec, *, target: str, queue: str) -> Q
     return QueueRecoverySpec.model_validate(
         {"target_ref": TargetRef(name=target), "queue": queue, "jobs": [], **parts, "suspend": True}
     )
+
+
+def with_proposal(told: Told, reason: Reason, name: str) -> Told:
+    """Return what is told of a cause for which this recovery was proposed; a status may name one for any cause."""
+    purpose = _PURPOSES.get(reason, f"cures it. {_DECIDE}")
+    return replace(told, proposal=name, instead=f'QueueRecovery "{name}" was proposed, which {purpose}')
 
 
 def curable(findings: Sequence[Finding], told: Collection[Reason]) -> Sequence[Finding]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.stuck import StuckSpec
+from queue_recovery.diagnosis.proposal import with_proposal
 from queue_recovery.diagnosis.stuck_evidence import QueueLook
 from queue_recovery.diagnosis.stuck_memory import Memory, Told
 from queue_recovery.diagnosis.stuck_rules import (
@@ -77,16 +78,19 @@ def tell(case: Case, found: Sequence[Finding], now: str) -> Memory:
         now: the time of this look, as the status has times.
     """
     memory = case.memory
-    told = {
-        finding.reason: replace(
-            memory.told.get(finding.reason, Told(since=now, message="")), message=finding.message, missed=0
-        )
-        for finding in found
-    }
+    told = {finding.reason: _told(finding, memory.told.get(finding.reason), now) for finding in found}
     for reason, old in memory.told.items():
         if reason not in told and (missed := old.missed + _could_tell(case, reason)) < QUIET_LOOKS:
             told[reason] = replace(old, missed=missed)
     return replace(memory, told={reason: told[reason] for reason in ORDER if reason in told})
+
+
+def _told(finding: Finding, before: Told | None, now: str) -> Told:
+    """Return what is told of a cause that was found; `before`: what was told of it so far."""
+    told = replace(
+        before or Told(since=now, seen=""), seen=finding.seen, advice=finding.advice, instead="", others="", missed=0
+    )
+    return told if told.proposal is None else with_proposal(told, finding.reason, told.proposal)
 
 
 def _could_tell(case: Case, reason: Reason) -> bool:

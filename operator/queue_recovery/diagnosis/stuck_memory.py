@@ -75,11 +75,23 @@ class Told:
     """A cause that the status shows."""
 
     since: str
-    message: str
+    seen: str
+    """What was seen; what an earlier process has told is all here."""
+    advice: str = ""
+    """What to do, where no recovery is proposed."""
+    instead: str = ""
+    """What is told in place of the advice: what the proposed recovery is for, or why none is needed."""
+    others: str = ""
+    """The same while another recovery keeps one from being proposed: which that is."""
     missed: int = 0
     """Looks since that could have seen it, and did not."""
     proposal: str | None = None
     """Name of the recovery that was proposed."""
+
+    @property
+    def message(self) -> str:
+        """What was seen, and what to do now."""
+        return ". ".join(filter(None, [self.seen, self.others or self.instead or self.advice]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,8 +38,10 @@ class Finding:
     """Why a queue is stuck."""
 
     reason: Reason
-    message: str
-    """What was seen, in numbers, and what to do."""
+    seen: str
+    """What was seen, in numbers."""
+    advice: str
+    """What to do, where no recovery is proposed for it."""
     tasks: Sequence[str] = ()
     """Of the messages that show it."""
     messages: Sequence[MessageFacts] = ()
@@ -86,10 +88,10 @@ def poison(case: Case) -> Finding | None:
     how = "were OOMKilled" if killed else "were killed or ended with an error"
     return Finding(
         reason=Reason.POISON_MESSAGE,
-        message=f"{_messages(count)}{_of_tasks(found)} {_were(count)} delivered again and again without a retry, "
+        seen=f"{_messages(count)}{_of_tasks(found)} {_were(count)} delivered again and again without a retry, "
         f"{_one_of(count)}{worst.deliveries} times, and in between containers of the workers {how}. "
-        f"{'It' if count == 1 else 'One of these messages'} may be what kills them. Purge it with a recovery that "
-        "selects it (purge.select), or raise the memory limit",
+        f"{'It' if count == 1 else 'One of these messages'} may be what kills them",
+        advice="Purge it with a recovery that selects it (purge.select), or raise the memory limit",
         tasks=_tasks(found),
         messages=seen,
         saw_all=len(seen) == count,
@@ -113,10 +115,11 @@ def retry_loop(case: Case) -> Finding | None:
     count, seen = len(found), _seen(case, found)
     return Finding(
         reason=Reason.RETRY_LOOP,
-        message=f"{_messages(count)}{_of_tasks(found)} {'has' if count == 1 else 'have'} been retried {_times(least)} "
-        f"or more, {_one_of(count)}{_times(worst.retries)}, and {'goes' if count == 1 else 'go'} on. Create a recovery "
-        "with suspend: true that purges the loop (purge.select) and lists the jobs: its plan says whether the errors "
-        "are transient, if they can be read. If they are not transient, fix the task and set suspend to false",
+        seen=f"{_messages(count)}{_of_tasks(found)} {'has' if count == 1 else 'have'} been retried {_times(least)} "
+        f"or more, {_one_of(count)}{_times(worst.retries)}, and {'goes' if count == 1 else 'go'} on",
+        advice="Create a recovery with suspend: true that purges the loop (purge.select) and lists the jobs: its plan "
+        "says whether the errors are transient, if they can be read. If they are not transient, fix the task and set "
+        "suspend to false",
         tasks=_tasks(found),
         messages=seen,
         saw_all=len(seen) == count,
@@ -133,18 +136,23 @@ def deaf(case: Case) -> Finding | None:
         return None
     pods = f"{_pods(workers.ready_pods)} of the workers {'is' if workers.ready_pods == 1 else 'are'}"
     again = sum(one.redelivered for tail in case.look.lists.values() for one in tail.messages)
-    unless = (
-        f"But {again} of those that are consumed next {_were(again)} delivered before, and a worker may still run "
-        f"{'it' if again == 1 else 'one of them'}, if a task runs longer than Celery's visibility timeout. Look with "
-        "celery inspect active first. If no worker runs one, restart them"
+    doubt = (
+        f". But {again} of those that are consumed next {_were(again)} delivered before, and a worker may still run "
+        f"{'it' if again == 1 else 'one of them'}, if a task runs longer than Celery's visibility timeout"
         if again
-        else "If they do not run a task that takes so long without prefetching, restart them"
+        else ""
+    )
+    unless = (
+        "Look with celery inspect active first. If no worker runs one"
+        if again
+        else "If they do not run a task that takes so long without prefetching"
     )
     return Finding(
         reason=Reason.DEAF_WORKERS,
-        message=f"{_messages(case.look.ready)} {'waits' if case.look.ready == 1 else 'wait'} and none was taken for "
+        seen=f"{_messages(case.look.ready)} {'waits' if case.look.ready == 1 else 'wait'} and none was taken for "
         f"{still.total_seconds():.0f} seconds, although {pods} ready and no process of theirs holds any message of "
-        f"the queue. {unless}: create a recovery with purge.mode: None and restart.annotate: true",
+        f"the queue{doubt}",
+        advice=f"{unless}, restart them: create a recovery with purge.mode: None and restart.annotate: true",
         is_sure=not again,
     )
 
@@ -156,11 +164,11 @@ def undecodable(case: Case) -> Finding | None:
         return None
     return Finding(
         reason=Reason.UNDECODABLE_MESSAGES,
-        message=f"{_messages(count)} of those that are consumed next {'is' if count == 1 else 'are'} not Celery's, in "
-        "two looks in a row. A worker that takes one may exit. Find out which program wrote them, and purge the queue "
-        "with a recovery, which quarantines all messages of the queue, also Celery's. It needs purge.takeUnreadable: "
-        "true if no message at either end of the queue can be read. Another recovery with restoreFrom and as: New then "
-        "puts back those that can be read, as new tasks",
+        seen=f"{_messages(count)} of those that are consumed next {'is' if count == 1 else 'are'} not Celery's, in "
+        "two looks in a row. A worker that takes one may exit",
+        advice="Find out which program wrote them, and purge the queue with a recovery, which quarantines all messages "
+        "of the queue, also Celery's. It needs purge.takeUnreadable: true if no message at either end of the queue can "
+        "be read. Another recovery with restoreFrom and as: New then puts back those that can be read, as new tasks",
     )
 
 
@@ -174,10 +182,10 @@ def stranded(case: Case) -> Finding | None:
     first, started = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (min(found), case.workers.oldest_process))
     return Finding(
         reason=Reason.STRANDED_MESSAGES,
-        message=f"{more}{_messages(count)} in unacked {_were(count)} delivered (since {first}) before the oldest "
+        seen=f"{more}{_messages(count)} in unacked {_were(count)} delivered (since {first}) before the oldest "
         f"running process of the workers was started ({started}), so no worker holds {it}. Celery gives {it} back only "
-        f"after its visibility timeout. To give {it} back now, create a recovery with purge.mode: None and "
-        "redeliver: {}",
+        "after its visibility timeout",
+        advice=f"To give {it} back now, create a recovery with purge.mode: None and redeliver: {{}}",
     )
 
 
@@ -189,15 +197,14 @@ def hoarded(case: Case) -> Finding | None:
         return None
     ahead = sum(one.eta is not None and one.eta > case.at for one in case.look.sightings)
     about = "" if case.look.is_complete else "about "
-    whose = (
-        f"{ahead} of the {case.look.held} oldest of them have an ETA in the future. Schedule far ETAs in a database"
-        if 2 * ahead > case.look.held
-        else "Lower worker_prefetch_multiplier"
-    )
+    are_ahead = 2 * ahead > case.look.held
+    whose = f". {ahead} of the {case.look.held} oldest of them have an ETA in the future" if are_ahead else ""
+    better = "Schedule far ETAs in a database" if are_ahead else "Lower worker_prefetch_multiplier"
     return Finding(
         reason=Reason.HOARDED_MESSAGES,
-        message=f"{_pods(pods)} of the workers {'holds' if pods == 1 else 'hold'} {about}{_messages(held)} in unacked, "
-        f"more than they can run. {whose}. No recovery is needed",
+        seen=f"{_pods(pods)} of the workers {'holds' if pods == 1 else 'hold'} {about}{_messages(held)} in unacked, "
+        f"more than they can run{whose}",
+        advice=f"{better}. No recovery is needed",
     )
 
 
@@ -211,9 +218,9 @@ def rising(case: Case) -> Finding | None:
         return None
     return Finding(
         reason=Reason.RISING_DEPTH,
-        message=f"the queue has risen and never fallen for {lasted.total_seconds():.0f} seconds, from {rise.base} to "
-        f"{rise.last} waiting messages. Scale the workers up, or find out why their tasks take longer. No recovery is "
-        "needed",
+        seen=f"the queue has risen and never fallen for {lasted.total_seconds():.0f} seconds, from {rise.base} to "
+        f"{rise.last} waiting messages",
+        advice="Scale the workers up, or find out why their tasks take longer. No recovery is needed",
     )
 
 

@@ -18,12 +18,13 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.api.target import QueueSpec
 from queue_recovery.recovery.approval_digest import PARTS, approval_of, changes, refusal
+from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
 from queue_recovery.recovery.holding import describe_plan
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports.resource import Annotations
 from queue_recovery.recovery.recovery import Recovery
-from queue_recovery.recovery.status import Update
+from queue_recovery.recovery.status import Update, counted_so_far, without_plan
 from queue_recovery.recovery.wording import named
 
 _WHOAMI: Final = "\"$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')\""
@@ -69,7 +70,9 @@ async def ask(
         return Asked(approval=wanted.model_copy(update={"approver": given.approver or None}), message=None)
     wanted = wanted.model_copy(update={"changed": changes(recovery.status.approval, wanted)})
     names_approver = not target.policy.author_may_approve
-    message = _message(recovery, wanted, plan, why, names_approver=names_approver)
+    workers = workers_of(queues.values()) if recovery.restarts_workers else []
+    would = describe_plan(recovery.spec, plan, workers, counted_before=counted_so_far(recovery.status))
+    message = _message(recovery, wanted, would, why, names_approver=names_approver)
     return Asked(approval=wanted, message=message)
 
 
@@ -96,7 +99,7 @@ async def await_approval(recovery: Recovery) -> None:
     await recovery.save(
         asked.condition,
         progress=(Reason.APPROVED, f"{said}; planning again"),
-        update={"approval": asked.approval, "plan": None, "resume_time": now},
+        update={"approval": asked.approval, **without_plan(recovery.status), "resume_time": now},
     )
 
 
@@ -128,7 +131,7 @@ async def _ask_again(recovery: Recovery) -> Asked | None:
         asked = await ask(recovery, queues, status.plan, tasks=status.approval.tasks, source=source)
     if asked is None or (asked.approval and status.approval and asked.approval.digest != status.approval.digest):
         progress = (Reason.AWAITING_APPROVAL, "what has to be approved has changed; planning again")
-        await recovery.save(progress=progress, update={"plan": None})
+        await recovery.save(progress=progress, update=without_plan(recovery.status))
         return None
     if asked.message is not None:
         progress = (Reason.AWAITING_APPROVAL, asked.message)
@@ -189,7 +192,7 @@ def _is_task_name(task: str) -> bool:
     return True
 
 
-def _message(recovery: Recovery, wanted: ApprovalStatus, plan: Plan, why: str, *, names_approver: bool) -> str:
+def _message(recovery: Recovery, wanted: ApprovalStatus, would: str, why: str, *, names_approver: bool) -> str:
     changed = named([PARTS[name] for name in wanted.changed])
     again = f" again, because this has changed: {changed}" if changed else ""
     because = f" ({why})" if why else ""
@@ -197,6 +200,6 @@ def _message(recovery: Recovery, wanted: ApprovalStatus, plan: Plan, why: str, *
     until = f"; it fails at {recovery.spec.not_after}" if recovery.spec.not_after else ""
     resource = recovery.resource
     return (
-        f"waiting for approval{again}{because}: {describe_plan(recovery.spec, plan)}. To approve it, run: "
+        f"waiting for approval{again}{because}: {would}. To approve it, run: "
         f"kubectl annotate qr/{resource.name} -n {resource.namespace} --overwrite {APPROVE}={wanted.digest}{who}{until}"
     )

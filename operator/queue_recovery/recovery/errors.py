@@ -1,7 +1,8 @@
 """Why a step cannot continue: one error, whose reason decides what happens next.
 
 Each package converts its driver's exceptions to RecoveryError (`to_recovery_error`). The message states what is wrong,
-then what to do. It contains no secret, no payload and no text of a driver's exception.
+then what to do. It contains no secret, no payload and no text of a driver's exception (but `ProposalRefused` quotes the
+API server).
 """
 
 from collections.abc import Mapping, Sequence

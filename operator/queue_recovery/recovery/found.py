@@ -8,6 +8,7 @@ from queue_recovery.api.examples import SkippedJob
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.sentences import sentence
 from queue_recovery.recovery.jobs import ListedJob
 from queue_recovery.recovery.ports import Count, SeenJob, Unlisted
@@ -20,7 +21,7 @@ WRONG_KEYS: Final = (
     "The queue is empty in Redis. If you expected messages, compare globalKeyPrefix, sep and the database in the "
     "broker's URL with the application's settings"
 )
-"""What to do when a queue is empty."""
+"""What to do when a queue is empty and always was."""
 
 ENQUEUED_THERE: Final = (
     "The new tasks are in that database. If no worker consumes them there, correct the target, give jobs that are "
@@ -83,6 +84,8 @@ def describe(
     plan: Plan,
     skipped: Sequence[SkippedJob],
     *,
+    workers: Sequence[WorkerRef] = (),
+    counted_before: int = 0,
     is_over: bool = False,
     are_retried: bool = False,
 ) -> tuple[Reason, str]:
@@ -92,13 +95,15 @@ def describe(
         spec: of the recovery.
         plan: what was counted.
         skipped: the jobs that would be skipped, or the first of them.
+        workers: those that would be restarted, if any; empty: they are not known now.
+        counted_before: the most messages that an earlier plan of the recovery has counted.
         is_over: whether the recovery finishes now, because there is nothing to do.
         are_retried: whether messages of skipped jobs are being retried.
     """
     takes = spec.purge.mode == "Quarantine"
     messages = plan.ready + plan.unacked
     does_nothing = plan.purge == 0 and plan.enqueue == 0 and not spec.restart.annotate
-    would = ["restart the workers"] if spec.restart.annotate else []
+    would = [describe_restart(workers)] if spec.restart.annotate else []
     if takes and not does_nothing:
         of = f"{plan.purge} of {counted(messages, 'message')}" if plan.leave else counted(plan.purge, "message")
         would.append(f"purge {of} ({plan.ready} ready, {plan.unacked} unacked)")
@@ -129,7 +134,7 @@ def describe(
     why = sentence(plan.diagnosis) if plan.diagnosis is not None and not does_nothing else ""
     hints = {
         why: bool(why),
-        WRONG_KEYS: is_empty,
+        why_empty(counted_before): is_empty,
         unmatched: is_unmatched,
         RUNNING: takes and is_over and not is_unmatched,
         RETRIED: are_retried,
@@ -139,6 +144,20 @@ def describe(
     if does_nothing and not are_retried:
         return Reason.NOTHING_TO_DO, message
     return (Reason.QUEUE_EMPTY if is_empty else Reason.PLANNED), message
+
+
+def why_empty(before: int) -> str:
+    """Say why a queue may be empty; `before`: how many messages it had when the recovery was planned."""
+    if not before:
+        return WRONG_KEYS
+    have = "The 1 message that was counted has" if before == 1 else f"The {before} messages that were counted have"
+    return f"{have} been consumed, or taken by another recovery, since the plan"
+
+
+def describe_restart(workers: Sequence[WorkerRef]) -> str:
+    """Describe the restart that a plan announces: which workers, and what becomes of the tasks that they run."""
+    which = named([str(ref) for ref in workers]) or "the workers"
+    return f"restart {which} (tasks that run have the grace period of their pods to end)"
 
 
 def _is_unmatched(spec: QueueRecoverySpec, plan: Plan, skipped: Sequence[SkippedJob]) -> bool:

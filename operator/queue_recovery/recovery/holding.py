@@ -1,16 +1,20 @@
 """Holding: the message of a suspended recovery, with its plan or progress and the locks it holds."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import JobTotals, Plan
+from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.cause import why_held
+from queue_recovery.recovery.checks import workers_of
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import describe
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.preparing import is_preparing
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.status import counted_so_far
 from queue_recovery.recovery.stranded import describe_redelivery
 from queue_recovery.recovery.transient import is_held
 from queue_recovery.recovery.wording import counted, quoted
@@ -26,7 +30,7 @@ _HELD_NEXT = (
 async def hold(recovery: Recovery) -> None:
     """Write to the status that the recovery is suspended."""
     if is_preparing(recovery):
-        await recovery.wait_for(Reason.SUSPENDED, f"suspended: {_plan(recovery)}. {await _go_on(recovery)}")
+        await recovery.wait_for(Reason.SUSPENDED, f"suspended: {await _plan(recovery)}. {await _go_on(recovery)}")
         return
     jobs = recovery.status.jobs
     with suppress(RecoveryError):  # an unavailable broker does not delay the message
@@ -48,18 +52,24 @@ async def _go_on(recovery: Recovery) -> str:
     return _GO_ON
 
 
-def _plan(recovery: Recovery) -> str:
-    plan = recovery.status.plan
-    return "nothing is planned yet" if plan is None else describe_plan(recovery.spec, plan)
+async def _plan(recovery: Recovery) -> str:
+    plan, workers = recovery.status.plan, list[WorkerRef]()
+    if plan is None:
+        return "nothing is planned yet"
+    if recovery.restarts_workers:
+        with suppress(RecoveryError):  # a target that cannot be read does not delay the message
+            workers = workers_of((await recovery.queues()).values())
+    return describe_plan(recovery.spec, plan, workers, counted_before=counted_so_far(recovery.status))
 
 
-def describe_plan(spec: QueueRecoverySpec, plan: Plan) -> str:
-    """Describe a plan that is in the status."""
+def describe_plan(spec: QueueRecoverySpec, plan: Plan, workers: Sequence[WorkerRef], *, counted_before: int) -> str:
+    """Describe a plan that is in the status; `workers` and `counted_before`: as in `found.describe`."""
     if spec.restore_from is not None:
         listed = len(plan.quarantined or ())
         first = f"the first {listed} of them " if listed < plan.restore else ""
         said = f"would put back {plan.restore} of {counted(plan.ready, 'message')}"
         return f"{said}, {first}listed in status.plan.quarantined" if listed else said
     if spec.redeliver is not None:
-        return describe_redelivery(spec, plan)
-    return describe(spec, plan, plan.examples.skip if plan.examples else [])[1]
+        return describe_redelivery(spec, plan, workers)
+    skipped = plan.examples.skip if plan.examples else []
+    return describe(spec, plan, skipped, workers=workers, counted_before=counted_before)[1]

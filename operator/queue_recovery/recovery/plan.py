@@ -34,7 +34,7 @@ from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.replica_owners import replica_owners
 from queue_recovery.recovery.settled import check_kinds, outlines_of
 from queue_recovery.recovery.skips import seen_as, skipped_jobs
-from queue_recovery.recovery.status import Update
+from queue_recovery.recovery.status import Update, counted_so_far
 from queue_recovery.recovery.transient import hold_transient
 
 
@@ -89,15 +89,27 @@ async def plan(recovery: Recovery) -> None:
         and not await is_any_held(recovery, queues)
     )
     rows, are_retried = list(found.skipped.values()), found.count.are_retried
-    reason, message = describe(recovery.spec, made, rows, is_over=ends, are_retried=are_retried)
+    reason, message = describe(
+        recovery.spec,
+        made,
+        rows,
+        workers=workers,
+        counted_before=counted_so_far(recovery.status),
+        is_over=ends,
+        are_retried=are_retried,
+    )
     if ends:
-        await recovery.save(progress=(reason, message), update={"plan": made, **_ended(found, message)})
+        counted = counted_so_far(recovery.status)
+        await recovery.save(
+            progress=(reason, message), update={"plan": made, "counted": counted, **_ended(found, message)}
+        )
         return
     await hold_without_cause(recovery, made)
     await hold_transient(recovery, made)
     tasks = [task_name(job, stored.get(job.id or ""), queues[job.queue]) for job in jobs]
     asked = await ask(recovery, queues, made, tasks={name for name in tasks if name is not None})
-    await save_plan(recovery, asked, (reason, message), {"plan": made})
+    update: Update = {"plan": made, "counted": counted_so_far(recovery.status)}
+    await save_plan(recovery, asked, (reason, message), update)
 
 
 async def _checked(recovery: Recovery, jobs: list[ListedJob], queues: Mapping[str, QueueSpec]) -> dict[str, StoredJob]:

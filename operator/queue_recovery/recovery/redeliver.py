@@ -98,7 +98,7 @@ async def plan_redelivery(recovery: Recovery) -> None:
         return
     await hold_without_cause(recovery, made)
     asked = await ask(recovery, queues, made)
-    await save_plan(recovery, asked, (Reason.PLANNED, describe_redelivery(recovery.spec, made)), {"plan": made})
+    await save_plan(recovery, asked, (Reason.PLANNED, describe_redelivery(recovery.spec, made, refs)), {"plan": made})
 
 
 _NONE_HELD: Final = (

@@ -10,7 +10,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, JobTotals
 from queue_recovery.recovery.approval import check_still_as_approved
 from queue_recovery.recovery.errors import RecoveryError
-from queue_recovery.recovery.found import ENQUEUED_THERE, WRONG_KEYS
+from queue_recovery.recovery.found import ENQUEUED_THERE, why_empty
 from queue_recovery.recovery.frozen_jobs import freeze, look_up, skipped_as_frozen
 from queue_recovery.recovery.images import await_images
 from queue_recovery.recovery.jobs import ListedJob, by_queue, check_task, listed, task_id
@@ -18,6 +18,7 @@ from queue_recovery.recovery.ledger import mark_executed
 from queue_recovery.recovery.ports import Claim, SeenJob, StoredJob, Task
 from queue_recovery.recovery.recovery import Recovery
 from queue_recovery.recovery.skips import changed_since, gone_since, not_approved, refused_since
+from queue_recovery.recovery.status import counted_so_far
 from queue_recovery.recovery.wording import counted
 
 _BATCH = 500
@@ -184,10 +185,10 @@ def _outcome(recovery: Recovery, message: str, enqueued: int) -> str:
     if messages is not None:
         left = f", {messages.left} left in the queue" if recovery.spec.purge.select or messages.left else ""
         message = f"{counted(messages.quarantined, 'message')} quarantined{left}; {message}"
-        plan = recovery.status.plan
-        if messages.found == 0 and (plan is None or plan.ready + plan.unacked == 0):
-            message = f"{message}. {WRONG_KEYS}"
-            message += f". {ENQUEUED_THERE}" if enqueued else ""
+        if messages.found == 0:
+            before = counted_so_far(recovery.status)
+            message = f"{message}. {why_empty(before)}"
+            message += f". {ENQUEUED_THERE}" if enqueued and not before else ""
     elif recovery.spec.redeliver is not None or (recovery.restarts_workers and not is_asleep):
         message = "; ".join(_results(recovery, message))
     if is_asleep:

@@ -14,6 +14,16 @@ Update = dict[str, object]
 """Fields of a status, by their names in Python."""
 
 
+def counted_so_far(status: QueueRecoveryStatus) -> int:
+    """Return the most messages that the plans of a recovery have counted so far."""
+    return max(status.counted, status.plan.ready + status.plan.unacked if status.plan else 0)
+
+
+def without_plan(status: QueueRecoveryStatus) -> Update:
+    """Return the update that removes the plan, because it is to be made again."""
+    return {"plan": None, "counted": counted_so_far(status)}
+
+
 @dataclass(kw_only=True)
 class StoredStatus:
     """A recovery's resource with its status as last read or written."""
@@ -83,7 +93,7 @@ class StoredStatus:
         await self.save(
             (ConditionType.SUSPENDED, "False", Reason.RESUMED, ""),
             progress=progress,
-            update={"plan": None, "resume_time": now},
+            update={**without_plan(self.status), "resume_time": now},
         )
 
     async def end(self, ending: Ending) -> None:

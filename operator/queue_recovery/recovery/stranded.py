@@ -15,6 +15,7 @@ from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.recovery.errors import RecoveryError
+from queue_recovery.recovery.found import describe_restart
 from queue_recovery.recovery.ports import Consumer, Worker
 from queue_recovery.recovery.wording import counted, named
 
@@ -70,15 +71,15 @@ def refuse_unknown(consumers: Sequence[Consumer], workers: Collection[Worker]) -
             f"{come} from {named(unknown)} and {'waits' if len(unknown) == 1 else 'wait'} for messages in the broker's "
             "database, but from no pod of the target's workers, and may hold these messages. Find it with the broker's "
             "CLIENT LIST and stop it, or add its Deployment to the target. If it only consumes other queues, or is a "
-            "proxy of the workers, create a recovery with redeliver.unknownConsumers: Ignore",
+            "proxy of the workers, create a recovery with purge.mode: None and redeliver.unknownConsumers: Ignore",
         )
 
 
-def describe_redelivery(spec: QueueRecoverySpec, plan: Plan) -> str:
-    """Describe the plan of a redelivery. Pure."""
+def describe_redelivery(spec: QueueRecoverySpec, plan: Plan, workers: Sequence[WorkerRef]) -> str:
+    """Describe the plan of a redelivery; `workers`: as in `found.describe`. Pure."""
     share = f"{plan.redeliver} of {counted(plan.unacked, 'message')} in unacked"
     if spec.restart.annotate:
-        return f"would restart the workers, then give back what none of them holds ({share} by now)"
+        return f"would {describe_restart(workers)}, then give back what none of them holds ({share} by now)"
     left = f"; {plan.leave} would stay, because a running worker may hold them" if plan.leave else ""
     return f"would give back {share}{left}. No message is removed and no worker is stopped"
 
@@ -96,11 +97,14 @@ def describe_left(left: int, processes: Mapping[str, Running | None], *, restart
     stay = "stays" if left == 1 else "stay"
     may_hold = f"{counted(left, 'message')} {stay} in unacked, because a running worker may hold {_them(left)}{running}"
     if restarted is None:
-        return f"{may_hold}. If these workers are stuck, create a recovery with redeliver and restart.annotate: true"
+        return (
+            f"{may_hold}. If these workers are stuck, or one of them was killed, create a recovery with purge.mode: "
+            "None, redeliver: {} and restart.annotate: true"
+        )
     if since is not None and since < restarted:
         return (
             f"{may_hold}. That is a pod from before the restart that has not ended: see kubectl get pods. Once it is "
-            "gone, create a recovery with redeliver: {}"
+            "gone, create a recovery with purge.mode: None and redeliver: {}"
         )
     return may_hold
 

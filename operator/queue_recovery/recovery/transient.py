@@ -8,6 +8,7 @@ from queue_recovery.recovery.errors import AwaitingChange
 from queue_recovery.recovery.evidence import has_lost_errors
 from queue_recovery.recovery.preparing import deadline_note
 from queue_recovery.recovery.recovery import Recovery
+from queue_recovery.recovery.status import counted_so_far
 
 
 async def hold_transient(recovery: Recovery, plan: Plan) -> None:
@@ -24,7 +25,9 @@ async def hold_transient(recovery: Recovery, plan: Plan) -> None:
     recovery.turn.leave()
     message = _message(recovery, plan)
     noted = f"{deadline_note(recovery)}{message}"  # as the message of the error will be
-    await recovery.save(progress=(Reason.TRANSIENT_ERRORS, noted), update={"plan": plan})
+    await recovery.save(
+        progress=(Reason.TRANSIENT_ERRORS, noted), update={"plan": plan, "counted": counted_so_far(recovery.status)}
+    )
     raise AwaitingChange(Reason.TRANSIENT_ERRORS, message)
 
 
