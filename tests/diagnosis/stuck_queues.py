@@ -8,7 +8,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.stuck import StuckSpec
 from queue_recovery.diagnosis.evidence import ContainerEnd
 from queue_recovery.diagnosis.stuck import find, needs_workers, tell
-from queue_recovery.diagnosis.stuck_evidence import QueueLook, Sighting, Tail, WorkersLook
+from queue_recovery.diagnosis.stuck_evidence import QueueLook, Running, Sighting, Tail, WorkersLook
 from queue_recovery.diagnosis.stuck_memory import Memory, Told, remember, with_ends
 from queue_recovery.diagnosis.stuck_rules import Case, Finding
 
@@ -22,15 +22,14 @@ def worker(
 ) -> WorkersLook:
     """Return workers whose oldest process was started, and is ready since, so many seconds after noon."""
     return WorkersLook(
-        oldest_process=at(started),
-        holds_since=at(started - 5),
+        running=Running(oldest=at(started), holds_since=at(started - 5)),
         ready_pods=pods,
         ready_since=at(started if ready is None else ready) if pods else None,
         ends=ends,
     )
 
 
-NO_PODS = WorkersLook(oldest_process=None)
+NO_PODS = WorkersLook(running=None)
 
 
 def at(seconds: float) -> datetime:

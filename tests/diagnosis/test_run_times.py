@@ -19,7 +19,7 @@ TIMEOUT = 600
 
 def pods(*names: str) -> WorkersLook:
     """Return pods that were never restarted, by their names."""
-    return WorkersLook(oldest_process=at(-100), pods={name: PodLook(worker=WORKER, grace_seconds=30) for name in names})
+    return WorkersLook(running=None, pods={name: PodLook(worker=WORKER, grace_seconds=30) for name in names})
 
 
 @dataclass

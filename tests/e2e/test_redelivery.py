@@ -125,8 +125,6 @@ async def test_a_killed_workers_messages_are_given_back_by_the_proposed_recovery
         return not await team.queued() and await team.redis.hlen("unacked") == len(names)
 
     await until(only_these_are_held, "both processes to be busy, and the worker to hold the rest")
-    for tag in await team.redis.hgetall("unacked"):
-        await team.redis.zincrby("unacked_index", -_LONG_AGO, tag)
     await team.sandbox.signal_container(team.namespace, await pod_of(team, "worker"), "worker", signal.SIGKILL)
 
     note = await team.has_event('QueueRecovery "work-stranded-messages-', "team")

@@ -148,6 +148,23 @@ async def test_a_worker_that_is_out_of_memory_again_and_again_is_freed_of_its_me
     assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
 
 
+async def test_what_a_container_held_that_was_killed_a_moment_later_is_given_back_at_once(team: Team) -> None:
+    """The kubelet says in whole seconds when its last process ended, and restarts it within two of them."""
+    await team.set_up(workers=special_worker(resources=_LITTLE_MEMORY))
+    await send(team, "tts.hog")
+
+    async def is_started_again() -> bool:
+        [pod] = await team.pods("tts-worker")
+        [container] = pod["status"]["containerStatuses"]
+        return container["restartCount"] == 1 and "running" in container["state"]
+
+    await team.cluster.until(is_started_again, "the killed container to be started again", seconds=120)
+    await team.recover("given-back", [], purge={"mode": "None"}, redeliver={})
+    status = await team.reached("given-back", "Succeeded")
+
+    assert status["redelivered"] == {"found": 1, "redelivered": 1, "left": 0}, json.dumps(status, indent=1)
+
+
 async def _poison(team: Team) -> Object | None:
     [queue] = (await team.read("queuetarget", "media"))["status"]["queues"]
     return next((cause for cause in queue.get("stuck", ()) if cause["reason"] == "PoisonMessage"), None)

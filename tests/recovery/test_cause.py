@@ -20,6 +20,7 @@ from queue_recovery.recovery.ports import Run
 from queue_recovery.recovery.ports.environment import TargetReport
 from queue_recovery.recovery.turn import Turn
 from tests.recovery.fakes import CLUSTER, NAME, NOW, Case, target
+from tests.recovery.test_diagnosis import is_ended
 
 CAUSE = "UndecodableMessages"
 SINCE = "2029-12-31T23:00:00Z"
@@ -230,16 +231,7 @@ async def test_a_target_that_is_deleted_while_it_is_held_is_told_and_fails_it_at
 @pytest.mark.parametrize("way", ["cancel", "deletion"])
 async def test_while_it_is_held_it_can_be_cancelled_and_deleted(way: str) -> None:
     made = case()
-    running = made.start()
-    await made.waits(Reason.CAUSE_OVER)
-
-    if way == "cancel":
-        made.resource.change(cancel=True)
-    else:
-        made.resource.change(deleting=True)
-    await running
-
-    assert made.status.phase == "Cancelled"
+    await is_ended(made, Reason.CAUSE_OVER, way)
     assert_untouched(made)
 
 

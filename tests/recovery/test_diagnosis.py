@@ -464,8 +464,14 @@ async def dies_while_held(made: Case, number: int) -> bool:
 @pytest.mark.parametrize("way", ["cancel", "deletion"])
 async def test_while_it_is_held_it_can_be_cancelled_and_deleted(way: str) -> None:
     made = case(TRANSIENT)
+    await is_ended(made, Reason.TRANSIENT_ERRORS, way)
+    assert_untouched(made)
+
+
+async def is_ended(made: Case, held: Reason, way: str) -> None:
+    """Start a recovery that is held for that reason, cancel or delete it, and wait until it is cancelled."""
     running = made.start()
-    await made.waits(Reason.TRANSIENT_ERRORS)
+    await made.waits(held)
 
     if way == "cancel":
         made.resource.change(cancel=True)
@@ -474,4 +480,3 @@ async def test_while_it_is_held_it_can_be_cancelled_and_deleted(way: str) -> Non
     await running
 
     assert made.status.phase == "Cancelled"
-    assert_untouched(made)

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.diagnosis.stuck_evidence import Running
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.ports import Consumer
-from queue_recovery.recovery.stranded import Running, is_stranded, refuse_unknown, running
+from queue_recovery.recovery.stranded import is_stranded, refuse_unknown, running
 from queue_recovery.workers.processes import holds_since, oldest_process
 from tests.sample_worker import WORKER
 from tests.workers.test_processes import pod
@@ -69,7 +70,7 @@ def test_what_a_running_process_holds_is_never_stranded_no_matter_what_the_clock
     start, skew, _ = processes[delivery % len(processes)]
     delivered = START + start + after + skew
 
-    assert not is_stranded(delivered, running(list(workers), workers), NOW)
+    assert not is_stranded(delivered, running(list(workers.values())), NOW)
 
 
 def reported(seconds: float) -> str:
@@ -83,8 +84,8 @@ def test_a_worker_without_pods_does_not_count() -> None:
         other: replace(WORKER, oldest_process=STARTED, holds_since=RUNNING.holds_since),
     }
 
-    assert running([one, other], workers) == RUNNING
-    assert running([one], workers) is None
+    assert running([workers[one], workers[other]]) == RUNNING
+    assert running([workers[one]]) is None
 
 
 def consumer(address: str) -> Consumer:

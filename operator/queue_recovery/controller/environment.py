@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from kubernetes.aio.client import ApiClient, ApiException, CustomObjectsApi
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from queue_recovery.api.base import GROUP, VERSION, is_full_name
 from queue_recovery.api.diagnosis import ResultsSpec
@@ -15,7 +15,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import QueueRecoveryStatus
 from queue_recovery.api.servers import TransportOptions
-from queue_recovery.api.target import QueueTargetSpec, QueueTargetStatus
+from queue_recovery.api.target import QueueTargetSpec
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.broker.redis_broker import RedisBroker
 from queue_recovery.broker.redis_results import RedisResults
@@ -24,10 +24,11 @@ from queue_recovery.controller.existence import namespace_is_terminating, recove
 from queue_recovery.controller.ledger import ConfigMapLedger
 from queue_recovery.controller.namespace_caches import NamespaceCaches
 from queue_recovery.controller.secrets import SecretReader
+from queue_recovery.controller.target_reading import Metadata, Target, read_target, report_of
 from queue_recovery.diagnosis.stuck import QUIET_LOOKS
 from queue_recovery.jobs import connecting
 from queue_recovery.recovery.destinations import Destinations
-from queue_recovery.recovery.errors import AwaitingChange, RecoveryError
+from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import is_terminal
 from queue_recovery.recovery.ports import Broker, JobStore, Results
 from queue_recovery.recovery.ports.environment import Earlier, TargetReport
@@ -37,30 +38,8 @@ from queue_recovery.workers.kubernetes_workers import KubernetesWorkers
 from queue_recovery.workers.permissions import forbidden, permissions_for
 
 
-class _Metadata(BaseModel):
-    uid: str
-    generation: int = 0
-
-
-class _TargetStatus(BaseModel):
-    ledger: str | None = None
-
-
-class _Target(BaseModel):
-    metadata: _Metadata
-    spec: QueueTargetSpec
-    status: _TargetStatus = _TargetStatus()
-
-
-class _Reported(BaseModel):
-    """What a check has written, with the generation of the spec that is there now."""
-
-    metadata: _Metadata
-    status: QueueTargetStatus = QueueTargetStatus()
-
-
 class _Recovery(BaseModel):
-    metadata: _Metadata
+    metadata: Metadata
     spec: QueueRecoverySpec
     status: QueueRecoveryStatus = QueueRecoveryStatus()
 
@@ -116,7 +95,7 @@ class KubernetesEnvironment:
         """Read the QueueTarget; raises RecoveryError (`TargetNotFound`)."""
         self._known_changes = self._observed.changes
         self._secrets.forget()
-        target = _Target.model_validate(await self._read_target(name))
+        target = Target.model_validate(await self._read_target(name))
         self.observe_target(name, (target.metadata.uid, target.metadata.generation))
         if target.status.ledger:
             self._naming_ledger.add(name)
@@ -129,29 +108,16 @@ class KubernetesEnvironment:
 
         A new leader tells the causes that the status has, until it has looked so often that it would have found them.
         """
-        try:
-            found = _Reported.model_validate(await self._read_target(name))
-        except ValidationError:  # another version has written it
-            return TargetReport(status=QueueTargetStatus(), is_current=False)
-        is_of_spec = found.status.observed_generation == found.metadata.generation
-        is_current = is_of_spec and self._caches.looks[name] >= QUIET_LOOKS
-        return TargetReport(status=found.status, is_current=is_current)
+        report = report_of(await self._read_target(name))
+        return replace(report, is_current=report.is_current and self._caches.looks[name] >= QUIET_LOOKS)
 
     async def _read_target(self, name: str) -> object:
-        """Return the body of a QueueTarget; raises RecoveryError (`TargetNotFound`)."""
-        missing = AwaitingChange(
-            Reason.TARGET_NOT_FOUND,
-            f'namespace "{self._namespace}" has no QueueTarget "{name}". Create it, or list those that exist: '
-            f"kubectl get queuetargets -n {self._namespace}",
-        )
         try:
-            with translated_failures(expected=(HTTPStatus.NOT_FOUND,)):
-                return await CustomObjectsApi(self._api).get_namespaced_custom_object(
-                    GROUP, VERSION, self._namespace, "queuetargets", name, _request_timeout=REQUEST_SECONDS
-                )
-        except ApiException:
-            self.observe_target(name, None)
-            raise missing from None
+            return await read_target(self._api, self._namespace, name)
+        except RecoveryError as error:
+            if error.reason == Reason.TARGET_NOT_FOUND:
+                self.observe_target(name, None)
+            raise
 
     def ledger(self, target: str, key: str) -> ConfigMapLedger:
         """See `recovery.ports.Environment`."""

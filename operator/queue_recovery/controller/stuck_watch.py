@@ -22,6 +22,7 @@ from queue_recovery.diagnosis.stuck_rules import Case, Finding
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.phase import timestamp
 from queue_recovery.recovery.ports import Broker, Held, Unacked, Worker, Workers
+from queue_recovery.recovery.stranded import running
 
 StuckQueues = Mapping[str, Sequence[QueueStuck]]
 """Why queues are stuck, by queue; queues that are not are omitted."""
@@ -149,7 +150,7 @@ class StuckWatch:
         self._memories[queue] = replace(memory, told={**memory.told, reason: told})
 
 
-_NOT_NEEDED = WorkersLook(oldest_process=None)
+_NOT_NEEDED = WorkersLook(running=None)
 
 
 async def looks_at(
@@ -222,12 +223,9 @@ def _newly(case: Case, found: Sequence[Finding]) -> Collection[Reason]:
 
 def _together(refs: Sequence[WorkerRef], found: Mapping[WorkerRef, Worker]) -> WorkersLook:
     of_queue = [found[ref] for ref in refs]
-    starts = [one.oldest_process for one in of_queue if one.oldest_process is not None]
-    holds = [one.holds_since for one in of_queue if one.holds_since is not None]
     ready = [since for one in of_queue for since in one.ready_since]
     return WorkersLook(
-        oldest_process=min(starts, default=None),
-        holds_since=min(holds, default=None),
+        running=running(of_queue),
         ready_pods=len(ready),
         ready_since=min(ready, default=None),
         may_hold_nothing=any(one.may_hold_nothing for one in of_queue),

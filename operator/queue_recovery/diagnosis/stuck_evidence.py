@@ -5,8 +5,9 @@ Names and ids of messages are those that any client of the broker chose: ids are
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
+from typing import Final
 
 from queue_recovery.api.worker_ref import WorkerRef
 from queue_recovery.diagnosis.evidence import ContainerEnd, MessageFacts
@@ -90,6 +91,30 @@ class QueueLook:
         return [*self.sightings, *(one for tail in self.lists.values() for one in tail.messages)]
 
 
+_FUTURE: Final = timedelta(minutes=1)
+"""By which the start of a process may be ahead of the operator's clock. A clock that is further ahead will be set back,
+and what is delivered then looks older than the process that holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The running processes of a queue's workers."""
+
+    oldest: datetime
+    """When the oldest of them was started, by its node's clock."""
+    holds_since: datetime
+    """The earliest delivery that one of them may hold, by its node's clock."""
+
+    def may_hold(self, delivered: float | None, now: datetime) -> bool:
+        """Tell whether one of them may hold a message.
+
+        Args:
+            delivered: when the message was delivered, in seconds since the epoch; None: not known.
+            now: by the operator's clock.
+        """
+        return self.oldest > now + _FUTURE or delivered is None or delivered >= self.holds_since.timestamp()
+
+
 @dataclass(frozen=True, kw_only=True)
 class PodLook:
     """A running pod of the workers that was never restarted, and whose name no other pod has had."""
@@ -103,10 +128,8 @@ class PodLook:
 class WorkersLook:
     """The workers of a queue, as one look has seen them."""
 
-    oldest_process: datetime | None
-    """When the oldest running process of their pods was started, by its node's clock; None: they have no pod."""
-    holds_since: datetime | None = None
-    """The earliest delivery that a running process of their pods may hold, by its node's clock."""
+    running: Running | None
+    """None: they have no pod."""
     ready_pods: int = 0
     ready_since: datetime | None = None
     """Since when one of their pods has been ready; None: none is ready, or it is being stopped."""

@@ -15,9 +15,6 @@ from queue_recovery.diagnosis.stuck_memory import OF_JOB, OF_MESSAGE, Memory, Tr
 ALLOWANCE: Final = timedelta(seconds=5)
 """Before the start of a process, for a clock that was set back since, and a runtime that reports the start late."""
 
-_FUTURE: Final = timedelta(minutes=1)
-"""By which the start of a process may be ahead of the operator's clock, as for a recovery."""
-
 RECENT: Final = timedelta(minutes=10)
 """How long ago a message was last retried or seen at most, or a queue last rose, for what goes on."""
 
@@ -175,11 +172,11 @@ def undecodable(case: Case) -> Finding | None:
 def stranded(case: Case) -> Finding | None:
     """Tell of messages that no running process can hold."""
     found, least = _stranded_of(case), case.spec.stranded_messages
-    if not least or len(found) < least or case.workers is None or case.workers.oldest_process is None:
+    if not least or len(found) < least or case.workers is None or case.workers.running is None:
         return None
     count, more = len(found), "" if case.look.is_complete else "at least "
     it = "it" if count == 1 else "them"
-    first, started = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (min(found), case.workers.oldest_process))
+    first, started = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (min(found), case.workers.running.oldest))
     return Finding(
         reason=Reason.STRANDED_MESSAGES,
         seen=f"{more}{_messages(count)} in unacked {_were(count)} delivered (since {first}) before the oldest "
@@ -249,11 +246,8 @@ def _may_be_working(case: Case, since: datetime) -> bool:
 
 def _is_stranded(case: Case, delivered: datetime | None) -> bool:
     """Tell whether no running process of the workers can have taken what was delivered then."""
-    workers = case.workers
-    if workers is None or workers.oldest_process is None or workers.holds_since is None or delivered is None:
-        return False
-    # A clock that is ahead will be set back, and what is delivered then looks older than the process that holds it.
-    return workers.oldest_process <= case.at + _FUTURE and delivered < workers.holds_since
+    running = None if case.workers is None else case.workers.running
+    return running is not None and delivered is not None and not running.may_hold(delivered.timestamp(), case.at)
 
 
 def _stranded_of(case: Case) -> Sequence[datetime]:

@@ -13,6 +13,7 @@ from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_status import Ending, Plan, Redelivered
 from queue_recovery.api.redeliver import RedeliverSpec
 from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.diagnosis.stuck_evidence import Running
 from queue_recovery.recovery.approval import ask, save_plan
 from queue_recovery.recovery.cause import hold_without_cause
 from queue_recovery.recovery.checks import check_queues, workers_of
@@ -28,7 +29,6 @@ from queue_recovery.recovery.settled import check_kinds, outlines_of
 from queue_recovery.recovery.status import Update
 from queue_recovery.recovery.steps import begun_after
 from queue_recovery.recovery.stranded import (
-    Running,
     describe_left,
     describe_redelivery,
     is_stranded,
@@ -212,7 +212,7 @@ async def _running_processes(recovery: Recovery) -> Processes:
         await _await_grace(recovery, [looked[ref] for ref in own])
     else:
         refuse_unknown(consumers, looked.values())
-    return {name: running(queue.workers, looked) for name, queue in queues.items()}
+    return {name: running([looked[ref] for ref in queue.workers]) for name, queue in queues.items()}
 
 
 def _asked(recovery: Recovery) -> RedeliverSpec:

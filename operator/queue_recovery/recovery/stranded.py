@@ -6,55 +6,32 @@ was started is held by none of them, no matter how far the clocks of the nodes a
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from queue_recovery.api.reasons import Reason
 from queue_recovery.api.recovery_spec import QueueRecoverySpec
 from queue_recovery.api.recovery_status import Plan
 from queue_recovery.api.worker_ref import WorkerRef
+from queue_recovery.diagnosis.stuck_evidence import Running
 from queue_recovery.recovery.errors import RecoveryError
 from queue_recovery.recovery.found import describe_restart
 from queue_recovery.recovery.ports import Consumer, Worker
 from queue_recovery.recovery.wording import counted, named
 
-_FUTURE: Final = timedelta(minutes=1)
-"""By which the start of a process may be ahead of the operator's clock. A clock that is further ahead will be set back,
-and what is delivered then looks older than the process that holds it."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """The running processes of a queue's workers."""
-
-    oldest: datetime
-    """When the oldest of them was started."""
-    holds_since: datetime
-    """The earliest delivery that one of them may hold."""
-
-
-def running(refs: Collection[WorkerRef], workers: Mapping[WorkerRef, Worker]) -> Running | None:
+def running(workers: Collection[Worker]) -> Running | None:
     """Return the running processes of these workers; None: none of them has a pod."""
-    found = [workers[ref] for ref in refs]
-    oldest = [one.oldest_process for one in found if one.oldest_process is not None]
-    holds = [one.holds_since for one in found if one.holds_since is not None]
+    oldest = [one.oldest_process for one in workers if one.oldest_process is not None]
+    holds = [one.holds_since for one in workers if one.holds_since is not None]
     return Running(oldest=min(oldest), holds_since=min(holds)) if oldest and holds else None
 
 
 def is_stranded(delivered: float | None, processes: Running | None, now: datetime) -> bool:
-    """Tell whether no running process can hold a message.
+    """Tell whether no running process can hold a message; see `Running.may_hold`.
 
-    Args:
-        delivered: when the message was delivered, in seconds since the epoch; None: not known.
-        processes: those that may hold it, as read after the message; None: there are none.
-        now: by the operator's clock.
+    `processes`: those that may hold it, as read after the message; None: there are none.
     """
-    if processes is None:
-        return True
-    if processes.oldest > now + _FUTURE:
-        return False
-    return delivered is not None and delivered < processes.holds_since.timestamp()
+    return processes is None or not processes.may_hold(delivered, now)
 
 
 def refuse_unknown(consumers: Sequence[Consumer], workers: Collection[Worker]) -> None:
